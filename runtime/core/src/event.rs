@@ -1,0 +1,254 @@
+//! The facts of a saga's stream. State is their fold (law 1); they are never changed (law 16).
+//!
+//! The order of variants is no format: a record stores a type code of its own beside the body.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    id::{Incarnation, Leg, StepPath},
+    value::{Failure, Instant, Payload},
+};
+
+/// One fact. The time of its record is passed beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Event {
+    /// The saga exists. Always the first, and only the first.
+    Started(Box<Started>),
+    /// An attempt is about to run. Durable before it can reach outside (law 4).
+    Intent(Intent),
+    /// The attempt, or a check, says that the step is done.
+    Done(Attempt, Payload),
+    /// Nothing happened, and will not.
+    Refused(Attempt, Failure),
+    /// Nothing happened; worth trying again.
+    Transient(Attempt, Failure, Charge),
+    /// It may have happened.
+    Unknown(Attempt, Failure, Charge),
+    /// A check says that the step did not happen.
+    NotDone(Attempt),
+    /// The attempt ended and wants to be called again later.
+    Wait(Attempt, Wait),
+    /// The event that a leg waited for.
+    Arrived(Leg, Arrival),
+    /// The moment that a leg waited for.
+    TimerFired(Leg),
+    /// An outcome of an attempt that is not open. It changes nothing.
+    Stale(Attempt, String),
+    /// The leg is tried again at this moment.
+    Backoff(Leg, Instant),
+    /// From here on the saga only goes backward.
+    RollbackBegun(Reason),
+    /// A compensation is done.
+    Undone(Attempt),
+    /// An operator said what happened.
+    Resolved(StepPath, Resolution, Act),
+    /// An operator gave a compensation up; its effect stays outstanding.
+    Skipped(StepPath, Act),
+    /// An operator gave these legs a new attempt and a fresh budget.
+    Retried(Vec<Leg>, Act),
+    /// A cancel, or the saga's deadline. A rollback follows at once unless the pivot decides.
+    CancelRequested(Cancel),
+    /// The leg cannot go on without an operator.
+    Stuck(Leg, Why),
+    /// What held the leg is gone: a grant was given, a version activated.
+    Unstuck(Leg),
+    /// Every step is done.
+    Completed,
+    /// Everything that was done or may have run is undone.
+    Compensated,
+    /// An operator ended it where it stood.
+    Abandoned(Act),
+}
+
+/// What a saga is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// The module that the definition belongs to.
+    pub module: String,
+    /// The module's version, for people.
+    pub version: u32,
+    /// SHA-256 of the component: what this saga and its compensations run on (law 9).
+    pub digest: [u8; 32],
+    /// The definition's name.
+    pub definition: String,
+    /// SHA-256 of the encoded definition.
+    pub definition_hash: [u8; 32],
+    /// Which start this is.
+    pub incarnation: Incarnation,
+    /// What the client gave.
+    pub input: Payload,
+    /// SHA-256 of the canonical input: the same start again is the same saga.
+    pub input_hash: [u8; 32],
+    /// When the saga is rolled back for being late.
+    pub deadline_at: Option<Instant>,
+    /// W3C `traceparent` of the request that started it.
+    pub trace_context: Option<String>,
+    /// Lock keys, taken together with this record.
+    pub lock_keys: Vec<String>,
+}
+
+/// An attempt that is about to run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// Which leg, which attempt.
+    pub attempt: Attempt,
+    /// Decided from the grants of `snapshot`: the attempt can reach outside.
+    pub reaches_outside: bool,
+    /// The revision of the module stream that holds the grants and the config.
+    pub snapshot: u64,
+    /// When the attempt is ended from outside.
+    pub deadline_at: Instant,
+    /// Nothing else runs on the shard beside it: it may have taken the host down twice.
+    pub solo: bool,
+    /// The element's bytes, for a step with `each`.
+    pub element: Option<Payload>,
+}
+
+/// One run of one leg, counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Attempt {
+    /// The leg.
+    pub leg: Leg,
+    /// From 1.
+    pub number: u32,
+}
+
+/// Whether a failed attempt uses up the leg's budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Charge {
+    /// It does.
+    Leg,
+    /// The host stopped; it does not. `executing`: the guest was running at the last heartbeat.
+    HostStop {
+        /// The guest was executing, not awaiting the host.
+        executing: bool,
+    },
+}
+
+/// What a leg waits for: an event, a moment, or whichever comes first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// An event of this type and key.
+    pub event: Option<Topic>,
+    /// A moment.
+    pub until: Option<Instant>,
+}
+
+/// The type and correlation key of an event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Topic {
+    /// As `approval`.
+    pub event_type: String,
+    /// As an order's number.
+    pub key: String,
+}
+
+/// An event that ended a wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Arrival {
+    /// The event's id; a saga consumes each once.
+    pub id: String,
+    /// Its type and key.
+    pub topic: Topic,
+    /// Its data.
+    pub data: Option<Payload>,
+}
+
+/// Why a rollback began.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reason {
+    /// A step was refused.
+    Refused(StepPath, Failure),
+    /// A step used up its retries.
+    Exhausted(StepPath, Failure),
+    /// A step that is run once may have happened.
+    Unknown(StepPath, Failure),
+    /// Somebody asked.
+    Cancelled,
+    /// The saga's deadline passed.
+    Deadline,
+}
+
+/// Who asked for a cancel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cancel {
+    /// A client or an operator.
+    Asked(Act),
+    /// The saga's deadline.
+    Deadline,
+}
+
+/// What an operator said about a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resolution {
+    /// It is done, with this output.
+    Output(Payload),
+    /// It did not happen: the mark is cleared.
+    NotDone,
+    /// Its compensation was done by hand.
+    Undone,
+}
+
+/// An operator's note, and the name that the client gave (not verified). The actor is in the record's header.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Act {
+    /// Why.
+    pub note: String,
+    /// Who, as the client says.
+    pub by: String,
+}
+
+/// Why a leg is stuck.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Why {
+    /// The retries are used up.
+    Exhausted(Failure),
+    /// It was refused where there is no way back.
+    Refused(Failure),
+    /// It may have happened, and is run once only.
+    Unknown(Failure),
+    /// The pivot may have happened and has no compensation: neither way is safe.
+    PivotInDoubt(Failure),
+    /// The host refused a call: what, and the command that grants it.
+    Denied(String),
+    /// It was running each time the host died.
+    HostDied,
+    /// The saga's journal is as large as it may be.
+    JournalFull,
+}
+
+impl Event {
+    /// The saga ends with this record.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::Completed | Self::Compensated | Self::Abandoned(_))
+    }
+
+    /// The record type's name, which never changes.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Started(_) => "started",
+            Self::Intent(_) => "intent",
+            Self::Done(..) => "done",
+            Self::Refused(..) => "refused",
+            Self::Transient(..) => "transient",
+            Self::Unknown(..) => "unknown",
+            Self::NotDone(_) => "not_done",
+            Self::Wait(..) => "wait",
+            Self::Arrived(..) => "arrived",
+            Self::TimerFired(_) => "timer_fired",
+            Self::Stale(..) => "stale",
+            Self::Backoff(..) => "backoff",
+            Self::RollbackBegun(_) => "rollback_begun",
+            Self::Undone(_) => "undone",
+            Self::Resolved(..) => "resolved",
+            Self::Skipped(..) => "skipped",
+            Self::Retried(..) => "retried",
+            Self::CancelRequested(_) => "cancel_requested",
+            Self::Stuck(..) => "stuck",
+            Self::Unstuck(_) => "unstuck",
+            Self::Completed => "completed",
+            Self::Compensated => "compensated",
+            Self::Abandoned(_) => "abandoned",
+        }
+    }
+}

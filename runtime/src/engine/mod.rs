@@ -1,0 +1,3 @@
+//! The engine: one single-threaded value per shard that owns its sagas.
+
+pub mod guests;

@@ -1,0 +1,207 @@
+//! The journal: which streams there are, what their records say, and how a record is encoded.
+
+use amends_core::{
+    event::{Act, Event as SagaEvent, Topic},
+    id::Namespace,
+    value::{Instant, Payload},
+};
+use serde::{Deserialize, Serialize};
+
+/// The kind of thing that a stream is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum StreamKind {
+    /// A saga.
+    Saga,
+    /// A module of a namespace.
+    Module,
+    /// One published event, or a signal.
+    Event,
+    /// The host itself.
+    Host,
+}
+
+/// A stream's name: (namespace, kind, id). The partition key is a hash of namespace and routing id, stored with the first record.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct StreamId {
+    /// Where it lives.
+    pub namespace: Namespace,
+    /// What it is about.
+    pub kind: StreamKind,
+    /// Which one.
+    pub id: String,
+}
+
+/// A record's identity: its stream (by start position) and version. Causation uses it, never the position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RecordId {
+    /// The stream's start position.
+    pub stream: u64,
+    /// From 1.
+    pub version: u64,
+}
+
+/// Who caused a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    /// The host itself.
+    Host,
+    /// A client on this machine, without a token.
+    Local,
+    /// A token, by its id.
+    Token(String),
+}
+
+/// A decoded record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Which stream it belongs to; read from the stream's first record.
+    pub id: RecordId,
+    /// Its place in the journal.
+    pub position: u64,
+    /// When it was decided.
+    pub at: Instant,
+    /// What caused it; none for a request from outside.
+    pub causation: Option<RecordId>,
+    /// Which start of the host wrote it: a dead owner is fenced by it.
+    pub epoch: u32,
+    /// Which life of the journal: +1 at every restore.
+    pub generation: u32,
+    /// Who caused it.
+    pub actor: Actor,
+    /// Only in a stream's first record: the stream's name, partition key and correlation id, inherited by the rest.
+    pub head: Option<StreamHead>,
+    /// The fact.
+    pub fact: Fact,
+}
+
+/// What the records of one stream have in common, written once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamHead {
+    /// The stream's name.
+    pub stream: StreamId,
+    /// The routing hash.
+    pub partition: u32,
+    /// The root of the chain of causes: a saga's id, an event's id.
+    pub correlation: String,
+}
+
+/// A fact of any stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// Of a saga.
+    Saga(SagaEvent),
+    /// Of a module.
+    Module(ModuleEvent),
+    /// Of an event.
+    Message(MessageEvent),
+    /// Of the host.
+    Host(HostEvent),
+}
+
+/// The facts of a module's stream. Its revision numbers the snapshots of grants and config.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ModuleEvent {
+    /// A version was verified and stored. The description is the JSON of its definitions.
+    Deployed {
+        /// 1, 2, 3…
+        version: u32,
+        /// SHA-256 of the component.
+        digest: [u8; 32],
+        /// Its size.
+        bytes: u64,
+        /// What it contains, as recorded JSON.
+        description: String,
+        /// Interfaces that it imports, by name.
+        imports: Vec<String>,
+    },
+    /// New work starts on this version.
+    Activated {
+        /// Which version.
+        version: u32,
+    },
+    /// Something that the module may reach.
+    Granted(Grant, Act),
+    /// Something that it may no longer reach.
+    Revoked(Grant, Act),
+    /// A version took the host down; no new work starts on it.
+    Quarantined {
+        /// Which version.
+        version: u32,
+        /// Why.
+        reason: String,
+    },
+    /// A version that nothing needs was removed.
+    Removed {
+        /// Which version.
+        version: u32,
+    },
+}
+
+/// What a module may reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Grant {
+    /// Outgoing HTTP to an origin (scheme, host, port).
+    Http {
+        /// As `https://api.example.com:443`; `*.` only as the leftmost label.
+        origin: String,
+        /// The name may lead to a private address.
+        private: bool,
+    },
+    /// A configuration value.
+    Config {
+        /// The key.
+        key: String,
+        /// The value; empty when revoking.
+        value: String,
+    },
+    /// A secret of the host's, by name.
+    Secret {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// The facts of an event's stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MessageEvent {
+    /// It was published, or sent to one saga.
+    Event {
+        /// Who published it; with `id` it is the deduplication key.
+        source: String,
+        /// The publisher's id.
+        id: String,
+        /// Its type and correlation key.
+        topic: Topic,
+        /// The saga that it is addressed to, for a signal.
+        to: Option<String>,
+        /// Its data.
+        data: Option<Payload>,
+    },
+    /// It stays findable until then.
+    Kept {
+        /// The end of its park time.
+        until: Instant,
+    },
+    /// It was addressed to one saga that never took it.
+    Dead {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// The facts of the host's stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HostEvent {
+    /// The host started.
+    Opened {
+        /// +1 at every start.
+        epoch: u32,
+        /// The start before ended in order.
+        clean: bool,
+    },
+    /// The journal was restored from a backup.
+    Restored {
+        /// +1 at every restore.
+        generation: u32,
+    },
+}

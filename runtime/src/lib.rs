@@ -1,0 +1,7 @@
+//! Amends, a durable saga runtime: the library behind the `amends` binary.
+
+pub mod journal;
+
+pub mod store;
+
+pub mod engine;

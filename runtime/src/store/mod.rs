@@ -1,0 +1,168 @@
+//! The store: where records and rows become durable. A narrow trait, every method fallible.
+//!
+//! No iterator, closure or transaction handle crosses it. It knows nothing of sagas: records are bytes under
+//! a position, rows are bytes under a key. Positions follow commit order without gaps, from 1.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+/// A record's place in the journal, from 1, without gaps, in commit order.
+pub type Position = u64;
+
+/// The derived tables. State that can be computed again from the journal, committed together with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Facts about the data folder: format, epoch, generation.
+    Meta,
+    /// (namespace, kind, id) to the start position of its stream. The only randomly keyed table.
+    ById,
+    /// Start position to a saga's summary.
+    Sagas,
+    /// (status, start position): what is live, by status.
+    ByStatus,
+    /// (due, start position): the earliest moment at which a saga wants to be woken.
+    Timers,
+    /// (namespace, event type, key, start position): which sagas wait for what.
+    Waits,
+    /// (namespace, event type, key, position): events that are kept for those who come later.
+    Events,
+    /// (namespace, module, version): what was deployed.
+    Modules,
+    /// (namespace, idempotency key): answers of verbs and of deduplicated messages.
+    Answers,
+}
+
+impl Table {
+    /// All of them, in the order in which they are opened.
+    pub const ALL: [Self; 9] = [
+        Self::Meta,
+        Self::ById,
+        Self::Sagas,
+        Self::ByStatus,
+        Self::Timers,
+        Self::Waits,
+        Self::Events,
+        Self::Modules,
+        Self::Answers,
+    ];
+}
+
+/// Records that follow each other in one stream.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// The position of the stream's first record: its name inside the store.
+    pub stream: Position,
+    /// The version of the first of `records`; versions count from 1. The stream must end just before it.
+    pub first_version: u64,
+    /// The position of the first of `records`. The journal must end just before it.
+    pub first_position: Position,
+    /// Encoded records, each at the next position and version.
+    pub records: Vec<Bytes>,
+}
+
+/// One row put, or deleted if `value` is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowChange {
+    /// Which table.
+    pub table: Table,
+    /// Compared byte by byte.
+    pub key: Vec<u8>,
+    /// The row, or none to delete it.
+    pub value: Option<Bytes>,
+}
+
+/// What becomes durable together.
+#[derive(Clone, Debug, Default)]
+pub struct Batch {
+    /// In the order of their positions.
+    pub appends: Vec<Append>,
+    /// In order: a later change of the same key wins.
+    pub rows: Vec<RowChange>,
+}
+
+/// One stored record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Where it stands.
+    pub position: Position,
+    /// The record as it was appended.
+    pub record: Bytes,
+}
+
+/// One stored row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Its value.
+    pub value: Bytes,
+}
+
+/// Which way rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Smallest key first.
+    Ascending,
+    /// Largest key first.
+    Descending,
+}
+
+/// Rows of one table whose keys lie in `from..to`.
+#[derive(Clone, Debug)]
+pub struct Range {
+    /// Which table.
+    pub table: Table,
+    /// The first key that may be returned.
+    pub from: Vec<u8>,
+    /// The first key that may not; none is the table's end.
+    pub to: Option<Vec<u8>>,
+    /// From which side.
+    pub order: Order,
+    /// At most so many.
+    pub limit: usize,
+}
+
+/// Why the store did not do it. Variants are decisions for the caller.
+#[derive(Debug)]
+pub enum StoreError {
+    /// A stream or the journal is not where the batch expects it: another owner writes, or we have a bug. Stop the shard.
+    Conflict(String),
+    /// The storage failed. Nothing may be acknowledged any more (law 14): stop the host.
+    Failed(String),
+    /// These bytes are not what was written. Quarantine what they belong to.
+    Corrupt(String),
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Conflict(what) => write!(f, "journal conflict: {what}"),
+            Self::Failed(what) => write!(f, "storage failed: {what}"),
+            Self::Corrupt(what) => write!(f, "corrupt data: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for StoreError {}
+
+/// What the engine, the committer and the readers need of a store. One contract suite runs on every implementation.
+pub trait Store: Send + Sync + 'static {
+    /// Makes all batches durable in one atomic commit, in order; or none of them.
+    fn commit(&self, batches: &[Batch]) -> Result<(), StoreError>;
+
+    /// The position of the last record; 0 when the journal is empty.
+    fn last_position(&self) -> Result<Position, StoreError>;
+
+    /// The records of one stream from a version on, at most `limit`.
+    fn stream(&self, stream: Position, from_version: u64, limit: usize) -> Result<Vec<Stored>, StoreError>;
+
+    /// The journal from a position on, at most `limit` records.
+    fn log(&self, from: Position, limit: usize) -> Result<Vec<Stored>, StoreError>;
+
+    /// One row.
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+
+    /// Rows in key order.
+    fn rows(&self, range: &Range) -> Result<Vec<Row>, StoreError>;
+}

@@ -1,0 +1,60 @@
+//! The command line of `cargo xtask`: reads a verb and hands it to the module that owns it.
+
+mod guests;
+mod process;
+mod tally;
+mod test;
+mod toolchain;
+mod workspace;
+
+use clap::{Parser, Subcommand};
+
+use workspace::Workspace;
+
+/// Builds and checks this repository, and sets up what that needs.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Build the example modules into target/guests, both by plain cargo and by cargo-component
+    #[command(after_help = "Example: cargo xtask guests --example order")]
+    Guests {
+        /// Only this one, by its folder or library name
+        #[arg(long, value_name = "NAME")]
+        example: Option<String>,
+    },
+    /// Run every test there is: format, lints, guests, units, scenarios, examples, docs
+    #[command(after_help = "Example: cargo xtask test --quick")]
+    Test {
+        /// Build guests by plain cargo only, without cargo-component
+        #[arg(long)]
+        quick: bool,
+    },
+}
+
+fn main() -> std::process::ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => std::process::ExitCode::SUCCESS,
+        Err(error) => {
+            process::say(&format!("failed: {error:#}"));
+            std::process::ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let workspace = Workspace::here();
+    match arguments.verb {
+        Verb::Guests { example } => {
+            let chosen = guests::choose(&workspace, example.as_deref())?;
+            guests::build(&workspace, &chosen, &guests::Way::ALL)
+        }
+        Verb::Test { quick: false } => test::run(&workspace, &guests::Way::ALL),
+        Verb::Test { quick: true } => test::run(&workspace, &[guests::Way::Plain]),
+    }
+}
