@@ -33,3 +33,7 @@ pub mod definition;
 pub mod event;
 
 pub mod outcome;
+
+pub mod view;
+
+pub use definition::Definition;

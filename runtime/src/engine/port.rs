@@ -1,0 +1,325 @@
+//! What the outside may ask of the engine: a closed set of requests.
+//!
+//! Each request is answered once, after the commit that justifies the answer (law 2).
+
+use amends_core::{
+    event::{Act, Resolution},
+    id::{Namespace, SagaId, StepPath},
+    value::Payload,
+    view::View,
+};
+
+use crate::{
+    engine::guests::ModuleDigest,
+    journal::{Actor, Grant},
+};
+
+/// Where a request comes from.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Where it applies.
+    pub namespace: Namespace,
+    /// Who, as the host knows it.
+    pub actor: Actor,
+    /// The client's `Idempotency-Key`, for verbs, signals and events.
+    pub idempotency_key: Option<String>,
+}
+
+/// Starts a saga.
+#[derive(Clone, Debug)]
+pub struct Start {
+    /// The definition's name.
+    pub definition: String,
+    /// Chosen by the client, or minted by the API before it asks.
+    pub id: SagaId,
+    /// The input as the client sent it.
+    pub input: Payload,
+    /// SHA-256 of the canonical input.
+    pub input_hash: [u8; 32],
+    /// W3C `traceparent`.
+    pub trace_context: Option<String>,
+    /// Answer at the end (or at `stuck`) instead of at the durable start.
+    pub wait: bool,
+}
+
+/// The answer to a start, or to waiting for a saga.
+#[derive(Clone, Debug)]
+pub struct SagaAnswer {
+    /// The saga.
+    pub id: SagaId,
+    /// It was made by this request; else it was there with the same input.
+    pub created: bool,
+    /// The saga as of a committed revision.
+    pub view: Box<View>,
+    /// The position of its last record: `Amends-Position`.
+    pub position: u64,
+}
+
+/// An operator's verb on one saga.
+#[derive(Clone, Debug)]
+pub struct VerbRequest {
+    /// The saga.
+    pub id: SagaId,
+    /// What to do.
+    pub verb: Verb,
+    /// Why and who, as the client says.
+    pub act: Act,
+    /// Only if the saga is at this revision.
+    pub expect_revision: Option<u64>,
+}
+
+/// What an operator may do to a saga (semantics: operators).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Roll back.
+    Cancel,
+    /// A new attempt now with a fresh budget: of one step, or of all that are stuck or back off.
+    Retry(Option<StepPath>),
+    /// Give a stuck compensation up.
+    Skip(StepPath),
+    /// Say what happened to a step.
+    Resolve(StepPath, Resolution),
+    /// End it where it stands.
+    Abandon,
+}
+
+/// The answer to a verb.
+#[derive(Clone, Debug)]
+pub struct VerbAnswer {
+    /// The verb changed the saga; a repeated one did not.
+    pub applied: bool,
+    /// The saga afterwards.
+    pub view: Box<View>,
+    /// The position of its last record.
+    pub position: u64,
+}
+
+/// An event from outside.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// With `id` it is the deduplication key.
+    pub source: String,
+    /// The publisher's id of the event.
+    pub id: String,
+    /// Its type.
+    pub event_type: String,
+    /// Its correlation key.
+    pub key: String,
+    /// One saga only: a signal.
+    pub to: Option<SagaId>,
+    /// Its data.
+    pub data: Option<Payload>,
+}
+
+/// The answer to an event.
+#[derive(Clone, Debug)]
+pub struct PublishAnswer {
+    /// It was there already.
+    pub duplicate: bool,
+    /// How many sagas it woke.
+    pub woke: u32,
+    /// Nobody took it: it is kept until then (milliseconds since 1970).
+    pub kept_until: Option<u64>,
+    /// The position of its record.
+    pub position: u64,
+}
+
+/// A verified component, stored under its digest before the engine hears of it.
+#[derive(Clone, Debug)]
+pub struct Deploy {
+    /// The name in the component, equal to the name in the request.
+    pub module: String,
+    /// SHA-256 of the bytes.
+    pub digest: ModuleDigest,
+    /// Their size.
+    pub bytes: u64,
+    /// Its sagas, validated.
+    pub definitions: Vec<amends_core::Definition>,
+    /// Interfaces that it imports, by name.
+    pub imports: Vec<String>,
+    /// Make it the version that new work starts on.
+    pub activate: bool,
+}
+
+/// The answer to a deploy or an activation.
+#[derive(Clone, Debug)]
+pub struct ModuleAnswer {
+    /// The module as it is now.
+    pub module: ModuleView,
+    /// The version that the request was about.
+    pub version: u32,
+    /// Something was recorded; the same bytes again are no new version.
+    pub created: bool,
+    /// The position of the last record.
+    pub position: u64,
+}
+
+/// A module, its versions and what it may reach.
+#[derive(Clone, Debug)]
+pub struct ModuleView {
+    /// Its name.
+    pub name: String,
+    /// The version that new work starts on.
+    pub active: Option<u32>,
+    /// Oldest first.
+    pub versions: Vec<VersionView>,
+    /// What it may reach.
+    pub grants: Vec<Grant>,
+    /// The revision of its stream; grants and config are read from a numbered snapshot.
+    pub revision: u64,
+}
+
+/// One version of a module.
+#[derive(Clone, Debug)]
+pub struct VersionView {
+    /// 1, 2, 3…
+    pub version: u32,
+    /// SHA-256 of the component.
+    pub digest: ModuleDigest,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was deployed (milliseconds since 1970).
+    pub deployed_at: u64,
+    /// Names of its sagas.
+    pub sagas: Vec<String>,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Sagas that run on it and have not ended.
+    pub in_flight: u64,
+    /// No new work starts on it, and why.
+    pub quarantined: Option<String>,
+}
+
+/// Which version to activate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// By number.
+    Version(u32),
+    /// The one that was active before this one.
+    Previous,
+}
+
+/// Why a request was refused. Variants are decisions for the client; the text says what to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Which HTTP status and error code fit.
+    pub code: RefusalCode,
+    /// What happened, to which thing.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// The verbs that fit instead.
+    pub fits: Vec<&'static str>,
+}
+
+/// The codes of refusals, as the API shows them in snake case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalCode {
+    /// 404.
+    SagaNotFound,
+    /// 404.
+    DefinitionNotFound,
+    /// 404.
+    ModuleNotFound,
+    /// 404.
+    VersionNotFound,
+    /// 404.
+    StepNotFound,
+    /// 409: the id is taken by another definition or input.
+    IdTaken,
+    /// 409.
+    SagaEnded,
+    /// 409, with `fits`.
+    VerbDoesNotFit,
+    /// 409.
+    PastPointOfNoReturn,
+    /// 409.
+    RevisionChanged,
+    /// 409: a saga's name belongs to another module of the namespace.
+    NameTaken,
+    /// 409: live sagas declare the grant.
+    GrantInUse,
+    /// 409.
+    Quarantined,
+    /// 422: a key used again with another body.
+    KeyReused,
+    /// 413.
+    PayloadTooLarge,
+    /// 422: the input does not fit the definition's schema.
+    InputRefused,
+    /// 503: a queue is full; try again later.
+    Overloaded,
+    /// 507: the disk is nearly full.
+    LowSpace,
+    /// 503: the host is stopping.
+    Stopping,
+    /// 503: the storage failed; nothing is acknowledged any more.
+    StorageFailed,
+}
+
+/// A request with the channel for its answer.
+pub type Answer<T> = tokio::sync::oneshot::Sender<Result<T, Refusal>>;
+
+/// The closed set of what may be asked.
+#[derive(Debug)]
+pub enum Request {
+    /// Starts a saga.
+    Start(Origin, Start, Answer<SagaAnswer>),
+    /// Waits until a saga ends or is stuck.
+    Settle(Origin, SagaId, Answer<SagaAnswer>),
+    /// An operator's verb.
+    Verb(Origin, VerbRequest, Answer<VerbAnswer>),
+    /// An event, or a signal.
+    Publish(Origin, Publish, Answer<PublishAnswer>),
+    /// A verified component.
+    Deploy(Origin, Deploy, Answer<ModuleAnswer>),
+    /// Makes a version the one that new work starts on.
+    Activate(Origin, String, Which, Act, Answer<ModuleAnswer>),
+    /// Replaces what a module may reach.
+    SetGrants(Origin, String, Vec<Grant>, Act, Force, Answer<ModuleAnswer>),
+    /// Removes a version that nothing needs.
+    Remove(Origin, String, u32, Answer<ModuleAnswer>),
+    /// The modules of a namespace.
+    Modules(Origin, Answer<Vec<ModuleView>>),
+}
+
+/// Whether to revoke what live sagas declare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// Refuse, and list them.
+    No,
+    /// Revoke all the same.
+    Yes,
+}
+
+/// One line of `list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagaLine {
+    /// The saga.
+    pub id: SagaId,
+    /// The definition's name.
+    pub definition: String,
+    /// Where it stands.
+    pub status: amends_core::view::Status,
+    /// The module and version that it runs on.
+    pub module: String,
+    /// For people.
+    pub version: u32,
+    /// Milliseconds since 1970.
+    pub started_at: u64,
+    /// Milliseconds since 1970.
+    pub ended_at: Option<u64>,
+}
+
+/// A filter of `list`.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Only this definition.
+    pub definition: Option<String>,
+    /// Only this status.
+    pub status: Option<amends_core::view::Status>,
+    /// At most so many.
+    pub limit: usize,
+    /// Go on where the page before ended: the opaque cursor of its answer.
+    pub cursor: Option<u64>,
+}
