@@ -38,11 +38,7 @@ impl Name {
         let mut bytes = text.bytes();
         let first = bytes.next().is_some_and(|b| b.is_ascii_lowercase());
         let rest = bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if first && rest && text.len() <= 63 {
-            Ok(Self(text.into()))
-        } else {
-            Err(BadName { what: "name", rule: Self::RULE })
-        }
+        if first && rest && text.len() <= 63 { Ok(Self(text.into())) } else { Err(BadName { what: "name", rule: Self::RULE }) }
     }
 
     /// The name as text.
@@ -87,10 +83,7 @@ impl SagaId {
         if first && rest && text.len() <= 128 {
             Ok(Self(text.into()))
         } else {
-            Err(BadName {
-                what: "saga id",
-                rule: "1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit",
-            })
+            Err(BadName { what: "saga id", rule: "1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit" })
         }
     }
 

@@ -18,7 +18,9 @@
 //! - [`definition`]: what a module declares about a saga
 //! - [`validate`]: the rules that a definition keeps
 //! - [`event`]: the facts of a saga's stream
-//! - [`saga`]: the state and its fold
+//! - [`outcome`]: what an attempt says at its end
+//! - [`saga`]: the state; `apply` is its fold
+//! - [`verbs`]: what an operator may do
 //! - [`handle`](mod@handle): decisions
 //! - [`effects`]: what is wanted now
 //! - [`retry`]: when to try again
@@ -30,10 +32,30 @@ pub mod id;
 
 pub mod definition;
 
+pub mod validate;
+
 pub mod event;
 
 pub mod outcome;
 
+pub mod retry;
+
+pub mod saga;
+
+mod apply;
+
+pub mod handle;
+
+pub mod verbs;
+
+pub mod effects;
+
 pub mod view;
 
-pub use definition::Definition;
+pub use crate::{
+    definition::Definition,
+    event::Event,
+    handle::{Context, Input},
+    saga::{ReplayError, Saga},
+    value::{Failure, Instant, Payload},
+};

@@ -26,6 +26,22 @@ pub enum Outcome {
     Denied(String),
 }
 
+impl Outcome {
+    /// The outcome's name, for records of stale ones.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Done(_) => "done",
+            Self::Refused(_) => "refused",
+            Self::Transient(_) => "transient",
+            Self::Unknown(_) => "unknown",
+            Self::NotDone => "not_done",
+            Self::Wait(_) => "wait",
+            Self::Trapped(_) => "trapped",
+            Self::Denied(_) => "denied",
+        }
+    }
+}
+
 /// What the host saw leave during an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Left {

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    definition::Kind,
+    definition::{Kind, Undo},
     event::{Reason, Wait, Why},
     id::{Leg, StepPath},
+    saga::{LegRun, LegState, Phase, Saga, StepRun, UndoneBy, Verdict},
     value::{Failure, Instant, Payload},
 };
 
@@ -190,4 +191,148 @@ pub struct StuckView {
     pub since: Instant,
     /// Why.
     pub why: Why,
+}
+
+impl Saga {
+    /// The saga as people and programs read it.
+    pub fn view(&self) -> View {
+        View {
+            definition: self.started.definition.clone(),
+            module: self.started.module.clone(),
+            version: self.started.version,
+            digest: self.started.digest,
+            revision: self.revision,
+            status: self.status(),
+            started_at: self.started_at,
+            ended_at: self.ended_at,
+            deadline_at: self.started.deadline_at,
+            input: self.started.input.clone(),
+            output: self.output(),
+            rollback: self.rollback.clone(),
+            cancel_pending: self.cancel.is_some() && self.phase == Phase::Forward,
+            steps: self.steps.iter().map(|run| self.step_view(run)).collect(),
+            outstanding: self.outstanding(),
+            manual: self.manual,
+            stuck: self.stuck(),
+        }
+    }
+
+    /// Where the saga stands: the first status that fits.
+    pub fn status(&self) -> Status {
+        match self.phase {
+            Phase::Completed => return Status::Completed,
+            Phase::Compensated => return Status::Compensated,
+            Phase::Abandoned => return Status::Abandoned,
+            Phase::Forward | Phase::Backward => {}
+        }
+        let any = |test: fn(&LegState) -> bool| self.legs().any(|(_, _, state)| test(state));
+        let runs = any(|state| matches!(state, LegState::Open { .. } | LegState::Ready));
+        let waits = any(LegState::is_long_wait);
+        let backs_off = any(|state| matches!(state, LegState::BackingOff { .. }) && !state.is_long_wait());
+        if any(|state| matches!(state, LegState::Stuck { .. })) && !runs && !waits && !backs_off {
+            Status::Stuck
+        } else if self.phase == Phase::Backward {
+            Status::Compensating
+        } else if waits && !runs && !backs_off {
+            Status::Waiting
+        } else {
+            Status::Running
+        }
+    }
+
+    fn outstanding(&self) -> Vec<StepPath> {
+        if matches!(self.phase, Phase::Completed | Phase::Forward) {
+            return Vec::new();
+        }
+        let stands = |run: &&StepRun| {
+            run.may_stand()
+                && !matches!(run.undone, Some(UndoneBy::Code | UndoneBy::Hand))
+                && self.step(run).undo != Undo::Nothing
+        };
+        self.steps.iter().filter(stands).map(|run| run.path.clone()).collect()
+    }
+
+    fn stuck(&self) -> Vec<StuckView> {
+        self.legs()
+            .filter_map(|(run, direction, state)| match state {
+                LegState::Stuck { why, since } => {
+                    Some(StuckView { leg: run.name_leg(direction), since: *since, why: why.clone() })
+                }
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn step_view(&self, run: &StepRun) -> StepView {
+        let step = self.step(run);
+        StepView {
+            path: run.path.clone(),
+            stage: run.stage,
+            kind: step.kind,
+            status: self.step_status(run),
+            forward: run.forward.view(),
+            undo: (!matches!(run.undo.state, LegState::Idle) || run.undone.is_some()).then(|| run.undo.view()),
+            output: run.output().cloned(),
+            failure: run.forward.last_failure.clone(),
+            may_have_run: run.is_in_doubt() || run.forward.is_open(),
+            undo_declared: self.has_undo(run),
+            manual: run.manual,
+        }
+    }
+
+    fn step_status(&self, run: &StepRun) -> StepStatus {
+        match run.undone {
+            Some(UndoneBy::Skip) => return StepStatus::Skipped,
+            Some(UndoneBy::Code | UndoneBy::Hand) => return StepStatus::Compensated,
+            None => {}
+        }
+        if [&run.forward, &run.check, &run.undo].iter().any(|leg| leg.is_stuck()) {
+            return StepStatus::Stuck;
+        }
+        if self.phase == Phase::Backward && !matches!(run.undo.state, LegState::Idle | LegState::Closed) {
+            return StepStatus::Compensating;
+        }
+        match (&run.verdict, &run.forward.state) {
+            (Verdict::Done(_), _) => StepStatus::Done,
+            (_, LegState::Open { .. }) => StepStatus::Running,
+            (_, LegState::Ready) if run.forward.attempts > 0 => StepStatus::Running,
+            (_, LegState::Waiting { .. }) => StepStatus::Waiting,
+            _ if run.check.is_open() => StepStatus::Unknown,
+            (_, LegState::BackingOff { .. }) if !run.is_in_doubt() => StepStatus::BackingOff,
+            _ if run.is_in_doubt() => StepStatus::Unknown,
+            (Verdict::Refused, _) => StepStatus::Refused,
+            (Verdict::Open, _) => StepStatus::Pending,
+        }
+    }
+}
+
+impl LegState {
+    /// It waits for an event or a moment, or backs off for more than five seconds.
+    fn is_long_wait(&self) -> bool {
+        match self {
+            Self::Waiting { .. } => true,
+            Self::BackingOff { since, until } => until.since(*since) > 5_000,
+            _ => false,
+        }
+    }
+}
+
+impl LegRun {
+    fn view(&self) -> LegView {
+        LegView {
+            attempts: self.attempts,
+            began_at: self.began_at,
+            ended_at: self.ended_at,
+            failures: self.failures.clone(),
+            last_failure: self.last_failure.clone(),
+            retry_at: match &self.state {
+                LegState::BackingOff { until, .. } => Some(*until),
+                _ => None,
+            },
+            waits_for: match &self.state {
+                LegState::Waiting { wait, .. } => Some(wait.clone()),
+                _ => None,
+            },
+        }
+    }
 }

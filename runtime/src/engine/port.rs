@@ -2,9 +2,10 @@
 //!
 //! Each request is answered once, after the commit that justifies the answer (law 2).
 
+pub use amends_core::verbs::Verb;
 use amends_core::{
-    event::{Act, Resolution},
-    id::{Namespace, SagaId, StepPath},
+    event::Act,
+    id::{Namespace, SagaId},
     value::Payload,
     view::View,
 };
@@ -66,21 +67,6 @@ pub struct VerbRequest {
     pub act: Act,
     /// Only if the saga is at this revision.
     pub expect_revision: Option<u64>,
-}
-
-/// What an operator may do to a saga (semantics: operators).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verb {
-    /// Roll back.
-    Cancel,
-    /// A new attempt now with a fresh budget: of one step, or of all that are stuck or back off.
-    Retry(Option<StepPath>),
-    /// Give a stuck compensation up.
-    Skip(StepPath),
-    /// Say what happened to a step.
-    Resolve(StepPath, Resolution),
-    /// End it where it stands.
-    Abandon,
 }
 
 /// The answer to a verb.

@@ -1,0 +1,379 @@
+//! Decisions: what an input means for a saga, as events.
+//!
+//! `handle` applies each event as it decides it, so that the next decision sees it: afterwards the saga is what
+//! replaying the returned events onto it as it was would give. Nothing else mutates it.
+
+use std::sync::Arc;
+
+use crate::{
+    definition::{Definition, Kind, OnExhausted, OnUnknown, Retry, Undo},
+    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Started, Why},
+    id::{Direction, Leg},
+    outcome::{Left, Outcome, Report},
+    retry::{Spent, next_attempt},
+    saga::{LegState, Phase, Saga, StepRun},
+    value::{Failure, Instant, Payload},
+    verbs::Rejected,
+};
+
+/// What a decision may depend on beside the saga: all of it is an argument (law 15).
+#[derive(Clone, Copy, Debug)]
+pub struct Context {
+    /// The time of the records to be made.
+    pub now: Instant,
+    /// 64 random bits for backoff.
+    pub jitter: u64,
+    /// The module may reach outside, by the grants of `snapshot`.
+    pub may_reach_outside: bool,
+    /// The revision of the module stream that holds grants and config.
+    pub snapshot: u64,
+    /// The saga's journal is as large as it may be: no further forward attempt begins.
+    pub journal_full: bool,
+}
+
+/// What can happen to a saga.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// An attempt ended.
+    Report(Report),
+    /// Time passed.
+    Wake,
+    /// An event came that a leg waits for, or not.
+    Arrived(Arrival),
+    /// The host stopped uncleanly: open attempts are over. Named are those whose guests were executing at the last heartbeat.
+    HostStopped {
+        /// Executing, not awaiting the host.
+        executing: Vec<Attempt>,
+    },
+    /// Grants changed: what was denied may be tried again.
+    GrantsChanged,
+}
+
+impl Saga {
+    /// The first events of a new saga: its start and the intents of its first stage.
+    pub fn start(definition: Arc<Definition>, started: Started, context: Context) -> (Self, Vec<Event>) {
+        let mut saga = Self::begin(definition, started.clone(), context.now);
+        let mut turn = Turn { saga: &mut saga, context, events: vec![Event::Started(Box::new(started))] };
+        turn.advance();
+        let events = turn.events;
+        (saga, events)
+    }
+
+    /// Decides what an input means, and applies it. No events: it means nothing.
+    pub fn handle(&mut self, input: Input, context: Context) -> Vec<Event> {
+        let mut turn = Turn { saga: self, context, events: Vec::new() };
+        match input {
+            Input::Report(report) => turn.report(report),
+            Input::Wake => {}
+            Input::Arrived(arrival) => turn.arrived(arrival),
+            Input::HostStopped { executing } => turn.host_stopped(&executing),
+            Input::GrantsChanged => turn.grants_changed(),
+        }
+        turn.advance();
+        turn.events
+    }
+
+    /// Does what an operator asks, if it fits.
+    pub fn act(&mut self, verb: crate::verbs::Verb, act: crate::event::Act, context: Context) -> Result<Vec<Event>, Rejected> {
+        let decided = crate::verbs::decide(self, verb, act)?;
+        let mut turn = Turn { saga: self, context, events: Vec::new() };
+        for event in decided {
+            turn.emit(event);
+        }
+        turn.advance();
+        Ok(turn.events)
+    }
+}
+
+/// One decision in the making.
+struct Turn<'a> {
+    saga: &'a mut Saga,
+    context: Context,
+    events: Vec<Event>,
+}
+
+impl Turn<'_> {
+    fn emit(&mut self, event: Event) {
+        let applied = self.saga.apply(&event, self.context.now);
+        assert!(applied.is_ok(), "a decided event fits its saga: {applied:?} of {event:?}");
+        self.events.push(event);
+    }
+
+    fn report(&mut self, report: Report) {
+        let Report { attempt, outcome, left } = report;
+        let Some(intent) = self.saga.open(&attempt) else {
+            return self.emit(Event::Stale(attempt, outcome.name().into()));
+        };
+        let reached = intent.reaches_outside;
+        match recorded(&attempt.leg, outcome, left, reached) {
+            Recorded::Done(output) if matches!(attempt.leg.direction, Direction::Undo(_)) => {
+                drop(output);
+                self.emit(Event::Undone(attempt));
+            }
+            Recorded::Done(output) => self.emit(Event::Done(attempt, output)),
+            Recorded::Refused(failure) => {
+                self.emit(Event::Refused(attempt.clone(), failure.clone()));
+                self.give_up(&attempt.leg, GiveUp::Refused, failure);
+            }
+            Recorded::Transient(failure) => {
+                self.emit(Event::Transient(attempt.clone(), failure.clone(), Charge::Leg));
+                self.try_again(&attempt.leg, failure);
+            }
+            Recorded::Unknown(failure) => {
+                self.emit(Event::Unknown(attempt.clone(), failure.clone(), Charge::Leg));
+                self.after_unknown(&attempt.leg, failure);
+            }
+            Recorded::NotDone => {
+                self.emit(Event::NotDone(attempt.clone()));
+                let failure = Failure::new("not_done", "the check found that it did not happen");
+                self.try_again(&attempt.leg.turned(Direction::Forward), failure);
+            }
+            Recorded::Wait(wait) => self.emit(Event::Wait(attempt, wait)),
+            Recorded::Denied(what) => {
+                let failure = Failure::new("denied", format!("the host refused a call: {what}"));
+                let leg = attempt.leg.clone();
+                self.emit(match left {
+                    Left::Nothing => Event::Transient(attempt, failure, Charge::Leg),
+                    Left::Answered | Left::Unanswered => Event::Unknown(attempt, failure, Charge::Leg),
+                });
+                if self.may_move(&leg) {
+                    self.emit(Event::Stuck(leg, Why::Denied(what)));
+                }
+            }
+        }
+    }
+
+    /// A leg still goes on: compensations do, forward legs only before a rollback.
+    fn may_move(&self, leg: &Leg) -> bool {
+        match leg.direction {
+            Direction::Undo(_) => self.saga.phase == Phase::Backward,
+            Direction::Forward | Direction::Check => self.saga.phase == Phase::Forward,
+        }
+    }
+
+    fn after_unknown(&mut self, leg: &Leg, failure: Failure) {
+        let policy = self.saga.run(&leg.path).map(|run| self.saga.step(run).on_unknown);
+        match (leg.direction, policy) {
+            // The fold made the check ready.
+            (Direction::Forward, Some(OnUnknown::Check)) => {}
+            (Direction::Forward, Some(OnUnknown::OnceThenRollback)) => self.give_up(leg, GiveUp::Unknown, failure),
+            (Direction::Forward, Some(OnUnknown::OnceThenStop)) if self.may_move(leg) => {
+                self.emit(Event::Stuck(leg.clone(), Why::Unknown(failure)));
+            }
+            _ => self.try_again(leg, failure),
+        }
+    }
+
+    /// Another attempt after a backoff, or what the step says when its budget is used up.
+    fn try_again(&mut self, leg: &Leg, failure: Failure) {
+        if !self.may_move(leg) {
+            return;
+        }
+        match self.next_attempt(leg) {
+            Some(until) => self.emit(Event::Backoff(leg.clone(), until)),
+            None => self.give_up(leg, GiveUp::Exhausted, failure),
+        }
+    }
+
+    fn next_attempt(&self, leg: &Leg) -> Option<Instant> {
+        let run = self.saga.run(&leg.path)?;
+        let retry = retry_of(self.saga, run, leg.direction)?;
+        let used = run.leg(leg.direction);
+        let since = used.budget_since.unwrap_or(self.context.now);
+        let spent = Spent { attempts: used.spent, since, waited_ms: used.waited_ms };
+        next_attempt(retry, spent, self.context.now, self.context.jitter.wrapping_mul(u64::from(used.attempts) | 1))
+    }
+
+    /// The leg is at its end: backward, if there is a way back, else it needs an operator.
+    fn give_up(&mut self, leg: &Leg, give_up: GiveUp, failure: Failure) {
+        if !self.may_move(leg) {
+            return;
+        }
+        let Some(run) = self.saga.run(&leg.path) else { return };
+        let step = self.saga.step(run);
+        let path = leg.path.clone();
+        let stays = leg.direction != Direction::Forward && leg.direction != Direction::Check
+            || step.kind == Kind::Retriable
+            || self.saga.is_past_point_of_no_return()
+            || (give_up == GiveUp::Exhausted && step.on_exhausted == OnExhausted::Stuck);
+        let event = if !stays && self.saga.is_pivot_in_doubt(run) {
+            Event::Stuck(leg.clone(), Why::PivotInDoubt(failure))
+        } else {
+            match (stays, give_up) {
+                (true, GiveUp::Refused) => Event::Stuck(leg.clone(), Why::Refused(failure)),
+                (true, GiveUp::Exhausted) => Event::Stuck(leg.clone(), Why::Exhausted(failure)),
+                (true, GiveUp::Unknown) => Event::Stuck(leg.clone(), Why::Unknown(failure)),
+                (false, GiveUp::Refused) => Event::RollbackBegun(Reason::Refused(path, failure)),
+                (false, GiveUp::Exhausted) => Event::RollbackBegun(Reason::Exhausted(path, failure)),
+                (false, GiveUp::Unknown) => Event::RollbackBegun(Reason::Unknown(path, failure)),
+            }
+        };
+        self.emit(event);
+    }
+
+    fn arrived(&mut self, arrival: Arrival) {
+        if self.saga.is_ended() || self.saga.has_consumed(&arrival.id) {
+            return;
+        }
+        if let Some((leg, _)) = self.saga.waits().into_iter().find(|(_, topic)| *topic == arrival.topic) {
+            self.emit(Event::Arrived(leg, arrival));
+        }
+    }
+
+    /// A durable intent found open at start-up closes as unknown, or transient when it could not reach outside.
+    fn host_stopped(&mut self, executing: &[Attempt]) {
+        let open: Vec<Intent> = self.saga.open_intents().map(|(intent, _)| intent.clone()).collect();
+        for intent in open {
+            let Intent { attempt, reaches_outside, .. } = intent;
+            let charge = Charge::HostStop { executing: executing.contains(&attempt) };
+            let failure = Failure::new("host_stopped", "the host stopped during the attempt");
+            if !reaches_outside || attempt.leg.direction == Direction::Check {
+                self.emit(Event::Transient(attempt, failure, charge));
+            } else {
+                let leg = attempt.leg.clone();
+                self.emit(Event::Unknown(attempt, failure.clone(), charge));
+                let policy = self.saga.run(&leg.path).map(|run| self.saga.step(run).on_unknown);
+                let once = matches!(policy, Some(OnUnknown::OnceThenRollback | OnUnknown::OnceThenStop));
+                if leg.direction == Direction::Forward && once {
+                    self.after_unknown(&leg, failure);
+                }
+            }
+        }
+    }
+
+    fn grants_changed(&mut self) {
+        let denied = |run: &StepRun, direction: Direction| {
+            matches!(&run.leg(direction).state, LegState::Stuck { why: Why::Denied(_), .. }).then(|| run.name_leg(direction))
+        };
+        let directions = [Direction::Forward, Direction::Check, Direction::Undo(0)];
+        let legs: Vec<Leg> =
+            self.saga.steps.iter().flat_map(|run| directions.map(|direction| denied(run, direction))).flatten().collect();
+        for leg in legs {
+            self.emit(Event::Unstuck(leg));
+        }
+    }
+
+    /// Everything that follows from the state and the time: timers, the saga's deadline, intents, the end.
+    fn advance(&mut self) {
+        if self.saga.is_ended() {
+            return;
+        }
+        for leg in self.saga.due_waits(self.context.now) {
+            self.emit(Event::TimerFired(leg));
+        }
+        let late = self.saga.started.deadline_at.is_some_and(|at| at <= self.context.now);
+        if late && !self.saga.deadline_passed {
+            self.emit(Event::CancelRequested(Cancel::Deadline));
+        }
+        if self.saga.phase == Phase::Forward
+            && let Some(reason) = self.cancel_reason()
+        {
+            self.emit(Event::RollbackBegun(reason));
+        }
+        if self.saga.phase == Phase::Forward && self.saga.stage == self.saga.definition.stages.len() {
+            return self.emit(Event::Completed);
+        }
+        for leg in self.saga.startable(self.context.now) {
+            self.begin(leg);
+        }
+        if self.saga.is_undone() {
+            self.emit(Event::Compensated);
+        }
+    }
+
+    /// A cancel that was asked for, once nothing stands against it: the pivot's outcome decides.
+    fn cancel_reason(&self) -> Option<Reason> {
+        let cancel = self.saga.cancel.as_ref()?;
+        if self.saga.is_past_point_of_no_return() {
+            return None;
+        }
+        let held = self.saga.current().any(|run| {
+            let pivot = self.saga.step(run).kind == Kind::Pivot;
+            pivot && (run.has_open_forward() || self.saga.is_pivot_in_doubt(run))
+        });
+        if held {
+            return None;
+        }
+        Some(match cancel {
+            Cancel::Asked(_) => Reason::Cancelled,
+            Cancel::Deadline => Reason::Deadline,
+        })
+    }
+
+    fn begin(&mut self, leg: Leg) {
+        let Some(run) = self.saga.run(&leg.path) else { return };
+        let step = self.saga.step(run);
+        let used = run.leg(leg.direction);
+        let deadline_ms = match (&step.undo, leg.direction) {
+            (Undo::Code(policy), Direction::Undo(_)) => policy.deadline_ms,
+            _ => step.deadline_ms,
+        };
+        let event = if used.host_stops >= HOST_STOPS_MAX {
+            Event::Stuck(leg, Why::HostDied)
+        } else if self.context.journal_full && leg.direction == Direction::Forward {
+            Event::Stuck(leg, Why::JournalFull)
+        } else {
+            Event::Intent(Intent {
+                attempt: Attempt { leg, number: used.attempts + 1 },
+                reaches_outside: self.context.may_reach_outside && !step.effect_free,
+                snapshot: self.context.snapshot,
+                deadline_at: self.context.now.plus(deadline_ms),
+                solo: used.host_stops + 1 == HOST_STOPS_MAX,
+                element: None,
+            })
+        };
+        self.emit(event);
+    }
+}
+
+/// A guest that was running at three deaths of the host, the last time alone, is not run again (law 11).
+const HOST_STOPS_MAX: u32 = 3;
+
+/// Why a leg is at its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum GiveUp {
+    Refused,
+    Exhausted,
+    Unknown,
+}
+
+/// An outcome after law 5.
+enum Recorded {
+    Done(Payload),
+    Refused(Failure),
+    Transient(Failure),
+    Unknown(Failure),
+    NotDone,
+    Wait(crate::event::Wait),
+    Denied(String),
+}
+
+/// Law 5: what the host knows of what left decides between `unknown` and the rest.
+fn recorded(leg: &Leg, outcome: Outcome, left: Left, reached: bool) -> Recorded {
+    let nothing_left = left == Left::Nothing || !reached;
+    let may_say_nothing_happened = left != Left::Unanswered || !reached;
+    match outcome {
+        Outcome::Done(output) => Recorded::Done(output),
+        Outcome::Refused(failure) if leg.direction != Direction::Forward => Recorded::Transient(failure),
+        Outcome::Refused(failure) if may_say_nothing_happened => Recorded::Refused(failure),
+        Outcome::Transient(failure) if may_say_nothing_happened => Recorded::Transient(failure),
+        Outcome::Trapped(failure) if nothing_left => Recorded::Transient(failure),
+        Outcome::Unknown(failure) if !reached => Recorded::Transient(failure),
+        Outcome::Refused(failure) | Outcome::Transient(failure) | Outcome::Trapped(failure) | Outcome::Unknown(failure) => {
+            Recorded::Unknown(failure)
+        }
+        Outcome::NotDone if leg.direction == Direction::Check => Recorded::NotDone,
+        Outcome::NotDone => Recorded::Transient(Failure::new("bad_output", "only a check may say not-done")),
+        Outcome::Wait(wait) => Recorded::Wait(wait),
+        Outcome::Denied(what) => Recorded::Denied(what),
+    }
+}
+
+fn retry_of<'a>(saga: &'a Saga, run: &StepRun, direction: Direction) -> Option<&'a Retry> {
+    let step = &saga.definition.stages[run.stage].steps[run.index];
+    match (direction, &step.undo) {
+        (Direction::Undo(_), Undo::Code(policy)) => Some(&policy.retry),
+        (Direction::Undo(_), _) => None,
+        (Direction::Forward | Direction::Check, _) => Some(&step.retry),
+    }
+}

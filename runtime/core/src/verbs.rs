@@ -1,0 +1,170 @@
+//! What an operator may do to a saga, when it fits, and what it means.
+
+use std::fmt;
+
+use crate::{
+    event::{Act, Cancel, Event, Resolution},
+    id::{Direction, Leg, StepPath},
+    saga::{LegState, Phase, Saga, StepRun},
+};
+
+/// An operator's verb.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verb {
+    /// Roll back.
+    Cancel,
+    /// A new attempt now with a fresh budget: of one step, or of all that are stuck or back off.
+    Retry(Option<StepPath>),
+    /// Give a stuck compensation up; its effect stays outstanding.
+    Skip(StepPath),
+    /// Say what happened to a step.
+    Resolve(StepPath, Resolution),
+    /// End it where it stands.
+    Abandon,
+}
+
+/// Why a verb was not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejected {
+    /// The saga has ended.
+    Ended,
+    /// The pivot is done: there is no way back.
+    PastPointOfNoReturn,
+    /// There is no such step.
+    NoSuchStep(StepPath),
+    /// It does not fit the saga's state; these verbs do.
+    DoesNotFit {
+        /// What stands against it.
+        because: String,
+        /// Verbs that fit.
+        fits: Vec<&'static str>,
+    },
+}
+
+impl fmt::Display for Rejected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ended => f.write_str("the saga has ended"),
+            Self::PastPointOfNoReturn => f.write_str("the saga is past its point of no return"),
+            Self::NoSuchStep(path) => write!(f, "the saga has no step `{path}`"),
+            Self::DoesNotFit { because, .. } => f.write_str(because),
+        }
+    }
+}
+
+impl std::error::Error for Rejected {}
+
+/// The events that a verb means. None: it was done before.
+pub(crate) fn decide(saga: &Saga, verb: Verb, act: Act) -> Result<Vec<Event>, Rejected> {
+    if saga.is_ended() {
+        return Err(Rejected::Ended);
+    }
+    match verb {
+        Verb::Cancel => cancel(saga, act),
+        Verb::Retry(path) => retry(saga, path, act),
+        Verb::Skip(path) => skip(saga, path, act),
+        Verb::Resolve(path, resolution) => resolve(saga, path, resolution, act),
+        Verb::Abandon => Ok(vec![Event::Abandoned(act)]),
+    }
+}
+
+fn cancel(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {
+    if saga.phase == Phase::Backward || matches!(saga.cancel, Some(Cancel::Asked(_))) {
+        return Ok(Vec::new());
+    }
+    if saga.is_past_point_of_no_return() {
+        return Err(Rejected::PastPointOfNoReturn);
+    }
+    if let Some(run) = saga.current().find(|run| saga.is_pivot_in_doubt(run) && run.forward.is_stuck()) {
+        let because = format!("the pivot `{}` may have happened: say what did happen first", run.path);
+        return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
+    }
+    Ok(vec![Event::CancelRequested(Cancel::Asked(act))])
+}
+
+fn retry(saga: &Saga, path: Option<StepPath>, act: Act) -> Result<Vec<Event>, Rejected> {
+    if let Some(path) = &path {
+        find(saga, path)?;
+    }
+    let legs: Vec<Leg> = saga
+        .steps
+        .iter()
+        .filter(|run| path.as_ref().is_none_or(|path| run.path == *path))
+        .flat_map(|run| DIRECTIONS.map(|direction| (run, direction)))
+        .filter(|(run, direction)| is_retriable(run, *direction))
+        .map(|(run, direction)| run.name_leg(direction))
+        .collect();
+    if legs.is_empty() {
+        let because = "no step is stuck or backing off".to_owned();
+        return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
+    }
+    Ok(vec![Event::Retried(legs, act)])
+}
+
+fn skip(saga: &Saga, path: StepPath, act: Act) -> Result<Vec<Event>, Rejected> {
+    let run = find(saga, &path)?;
+    if run.undo.is_stuck() {
+        return Ok(vec![Event::Skipped(path, act)]);
+    }
+    let because = format!("only a stuck compensation can be skipped, and `{path}` has none");
+    Err(Rejected::DoesNotFit { because, fits: fitting(saga) })
+}
+
+fn resolve(saga: &Saga, path: StepPath, resolution: Resolution, act: Act) -> Result<Vec<Event>, Rejected> {
+    let run = find(saga, &path)?;
+    let forward = saga.phase == Phase::Forward;
+    let fits = match resolution {
+        Resolution::Output(_) => forward && is_resolvable(saga, run),
+        Resolution::NotDone if forward => is_resolvable(saga, run),
+        Resolution::NotDone => run.is_in_doubt() && !run.has_open_forward() && !run.undo.is_open(),
+        Resolution::Undone => !forward && saga.wants_undo(run) && run.undo.is_at_rest(),
+    };
+    if fits {
+        return Ok(vec![Event::Resolved(path, resolution, act)]);
+    }
+    let because = match resolution {
+        Resolution::Output(_) | Resolution::NotDone => format!("`{path}` is not stuck, waiting or in doubt"),
+        Resolution::Undone => format!("the compensation of `{path}` is not stuck, waiting or backing off"),
+    };
+    Err(Rejected::DoesNotFit { because, fits: fitting(saga) })
+}
+
+const DIRECTIONS: [Direction; 3] = [Direction::Forward, Direction::Check, Direction::Undo(0)];
+
+fn find<'a>(saga: &'a Saga, path: &StepPath) -> Result<&'a StepRun, Rejected> {
+    saga.run(path).ok_or_else(|| Rejected::NoSuchStep(path.clone()))
+}
+
+fn is_retriable(run: &StepRun, direction: Direction) -> bool {
+    matches!(run.leg(direction).state, LegState::Stuck { .. } | LegState::BackingOff { .. })
+}
+
+fn is_resolvable(saga: &Saga, run: &StepRun) -> bool {
+    run.stage == saga.stage
+        && !run.is_done()
+        && !run.has_open_forward()
+        && (run.is_in_doubt() || run.forward.is_at_rest() || run.check.is_at_rest())
+}
+
+/// The verbs that fit the saga now, `abandon` last.
+fn fitting(saga: &Saga) -> Vec<&'static str> {
+    let any = |test: &dyn Fn(&StepRun) -> bool| saga.steps.iter().any(test);
+    let mut fits = Vec::new();
+    if any(&|run| DIRECTIONS.iter().any(|direction| is_retriable(run, *direction))) {
+        fits.push("retry");
+    }
+    let undoable = |run: &StepRun| saga.phase == Phase::Backward && saga.wants_undo(run) && run.undo.is_at_rest();
+    let resolvable = |run: &StepRun| saga.phase == Phase::Forward && is_resolvable(saga, run);
+    if any(&|run| resolvable(run) || undoable(run)) {
+        fits.push("resolve");
+    }
+    if any(&|run| run.undo.is_stuck()) {
+        fits.push("skip");
+    }
+    let doubt = saga.current().any(|run| saga.is_pivot_in_doubt(run) && run.forward.is_stuck());
+    if saga.phase == Phase::Forward && !saga.is_past_point_of_no_return() && !doubt {
+        fits.push("cancel");
+    }
+    fits.push("abandon");
+    fits
+}
