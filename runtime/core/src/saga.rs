@@ -175,6 +175,16 @@ impl Saga {
         &self.started
     }
 
+    /// When the start was recorded.
+    pub fn started_at(&self) -> Instant {
+        self.started_at
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.ended_at
+    }
+
     /// The definition that it follows.
     pub fn definition(&self) -> &Arc<Definition> {
         &self.definition
