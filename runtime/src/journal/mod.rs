@@ -1,11 +1,23 @@
 //! The journal: which streams there are, what their records say, and how a record is encoded.
 
+pub mod record;
+
+mod facts;
+
+pub mod definition;
+
+pub mod keys;
+
+use std::fmt;
+
 use amends_core::{
     event::{Act, Event as SagaEvent, Topic},
-    id::Namespace,
+    id::{Namespace, partition_key},
     value::{Instant, Payload},
 };
 use serde::{Deserialize, Serialize};
+
+use crate::store::StoreError;
 
 /// The kind of thing that a stream is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -83,6 +95,14 @@ pub struct StreamHead {
     pub partition: u32,
     /// The root of the chain of causes: a saga's id, an event's id.
     pub correlation: String,
+}
+
+impl StreamHead {
+    /// The head of a stream that is routed by its own id, as all are in this version.
+    pub fn new(stream: StreamId, correlation: impl Into<String>) -> Self {
+        let partition = partition_key(&stream.namespace, &stream.id);
+        Self { stream, partition, correlation: correlation.into() }
+    }
 }
 
 /// A fact of any stream.
@@ -216,4 +236,22 @@ pub enum HostEvent {
         /// +1 at every restore.
         generation: u32,
     },
+}
+
+/// Bytes of the journal or of a row that do not say what they should: which, and what is wrong. Quarantine what they belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corrupt(pub String);
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Corrupt {}
+
+impl From<Corrupt> for StoreError {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt.0)
+    }
 }
