@@ -165,20 +165,19 @@ pub(crate) fn list(store: &dyn Store, namespace: &Namespace, filter: &ListFilter
 }
 
 fn page(store: &dyn Store, status: Option<Status>, before: Option<Position>, limit: usize) -> Result<Vec<Position>, StoreError> {
-    let (table, from, to) = match status {
+    match status {
         Some(status) => {
-            let to = before.map_or_else(|| keys::by_status_end(status), |before| Some(keys::by_status(status, before)));
-            (Table::ByStatus, keys::by_status(status, 0), to)
+            let all = keys::of_status(code(status), limit);
+            let to = before.map(|before| keys::by_status(code(status), before)).or(all.to.clone());
+            let rows = store.rows(&Range { to, order: Order::Descending, ..all })?;
+            rows.iter().map(|row| Ok(keys::parse_by_status(&row.key)?.1)).collect()
         }
-        None => (Table::Sagas, keys::saga(0), before.map(keys::start)),
-    };
-    let rows = store.rows(&Range { table, from, to, order: Order::Descending, limit })?;
-    rows.iter()
-        .map(|row| match table {
-            Table::ByStatus => keys::parse_by_status(&row.key).map(|(_, start)| start).map_err(corrupt),
-            _ => keys::parse_saga(&row.key).map_err(corrupt),
-        })
-        .collect()
+        None => {
+            let to = before.map(keys::saga);
+            let rows = store.rows(&Range { table: Table::Sagas, from: keys::saga(0), to, order: Order::Descending, limit })?;
+            rows.iter().map(|row| Ok(keys::parse_saga(&row.key)?)).collect()
+        }
+    }
 }
 
 fn line(summary: Summary) -> SagaLine {

@@ -438,7 +438,7 @@ impl Shard {
     }
 
     fn committed(&mut self, position: Position) {
-        self.durable = position;
+        self.durable = self.durable.max(position);
         self.recent.forget_up_to(position);
         self.timers.committed(position);
         while let Some(release) = self.releases.pop(position) {
