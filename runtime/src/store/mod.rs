@@ -7,6 +7,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+pub mod committer;
+
 pub mod memory;
 
 pub mod redb;
