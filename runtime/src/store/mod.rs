@@ -13,6 +13,14 @@ pub mod memory;
 
 pub mod redb;
 
+pub mod folder;
+
+mod lock;
+
+pub mod taint;
+
+pub mod modules;
+
 #[cfg(test)]
 mod contract;
 
