@@ -7,9 +7,19 @@ use std::fmt;
 
 use bytes::Bytes;
 
+pub mod committer;
+
 pub mod memory;
 
 pub mod redb;
+
+pub mod folder;
+
+mod lock;
+
+pub mod taint;
+
+pub mod modules;
 
 #[cfg(test)]
 mod contract;
