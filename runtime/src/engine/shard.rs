@@ -332,6 +332,7 @@ impl Shard {
         Some(AttemptCall {
             namespace: key.0.clone(),
             module: started.module.clone(),
+            version: started.version,
             digest: started.digest,
             saga: key.1.clone(),
             definition: started.definition.clone(),
