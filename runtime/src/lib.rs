@@ -5,3 +5,5 @@ pub mod journal;
 pub mod store;
 
 pub mod engine;
+
+pub mod api;
