@@ -7,3 +7,5 @@ pub mod store;
 pub mod engine;
 
 pub mod host;
+
+pub mod api;
