@@ -41,3 +41,7 @@ pub mod driver;
 pub mod reader;
 
 pub mod metrics;
+
+#[cfg(test)]
+#[expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops where its expectation fails")]
+mod tests;
