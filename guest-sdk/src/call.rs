@@ -8,8 +8,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::bindings::saga::exports::amends::module::saga as wit;
-use crate::stop::{Failure, Result, Wait, refused, transient};
-use crate::{Moment, context, payload};
+use crate::stop::{Failure, Result, Stop, Wait, refused, transient};
+use crate::{Moment, context, log, payload};
 
 /// What a step may know beside its input: who calls, with which key, for the how-manieth time, and what came before.
 ///
@@ -101,13 +101,13 @@ impl Call {
     pub fn arrived(&self) -> Option<Arrival> {
         self.raw.arrived.as_ref().map(|arrived| match arrived {
             wit::Arrival::Timer => Arrival::Timer,
-            wit::Arrival::Event(event) => Arrival::Event(Event::from(event)),
+            wit::Arrival::Event(event) => Arrival::Event(Event::new(event, Wait::event(&event.event_type, &event.key))),
         })
     }
 
     /// Waits for an event by type and key, however long it takes.
     ///
-    /// The first time this is an [`Stop::Wait`](crate::Stop::Wait) that `?` hands to the host. The host drops the step, and calls it again from its
+    /// The first time this is a [`Stop::Wait`] that `?` hands to the host. The host drops the step, and calls it again from its
     /// beginning when the event has come; then this is the event. It may have come before the wait began. So put a wait first
     /// in its step, and only one in each: a second one is `transient` with code `second_wait`.
     ///
@@ -151,7 +151,11 @@ impl Call {
         if self.waited.replace(true) {
             return Err(transient("second_wait", format_args!("step {} waits twice; make it two steps", self.step())));
         }
-        self.arrived().ok_or(wait.into())
+        match &self.raw.arrived {
+            Some(wit::Arrival::Event(event)) => Ok(Arrival::Event(Event::new(event, wait))),
+            Some(wit::Arrival::Timer) => Ok(Arrival::Timer),
+            None => Err(wait.into()),
+        }
     }
 }
 
@@ -180,20 +184,25 @@ pub struct Event {
     /// Its correlation key.
     pub key: String,
     data: Value,
+    /// What the step waited for when this came.
+    wait: Wait,
 }
 
 impl Event {
-    /// What the event says; `null` if it came without data. An error is `transient` with `?`: the step then waits for another event.
-    pub fn data<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
-        T::deserialize(&self.data)
-    }
-}
-
-impl From<&wit::EventArrival> for Event {
-    fn from(event: &wit::EventArrival) -> Event {
+    fn new(event: &wit::EventArrival, wait: Wait) -> Event {
         let wit::EventArrival { id, event_type, key, data } = event.clone();
         // The host has parsed JSON data before; data that is not JSON reads as null.
         let data = data.and_then(|data| payload::decode(&data).ok()).unwrap_or_default();
-        Event { id, event_type, key, data }
+        Event { id, event_type, key, data, wait }
+    }
+
+    /// What the event says; `null` if it came without data.
+    ///
+    /// An event that is not a `T` is logged and passed over: with `?` the step waits for the next one, as it did for this.
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T> {
+        T::deserialize(&self.data).map_err(|error| {
+            log::warn!("passed over event {} of type {}: {error}", self.id, self.event_type);
+            Stop::Wait(self.wait.clone())
+        })
     }
 }

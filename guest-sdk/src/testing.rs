@@ -71,8 +71,8 @@ pub struct Given {
 }
 
 impl Given {
-    /// Answers the saga's HTTP requests: with a [`Response`](http::Response), or with a `Result` where a call may fail. Each request has an
-    /// `idempotency-key`, the same when a step is tried again.
+    /// Answers the saga's HTTP requests: with a [`Response`](http::Response), or with a `Result` where a call may fail. Each
+    /// request carries the host's headers: `idempotency-key`, `amends-step-key`, and `amends-undoes` in a compensation.
     pub fn http<A: Answer>(self, mut answer: impl FnMut(&http::Request) -> A + 'static) -> Given {
         self.machine.world.answers(Box::new(move |request| answer(request).into_result()));
         self

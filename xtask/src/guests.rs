@@ -20,14 +20,22 @@ pub(crate) enum Way {
     Component,
 }
 
+/// Which of a module's versions: the second is the first with its feature `v2`, for swaps.
+#[derive(Clone, Copy)]
+enum Version {
+    First,
+    Second,
+}
+
 /// One example module.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Guest {
     package: String,
     /// Its folder under `examples/`.
     folder: String,
     /// The stem of the file that cargo builds.
     library: String,
+    has_second_version: bool,
 }
 
 impl Way {
@@ -49,6 +57,33 @@ impl Way {
     }
 }
 
+impl Version {
+    /// The target folder under `target/guest-build`.
+    fn name(self) -> &'static str {
+        match self {
+            Self::First => "v1",
+            Self::Second => "v2",
+        }
+    }
+}
+
+impl Guest {
+    fn file(&self, version: Version) -> String {
+        match version {
+            Version::First => format!("{}.wasm", self.library),
+            Version::Second => format!("{}-v2.wasm", self.library),
+        }
+    }
+
+    /// As arguments of cargo.
+    fn features(&self, version: Version) -> Vec<String> {
+        match version {
+            Version::First => Vec::new(),
+            Version::Second => vec!["--features".into(), format!("{}/v2", self.package)],
+        }
+    }
+}
+
 /// Every example module, or the one called `name`.
 pub(crate) fn choose(workspace: &Workspace, name: Option<&str>) -> Result<Vec<Guest>> {
     let mut metadata = process::cargo(workspace.root());
@@ -66,45 +101,49 @@ pub(crate) fn choose(workspace: &Workspace, name: Option<&str>) -> Result<Vec<Gu
     Ok(chosen)
 }
 
-/// Builds `guests` in each of `ways` and lays the results under `target/guests/WAY/LIBRARY.wasm`.
+/// Builds `guests` in each of `ways` and lays the results under `target/guests/WAY/`: `order.wasm`, `order-v2.wasm`.
 pub(crate) fn build(workspace: &Workspace, guests: &[Guest], ways: &[Way]) -> Result<()> {
-    if guests.is_empty() {
-        say("no example modules to build");
-        return Ok(());
-    }
     let toolchain = toolchain::ready(&workspace.tools(), &workspace.guest_target())?;
+    let seconds = guests.iter().filter(|guest| guest.has_second_version).collect::<Vec<_>>();
     for way in ways {
-        build_in(*way, workspace, guests, &toolchain)?;
+        build_version(workspace, &toolchain, *way, Version::First, &guests.iter().collect::<Vec<_>>())?;
+        build_version(workspace, &toolchain, *way, Version::Second, &seconds)?;
     }
     Ok(())
 }
 
-fn build_in(way: Way, workspace: &Workspace, guests: &[Guest], toolchain: &Toolchain) -> Result<()> {
-    let names = guests.iter().map(|guest| guest.folder.as_str()).collect::<Vec<_>>().join(", ");
+fn build_version(workspace: &Workspace, toolchain: &Toolchain, way: Way, version: Version, guests: &[&Guest]) -> Result<()> {
+    if guests.is_empty() {
+        return Ok(());
+    }
+    let files = guests.iter().map(|guest| guest.file(version)).collect::<Vec<_>>();
     let mut command = match way {
         Way::Plain => {
-            say(&format!("building {names} for {} (as plain cargo does it)", way.target()));
+            say(&format!("cargo build: {}", files.join(", ")));
             let mut command = toolchain.cargo(workspace.root());
-            command.args(["build", "--target", way.target()]);
+            command.arg("build");
             command
         }
         Way::Component => {
             let cargo_component = toolchain::cargo_component(&workspace.tools())?;
-            say(&format!("building {names} for {} (as cargo-component does it)", way.target()));
+            say(&format!("cargo component build: {}", files.join(", ")));
             let mut command = toolchain.command(&cargo_component, workspace.root());
-            command.args(["component", "build", "--target", way.target()]);
+            command.args(["component", "build"]);
             command
         }
     };
-    command.args(["--profile", "guest"]).env("CARGO_TARGET_DIR", workspace.guest_target());
-    command.args(guests.iter().flat_map(|guest| ["--package", &guest.package]));
+    // Each version has a target folder: in one they would take turns, and each run would build both again.
+    let target = workspace.guest_target().join(version.name());
+    command.args(["--profile", "guest", "--target", way.target()]).arg("--target-dir").arg(&target);
+    for guest in guests {
+        command.args(["--package", &guest.package]).args(guest.features(version));
+    }
     process::run(&mut command)?;
 
-    let built = workspace.guest_target().join(way.target()).join("guest");
     let shelf = workspace.guests().join(way.name());
-    for guest in guests {
-        let file = format!("{}.wasm", guest.library);
-        put(&built.join(&file), &shelf, &file)?;
+    for (guest, file) in guests.iter().zip(&files) {
+        let built = target.join(way.target()).join("guest").join(format!("{}.wasm", guest.library));
+        put(&built, &shelf, file)?;
     }
     Ok(())
 }
@@ -141,6 +180,7 @@ fn guest_of(package: &Value, examples: &Path) -> Option<Guest> {
         package: package["name"].as_str()?.to_owned(),
         folder: folder.to_str()?.to_owned(),
         library: library["name"].as_str()?.replace('-', "_"),
+        has_second_version: package["features"]["v2"].is_array(),
     })
 }
 
@@ -151,14 +191,21 @@ mod tests {
 
     #[test]
     fn guests_are_the_cdylibs_under_examples() {
-        let package = |name: &str, manifest: &str, crate_type: &str| json!({"name": name, "manifest_path": manifest, "targets": [{"name": "a-trip", "crate_types": [crate_type]}]});
+        let package = |name: &str, manifest: &str, crate_type: &str| {
+            let library = json!({"name": "a-trip", "crate_types": [crate_type]});
+            json!({"name": name, "manifest_path": manifest, "targets": [library], "features": {"v2": []}})
+        };
         let metadata = json!({"packages": [
             package("example-trip", "/r/examples/trip/Cargo.toml", "cdylib"),
-            package("participants", "/r/examples/trip/participants/Cargo.toml", "bin"),
+            package("participants", "/r/examples/participants/Cargo.toml", "lib"),
             package("amends-sdk", "/r/guest-sdk/Cargo.toml", "cdylib"),
         ]});
-        let trip = Guest { package: "example-trip".into(), folder: "trip".into(), library: "a_trip".into() };
-        assert_eq!(guests_in(&metadata, Path::new("/r/examples")), [trip]);
+        let found = guests_in(&metadata, Path::new("/r/examples"));
+        let [trip] = &found[..] else { panic!("not one guest: {found:?}") };
+        assert_eq!(trip.package, "example-trip");
+        assert_eq!(trip.file(Version::First), "a_trip.wasm");
+        assert_eq!(trip.file(Version::Second), "a_trip-v2.wasm");
+        assert_eq!(trip.features(Version::Second), ["--features", "example-trip/v2"]);
     }
 
     #[test]

@@ -115,9 +115,15 @@ impl Participants {
         self.control(Control { release: vec![operation], ..Control::default() });
     }
 
+    /// Blocks until the state is as wanted; false if it is not within `timeout`.
+    pub fn wait_until(&self, timeout: Duration, holds: impl Fn(&State) -> bool) -> bool {
+        self.shared.wait_until(timeout, holds)
+    }
+
     /// Blocks until this many calls of an operation have come, held ones included; false if they have not within `timeout`.
     pub fn wait_for_calls(&self, operation: Operation, calls: usize, timeout: Duration) -> bool {
-        self.shared.wait_for_calls(operation, calls, timeout)
+        let of_it = |state: &State| state.trace.iter().filter(|called| called.operation == operation).count();
+        self.wait_until(timeout, |state| of_it(state) >= calls)
     }
 }
 

@@ -25,8 +25,8 @@ use crate::{Called, State};
 #[derive(Default)]
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
-    /// A call came.
-    came: Condvar,
+    /// A call came, or came to its outcome.
+    changed: Condvar,
     /// A held call may go on.
     released: Notify,
 }
@@ -49,9 +49,7 @@ impl Shared {
     }
 
     pub(crate) fn state(&self) -> State {
-        let inner = self.inner();
-        let World { stock, accounts, effects, emails, .. } = inner.world.clone();
-        State { stock, accounts, effects, emails, trace: inner.trace.clone() }
+        self.inner().state()
     }
 
     pub(crate) fn control(&self, control: Control) {
@@ -70,14 +68,21 @@ impl Shared {
         self.released.notify_waiters();
     }
 
-    pub(crate) fn wait_for_calls(&self, operation: Operation, calls: usize, timeout: Duration) -> bool {
+    pub(crate) fn wait_until(&self, timeout: Duration, holds: impl Fn(&State) -> bool) -> bool {
         let deadline = Instant::now() + timeout;
         let mut inner = self.inner();
-        while inner.trace.iter().filter(|called| called.operation == operation).count() < calls {
+        while !holds(&inner.state()) {
             let Some(left) = deadline.checked_duration_since(Instant::now()) else { return false };
-            inner = self.came.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
+            inner = self.changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         true
+    }
+}
+
+impl Inner {
+    fn state(&self) -> State {
+        let World { stock, accounts, effects, emails, .. } = self.world.clone();
+        State { stock, accounts, effects, emails, trace: self.trace.clone() }
     }
 }
 
@@ -146,7 +151,7 @@ async fn take(shared: Arc<Shared>, called: Called, ask: Ask, keys: Keys) -> Opti
         let mut inner = shared.inner();
         inner.trace.push(called);
         let rule = next_fault(&mut inner.rules, operation);
-        shared.came.notify_all();
+        shared.changed.notify_all();
         (Place { generation: inner.generation, call: inner.trace.len() - 1 }, rule)
     };
     let (before, after) = match rule {
@@ -200,6 +205,7 @@ impl Shared {
         let mut inner = self.inner();
         if inner.generation == place.generation {
             inner.trace[place.call].outcome = outcome;
+            self.changed.notify_all();
         }
     }
 

@@ -27,6 +27,8 @@ pub(super) struct TestWorld {
 struct Attempt {
     step: String,
     key: String,
+    /// The forward key, when undoing.
+    undoes: Option<String>,
     ready_ms: u64,
     effect_free: bool,
     checks: bool,
@@ -60,6 +62,7 @@ impl TestWorld {
         self.attempt.replace(Attempt {
             step: call.step().to_owned(),
             key: call.key().to_owned(),
+            undoes: (call.raw.direction == Direction::Undo).then(|| call.forward_key().to_owned()),
             ready_ms: ready.as_millis(),
             effect_free,
             checks: call.raw.direction == Direction::Check,
@@ -116,7 +119,7 @@ impl World for TestWorld {
     }
 
     fn send(&self, request: &http::Request) -> Result<http::Response, http::Error> {
-        let request = self.with_key(request.clone());
+        let request = self.with_headers(request.clone());
         self.requests.borrow_mut().push(request.clone());
         match self.participants.borrow_mut().as_mut() {
             Some(participants) => participants(&request),
@@ -126,8 +129,8 @@ impl World for TestWorld {
 }
 
 impl TestWorld {
-    /// Adds the key as the host would, and stops at what the host would refuse.
-    fn with_key(&self, request: http::Request) -> http::Request {
+    /// Adds the headers that the host would add, and stops at what the host would refuse.
+    fn with_headers(&self, request: http::Request) -> http::Request {
         let mut attempt = self.attempt.borrow_mut();
         let call = format!("{} {}", request.method(), request.url());
         assert!(!attempt.effect_free, "step {} declares itself effect-free and sends {call}", attempt.step);
@@ -139,7 +142,11 @@ impl TestWorld {
         let earlier = attempt.sent.iter().filter(|sent| **sent == name).count();
         let key = format!("{}/{name}/{earlier}", attempt.key);
         attempt.sent.push(name);
-        request.header("idempotency-key", key)
+        let request = request.header("idempotency-key", key).header("amends-step-key", &attempt.key);
+        match &attempt.undoes {
+            Some(forward_key) => request.header("amends-undoes", forward_key),
+            None => request,
+        }
     }
 }
 
