@@ -5,3 +5,7 @@ pub mod journal;
 pub mod store;
 
 pub mod engine;
+
+pub mod host;
+
+pub mod api;

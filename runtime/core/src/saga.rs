@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// One saga at one revision.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saga {
     pub(crate) definition: Arc<Definition>,
     pub(crate) started: Arc<Started>,
@@ -39,7 +39,7 @@ pub(crate) enum Phase {
 }
 
 /// One step's part of the state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StepRun {
     pub(crate) path: StepPath,
     pub(crate) stage: usize,
@@ -69,7 +69,7 @@ pub(crate) enum UndoneBy {
 }
 
 /// One leg's part of the state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LegRun {
     pub(crate) state: LegState,
     pub(crate) attempts: u32,
@@ -89,7 +89,7 @@ pub(crate) struct LegRun {
 }
 
 /// Where a leg stands.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LegState {
     #[default]
     Idle,
@@ -173,6 +173,16 @@ impl Saga {
     /// What the saga was started with.
     pub fn started(&self) -> &Started {
         &self.started
+    }
+
+    /// When the start was recorded.
+    pub fn started_at(&self) -> Instant {
+        self.started_at
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.ended_at
     }
 
     /// The definition that it follows.

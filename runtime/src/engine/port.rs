@@ -37,6 +37,8 @@ pub struct Start {
     pub input: Payload,
     /// SHA-256 of the canonical input.
     pub input_hash: [u8; 32],
+    /// 128 random bits for the keys of its steps; unused if the saga is there already.
+    pub incarnation: [u8; 16],
     /// W3C `traceparent`.
     pub trace_context: Option<String>,
     /// Answer at the end (or at `stuck`) instead of at the durable start.
@@ -196,6 +198,19 @@ pub struct Refusal {
     pub hint: Option<String>,
     /// The verbs that fit instead.
     pub fits: Vec<&'static str>,
+}
+
+impl Refusal {
+    /// A refusal without a hint.
+    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None, fits: Vec::new() }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
 }
 
 /// The codes of refusals, as the API shows them in snake case.

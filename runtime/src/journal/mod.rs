@@ -181,6 +181,18 @@ pub enum Grant {
     },
 }
 
+impl Grant {
+    /// Both are about the same origin, key or secret: the later one replaces the earlier.
+    pub fn same_target(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http { origin: a, .. }, Self::Http { origin: b, .. }) => a == b,
+            (Self::Config { key: a, .. }, Self::Config { key: b, .. }) => a == b,
+            (Self::Secret { name: a }, Self::Secret { name: b }) => a == b,
+            _ => false,
+        }
+    }
+}
+
 /// The facts of an event's stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MessageEvent {
