@@ -46,7 +46,7 @@ fn run(seed: u64, path: &Path) {
 }
 
 /// Some batches, and what the streams are if they are taken. One commit in eight expects something wrong.
-fn commit(dice: &mut Dice, mut end: Position, streams: &[(Position, u64)]) -> (Vec<Batch>, Vec<(Position, u64)>) {
+pub(super) fn commit(dice: &mut Dice, mut end: Position, streams: &[(Position, u64)]) -> (Vec<Batch>, Vec<(Position, u64)>) {
     let mut after = streams.to_vec();
     let mut batches = Vec::new();
     for _ in 0..dice.below(6) {
@@ -142,7 +142,7 @@ fn answer<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
 }
 
 /// SplitMix64: a seed says all.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -152,7 +152,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 

@@ -82,10 +82,9 @@ impl Store for MemoryStore {
 
     fn rows(&self, range: &Range) -> Result<Vec<Row>, StoreError> {
         let state = self.live()?;
-        let of_table = state.rows.iter().filter(|((table, key), _)| {
-            *table == range.table && *key >= range.from && range.to.as_ref().is_none_or(|to| key < to)
-        });
-        let mut rows: Vec<Row> = of_table.map(|((_, key), value)| Row { key: key.clone(), value: value.clone() }).collect();
+        let from_on = state.rows.range((range.table, range.from.clone())..);
+        let within = from_on.take_while(|((table, key), _)| *table == range.table && range.to.as_ref().is_none_or(|to| key < to));
+        let mut rows: Vec<Row> = within.map(|((_, key), value)| Row { key: key.clone(), value: value.clone() }).collect();
         if range.order == Order::Descending {
             rows.reverse();
         }

@@ -27,6 +27,12 @@ mod contract;
 #[cfg(test)]
 mod differential;
 
+#[cfg(any(test, feature = "testing"))]
+pub mod fault;
+
+#[cfg(test)]
+mod power_loss;
+
 /// A record's place in the journal, from 1, without gaps, in commit order.
 pub type Position = u64;
 

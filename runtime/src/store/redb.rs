@@ -39,7 +39,7 @@ pub struct Options {
     /// Verify every page's checksum first. Reads the whole file.
     pub check_integrity: bool,
     /// Told how far a repair after an unclean stop is, from 0 to 1.
-    pub on_repair: Option<Arc<dyn Fn(f64)>>,
+    pub on_repair: Option<Arc<dyn Fn(f64) + Send + Sync>>,
 }
 
 impl Default for Options {
