@@ -11,3 +11,25 @@ mod play;
 mod check;
 
 mod booking;
+
+mod outcomes;
+
+mod retries;
+
+mod unknown;
+
+mod host;
+
+mod waits;
+
+mod rollback;
+
+mod pivot;
+
+mod deadlines;
+
+mod verbs;
+
+mod views;
+
+mod validation;
