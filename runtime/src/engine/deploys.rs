@@ -43,8 +43,9 @@ impl Shard {
         let version = known.unwrap_or(next);
         let mut events = Vec::new();
         if known.is_none() {
-            let description = serde_json::to_string(&deploy.definitions)
-                .map_err(|error| Refusal::new(RefusalCode::InputRefused, format!("the definitions cannot be recorded: {error}")))?;
+            let description = serde_json::to_string(&deploy.definitions).map_err(|error| {
+                Refusal::new(RefusalCode::InputRefused, format!("the definitions cannot be recorded: {error}"))
+            })?;
             let Deploy { digest, bytes, imports, .. } = deploy;
             events.push(ModuleEvent::Deployed { version, digest, bytes, description, imports });
         }
@@ -110,7 +111,14 @@ impl Shard {
         }
     }
 
-    fn decide_grants(&self, namespace: &Namespace, name: &str, grants: Vec<Grant>, act: &Act, force: Force) -> Result<Decided, Refusal> {
+    fn decide_grants(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        grants: Vec<Grant>,
+        act: &Act,
+        force: Force,
+    ) -> Result<Decided, Refusal> {
         self.refuse_if_failed()?;
         let module = self.modules.get(namespace, name).ok_or_else(|| no_module(name))?;
         let revoked: Vec<Grant> =
@@ -137,7 +145,8 @@ impl Shard {
             }
         }
         for key in keys.into_iter().filter(|(at, _)| at == namespace) {
-            if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::GrantsChanged, context)) {
+            if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::GrantsChanged, context))
+            {
                 self.lost(&key, &error);
             }
         }

@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use amends_core::{Instant, id::{Namespace, SagaId}};
+use amends_core::Instant;
 use tokio::sync::broadcast;
 
 use crate::{
@@ -22,19 +22,19 @@ use crate::{
         guests::Guests,
         metrics::Metrics,
         modules::Definitions,
-        port::{Refusal, RefusalCode, Request},
+        port::{Change, Refusal, RefusalCode, Request},
         recover::{self, Recovered},
         resident::SagaKey,
         shard::{Action, Input, Limits, Shard},
     },
-    store::{Batch, Position, Store, StoreError, committer::{Committer, Notice, Work}},
+    store::{
+        Batch, Position, Store, StoreError,
+        committer::{Committer, Notice, Work},
+    },
 };
 
 /// The wall clock. The binary under test moves it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
-
-/// A committed change of one saga: its namespace, its id and its revision.
-pub type Change = (Namespace, SagaId, u64);
 
 /// What is told when the storage fails: the host exits at once.
 pub type OnFailure = Box<dyn FnOnce(&str) + Send>;
@@ -107,8 +107,14 @@ impl Running {
         };
         let committer = Committer::start(store, usize::MAX, notify).map_err(|error| could_not_start(&error))?;
         let queued = Arc::new(AtomicUsize::new(0));
-        let engine =
-            Engine { inputs: inputs.clone(), queued: Arc::clone(&queued), changes: changes.clone(), definitions, recovered: sagas, clean };
+        let engine = Engine {
+            inputs: inputs.clone(),
+            queued: Arc::clone(&queued),
+            changes: changes.clone(),
+            definitions,
+            recovered: sagas,
+            clean,
+        };
         let mut drive = Drive { shard, committer, guests, clock, inputs, changes, queued, on_failure: Some(on_failure), metrics };
         let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
             drive.carry_out(actions, &mut waiting);
@@ -221,7 +227,7 @@ impl Drive {
                 Action::Commit(batch, position) => self.commit(batch, position, tags),
                 Action::Run(key, call) => self.run_guest(key, *call),
                 // No watcher is no failure.
-                Action::Changed((namespace, id), revision) => drop(self.changes.send((namespace, id, revision))),
+                Action::Changed((namespace, id), revision) => drop(self.changes.send(Change { namespace, id, revision })),
                 Action::Fail(why) => {
                     if let Some(on_failure) = self.on_failure.take() {
                         on_failure(&why);

@@ -72,8 +72,8 @@ pub(crate) fn saga(store: &dyn Store, definitions: &Definitions, key: &SagaKey) 
     let definition = definitions.find(&started.digest, &started.definition).ok_or_else(|| {
         LoadError::Corrupt(format!("saga {} runs on a component whose definition `{}` is not here", key.1, started.definition))
     })?;
-    let saga = Saga::replay(Arc::clone(&definition), events)
-        .map_err(|error| LoadError::Corrupt(format!("saga {}: {error}", key.1)))?;
+    let saga =
+        Saga::replay(Arc::clone(&definition), events).map_err(|error| LoadError::Corrupt(format!("saga {}: {error}", key.1)))?;
     Ok(Loaded { saga, stream, position, bytes })
 }
 

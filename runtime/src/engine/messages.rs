@@ -142,7 +142,8 @@ impl Shard {
             to: kept.to.clone(),
             data: kept.data.clone(),
         };
-        let stream = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: format!("{source}/{}", kept.id) };
+        let stream =
+            StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: format!("{source}/{}", kept.id) };
         let head = StreamHead::new(stream.clone(), kept.to.clone().unwrap_or_else(|| kept.id.clone()));
         let row = EventRow { to: kept.to.clone(), id: kept.id.clone(), until };
         let start = kept.position;
@@ -200,12 +201,13 @@ impl Shard {
     }
 
     fn waiting_for(&mut self, namespace: &Namespace, topic: &Topic) -> Vec<SagaKey> {
-        let mut keys = self.residents_where(|resident| {
-            resident.saga.effects().topics.contains(topic)
-        });
+        let mut keys = self.residents_where(|resident| resident.saga.effects().topics.contains(topic));
         keys.retain(|(at, _)| at == namespace);
         let parked = rows::waiting_for(self.store.as_ref(), namespace, topic).and_then(|streams| {
-            streams.into_iter().filter_map(|stream| rows::saga_at(self.store.as_ref(), stream).transpose()).collect::<Result<Vec<_>, _>>()
+            streams
+                .into_iter()
+                .filter_map(|stream| rows::saga_at(self.store.as_ref(), stream).transpose())
+                .collect::<Result<Vec<_>, _>>()
         });
         match parked {
             Ok(parked) => keys.extend(parked),
@@ -270,7 +272,9 @@ impl Shard {
         let stored = self.store.stream(stream, 1, 3)?;
         let Some(first) = stored.first() else { return Ok(()) };
         let first = record::decode_stored(first)?;
-        let (Some(head), Fact::Message(MessageEvent::Event { topic, to, .. })) = (&first.head, &first.fact) else { return Ok(()) };
+        let (Some(head), Fact::Message(MessageEvent::Event { topic, to, .. })) = (&first.head, &first.fact) else {
+            return Ok(());
+        };
         let namespace = head.stream.namespace.clone();
         let due = self.now;
         let row = rows::delete(Table::Events, keys::event(&namespace, topic, stream));

@@ -5,14 +5,13 @@ use std::{
     sync::{Arc, RwLock},
 };
 
-use amends_core::{
-    definition::Definition,
-    id::Namespace,
-    value::Instant,
-};
+use amends_core::{definition::Definition, id::Namespace, value::Instant};
 
 use crate::{
-    engine::{guests::ModuleDigest, port::VersionView},
+    engine::{
+        guests::ModuleDigest,
+        port::{Offered, VersionView},
+    },
     journal::{Grant, ModuleEvent},
 };
 
@@ -87,11 +86,16 @@ impl Modules {
         let number = module.active?;
         let version = module.versions.get(&number)?;
         let definition = version.definitions.iter().find(|found| found.name == definition)?;
-        Some(Active { name, module, number, version, definition })
+        Some(Active { name, number, version, definition })
     }
 
     /// Another module of the namespace whose active version has a saga of one of these names.
-    pub(crate) fn owner_of_any(&self, namespace: &Namespace, module: &str, definitions: &[Arc<Definition>]) -> Option<(String, String)> {
+    pub(crate) fn owner_of_any(
+        &self,
+        namespace: &Namespace,
+        module: &str,
+        definitions: &[Arc<Definition>],
+    ) -> Option<(String, String)> {
         definitions.iter().find_map(|definition| {
             let owner = self.owners.get(&(namespace.clone(), definition.name.clone()))?;
             (owner != module).then(|| (definition.name.clone(), owner.clone()))
@@ -103,15 +107,39 @@ impl Modules {
         self.owners.keys().filter(move |(at, _)| at == namespace).map(|(_, name)| name.as_str())
     }
 
+    /// What new sagas of a namespace start on, by name.
+    pub(crate) fn offered(&self, namespace: &Namespace) -> Vec<Offered> {
+        let mut names: Vec<&str> = self.startable(namespace).collect();
+        names.sort_unstable();
+        let offered = |active: Active<'_>| Offered {
+            module: active.name.to_owned(),
+            version: active.number,
+            definition: active.definition.as_ref().clone(),
+        };
+        names.into_iter().filter_map(|name| self.active(namespace, name).map(offered)).collect()
+    }
+
+    /// Digests of every version that new work may start on, now or by `activate`.
+    pub(crate) fn digests(&self) -> Vec<ModuleDigest> {
+        self.modules.values().flat_map(|module| module.versions.values().map(|version| version.digest)).collect()
+    }
+
     /// Folds one fact of a module's stream, recorded at `stream` with the version `revision`.
-    pub(crate) fn apply(&mut self, namespace: &Namespace, name: &str, stream: u64, event: &ModuleEvent, at: Instant) -> Result<(), String> {
+    pub(crate) fn apply(
+        &mut self,
+        namespace: &Namespace,
+        name: &str,
+        stream: u64,
+        event: &ModuleEvent,
+        at: Instant,
+    ) -> Result<(), String> {
         let module = self.modules.entry((namespace.clone(), name.to_owned())).or_default();
         module.stream = stream;
         module.revision += 1;
         match event {
             ModuleEvent::Deployed { version, digest, bytes, description, imports } => {
-                let definitions: Vec<Definition> =
-                    serde_json::from_str(description).map_err(|error| format!("the description of {name} v{version} is unreadable: {error}"))?;
+                let definitions: Vec<Definition> = serde_json::from_str(description)
+                    .map_err(|error| format!("the description of {name} v{version} is unreadable: {error}"))?;
                 let definitions: Vec<Arc<Definition>> = definitions.into_iter().map(Arc::new).collect();
                 self.definitions.insert(*digest, definitions.clone());
                 let (digest, bytes, imports) = (*digest, *bytes, imports.clone());
@@ -156,7 +184,6 @@ impl Modules {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Active<'a> {
     pub(crate) name: &'a str,
-    pub(crate) module: &'a Module,
     pub(crate) number: u32,
     pub(crate) version: &'a Version,
     pub(crate) definition: &'a Arc<Definition>,

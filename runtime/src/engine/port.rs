@@ -4,6 +4,7 @@
 
 pub use amends_core::verbs::Verb;
 use amends_core::{
+    Definition,
     event::Act,
     id::{Namespace, SagaId},
     value::Payload,
@@ -122,7 +123,7 @@ pub struct Deploy {
     /// Their size.
     pub bytes: u64,
     /// Its sagas, validated.
-    pub definitions: Vec<amends_core::Definition>,
+    pub definitions: Vec<Definition>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// Make it the version that new work starts on.
@@ -282,6 +283,30 @@ pub enum Request {
     Remove(Origin, String, u32, Answer<ModuleAnswer>),
     /// The modules of a namespace.
     Modules(Origin, Answer<Vec<ModuleView>>),
+    /// The definitions that new sagas of a namespace start on.
+    Definitions(Origin, Answer<Vec<Offered>>),
+}
+
+/// A definition that new sagas start on.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// The module that it belongs to.
+    pub module: String,
+    /// The active version.
+    pub version: u32,
+    /// The definition.
+    pub definition: Definition,
+}
+
+/// One committed change of a saga.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Where the saga lives.
+    pub namespace: Namespace,
+    /// The saga.
+    pub id: SagaId,
+    /// The version of its stream after the commit.
+    pub revision: u64,
 }
 
 /// Whether to revoke what live sagas declare.

@@ -2,11 +2,7 @@
 
 use std::sync::Arc;
 
-use amends_core::{
-    Input as SagaInput, Instant,
-    id::Namespace,
-    view::Status,
-};
+use amends_core::{Input as SagaInput, Instant, id::Namespace, view::Status};
 use bytes::Bytes;
 
 use crate::{
@@ -118,7 +114,8 @@ fn opened(shard: &mut Shard, clean: bool) -> Result<(), StoreError> {
         head: before.is_none().then(|| StreamHead::new(id.clone(), "host")),
         fact,
     };
-    let mut rows = vec![rows::put(Table::Meta, EPOCH.to_vec(), rows::encode(&shard.epoch)), rows::delete(Table::Meta, CLEAN.to_vec())];
+    let mut rows =
+        vec![rows::put(Table::Meta, EPOCH.to_vec(), rows::encode(&shard.epoch)), rows::delete(Table::Meta, CLEAN.to_vec())];
     if before.is_none() {
         rows.push(rows::put(Table::ById, keys::by_id(&id), Bytes::copy_from_slice(&stream.to_be_bytes())));
     }

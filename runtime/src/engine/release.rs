@@ -6,7 +6,7 @@ use amends_core::event::Intent;
 
 use crate::{
     engine::{
-        port::{Answer, ModuleAnswer, PublishAnswer, Refusal, RefusalCode, SagaAnswer, VerbAnswer},
+        port::{Answer, ModuleAnswer, ModuleView, Offered, PublishAnswer, Refusal, RefusalCode, SagaAnswer, VerbAnswer},
         resident::SagaKey,
     },
     store::Position,
@@ -23,6 +23,8 @@ pub(crate) enum Release {
     Verb(Answer<VerbAnswer>, Result<VerbAnswer, Refusal>),
     Publish(Answer<PublishAnswer>, Result<PublishAnswer, Refusal>),
     Module(Answer<ModuleAnswer>, Result<ModuleAnswer, Refusal>),
+    Modules(Answer<Vec<ModuleView>>, Vec<ModuleView>),
+    Definitions(Answer<Vec<Offered>>, Vec<Offered>),
 }
 
 impl Release {
@@ -33,6 +35,8 @@ impl Release {
             Self::Verb(answer, said) => drop(answer.send(said)),
             Self::Publish(answer, said) => drop(answer.send(said)),
             Self::Module(answer, said) => drop(answer.send(said)),
+            Self::Modules(answer, said) => drop(answer.send(Ok(said))),
+            Self::Definitions(answer, said) => drop(answer.send(Ok(said))),
             Self::Run(..) | Self::Changed(..) => {}
         }
     }
@@ -43,6 +47,8 @@ impl Release {
             Self::Verb(answer, _) => drop(answer.send(Err(refusal))),
             Self::Publish(answer, _) => drop(answer.send(Err(refusal))),
             Self::Module(answer, _) => drop(answer.send(Err(refusal))),
+            Self::Modules(answer, _) => drop(answer.send(Err(refusal))),
+            Self::Definitions(answer, _) => drop(answer.send(Err(refusal))),
             Self::Run(..) | Self::Changed(..) => {}
         }
     }

@@ -38,7 +38,14 @@ impl Shard {
                 self.set_grants(&origin, &module, grants, &act, force, answer);
             }
             Request::Remove(origin, module, version, answer) => self.remove(&origin, &module, version, answer),
-            Request::Modules(origin, answer) => drop(answer.send(Ok(self.module_views(&origin.namespace)))),
+            Request::Modules(origin, answer) => {
+                let said = self.module_views(&origin.namespace);
+                self.release_at(self.last_position, Release::Modules(answer, said));
+            }
+            Request::Definitions(origin, answer) => {
+                let said = self.modules.offered(&origin.namespace);
+                self.release_at(self.last_position, Release::Definitions(answer, said));
+            }
         }
     }
 
@@ -74,7 +81,8 @@ impl Shard {
             let said = format!("{} sagas are running, which is as many as this host takes", self.residents.len());
             return Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"));
         }
-        let active = self.modules.active(&key.0, &start.definition).ok_or_else(|| self.no_definition(&key.0, &start.definition))?;
+        let active =
+            self.modules.active(&key.0, &start.definition).ok_or_else(|| self.no_definition(&key.0, &start.definition))?;
         if let Some(reason) = &active.version.quarantined {
             let said = format!("{} v{} is quarantined: {reason}", active.name, active.number);
             return Err(Refusal::new(RefusalCode::Quarantined, said).hint("activate another version, or this one again"));
@@ -111,7 +119,8 @@ impl Shard {
     fn no_definition(&self, namespace: &Namespace, name: &str) -> Refusal {
         let mut known: Vec<&str> = self.modules.startable(namespace).collect();
         known.sort_unstable();
-        let refusal = Refusal::new(RefusalCode::DefinitionNotFound, format!("no saga `{name}` is deployed in namespace `{namespace}`"));
+        let refusal =
+            Refusal::new(RefusalCode::DefinitionNotFound, format!("no saga `{name}` is deployed in namespace `{namespace}`"));
         let nearest = known.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
         match nearest {
             Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.8 => refusal.hint(format!("did you mean `{nearest}`?")),
@@ -148,7 +157,8 @@ impl Shard {
             return if first == fingerprint {
                 Ok(false)
             } else {
-                Err(Refusal::new(RefusalCode::KeyReused, "this Idempotency-Key was used for another request").hint("use a fresh key"))
+                Err(Refusal::new(RefusalCode::KeyReused, "this Idempotency-Key was used for another request")
+                    .hint("use a fresh key"))
             };
         }
         let Some(resident) = self.residents.get_mut(key) else { return Ok(false) };

@@ -60,7 +60,15 @@ pub(crate) struct Flushed {
 
 impl Resident {
     pub(crate) fn new(saga: Saga) -> Self {
-        Self { saga, unflushed: Vec::new(), flushed: None, launched: BTreeSet::new(), cautious: false, rows: Vec::new(), journal_bytes: 0 }
+        Self {
+            saga,
+            unflushed: Vec::new(),
+            flushed: None,
+            launched: BTreeSet::new(),
+            cautious: false,
+            rows: Vec::new(),
+            journal_bytes: 0,
+        }
     }
 
     /// A saga read from the store: its rows say what it says.

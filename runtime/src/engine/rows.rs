@@ -139,7 +139,11 @@ pub(crate) fn waiting_for(store: &dyn Store, namespace: &Namespace, topic: &Topi
 }
 
 /// One page of `list`, newest first, with the cursor of the next.
-pub(crate) fn list(store: &dyn Store, namespace: &Namespace, filter: &ListFilter) -> Result<(Vec<SagaLine>, Option<u64>), StoreError> {
+pub(crate) fn list(
+    store: &dyn Store,
+    namespace: &Namespace,
+    filter: &ListFilter,
+) -> Result<(Vec<SagaLine>, Option<u64>), StoreError> {
     let mut lines = Vec::new();
     let mut end = filter.cursor;
     loop {

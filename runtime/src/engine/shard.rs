@@ -120,7 +120,13 @@ const UNFLUSHED_MS: u64 = 2;
 
 impl Shard {
     /// A shard over a store whose last position is known; `recover` makes it go on.
-    pub(crate) fn new(store: Arc<dyn Store>, limits: Limits, epoch: u32, metrics: Arc<Metrics>, seed: u64) -> Result<Self, StoreError> {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        limits: Limits,
+        epoch: u32,
+        metrics: Arc<Metrics>,
+        seed: u64,
+    ) -> Result<Self, StoreError> {
         let last_position = store.last_position()?;
         Ok(Self {
             store,
@@ -275,7 +281,8 @@ impl Shard {
     /// Law 2, the one place: what the saga says leaves when its last record so far is durable.
     pub(crate) fn release_after(&mut self, key: &SagaKey, release: Release) {
         self.flush(key);
-        let position = self.residents.get(key).and_then(|resident| resident.flushed.as_ref()).map_or(0, |flushed| flushed.position);
+        let position =
+            self.residents.get(key).and_then(|resident| resident.flushed.as_ref()).map_or(0, |flushed| flushed.position);
         self.release_at(position, release);
     }
 
@@ -471,7 +478,8 @@ impl Shard {
             self.metrics.timer_lag(self.now.since(due));
             match rows::saga_at(self.store.as_ref(), stream) {
                 Ok(Some(key)) => {
-                    if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Wake, context)) {
+                    if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Wake, context))
+                    {
                         self.lost(&key, &error);
                     }
                 }

@@ -39,7 +39,10 @@ pub(super) async fn run(shared: &Shared, module: &SagaModulePre<Guest>, call: &A
     let run = Run { shared, lane, facts, egress, traffic: traffic.clone(), deadline_at: Some(call.deadline_at) };
     let bounds = Bounds { payload_bytes_max: usize_of(shared.limits.payload), now: call.now };
     let end = match convert::call(call, bounds.payload_bytes_max) {
-        Ok(told) => run.guest(module, move |bindings, store| Box::pin(invoke(bindings, store, call.attempt.leg.direction, told, bounds))).await,
+        Ok(told) => {
+            run.guest(module, move |bindings, store| Box::pin(invoke(bindings, store, call.attempt.leg.direction, told, bounds)))
+                .await
+        }
         Err(fault) => Err(fault),
     };
     let left = traffic.settle(SETTLE).await;

@@ -49,12 +49,12 @@ use amends_core::{outcome::Report, value::Instant};
 use bytes::Bytes;
 use wasmtime::{Engine, component::Linker};
 
-pub use self::{label::Label, limits::Limits};
 use self::{
     fault::Fault,
     lanes::{Job, Lanes},
     modules::Modules,
 };
+pub use self::{label::Label, limits::Limits};
 use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
 
 /// The host's wall clock. Deadlines are measured by it; a guest's processor time is not.
@@ -149,7 +149,8 @@ impl Shared {
             return Ok(ready);
         }
         let (shared, digest) = (self.clone(), *digest);
-        let missing = |error: String| Fault::new("module_not_loaded", format!("module {} cannot be loaded: {error}", hex::encode(digest)));
+        let missing =
+            |error: String| Fault::new("module_not_loaded", format!("module {} cannot be loaded: {error}", hex::encode(digest)));
         match tokio::task::spawn_blocking(move || shared.load(&digest)).await {
             Ok(Ok(())) => self.modules.get(&digest).ok_or_else(|| missing("it was unloaded again".to_owned())),
             Ok(Err(error)) => Err(missing(format!("{error:#}"))),

@@ -19,8 +19,8 @@ use super::{
     guests::AttemptCall,
     metrics::Metrics,
     port::{
-        Answer, Deploy, Force, ModuleAnswer, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, Start, Verb, VerbAnswer,
-        VerbRequest,
+        Answer, Deploy, Force, ModuleAnswer, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, Start, Verb,
+        VerbAnswer, VerbRequest,
     },
     recover::{Recovered, recover},
     resident::SagaKey,
