@@ -247,10 +247,12 @@ impl Drive {
         }
     }
 
-    fn run_guest(&self, key: SagaKey, call: crate::engine::guests::AttemptCall) {
+    fn run_guest(&mut self, key: SagaKey, call: crate::engine::guests::AttemptCall) {
+        let attempt = call.attempt.clone();
         let inputs = self.inputs.clone();
         let done = move |report| drop(inputs.send(Input::Report(key, report)));
         self.guests.run(call, Box::new(done));
+        self.shard.failpoints.of_attempt("guest-running", &attempt);
     }
 
     /// Says that the host ended in order, after everything else.

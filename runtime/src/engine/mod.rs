@@ -32,6 +32,8 @@ mod live;
 
 mod timers;
 
+mod failpoints;
+
 pub mod modules;
 
 mod recover;

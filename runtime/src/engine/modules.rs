@@ -52,6 +52,11 @@ impl Definitions {
         all.get(digest)?.iter().find(|definition| definition.name == name).cloned()
     }
 
+    /// Every digest that was deployed and not removed.
+    pub fn digests(&self) -> Vec<ModuleDigest> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).keys().copied().collect()
+    }
+
     fn insert(&self, digest: ModuleDigest, definitions: Vec<Arc<Definition>>) {
         self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest, definitions);
     }
@@ -117,11 +122,6 @@ impl Modules {
             definition: active.definition.as_ref().clone(),
         };
         names.into_iter().filter_map(|name| self.active(namespace, name).map(offered)).collect()
-    }
-
-    /// Digests of every version that new work may start on, now or by `activate`.
-    pub(crate) fn digests(&self) -> Vec<ModuleDigest> {
-        self.modules.values().flat_map(|module| module.versions.values().map(|version| version.digest)).collect()
     }
 
     /// Folds one fact of a module's stream, recorded at `stream` with the version `revision`.

@@ -91,6 +91,7 @@ impl Shard {
         let definition = Arc::clone(active.definition);
         let context = context(&self.modules, &self.limits, key, &started, 0, self.now, &mut self.jitter);
         let (saga, events) = Saga::start(definition, started, context);
+        self.failpoints.reached("accepted");
         self.begin(key.clone(), Resident::new(saga), events, &origin.actor);
         Ok(true)
     }

@@ -18,6 +18,7 @@ use amends_core::{
 
 use crate::{
     engine::{
+        failpoints::Failpoints,
         guests::AttemptCall,
         live::Live,
         load::{self, LoadError},
@@ -110,6 +111,7 @@ pub struct Shard {
     solo: Option<(SagaKey, Attempt)>,
     held: VecDeque<(SagaKey, Intent)>,
     running: HashSet<(SagaKey, Attempt)>,
+    pub(crate) failpoints: Failpoints,
 }
 
 /// Records of one saga that are handed over together at the latest.
@@ -152,6 +154,7 @@ impl Shard {
             solo: None,
             held: VecDeque::new(),
             running: HashSet::new(),
+            failpoints: Failpoints::from_environment(),
         })
     }
 
@@ -185,6 +188,7 @@ impl Shard {
     fn report(&mut self, key: SagaKey, report: Report) {
         self.running.remove(&(key.clone(), report.attempt.clone()));
         self.metrics.attempt_ended(&report);
+        self.failpoints.of_attempt("outcome-seen", &report.attempt);
         if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Report(report), context)) {
             self.lost(&key, &error);
         }
@@ -297,6 +301,7 @@ impl Shard {
     fn let_go(&mut self, release: Release) {
         match release {
             Release::Run(key, intent) => {
+                self.failpoints.of_attempt("intent-durable", &intent.attempt);
                 self.run(key.clone(), intent);
                 self.park(&key);
             }
@@ -378,6 +383,7 @@ impl Shard {
             let offset = offset as u64;
             let version = first_version + offset;
             let parent = (version > 1).then(|| RecordId { stream, version: version - 1 });
+            self.failpoints.placed(first_position + offset, &decided.event);
             let record = Record {
                 id: RecordId { stream, version },
                 position: first_position + offset,
@@ -447,6 +453,7 @@ impl Shard {
 
     fn committed(&mut self, position: Position) {
         self.durable = self.durable.max(position);
+        self.failpoints.durable(position);
         self.recent.forget_up_to(position);
         self.timers.committed(position);
         while let Some(release) = self.releases.pop(position) {
