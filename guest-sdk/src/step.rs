@@ -36,6 +36,12 @@ use crate::{Call, Retry, payload};
 ///     .undo(cancel_hotel)
 ///     .undo_retry(Retry::attempts(5));
 /// ```
+///
+/// ```compile_fail
+/// # use amends_sdk::{Saga, Step};
+/// let forgotten = Step::compensatable("reserve-hotel", |(), _| Ok(()));
+/// Saga::new("trip").step(forgotten); // this compensatable step does not say how it is undone
+/// ```
 #[must_use = "a step does nothing until a saga has it"]
 pub struct Step<K, I, O> {
     erased: Erased,
@@ -278,10 +284,14 @@ impl<K: kind::Complete, I, O> Step<K, I, O> {
 /// A step without its types: payloads in and out.
 pub(crate) struct Erased {
     pub(crate) spec: wit::Step,
-    execute: Box<dyn Fn(&Call) -> Result<Payload>>,
-    compensate: Option<Box<dyn Fn(&Call) -> Result>>,
-    check: Option<Box<dyn Fn(&Call) -> Result<Option<Payload>>>>,
+    execute: Box<Execute>,
+    compensate: Option<Box<Compensate>>,
+    check: Option<Box<Check>>,
 }
+
+type Execute = dyn Fn(&Call) -> Result<Payload>;
+type Compensate = dyn Fn(&Call) -> Result;
+type Check = dyn Fn(&Call) -> Result<Option<Payload>>;
 
 impl Erased {
     pub(crate) fn execute(&self, call: &Call) -> wit::Outcome {
