@@ -7,3 +7,11 @@ pub mod store;
 pub mod engine;
 
 pub mod api;
+
+pub mod config;
+
+pub mod client;
+
+pub mod cli;
+
+pub use cli::main;
