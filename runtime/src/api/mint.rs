@@ -16,6 +16,13 @@ pub(in crate::api) fn fresh(now: Instant) -> Result<String, ApiError> {
     Ok(encode(u128::from_be_bytes(bytes)))
 }
 
+/// Which start of a saga: the keys of its steps derive from it.
+pub(in crate::api) fn incarnation() -> Result<[u8; 16], ApiError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|error| ApiError::internal(&format!("no randomness: {error}")))?;
+    Ok(bytes)
+}
+
 /// The saga id of a start without one.
 pub(in crate::api) fn saga_id(now: Instant) -> Result<SagaId, ApiError> {
     Ok(SagaId::new(&fresh(now)?)?)

@@ -11,6 +11,7 @@ use amends_core::{
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
+pub use crate::engine::port::{Change, Offered};
 use crate::{
     engine::port::{ListFilter, Refusal, Request, SagaLine},
     journal::Record,
@@ -79,17 +80,6 @@ pub struct SagaPage {
     pub next: Option<u64>,
 }
 
-/// A definition that new sagas start on.
-#[derive(Clone, Debug)]
-pub struct Offered {
-    /// The module that it belongs to.
-    pub module: String,
-    /// The active version.
-    pub version: u32,
-    /// The definition.
-    pub definition: Definition,
-}
-
 /// A component that was verified: what is in it, and what it asks for.
 #[derive(Clone, Debug)]
 pub struct Verified {
@@ -126,17 +116,6 @@ impl fmt::Display for Unverified {
 }
 
 impl std::error::Error for Unverified {}
-
-/// One committed change of a saga.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// Where the saga lives.
-    pub namespace: Namespace,
-    /// The saga.
-    pub id: SagaId,
-    /// The version of its stream after the commit.
-    pub revision: u64,
-}
 
 /// Whether new work is taken.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,8 +19,10 @@ pub type ModuleDigest = [u8; 32];
 pub struct AttemptCall {
     /// Whose it is.
     pub namespace: Namespace,
-    /// The module's name and version, for logs.
+    /// The module's name, for logs and for the command that grants it something.
     pub module: String,
+    /// The module's version, for logs.
+    pub version: u32,
     /// The component to run (law 9).
     pub digest: ModuleDigest,
     /// The saga.

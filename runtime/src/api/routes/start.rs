@@ -72,7 +72,8 @@ pub(in crate::api) async fn start(
         (None, None) => (mint::saga_id(api.runtime.now())?, false),
     };
     let trace_context = caller.traceparent.clone();
-    let start = Start { definition, id, input, input_hash, trace_context, wait: wait.is_some() };
+    let incarnation = mint::incarnation()?;
+    let start = Start { definition, id, input, input_hash, incarnation, trace_context, wait: wait.is_some() };
     let (answer, in_time) = match wait {
         Some(wait) => start_and_wait(&api, &caller, start, wait).await,
         None => ask(&api, &caller, start).await.map(|answer| (answer, true)),

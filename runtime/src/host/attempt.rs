@@ -1,0 +1,176 @@
+//! One attempt: a fresh store, one call, one report.
+//!
+//! Whatever the guest does, the store is gone when the report is made, and nothing of it reaches another attempt.
+
+use std::{sync::Arc, time::Duration};
+
+use amends_core::{
+    id::Direction,
+    outcome::{Outcome, Report},
+    value::Instant,
+};
+use wasmtime::{Store, UpdateDeadline};
+
+use super::{
+    Clock, Shared,
+    bindings::SagaModulePre,
+    console::Console,
+    convert::{self, Bounds},
+    egress::Egress,
+    fault::Fault,
+    guest::{Facts, Guest},
+    limits::usize_of,
+    traffic::Traffic,
+    turn::{Lane, Meter, Panicked, Turns},
+};
+use crate::engine::guests::AttemptCall;
+
+/// How often a deadline is looked at while the guest waits for the host: the clock may be steered.
+const DEADLINE_LOOK: Duration = Duration::from_millis(100);
+
+/// How long the rest of responses that the guest did not read is waited for.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// Runs an attempt to its end.
+pub(super) async fn run(shared: &Shared, module: &SagaModulePre<Guest>, call: &AttemptCall, lane: &Lane) -> Report {
+    let facts = Facts::of(call);
+    let traffic = Traffic::default();
+    let egress = Egress::new(&shared.gate, facts.clone(), traffic.clone());
+    let run = Run { shared, lane, facts, egress, traffic: traffic.clone(), deadline_at: Some(call.deadline_at) };
+    let bounds = Bounds { payload_bytes_max: usize_of(shared.limits.payload), now: call.now };
+    let end = match convert::call(call, bounds.payload_bytes_max) {
+        Ok(told) => {
+            run.guest(module, move |bindings, store| Box::pin(invoke(bindings, store, call.attempt.leg.direction, told, bounds)))
+                .await
+        }
+        Err(fault) => Err(fault),
+    };
+    let left = traffic.settle(SETTLE).await;
+    let outcome = match (traffic.denied(), end) {
+        (Some(denied), _) => Outcome::Denied(denied),
+        (None, Ok(outcome)) => outcome,
+        (None, Err(fault)) => fault.into_outcome(),
+    };
+    Report { attempt: call.attempt.clone(), outcome, left }
+}
+
+async fn invoke(
+    bindings: super::bindings::SagaModule,
+    store: &mut Store<Guest>,
+    direction: Direction,
+    call: super::bindings::exports::amends::module::saga::Call,
+    bounds: Bounds,
+) -> wasmtime::Result<Outcome> {
+    let saga = bindings.amends_module_saga();
+    let outcome = match direction {
+        Direction::Forward => convert::outcome(saga.call_execute(store, &call).await?, bounds),
+        Direction::Undo(_) => convert::undo_outcome(saga.call_compensate(store, &call).await?, bounds),
+        Direction::Check => convert::check_outcome(saga.call_check(store, &call).await?, bounds),
+    };
+    Ok(outcome?)
+}
+
+/// What one run of a guest needs of the host.
+pub(super) struct Run<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) lane: &'a Lane,
+    pub(super) facts: Facts,
+    pub(super) egress: Egress,
+    pub(super) traffic: Traffic,
+    /// None: only the processor's time bounds it.
+    pub(super) deadline_at: Option<Instant>,
+}
+
+/// A call into a fresh instance.
+type Call<'a, T> = std::pin::Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>>;
+
+impl Run<'_> {
+    /// Instantiates the module in a store of its own, calls it, and drops the store, in time or out of time.
+    pub(super) async fn guest<T, F>(self, module: &SagaModulePre<Guest>, call: F) -> Result<T, Fault>
+    where
+        T: Send,
+        F: for<'s> FnOnce(super::bindings::SagaModule, &'s mut Store<Guest>) -> Call<'s, T> + Send,
+    {
+        let Self { shared, lane, facts, egress, traffic, deadline_at } = self;
+        let label = facts.label.clone();
+        let console = Console::new(label.clone(), usize_of(shared.limits.log));
+        let meter = Arc::new(Meter::default());
+        let late = Late { clock: shared.clock.clone(), started_at: facts.started_at, deadline_at };
+        late.check()?;
+        let mut store = Store::new(&shared.engine, Guest::new(facts, console.clone(), egress, &shared.limits));
+        limit(&mut store, shared, &meter, &late, &traffic);
+        let guest = async move {
+            let bindings = module.instantiate_async(&mut store).await?;
+            call(bindings, &mut store).await
+        };
+        let mut turns = Turns::new(guest, meter, lane, label.clone());
+        let end = tokio::select! {
+            biased;
+            end = &mut turns => end,
+            () = traffic.until_denied() => Ok(Err(Fault::new("denied", "the host refused a call").into())),
+            fault = late.passed() => Ok(Err(fault.into())),
+        };
+        let stopped = turns.stop();
+        let last_words = console.close();
+        match (end, stopped) {
+            (Ok(Ok(value)), Ok(())) => Ok(value),
+            (Ok(Err(error)), Ok(())) => Err(Fault::of(&error, &last_words)),
+            (Err(Panicked(message)), _) | (_, Err(Panicked(message))) => {
+                tracing::error!(message, saga = label.saga.as_ref().map(tracing::field::display), step = %label.attempt.leg, "a host function panicked");
+                Err(Fault::new("host_bug", format!("a host function panicked: {message}; please report it")))
+            }
+        }
+    }
+}
+
+/// Sets every limit of a store.
+fn limit(store: &mut Store<Guest>, shared: &Shared, meter: &Arc<Meter>, late: &Late, traffic: &Traffic) {
+    store.limiter(Guest::limiter);
+    store.set_hostcall_fuel(shared.limits.hostcall_bytes_max());
+    store.set_max_component_handles(shared.limits.handles_max as usize);
+    store.set_epoch_deadline(1);
+    let (meter, late, traffic, cpu_max) = (meter.clone(), late.clone(), traffic.clone(), shared.limits.cpu);
+    store.epoch_deadline_callback(move |_| {
+        late.check()?;
+        if meter.used() > cpu_max {
+            let message = format!("the guest used its {cpu_max:?} of processor time (`cpu` in [guest])");
+            return Err(Fault::new("cpu_limit", message).into());
+        }
+        if traffic.denied().is_some() {
+            return Err(Fault::new("denied", "the host refused a call").into());
+        }
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+    });
+}
+
+/// The deadline of an attempt, on the host's clock.
+#[derive(Clone)]
+struct Late {
+    clock: Clock,
+    started_at: Instant,
+    deadline_at: Option<Instant>,
+}
+
+impl Late {
+    fn check(&self) -> Result<(), Fault> {
+        match self.deadline_at {
+            Some(at) if (self.clock)() >= at => {
+                let allowed = Duration::from_millis(at.since(self.started_at));
+                Err(Fault::new("deadline", format!("the attempt did not end within its {allowed:?} (`deadline-ms` of the step)")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Ends when the deadline has passed.
+    async fn passed(&self) -> Fault {
+        let Some(at) = self.deadline_at else { return std::future::pending().await };
+        loop {
+            if let Err(fault) = self.check() {
+                return fault;
+            }
+            let rest = Duration::from_millis(at.since((self.clock)()));
+            tokio::time::sleep(rest.min(DEADLINE_LOOK)).await;
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! What `bindgen!` makes of `wit/`: the guest contract as Rust types. Nothing else lives here.
+
+#![allow(missing_docs, unreachable_pub, reason = "generated code")]
+
+wasmtime::component::bindgen!({
+    path: "../wit",
+    world: "saga-module",
+    imports: { default: trappable },
+    exports: { default: async },
+});

@@ -1,0 +1,183 @@
+//! Between the guest contract's types and the core's: a call going in, an outcome coming out.
+//!
+//! What comes out is hostile: sizes are checked, JSON is parsed, moments are bounded.
+
+use amends_core::{
+    event::{Arrival, Topic, Wait},
+    id::Direction,
+    outcome::Outcome,
+    value::{Failure, Format, Instant, Payload},
+};
+
+use super::{
+    bindings::{amends::module::types as wit, exports::amends::module::saga},
+    fault::{Fault, cut},
+    json,
+};
+use crate::engine::guests::AttemptCall;
+
+/// The longest code of a failure: it is for machines.
+const CODE_BYTES_MAX: usize = 128;
+
+/// The longest type or key of an event that a guest waits for.
+const TOPIC_BYTES_MAX: usize = 1 << 10;
+
+/// A wait for longer than ten years is a mistake in a unit.
+const WAIT_MS_MAX: u64 = 10 * 366 * 86_400_000;
+
+/// What the guest is told about its call.
+pub(super) fn call(call: &AttemptCall, payload_bytes_max: usize) -> Result<saga::Call, Fault> {
+    let inward = |payload: &Payload| payload_in(payload, payload_bytes_max);
+    let leg = &call.attempt.leg;
+    let (direction, undo_alternate) = match leg.direction {
+        Direction::Forward => (saga::Direction::Forward, 0),
+        Direction::Undo(alternate) => (saga::Direction::Undo, alternate),
+        Direction::Check => (saga::Direction::Check, 0),
+    };
+    let outputs = call.outputs.iter().map(|(name, output)| Ok(wit::Named { name: name.clone(), payload: inward(output)? }));
+    Ok(saga::Call {
+        saga: call.saga.to_string(),
+        definition: call.definition.clone(),
+        step: call.step.clone(),
+        path: leg.path.to_string(),
+        element: call.element.clone(),
+        direction,
+        alternate: leg.alternate,
+        undo_alternate,
+        round: leg.round,
+        attempt: call.attempt.number,
+        key: call.key.to_string(),
+        forward_key: call.forward_key.to_string(),
+        deadline_at: call.deadline_at.0,
+        input: inward(&call.input)?,
+        outputs: outputs.collect::<Result<_, Fault>>()?,
+        own_output: call.own_output.as_ref().map(inward).transpose()?,
+        last_failure: call.last_failure.as_ref().map(|failure| failure_in(failure, payload_bytes_max)).transpose()?,
+        may_have_run: call.may_have_run,
+        arrived: call.arrived.as_ref().map(|arrived| arrival_in(arrived.as_ref(), payload_bytes_max)).transpose()?,
+    })
+}
+
+/// What came of `execute`.
+pub(super) fn outcome(outcome: saga::Outcome, bounds: Bounds) -> Result<Outcome, Fault> {
+    Ok(match outcome {
+        saga::Outcome::Done(output) => Outcome::Done(bounds.payload(output, "output")?),
+        saga::Outcome::Refused(failure) => Outcome::Refused(bounds.failure(failure)?),
+        saga::Outcome::Transient(failure) => Outcome::Transient(bounds.failure(failure)?),
+        saga::Outcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure)?),
+        saga::Outcome::Wait(wait) => Outcome::Wait(bounds.wait(wait)?),
+    })
+}
+
+/// What came of `compensate`.
+pub(super) fn undo_outcome(outcome: saga::UndoOutcome, bounds: Bounds) -> Result<Outcome, Fault> {
+    Ok(match outcome {
+        saga::UndoOutcome::Done => Outcome::Done(Payload::null()),
+        saga::UndoOutcome::Transient(failure) => Outcome::Transient(bounds.failure(failure)?),
+        saga::UndoOutcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure)?),
+        saga::UndoOutcome::Wait(wait) => Outcome::Wait(bounds.wait(wait)?),
+    })
+}
+
+/// What came of `check`.
+pub(super) fn check_outcome(outcome: saga::CheckOutcome, bounds: Bounds) -> Result<Outcome, Fault> {
+    Ok(match outcome {
+        saga::CheckOutcome::Done(output) => Outcome::Done(bounds.payload(output, "output")?),
+        saga::CheckOutcome::NotDone => Outcome::NotDone,
+        saga::CheckOutcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure)?),
+    })
+}
+
+/// What an outcome may hold.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    /// The size of a payload.
+    pub(super) payload_bytes_max: usize,
+    /// When the step became ready: a wait is counted from it.
+    pub(super) now: Instant,
+}
+
+impl Bounds {
+    fn payload(&self, payload: wit::Payload, what: &str) -> Result<Payload, Fault> {
+        let (format, bytes) = match payload {
+            wit::Payload::Json(text) => (Format::Json, text.into_bytes()),
+            wit::Payload::Bytes(bytes) => (Format::Bytes, bytes),
+        };
+        if bytes.len() > self.payload_bytes_max {
+            let message =
+                format!("the {what} has {} bytes and may have {} (`payload` in [guest])", bytes.len(), self.payload_bytes_max);
+            return Err(Fault::bad_output(message));
+        }
+        if format == Format::Json {
+            json::check(&bytes).map_err(|error| Fault::bad_output(format!("the {what} says it is JSON and is not: {error}")))?;
+        }
+        Ok(Payload { format, bytes: bytes.into() })
+    }
+
+    fn failure(&self, failure: wit::Failure) -> Result<Failure, Fault> {
+        if failure.code.is_empty() || failure.code.len() > CODE_BYTES_MAX || failure.code.chars().any(char::is_control) {
+            return Err(Fault::bad_output(format!(
+                "a failure's code has 1 to {CODE_BYTES_MAX} bytes without control characters"
+            )));
+        }
+        let data = failure.data.map(|data| self.payload(data, "failure's data")).transpose()?;
+        Ok(Failure { code: failure.code, message: cut(&failure.message), data })
+    }
+
+    fn wait(&self, wait: saga::Wait) -> Result<Wait, Fault> {
+        if wait.event.is_none() && wait.until.is_none() {
+            return Err(Fault::bad_output("a wait needs an event, a moment, or both; this one would never end"));
+        }
+        let until = wait.until.map(Instant);
+        if let Some(until) = until.filter(|until| until.since(self.now) > WAIT_MS_MAX) {
+            return Err(Fault::bad_output(format!(
+                "a wait until {} ms is over 10 years away; moments are milliseconds since 1970",
+                until.0
+            )));
+        }
+        let event = wait.event.map(topic).transpose()?;
+        Ok(Wait { event, until })
+    }
+}
+
+fn topic(event: saga::EventWait) -> Result<Topic, Fault> {
+    let fits = |text: &str| text.len() <= TOPIC_BYTES_MAX && !text.chars().any(char::is_control);
+    if event.event_type.is_empty() || !fits(&event.event_type) || !fits(&event.key) {
+        return Err(Fault::bad_output(format!(
+            "the type and key of an awaited event have at most {TOPIC_BYTES_MAX} bytes without control characters, and the type is not empty"
+        )));
+    }
+    Ok(Topic { event_type: event.event_type, key: event.key })
+}
+
+fn payload_in(payload: &Payload, bytes_max: usize) -> Result<wit::Payload, Fault> {
+    let bytes = &payload.bytes;
+    if bytes.len() > bytes_max {
+        return Err(Fault::new(
+            "bad_input",
+            format!("a payload of {} bytes is over the limit of {bytes_max} (`payload` in [guest])", bytes.len()),
+        ));
+    }
+    match payload.format {
+        Format::Bytes => Ok(wit::Payload::Bytes(bytes.to_vec())),
+        Format::Json => match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(wit::Payload::Json(text.to_owned())),
+            Err(_) => Err(Fault::new("bad_input", "a recorded JSON payload is not UTF-8")),
+        },
+    }
+}
+
+fn failure_in(failure: &Failure, bytes_max: usize) -> Result<wit::Failure, Fault> {
+    let data = failure.data.as_ref().map(|data| payload_in(data, bytes_max)).transpose()?;
+    Ok(wit::Failure { code: failure.code.clone(), message: failure.message.clone(), data })
+}
+
+fn arrival_in(arrival: Option<&Arrival>, bytes_max: usize) -> Result<saga::Arrival, Fault> {
+    let Some(arrival) = arrival else { return Ok(saga::Arrival::Timer) };
+    Ok(saga::Arrival::Event(saga::EventArrival {
+        id: arrival.id.clone(),
+        event_type: arrival.topic.event_type.clone(),
+        key: arrival.topic.key.clone(),
+        data: arrival.data.as_ref().map(|data| payload_in(data, bytes_max)).transpose()?,
+    }))
+}

@@ -1,0 +1,103 @@
+//! What a module says about itself, as the core's definitions.
+//!
+//! Only the shape is translated; whether a definition keeps the rules is the core's to say.
+
+use amends_core::definition as core;
+
+use super::bindings::exports::amends::module::saga as wit;
+
+/// A module's name and its sagas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// The name that the component gives itself, not yet checked.
+    pub module: String,
+    /// Its sagas, not yet checked.
+    pub sagas: Vec<core::Definition>,
+}
+
+impl From<wit::Description> for Description {
+    fn from(description: wit::Description) -> Self {
+        Self { module: description.module, sagas: description.sagas.into_iter().map(definition).collect() }
+    }
+}
+
+fn definition(definition: wit::Definition) -> core::Definition {
+    let lock = |lock: wit::LockKey| core::LockKey { name: lock.name, pointer: lock.pointer };
+    core::Definition {
+        name: definition.name,
+        version: definition.version,
+        stages: definition.stages.into_iter().map(stage).collect(),
+        output: definition.output,
+        deadline_ms: definition.deadline_ms,
+        locks: definition.locks.into_iter().map(lock).collect(),
+        on_locked: match definition.on_locked {
+            wit::OnLocked::Queue => core::OnLocked::Queue,
+            wit::OnLocked::Refuse => core::OnLocked::Refuse,
+        },
+        rounds: definition.rounds,
+        schema: definition.schema,
+    }
+}
+
+fn stage(stage: wit::Stage) -> core::Stage {
+    core::Stage { steps: stage.steps.into_iter().map(step).collect(), savepoint_after: stage.savepoint_after }
+}
+
+fn step(step: wit::Step) -> core::Step {
+    core::Step {
+        name: step.name,
+        kind: match step.kind {
+            wit::Kind::Compensatable => core::Kind::Compensatable,
+            wit::Kind::Pivot => core::Kind::Pivot,
+            wit::Kind::Retriable => core::Kind::Retriable,
+        },
+        body: match step.body {
+            wit::Body::Code => core::Body::Code,
+            wit::Body::Child(saga) => core::Body::Child(saga),
+        },
+        effect_free: step.effect_free,
+        needs: step.needs,
+        retry: retry(step.retry),
+        deadline_ms: step.deadline_ms,
+        on_unknown: match step.on_unknown {
+            wit::OnUnknown::Retry => core::OnUnknown::Retry,
+            wit::OnUnknown::Check => core::OnUnknown::Check,
+            wit::OnUnknown::OnceThenRollback => core::OnUnknown::OnceThenRollback,
+            wit::OnUnknown::OnceThenStop => core::OnUnknown::OnceThenStop,
+        },
+        on_exhausted: match step.on_exhausted {
+            wit::OnExhausted::Rollback => core::OnExhausted::Rollback,
+            wit::OnExhausted::Stuck => core::OnExhausted::Stuck,
+        },
+        alternates: step.alternates,
+        undo: match step.undo {
+            wit::Undo::None => core::Undo::None,
+            wit::Undo::Nothing => core::Undo::Nothing,
+            wit::Undo::Code(policy) => core::Undo::Code(core::UndoPolicy {
+                retry: retry(policy.retry),
+                deadline_ms: policy.deadline_ms,
+                alternates: policy.alternates,
+            }),
+        },
+        each: step.each.map(|each| core::Each {
+            items: each.items,
+            key: each.key,
+            mode: match each.mode {
+                wit::EachMode::FailFast => core::EachMode::FailFast,
+                wit::EachMode::Collect => core::EachMode::Collect,
+            },
+            concurrency: each.concurrency,
+        }),
+    }
+}
+
+fn retry(retry: wit::Retry) -> core::Retry {
+    core::Retry {
+        attempts_max: retry.attempts_max,
+        first_ms: retry.first_ms,
+        factor_percent: retry.factor_percent,
+        cap_ms: retry.cap_ms,
+        jitter_percent: retry.jitter_percent,
+        time_box_ms: retry.time_box_ms,
+    }
+}

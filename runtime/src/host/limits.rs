@@ -1,0 +1,149 @@
+//! Every limit on a guest, in one place: what an attempt may use, send and receive, and what a compilation may cost.
+//!
+//! It must not know wasmtime: these are the operator's numbers, read from the config table `[guest]`.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Serialize};
+
+/// What a guest may use. The default of each field is the documented one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Attempts that run at once; more wait their turn, first come first served.
+    pub in_flight_max: u32,
+    /// OS threads for guests; 0 is one for each processor, and at least two, so that one spinning guest leaves a way round it.
+    pub threads: u32,
+    /// Processor time of one attempt.
+    #[serde(with = "duration")]
+    pub cpu: Duration,
+    /// Linear memory of one attempt, all memories together.
+    pub memory: ByteSize,
+    /// Table elements of one attempt, all tables together.
+    pub table_elements_max: u32,
+    /// Core instances of one component.
+    pub instances_max: u32,
+    /// Tables of one component.
+    pub tables_max: u32,
+    /// Memories of one component.
+    pub memories_max: u32,
+    /// Resources (streams, requests, pollables) that one attempt holds at once.
+    pub handles_max: u32,
+    /// One payload, in either direction.
+    pub payload: ByteSize,
+    /// Log lines, standard output and standard error of one attempt together.
+    pub log: ByteSize,
+    /// Outgoing requests of one attempt.
+    pub http_requests_max: u32,
+    /// Body of one outgoing request.
+    pub http_request: ByteSize,
+    /// Body of one response.
+    pub http_response: ByteSize,
+    /// Headers of one request or response, as they lie in memory.
+    pub http_headers: ByteSize,
+    /// Resolving a name and connecting to it.
+    #[serde(with = "duration")]
+    pub http_connect: Duration,
+    /// Agreeing on TLS after that.
+    #[serde(with = "duration")]
+    pub http_tls: Duration,
+    /// A component's size.
+    pub wasm: ByteSize,
+    /// Address space of a compilation.
+    pub compile_memory: ByteSize,
+    /// Processor time of a compilation.
+    #[serde(with = "duration")]
+    pub compile_cpu: Duration,
+    /// Wall-clock time of a compilation.
+    #[serde(with = "duration")]
+    pub compile_wall: Duration,
+    /// The compiled code's size.
+    pub compile_output: ByteSize,
+    /// Compilations at once.
+    pub compiles_max: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            in_flight_max: 256,
+            threads: 0,
+            cpu: Duration::from_secs(5),
+            memory: ByteSize::mib(64),
+            table_elements_max: 100_000,
+            instances_max: 50,
+            tables_max: 16,
+            memories_max: 8,
+            handles_max: 1_000,
+            payload: ByteSize::mib(1),
+            log: ByteSize::kib(64),
+            http_requests_max: 16,
+            http_request: ByteSize::mib(1),
+            http_response: ByteSize::mib(8),
+            http_headers: ByteSize::kib(32),
+            http_connect: Duration::from_secs(2),
+            http_tls: Duration::from_secs(3),
+            wasm: ByteSize::mib(16),
+            compile_memory: ByteSize::gib(2),
+            compile_cpu: Duration::from_secs(60),
+            compile_wall: Duration::from_secs(90),
+            compile_output: ByteSize::mib(256),
+            compiles_max: 2,
+        }
+    }
+}
+
+impl Limits {
+    /// What crosses from guest to host in one call: several payloads and what names them.
+    pub(super) fn hostcall_bytes_max(&self) -> usize {
+        usize_of(self.payload).saturating_mul(4).max(4 << 20)
+    }
+
+    /// The number of guest threads.
+    pub(super) fn thread_count(&self) -> usize {
+        match self.threads {
+            0 => std::thread::available_parallelism().map_or(2, |n| n.get()).clamp(2, 64),
+            n => n as usize,
+        }
+    }
+}
+
+/// A size as this machine counts; what does not fit is as much as there is.
+pub(super) fn usize_of(size: ByteSize) -> usize {
+    usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
+}
+
+mod duration {
+    //! Durations as people write them: `5s`, `250ms`.
+
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&humantime::format_duration(*duration))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        humantime::parse_duration(&text)
+            .map_err(|error| D::Error::custom(format!("bad duration `{text}`: {error}; write it as 30s or 250ms")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_config_table_reads_sizes_and_durations_and_refuses_what_it_does_not_know() {
+        let limits: Limits = toml::from_str("memory = \"128MiB\"\ncpu = \"250ms\"\n").unwrap();
+        assert_eq!((limits.memory, limits.cpu), (ByteSize::mib(128), Duration::from_millis(250)));
+        assert_eq!(limits.payload, Limits::default().payload);
+        assert!(toml::from_str::<Limits>("memroy = \"1MiB\"").is_err());
+        assert!(toml::from_str::<Limits>("cpu = \"5 parsecs\"").unwrap_err().to_string().contains("write it as 30s"));
+        let text = toml::to_string(&Limits::default()).unwrap();
+        assert_eq!(toml::from_str::<Limits>(&text).unwrap(), Limits::default());
+    }
+}

@@ -1,0 +1,195 @@
+//! What hostile guests get: one trapped attempt each, with a code and a remedy, and a host that goes on.
+
+use amends_core::{
+    id::Direction,
+    outcome::{Left, Outcome},
+    value::Payload,
+};
+
+use super::testing::{DONE, TestGuest, TestHost, call};
+
+/// Runs `execute` of a guest; the code and message of its trap.
+fn trapped(host: &TestHost, guest: &TestGuest) -> (String, String) {
+    let report = host.execute(guest);
+    assert_eq!(report.left, Left::Nothing);
+    let Outcome::Trapped(failure) = report.outcome else { panic!("{:?}", report.outcome) };
+    // Whatever it did, the next attempt runs.
+    assert_eq!(host.execute(&TestGuest::default()).outcome, Outcome::Done(Payload::null()));
+    (failure.code, failure.message)
+}
+
+fn check(guest: &TestGuest, code: &str, words: &[&str]) {
+    let (found, message) = trapped(&TestHost::new(TestHost::limits()), guest);
+    assert_eq!(found, code, "{message}");
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn each_direction_calls_its_export_and_gives_its_outcome() {
+    let host = TestHost::new(TestHost::limits());
+    let digest = host.store(TestGuest::execute("(call $failed (i32.const 1) (i32.const 40) (i32.const 5))").component());
+    let mut call = call(digest);
+    let Outcome::Refused(failure) = host.run(call.clone()).outcome else { panic!("not refused") };
+    assert_eq!((failure.code.as_str(), failure.message.as_str()), ("probe", ""));
+    call.attempt.leg = call.attempt.leg.turned(Direction::Undo(0));
+    assert_eq!(host.run(call.clone()).outcome, Outcome::Done(Payload::null()));
+    call.attempt.leg = call.attempt.leg.turned(Direction::Check);
+    assert_eq!(host.run(call).outcome, Outcome::NotDone);
+}
+
+#[test]
+fn a_trap_says_where() {
+    let guest = TestGuest {
+        items: "(func $deep_in_the_code unreachable)",
+        ..TestGuest::execute(format!("(call $deep_in_the_code) {DONE}"))
+    };
+    check(&guest, "trap", &["panicked or aborted", "deep_in_the_code"]);
+}
+
+#[test]
+fn an_endless_loop_ends_at_the_deadline_and_does_not_slow_the_others() {
+    let host = TestHost::new(TestHost::limits());
+    let digest = host.store(TestGuest::execute("(loop $for_ever (br $for_ever)) (unreachable)").component());
+    let spinning = host.begin(call(digest));
+    // Wait until it has a processor.
+    while host.host.running().is_empty() {
+        std::thread::yield_now();
+    }
+    for _ in 0..20 {
+        assert_eq!(host.execute(&TestGuest::default()).outcome, Outcome::Done(Payload::null()));
+    }
+    host.advance(30_000);
+    let Outcome::Trapped(failure) = spinning.recv().unwrap().outcome else { panic!("not trapped") };
+    assert_eq!(failure.code, "deadline");
+    assert!(failure.message.contains("30s"), "{}", failure.message);
+}
+
+#[test]
+fn an_endless_loop_ends_when_its_processor_time_is_used_up() {
+    let mut limits = TestHost::limits();
+    limits.cpu = std::time::Duration::from_millis(50);
+    let (code, message) = trapped(&TestHost::new(limits), &TestGuest::execute("(loop $for_ever (br $for_ever)) (unreachable)"));
+    assert_eq!(code, "cpu_limit");
+    assert!(message.contains("50ms"), "{message}");
+}
+
+#[test]
+fn deep_recursion_is_a_trap() {
+    let items = "(func $dig (param i32) (result i32) (i32.add (call $dig (i32.add (local.get 0) (i32.const 1))) (i32.const 1)))";
+    let guest = TestGuest { items, ..TestGuest::execute(format!("(drop (call $dig (i32.const 0))) {DONE}")) };
+    check(&guest, "trap", &["recurses too deeply"]);
+}
+
+#[test]
+fn a_memory_bomb_is_stopped_at_its_limit() {
+    let guest =
+        TestGuest::execute(format!("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) {DONE}"));
+    check(&guest, "memory_limit", &["`memory` in [guest]"]);
+}
+
+#[test]
+fn a_table_bomb_is_stopped_at_its_limit() {
+    let items = "(table $t 1 funcref)";
+    let grow = "(loop $more (br_if $more (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1))))";
+    check(
+        &TestGuest { items, ..TestGuest::execute(format!("{grow} {DONE}")) },
+        "table_limit",
+        &["`table_elements_max` in [guest]"],
+    );
+}
+
+#[test]
+fn garbage_is_no_outcome() {
+    // `probe` is not JSON.
+    check(&TestGuest::execute("(call $done (i32.const 40) (i32.const 5))"), "bad_output", &["says it is JSON and is not"]);
+    // A string of 2 MiB of spaces.
+    let grow = "(drop (memory.grow (i32.const 64)))";
+    let fill = "(memory.fill (i32.const 65536) (i32.const 32) (i32.const 2097152))";
+    check(
+        &TestGuest::execute(format!("{grow} {fill} (call $done (i32.const 65536) (i32.const 2097152))")),
+        "bad_output",
+        &["2097152", "1048576"],
+    );
+    // A string that lies outside of the memory, a pointer that does, and a string that is not UTF-8.
+    check(&TestGuest::execute("(call $done (i32.const 65536) (i32.const 16777216))"), "trap", &[]);
+    check(&TestGuest::execute("(i32.const -8)"), "trap", &[]);
+    check(
+        &TestGuest::execute("(i32.store8 (i32.const 32) (i32.const 255)) (call $done (i32.const 32) (i32.const 4))"),
+        "trap",
+        &["utf-8"],
+    );
+    // More than the host takes in one call.
+    let grow = "(drop (memory.grow (i32.const 200)))";
+    check(
+        &TestGuest::execute(format!("{grow} (call $done (i32.const 65536) (i32.const 8388608))")),
+        "bad_output",
+        &["more data in one call"],
+    );
+}
+
+#[test]
+fn a_failure_without_a_code_is_garbage() {
+    check(&TestGuest::execute("(call $failed (i32.const 1) (i32.const 40) (i32.const 0))"), "bad_output", &["a failure's code"]);
+}
+
+#[test]
+fn a_wait_for_nothing_and_a_wait_for_centuries_are_garbage() {
+    let wait = |until: &str| format!("(i32.store (i32.const 256) (i32.const 4)) {until} (i32.const 256)");
+    check(&TestGuest::execute(wait("")), "bad_output", &["would never end"]);
+    let until = |moment: i64| {
+        wait(&format!("(i32.store (i32.const 288) (i32.const 1)) (i64.store (i32.const 296) (i64.const {moment}))"))
+    };
+    check(&TestGuest::execute(until(i64::MAX)), "bad_output", &["over 10 years away"]);
+    let report = TestHost::new(TestHost::limits()).execute(&TestGuest::execute(until(2_000_000)));
+    assert!(matches!(report.outcome, Outcome::Wait(wait) if wait.event.is_none() && wait.until.is_some()));
+}
+
+#[test]
+fn an_oversized_input_is_refused_before_the_guest_sees_it() {
+    let host = TestHost::new(TestHost::limits());
+    let mut call = call(host.store(TestGuest::default().component()));
+    call.input = Payload::opaque(vec![0; (1 << 20) + 1]);
+    let Outcome::Trapped(failure) = host.run(call).outcome else { panic!("not trapped") };
+    assert_eq!(failure.code, "bad_input");
+}
+
+#[test]
+fn context_is_the_same_in_every_attempt_and_ids_do_not_depend_on_random_bytes() {
+    // `new-id` writes a string's pointer and length at 512; the outcome is that string in quotes, made by hand.
+    let imports = r#"
+        (import "amends:module/context@0.1.0" "new-id" (func $new_id (param i32)))
+        (import "amends:module/context@0.1.0" "random-bytes" (func $random (param i32 i32)))
+        (import "amends:module/context@0.1.0" "attempt-started-at" (func $started (result i64)))"#;
+    let execute = r#"
+        (if (i64.eq (call $started) (i64.const 1000001)) (then (call $random (i32.const 16) (i32.const 528))))
+        (call $new_id (i32.const 512))
+        (i32.store8 (i32.const 600) (i32.const 34))
+        (memory.copy (i32.const 601) (i32.load (i32.const 512)) (i32.load (i32.const 516)))
+        (i32.store8 (i32.const 633) (i32.const 34))
+        (call $done (i32.const 600) (i32.const 34))"#;
+    let host = TestHost::new(TestHost::limits());
+    let digest = host.store(TestGuest { imports, ..TestGuest::execute(execute) }.component());
+    let id = |started_at: u64, key: u8| {
+        let mut call = call(digest);
+        call.started_at.0 = started_at;
+        call.key.0 = [key; 16];
+        match host.run(call).outcome {
+            Outcome::Done(payload) => String::from_utf8(payload.bytes.to_vec()).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let first = id(1_000_000, 1);
+    assert_eq!(first.len(), 34);
+    assert_eq!(first, id(1_000_001, 1));
+    assert_ne!(first, id(1_000_000, 2));
+}
+
+#[test]
+fn a_module_that_is_not_stored_is_named() {
+    let host = TestHost::new(TestHost::limits());
+    let Outcome::Trapped(failure) = host.run(call([9; 32])).outcome else { panic!("not trapped") };
+    assert_eq!(failure.code, "module_not_loaded");
+    assert!(failure.message.contains("0909") && failure.message.contains("no such component"), "{}", failure.message);
+}

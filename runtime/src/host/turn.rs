@@ -1,0 +1,147 @@
+//! A guest's time: what it uses of a processor is metered, and a panic while it runs is caught.
+//!
+//! It must not know what a guest does; it knows when it has the thread and for how long.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use super::label::Label;
+
+/// One guest thread, as the others see it.
+#[derive(Default)]
+pub(super) struct Lane {
+    busy: AtomicBool,
+    running: Mutex<Option<Arc<Label>>>,
+}
+
+impl Lane {
+    /// A guest has the thread now.
+    pub(super) fn busy(&self) -> bool {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// The attempt whose guest has the thread now.
+    pub(super) fn running(&self) -> Option<Arc<Label>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, running: Option<Arc<Label>>) {
+        self.busy.store(running.is_some(), Ordering::Relaxed);
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = running;
+    }
+}
+
+/// Processor time of one attempt. Only the thread that runs it writes.
+#[derive(Default)]
+pub(super) struct Meter {
+    used_ns: AtomicU64,
+    began_ns: AtomicU64,
+}
+
+impl Meter {
+    /// What was used up to now. Called from within the turn, on its thread.
+    pub(super) fn used(&self) -> Duration {
+        let turn = thread_ns().saturating_sub(self.began_ns.load(Ordering::Relaxed));
+        Duration::from_nanos(self.used_ns.load(Ordering::Relaxed) + turn)
+    }
+
+    fn begin(&self) {
+        self.began_ns.store(thread_ns(), Ordering::Relaxed);
+    }
+
+    fn end(&self) {
+        let turn = thread_ns().saturating_sub(self.began_ns.load(Ordering::Relaxed));
+        self.used_ns.fetch_add(turn, Ordering::Relaxed);
+    }
+}
+
+/// The time that this thread had a processor: a busy machine does not use up a guest's budget.
+fn thread_ns() -> u64 {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// A future that is metered and cannot panic into its caller, neither when it runs nor when it is dropped.
+pub(super) struct Turns<'a, T> {
+    future: Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>,
+    meter: Arc<Meter>,
+    lane: &'a Lane,
+    label: Arc<Label>,
+}
+
+/// The panic's message.
+pub(super) struct Panicked(pub(super) String);
+
+impl<'a, T> Turns<'a, T> {
+    pub(super) fn new(future: impl Future<Output = T> + Send + 'a, meter: Arc<Meter>, lane: &'a Lane, label: Arc<Label>) -> Self {
+        Self { future: Some(Box::pin(future)), meter, lane, label }
+    }
+
+    /// Drops what runs, and everything that it owns.
+    pub(super) fn stop(&mut self) -> Result<(), Panicked> {
+        let future = self.future.take();
+        catch_unwind(AssertUnwindSafe(|| drop(future))).map_err(panicked)
+    }
+}
+
+impl<T> Future for Turns<'_, T> {
+    type Output = Result<T, Panicked>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(future) = this.future.as_mut() else {
+            return Poll::Ready(Err(Panicked("polled after its end".to_owned())));
+        };
+        this.lane.set(Some(this.label.clone()));
+        this.meter.begin();
+        let end = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        this.meter.end();
+        this.lane.set(None);
+        match end {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panicked(panic))),
+        }
+    }
+}
+
+impl<T> Drop for Turns<'_, T> {
+    fn drop(&mut self) {
+        if let Err(Panicked(message)) = self.stop() {
+            tracing::error!(message, "dropping a guest panicked");
+        }
+    }
+}
+
+fn panicked(panic: Box<dyn Any + Send>) -> Panicked {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    Panicked(text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without a message".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_one_future_and_its_time_is_counted() {
+        let (meter, lane, label) = (Arc::new(Meter::default()), Lane::default(), Arc::new(Label::nobody()));
+        let spin = async {
+            let begun = std::time::Instant::now();
+            while begun.elapsed() < Duration::from_millis(5) {}
+            panic!("host function");
+        };
+        let mut turns = Turns::<()>::new(spin, meter.clone(), &lane, label);
+        let Err(Panicked(message)) = (&mut turns).await else { panic!("the panic was lost") };
+        assert_eq!(message, "host function");
+        assert!(meter.used_ns.load(Ordering::Relaxed) > 0);
+        assert!(!lane.busy() && lane.running().is_none());
+    }
+}
