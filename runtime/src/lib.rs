@@ -9,3 +9,11 @@ pub mod engine;
 pub mod host;
 
 pub mod api;
+
+pub mod config;
+
+pub mod client;
+
+pub mod cli;
+
+pub use cli::main;

@@ -12,6 +12,8 @@ pub mod graph;
 
 pub mod strict;
 
+pub mod origin;
+
 pub mod position;
 
 pub mod error;
@@ -29,7 +31,7 @@ pub mod openapi;
 pub mod server;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 
 #[cfg(test)]
 mod tests;
