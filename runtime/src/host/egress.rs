@@ -2,10 +2,7 @@
 
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-use super::{
-    guest::{Facts, Reach},
-    traffic::Traffic,
-};
+use super::{guest::{Facts, Reach}, traffic::Traffic};
 
 /// What all attempts share.
 #[derive(Default)]
@@ -23,17 +20,10 @@ impl Egress {
     }
 }
 
-type Sending = Box<
-    dyn Future<Output = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>> + Send,
->;
+type Sending = Box<dyn Future<Output = Result<(http::Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>> + Send>;
 
 impl WasiHttpHooks for Egress {
-    fn send_request(
-        &mut self,
-        request: http::Request<WasiBody>,
-        _: Option<RequestOptions>,
-        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Sending {
+    fn send_request(&mut self, request: http::Request<WasiBody>, _: Option<RequestOptions>, _: Box<dyn Future<Output = Result<(), Error>> + Send>) -> Sending {
         let origin = request.uri().to_string();
         let text = match self.facts.reach {
             Reach::EffectFree => format!("step declares effect-free and called {origin}"),
