@@ -7,3 +7,15 @@ pub mod store;
 pub mod engine;
 
 pub mod host;
+
+pub mod api;
+
+pub mod node;
+
+pub mod config;
+
+pub mod client;
+
+pub mod cli;
+
+pub use cli::main;

@@ -38,8 +38,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// Runs it and returns its stdout.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
-    let Output { status, stdout, .. } =
-        command.stderr(Stdio::inherit()).output().with_context(|| cannot_start(command))?;
+    let Output { status, stdout, .. } = command.stderr(Stdio::inherit()).output().with_context(|| cannot_start(command))?;
     checked(command, status)?;
     String::from_utf8(stdout).with_context(|| format!("`{}` printed no text", shown(command)))
 }

@@ -1,14 +1,15 @@
 //! The fold: `apply` is the only mutator of a saga (law 1).
 //!
-//! An event that does not fit the state before it is an error, never ignored. After each event the state settles:
+//! An event that does not fit the state before it is an error that leaves the state alone, never ignored. Only what every
+//! version of these rules will hold is asked of it: which decisions are right is `handle`'s to know. Then the state settles:
 //! what follows from it without a decision, as the next stage becoming ready.
 
 use crate::{
     definition::OnUnknown,
-    event::{Attempt, Cancel, Charge, Event, Intent, Resolution},
+    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Resolution, Wait},
     id::{Direction, Leg, StepPath},
     saga::{LegRun, LegState, Phase, ReplayError, Saga, StepRun, UndoneBy, Verdict},
-    value::Instant,
+    value::{Failure, Instant, Payload},
 };
 
 impl Saga {
@@ -28,137 +29,219 @@ impl Saga {
 
     fn fold(&mut self, event: &Event, at: Instant) -> Result<(), String> {
         match event {
-            Event::Started(_) => return Err("started twice".into()),
-            Event::Intent(intent) => self.fold_intent(intent, at)?,
-            Event::Done(attempt, output) => {
-                let run = self.closing(attempt, at)?;
-                run.verdict = Verdict::Done(output.clone());
-                run.forward.close(at);
-                run.check.close(at);
-            }
-            Event::Undone(attempt) => {
-                self.closing(attempt, at)?.undone = Some(UndoneBy::Code);
-            }
-            Event::Refused(attempt, failure) => {
-                let run = self.closing(attempt, at)?;
-                run.forward.fail(failure);
-                run.verdict = Verdict::Refused;
-            }
-            Event::Transient(attempt, failure, charge) => {
-                let run = self.closing(attempt, at)?;
-                let leg = run.leg_mut(attempt.leg.direction);
-                leg.fail(failure);
-                charge_leg(leg, *charge);
-                self.close_if_backward(&attempt.leg, at);
-            }
-            Event::Unknown(attempt, failure, charge) => {
-                self.fold_unknown(attempt, failure, *charge, at)?;
-                self.close_if_backward(&attempt.leg, at);
-            }
-            Event::NotDone(attempt) => {
-                let run = self.closing(attempt, at)?;
-                run.check.spent = 0;
-            }
-            Event::Wait(attempt, wait) => {
-                let doubt = self.open(attempt).is_some_and(|intent| intent.reaches_outside);
-                let leg = self.closing(attempt, at)?.leg_mut(attempt.leg.direction);
-                leg.doubtful += u32::from(doubt);
-                leg.ended_at = None;
-                leg.state = LegState::Waiting { wait: wait.clone(), since: at };
-                self.close_if_backward(&attempt.leg, at);
-            }
-            Event::Arrived(leg, arrival) => {
-                self.consumed.push(arrival.id.clone());
-                let leg = self.waking(leg, at)?;
-                leg.arrived = Some(Some(arrival.clone()));
-            }
-            Event::TimerFired(leg) => self.waking(leg, at)?.arrived = Some(None),
-            Event::Stale(..) => {}
-            Event::Backoff(leg, until) => {
-                let leg = self.named(leg)?;
-                leg.ended_at = None;
-                leg.state = LegState::BackingOff { since: at, until: *until };
-            }
-            Event::RollbackBegun(reason) => {
-                if self.phase != Phase::Forward {
-                    return Err("a rollback begins once".into());
-                }
-                self.phase = Phase::Backward;
-                self.rollback = Some(reason.clone());
-                self.stage = self.stage.min(self.definition.stages.len() - 1);
-                self.close_forward(at);
-            }
-            Event::Resolved(path, resolution, _) => self.fold_resolved(path, resolution, at)?,
-            Event::Skipped(path, _) => {
-                let run = self.at(path)?;
-                run.undone = Some(UndoneBy::Skip);
-                run.undo.close(at);
-            }
-            Event::Retried(legs, _) => {
-                for leg in legs {
-                    self.named(leg)?.refresh();
-                }
-            }
+            Event::Started(_) => Err("started twice".into()),
+            Event::Intent(intent) => self.fold_intent(intent, at),
+            Event::Done(attempt, output) => self.fold_done(attempt, output, at),
+            Event::Undone(attempt) => self.fold_undone(attempt, at),
+            Event::Refused(attempt, failure) => self.fold_refused(attempt, failure, at),
+            Event::Transient(attempt, failure, charge) => self.fold_transient(attempt, failure, *charge, at),
+            Event::Unknown(attempt, failure, charge) => self.fold_unknown(attempt, failure, *charge, at),
+            Event::NotDone(attempt) => self.fold_not_done(attempt, at),
+            Event::Wait(attempt, wait) => self.fold_wait(attempt, wait, at),
+            Event::Arrived(leg, arrival) => self.fold_arrived(leg, arrival, at),
+            Event::TimerFired(leg) => self.fold_timer_fired(leg, at),
+            Event::Stale(attempt, _) => self.open(attempt).map_or(Ok(()), |_| Err(format!("{} is open, not stale", attempt.leg))),
+            Event::Backoff(leg, until) => self.fold_at_rest(leg, LegState::BackingOff { since: at, until: *until }),
+            Event::Stuck(leg, why) => self.fold_at_rest(leg, LegState::Stuck { why: why.clone(), since: at }),
+            Event::Unstuck(leg) => self.fold_again(std::slice::from_ref(leg)),
+            Event::Retried(legs, _) => self.fold_again(legs),
+            Event::RollbackBegun(reason) => self.fold_rollback_begun(reason, at),
+            Event::Resolved(path, resolution, _) => self.fold_resolved(path, resolution, at),
+            Event::Skipped(path, _) => self.fold_skipped(path, at),
             Event::CancelRequested(cancel) => {
                 self.deadline_passed |= *cancel == Cancel::Deadline;
                 self.cancel.get_or_insert_with(|| cancel.clone());
+                Ok(())
             }
-            Event::Stuck(leg, why) => {
-                let leg = self.named(leg)?;
-                leg.ended_at = None;
-                leg.state = LegState::Stuck { why: why.clone(), since: at };
-            }
-            Event::Unstuck(leg) => self.named(leg)?.state = LegState::Ready,
-            Event::Completed => self.end(Phase::Completed, at),
-            Event::Compensated => self.end(Phase::Compensated, at),
-            Event::Abandoned(_) => self.end(Phase::Abandoned, at),
+            Event::Completed => self.end(Phase::Completed, self.is_done(), at),
+            Event::Compensated => self.end(Phase::Compensated, self.is_undone(), at),
+            Event::Abandoned(_) => self.end(Phase::Abandoned, true, at),
         }
-        Ok(())
     }
 
     fn fold_intent(&mut self, intent: &Intent, at: Instant) -> Result<(), String> {
-        let leg = self.named(&intent.attempt.leg)?;
-        if leg.is_open() || intent.attempt.number != leg.attempts + 1 {
-            return Err(format!("attempt {} of {} is out of order", intent.attempt.number, intent.attempt.leg));
+        let Attempt { leg, number } = &intent.attempt;
+        let run = self.at(&leg.path)?;
+        let used = run.leg_mut(leg.direction);
+        let may_begin = matches!(used.state, LegState::Ready | LegState::BackingOff { .. });
+        if !is_a_leg(leg) || !may_begin || *number != used.attempts + 1 {
+            return Err(format!("attempt {number} of {leg} is out of order"));
         }
-        leg.attempts = intent.attempt.number;
-        leg.began_at.get_or_insert(at);
-        leg.budget_since.get_or_insert(at);
-        leg.ended_at = None;
-        leg.state = LegState::Open { intent: intent.clone(), since: at };
+        used.attempts = *number;
+        used.began_at.get_or_insert(at);
+        used.budget_since.get_or_insert(at);
+        used.ended_at = None;
+        used.state = LegState::Open { intent: intent.clone(), since: at };
+        if leg.direction == Direction::Forward {
+            run.verdict = Verdict::Open;
+        }
         Ok(())
     }
 
-    fn fold_unknown(&mut self, attempt: &Attempt, failure: &crate::Failure, charge: Charge, at: Instant) -> Result<(), String> {
+    fn fold_done(&mut self, attempt: &Attempt, output: &Payload, at: Instant) -> Result<(), String> {
+        if matches!(attempt.leg.direction, Direction::Undo(_)) {
+            return Err(format!("{} ends undone, not done", attempt.leg));
+        }
+        let run = self.closing(attempt, Charge::Leg, at)?;
+        run.verdict = Verdict::Done(output.clone());
+        run.forward.close(at);
+        run.check.close(at);
+        Ok(())
+    }
+
+    fn fold_undone(&mut self, attempt: &Attempt, at: Instant) -> Result<(), String> {
+        if !matches!(attempt.leg.direction, Direction::Undo(_)) {
+            return Err(format!("{} ends done, not undone", attempt.leg));
+        }
+        self.closing(attempt, Charge::Leg, at)?.undone = Some(UndoneBy::Code);
+        Ok(())
+    }
+
+    fn fold_refused(&mut self, attempt: &Attempt, failure: &Failure, at: Instant) -> Result<(), String> {
+        if attempt.leg.direction != Direction::Forward {
+            return Err(format!("{} cannot be refused", attempt.leg));
+        }
+        let run = self.closing(attempt, Charge::Leg, at)?;
+        run.forward.fail(failure);
+        run.verdict = Verdict::Refused;
+        Ok(())
+    }
+
+    fn fold_transient(&mut self, attempt: &Attempt, failure: &Failure, charge: Charge, at: Instant) -> Result<(), String> {
+        let leg = self.closing(attempt, charge, at)?.leg_mut(attempt.leg.direction);
+        leg.fail(failure);
+        charge_leg(leg, charge);
+        self.close_if_backward(&attempt.leg, at);
+        Ok(())
+    }
+
+    fn fold_unknown(&mut self, attempt: &Attempt, failure: &Failure, charge: Charge, at: Instant) -> Result<(), String> {
         let direction = attempt.leg.direction;
         let doubt = direction != Direction::Check && self.open(attempt).is_some_and(|intent| intent.reaches_outside);
         let policy = self.run(&attempt.leg.path).map(|run| self.step(run).on_unknown);
-        let run = self.closing(attempt, at)?;
+        let run = self.closing(attempt, charge, at)?;
         let leg = run.leg_mut(direction);
         leg.fail(failure);
         leg.doubtful += u32::from(doubt);
         match (direction, policy) {
             // The question is asked at once; the forward leg waits for its answer.
             (Direction::Forward, Some(OnUnknown::Check)) => {
-                leg.spent += u32::from(charge == Charge::Leg);
-                count_stop(leg, charge);
+                spend(leg, charge);
+                if run.check.attempts == 0 {
+                    run.check.ready_at = at;
+                }
+                // A question has a budget of its own, however often it had to be asked before.
+                (run.check.spent, run.check.budget_since, run.check.ended_at) = (0, None, None);
                 run.check.state = LegState::Ready;
-                run.check.ready_at = at;
-                run.check.ended_at = None;
             }
-            (Direction::Forward, Some(OnUnknown::OnceThenRollback | OnUnknown::OnceThenStop)) => {
-                leg.spent += 1;
-                count_stop(leg, charge);
-            }
+            (Direction::Forward, Some(OnUnknown::OnceThenRollback | OnUnknown::OnceThenStop)) => spend(leg, charge),
             _ => charge_leg(leg, charge),
+        }
+        self.close_if_backward(&attempt.leg, at);
+        Ok(())
+    }
+
+    fn fold_not_done(&mut self, attempt: &Attempt, at: Instant) -> Result<(), String> {
+        if attempt.leg.direction != Direction::Check {
+            return Err(format!("only a check says not-done, and {} is none", attempt.leg));
+        }
+        self.closing(attempt, Charge::Leg, at)?;
+        Ok(())
+    }
+
+    fn fold_wait(&mut self, attempt: &Attempt, wait: &Wait, at: Instant) -> Result<(), String> {
+        if attempt.leg.direction == Direction::Check || (wait.event.is_none() && wait.until.is_none()) {
+            return Err(format!("{} cannot wait for that", attempt.leg));
+        }
+        let doubt = self.open(attempt).is_some_and(|intent| intent.reaches_outside);
+        let leg = self.closing(attempt, Charge::Leg, at)?.leg_mut(attempt.leg.direction);
+        leg.doubtful += u32::from(doubt);
+        leg.ended_at = None;
+        leg.state = LegState::Waiting { wait: wait.clone(), since: at };
+        self.close_if_backward(&attempt.leg, at);
+        Ok(())
+    }
+
+    fn fold_arrived(&mut self, leg: &Leg, arrival: &Arrival, at: Instant) -> Result<(), String> {
+        if self.has_consumed(&arrival.id) {
+            return Err(format!("event {} arrives twice", arrival.id));
+        }
+        let awaited = |wait: &Wait| wait.event.as_ref() == Some(&arrival.topic);
+        self.waking(leg, awaited, at)?.arrived = Some(Some(arrival.clone()));
+        self.consumed.push(arrival.id.clone());
+        Ok(())
+    }
+
+    fn fold_timer_fired(&mut self, leg: &Leg, at: Instant) -> Result<(), String> {
+        self.waking(leg, |wait| wait.until.is_some(), at)?.arrived = Some(None);
+        Ok(())
+    }
+
+    /// The leg goes on later, by time or by an operator.
+    fn fold_at_rest(&mut self, leg: &Leg, rest: LegState) -> Result<(), String> {
+        let unsettled = self.run(&leg.path).is_some_and(|run| self.is_unsettled(run, leg.direction));
+        let used = self.named(leg)?;
+        if !unsettled || matches!(used.state, LegState::Idle | LegState::Open { .. } | LegState::Waiting { .. }) {
+            return Err(format!("{leg} is not at the end of an attempt"));
+        }
+        used.ended_at = None;
+        used.state = rest;
+        Ok(())
+    }
+
+    fn fold_again(&mut self, legs: &[Leg]) -> Result<(), String> {
+        for leg in legs {
+            let used = self.named(leg)?;
+            if !matches!(used.state, LegState::Stuck { .. } | LegState::BackingOff { .. }) {
+                return Err(format!("{leg} is neither stuck nor backing off"));
+            }
+        }
+        for leg in legs {
+            let run = self.at(&leg.path)?;
+            run.leg_mut(leg.direction).renew();
+            run.leg_mut(leg.direction).state = LegState::Ready;
+            // The check asks on behalf of the step: its answer must not find the step's own budget used up.
+            if leg.direction == Direction::Check {
+                run.forward.renew();
+            }
         }
         Ok(())
     }
 
-    fn fold_resolved(&mut self, path: &StepPath, resolution: &Resolution, at: Instant) -> Result<(), String> {
-        self.manual += 1;
-        let backward = self.phase == Phase::Backward;
+    fn fold_rollback_begun(&mut self, reason: &Reason, at: Instant) -> Result<(), String> {
+        if self.phase != Phase::Forward || self.is_past_point_of_no_return() {
+            return Err("there is no way back".into());
+        }
+        self.phase = Phase::Backward;
+        self.rollback = Some(reason.clone());
+        self.stage = self.stage.min(self.definition.stages.len().saturating_sub(1));
+        self.close_forward(at);
+        Ok(())
+    }
+
+    fn fold_skipped(&mut self, path: &StepPath, at: Instant) -> Result<(), String> {
         let run = self.at(path)?;
+        if !run.undo.is_stuck() {
+            return Err(format!("the compensation of {path} is not stuck"));
+        }
+        run.undone = Some(UndoneBy::Skip);
+        run.undo.close(at);
+        Ok(())
+    }
+
+    fn fold_resolved(&mut self, path: &StepPath, resolution: &Resolution, at: Instant) -> Result<(), String> {
+        let backward = self.phase == Phase::Backward;
+        let stage = self.stage;
+        let run = self.at(path)?;
+        let settled = run.is_done() || run.has_open_forward() || (!backward && run.stage != stage);
+        let fits = match resolution {
+            Resolution::Output(_) => !backward && !settled,
+            Resolution::NotDone => !settled && !run.undo.is_open(),
+            Resolution::Undone => run.undo.is_at_rest(),
+        };
+        if !fits {
+            return Err(format!("{path} cannot be resolved now"));
+        }
         run.manual = true;
         match resolution {
             Resolution::Output(output) => {
@@ -172,7 +255,6 @@ impl Saga {
                 if backward {
                     run.undo.close(at);
                 } else {
-                    run.verdict = Verdict::Open;
                     run.forward.state = LegState::Ready;
                     run.forward.ended_at = None;
                 }
@@ -182,6 +264,7 @@ impl Saga {
                 run.undo.close(at);
             }
         }
+        self.manual = self.manual.saturating_add(1);
         Ok(())
     }
 
@@ -223,6 +306,11 @@ impl Saga {
         }
     }
 
+    /// Every step is done: the saga may end completed.
+    pub(crate) fn is_done(&self) -> bool {
+        self.phase == Phase::Forward && self.stage == self.definition.stages.len()
+    }
+
     /// Everything that was done or may have run is undone: the saga may end compensated.
     pub(crate) fn is_undone(&self) -> bool {
         self.phase == Phase::Backward
@@ -252,27 +340,33 @@ impl Saga {
         }
     }
 
-    /// Closes the open attempt; the caller says what came of it.
-    fn closing(&mut self, attempt: &Attempt, at: Instant) -> Result<&mut StepRun, String> {
-        if self.open(attempt).is_none() {
+    /// Closes the open attempt; the caller says what came of it. What arrived before it stays: a next attempt is told again,
+    /// because an event is consumed once.
+    fn closing(&mut self, attempt: &Attempt, charge: Charge, at: Instant) -> Result<&mut StepRun, String> {
+        let Some(intent) = self.open(attempt) else {
             return Err(format!("attempt {} of {} is not open", attempt.number, attempt.leg));
-        }
+        };
+        let survived_alone = intent.solo && charge == Charge::Leg;
         let run = self.at(&attempt.leg.path)?;
         let leg = run.leg_mut(attempt.leg.direction);
         leg.state = LegState::Closed;
         leg.ended_at = Some(at);
-        leg.arrived = None;
+        if survived_alone {
+            leg.host_stops = 0;
+        }
         Ok(run)
     }
 
-    fn waking(&mut self, leg: &Leg, at: Instant) -> Result<&mut LegRun, String> {
+    fn waking(&mut self, leg: &Leg, awaited: impl Fn(&Wait) -> bool, at: Instant) -> Result<&mut LegRun, String> {
         let run = self.named(leg)?;
-        let LegState::Waiting { since, .. } = run.state else {
-            return Err(format!("{leg} does not wait"));
-        };
-        run.waited_ms += at.since(since);
-        run.state = LegState::Ready;
-        Ok(run)
+        match &run.state {
+            LegState::Waiting { wait, since } if awaited(wait) => {
+                run.waited_ms = run.waited_ms.saturating_add(at.since(*since));
+                run.state = LegState::Ready;
+                Ok(run)
+            }
+            _ => Err(format!("{leg} does not wait for that")),
+        }
     }
 
     fn at(&mut self, path: &StepPath) -> Result<&mut StepRun, String> {
@@ -280,37 +374,48 @@ impl Saga {
     }
 
     fn named(&mut self, leg: &Leg) -> Result<&mut LegRun, String> {
-        if leg.alternate != 0 || leg.round != 0 || matches!(leg.direction, Direction::Undo(k) if k != 0) {
+        if !is_a_leg(leg) {
             return Err(format!("no leg {leg}"));
         }
         Ok(self.at(&leg.path)?.leg_mut(leg.direction))
     }
 
-    fn end(&mut self, phase: Phase, at: Instant) {
+    fn end(&mut self, phase: Phase, fits: bool, at: Instant) -> Result<(), String> {
+        if !fits {
+            return Err(format!("{phase:?} with steps that are not"));
+        }
         self.phase = phase;
         self.ended_at = Some(at);
         for run in &mut self.steps {
+            // Nobody will say what came of an attempt that was open: its effect may stand.
+            run.forward.doubtful += u32::from(run.forward.reaches_outside_now());
             run.forward.close(at);
             run.check.close(at);
             run.undo.close(at);
         }
+        Ok(())
     }
 }
 
+/// Alternates and rounds do not exist yet: only the first of each.
+fn is_a_leg(leg: &Leg) -> bool {
+    leg.alternate == 0 && leg.round == 0 && !matches!(leg.direction, Direction::Undo(1..))
+}
+
+/// Spends an attempt of the leg's budget; after a stop of the host the leg is tried again at once.
 fn charge_leg(leg: &mut LegRun, charge: Charge) {
+    spend(leg, charge);
+    if charge != Charge::Leg {
+        leg.state = LegState::Ready;
+        leg.ended_at = None;
+    }
+}
+
+/// The host's faults use nothing up; a guest that was executing when the host died is counted.
+fn spend(leg: &mut LegRun, charge: Charge) {
     match charge {
         Charge::Leg => leg.spent += 1,
-        Charge::HostStop { .. } => {
-            count_stop(leg, charge);
-            // The host's fault costs the leg nothing: it is tried again at once.
-            leg.state = LegState::Ready;
-            leg.ended_at = None;
-        }
-    }
-}
-
-fn count_stop(leg: &mut LegRun, charge: Charge) {
-    if charge == (Charge::HostStop { executing: true }) {
-        leg.host_stops += 1;
+        Charge::HostStop { executing: true } => leg.host_stops += 1,
+        Charge::HostStop { executing: false } => {}
     }
 }

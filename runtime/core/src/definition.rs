@@ -119,7 +119,7 @@ pub struct Retry {
     pub first_ms: u64,
     /// Each delay is this many percent of the one before; at least 100.
     pub factor_percent: u32,
-    /// No delay is longer.
+    /// No delay is longer, but for jitter.
     pub cap_ms: u64,
     /// How far a delay may be shifted, either way; at most 100.
     pub jitter_percent: u8,

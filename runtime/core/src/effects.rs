@@ -94,7 +94,7 @@ impl Saga {
         if let Some(name) = &self.definition.output {
             return self.output_of(name).cloned();
         }
-        let last = self.definition.stages.len() - 1;
+        let last = self.steps.last()?.stage;
         let runs: Vec<&StepRun> = self.steps.iter().filter(|run| run.stage == last).collect();
         match runs.as_slice() {
             [only] => only.output().cloned(),

@@ -50,7 +50,7 @@ pub enum Event {
     CancelRequested(Cancel),
     /// The leg cannot go on without an operator.
     Stuck(Leg, Why),
-    /// What held the leg is gone: a grant was given, a version activated.
+    /// What held the leg is gone, a grant was given: a new attempt now with a fresh budget.
     Unstuck(Leg),
     /// Every step is done.
     Completed,

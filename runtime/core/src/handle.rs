@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     definition::{Definition, Kind, OnExhausted, OnUnknown, Retry, Undo},
-    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Started, Why},
+    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Started, Wait, Why},
     id::{Direction, Leg},
     outcome::{Left, Outcome, Report},
     retry::{Spent, next_attempt},
@@ -104,12 +104,10 @@ impl Turn<'_> {
         let Some(intent) = self.saga.open(&attempt) else {
             return self.emit(Event::Stale(attempt, outcome.name().into()));
         };
-        let reached = intent.reaches_outside;
-        match recorded(&attempt.leg, outcome, left, reached) {
-            Recorded::Done(output) if matches!(attempt.leg.direction, Direction::Undo(_)) => {
-                drop(output);
-                self.emit(Event::Undone(attempt));
-            }
+        // In an attempt that cannot reach outside nothing left, whatever is said of it.
+        let left = if intent.reaches_outside { left } else { Left::Nothing };
+        match recorded(attempt.leg.direction, outcome, left, intent.reaches_outside, self.context.now) {
+            Recorded::Done(_) if matches!(attempt.leg.direction, Direction::Undo(_)) => self.emit(Event::Undone(attempt)),
             Recorded::Done(output) => self.emit(Event::Done(attempt, output)),
             Recorded::Refused(failure) => {
                 self.emit(Event::Refused(attempt.clone(), failure.clone()));
@@ -129,18 +127,29 @@ impl Turn<'_> {
                 self.try_again(&attempt.leg.turned(Direction::Forward), failure);
             }
             Recorded::Wait(wait) => self.emit(Event::Wait(attempt, wait)),
-            Recorded::Denied(what) => {
-                let failure = Failure::new("denied", format!("the host refused a call: {what}"));
-                let leg = attempt.leg.clone();
-                self.emit(match left {
-                    Left::Nothing => Event::Transient(attempt, failure, Charge::Leg),
-                    Left::Answered | Left::Unanswered => Event::Unknown(attempt, failure, Charge::Leg),
-                });
-                if self.may_move(&leg) {
-                    self.emit(Event::Stuck(leg, Why::Denied(what)));
-                }
-            }
+            Recorded::Denied(what) => self.denied(attempt, what, left),
         }
+    }
+
+    /// Stuck at once. What is stuck is the leg that goes on once the grant is there: after an unknown outcome it may be the check.
+    fn denied(&mut self, attempt: Attempt, what: String, left: Left) {
+        let failure = Failure::new("denied", format!("the host refused a call: {what}"));
+        let leg = attempt.leg.clone();
+        let next = match (left, leg.direction, self.on_unknown(&leg)) {
+            (Left::Answered | Left::Unanswered, Direction::Forward, Some(OnUnknown::Check)) => leg.turned(Direction::Check),
+            _ => leg.clone(),
+        };
+        self.emit(match left {
+            Left::Nothing => Event::Transient(attempt, failure, Charge::Leg),
+            Left::Answered | Left::Unanswered => Event::Unknown(attempt, failure, Charge::Leg),
+        });
+        if self.may_move(&leg) {
+            self.emit(Event::Stuck(next, Why::Denied(what)));
+        }
+    }
+
+    fn on_unknown(&self, leg: &Leg) -> Option<OnUnknown> {
+        self.saga.run(&leg.path).map(|run| self.saga.step(run).on_unknown)
     }
 
     /// A leg still goes on: compensations do, forward legs only before a rollback.
@@ -152,8 +161,7 @@ impl Turn<'_> {
     }
 
     fn after_unknown(&mut self, leg: &Leg, failure: Failure) {
-        let policy = self.saga.run(&leg.path).map(|run| self.saga.step(run).on_unknown);
-        match (leg.direction, policy) {
+        match (leg.direction, self.on_unknown(leg)) {
             // The fold made the check ready.
             (Direction::Forward, Some(OnUnknown::Check)) => {}
             (Direction::Forward, Some(OnUnknown::OnceThenRollback)) => self.give_up(leg, GiveUp::Unknown, failure),
@@ -232,31 +240,43 @@ impl Turn<'_> {
             } else {
                 let leg = attempt.leg.clone();
                 self.emit(Event::Unknown(attempt, failure.clone(), charge));
-                let policy = self.saga.run(&leg.path).map(|run| self.saga.step(run).on_unknown);
-                let once = matches!(policy, Some(OnUnknown::OnceThenRollback | OnUnknown::OnceThenStop));
-                if leg.direction == Direction::Forward && once {
+                if self.is_run_once(&leg) {
                     self.after_unknown(&leg, failure);
                 }
             }
         }
     }
 
+    fn is_run_once(&self, leg: &Leg) -> bool {
+        let once = matches!(self.on_unknown(leg), Some(OnUnknown::OnceThenRollback | OnUnknown::OnceThenStop));
+        once && leg.direction == Direction::Forward
+    }
+
+    /// What was denied is tried again, but for a step that may have run and is run once: its policy decides now.
     fn grants_changed(&mut self) {
-        let denied = |run: &StepRun, direction: Direction| {
-            matches!(&run.leg(direction).state, LegState::Stuck { why: Why::Denied(_), .. }).then(|| run.name_leg(direction))
-        };
-        let directions = [Direction::Forward, Direction::Check, Direction::Undo(0)];
+        let denied = |state: &LegState| matches!(state, LegState::Stuck { why: Why::Denied(_), .. });
         let legs: Vec<Leg> =
-            self.saga.steps.iter().flat_map(|run| directions.map(|direction| denied(run, direction))).flatten().collect();
+            self.saga.legs().filter(|(_, _, state)| denied(state)).map(|(run, direction, _)| run.name_leg(direction)).collect();
         for leg in legs {
-            self.emit(Event::Unstuck(leg));
+            let Some(run) = self.saga.run(&leg.path) else { continue };
+            let failure = run.forward.last_failure.clone().filter(|_| run.is_in_doubt() && self.is_run_once(&leg));
+            match failure {
+                // A rollback that began with a leg before it has closed this one.
+                _ if !denied(&run.leg(leg.direction).state) => {}
+                Some(failure) => self.after_unknown(&leg, failure),
+                None => self.emit(Event::Unstuck(leg)),
+            }
         }
     }
 
-    /// Everything that follows from the state and the time: timers, the saga's deadline, intents, the end.
+    /// Everything that follows from the state and the time: the end, timers, the saga's deadline, intents.
     fn advance(&mut self) {
         if self.saga.is_ended() {
             return;
+        }
+        // First: after the last `done` it is too late to be late.
+        if self.saga.is_done() {
+            return self.emit(Event::Completed);
         }
         for leg in self.saga.due_waits(self.context.now) {
             self.emit(Event::TimerFired(leg));
@@ -269,9 +289,6 @@ impl Turn<'_> {
             && let Some(reason) = self.cancel_reason()
         {
             self.emit(Event::RollbackBegun(reason));
-        }
-        if self.saga.phase == Phase::Forward && self.saga.stage == self.saga.definition.stages.len() {
-            return self.emit(Event::Completed);
         }
         for leg in self.saga.startable(self.context.now) {
             self.begin(leg);
@@ -344,29 +361,36 @@ enum Recorded {
     Transient(Failure),
     Unknown(Failure),
     NotDone,
-    Wait(crate::event::Wait),
+    Wait(Wait),
     Denied(String),
 }
 
-/// Law 5: what the host knows of what left decides between `unknown` and the rest.
-fn recorded(leg: &Leg, outcome: Outcome, left: Left, reached: bool) -> Recorded {
-    let nothing_left = left == Left::Nothing || !reached;
-    let may_say_nothing_happened = left != Left::Unanswered || !reached;
-    match outcome {
-        Outcome::Done(output) => Recorded::Done(output),
-        Outcome::Refused(failure) if leg.direction != Direction::Forward => Recorded::Transient(failure),
-        Outcome::Refused(failure) if may_say_nothing_happened => Recorded::Refused(failure),
-        Outcome::Transient(failure) if may_say_nothing_happened => Recorded::Transient(failure),
-        Outcome::Trapped(failure) if nothing_left => Recorded::Transient(failure),
-        Outcome::Unknown(failure) if !reached => Recorded::Transient(failure),
-        Outcome::Refused(failure) | Outcome::Transient(failure) | Outcome::Trapped(failure) | Outcome::Unknown(failure) => {
-            Recorded::Unknown(failure)
-        }
-        Outcome::NotDone if leg.direction == Direction::Check => Recorded::NotDone,
-        Outcome::NotDone => Recorded::Transient(Failure::new("bad_output", "only a check may say not-done")),
-        Outcome::Wait(wait) => Recorded::Wait(wait),
-        Outcome::Denied(what) => Recorded::Denied(what),
+/// A wait is at most ten years long.
+const WAIT_MS_MAX: u64 = 3_653 * 86_400_000;
+
+/// Law 5: what the host knows of what left decides between `unknown` and the rest. Only a step can be refused, only a check
+/// can say not-done, and a check does not wait: else the guest returned garbage.
+fn recorded(direction: Direction, outcome: Outcome, left: Left, reached: bool, now: Instant) -> Recorded {
+    let trapped = |failure| if left == Left::Nothing { Recorded::Transient(failure) } else { Recorded::Unknown(failure) };
+    match (outcome, direction) {
+        (Outcome::Done(output), _) => Recorded::Done(output),
+        (Outcome::Denied(what), _) => Recorded::Denied(what),
+        (Outcome::NotDone, Direction::Check) => Recorded::NotDone,
+        (Outcome::Wait(wait), Direction::Forward | Direction::Undo(_)) if is_bounded(&wait, now) => Recorded::Wait(wait),
+        (Outcome::Refused(failure) | Outcome::Transient(failure), _) if left == Left::Unanswered => Recorded::Unknown(failure),
+        (Outcome::Refused(failure), Direction::Forward) => Recorded::Refused(failure),
+        (Outcome::Refused(failure) | Outcome::Transient(failure), _) => Recorded::Transient(failure),
+        (Outcome::Unknown(failure), _) if !reached => Recorded::Transient(failure),
+        (Outcome::Unknown(failure), _) => Recorded::Unknown(failure),
+        (Outcome::Trapped(failure), _) => trapped(failure),
+        (Outcome::NotDone, _) => trapped(Failure::new("bad_output", "only a check may say not-done")),
+        (Outcome::Wait(_), Direction::Check) => trapped(Failure::new("bad_output", "a check does not wait")),
+        (Outcome::Wait(_), _) => trapped(Failure::new("bad_wait", "wait for an event, or for a moment within ten years")),
     }
+}
+
+fn is_bounded(wait: &Wait, now: Instant) -> bool {
+    (wait.event.is_some() || wait.until.is_some()) && wait.until.is_none_or(|until| until <= now.plus(WAIT_MS_MAX))
 }
 
 fn retry_of<'a>(saga: &'a Saga, run: &StepRun, direction: Direction) -> Option<&'a Retry> {

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// One saga at one revision.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saga {
     pub(crate) definition: Arc<Definition>,
     pub(crate) started: Arc<Started>,
@@ -39,7 +39,7 @@ pub(crate) enum Phase {
 }
 
 /// One step's part of the state.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StepRun {
     pub(crate) path: StepPath,
     pub(crate) stage: usize,
@@ -69,7 +69,7 @@ pub(crate) enum UndoneBy {
 }
 
 /// One leg's part of the state.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LegRun {
     pub(crate) state: LegState,
     pub(crate) attempts: u32,
@@ -89,7 +89,7 @@ pub(crate) struct LegRun {
 }
 
 /// Where a leg stands.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LegState {
     #[default]
     Idle,
@@ -175,6 +175,16 @@ impl Saga {
         &self.started
     }
 
+    /// When the start was recorded.
+    pub fn started_at(&self) -> Instant {
+        self.started_at
+    }
+
+    /// When it ended.
+    pub fn ended_at(&self) -> Option<Instant> {
+        self.ended_at
+    }
+
     /// The definition that it follows.
     pub fn definition(&self) -> &Arc<Definition> {
         &self.definition
@@ -199,7 +209,7 @@ impl Saga {
     pub fn is_past_point_of_no_return(&self) -> bool {
         self.steps.iter().any(|run| match self.step(run).kind {
             Kind::Pivot => matches!(run.verdict, Verdict::Done(_)),
-            Kind::Retriable => run.forward.attempts > 0,
+            Kind::Retriable => run.forward.attempts > 0 || run.is_done(),
             Kind::Compensatable => false,
         })
     }
@@ -238,10 +248,28 @@ impl Saga {
         run.undone.is_none() && matches!(self.step(run).undo, Undo::Code(_)) && run.may_stand()
     }
 
+    /// The leg has something left to do: compensations in a rollback, forward legs before one.
+    pub(crate) fn is_unsettled(&self, run: &StepRun, direction: Direction) -> bool {
+        match direction {
+            Direction::Undo(_) => self.phase == Phase::Backward && self.wants_undo(run),
+            Direction::Forward | Direction::Check => self.phase == Phase::Forward && !run.is_done(),
+        }
+    }
+
     /// The pivot may have happened and there is no compensation for it: it cannot be rolled back.
     pub(crate) fn is_pivot_in_doubt(&self, run: &StepRun) -> bool {
         let step = self.step(run);
         step.kind == Kind::Pivot && run.is_in_doubt() && !matches!(step.undo, Undo::Code(_))
+    }
+
+    /// A cancel was asked for, or the deadline passed, and the pivot's outcome decides about it.
+    pub(crate) fn is_cancel_pending(&self) -> bool {
+        self.cancel.is_some() && self.phase == Phase::Forward && !self.is_past_point_of_no_return()
+    }
+
+    /// The pivot may have happened, cannot be undone, and needs an operator.
+    pub(crate) fn pivot_stuck_in_doubt(&self) -> Option<&StepRun> {
+        self.current().find(|run| self.is_pivot_in_doubt(run) && (run.forward.is_stuck() || run.check.is_stuck()))
     }
 
     pub(crate) fn make_ready(&mut self, stage: usize, at: Instant) {
@@ -311,6 +339,11 @@ impl LegRun {
         matches!(self.state, LegState::Open { .. })
     }
 
+    /// An attempt is open that can reach outside: it sets the mark `may have run` while it lasts.
+    pub(crate) fn reaches_outside_now(&self) -> bool {
+        matches!(&self.state, LegState::Open { intent, .. } if intent.reaches_outside)
+    }
+
     pub(crate) fn is_stuck(&self) -> bool {
         matches!(self.state, LegState::Stuck { .. })
     }
@@ -330,9 +363,8 @@ impl LegRun {
         self.last_failure = Some(failure.clone());
     }
 
-    /// A new attempt now, with a fresh budget.
-    pub(crate) fn refresh(&mut self) {
-        self.state = LegState::Ready;
+    /// A fresh budget.
+    pub(crate) fn renew(&mut self) {
         self.spent = 0;
         self.host_stops = 0;
         self.budget_since = None;

@@ -153,8 +153,8 @@ fn check_step(definition: &Definition, stage: usize, step: &Step, limits: &Limit
     if let Err(bad) = Name::new(&step.name) {
         found.step(step, bad.to_string());
     }
-    if definition.steps().filter(|(_, other)| other.name == step.name).count() > 1 {
-        found.step(step, "two steps have this name; names are unique in a saga");
+    if definition.steps().take_while(|(_, other)| !std::ptr::eq(*other, step)).any(|(_, other)| other.name == step.name) {
+        found.step(step, "an earlier step has this name; names are unique in a saga");
     }
     for need in &step.needs {
         match definition.step(need) {

@@ -1,11 +1,11 @@
 //! What an operator may do to a saga, when it fits, and what it means.
 
-use std::fmt;
+use std::{fmt, iter};
 
 use crate::{
-    event::{Act, Cancel, Event, Resolution},
+    event::{Act, Cancel, Event, Reason, Resolution, Why},
     id::{Direction, Leg, StepPath},
-    saga::{LegState, Phase, Saga, StepRun},
+    saga::{LegState, Phase, Saga, StepRun, Verdict},
 };
 
 /// An operator's verb.
@@ -69,13 +69,13 @@ pub(crate) fn decide(saga: &Saga, verb: Verb, act: Act) -> Result<Vec<Event>, Re
 }
 
 fn cancel(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {
-    if saga.phase == Phase::Backward || matches!(saga.cancel, Some(Cancel::Asked(_))) {
-        return Ok(Vec::new());
-    }
     if saga.is_past_point_of_no_return() {
         return Err(Rejected::PastPointOfNoReturn);
     }
-    if let Some(run) = saga.current().find(|run| saga.is_pivot_in_doubt(run) && run.forward.is_stuck()) {
+    if saga.phase == Phase::Backward || saga.is_cancel_pending() {
+        return Ok(Vec::new());
+    }
+    if let Some(run) = saga.pivot_stuck_in_doubt() {
         let because = format!("the pivot `{}` may have happened: say what did happen first", run.path);
         return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
     }
@@ -83,8 +83,10 @@ fn cancel(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {
 }
 
 fn retry(saga: &Saga, path: Option<StepPath>, act: Act) -> Result<Vec<Event>, Rejected> {
+    let mut because = "no step is stuck or backing off".to_owned();
     if let Some(path) = &path {
         find(saga, path)?;
+        because = format!("`{path}` is not stuck or backing off");
     }
     let legs: Vec<Leg> = saga
         .steps
@@ -95,7 +97,6 @@ fn retry(saga: &Saga, path: Option<StepPath>, act: Act) -> Result<Vec<Event>, Re
         .map(|(run, direction)| run.name_leg(direction))
         .collect();
     if legs.is_empty() {
-        let because = "no step is stuck or backing off".to_owned();
         return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
     }
     Ok(vec![Event::Retried(legs, act)])
@@ -112,21 +113,34 @@ fn skip(saga: &Saga, path: StepPath, act: Act) -> Result<Vec<Event>, Rejected> {
 
 fn resolve(saga: &Saga, path: StepPath, resolution: Resolution, act: Act) -> Result<Vec<Event>, Rejected> {
     let run = find(saga, &path)?;
-    let forward = saga.phase == Phase::Forward;
-    let fits = match resolution {
-        Resolution::Output(_) => forward && is_resolvable(saga, run),
-        Resolution::NotDone if forward => is_resolvable(saga, run),
-        Resolution::NotDone => run.is_in_doubt() && !run.has_open_forward() && !run.undo.is_open(),
-        Resolution::Undone => !forward && saga.wants_undo(run) && run.undo.is_at_rest(),
+    let (fits, because) = match resolution {
+        Resolution::Output(_) => {
+            (takes_output(saga, run), format!("`{path}` is not stuck, waiting, backing off or in doubt on the way forward"))
+        }
+        Resolution::NotDone => (takes_not_done(saga, run), format!("`{path}` is not stuck or in doubt, or an attempt is open")),
+        Resolution::Undone => {
+            (takes_undone(saga, run), format!("the compensation of `{path}` is not stuck, waiting or backing off"))
+        }
     };
-    if fits {
-        return Ok(vec![Event::Resolved(path, resolution, act)]);
+    if !fits {
+        return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
     }
-    let because = match resolution {
-        Resolution::Output(_) | Resolution::NotDone => format!("`{path}` is not stuck, waiting or in doubt"),
-        Resolution::Undone => format!("the compensation of `{path}` is not stuck, waiting or backing off"),
-    };
-    Err(Rejected::DoesNotFit { because, fits: fitting(saga) })
+    let overdue = (resolution == Resolution::NotDone).then(|| overdue_rollback(run)).flatten();
+    let resolved = Event::Resolved(path, resolution, act);
+    Ok(iter::once(resolved).chain(overdue.map(Event::RollbackBegun)).collect())
+}
+
+/// The rollback that only the doubt about the pivot had stopped: it was refused, or its retries were used up.
+fn overdue_rollback(run: &StepRun) -> Option<Reason> {
+    match (&run.forward.state, &run.verdict) {
+        (LegState::Stuck { why: Why::PivotInDoubt(failure), .. }, Verdict::Refused) => {
+            Some(Reason::Refused(run.path.clone(), failure.clone()))
+        }
+        (LegState::Stuck { why: Why::PivotInDoubt(failure), .. }, _) => {
+            Some(Reason::Exhausted(run.path.clone(), failure.clone()))
+        }
+        _ => None,
+    }
 }
 
 const DIRECTIONS: [Direction; 3] = [Direction::Forward, Direction::Check, Direction::Undo(0)];
@@ -139,11 +153,20 @@ fn is_retriable(run: &StepRun, direction: Direction) -> bool {
     matches!(run.leg(direction).state, LegState::Stuck { .. } | LegState::BackingOff { .. })
 }
 
-fn is_resolvable(saga: &Saga, run: &StepRun) -> bool {
-    run.stage == saga.stage
-        && !run.is_done()
-        && !run.has_open_forward()
-        && (run.is_in_doubt() || run.forward.is_at_rest() || run.check.is_at_rest())
+fn takes_output(saga: &Saga, run: &StepRun) -> bool {
+    let at_rest = run.is_in_doubt() || run.forward.is_at_rest() || run.check.is_at_rest();
+    saga.phase == Phase::Forward && run.stage == saga.stage && !run.is_done() && !run.has_open_forward() && at_rest
+}
+
+fn takes_not_done(saga: &Saga, run: &StepRun) -> bool {
+    match saga.phase {
+        Phase::Forward => takes_output(saga, run) && (run.is_in_doubt() || run.forward.is_stuck() || run.check.is_stuck()),
+        _ => run.is_in_doubt() && run.undone.is_none() && !run.has_open_forward() && !run.undo.is_open(),
+    }
+}
+
+fn takes_undone(saga: &Saga, run: &StepRun) -> bool {
+    saga.phase == Phase::Backward && saga.wants_undo(run) && run.undo.is_at_rest()
 }
 
 /// The verbs that fit the saga now, `abandon` last.
@@ -153,16 +176,14 @@ fn fitting(saga: &Saga) -> Vec<&'static str> {
     if any(&|run| DIRECTIONS.iter().any(|direction| is_retriable(run, *direction))) {
         fits.push("retry");
     }
-    let undoable = |run: &StepRun| saga.phase == Phase::Backward && saga.wants_undo(run) && run.undo.is_at_rest();
-    let resolvable = |run: &StepRun| saga.phase == Phase::Forward && is_resolvable(saga, run);
-    if any(&|run| resolvable(run) || undoable(run)) {
+    if any(&|run| takes_output(saga, run) || takes_not_done(saga, run) || takes_undone(saga, run)) {
         fits.push("resolve");
     }
     if any(&|run| run.undo.is_stuck()) {
         fits.push("skip");
     }
-    let doubt = saga.current().any(|run| saga.is_pivot_in_doubt(run) && run.forward.is_stuck());
-    if saga.phase == Phase::Forward && !saga.is_past_point_of_no_return() && !doubt {
+    let settled = saga.is_past_point_of_no_return() || saga.is_cancel_pending();
+    if saga.phase == Phase::Forward && !settled && saga.pivot_stuck_in_doubt().is_none() {
         fits.push("cancel");
     }
     fits.push("abandon");

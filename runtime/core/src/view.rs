@@ -157,7 +157,7 @@ pub struct StepView {
     pub failure: Option<Failure>,
     /// An attempt of it may have happened.
     pub may_have_run: bool,
-    /// It leaves nothing to undo, or is never undone.
+    /// It has code that undoes it.
     pub undo_declared: bool,
     /// People said what happened.
     pub manual: bool,
@@ -209,7 +209,7 @@ impl Saga {
             input: self.started.input.clone(),
             output: self.output(),
             rollback: self.rollback.clone(),
-            cancel_pending: self.cancel.is_some() && self.phase == Phase::Forward,
+            cancel_pending: self.is_cancel_pending(),
             steps: self.steps.iter().map(|run| self.step_view(run)).collect(),
             outstanding: self.outstanding(),
             manual: self.manual,
@@ -274,7 +274,7 @@ impl Saga {
             undo: (!matches!(run.undo.state, LegState::Idle) || run.undone.is_some()).then(|| run.undo.view()),
             output: run.output().cloned(),
             failure: run.forward.last_failure.clone(),
-            may_have_run: run.is_in_doubt() || run.forward.is_open(),
+            may_have_run: run.is_in_doubt() || run.forward.reaches_outside_now(),
             undo_declared: self.has_undo(run),
             manual: run.manual,
         }

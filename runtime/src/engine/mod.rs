@@ -1,5 +1,49 @@
-//! The engine: one single-threaded value per shard that owns its sagas.
+//! The engine: one single-threaded value per shard that owns its sagas, and what drives it.
+//!
+//! - [`port`]: what the outside may ask
+//! - [`guests`]: how guest code is run, seen from here
+//! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed
+//! - `requests`, `deploys`, `messages`: what each request means
+//! - `resident`, `rows`, `load`, `timers`, `live`, `release`: a saga in memory, its rows, and back
+//! - `recover`: start-up
+//! - [`metrics`]: counters
+
+pub mod port;
 
 pub mod guests;
 
-pub mod port;
+pub mod shard;
+
+mod requests;
+
+mod deploys;
+
+mod messages;
+
+mod release;
+
+mod resident;
+
+mod rows;
+
+mod load;
+
+mod live;
+
+mod timers;
+
+mod failpoints;
+
+pub mod modules;
+
+mod recover;
+
+pub mod driver;
+
+pub mod reader;
+
+pub mod metrics;
+
+#[cfg(test)]
+#[expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops where its expectation fails")]
+mod tests;

@@ -4,6 +4,7 @@
 
 pub use amends_core::verbs::Verb;
 use amends_core::{
+    Definition,
     event::Act,
     id::{Namespace, SagaId},
     value::Payload,
@@ -37,6 +38,8 @@ pub struct Start {
     pub input: Payload,
     /// SHA-256 of the canonical input.
     pub input_hash: [u8; 32],
+    /// 128 random bits for the keys of its steps; unused if the saga is there already.
+    pub incarnation: [u8; 16],
     /// W3C `traceparent`.
     pub trace_context: Option<String>,
     /// Answer at the end (or at `stuck`) instead of at the durable start.
@@ -120,7 +123,7 @@ pub struct Deploy {
     /// Their size.
     pub bytes: u64,
     /// Its sagas, validated.
-    pub definitions: Vec<amends_core::Definition>,
+    pub definitions: Vec<Definition>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// Make it the version that new work starts on.
@@ -198,6 +201,19 @@ pub struct Refusal {
     pub fits: Vec<&'static str>,
 }
 
+impl Refusal {
+    /// A refusal without a hint.
+    pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: None, fits: Vec::new() }
+    }
+
+    /// With what to do about it.
+    #[must_use]
+    pub fn hint(self, hint: impl Into<String>) -> Self {
+        Self { hint: Some(hint.into()), ..self }
+    }
+}
+
 /// The codes of refusals, as the API shows them in snake case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RefusalCode {
@@ -267,6 +283,30 @@ pub enum Request {
     Remove(Origin, String, u32, Answer<ModuleAnswer>),
     /// The modules of a namespace.
     Modules(Origin, Answer<Vec<ModuleView>>),
+    /// The definitions that new sagas of a namespace start on.
+    Definitions(Origin, Answer<Vec<Offered>>),
+}
+
+/// A definition that new sagas start on.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// The module that it belongs to.
+    pub module: String,
+    /// The active version.
+    pub version: u32,
+    /// The definition.
+    pub definition: Definition,
+}
+
+/// One committed change of a saga.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// Where the saga lives.
+    pub namespace: Namespace,
+    /// The saga.
+    pub id: SagaId,
+    /// The version of its stream after the commit.
+    pub revision: u64,
 }
 
 /// Whether to revoke what live sagas declare.

@@ -1,11 +1,23 @@
 //! The journal: which streams there are, what their records say, and how a record is encoded.
 
+pub mod record;
+
+mod facts;
+
+pub mod definition;
+
+pub mod keys;
+
+use std::fmt;
+
 use amends_core::{
     event::{Act, Event as SagaEvent, Topic},
-    id::Namespace,
+    id::{Namespace, partition_key},
     value::{Instant, Payload},
 };
 use serde::{Deserialize, Serialize};
+
+use crate::store::StoreError;
 
 /// The kind of thing that a stream is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,6 +97,14 @@ pub struct StreamHead {
     pub correlation: String,
 }
 
+impl StreamHead {
+    /// The head of a stream that is routed by its own id, as all are in this version.
+    pub fn new(stream: StreamId, correlation: impl Into<String>) -> Self {
+        let partition = partition_key(&stream.namespace, &stream.id);
+        Self { stream, partition, correlation: correlation.into() }
+    }
+}
+
 /// A fact of any stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
@@ -161,6 +181,18 @@ pub enum Grant {
     },
 }
 
+impl Grant {
+    /// Both are about the same origin, key or secret: the later one replaces the earlier.
+    pub fn same_target(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Http { origin: a, .. }, Self::Http { origin: b, .. }) => a == b,
+            (Self::Config { key: a, .. }, Self::Config { key: b, .. }) => a == b,
+            (Self::Secret { name: a }, Self::Secret { name: b }) => a == b,
+            _ => false,
+        }
+    }
+}
+
 /// The facts of an event's stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MessageEvent {
@@ -204,4 +236,22 @@ pub enum HostEvent {
         /// +1 at every restore.
         generation: u32,
     },
+}
+
+/// Bytes of the journal or of a row that do not say what they should: which, and what is wrong. Quarantine what they belong to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corrupt(pub String);
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Corrupt {}
+
+impl From<Corrupt> for StoreError {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt.0)
+    }
 }

@@ -7,6 +7,32 @@ use std::fmt;
 
 use bytes::Bytes;
 
+pub mod committer;
+
+pub mod memory;
+
+pub mod redb;
+
+pub mod folder;
+
+mod lock;
+
+pub mod taint;
+
+pub mod modules;
+
+#[cfg(test)]
+mod contract;
+
+#[cfg(test)]
+mod differential;
+
+#[cfg(any(test, feature = "testing"))]
+pub mod fault;
+
+#[cfg(test)]
+mod power_loss;
+
 /// A record's place in the journal, from 1, without gaps, in commit order.
 pub type Position = u64;
 
@@ -57,8 +83,44 @@ pub struct Append {
     pub first_version: u64,
     /// The position of the first of `records`. The journal must end just before it.
     pub first_position: Position,
-    /// Encoded records, each at the next position and version.
+    /// Encoded records, each at the next position and version. At least one.
     pub records: Vec<Bytes>,
+}
+
+impl Append {
+    /// The position of the last of `records`.
+    pub fn last_position(&self) -> Position {
+        self.first_position + (self.records.len() as u64).saturating_sub(1)
+    }
+
+    /// Whether the journal that ends at `journal_end` can take this. `stream_end` looks up the stream's last version, 0 if
+    /// there is none; it is not called for a stream's first append, whose name says that it is new.
+    pub fn check(&self, journal_end: Position, stream_end: impl FnOnce() -> Result<u64, StoreError>) -> Result<(), StoreError> {
+        let Self { stream, first_version, first_position, records } = self;
+        if records.is_empty() {
+            return Err(StoreError::Conflict(format!("stream {stream}: an append without records")));
+        }
+        if *first_position != journal_end + 1 {
+            return Err(StoreError::Conflict(format!(
+                "stream {stream}: append expects position {first_position}, the journal ends at {journal_end}"
+            )));
+        }
+        let opens = *first_version == 1;
+        if opens != (stream == first_position) {
+            return Err(StoreError::Conflict(format!(
+                "stream {stream}: append of version {first_version} at position {first_position}, \
+                 but a stream is named after the position of its version 1"
+            )));
+        }
+        let end = if opens { 0 } else { stream_end()? };
+        // A stream that was never opened has no version 1 to follow, whatever the append expects.
+        if !opens && (end == 0 || *first_version != end + 1) {
+            return Err(StoreError::Conflict(format!(
+                "stream {stream}: append expects version {first_version}, the stream ends at {end}"
+            )));
+        }
+        Ok(())
+    }
 }
 
 /// One row put, or deleted if `value` is none.
@@ -72,6 +134,18 @@ pub struct RowChange {
     pub value: Option<Bytes>,
 }
 
+impl RowChange {
+    /// Writes a row, over an older one of the same key.
+    pub fn put(table: Table, key: impl Into<Vec<u8>>, value: impl Into<Bytes>) -> Self {
+        Self { table, key: key.into(), value: Some(value.into()) }
+    }
+
+    /// Deletes a row, if it is there.
+    pub fn delete(table: Table, key: impl Into<Vec<u8>>) -> Self {
+        Self { table, key: key.into(), value: None }
+    }
+}
+
 /// What becomes durable together.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -79,6 +153,20 @@ pub struct Batch {
     pub appends: Vec<Append>,
     /// In order: a later change of the same key wins.
     pub rows: Vec<RowChange>,
+}
+
+impl Batch {
+    /// How many records it appends.
+    pub fn record_count(&self) -> usize {
+        self.appends.iter().map(|append| append.records.len()).sum()
+    }
+
+    /// How many bytes it brings, keys included.
+    pub fn byte_count(&self) -> usize {
+        let records = self.appends.iter().flat_map(|append| &append.records).map(Bytes::len);
+        let rows = self.rows.iter().map(|row| row.key.len() + row.value.as_ref().map_or(0, Bytes::len));
+        records.sum::<usize>() + rows.sum::<usize>()
+    }
 }
 
 /// One stored record.
@@ -123,6 +211,41 @@ pub struct Range {
     pub limit: usize,
 }
 
+impl Range {
+    /// Every row of a table whose key begins with `prefix`, smallest key first.
+    pub fn under(table: Table, prefix: &[u8], limit: usize) -> Self {
+        Self { table, from: prefix.to_vec(), to: after_prefix(prefix), order: Order::Ascending, limit }
+    }
+
+    /// The same rows, largest key first.
+    #[must_use]
+    pub fn descending(self) -> Self {
+        Self { order: Order::Descending, ..self }
+    }
+
+    /// What is left of this range when `key` was the last one read.
+    #[must_use]
+    pub fn after(self, key: &[u8]) -> Self {
+        match self.order {
+            Order::Ascending => Self { from: [key, &[0]].concat(), ..self },
+            Order::Descending => Self { to: Some(key.to_vec()), ..self },
+        }
+    }
+
+    /// No key can lie in it.
+    pub fn is_empty(&self) -> bool {
+        self.limit == 0 || self.to.as_ref().is_some_and(|to| *to <= self.from)
+    }
+}
+
+/// The smallest key above every key that begins with `prefix`; none if there is no such key.
+fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let kept = prefix.iter().rposition(|byte| *byte != u8::MAX)?;
+    let mut after = prefix[..=kept].to_vec();
+    after[kept] += 1;
+    Some(after)
+}
+
 /// Why the store did not do it. Variants are decisions for the caller.
 #[derive(Debug)]
 pub enum StoreError {
@@ -149,12 +272,14 @@ impl std::error::Error for StoreError {}
 /// What the engine, the committer and the readers need of a store. One contract suite runs on every implementation.
 pub trait Store: Send + Sync + 'static {
     /// Makes all batches durable in one atomic commit, in order; or none of them.
+    ///
+    /// After `Failed` nobody knows which: the store answers `Failed` to every later call, until it is opened again.
     fn commit(&self, batches: &[Batch]) -> Result<(), StoreError>;
 
     /// The position of the last record; 0 when the journal is empty.
     fn last_position(&self) -> Result<Position, StoreError>;
 
-    /// The records of one stream from a version on, at most `limit`.
+    /// The records of one stream from a version on, at most `limit`. A stream that does not exist has none.
     fn stream(&self, stream: Position, from_version: u64, limit: usize) -> Result<Vec<Stored>, StoreError>;
 
     /// The journal from a position on, at most `limit` records.
@@ -165,4 +290,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Rows in key order.
     fn rows(&self, range: &Range) -> Result<Vec<Row>, StoreError>;
+
+    /// Ends the store in order. Every later call is `Failed`; closing twice is no error.
+    fn close(&self) -> Result<(), StoreError>;
 }

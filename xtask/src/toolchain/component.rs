@@ -1,6 +1,6 @@
 //! `cargo-component`, which people with existing component projects build with.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -24,7 +24,7 @@ pub(crate) fn cargo_component(tools: &Path) -> Result<PathBuf> {
     let build = tools.join("cargo-component-build");
     let mut install = process::cargo(tools);
     install
-        .args(["install", "--locked", "--quiet", "--force", "--debug", "--root"])
+        .args(["install", "--locked", "--force", "--debug", "--root"])
         .arg(tools)
         .arg(format!("cargo-component@{VERSION}"))
         .env("CARGO_TARGET_DIR", &build)

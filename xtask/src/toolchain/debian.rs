@@ -6,7 +6,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
@@ -131,7 +131,8 @@ impl Sysroot {
         let compiled = built.join(target).join("release/deps");
         for entry in fs::read_dir(&compiled).with_context(|| cannot("read", &compiled))? {
             let path = entry?.path();
-            if path.extension().is_some_and(|extension| extension == "rlib") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            if name.ends_with(".rlib") && !name.starts_with("libempty-") {
                 copy_into(&libraries, &path)?;
             }
         }
@@ -186,9 +187,9 @@ fn install(packages: &[&str]) -> Result<()> {
         );
     }
     say(&format!("apt-get install {wanted} (a Rust with wasm targets, beside rustup's)"));
-    let mut apt = |arguments: &[&str]| {
+    let apt = |arguments: &[&str]| {
         let mut command = process::command("apt-get", Path::new("/"));
-        command.env("DEBIAN_FRONTEND", "noninteractive").args(["--quiet", "--quiet"]).args(arguments);
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq").args(arguments).stdout(Stdio::null());
         process::run(&mut command)
     };
     apt(&["update"])?;

@@ -1,0 +1,174 @@
+//! The services that the trip saga books with, as one small server: flights, hotels, cars, accounts, tickets, emails.
+//!
+//! They are what participants of a saga should be. Each effect takes hold once for a trip and a step, however often it is asked for and
+//! whatever key the call carries. A cancel that comes before its reservation leaves a tombstone, so that the reservation is
+//! refused when it comes after all. Refusals are `409 {"code", "message"}`, never a technical status. And they can be told to go wrong.
+//!
+//! | | |
+//! |---|---|
+//! | `POST /flights/F100/reserve`, `/cancel`; `/hotels/H1/…`; `/cars/K1/…` | `{"trip", "step", "amount_cents", "by"}` |
+//! | `POST /accounts/A/charge`, `/refund` | the same |
+//! | `POST /tickets/T1/issue`, `/void` | the same |
+//! | `POST /emails/T1/send` | and `"to", "subject"` |
+//! | `GET /state` | [`State`]: what is left, every effect counted, every call in order |
+//! | `POST /control` | [`Control`]: set what is left, make calls go wrong, release held ones |
+//!
+//! ```
+//! use participants::{Fault, Operation, Participants, Rule};
+//!
+//! let participants = Participants::start()?;
+//! participants.set_stock("K1", 0);
+//! participants.add(Rule::next(3, Operation::CancelHotel, Fault::Fail));
+//! println!("book at {}", participants.url());
+//! assert_eq!(participants.state().effects.get("cancel-hotel"), None);
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod faults;
+mod server;
+mod world;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+pub use faults::{Control, Fault, Rule};
+use server::Shared;
+pub use world::{Answer, Ask, Email, Keys, Operation, World};
+
+/// The running server; it stops when this is dropped.
+pub struct Participants {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Participants {
+    /// Starts on a free port of the loopback address, in a thread of its own.
+    pub fn start() -> io::Result<Participants> {
+        Participants::start_on(SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    /// Starts on this address.
+    pub fn start_on(address: SocketAddr) -> io::Result<Participants> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let shared = Arc::new(Shared::default());
+        let (stop, stopped) = oneshot::channel();
+        let serving = server::serve(listener, shared.clone(), stopped);
+        let thread = thread::Builder::new().name("participants".to_owned()).spawn(move || {
+            if let Err(error) = runtime.block_on(serving) {
+                eprintln!("participants stopped: {error}");
+            }
+        })?;
+        Ok(Participants { address, shared, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// Where they are: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What `GET /state` shows.
+    pub fn state(&self) -> State {
+        self.shared.state()
+    }
+
+    /// Every call so far, as `reserve-hotel T1 done`.
+    pub fn trace(&self) -> Vec<String> {
+        self.state().trace.iter().map(|call| format!("{} {} {}", call.operation.name(), call.trip, call.outcome)).collect()
+    }
+
+    /// What `POST /control` does.
+    pub fn control(&self, control: Control) {
+        self.shared.control(control);
+    }
+
+    /// Makes calls go wrong.
+    pub fn add(&self, rule: Rule) {
+        self.control(Control { rules: vec![rule], ..Control::default() });
+    }
+
+    /// Sets what is left of a flight, hotel or car.
+    pub fn set_stock(&self, resource: &str, left: u32) {
+        self.control(Control { stock: BTreeMap::from([(resource.to_owned(), left)]), ..Control::default() });
+    }
+
+    /// Sets what is left on an account.
+    pub fn set_account(&self, account: &str, cents: u64) {
+        self.control(Control { accounts: BTreeMap::from([(account.to_owned(), cents)]), ..Control::default() });
+    }
+
+    /// Lets the held calls of this operation go on.
+    pub fn release(&self, operation: Operation) {
+        self.control(Control { release: vec![operation], ..Control::default() });
+    }
+
+    /// Blocks until the state is as wanted; false if it is not within `timeout`.
+    pub fn wait_until(&self, timeout: Duration, holds: impl Fn(&State) -> bool) -> bool {
+        self.shared.wait_until(timeout, holds)
+    }
+
+    /// Blocks until this many calls of an operation have come, held ones included; false if they have not within `timeout`.
+    pub fn wait_for_calls(&self, operation: Operation, calls: usize, timeout: Duration) -> bool {
+        let of_it = |state: &State| state.trace.iter().filter(|called| called.operation == operation).count();
+        self.wait_until(timeout, |state| of_it(state) >= calls)
+    }
+}
+
+impl Drop for Participants {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic in there has been printed, and there is nothing to save.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the participants know.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// What is left of each flight, hotel and car.
+    pub stock: BTreeMap<String, u32>,
+    /// What is left on each account, in cents.
+    pub accounts: BTreeMap<String, u64>,
+    /// How often each operation has really changed something.
+    pub effects: BTreeMap<String, u32>,
+    /// The emails that went out.
+    pub emails: Vec<Email>,
+    /// Every call in the order in which they came.
+    pub trace: Vec<Called>,
+}
+
+/// One call, as the trace shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Called {
+    /// What was asked.
+    pub operation: Operation,
+    /// Of which flight, hotel, car, account or trip.
+    pub resource: String,
+    /// For which trip.
+    pub trip: String,
+    /// By which step.
+    pub step: String,
+    /// The code that asked, as `trip 1`.
+    pub by: String,
+    /// `open` while it is slow or held, then `done`, `repeated`, `nothing`, `refused no_car`, `failed`, `done, not answered`.
+    pub outcome: String,
+    /// Its `Idempotency-Key`.
+    pub key: Option<String>,
+    /// Its `Amends-Attempt`.
+    pub attempt: Option<u32>,
+}

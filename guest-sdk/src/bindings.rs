@@ -1,0 +1,32 @@
+//! The generated bindings to the contract in `wit/`; nothing here is written by hand, and nothing else is generated.
+
+/// What every module may import, and the types that all interfaces share.
+#[allow(missing_docs, reason = "generated from the WIT, which has the documentation")]
+pub mod imports {
+    wit_bindgen::generate!({
+        world: "imports",
+        path: "../wit",
+        generate_all,
+        generate_unused_types: true,
+        additional_derives: [PartialEq, Clone],
+    });
+}
+
+/// The saga interface, and the macro that exports it.
+#[allow(missing_docs, reason = "generated from the WIT, which has the documentation")]
+pub mod saga {
+    wit_bindgen::generate!({
+        world: "saga-module",
+        path: "../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_saga",
+        default_bindings_module: "amends_sdk::bindings::saga",
+        additional_derives: [PartialEq, Clone],
+        with: {
+            "amends:module/types@0.1.0": super::imports::amends::module::types,
+            "amends:module/context@0.1.0": super::imports::amends::module::context,
+            "amends:module/log@0.1.0": super::imports::amends::module::log,
+            "amends:module/config@0.1.0": super::imports::amends::module::config,
+        },
+    });
+}

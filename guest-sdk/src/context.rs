@@ -1,0 +1,26 @@
+//! Facts about the call in hand that are the same when the step is called again.
+//!
+//! A step that is tried twice should do the same thing twice, so time and randomness come from here. The standard
+//! library's clock and random numbers answer from the same source inside the host.
+
+use crate::{Moment, host};
+
+/// The time of the record that made this step ready: the same in every attempt. It does not advance during the call.
+pub fn now() -> Moment {
+    host::now()
+}
+
+/// When this attempt began. It differs from attempt to attempt, so nothing that leaves should depend on it.
+pub fn attempt_started_at() -> Moment {
+    host::attempt_started_at()
+}
+
+/// A fresh identifier of 32 hexadecimal digits. The n-th one of a step is the same in every attempt.
+pub fn new_id() -> String {
+    host::new_id()
+}
+
+/// Up to 65,536 random bytes, the same in every attempt. The operator can predict them: they are not for secrets.
+pub fn random_bytes(len: u32) -> Vec<u8> {
+    host::random_bytes(len)
+}

@@ -1,0 +1,71 @@
+//! The surroundings off wasm: whatever world the test kit put around the step that this thread is running.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::log::Level;
+use crate::{Moment, http};
+
+/// A world that steps can run in.
+pub(crate) trait World {
+    fn now(&self) -> Moment;
+    fn attempt_started_at(&self) -> Moment;
+    fn new_id(&self) -> String;
+    fn random_bytes(&self, len: u32) -> Vec<u8>;
+    fn config(&self, key: &str) -> Option<String>;
+    fn log(&self, level: Level, message: &str);
+    fn send(&self, request: &http::Request) -> Result<http::Response, http::Error>;
+}
+
+thread_local! {
+    static WORLD: RefCell<Option<Rc<dyn World>>> = const { RefCell::new(None) };
+}
+
+/// Runs `step` inside `world`; whatever was around before is around again afterwards, also after a panic.
+pub(crate) fn inside<T>(world: Rc<dyn World>, step: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Rc<dyn World>>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            WORLD.set(self.0.take());
+        }
+    }
+    let _restore = Restore(WORLD.replace(Some(world)));
+    step()
+}
+
+fn world() -> Rc<dyn World> {
+    let world = WORLD.with_borrow(Clone::clone);
+    // A mistake in a test, which has nothing better to do than to stop here.
+    world.unwrap_or_else(|| panic!("no world around this step; run it with amends_sdk::testing::given"))
+}
+
+pub(crate) fn now() -> Moment {
+    world().now()
+}
+
+pub(crate) fn attempt_started_at() -> Moment {
+    world().attempt_started_at()
+}
+
+pub(crate) fn new_id() -> String {
+    world().new_id()
+}
+
+pub(crate) fn random_bytes(len: u32) -> Vec<u8> {
+    world().random_bytes(len)
+}
+
+pub(crate) fn config(key: &str) -> Option<String> {
+    world().config(key)
+}
+
+/// A line is never worth a failed test: without a world it goes nowhere.
+pub(crate) fn log(level: Level, message: &str) {
+    if let Some(world) = WORLD.with_borrow(Clone::clone) {
+        world.log(level, message);
+    }
+}
+
+pub(crate) fn send(request: &http::Request) -> Result<http::Response, http::Error> {
+    world().send(request)
+}

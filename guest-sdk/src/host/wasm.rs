@@ -1,0 +1,43 @@
+//! The surroundings in a component: the host's imports.
+
+use crate::bindings::imports::amends::module;
+use crate::log::Level;
+use crate::{Moment, http};
+
+#[path = "../http/wasi.rs"]
+mod wasi;
+
+pub(crate) fn now() -> Moment {
+    Moment::from_millis(module::context::now())
+}
+
+pub(crate) fn attempt_started_at() -> Moment {
+    Moment::from_millis(module::context::attempt_started_at())
+}
+
+pub(crate) fn new_id() -> String {
+    module::context::new_id()
+}
+
+pub(crate) fn random_bytes(len: u32) -> Vec<u8> {
+    module::context::random_bytes(len)
+}
+
+pub(crate) fn config(key: &str) -> Option<String> {
+    module::config::get(key)
+}
+
+pub(crate) fn log(level: Level, message: &str) {
+    let level = match level {
+        Level::Trace => module::log::Level::Trace,
+        Level::Debug => module::log::Level::Debug,
+        Level::Info => module::log::Level::Info,
+        Level::Warn => module::log::Level::Warn,
+        Level::Error => module::log::Level::Error,
+    };
+    module::log::log(level, message);
+}
+
+pub(crate) fn send(request: &http::Request) -> Result<http::Response, http::Error> {
+    wasi::send(request)
+}

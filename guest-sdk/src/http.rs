@@ -1,0 +1,382 @@
+//! Calls to participants over HTTP.
+//!
+//! The host sends them, to origins that the operator granted (`amends grant MODULE --http ORIGIN`), and adds an
+//! `Idempotency-Key` to every request that may change something. The key comes from the step's key, the method, the URL and how many
+//! requests with these two came before it in this attempt, so it is the same when the step is called again. A step that
+//! decides between equal requests by what it learnt gives each a [`label`](Request::label) instead of relying on the count.
+//!
+//! Calls are refused in steps that are [effect-free](crate::Step::effect_free). An attempt may send 16 requests of at most 1 MiB
+//! each, and read answers of at most 8 MiB, by default. Redirects are not followed.
+//!
+//! ```
+//! use amends_sdk::{Call, Result, http};
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize)] struct Trip { flight: String }
+//! # #[derive(Serialize, Deserialize)] struct Seat { number: String }
+//!
+//! fn reserve_flight(trip: Trip, call: &Call) -> Result<Seat> {
+//!     let response = http::post(format!("https://air.example/flights/{}/seats", trip.flight)).json(&trip).send()?;
+//!     Ok(response.ok()?.json()?)
+//! }
+//! ```
+//!
+//! [`send`](Request::send) gives whatever answer came; [`Response::ok`] lets only 2xx pass and turns the rest into the
+//! outcome that is true of it.
+
+pub(crate) mod url;
+
+use std::cell::Cell;
+use std::fmt;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::host;
+use crate::stop::{Result, Stop, refused, transient, unknown};
+use url::Url;
+
+/// A `GET` of this URL.
+pub fn get(url: impl Into<String>) -> Request {
+    Request::new(Method::Get, url)
+}
+
+/// A `POST` to this URL.
+pub fn post(url: impl Into<String>) -> Request {
+    Request::new(Method::Post, url)
+}
+
+/// A `PUT` to this URL.
+pub fn put(url: impl Into<String>) -> Request {
+    Request::new(Method::Put, url)
+}
+
+/// A `PATCH` of this URL.
+pub fn patch(url: impl Into<String>) -> Request {
+    Request::new(Method::Patch, url)
+}
+
+/// A `DELETE` of this URL.
+pub fn delete(url: impl Into<String>) -> Request {
+    Request::new(Method::Delete, url)
+}
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Reads.
+    Get,
+    /// Reads the headers.
+    Head,
+    /// Asks what is possible.
+    Options,
+    /// Changes something.
+    Post,
+    /// Puts something in its place.
+    Put,
+    /// Changes a part of something.
+    Patch,
+    /// Removes something.
+    Delete,
+}
+
+impl Method {
+    /// It changes nothing: `GET`, `HEAD`, `OPTIONS`. Such a request gets no `Idempotency-Key`, and may leave a check.
+    pub fn is_safe(self) -> bool {
+        matches!(self, Method::Get | Method::Head | Method::Options)
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Method::Get => "GET",
+            Method::Head => "HEAD",
+            Method::Options => "OPTIONS",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+            Method::Delete => "DELETE",
+        })
+    }
+}
+
+/// A request, built up and then [sent](Request::send).
+#[derive(Clone, Debug, PartialEq)]
+#[must_use = "a request does nothing until it is sent"]
+pub struct Request {
+    method: Method,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Option<Vec<u8>>,
+    pub(crate) timeout: Option<Duration>,
+    /// A body that could not be written; `send` says so.
+    fault: Option<String>,
+}
+
+impl Request {
+    /// A request to an `http://` or `https://` URL.
+    pub fn new(method: Method, url: impl Into<String>) -> Request {
+        Request { method, url: url.into(), headers: Vec::new(), body: None, timeout: None, fault: None }
+    }
+
+    /// Adds a header. `Idempotency-Key` and names that begin with `Amends-` belong to the host.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Request {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Names this request for its `Idempotency-Key`, in place of method, URL and count. The host does not pass it on.
+    pub fn label(self, label: impl Into<String>) -> Request {
+        self.header("amends-label", label)
+    }
+
+    /// Sets a JSON body.
+    pub fn json(mut self, body: &impl Serialize) -> Request {
+        match serde_json::to_vec(body) {
+            Ok(bytes) => self = self.header("content-type", "application/json").body(bytes),
+            Err(error) => self.fault = Some(error.to_string()),
+        }
+        self
+    }
+
+    /// Sets the body; give its `content-type` with [`header`](Request::header).
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Request {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// Waits no longer than this for an answer to begin, and between its parts. Without it the step's deadline is the limit.
+    pub fn timeout(mut self, timeout: Duration) -> Request {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sends the request and reads the whole answer, whatever its status.
+    ///
+    /// With `?` an error is `transient` if nothing left or the method is safe, and `unknown` if the request may have arrived.
+    pub fn send(self) -> std::result::Result<Response, Error> {
+        if let Some(fault) = self.fault {
+            return Err(Error::not_sent(format!("the body of {} {}: {fault}", self.method, self.url)));
+        }
+        let safe = self.method.is_safe();
+        let result = match host::send(&self) {
+            Ok(response) => Ok(Response { method: self.method, url: self.url, ..response }),
+            Err(error) => Err(Error { may_have_happened: error.may_have_happened && !safe, ..error }),
+        };
+        let changed = match &result {
+            Ok(response) => !matches!(response.status, 300..=499),
+            Err(error) => error.may_have_happened,
+        };
+        if changed && !safe {
+            CHANGED.set(true);
+        }
+        result
+    }
+
+    /// What the request asks for.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+
+    /// Where it goes.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The URL's path, without its query; empty if it has none.
+    pub fn path(&self) -> &str {
+        Url::parse(&self.url).map_or("", |url| url.path)
+    }
+
+    /// The first header of this name, in any case of letters.
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        find(&self.headers, name)
+    }
+
+    /// All headers.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// The body; empty if there is none.
+    pub fn body_bytes(&self) -> &[u8] {
+        self.body.as_deref().unwrap_or_default()
+    }
+
+    /// The body, read as JSON.
+    pub fn body_json<T: DeserializeOwned>(&self) -> serde_json::Result<T> {
+        serde_json::from_slice(self.body_bytes())
+    }
+}
+
+/// An answer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Response {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    method: Method,
+    url: String,
+}
+
+impl Response {
+    /// An answer, for the fake world of a test.
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Response {
+        Response { status, headers: Vec::new(), body: body.into(), method: Method::Get, url: String::new() }
+    }
+
+    /// An answer with a JSON body, for the fake world of a test.
+    pub fn of_json(status: u16, body: &impl Serialize) -> Response {
+        // Bodies of tests are `json!` values and plain structs, which serialize.
+        Response::new(status, serde_json::to_vec(body).unwrap_or_default()).header("content-type", "application/json")
+    }
+
+    /// Adds a header, for the fake world of a test.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Response {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The first header of this name, in any case of letters.
+    pub fn header_value(&self, name: &str) -> Option<&str> {
+        find(&self.headers, name)
+    }
+
+    /// The body.
+    pub fn bytes(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body as text; what is not UTF-8 is replaced.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body, read as JSON.
+    ///
+    /// With `?` an error is `unknown` if the request may have changed something, and `transient` otherwise.
+    pub fn json<T: DeserializeOwned>(&self) -> std::result::Result<T, Error> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let message = format!("the answer of {} {} is not what was expected: {error}", self.method, self.url);
+            Error { code: "bad_answer", message, may_have_happened: !self.method.is_safe() }
+        })
+    }
+
+    /// Lets a 2xx pass, and turns everything else into the outcome that is true of it.
+    ///
+    /// | status | outcome | why |
+    /// |---|---|---|
+    /// | 402, 409, 410, 412, 422 | refused | the participant decided against it |
+    /// | other 4xx, 3xx | transient | nothing happened: a limit, a grant or an address to put right; not a decision |
+    /// | 5xx and the rest | unknown | it may have happened; of a safe method: transient |
+    ///
+    /// Code and message are those of a body `{"code": …, "message": …}`, bare or under `error`, else `http_409` and the
+    /// beginning of the body. If an earlier request of this attempt has changed something, no outcome but unknown is true:
+    /// prefer one changing request in a step.
+    pub fn ok(self) -> Result<Response> {
+        let said = Said::of(&self);
+        let outcome: fn(String, String) -> Stop = match self.status {
+            200..=299 => return Ok(self),
+            _ if CHANGED.get() => unknown,
+            402 | 409 | 410 | 412 | 422 => refused,
+            300..=499 => transient,
+            _ if self.method.is_safe() => transient,
+            _ => unknown,
+        };
+        Err(outcome(said.code, said.message))
+    }
+}
+
+/// What the body of a failed call says.
+#[derive(Deserialize)]
+struct Said {
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Said {
+    fn of(response: &Response) -> Said {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Body {
+            Bare(Said),
+            Nested { error: Said },
+        }
+        match serde_json::from_slice(&response.body) {
+            Ok(Body::Bare(said) | Body::Nested { error: said }) => said,
+            Err(_) => {
+                let Response { status, method, url, .. } = response;
+                let beginning: String = response.text().chars().take(200).collect();
+                Said { code: format!("http_{status}"), message: format!("{method} {url} answered {status}: {beginning}") }
+            }
+        }
+    }
+}
+
+/// A request that got no answer, or none that could be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Error {
+    code: &'static str,
+    message: String,
+    may_have_happened: bool,
+}
+
+impl Error {
+    /// Nothing left: no such host, no connection, no grant. `transient` with `?`.
+    pub fn not_sent(message: impl Into<String>) -> Error {
+        Error { code: "not_sent", message: message.into(), may_have_happened: false }
+    }
+
+    /// The request left, and no complete answer came. `unknown` with `?`, of a safe method `transient`.
+    pub fn no_answer(message: impl Into<String>) -> Error {
+        Error { code: "no_answer", message: message.into(), may_have_happened: true }
+    }
+
+    /// The participant may have done what it was asked.
+    pub fn may_have_happened(&self) -> bool {
+        self.may_have_happened
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        match error.may_have_happened || CHANGED.get() {
+            true => unknown(error.code, error.message),
+            false => transient(error.code, error.message),
+        }
+    }
+}
+
+thread_local! {
+    /// This attempt has sent a request that may have changed something.
+    static CHANGED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// An attempt begins, and nothing has left yet.
+pub(crate) fn begin() {
+    CHANGED.set(false);
+}
+
+/// This attempt has sent a request that may have changed something.
+pub(crate) fn may_have_changed() -> bool {
+    CHANGED.get()
+}
+
+fn find<'a>(headers: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    headers.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+}

@@ -1,0 +1,138 @@
+//! Write durable sagas for Amends as plain Rust functions.
+//!
+//! A saga is a row of steps, each with a way to undo it. The host journals every step, tries again what failed for a
+//! technical reason, undoes everything in reverse when a step says no, and goes on where it was after a crash. A module says what
+//! the steps are and what they do:
+//!
+//! ```
+//! use amends_sdk::{Call, Module, Result, Saga, Step, http, refused};
+//! use serde::{Deserialize, Serialize};
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Order {
+//!     customer: String,
+//!     amount_cents: u64,
+//! }
+//!
+//! #[derive(Serialize, Deserialize)]
+//! struct Hold {
+//!     id: String,
+//! }
+//!
+//! /// A step gets the saga's input, and a `Call` for everything else. It returns its output, or why it is not done.
+//! fn reserve_credit(order: Order, _: &Call) -> Result<Hold> {
+//!     if order.amount_cents > 100_000 {
+//!         return Err(refused("over_limit", "no credit above 1,000.00"));
+//!     }
+//!     Ok(http::post("https://credit.example/holds").json(&order).send()?.ok()?.json()?)
+//! }
+//!
+//! /// An undo gets the step's output, if it is known: the step may have run without anybody seeing its answer.
+//! fn release_credit(order: Order, hold: Option<Hold>, _: &Call) -> Result {
+//!     let id = hold.map_or_else(|| format!("of-{}", order.customer), |hold| hold.id);
+//!     http::delete(format!("https://credit.example/holds/{id}")).send()?.ok()?;
+//!     Ok(())
+//! }
+//!
+//! fn charge(order: Order, call: &Call) -> Result<String> {
+//!     let hold: Hold = call.output("reserve-credit")?;
+//!     Ok(http::post(format!("https://bank.example/charges/{}", hold.id)).json(&order).send()?.ok()?.text())
+//! }
+//!
+//! /// The builder reads like the saga.
+//! fn order() -> Saga<Order> {
+//!     Saga::new("order")
+//!         .step(Step::compensatable("reserve-credit", reserve_credit).undo(release_credit))
+//!         .step(Step::pivot("charge", charge).needs(["reserve-credit"]))
+//! }
+//!
+//! fn module() -> Module {
+//!     Module::new("shop").saga(order())
+//! }
+//! amends_sdk::export!(saga: module);
+//!
+//! // In a unit test: no wasm, no host, no network.
+//! use amends_sdk::testing::given;
+//! use serde_json::json;
+//!
+//! given(order())
+//!     .http(|request| match request.path() {
+//!         "/holds" => http::Response::of_json(200, &json!({"id": "h1"})),
+//!         "/charges/h1" => http::Response::of_json(402, &json!({"code": "no_funds", "message": "the account is empty"})),
+//!         _ => http::Response::new(200, ""),
+//!     })
+//!     .when(json!({"customer": "ada", "amount_cents": 4200}))
+//!     .then(
+//!         "reserve-credit done
+//!          charge refused no_funds
+//!          undo reserve-credit done
+//!          compensated no_funds",
+//!     );
+//! ```
+//!
+//! # A module's crate
+//!
+//! ```toml
+//! [lib]
+//! crate-type = ["cdylib", "rlib"] # the component, and the library that unit tests link
+//!
+//! [dependencies]
+//! amends-sdk = "0.1"
+//! serde = { version = "1", features = ["derive"] }
+//! ```
+//!
+//! `cargo build --target wasm32-wasip2` makes the component, and so does `cargo component build`.
+//!
+//! # What is where
+//!
+//! | | |
+//! |---|---|
+//! | [`Module`], [`Saga`], [`Step`], [`Retry`], [`export!`] | say what there is |
+//! | [`Call`] | what a step knows: key, attempt, outputs of others, what it waited for |
+//! | [`Result`], [`Stop`], [`refused`], [`transient`], [`unknown`] | how a step ends |
+//! | [`Call::event`], [`Call::sleep`] | wait, for minutes or months, without anything in memory |
+//! | [`http`] | call participants |
+//! | [`context`], [`config`], [`log`] | time, ids and randomness that repeat; granted settings; lines for the log |
+//! | [`testing`] | given, when, then |
+//!
+//! # Four things to know
+//!
+//! - **A step may run more than once.** After a crash the host cannot know whether an attempt reached a participant, so it
+//!   calls again, with the same key. The `Idempotency-Key` of [`http`] requests repeats, and so do [`context`]'s ids and times. One
+//!   changing request in a step keeps that simple.
+//! - **Refused is a decision, not an accident.** Say [`refused`] when the business says no. A timeout, a wrong address or a
+//!   full disk is [`transient`] if nothing happened, and [`unknown`] if something may have.
+//! - **An undo is a new action**, against the world as it is by then, and it must bear that there was nothing to undo.
+//! - **A saga keeps its code.** A running saga and its undos stay on the bytes they started with, whatever is deployed later.
+
+#![forbid(unsafe_code)]
+#![warn(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::expect_used)]
+
+#[doc(hidden)]
+#[path = "export.rs"]
+pub mod __exports;
+mod call;
+mod moment;
+mod payload;
+mod retry;
+mod saga;
+mod step;
+mod stop;
+
+pub mod config;
+pub mod context;
+pub mod http;
+pub mod log;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+
+#[doc(hidden)]
+pub mod bindings;
+mod host;
+
+pub use call::{Arrival, Call, Event};
+pub use moment::Moment;
+pub use retry::Retry;
+pub use saga::{Module, Saga, Stage};
+pub use step::{Step, kind};
+pub use stop::{Failure, Result, Stop, Wait, refused, transient, unknown};

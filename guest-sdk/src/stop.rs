@@ -1,0 +1,193 @@
+//! How an attempt ends when it is not done: refused, transient, unknown, or waiting.
+
+use std::fmt;
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::bindings::imports::amends::module::types as wit;
+use crate::bindings::saga::exports::amends::module::saga as wit_saga;
+use crate::{Moment, http, payload};
+
+/// What a step function returns: its output, or why it stopped.
+pub type Result<T = (), E = Stop> = std::result::Result<T, E>;
+
+/// Why an attempt is not done.
+///
+/// The four cases mean different things to the host, so choose the one that is true:
+///
+/// | case | it says | before the pivot the host |
+/// |---|---|---|
+/// | [`refused`] | nothing happened, and will not: a decision of the business | rolls the saga back |
+/// | [`transient`] | nothing happened, and it is worth trying again | tries again |
+/// | [`unknown`] | it may have happened | does what the step declares: retry with the same key, check, or never again |
+/// | [`Wait`] | call me again later | calls the step again with what arrived |
+///
+/// After the point of no return a refusal makes the saga stuck. A compensation cannot refuse: there, `refused` counts as
+/// `transient`. A panic is a trap: the host takes it for `transient` if the attempt sent nothing, for `unknown` if it did.
+///
+/// `?` converts errors honestly. JSON that does not parse and HTTP calls that never left are `transient`; once the attempt
+/// has sent a request that may change something, they are `unknown`.
+///
+/// ```
+/// use amends_sdk::{Result, Stop, refused};
+///
+/// fn seats(left: u32) -> Result<u32> {
+///     left.checked_sub(1).ok_or_else(|| refused("no_seat", "F100 has no seats left"))
+/// }
+/// assert!(matches!(seats(0), Err(Stop::Refused(failure)) if failure.code == "no_seat"));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub enum Stop {
+    /// Nothing happened, and will not.
+    Refused(Failure),
+    /// Nothing happened; it is worth trying again.
+    Transient(Failure),
+    /// It may have happened.
+    Unknown(Failure),
+    /// To be called again when something arrives.
+    Wait(Wait),
+}
+
+impl Stop {
+    /// Adds data for machines to the failure; it shows in the saga beside code and message. A wait has none and stays as it is.
+    pub fn with(self, data: impl Serialize) -> Stop {
+        let add = |failure: Failure| Failure { data: serde_json::to_value(data).ok(), ..failure };
+        match self {
+            Stop::Refused(failure) => Stop::Refused(add(failure)),
+            Stop::Transient(failure) => Stop::Transient(add(failure)),
+            Stop::Unknown(failure) => Stop::Unknown(add(failure)),
+            Stop::Wait(wait) => Stop::Wait(wait),
+        }
+    }
+}
+
+/// Nothing happened, and will not: a decision. `code` is for machines (`no_car`), `message` for people.
+pub fn refused(code: impl Into<String>, message: impl fmt::Display) -> Stop {
+    Stop::Refused(Failure::new(code, message))
+}
+
+/// Nothing happened; it is worth trying again.
+pub fn transient(code: impl Into<String>, message: impl fmt::Display) -> Stop {
+    Stop::Transient(Failure::new(code, message))
+}
+
+/// It may have happened. When in doubt between this and [`transient`], this is the honest one.
+pub fn unknown(code: impl Into<String>, message: impl fmt::Display) -> Stop {
+    Stop::Unknown(Failure::new(code, message))
+}
+
+/// Why something did not happen, or may not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// For machines: `no_car`. The saga's `failure.code` when this is what ended it.
+    pub code: String,
+    /// For people: `K1 has no cars left`.
+    pub message: String,
+    /// More for machines.
+    pub data: Option<Value>,
+}
+
+impl Failure {
+    /// A failure without data.
+    pub fn new(code: impl Into<String>, message: impl fmt::Display) -> Failure {
+        Failure { code: code.into(), message: message.to_string(), data: None }
+    }
+}
+
+/// What a step waits for: an event, a moment, or whichever comes first.
+///
+/// Most steps say it through [`Call::event`](crate::Call::event), [`Call::event_until`](crate::Call::event_until) or
+/// [`Call::sleep`](crate::Call::sleep). While it waits a saga uses no memory of the host. A wait is at most ten years.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wait {
+    event: Option<(String, String)>,
+    until: Option<Moment>,
+}
+
+impl Wait {
+    /// Waits for the first event of this type and key that this saga has not consumed; it may have come before.
+    pub fn event(event_type: impl Into<String>, key: impl Into<String>) -> Wait {
+        Wait { event: Some((event_type.into(), key.into())), until: None }
+    }
+
+    /// Waits for a moment.
+    pub fn until(moment: Moment) -> Wait {
+        Wait { event: None, until: Some(moment) }
+    }
+
+    /// Waits no longer than this.
+    pub fn or_until(self, moment: Moment) -> Wait {
+        Wait { until: Some(moment), ..self }
+    }
+}
+
+impl From<Wait> for Stop {
+    fn from(wait: Wait) -> Stop {
+        Stop::Wait(wait)
+    }
+}
+
+impl From<serde_json::Error> for Stop {
+    fn from(error: serde_json::Error) -> Stop {
+        match http::may_have_changed() {
+            true => unknown("bad_json", error),
+            false => transient("bad_json", error),
+        }
+    }
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Stop::Refused(failure) => write!(f, "refused: {failure}"),
+            Stop::Transient(failure) => write!(f, "transient: {failure}"),
+            Stop::Unknown(failure) => write!(f, "unknown: {failure}"),
+            Stop::Wait(wait) => write!(f, "waits for {wait}"),
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.message, self.code)
+    }
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((event_type, key)) = &self.event {
+            write!(f, "event {event_type}/{key}")?;
+        }
+        match (self.until, &self.event) {
+            (Some(until), Some(_)) => write!(f, " until {until}"),
+            (Some(until), None) => write!(f, "{until}"),
+            (None, _) => Ok(()),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+impl From<Failure> for wit::Failure {
+    fn from(failure: Failure) -> wit::Failure {
+        let Failure { code, message, data } = failure;
+        wit::Failure { code, message, data: data.map(|data| payload::json(data.to_string())) }
+    }
+}
+
+impl From<&wit::Failure> for Failure {
+    fn from(failure: &wit::Failure) -> Failure {
+        let data = failure.data.as_ref().and_then(|data| payload::decode(data).ok());
+        Failure { code: failure.code.clone(), message: failure.message.clone(), data }
+    }
+}
+
+impl From<Wait> for wit_saga::Wait {
+    fn from(wait: Wait) -> wit_saga::Wait {
+        wit_saga::Wait {
+            event: wait.event.map(|(event_type, key)| wit_saga::EventWait { event_type, key }),
+            until: wait.until.map(Moment::as_millis),
+        }
+    }
+}

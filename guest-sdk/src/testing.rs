@@ -1,0 +1,227 @@
+//! Tests of sagas with plain `cargo test`: no wasm, no host, a virtual clock.
+//!
+//! [`given`] a saga and a world, [`when`](Given::when) it starts with an input, [`then`](Run::then) this happened:
+//!
+//! ```
+//! use amends_sdk::testing::given;
+//! use amends_sdk::{Call, Result, Saga, Step, http};
+//! use serde_json::json;
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Serialize, Deserialize)] struct Trip { hotel: String }
+//! # fn reserve(trip: Trip, _: &Call) -> Result<String> { Ok(http::post("http://h/reserve").json(&trip).send()?.ok()?.text()) }
+//! # fn cancel(trip: Trip, _: Option<String>, _: &Call) -> Result { http::post("http://h/cancel").json(&trip).send()?.ok()?; Ok(()) }
+//! # fn charge(trip: Trip, _: &Call) -> Result { http::post("http://bank/charge").json(&trip).send()?.ok()?; Ok(()) }
+//!
+//! let trip = Saga::new("trip")
+//!     .step(Step::compensatable("reserve-hotel", reserve).undo(cancel))
+//!     .step(Step::pivot("charge", charge));
+//!
+//! given(trip)
+//!     .http(|request| match request.path() {
+//!         "/charge" => http::Response::of_json(409, &json!({"code": "no_funds", "message": "A has 100.00"})),
+//!         _ => http::Response::new(200, "room 7"),
+//!     })
+//!     .when(json!({"hotel": "H1"}))
+//!     .then(
+//!         "reserve-hotel done
+//!          charge refused no_funds
+//!          undo reserve-hotel done
+//!          compensated no_funds",
+//!     );
+//! ```
+//!
+//! A saga runs until it ends or waits. Backoffs pass at once, without jitter; waits end when the test delivers an
+//! [`event`](Run::event) or lets time pass with [`advance`](Run::advance). Parallel steps run one after the other, in the order of their
+//! declaration. Operators, crashes and the host's limits are out of its reach: they are the host's, and tested there.
+
+mod machine;
+mod rules;
+mod trace;
+mod world;
+
+use std::fmt;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::stop::Failure;
+use crate::{Moment, Saga, http, payload};
+
+use machine::Machine;
+use world::TestWorld;
+
+/// A saga in a world of its own, at 2026-01-01T00:00:00Z, under the id `test`.
+///
+/// Panics if the host would not take the saga at deploy, naming the step and the rule.
+#[track_caller]
+pub fn given<I>(saga: Saga<I>) -> Given {
+    let definition = saga.into_definition();
+    if let Err(broken) = rules::check(&definition) {
+        panic!("saga {} breaks a rule: {broken}", definition.name);
+    }
+    Given { machine: Machine::new(definition, Rc::new(TestWorld::new())) }
+}
+
+/// A saga that has not started yet, and the world around it.
+#[must_use = "nothing happens until `when`"]
+pub struct Given {
+    machine: Machine,
+}
+
+impl Given {
+    /// Answers the saga's HTTP requests: with a [`Response`](http::Response), or with a `Result` where a call may fail. Each
+    /// request carries the host's headers: `idempotency-key`, `amends-step-key`, and `amends-undoes` in a compensation.
+    pub fn http<A: Answer>(self, mut answer: impl FnMut(&http::Request) -> A + 'static) -> Given {
+        self.machine.world.answers(Box::new(move |request| answer(request).into_result()));
+        self
+    }
+
+    /// Grants a configuration value.
+    pub fn config(self, key: impl Into<String>, value: impl Into<String>) -> Given {
+        self.machine.world.grant(key.into(), value.into());
+        self
+    }
+
+    /// Sets the saga's id.
+    pub fn id(mut self, id: impl Into<String>) -> Given {
+        self.machine.id = id.into();
+        self
+    }
+
+    /// Starts the saga and runs it until it ends or waits. Panics where a step does, and where one does what the host forbids.
+    #[track_caller]
+    pub fn when(mut self, input: impl Serialize) -> Run {
+        match payload::encode(&input) {
+            Ok(input) => self.machine.start(input),
+            Err(error) => panic!("the input does not serialize: {error}"),
+        }
+        Run { machine: self.machine, shown: 0 }
+    }
+}
+
+/// What a fake participant answers with.
+pub trait Answer {
+    #[doc(hidden)]
+    fn into_result(self) -> Result<http::Response, http::Error>;
+}
+
+impl Answer for http::Response {
+    fn into_result(self) -> Result<http::Response, http::Error> {
+        Ok(self)
+    }
+}
+
+impl Answer for Result<http::Response, http::Error> {
+    fn into_result(self) -> Result<http::Response, http::Error> {
+        self
+    }
+}
+
+/// A saga that has started.
+pub struct Run {
+    machine: Machine,
+    /// How many lines of the trace `then` has compared already.
+    shown: usize,
+}
+
+/// Where a saga has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// It waits for an event or a moment.
+    Waiting,
+    /// All steps are done.
+    Completed,
+    /// What was done is undone.
+    Compensated,
+    /// It needs an operator.
+    Stuck,
+}
+
+impl Run {
+    /// Compares what has happened since the last `then`, a line each; blanks around lines do not count.
+    ///
+    /// ```text
+    /// reserve-hotel done
+    /// reserve-car transient busy ×3
+    /// reserve-car refused no_car
+    /// undo reserve-hotel done
+    /// compensated no_car
+    /// ```
+    ///
+    /// Also `decide waits for event approval/42 until +1h`, `check charge not done`, `completed`, `stuck at charge: no_answer`. Panics with
+    /// both texts if they differ.
+    #[track_caller]
+    pub fn then(mut self, expected: &str) -> Run {
+        let lines = self.machine.trace.lines();
+        let happened = lines[self.shown.min(lines.len())..].join("\n");
+        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let expected = expected.join("\n");
+        assert!(happened == expected, "\nexpected:\n{expected}\n\nhappened:\n{happened}\n");
+        self.shown = lines.len();
+        self
+    }
+
+    /// An event comes. One that no step waits for yet is kept.
+    pub fn event(mut self, event_type: &str, key: &str, data: impl Serialize) -> Run {
+        match payload::encode(&data) {
+            Ok(data) => self.machine.event(event_type, key, data),
+            Err(error) => panic!("the event's data does not serialize: {error}"),
+        }
+        self
+    }
+
+    /// Time passes; timers that come due on the way fire in their order.
+    pub fn advance(mut self, time: Duration) -> Run {
+        self.machine.advance(time);
+        self
+    }
+
+    /// Somebody cancels the saga. After its point of no return nothing changes, and the trace says `not cancelled`.
+    pub fn cancel(mut self) -> Run {
+        self.machine.cancel();
+        self
+    }
+
+    /// Where the saga has come to.
+    pub fn status(&self) -> Status {
+        self.machine.status()
+    }
+
+    /// The saga's output. Panics if it is not completed or its output is not a `T`.
+    #[track_caller]
+    pub fn output<T: DeserializeOwned>(&self) -> T {
+        match self.machine.output().map(|output| payload::decode(&output)) {
+            Some(Ok(output)) => output,
+            Some(Err(error)) => panic!("the saga's output is not what was expected: {error}"),
+            None => panic!("the saga has no output: it is {:?}", self.status()),
+        }
+    }
+
+    /// What ended the saga, if it is compensated or stuck.
+    pub fn failure(&self) -> Option<Failure> {
+        self.machine.failure()
+    }
+
+    /// Every request so far, in order.
+    pub fn requests(&self) -> Vec<http::Request> {
+        self.machine.world.requests()
+    }
+
+    /// Every log line so far, as `info 3 seats left`.
+    pub fn logs(&self) -> Vec<String> {
+        self.machine.world.logs()
+    }
+
+    /// The virtual time.
+    pub fn now(&self) -> Moment {
+        self.machine.world.clock()
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.machine.trace.lines().join("\n"))
+    }
+}

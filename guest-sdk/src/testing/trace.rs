@@ -1,0 +1,44 @@
+//! What happened, as text.
+
+use std::time::Duration;
+
+use crate::Moment;
+use crate::bindings::saga::exports::amends::module::saga::Wait;
+
+/// Lines, of which equal neighbours are one line with a count.
+#[derive(Default)]
+pub(super) struct Trace(Vec<(String, u32)>);
+
+impl Trace {
+    pub(super) fn push(&mut self, line: String) {
+        match self.0.last_mut() {
+            Some((last, count)) if *last == line => *count += 1,
+            _ => self.0.push((line, 1)),
+        }
+    }
+
+    pub(super) fn lines(&self) -> Vec<String> {
+        let counted = |(line, count): &(String, u32)| match count {
+            1 => line.clone(),
+            _ => format!("{line} ×{count}"),
+        };
+        self.0.iter().map(counted).collect()
+    }
+}
+
+/// `waits for event approval/42 until +1h`, as seen at `now`.
+pub(super) fn waiting(wait: &Wait, now: Moment) -> String {
+    let event = wait.event.as_ref().map(|event| format!(" for event {}/{}", event.event_type, event.key));
+    let until = wait.until.map(|until| format!(" until +{}", short(Moment::from_millis(until).since(now))));
+    format!("waits{}{}", event.unwrap_or_default(), until.unwrap_or_default())
+}
+
+/// In the largest unit that leaves no rest.
+fn short(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    let units: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    match units.iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", ms / unit),
+        None => format!("{ms}ms"),
+    }
+}

@@ -1,0 +1,164 @@
+//! The world around a saga under test: its clock, its participants, its log.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+
+use crate::bindings::saga::exports::amends::module::saga::Direction;
+use crate::host::World;
+use crate::log::Level;
+use crate::{Call, Moment, http};
+
+type Participants = Box<dyn FnMut(&http::Request) -> Result<http::Response, http::Error>>;
+
+/// 2026-01-01T00:00:00Z.
+const START_MS: u64 = 1_767_225_600_000;
+
+pub(super) struct TestWorld {
+    now: Cell<u64>,
+    attempt: RefCell<Attempt>,
+    participants: RefCell<Option<Participants>>,
+    config: RefCell<BTreeMap<String, String>>,
+    requests: RefCell<Vec<http::Request>>,
+    logs: RefCell<Vec<String>>,
+}
+
+/// What belongs to the attempt in hand.
+#[derive(Default)]
+struct Attempt {
+    step: String,
+    key: String,
+    /// The forward key, when undoing.
+    undoes: Option<String>,
+    ready_ms: u64,
+    effect_free: bool,
+    checks: bool,
+    ids: u64,
+    random: u64,
+    sent: Vec<String>,
+}
+
+impl TestWorld {
+    pub(super) fn new() -> TestWorld {
+        TestWorld {
+            now: Cell::new(START_MS),
+            attempt: RefCell::default(),
+            participants: RefCell::new(None),
+            config: RefCell::default(),
+            requests: RefCell::default(),
+            logs: RefCell::default(),
+        }
+    }
+
+    pub(super) fn answers(&self, participants: Participants) {
+        self.participants.replace(Some(participants));
+    }
+
+    pub(super) fn grant(&self, key: String, value: String) {
+        self.config.borrow_mut().insert(key, value);
+    }
+
+    pub(super) fn begin(&self, call: &Call, ready: Moment, effect_free: bool) {
+        http::begin();
+        self.attempt.replace(Attempt {
+            step: call.step().to_owned(),
+            key: call.key().to_owned(),
+            undoes: (call.raw.direction == Direction::Undo).then(|| call.forward_key().to_owned()),
+            ready_ms: ready.as_millis(),
+            effect_free,
+            checks: call.raw.direction == Direction::Check,
+            random: seed(call.key()),
+            ..Attempt::default()
+        });
+    }
+
+    pub(super) fn clock(&self) -> Moment {
+        Moment::from_millis(self.now.get())
+    }
+
+    pub(super) fn set_clock(&self, moment: Moment) {
+        self.now.set(moment.as_millis());
+    }
+
+    pub(super) fn requests(&self) -> Vec<http::Request> {
+        self.requests.borrow().clone()
+    }
+
+    pub(super) fn logs(&self) -> Vec<String> {
+        self.logs.borrow().clone()
+    }
+}
+
+impl World for TestWorld {
+    fn now(&self) -> Moment {
+        Moment::from_millis(self.attempt.borrow().ready_ms)
+    }
+
+    fn attempt_started_at(&self) -> Moment {
+        self.clock()
+    }
+
+    fn new_id(&self) -> String {
+        let mut attempt = self.attempt.borrow_mut();
+        attempt.ids += 1;
+        let mut state = seed(&format!("{} id {}", attempt.key, attempt.ids));
+        format!("{:016x}{:016x}", next(&mut state), next(&mut state))
+    }
+
+    fn random_bytes(&self, len: u32) -> Vec<u8> {
+        assert!(len <= 65_536, "at most 65,536 random bytes at once, not {len}");
+        let mut attempt = self.attempt.borrow_mut();
+        (0..len).map(|_| next(&mut attempt.random) as u8).collect()
+    }
+
+    fn config(&self, key: &str) -> Option<String> {
+        self.config.borrow().get(key).cloned()
+    }
+
+    fn log(&self, level: Level, message: &str) {
+        self.logs.borrow_mut().push(format!("{level} {message}"));
+    }
+
+    fn send(&self, request: &http::Request) -> Result<http::Response, http::Error> {
+        let request = self.with_headers(request.clone());
+        self.requests.borrow_mut().push(request.clone());
+        match self.participants.borrow_mut().as_mut() {
+            Some(participants) => participants(&request),
+            None => panic!("nobody answers {} {}; add .http(…) to the test", request.method(), request.url()),
+        }
+    }
+}
+
+impl TestWorld {
+    /// Adds the headers that the host would add, and stops at what the host would refuse.
+    fn with_headers(&self, request: http::Request) -> http::Request {
+        let mut attempt = self.attempt.borrow_mut();
+        let call = format!("{} {}", request.method(), request.url());
+        assert!(!attempt.effect_free, "step {} declares itself effect-free and sends {call}", attempt.step);
+        if request.method().is_safe() {
+            return request;
+        }
+        assert!(!attempt.checks, "the check of step {} sends {call}; a check only asks", attempt.step);
+        let name = request.header_value("amends-label").map_or_else(|| call.clone(), str::to_owned);
+        let earlier = attempt.sent.iter().filter(|sent| **sent == name).count();
+        let key = format!("{}/{name}/{earlier}", attempt.key);
+        attempt.sent.push(name);
+        let request = request.header("idempotency-key", key).header("amends-step-key", &attempt.key);
+        match &attempt.undoes {
+            Some(forward_key) => request.header("amends-undoes", forward_key),
+            None => request,
+        }
+    }
+}
+
+/// FNV-1a: equal keys give equal randomness.
+fn seed(key: &str) -> u64 {
+    key.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// SplitMix64.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    mixed ^ (mixed >> 31)
+}

@@ -1,0 +1,551 @@
+//! Stops of the host, denied calls and a full journal.
+
+use expect_test::expect;
+
+use crate::check::check;
+
+#[test]
+fn an_attempt_that_was_open_when_the_host_stopped_may_have_happened_and_is_run_again() {
+    check(
+        "a(tries 1)",
+        "host stops · call a · host stops · a refused no · undo a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > host stops
+          unknown a #1 host_stopped (not charged)
+          intent a #2
+        > call a
+          now +0ms, began +0ms, until +30s, after host_stopped, may have run
+        > host stops
+          unknown a #2 host_stopped (not charged)
+          intent a #3
+        > a refused no
+          refused a #3 no
+          rollback_begun a refused no
+          intent undo a #1
+        > undo a done
+          undone undo a #1
+          compensated
+        = compensated
+    "#]],
+    );
+}
+
+#[test]
+fn an_effect_free_attempt_that_was_open_when_the_host_stopped_did_not_happen() {
+    check(
+        "a~(once-rollback) ‖ b~(check)",
+        "host stops · a refused no · b done · undo b done",
+        expect![[r#"
+        > start
+          started
+          intent a #1 (effect-free)
+          intent b #1 (effect-free)
+        > host stops
+          transient a #1 host_stopped (not charged)
+          transient b #1 host_stopped (not charged)
+          intent a #2 (effect-free)
+          intent b #2 (effect-free)
+        > a refused no
+          refused a #2 no
+          rollback_begun a refused no
+        > b done
+          done b #2
+          intent undo b #1 (effect-free)
+        > undo b done
+          undone undo b #1
+          compensated
+        = compensated
+    "#]],
+    );
+}
+
+#[test]
+fn a_step_that_is_run_once_is_not_run_again_after_a_stop() {
+    check(
+        "a | b(once-rollback)",
+        "a done · host stops · undo b done · undo a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > host stops
+          unknown b #1 host_stopped (not charged)
+          rollback_begun b unknown host_stopped
+          intent undo b #1
+        > undo b done
+          undone undo b #1
+          intent undo a #1
+        > undo a done
+          undone undo a #1
+          compensated
+        = compensated
+    "#]],
+    );
+    check(
+        "a | send>(once-stop)",
+        "a done · host stops",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent send #1
+        > host stops
+          unknown send #1 host_stopped (not charged)
+          stuck send: unknown host_stopped
+        = stuck, stuck send: unknown host_stopped
+    "#]],
+    );
+}
+
+#[test]
+fn a_step_with_a_check_is_asked_about_after_a_stop() {
+    check(
+        "a(check)",
+        "host stops · host stops · check a not-done · +1s · a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > host stops
+          unknown a #1 host_stopped (not charged)
+          intent check a #1
+        > host stops
+          transient check a #1 host_stopped (not charged)
+          intent check a #2
+        > check a not-done
+          not_done check a #2
+          backoff a until +1s
+        > +1s
+          intent a #2
+        > a done
+          done a #2
+          completed
+        = completed
+    "#]],
+    );
+}
+
+#[test]
+fn a_stop_during_a_rollback_changes_nothing_but_the_attempt() {
+    check(
+        "a ‖ b | c",
+        "a done · cancel · host stops · host stops · undo a done · undo b done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+          intent b #1
+        > a done
+          done a #1
+        > cancel
+          cancel_requested asked
+          rollback_begun cancelled
+        > host stops
+          unknown b #1 host_stopped (not charged)
+          intent undo a #1
+          intent undo b #1
+        > host stops
+          unknown undo a #1 host_stopped (not charged)
+          unknown undo b #1 host_stopped (not charged)
+          intent undo a #2
+          intent undo b #2
+        > undo a done
+          undone undo a #2
+        > undo b done
+          undone undo b #2
+          compensated
+        = compensated
+    "#]],
+    );
+}
+
+#[test]
+fn a_guest_that_was_executing_at_two_stops_runs_alone_and_at_three_is_stuck() {
+    check(
+        "a ‖ b",
+        "host stops in a · host stops · host stops in a · host stops in a · b done · show · retry a · a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+              intent b #1
+            > host stops in a
+              unknown a #1 host_stopped (executing)
+              unknown b #1 host_stopped (not charged)
+              intent a #2
+              intent b #2
+            > host stops
+              unknown a #2 host_stopped (not charged)
+              unknown b #2 host_stopped (not charged)
+              intent a #3
+              intent b #3
+            > host stops in a
+              unknown a #3 host_stopped (executing)
+              unknown b #3 host_stopped (not charged)
+              intent a #4 (alone)
+              intent b #4
+            > host stops in a
+              unknown a #4 host_stopped (executing)
+              unknown b #4 host_stopped (not charged)
+              stuck a: host died
+              intent b #5
+            > b done
+              done b #5
+            > show
+              stuck revision 20
+              a stuck, may have run, 4 attempts from +0ms, host_stopped ×4
+              b done, 5 attempts from +0ms to +0ms, host_stopped ×4
+            > retry a
+              retried a
+              intent a #5
+            > a done
+              done a #5
+              completed
+            = completed
+        "#]],
+    );
+    check(
+        "a | b",
+        "a done · b refused no · host stops in undo a · host stops in undo a · host stops in undo a",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > b refused no
+          refused b #1 no
+          rollback_begun b refused no
+          intent undo a #1
+        > host stops in undo a
+          unknown undo a #1 host_stopped (executing)
+          intent undo a #2
+        > host stops in undo a
+          unknown undo a #2 host_stopped (executing)
+          intent undo a #3 (alone)
+        > host stops in undo a
+          unknown undo a #3 host_stopped (executing)
+          stuck undo a: host died
+        = stuck, stuck undo a: host died, outstanding a
+    "#]],
+    );
+}
+
+/// The count went on: a guest that had run alone to its end was stuck at the next stop that found it executing, although the
+/// run had shown that it is not what takes the host down.
+#[test]
+fn a_run_alone_that_ends_sets_the_count_back() {
+    check(
+        "a",
+        "host stops in a · host stops in a · a transient busy · +1s · host stops in a · host stops in a",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > host stops in a
+          unknown a #1 host_stopped (executing)
+          intent a #2
+        > host stops in a
+          unknown a #2 host_stopped (executing)
+          intent a #3 (alone)
+        > a transient busy
+          transient a #3 busy
+          backoff a until +1s
+        > +1s
+          intent a #4
+        > host stops in a
+          unknown a #4 host_stopped (executing)
+          intent a #5
+        > host stops in a
+          unknown a #5 host_stopped (executing)
+          intent a #6 (alone)
+        = running, runs a
+    "#]],
+    );
+}
+
+#[test]
+fn a_denied_call_makes_the_saga_stuck_and_a_grant_lets_it_go_on() {
+    check(
+        "a(tries 1)",
+        "a denied http://hotel:80 · show · cancel · +1s",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a denied http://hotel:80
+          transient a #1 denied
+          stuck a: denied http://hotel:80
+        > show
+          stuck revision 4
+          a stuck, 1 attempts from +0ms, denied ×1
+        > cancel
+          cancel_requested asked
+          rollback_begun cancelled
+          compensated
+        > +1s
+        = compensated
+    "#]],
+    );
+    check(
+        "a(tries 1) | b",
+        "a denied http://hotel:80 · grants change · a denied http://hotel:80 answered · grants change · a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a denied http://hotel:80
+              transient a #1 denied
+              stuck a: denied http://hotel:80
+            > grants change
+              unstuck a
+              intent a #2
+            > a denied http://hotel:80 answered
+              unknown a #2 denied
+              stuck a: denied http://hotel:80
+            > grants change
+              unstuck a
+              intent a #3
+            > a done
+              done a #3
+              intent b #1
+            = running, runs b
+        "#]],
+    );
+    check(
+        "a | b",
+        "a done · b refused no · undo a denied http://hotel:80 · grants change · undo a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > b refused no
+          refused b #1 no
+          rollback_begun b refused no
+          intent undo a #1
+        > undo a denied http://hotel:80
+          transient undo a #1 denied
+          stuck undo a: denied http://hotel:80
+        > grants change
+          unstuck undo a
+          intent undo a #2
+        > undo a done
+          undone undo a #2
+          compensated
+        = compensated
+    "#]],
+    );
+}
+
+/// The grant made the leg ready whatever its policy: a step that is run once, of which a request had left before the denied one,
+/// was run again. A denial ends an attempt like any other; only what it may do next waits for the grant.
+#[test]
+fn a_step_that_is_run_once_is_not_run_again_after_a_grant() {
+    check(
+        "a | b(once-rollback)",
+        "a done · b denied http://hotel:80 answered · grants change",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > b denied http://hotel:80 answered
+          unknown b #1 denied
+          stuck b: denied http://hotel:80
+        > grants change
+          rollback_begun b unknown denied
+          intent undo b #1
+        = compensating, runs undo b, outstanding a, b
+    "#]],
+    );
+    check(
+        "a | send>(once-stop)",
+        "a done · send denied http://mail:25 unanswered · grants change",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent send #1
+        > send denied http://mail:25 unanswered
+          unknown send #1 denied
+          stuck send: denied http://mail:25
+        > grants change
+          stuck send: unknown denied
+        = stuck, stuck send: unknown denied
+    "#]],
+    );
+    check(
+        "a | b(once-rollback)",
+        "a done · b denied http://hotel:80 · grants change",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > b denied http://hotel:80
+          transient b #1 denied
+          stuck b: denied http://hotel:80
+        > grants change
+          unstuck b
+          intent b #2
+        = running, runs b
+    "#]],
+    );
+}
+
+/// The check was begun beside the stuck leg, and its `not-done` began the next attempt without the grant.
+#[test]
+fn a_denied_step_with_a_check_is_asked_about_after_the_grant() {
+    check(
+        "a(check)",
+        "a denied http://hotel:80 answered · +1d · grants change · check a not-done · +1s · a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a denied http://hotel:80 answered
+              unknown a #1 denied
+              stuck check a: denied http://hotel:80
+            > +1d
+            > grants change
+              unstuck check a
+              intent check a #1
+            > check a not-done
+              not_done check a #1
+              backoff a until +86401s
+            > +1s
+              intent a #2
+            > a done
+              done a #2
+              completed
+            = completed
+        "#]],
+    );
+    check(
+        "a(check)",
+        "a denied http://hotel:80 · grants change",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a denied http://hotel:80
+          transient a #1 denied
+          stuck a: denied http://hotel:80
+        > grants change
+          unstuck a
+          intent a #2
+        = running, runs a
+    "#]],
+    );
+}
+
+#[test]
+fn an_attempt_in_flight_that_is_denied_during_a_rollback_is_undone_if_it_may_have_run() {
+    check(
+        "a ‖ b ‖ c",
+        "c refused no · a denied http://x:80 · b denied http://x:80 answered · grants change",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+          intent b #1
+          intent c #1
+        > c refused no
+          refused c #1 no
+          rollback_begun c refused no
+        > a denied http://x:80
+          transient a #1 denied
+        > b denied http://x:80 answered
+          unknown b #1 denied
+          intent undo b #1
+        > grants change
+        = compensating, runs undo b, outstanding b
+    "#]],
+    );
+}
+
+#[test]
+fn a_denial_of_a_step_that_declares_itself_effect_free_is_transient_and_stuck() {
+    check(
+        "a~",
+        "a denied step_declares_effect-free unanswered",
+        expect![[r#"
+        > start
+          started
+          intent a #1 (effect-free)
+        > a denied step_declares_effect-free unanswered
+          transient a #1 denied
+          stuck a: denied step_declares_effect-free
+        = stuck, stuck a: denied step_declares_effect-free
+    "#]],
+    );
+}
+
+#[test]
+fn a_full_journal_stops_the_way_forward_and_never_the_way_back() {
+    check(
+        "a | b",
+        "journal full · a done · retry · cancel · undo a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > journal full
+        > a done
+          done a #1
+          stuck b: journal full
+        > retry
+          retried b
+          stuck b: journal full
+        > cancel
+          cancel_requested asked
+          rollback_begun cancelled
+          intent undo a #1
+        > undo a done
+          undone undo a #1
+          compensated
+        = compensated
+    "#]],
+    );
+    check(
+        "a(check) | b",
+        "journal full · a unknown lost · check a not-done · +1s · journal has room · retry",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > journal full
+        > a unknown lost
+          unknown a #1 lost
+          intent check a #1
+        > check a not-done
+          not_done check a #1
+          backoff a until +1s
+        > +1s
+          stuck a: journal full
+        > journal has room
+        > retry
+          retried a
+          intent a #2
+        = running, runs a
+    "#]],
+    );
+}

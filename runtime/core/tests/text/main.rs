@@ -1,0 +1,35 @@
+//! The core's rules as readable histories: a definition, a script, and the events that were decided.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p amends-core --test text` rewrites the histories; read every line of what it wrote.
+
+#![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
+mod script;
+
+mod play;
+
+mod check;
+
+mod booking;
+
+mod outcomes;
+
+mod retries;
+
+mod unknown;
+
+mod host;
+
+mod waits;
+
+mod rollback;
+
+mod pivot;
+
+mod deadlines;
+
+mod verbs;
+
+mod views;
+
+mod validation;

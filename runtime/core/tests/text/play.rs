@@ -1,0 +1,96 @@
+//! One saga under a virtual clock. After every move its events are folded onto a second saga, which must be equal.
+
+use std::sync::Arc;
+
+use amends_core::{
+    Context, Definition, Event, Input, Instant, Saga,
+    event::{Act, Arrival, Attempt},
+    id::Leg,
+    outcome::Report,
+    verbs::Rejected,
+};
+
+use crate::script::{Move, T0, started};
+
+/// A saga, its history and what surrounds it.
+pub(crate) struct Play {
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) saga: Saga,
+    pub(crate) history: Vec<(Instant, Event)>,
+    pub(crate) now: Instant,
+    pub(crate) reach: bool,
+    pub(crate) journal_full: bool,
+    shadow: Saga,
+    turns: u64,
+}
+
+impl Play {
+    pub(crate) fn start(definition: Arc<Definition>) -> Self {
+        let context = Context { now: T0, jitter: 0, may_reach_outside: true, snapshot: 1, journal_full: false };
+        let (saga, events) = Saga::start(Arc::clone(&definition), started(&definition), context);
+        let history: Vec<(Instant, Event)> = events.into_iter().map(|event| (T0, event)).collect();
+        let shadow = Saga::replay(Arc::clone(&definition), history.clone()).unwrap();
+        assert_eq!(shadow, saga, "a saga is the fold of its events");
+        Self { definition, saga, history, now: T0, reach: true, journal_full: false, shadow, turns: 0 }
+    }
+
+    /// Does one move; the events that the core decided.
+    pub(crate) fn play(&mut self, step: &Move) -> Result<Vec<Event>, Rejected> {
+        self.turns += 1;
+        match step {
+            Move::Pass(ms) => self.now = self.now.plus(*ms),
+            Move::Clock(ms) => self.now = Instant(self.now.0.saturating_add_signed(*ms)),
+            Move::Reach(on) => self.reach = *on,
+            Move::JournalFull(full) => self.journal_full = *full,
+            _ => {}
+        }
+        let events = match step {
+            Move::Verb(verb) => self.saga.act(verb.clone(), Act::default(), self.context())?,
+            _ => match self.input(step) {
+                Some(input) => self.saga.handle(input, self.context()),
+                None => return Ok(Vec::new()),
+            },
+        };
+        for event in &events {
+            self.shadow.apply(event, self.now).unwrap();
+            self.history.push((self.now, event.clone()));
+        }
+        assert_eq!(self.shadow, self.saga, "a saga is the fold of its events");
+        Ok(events)
+    }
+
+    /// What the move tells the saga, if it tells it anything.
+    pub(crate) fn input(&self, step: &Move) -> Option<Input> {
+        Some(match step {
+            Move::Report { leg, number, outcome, left } => {
+                let number = number.unwrap_or_else(|| self.attempts(leg));
+                let attempt = Attempt { leg: leg.clone(), number };
+                Input::Report(Report { attempt, outcome: outcome.at(self.now), left: *left })
+            }
+            Move::Pass(_) => Input::Wake,
+            Move::Event { topic, id } => Input::Arrived(Arrival { id: id.clone(), topic: topic.clone(), data: None }),
+            Move::HostStops(legs) => {
+                let attempt = |leg: &Leg| Attempt { leg: leg.clone(), number: self.attempts(leg) };
+                Input::HostStopped { executing: legs.iter().map(attempt).collect() }
+            }
+            Move::GrantsChange => Input::GrantsChanged,
+            Move::Verb(_) | Move::Clock(_) | Move::Reach(_) | Move::JournalFull(_) | Move::Show | Move::Call(_) => return None,
+        })
+    }
+
+    /// The number of the leg's last attempt, by its history.
+    fn attempts(&self, leg: &Leg) -> u32 {
+        let begun = |event: &Event| matches!(event, Event::Intent(intent) if intent.attempt.leg == *leg);
+        u32::try_from(self.history.iter().filter(|(_, event)| begun(event)).count()).unwrap()
+    }
+
+    fn context(&self) -> Context {
+        Context {
+            now: self.now,
+            jitter: self.turns.wrapping_mul(0x9e37_79b9_7f4a_7c15),
+            may_reach_outside: self.reach,
+            snapshot: 1,
+            journal_full: self.journal_full,
+        }
+    }
+}

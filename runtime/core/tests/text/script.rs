@@ -1,0 +1,470 @@
+//! Sagas, moves and events as text: what a test reads and writes. Knows the core's public words, and no rule.
+
+use std::{fmt, sync::Arc};
+
+use amends_core::{
+    Definition, Event, Failure, Instant, Payload,
+    definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    event::{Cancel, Charge, Reason, Resolution, Started, Topic, Wait, Why},
+    id::{Direction, Incarnation, Leg, StepPath},
+    outcome::{Left, Outcome},
+    verbs::Verb,
+};
+
+/// The moment at which every saga of a test starts.
+pub(crate) const T0: Instant = Instant(1_000_000_000_000);
+
+/// What a test does to a saga, one line each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Move {
+    /// `reserve-car refused no_car answered`, `undo reserve-car #2 done`, `check charge not-done`.
+    Report { leg: Leg, number: Option<u32>, outcome: Said, left: Left },
+    /// `+30s`: time passes, and the saga is woken.
+    Pass(u64),
+    /// `clock +30s`, `clock -30s`: the clock moves, and nobody tells the saga.
+    Clock(i64),
+    /// `event approval/42 id 7`.
+    Event { topic: Topic, id: String },
+    /// `cancel`, `retry [STEP]`, `skip STEP`, `abandon`, `resolve STEP done JSON|not-done|undone`.
+    Verb(Verb),
+    /// `host stops`, `host stops in undo reserve-car, charge`: in those the guest was executing.
+    HostStops(Vec<Leg>),
+    /// `grants change`.
+    GrantsChange,
+    /// `reach on`, `reach off`: whether later attempts can reach outside.
+    Reach(bool),
+    /// `journal full`, `journal has room`.
+    JournalFull(bool),
+    /// `show`: the view.
+    Show,
+    /// `call LEG`: what the guest of the open attempt is told.
+    Call(Leg),
+}
+
+/// An outcome whose waits are relative to now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Outcome(Outcome),
+    Wait { event: Option<Topic>, for_ms: Option<u64> },
+}
+
+impl Said {
+    pub(crate) fn at(&self, now: Instant) -> Outcome {
+        match self {
+            Self::Outcome(outcome) => outcome.clone(),
+            Self::Wait { event, for_ms } => Outcome::Wait(Wait { event: event.clone(), until: for_ms.map(|ms| now.plus(ms)) }),
+        }
+    }
+}
+
+pub(crate) fn failure(code: &str) -> Failure {
+    Failure::new(code, "")
+}
+
+/// `reserve-flight | a ‖ b | charge*(check) | issue> ; deadline 60s`.
+///
+/// `*` is a pivot, `>` retriable, `~` effect-free. In brackets: `check` `once-rollback` `once-stop` · `stuck` `rollback` ·
+/// `tries N` `first 1s` `box 10s` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP`.
+pub(crate) fn definition(text: &str) -> Definition {
+    let (stages, options) = text.split_once(" ; ").unwrap_or((text, ""));
+    let mut definition = Definition {
+        name: "test".into(),
+        version: 1,
+        stages: stages.split(" | ").map(stage).collect(),
+        output: None,
+        deadline_ms: None,
+        locks: Vec::new(),
+        on_locked: OnLocked::Queue,
+        rounds: 1,
+        schema: None,
+    };
+    for option in options.split(", ").filter(|option| !option.is_empty()) {
+        match words(option).as_slice() {
+            ["deadline", length] => definition.deadline_ms = Some(ms(length)),
+            ["output", step] => definition.output = Some((*step).into()),
+            _ => panic!("no saga option: {option}"),
+        }
+    }
+    definition
+}
+
+fn stage(text: &str) -> Stage {
+    Stage { steps: text.split(" ‖ ").map(step).collect(), savepoint_after: None }
+}
+
+/// A step as [`definition`] reads it.
+pub(crate) fn step(text: &str) -> Step {
+    let (head, options) = text.trim().split_once('(').unwrap_or((text.trim(), ""));
+    let name = head.trim_end_matches(['*', '>', '~']);
+    let kind = match head {
+        _ if head.contains('*') => Kind::Pivot,
+        _ if head.contains('>') => Kind::Retriable,
+        _ => Kind::Compensatable,
+    };
+    let tries = Retry { first_ms: 1_000, jitter_percent: 0, ..Retry::forward() };
+    let undo = UndoPolicy {
+        retry: Retry { attempts_max: Some(20), time_box_ms: None, ..tries.clone() },
+        deadline_ms: 30_000,
+        alternates: 0,
+    };
+    let mut step = Step {
+        name: name.into(),
+        kind,
+        body: Body::Code,
+        effect_free: head.contains('~'),
+        needs: Vec::new(),
+        retry: if kind == Kind::Retriable { undo.retry.clone() } else { tries },
+        deadline_ms: 30_000,
+        on_unknown: OnUnknown::Retry,
+        on_exhausted: if kind == Kind::Retriable { OnExhausted::Stuck } else { OnExhausted::Rollback },
+        alternates: 0,
+        undo: if kind == Kind::Compensatable { Undo::Code(undo.clone()) } else { Undo::None },
+        each: None,
+    };
+    for option in options.trim_end_matches(')').split(", ").filter(|option| !option.is_empty()) {
+        match words(option).as_slice() {
+            ["check"] => step.on_unknown = OnUnknown::Check,
+            ["once-rollback"] => step.on_unknown = OnUnknown::OnceThenRollback,
+            ["once-stop"] => step.on_unknown = OnUnknown::OnceThenStop,
+            ["stuck"] => step.on_exhausted = OnExhausted::Stuck,
+            ["rollback"] => step.on_exhausted = OnExhausted::Rollback,
+            ["tries", n] => step.retry.attempts_max = Some(number(n)),
+            ["first", length] => step.retry.first_ms = ms(length),
+            ["box", length] => step.retry.time_box_ms = Some(ms(length)),
+            ["deadline", length] => step.deadline_ms = ms(length),
+            ["needs", need] => step.needs.push((*need).into()),
+            ["undo"] => step.undo = Undo::Code(undo.clone()),
+            ["undo", "nothing"] => step.undo = Undo::Nothing,
+            ["no", "undo"] => step.undo = Undo::None,
+            ["undo", "tries", n] => {
+                let retry = Retry { attempts_max: Some(number(n)), ..undo.retry.clone() };
+                step.undo = Undo::Code(UndoPolicy { retry, ..undo.clone() });
+            }
+            _ => panic!("no step option: {option}"),
+        }
+    }
+    step
+}
+
+pub(crate) fn started(definition: &Definition) -> Started {
+    Started {
+        module: "test".into(),
+        version: 1,
+        digest: [1; 32],
+        definition: definition.name.clone(),
+        definition_hash: [2; 32],
+        incarnation: Incarnation([3; 16]),
+        input: Payload::json("{}"),
+        input_hash: [4; 32],
+        deadline_at: definition.deadline_ms.map(|ms| T0.plus(ms)),
+        trace_context: None,
+        lock_keys: Vec::new(),
+    }
+}
+
+/// The definition as [`definition`] reads it: only what differs from its defaults.
+pub(crate) fn definition_text(definition: &Definition) -> String {
+    let stages: Vec<String> =
+        definition.stages.iter().map(|stage| stage.steps.iter().map(step_text).collect::<Vec<_>>().join(" ‖ ")).collect();
+    let deadline = definition.deadline_ms.map(|ms| format!(" ; deadline {}", length(ms))).unwrap_or_default();
+    format!("{}{deadline}", stages.join(" | "))
+}
+
+fn step_text(step: &Step) -> String {
+    let kind = match step.kind {
+        Kind::Compensatable => "",
+        Kind::Pivot => "*",
+        Kind::Retriable => ">",
+    };
+    let mut options = Vec::new();
+    match step.on_unknown {
+        OnUnknown::Retry => {}
+        OnUnknown::Check => options.push("check".to_owned()),
+        OnUnknown::OnceThenRollback => options.push("once-rollback".to_owned()),
+        OnUnknown::OnceThenStop => options.push("once-stop".to_owned()),
+    }
+    options.push(match step.on_exhausted {
+        OnExhausted::Rollback => "rollback".to_owned(),
+        OnExhausted::Stuck => "stuck".to_owned(),
+    });
+    options.extend(step.retry.attempts_max.map(|n| format!("tries {n}")));
+    options.extend(step.retry.time_box_ms.map(|ms| format!("box {}", length(ms))));
+    match &step.undo {
+        Undo::None => options.push("no undo".to_owned()),
+        Undo::Nothing => options.push("undo nothing".to_owned()),
+        Undo::Code(policy) => options.push(match policy.retry.attempts_max {
+            Some(n) => format!("undo tries {n}"),
+            None => "undo".to_owned(),
+        }),
+    }
+    let free = if step.effect_free { "~" } else { "" };
+    format!("{}{kind}{free}({})", step.name, options.join(", "))
+}
+
+/// A script's lines; `·` and line ends separate them.
+pub(crate) fn moves(text: &str) -> Vec<Move> {
+    text.split(['·', '\n']).map(str::trim).filter(|line| !line.is_empty()).map(parse).collect()
+}
+
+fn parse(line: &str) -> Move {
+    if let Some(rest) = line.strip_prefix('+') {
+        return Move::Pass(ms(rest));
+    }
+    let path = |name: &&str| StepPath::new(name);
+    match words(line).as_slice() {
+        ["clock", length] => match length.strip_prefix('-') {
+            Some(back) => Move::Clock(-i64::try_from(ms(back)).unwrap()),
+            None => Move::Clock(i64::try_from(ms(length.trim_start_matches('+'))).unwrap()),
+        },
+        ["event", on] => Move::Event { topic: topic(on), id: (*on).into() },
+        ["event", on, "id", id] => Move::Event { topic: topic(on), id: (*id).into() },
+        ["cancel"] => Move::Verb(Verb::Cancel),
+        ["abandon"] => Move::Verb(Verb::Abandon),
+        ["retry"] => Move::Verb(Verb::Retry(None)),
+        ["retry", step] => Move::Verb(Verb::Retry(Some(path(step)))),
+        ["skip", step] => Move::Verb(Verb::Skip(path(step))),
+        ["resolve", step, "done", json] => {
+            Move::Verb(Verb::Resolve(path(step), Resolution::Output(Payload::json((*json).to_owned()))))
+        }
+        ["resolve", step, "done"] => Move::Verb(Verb::Resolve(path(step), Resolution::Output(Payload::null()))),
+        ["resolve", step, "not-done"] => Move::Verb(Verb::Resolve(path(step), Resolution::NotDone)),
+        ["resolve", step, "undone"] => Move::Verb(Verb::Resolve(path(step), Resolution::Undone)),
+        ["host", "stops"] => Move::HostStops(Vec::new()),
+        ["host", "stops", "in", ..] => {
+            let legs = line.trim_start_matches("host stops in ");
+            Move::HostStops(legs.split(", ").map(|leg| leg_of(&words(leg)).0).collect())
+        }
+        ["grants", "change"] => Move::GrantsChange,
+        ["reach", switch] => Move::Reach(*switch == "on"),
+        ["journal", "full"] => Move::JournalFull(true),
+        ["journal", "has", "room"] => Move::JournalFull(false),
+        ["show"] => Move::Show,
+        ["call", leg @ ..] => Move::Call(leg_of(leg).0),
+        words => report(words),
+    }
+}
+
+fn report(words: &[&str]) -> Move {
+    let (leg, mut rest) = leg_of(words);
+    let mut attempt = None;
+    if let [first, more @ ..] = rest
+        && let Some(n) = first.strip_prefix('#')
+    {
+        (attempt, rest) = (Some(number(n)), more);
+    }
+    let left = match rest {
+        [more @ .., "unanswered"] => {
+            rest = more;
+            Left::Unanswered
+        }
+        [more @ .., "answered"] => {
+            rest = more;
+            Left::Answered
+        }
+        _ => Left::Nothing,
+    };
+    let said = |outcome| Said::Outcome(outcome);
+    let outcome = match rest {
+        ["done"] => said(Outcome::Done(Payload::null())),
+        ["done", json] => said(Outcome::Done(Payload::json((*json).to_owned()))),
+        ["refused", code] => said(Outcome::Refused(failure(code))),
+        ["transient", code] => said(Outcome::Transient(failure(code))),
+        ["unknown", code] => said(Outcome::Unknown(failure(code))),
+        ["traps"] => said(Outcome::Trapped(failure("trap"))),
+        ["traps", code] => said(Outcome::Trapped(failure(code))),
+        ["not-done"] => said(Outcome::NotDone),
+        ["denied", what] => said(Outcome::Denied((*what).into())),
+        ["waits", "for", "nothing"] => Said::Wait { event: None, for_ms: None },
+        ["waits", "for", on, "or", length] => Said::Wait { event: Some(topic(on)), for_ms: Some(ms(length)) },
+        ["waits", "for", on] if on.contains('/') => Said::Wait { event: Some(topic(on)), for_ms: None },
+        ["waits", "for", length] => Said::Wait { event: None, for_ms: Some(ms(length)) },
+        _ => panic!("no move: {}", words.join(" ")),
+    };
+    Move::Report { leg, number: attempt, outcome, left }
+}
+
+fn leg_of<'a, 'b>(words: &'a [&'b str]) -> (Leg, &'a [&'b str]) {
+    let (direction, words) = match words {
+        ["undo", rest @ ..] => (Direction::Undo(0), rest),
+        ["check", rest @ ..] => (Direction::Check, rest),
+        rest => (Direction::Forward, rest),
+    };
+    let [step, rest @ ..] = words else { panic!("no step in {words:?}") };
+    (Leg::forward(StepPath::new(step)).turned(direction), rest)
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+fn topic(text: &str) -> Topic {
+    let (event_type, key) = text.split_once('/').unwrap_or_else(|| panic!("no topic: {text}"));
+    Topic { event_type: event_type.into(), key: key.into() }
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or_else(|_| panic!("no number: {text}"))
+}
+
+fn ms(text: &str) -> u64 {
+    let units = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
+    let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or_else(|| panic!("no unit in {text}"));
+    let unit = units.iter().find(|(name, _)| *name == &text[at..]).unwrap_or_else(|| panic!("no unit in {text}"));
+    text[..at].parse::<u64>().unwrap_or_else(|_| panic!("no length: {text}")) * unit.1
+}
+
+pub(crate) fn length(ms: u64) -> String {
+    let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
+    let fits = |(_, size): &&(&str, u64)| ms >= 2 * size && ms % size == 0 || ms == *size;
+    units.iter().find(fits).map_or_else(|| format!("{ms}ms"), |(name, size)| format!("{}{name}", ms / size))
+}
+
+pub(crate) fn moment(at: Instant) -> String {
+    if at < T0 { format!("-{}", length(T0.since(at))) } else { format!("+{}", length(at.since(T0))) }
+}
+
+pub(crate) fn json(payload: &Payload) -> String {
+    String::from_utf8_lossy(&payload.bytes).into_owned()
+}
+
+/// The payload behind a blank; nothing for `null`.
+fn and_json(payload: &Payload) -> String {
+    if *payload == Payload::null() { String::new() } else { format!(" {}", json(payload)) }
+}
+
+fn on(topic: &Topic) -> String {
+    format!("{}/{}", topic.event_type, topic.key)
+}
+
+pub(crate) fn wait_text(wait: &Wait) -> String {
+    match (&wait.event, wait.until) {
+        (Some(topic), Some(until)) => format!("{} or {}", on(topic), moment(until)),
+        (Some(topic), None) => on(topic),
+        (None, Some(until)) => moment(until),
+        (None, None) => "nothing".into(),
+    }
+}
+
+impl fmt::Display for Move {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Report { leg, number, outcome, left } => {
+                write!(f, "{leg}")?;
+                number.map_or(Ok(()), |n| write!(f, " #{n}"))?;
+                match outcome {
+                    Said::Outcome(Outcome::Done(output)) => write!(f, " done{}", and_json(output))?,
+                    Said::Outcome(Outcome::Refused(failure)) => write!(f, " refused {}", failure.code)?,
+                    Said::Outcome(Outcome::Transient(failure)) => write!(f, " transient {}", failure.code)?,
+                    Said::Outcome(Outcome::Unknown(failure)) => write!(f, " unknown {}", failure.code)?,
+                    Said::Outcome(Outcome::Trapped(failure)) => write!(f, " traps {}", failure.code)?,
+                    Said::Outcome(Outcome::NotDone) => write!(f, " not-done")?,
+                    Said::Outcome(Outcome::Denied(what)) => write!(f, " denied {what}")?,
+                    Said::Outcome(Outcome::Wait(_)) => panic!("a script's waits are relative"),
+                    Said::Wait { event, for_ms } => {
+                        let parts: Vec<String> = event.iter().map(on).chain(for_ms.map(length)).collect();
+                        write!(f, " waits for {}", if parts.is_empty() { "nothing".into() } else { parts.join(" or ") })?;
+                    }
+                }
+                match left {
+                    Left::Nothing => Ok(()),
+                    Left::Answered => write!(f, " answered"),
+                    Left::Unanswered => write!(f, " unanswered"),
+                }
+            }
+            Self::Pass(ms) => write!(f, "+{}", length(*ms)),
+            Self::Clock(ms) if *ms < 0 => write!(f, "clock -{}", length(ms.unsigned_abs())),
+            Self::Clock(ms) => write!(f, "clock +{}", length(ms.unsigned_abs())),
+            Self::Event { topic, id } if *id == on(topic) => write!(f, "event {}", on(topic)),
+            Self::Event { topic, id } => write!(f, "event {} id {id}", on(topic)),
+            Self::Verb(Verb::Cancel) => write!(f, "cancel"),
+            Self::Verb(Verb::Abandon) => write!(f, "abandon"),
+            Self::Verb(Verb::Retry(None)) => write!(f, "retry"),
+            Self::Verb(Verb::Retry(Some(path))) => write!(f, "retry {path}"),
+            Self::Verb(Verb::Skip(path)) => write!(f, "skip {path}"),
+            Self::Verb(Verb::Resolve(path, resolution)) => write!(f, "resolve {path} {}", resolution_text(resolution)),
+            Self::HostStops(legs) if legs.is_empty() => write!(f, "host stops"),
+            Self::HostStops(legs) => {
+                write!(f, "host stops in {}", legs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
+            Self::GrantsChange => write!(f, "grants change"),
+            Self::Reach(on) => write!(f, "reach {}", if *on { "on" } else { "off" }),
+            Self::JournalFull(full) => write!(f, "journal {}", if *full { "full" } else { "has room" }),
+            Self::Show => write!(f, "show"),
+            Self::Call(leg) => write!(f, "call {leg}"),
+        }
+    }
+}
+
+fn resolution_text(resolution: &Resolution) -> String {
+    match resolution {
+        Resolution::Output(output) => format!("done{}", and_json(output)),
+        Resolution::NotDone => "not-done".into(),
+        Resolution::Undone => "undone".into(),
+    }
+}
+
+fn charge_text(charge: Charge) -> &'static str {
+    match charge {
+        Charge::Leg => "",
+        Charge::HostStop { executing: true } => " (executing)",
+        Charge::HostStop { executing: false } => " (not charged)",
+    }
+}
+
+pub(crate) fn reason_text(reason: &Reason) -> String {
+    match reason {
+        Reason::Refused(path, failure) => format!("{path} refused {}", failure.code),
+        Reason::Exhausted(path, failure) => format!("{path} exhausted {}", failure.code),
+        Reason::Unknown(path, failure) => format!("{path} unknown {}", failure.code),
+        Reason::Cancelled => "cancelled".into(),
+        Reason::Deadline => "deadline".into(),
+    }
+}
+
+pub(crate) fn why_text(why: &Why) -> String {
+    match why {
+        Why::Exhausted(failure) => format!("exhausted {}", failure.code),
+        Why::Refused(failure) => format!("refused {}", failure.code),
+        Why::Unknown(failure) => format!("unknown {}", failure.code),
+        Why::PivotInDoubt(failure) => format!("pivot in doubt {}", failure.code),
+        Why::Denied(what) => format!("denied {what}"),
+        Why::HostDied => "host died".into(),
+        Why::JournalFull => "journal full".into(),
+    }
+}
+
+/// An event as one line: its name, its leg and attempt, what matters of the rest.
+pub(crate) fn event_text(event: &Event) -> String {
+    let rest = match event {
+        Event::Started(_) | Event::Completed | Event::Compensated | Event::Abandoned(_) => String::new(),
+        Event::Intent(intent) => {
+            let reach = if intent.reaches_outside { "" } else { " (effect-free)" };
+            let solo = if intent.solo { " (alone)" } else { "" };
+            format!("{} #{}{reach}{solo}", intent.attempt.leg, intent.attempt.number)
+        }
+        Event::Done(attempt, output) => format!("{} #{}{}", attempt.leg, attempt.number, and_json(output)),
+        Event::Refused(attempt, failure) => format!("{} #{} {}", attempt.leg, attempt.number, failure.code),
+        Event::Transient(attempt, failure, charge) | Event::Unknown(attempt, failure, charge) => {
+            format!("{} #{} {}{}", attempt.leg, attempt.number, failure.code, charge_text(*charge))
+        }
+        Event::NotDone(attempt) | Event::Undone(attempt) => format!("{} #{}", attempt.leg, attempt.number),
+        Event::Wait(attempt, wait) => format!("{} #{} for {}", attempt.leg, attempt.number, wait_text(wait)),
+        Event::Arrived(leg, arrival) => format!("{leg} {}", on(&arrival.topic)),
+        Event::TimerFired(leg) | Event::Unstuck(leg) => leg.to_string(),
+        Event::Stale(attempt, outcome) => format!("{} #{} {outcome}", attempt.leg, attempt.number),
+        Event::Backoff(leg, until) => format!("{leg} until {}", moment(*until)),
+        Event::RollbackBegun(reason) => reason_text(reason),
+        Event::Resolved(path, resolution, _) => format!("{path} {}", resolution_text(resolution)),
+        Event::Skipped(path, _) => path.to_string(),
+        Event::Retried(legs, _) => legs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+        Event::CancelRequested(Cancel::Asked(_)) => "asked".into(),
+        Event::CancelRequested(Cancel::Deadline) => "deadline".into(),
+        Event::Stuck(leg, why) => format!("{leg}: {}", why_text(why)),
+    };
+    format!("{} {rest}", event.name()).trim_end().to_owned()
+}
+
+/// A definition, shared as the core wants it.
+pub(crate) fn shared(text: &str) -> Arc<Definition> {
+    Arc::new(definition(text))
+}

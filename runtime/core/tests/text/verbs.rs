@@ -1,0 +1,650 @@
+//! What an operator may do, where it fits, and what is said where it does not.
+
+use expect_test::expect;
+
+use crate::check::check;
+
+#[test]
+fn no_verb_fits_an_ended_saga() {
+    check(
+        "a",
+        "a done · cancel · retry · skip a · resolve a done · abandon",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          completed
+        > cancel
+          409 the saga has ended
+        > retry
+          409 the saga has ended
+        > skip a
+          409 the saga has ended
+        > resolve a done
+          409 the saga has ended
+        > abandon
+          409 the saga has ended
+        = completed
+    "#]],
+    );
+}
+
+#[test]
+fn a_step_that_does_not_exist_is_named() {
+    check(
+        "a",
+        "retry x · skip x · resolve x done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > retry x
+          409 the saga has no step `x`
+        > skip x
+          409 the saga has no step `x`
+        > resolve x done
+          409 the saga has no step `x`
+        = running, runs a
+    "#]],
+    );
+}
+
+#[test]
+fn retry_ends_a_backoff_and_gives_a_fresh_budget() {
+    check(
+        "a(tries 2)",
+        "retry · retry a · a transient busy · retry a · a transient busy · +1s · a transient busy",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > retry
+              409 no step is stuck or backing off; fits: cancel, abandon
+            > retry a
+              409 `a` is not stuck or backing off; fits: cancel, abandon
+            > a transient busy
+              transient a #1 busy
+              backoff a until +1s
+            > retry a
+              retried a
+              intent a #2
+            > a transient busy
+              transient a #2 busy
+              backoff a until +1s
+            > +1s
+              intent a #3
+            > a transient busy
+              transient a #3 busy
+              rollback_begun a exhausted busy
+              compensated
+            = compensated
+        "#]],
+    );
+}
+
+#[test]
+fn retry_without_a_step_means_every_leg_that_is_stuck_or_backs_off() {
+    check(
+        "a(tries 1, stuck) ‖ b ‖ c",
+        "a transient busy · b transient busy · retry · retry c",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+          intent b #1
+          intent c #1
+        > a transient busy
+          transient a #1 busy
+          stuck a: exhausted busy
+        > b transient busy
+          transient b #1 busy
+          backoff b until +1s
+        > retry
+          retried a, b
+          intent a #2
+          intent b #2
+        > retry c
+          409 `c` is not stuck or backing off; fits: cancel, abandon
+        = running, runs a, b, c
+    "#]],
+    );
+}
+
+#[test]
+fn retry_of_a_step_that_is_run_once_is_the_operators_to_decide() {
+    check(
+        "a(once-stop)",
+        "a unknown lost · retry · call a · a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a unknown lost
+          unknown a #1 lost
+          stuck a: unknown lost
+        > retry
+          retried a
+          intent a #2
+        > call a
+          now +0ms, began +0ms, until +30s, after lost, may have run
+        > a done
+          done a #2
+          completed
+        = completed
+    "#]],
+    );
+}
+
+#[test]
+fn skip_fits_only_a_stuck_compensation_and_leaves_its_effect_outstanding() {
+    check(
+        "a(undo tries 1) | b(tries 1, stuck)",
+        "a done · skip a · b transient busy · skip b · cancel · skip a · undo a transient 500 · skip a · show",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent b #1
+            > skip a
+              409 only a stuck compensation can be skipped, and `a` has none; fits: cancel, abandon
+            > b transient busy
+              transient b #1 busy
+              stuck b: exhausted busy
+            > skip b
+              409 only a stuck compensation can be skipped, and `b` has none; fits: retry, resolve, cancel, abandon
+            > cancel
+              cancel_requested asked
+              rollback_begun cancelled
+              intent undo a #1
+            > skip a
+              409 only a stuck compensation can be skipped, and `a` has none; fits: abandon
+            > undo a transient 500
+              transient undo a #1 500
+              stuck undo a: exhausted 500
+            > skip a
+              skipped a
+              compensated
+            > show
+              compensated revision 13, rolls back: cancelled
+              a skipped, 1 attempts from +0ms to +0ms; undo, 1 attempts from +0ms to +0ms, 500 ×1
+              b pending, 1 attempts from +0ms to +0ms, busy ×1
+            = compensated, outstanding a
+        "#]],
+    );
+}
+
+#[test]
+fn resolve_with_an_output_fits_a_step_that_is_stuck_waits_backs_off_or_is_in_doubt() {
+    check(
+        "a(tries 1, stuck) | b",
+        r#"resolve a done · a transient busy · resolve a done {"id":1} · resolve a done · show"#,
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > resolve a done
+              409 `a` is not stuck, waiting, backing off or in doubt on the way forward; fits: cancel, abandon
+            > a transient busy
+              transient a #1 busy
+              stuck a: exhausted busy
+            > resolve a done {"id":1}
+              resolved a done {"id":1}
+              intent b #1
+            > resolve a done
+              409 `a` is not stuck, waiting, backing off or in doubt on the way forward; fits: cancel, abandon
+            > show
+              running revision 6
+              a done, by hand, 1 attempts from +0ms to +0ms, busy ×1
+              b running, may have run, 1 attempts from +0ms
+            = running, runs b, manual 1
+        "#]],
+    );
+    check(
+        "a ‖ b ‖ c(check) | d",
+        "a waits for go/1 · b transient busy · resolve a done · resolve b done · c unknown lost · resolve c done · check c unknown lost · resolve c done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+              intent b #1
+              intent c #1
+            > a waits for go/1
+              wait a #1 for go/1
+            > b transient busy
+              transient b #1 busy
+              backoff b until +1s
+            > resolve a done
+              resolved a done
+            > resolve b done
+              resolved b done
+            > c unknown lost
+              unknown c #1 lost
+              intent check c #1
+            > resolve c done
+              409 `c` is not stuck, waiting, backing off or in doubt on the way forward; fits: cancel, abandon
+            > check c unknown lost
+              unknown check c #1 lost
+              backoff check c until +1s
+            > resolve c done
+              resolved c done
+              intent d #1
+            = running, runs d, manual 3
+        "#]],
+    );
+    check(
+        "a(tries 1) | b",
+        "a done · b refused no · resolve a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > b refused no
+          refused b #1 no
+          rollback_begun b refused no
+          intent undo a #1
+        > resolve a done
+          409 `a` is not stuck, waiting, backing off or in doubt on the way forward; fits: abandon
+        = compensating, runs undo a, outstanding a
+    "#]],
+    );
+}
+
+#[test]
+fn resolve_not_done_clears_the_mark_and_policy_goes_on() {
+    check(
+        "a(once-stop) | b",
+        "resolve a not-done · a unknown lost · show · resolve a not-done · call a · a refused no",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > resolve a not-done
+              409 `a` is not stuck or in doubt, or an attempt is open; fits: cancel, abandon
+            > a unknown lost
+              unknown a #1 lost
+              stuck a: unknown lost
+            > show
+              stuck revision 4
+              a stuck, may have run, 1 attempts from +0ms, lost ×1
+              b pending
+            > resolve a not-done
+              resolved a not-done
+              intent a #2
+            > call a
+              now +0ms, began +0ms, until +30s, after lost
+            > a refused no
+              refused a #2 no
+              rollback_begun a refused no
+              compensated
+            = compensated, manual 1
+        "#]],
+    );
+    check(
+        "a | b",
+        "a unknown lost · resolve a not-done · a refused no",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a unknown lost
+          unknown a #1 lost
+          backoff a until +1s
+        > resolve a not-done
+          resolved a not-done
+          intent a #2
+        > a refused no
+          refused a #2 no
+          rollback_begun a refused no
+          compensated
+        = compensated, manual 1
+    "#]],
+    );
+    check(
+        "a(check, tries 1, stuck) | b",
+        "a unknown lost · check a unknown lost · resolve a not-done · a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a unknown lost
+          unknown a #1 lost
+          intent check a #1
+        > check a unknown lost
+          unknown check a #1 lost
+          stuck check a: exhausted lost
+        > resolve a not-done
+          resolved a not-done
+          intent a #2
+        > a done
+          done a #2
+          intent b #1
+        = running, runs b, manual 1
+    "#]],
+    );
+}
+
+/// It fitted any step at rest, and ended waits and backoffs of steps about which there was no doubt.
+#[test]
+fn resolve_not_done_does_not_fit_a_step_without_doubt_that_waits_or_backs_off() {
+    check(
+        "a~ ‖ b",
+        "a waits for go/1 · b transient busy · resolve a not-done · resolve b not-done",
+        expect![[r#"
+        > start
+          started
+          intent a #1 (effect-free)
+          intent b #1
+        > a waits for go/1
+          wait a #1 for go/1
+        > b transient busy
+          transient b #1 busy
+          backoff b until +1s
+        > resolve a not-done
+          409 `a` is not stuck or in doubt, or an attempt is open; fits: retry, resolve, cancel, abandon
+        > resolve b not-done
+          409 `b` is not stuck or in doubt, or an attempt is open; fits: retry, resolve, cancel, abandon
+        = running, waits for go/1, wakes at +1s
+    "#]],
+    );
+}
+
+#[test]
+fn resolve_not_done_in_a_rollback_ends_the_compensation_of_a_step_in_doubt() {
+    check(
+        "a ‖ b | c",
+        "a unknown lost · b done · cancel · undo a transient 500 · resolve a not-done · resolve b not-done · undo b done · show",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+              intent b #1
+            > a unknown lost
+              unknown a #1 lost
+              backoff a until +1s
+            > b done
+              done b #1
+            > cancel
+              cancel_requested asked
+              rollback_begun cancelled
+              intent undo a #1
+              intent undo b #1
+            > undo a transient 500
+              transient undo a #1 500
+              backoff undo a until +1s
+            > resolve a not-done
+              resolved a not-done
+            > resolve b not-done
+              409 `b` is not stuck or in doubt, or an attempt is open; fits: abandon
+            > undo b done
+              undone undo b #1
+              compensated
+            > show
+              compensated revision 15, rolls back: cancelled
+              a pending, by hand, 1 attempts from +0ms to +0ms, lost ×1; undo, 1 attempts from +0ms to +0ms, 500 ×1
+              b compensated, 1 attempts from +0ms to +0ms; undo, 1 attempts from +0ms to +0ms
+              c pending
+            = compensated, manual 1
+        "#]],
+    );
+    check(
+        "a ‖ b",
+        "a unknown lost · b refused no · resolve a not-done · undo a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+          intent b #1
+        > a unknown lost
+          unknown a #1 lost
+          backoff a until +1s
+        > b refused no
+          refused b #1 no
+          rollback_begun b refused no
+          intent undo a #1
+        > resolve a not-done
+          409 `a` is not stuck or in doubt, or an attempt is open; fits: abandon
+        > undo a done
+          undone undo a #1
+          compensated
+        = compensated
+    "#]],
+    );
+}
+
+/// It fitted a step in doubt whose compensation had already been done.
+#[test]
+fn resolve_not_done_does_not_fit_a_step_that_is_undone() {
+    check(
+        "a | b",
+        "a done · b unknown lost · cancel · undo b done · resolve b not-done · undo a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > b unknown lost
+          unknown b #1 lost
+          backoff b until +1s
+        > cancel
+          cancel_requested asked
+          rollback_begun cancelled
+          intent undo b #1
+        > undo b done
+          undone undo b #1
+          intent undo a #1
+        > resolve b not-done
+          409 `b` is not stuck or in doubt, or an attempt is open; fits: abandon
+        > undo a done
+          undone undo a #1
+          compensated
+        = compensated
+    "#]],
+    );
+}
+
+#[test]
+fn resolve_undone_fits_a_compensation_that_is_stuck_waits_or_backs_off() {
+    check(
+        "a | b ‖ c | d",
+        "a done · b done · resolve b undone · c done · d refused no · resolve a undone · resolve b undone · undo b transient 500
+         undo c waits for go/1 · resolve b undone · resolve c undone · undo a done · show",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent b #1
+              intent c #1
+            > b done
+              done b #1
+            > resolve b undone
+              409 the compensation of `b` is not stuck, waiting or backing off; fits: cancel, abandon
+            > c done
+              done c #1
+              intent d #1
+            > d refused no
+              refused d #1 no
+              rollback_begun d refused no
+              intent undo b #1
+              intent undo c #1
+            > resolve a undone
+              409 the compensation of `a` is not stuck, waiting or backing off; fits: abandon
+            > resolve b undone
+              409 the compensation of `b` is not stuck, waiting or backing off; fits: abandon
+            > undo b transient 500
+              transient undo b #1 500
+              backoff undo b until +1s
+            > undo c waits for go/1
+              wait undo c #1 for go/1
+            > resolve b undone
+              resolved b undone
+            > resolve c undone
+              resolved c undone
+              intent undo a #1
+            > undo a done
+              undone undo a #1
+              compensated
+            > show
+              compensated revision 20, rolls back: d refused no
+              a compensated, 1 attempts from +0ms to +0ms; undo, 1 attempts from +0ms to +0ms
+              b compensated, by hand, 1 attempts from +0ms to +0ms; undo, 1 attempts from +0ms to +0ms, 500 ×1
+              c compensated, by hand, 1 attempts from +0ms to +0ms; undo, 1 attempts from +0ms to +0ms
+              d refused, 1 attempts from +0ms to +0ms, no ×1
+            = compensated, manual 2
+        "#]],
+    );
+}
+
+#[test]
+fn cancel_twice_changes_nothing_the_second_time() {
+    check(
+        "a",
+        "cancel · cancel · a transient busy",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > cancel
+          cancel_requested asked
+          rollback_begun cancelled
+        > cancel
+        > a transient busy
+          transient a #1 busy
+          compensated
+        = compensated
+    "#]],
+    );
+}
+
+/// After a pending cancel had been outvoted by the pivot, `cancel` still answered that it was done.
+#[test]
+fn a_cancel_that_the_pivot_decided_against_does_not_fit_the_second_time() {
+    check(
+        "a | pay* | send>",
+        "a done · cancel · pay done · cancel",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent pay #1
+        > cancel
+          cancel_requested asked
+        > pay done
+          done pay #1
+          intent send #1
+        > cancel
+          409 the saga is past its point of no return
+        = running, runs send
+    "#]],
+    );
+}
+
+#[test]
+fn abandon_ends_a_saga_anywhere_and_lists_what_stands() {
+    check(
+        "a | b(undo nothing) | c",
+        "a done · b done · c transient busy · abandon",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > b done
+          done b #1
+          intent c #1
+        > c transient busy
+          transient c #1 busy
+          backoff c until +1s
+        > abandon
+          abandoned
+        = abandoned, outstanding a
+    "#]],
+    );
+    check(
+        "a(undo tries 1) | b",
+        "a done · b refused no · undo a unknown lost · abandon · show",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > b refused no
+          refused b #1 no
+          rollback_begun b refused no
+          intent undo a #1
+        > undo a unknown lost
+          unknown undo a #1 lost
+          stuck undo a: exhausted lost
+        > abandon
+          abandoned
+        > show
+          abandoned revision 10, rolls back: b refused no
+          a done, 1 attempts from +0ms to +0ms; undo, 1 attempts from +0ms to +0ms, lost ×1
+          b refused, 1 attempts from +0ms to +0ms, no ×1
+        = abandoned, outstanding a
+    "#]],
+    );
+    check(
+        "a | pay* | send>",
+        "a done · pay done · send unknown lost · abandon",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent pay #1
+        > pay done
+          done pay #1
+          intent send #1
+        > send unknown lost
+          unknown send #1 lost
+          backoff send until +1s
+        > abandon
+          abandoned
+        = abandoned, outstanding a, pay, send
+    "#]],
+    );
+}
+
+/// The effect of an attempt that was open was not listed: the mark was counted at the end of attempts, and this one had none.
+#[test]
+fn abandon_lists_an_attempt_that_was_open() {
+    check(
+        "a ‖ b~ ‖ c",
+        "abandon · a done · show",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+          intent b #1 (effect-free)
+          intent c #1
+        > abandon
+          abandoned
+        > a done
+          stale a #1 done
+        > show
+          abandoned revision 6
+          a unknown, may have run, 1 attempts from +0ms to +0ms
+          b pending, 1 attempts from +0ms to +0ms
+          c unknown, may have run, 1 attempts from +0ms to +0ms
+        = abandoned, outstanding a, c
+    "#]],
+    );
+}

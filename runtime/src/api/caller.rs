@@ -1,0 +1,146 @@
+//! What every request says about itself: headers, path, query and body, each checked and refused in the one error shape.
+
+use std::time::Duration;
+
+use amends_core::id::{BadName, Name, Namespace, SagaId};
+use axum::{
+    body::Body,
+    extract::{FromRequestParts, Path, Query},
+    http::{HeaderMap, StatusCode, request::Parts},
+};
+use bytes::Bytes;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+
+use super::{error::ApiError, strict};
+use crate::{engine::port::Origin, journal::Actor};
+
+/// A body that takes longer is given up: a slow sender must not hold a connection for ever.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Idempotency keys are kept in rows; longer ones are refused.
+const KEY_BYTES_MAX: usize = 255;
+
+/// A name that the client gives itself; it is recorded with every verb.
+const BY_BYTES_MAX: usize = 128;
+
+/// Who asks, and where it applies.
+#[derive(Clone, Debug)]
+pub(in crate::api) struct Caller {
+    /// As the engine wants it.
+    pub(in crate::api) origin: Origin,
+    /// `Amends-By`: who, as the client says.
+    pub(in crate::api) by: String,
+    /// A well-formed W3C `traceparent`.
+    pub(in crate::api) traceparent: Option<String>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let namespace = match text_header(&parts.headers, "amends-namespace")? {
+            Some(name) => Namespace::new(name).map_err(|bad| bad_name(name, &bad))?,
+            None => Namespace::new("default")?,
+        };
+        let idempotency_key = text_header(&parts.headers, "idempotency-key")?;
+        if idempotency_key.is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
+            return Err(ApiError::bad_request(format!("header idempotency-key has 1 to {KEY_BYTES_MAX} characters")));
+        }
+        let by = text_header(&parts.headers, "amends-by")?.unwrap_or_default();
+        if by.len() > BY_BYTES_MAX || by.contains(char::is_control) {
+            return Err(ApiError::bad_request(format!("header amends-by has at most {BY_BYTES_MAX} printable bytes")));
+        }
+        // As the W3C says: a malformed one is ignored, and a new trace begins.
+        let traceparent = text_header(&parts.headers, "traceparent").ok().flatten().filter(|text| is_traceparent(text));
+        Ok(Self {
+            origin: Origin { namespace, actor: Actor::Local, idempotency_key: idempotency_key.map(str::to_owned) },
+            by: by.to_owned(),
+            traceparent: traceparent.map(str::to_owned),
+        })
+    }
+}
+
+/// Path parameters.
+#[derive(Debug)]
+pub(in crate::api) struct InPath<T>(pub(in crate::api) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InPath<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(value)| Self(value)).map_err(|bad| ApiError::bad_request(format!("bad path: {}", bad.body_text())))
+    }
+}
+
+/// Query parameters. Unknown ones are refused by the types, so that a typing error does not pass for a default.
+#[derive(Debug)]
+pub(in crate::api) struct InQuery<T>(pub(in crate::api) T);
+
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for InQuery<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let query = Query::<T>::from_request_parts(parts, state).await;
+        query.map(|Query(value)| Self(value)).map_err(|bad| {
+            let cause = std::error::Error::source(&bad).map_or_else(|| bad.body_text(), ToString::to_string);
+            ApiError::new(StatusCode::BAD_REQUEST, "bad_query", format!("bad query: {cause}"))
+        })
+    }
+}
+
+/// A saga's id from a path or a query.
+pub(in crate::api) fn saga_id(text: &str) -> Result<SagaId, ApiError> {
+    SagaId::new(text).map_err(|bad| bad_name(text, &bad))
+}
+
+/// A module's, definition's or step's name from a path.
+pub(in crate::api) fn name(text: &str) -> Result<Name, ApiError> {
+    Name::new(text).map_err(|bad| bad_name(text, &bad))
+}
+
+/// Escaped, so that marks that turn the reading direction show as what they are.
+fn bad_name(text: &str, bad: &BadName) -> ApiError {
+    let shown: String = text.chars().take(80).collect();
+    let message = format!("bad {} \"{}\": use {}", bad.what, shown.escape_debug(), bad.rule);
+    ApiError::new(StatusCode::BAD_REQUEST, "bad_name", message)
+}
+
+/// The whole body, if it is not larger than allowed.
+pub(in crate::api) async fn read_body(what: &str, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::too_large(what, bytes_max)),
+        Ok(Err(error)) => Err(ApiError::bad_request(format!("the body broke off: {error}"))),
+        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", format!("{what} came too slowly"))),
+    }
+}
+
+/// A body of ours: strict JSON of a known shape. An empty one is `{}`.
+pub(in crate::api) async fn read_json<T: DeserializeOwned>(body: Body, bytes_max: usize) -> Result<T, ApiError> {
+    let bytes = read_body("the body", body, bytes_max).await?;
+    let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
+    strict::check(text)?;
+    // Without this, `[]` would pass for an object whose every field is left out.
+    if !text.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::bad_request("the body is not a JSON object"));
+    }
+    serde_json::from_slice(text).map_err(|error| ApiError::bad_request(format!("the body does not fit: {error}")))
+}
+
+fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
+    let Some(value) = headers.get(name) else { return Ok(None) };
+    // Header values are bytes; ours are UTF-8, so that `Amends-By` may hold a person's name.
+    let text = str::from_utf8(value.as_bytes());
+    text.map(|text| Some(text.trim())).map_err(|_| ApiError::bad_request(format!("header {name} is not UTF-8")))
+}
+
+/// `00-<32 hex>-<16 hex>-<2 hex>`, ids not all zero.
+fn is_traceparent(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let [version, trace, parent, flags] = parts[..] else { return false };
+    let hex = |part: &str, length| part.len() == length && part.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let some = |part: &str| part.bytes().any(|b| b != b'0');
+    hex(version, 2) && version != "ff" && hex(trace, 32) && some(trace) && hex(parent, 16) && some(parent) && hex(flags, 2)
+}

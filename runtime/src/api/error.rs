@@ -1,0 +1,141 @@
+//! The one shape of every error answer, and which status fits which refusal.
+
+use std::borrow::Cow;
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+
+use super::{
+    runtime::Unverified,
+    strict::BadJson,
+    wire::error::{ErrorBody, ErrorDetail},
+};
+use crate::engine::port::{Refusal, RefusalCode};
+
+/// An error answer: `{"error":{"code","message","hint","fits"}}` with the fitting status.
+#[derive(Debug)]
+pub struct ApiError {
+    /// The HTTP status.
+    pub status: StatusCode,
+    detail: Box<ErrorDetail>,
+}
+
+impl ApiError {
+    /// An error with a code for machines and a message for people.
+    pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
+        let detail = ErrorDetail { code: code.to_owned(), message: message.into(), ..ErrorDetail::default() };
+        Self { status, detail: Box::new(detail) }
+    }
+
+    /// 400: the request itself is wrong.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_request", message)
+    }
+
+    /// For machines.
+    pub fn code(&self) -> &str {
+        &self.detail.code
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.detail.hint = Some(hint.into());
+        self
+    }
+
+    /// 413: more bytes than the host takes.
+    pub fn too_large(what: &str, bytes_max: usize) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", format!("{what} is larger than {bytes_max} bytes"))
+    }
+
+    /// 404: no such saga.
+    pub fn saga_not_found(id: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "saga_not_found", format!("no saga `{id}` in this namespace"))
+            .hint("`amends list` shows the sagas that there are")
+    }
+
+    /// 503: the engine went away with the question.
+    pub fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the host is stopping").hint("ask again once it is back")
+    }
+
+    /// 500: our bug.
+    pub fn internal(what: &str) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the host failed: {what}"))
+            .hint("its log says more; this is a bug")
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(ErrorBody { error: *self.detail })).into_response();
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            // Clients that honour it spread out; a second is longer than any queue of ours takes to drain.
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+impl From<BadJson> for ApiError {
+    fn from(bad: BadJson) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_json", format!("bad JSON: {}", bad.0))
+    }
+}
+
+impl From<amends_core::id::BadName> for ApiError {
+    fn from(bad: amends_core::id::BadName) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "bad_name", bad.to_string())
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let (status, code) = status_and_code(refusal.code);
+        let fits = refusal.fits.iter().map(|verb| Cow::Borrowed(*verb)).collect();
+        let detail = ErrorDetail { code: code.into(), message: refusal.message, hint: refusal.hint, fits, reasons: Vec::new() };
+        Self { status, detail: Box::new(detail) }
+    }
+}
+
+impl From<Unverified> for ApiError {
+    fn from(unverified: Unverified) -> Self {
+        let detail = ErrorDetail {
+            code: unverified.code.to_owned(),
+            message: unverified.reasons.join("; "),
+            hint: unverified.hint,
+            fits: Vec::new(),
+            reasons: unverified.reasons,
+        };
+        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: Box::new(detail) }
+    }
+}
+
+fn status_and_code(code: RefusalCode) -> (StatusCode, &'static str) {
+    match code {
+        RefusalCode::SagaNotFound => (StatusCode::NOT_FOUND, "saga_not_found"),
+        RefusalCode::DefinitionNotFound => (StatusCode::NOT_FOUND, "definition_not_found"),
+        RefusalCode::ModuleNotFound => (StatusCode::NOT_FOUND, "module_not_found"),
+        RefusalCode::VersionNotFound => (StatusCode::NOT_FOUND, "version_not_found"),
+        RefusalCode::StepNotFound => (StatusCode::NOT_FOUND, "step_not_found"),
+        RefusalCode::IdTaken => (StatusCode::CONFLICT, "id_taken"),
+        RefusalCode::SagaEnded => (StatusCode::CONFLICT, "saga_ended"),
+        RefusalCode::VerbDoesNotFit => (StatusCode::CONFLICT, "verb_does_not_fit"),
+        RefusalCode::PastPointOfNoReturn => (StatusCode::CONFLICT, "past_point_of_no_return"),
+        RefusalCode::RevisionChanged => (StatusCode::CONFLICT, "revision_changed"),
+        RefusalCode::NameTaken => (StatusCode::CONFLICT, "name_taken"),
+        RefusalCode::GrantInUse => (StatusCode::CONFLICT, "grant_in_use"),
+        RefusalCode::Quarantined => (StatusCode::CONFLICT, "quarantined"),
+        RefusalCode::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key_reused"),
+        RefusalCode::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+        RefusalCode::InputRefused => (StatusCode::UNPROCESSABLE_ENTITY, "input_refused"),
+        RefusalCode::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
+        RefusalCode::LowSpace => (StatusCode::INSUFFICIENT_STORAGE, "low_space"),
+        RefusalCode::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
+        RefusalCode::StorageFailed => (StatusCode::SERVICE_UNAVAILABLE, "storage_failed"),
+    }
+}

@@ -1,0 +1,51 @@
+//! A definition as the wire says it.
+
+use amends_core::{
+    Definition,
+    definition::{Retry, Step, Undo},
+};
+
+use crate::api::wire::definition;
+
+/// A saga, before anything runs. `version` is the module's; none where no host has numbered it.
+pub fn definition(module: &str, version: Option<u32>, saga: &Definition) -> definition::Definition {
+    definition::Definition {
+        name: saga.name.clone(),
+        module: module.to_owned(),
+        version,
+        definition_version: saga.version,
+        stages: saga.stages.iter().map(|stage| definition::Stage { steps: stage.steps.iter().map(step).collect() }).collect(),
+        output: saga.output.clone(),
+        deadline_ms: saga.deadline_ms,
+        schema: saga.schema.clone(),
+    }
+}
+
+fn step(step: &Step) -> definition::Step {
+    definition::Step {
+        name: step.name.clone(),
+        kind: step.kind,
+        effect_free: step.effect_free,
+        needs: step.needs.clone(),
+        deadline_ms: step.deadline_ms,
+        retry: retry(&step.retry),
+        on_unknown: step.on_unknown,
+        on_exhausted: step.on_exhausted,
+        undo: match &step.undo {
+            Undo::None => definition::Undo::None,
+            Undo::Nothing => definition::Undo::Nothing,
+            Undo::Code(policy) => definition::Undo::Code { retry: retry(&policy.retry), deadline_ms: policy.deadline_ms },
+        },
+    }
+}
+
+fn retry(retry: &Retry) -> definition::Retry {
+    definition::Retry {
+        attempts_max: retry.attempts_max,
+        first_ms: retry.first_ms,
+        factor_percent: retry.factor_percent,
+        cap_ms: retry.cap_ms,
+        jitter_percent: retry.jitter_percent,
+        time_box_ms: retry.time_box_ms,
+    }
+}

@@ -1,0 +1,115 @@
+//! A saga's records as the wire says them.
+
+use amends_core::event::{Act, Arrival, Attempt, Cancel, Event, Intent, Resolution, Started};
+use amends_core::id::Leg;
+
+use super::{help, saga};
+use crate::{
+    api::{position::Positions, wire::journal},
+    journal::{Actor, Fact, Record},
+};
+
+/// One record.
+pub fn entry(record: &Record, positions: Positions) -> journal::Entry {
+    let common = journal::Entry {
+        revision: record.id.version.to_string(),
+        position: positions.show(record.position),
+        at: Some(record.at.into()),
+        actor: actor(&record.actor),
+        ..journal::Entry::default()
+    };
+    match &record.fact {
+        Fact::Saga(event) => journal::Entry { kind: event.name().to_owned(), ..with_event(common, event) },
+        // A saga's stream holds nothing else; shown by name rather than hidden should that ever change.
+        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) => journal::Entry { kind: "foreign".to_owned(), ..common },
+    }
+}
+
+fn actor(actor: &Actor) -> String {
+    match actor {
+        Actor::Host => "host".to_owned(),
+        Actor::Local => "local".to_owned(),
+        Actor::Token(id) => format!("token:{id}"),
+    }
+}
+
+fn with_event(entry: journal::Entry, event: &Event) -> journal::Entry {
+    match event {
+        Event::Started(started) => with_started(entry, started),
+        Event::Intent(intent) => with_intent(entry, intent),
+        Event::Done(attempt, output) => journal::Entry { output: Some(output.into()), ..with_attempt(entry, attempt) },
+        Event::Refused(attempt, failure) | Event::Transient(attempt, failure, _) | Event::Unknown(attempt, failure, _) => {
+            journal::Entry { failure: Some(saga::failure(failure)), ..with_attempt(entry, attempt) }
+        }
+        Event::NotDone(attempt) | Event::Undone(attempt) => with_attempt(entry, attempt),
+        Event::Wait(attempt, wait) => journal::Entry { waits_for: Some(saga::waits_for(wait)), ..with_attempt(entry, attempt) },
+        Event::Arrived(leg, arrival) => journal::Entry { event: Some(arrived(arrival)), ..with_leg(entry, leg) },
+        Event::TimerFired(leg) | Event::Unstuck(leg) => with_leg(entry, leg),
+        Event::Stale(attempt, what) => journal::Entry { why: Some(what.clone()), ..with_attempt(entry, attempt) },
+        Event::Backoff(leg, until) => journal::Entry { until: Some((*until).into()), ..with_leg(entry, leg) },
+        Event::RollbackBegun(reason) => {
+            journal::Entry { rollback: Some(saga::rollback(reason)), failure: Some(saga::why_rolled_back(reason)), ..entry }
+        }
+        Event::Resolved(path, resolution, act) => {
+            let entry = journal::Entry { step: Some(path.as_str().to_owned()), ..with_act(entry, act) };
+            with_resolution(entry, resolution)
+        }
+        Event::Skipped(path, act) => journal::Entry { step: Some(path.as_str().to_owned()), ..with_act(entry, act) },
+        Event::Retried(legs, act) => journal::Entry { legs: legs.iter().map(Leg::to_string).collect(), ..with_act(entry, act) },
+        Event::CancelRequested(Cancel::Asked(act)) | Event::Abandoned(act) => with_act(entry, act),
+        Event::CancelRequested(Cancel::Deadline) => journal::Entry { why: Some("deadline".to_owned()), ..entry },
+        Event::Stuck(leg, why) => journal::Entry { why: Some(help::why(why).1), ..with_leg(entry, leg) },
+        Event::Completed | Event::Compensated => entry,
+    }
+}
+
+fn with_leg(entry: journal::Entry, leg: &Leg) -> journal::Entry {
+    journal::Entry {
+        step: Some(leg.path.as_str().to_owned()),
+        direction: Some(saga::direction(leg.direction).to_owned()),
+        ..entry
+    }
+}
+
+fn with_attempt(entry: journal::Entry, attempt: &Attempt) -> journal::Entry {
+    journal::Entry { attempt: Some(attempt.number), ..with_leg(entry, &attempt.leg) }
+}
+
+fn with_act(entry: journal::Entry, act: &Act) -> journal::Entry {
+    let said = |text: &String| (!text.is_empty()).then(|| text.clone());
+    journal::Entry { note: said(&act.note), by: said(&act.by), ..entry }
+}
+
+fn with_intent(entry: journal::Entry, intent: &Intent) -> journal::Entry {
+    journal::Entry {
+        reaches_outside: Some(intent.reaches_outside),
+        deadline_at: Some(intent.deadline_at.into()),
+        ..with_attempt(entry, &intent.attempt)
+    }
+}
+
+fn with_started(entry: journal::Entry, started: &Started) -> journal::Entry {
+    let made_of = journal::Started {
+        saga: started.definition.clone(),
+        module: started.module.clone(),
+        version: started.version,
+        digest: hex::encode(started.digest),
+        incarnation: hex::encode(started.incarnation.0),
+        traceparent: started.trace_context.clone(),
+        input: (&started.input).into(),
+    };
+    journal::Entry { deadline_at: started.deadline_at.map(Into::into), started: Some(made_of), ..entry }
+}
+
+fn with_resolution(entry: journal::Entry, resolution: &Resolution) -> journal::Entry {
+    let (said, output) = match resolution {
+        Resolution::Output(output) => ("done", Some(output.into())),
+        Resolution::NotDone => ("not_done", None),
+        Resolution::Undone => ("undone", None),
+    };
+    journal::Entry { resolution: Some(said.to_owned()), output, ..entry }
+}
+
+fn arrived(arrival: &Arrival) -> journal::Arrived {
+    journal::Arrived { id: arrival.id.clone(), topic: saga::topic(&arrival.topic), data: arrival.data.as_ref().map(Into::into) }
+}

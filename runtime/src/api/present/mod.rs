@@ -1,0 +1,11 @@
+//! What the engine knows, in the words of the wire. Pure functions; nothing here asks or decides anything.
+
+pub mod saga;
+
+pub mod help;
+
+pub mod journal;
+
+pub mod module;
+
+pub mod definition;

@@ -1,0 +1,163 @@
+//! A saga's view as the wire says it.
+
+use amends_core::{
+    event::{Reason, Topic, Wait},
+    id::{Direction, SagaId},
+    value::{self, Instant},
+    view::{LegView, Status, StepView, View},
+};
+
+use super::help;
+use crate::{api::wire::saga, engine::port};
+
+/// The whole saga. `now` is the host's time, so that a reader can say "in 58m" without a clock of ours.
+pub fn saga(id: &SagaId, view: &View, now: Instant) -> saga::Saga {
+    saga::Saga {
+        id: id.as_str().to_owned(),
+        saga: view.definition.clone(),
+        status: view.status,
+        module: view.module.clone(),
+        version: view.version,
+        digest: hex::encode(view.digest),
+        revision: view.revision.to_string(),
+        started_at: view.started_at.into(),
+        ended_at: view.ended_at.map(Into::into),
+        deadline_at: view.deadline_at.map(Into::into),
+        as_of: now.into(),
+        input: (&view.input).into(),
+        output: view.output.as_ref().map(Into::into),
+        failure: view.rollback.as_ref().map(why_rolled_back),
+        rollback: view.rollback.as_ref().map(rollback),
+        cancel_pending: view.cancel_pending,
+        reason: reason(view),
+        steps: view.steps.iter().map(step).collect(),
+        outstanding: view.outstanding.iter().map(|path| path.as_str().to_owned()).collect(),
+        manual: view.manual,
+        stuck: view.stuck.iter().map(|stuck| help::stuck(id, view, stuck)).collect(),
+    }
+}
+
+/// One line of a page.
+pub fn line(line: &port::SagaLine) -> saga::SagaLine {
+    saga::SagaLine {
+        id: line.id.as_str().to_owned(),
+        saga: line.definition.clone(),
+        status: line.status,
+        module: line.module.clone(),
+        version: line.version,
+        started_at: saga_time(line.started_at),
+        ended_at: line.ended_at.map(saga_time),
+    }
+}
+
+/// A failure.
+pub fn failure(failure: &value::Failure) -> saga::Failure {
+    saga::Failure { code: failure.code.clone(), message: failure.message.clone(), data: failure.data.as_ref().map(Into::into) }
+}
+
+/// What decided a rollback.
+pub fn rollback(reason: &Reason) -> saga::Rollback {
+    let (reason, step) = match reason {
+        Reason::Refused(step, _) => ("refused", Some(step)),
+        Reason::Exhausted(step, _) => ("exhausted", Some(step)),
+        Reason::Unknown(step, _) => ("unknown", Some(step)),
+        Reason::Cancelled => ("cancelled", None),
+        Reason::Deadline => ("deadline", None),
+    };
+    saga::Rollback { reason: reason.to_owned(), step: step.map(|path| path.as_str().to_owned()) }
+}
+
+/// The failure that a rollback is about.
+pub fn why_rolled_back(reason: &Reason) -> saga::Failure {
+    match reason {
+        Reason::Refused(_, cause) | Reason::Exhausted(_, cause) | Reason::Unknown(_, cause) => failure(cause),
+        Reason::Cancelled => plain("cancelled", "somebody asked for a rollback"),
+        Reason::Deadline => plain("deadline", "the saga's deadline passed"),
+    }
+}
+
+/// What a leg waits for.
+pub fn waits_for(wait: &Wait) -> saga::WaitsFor {
+    saga::WaitsFor { event: wait.event.as_ref().map(topic), until: wait.until.map(Into::into) }
+}
+
+/// A type and a key.
+pub fn topic(topic: &Topic) -> saga::Topic {
+    saga::Topic { event_type: topic.event_type.clone(), key: topic.key.clone() }
+}
+
+/// As `forward`.
+pub fn direction(direction: Direction) -> &'static str {
+    match direction {
+        Direction::Forward => "forward",
+        Direction::Undo(_) => "undo",
+        Direction::Check => "check",
+    }
+}
+
+fn saga_time(ms: u64) -> crate::api::wire::Time {
+    crate::api::wire::Time::from_ms(ms)
+}
+
+fn plain(code: &str, message: &str) -> saga::Failure {
+    saga::Failure { code: code.to_owned(), message: message.to_owned(), data: None }
+}
+
+fn step(step: &StepView) -> saga::Step {
+    saga::Step {
+        name: step.path.as_str().to_owned(),
+        stage: step.stage,
+        kind: step.kind,
+        status: step.status,
+        output: step.output.as_ref().map(Into::into),
+        failure: step.failure.as_ref().map(failure),
+        forward: leg(&step.forward),
+        undo: step.undo.as_ref().map(leg),
+        may_have_run: step.may_have_run,
+        manual: step.manual,
+    }
+}
+
+fn leg(leg: &LegView) -> saga::Leg {
+    saga::Leg {
+        attempts: leg.attempts,
+        began_at: leg.began_at.map(Into::into),
+        ended_at: leg.ended_at.map(Into::into),
+        took_ms: leg.began_at.zip(leg.ended_at).map(|(began, ended)| ended.since(began)),
+        failures: leg.failures.iter().map(|(code, times)| saga::FailureCount { code: code.clone(), times: *times }).collect(),
+        last_failure: leg.last_failure.as_ref().map(|failure| failure.message.clone()),
+        retry_at: leg.retry_at.map(Into::into),
+        waits_for: leg.waits_for.as_ref().map(waits_for),
+    }
+}
+
+/// Why the saga waits, for the first step that does.
+fn reason(view: &View) -> Option<String> {
+    if view.status != Status::Waiting {
+        return None;
+    }
+    view.steps.iter().find_map(|step| {
+        let (leg, who) = match step.undo.as_ref().filter(|undo| waits(undo)) {
+            Some(undo) => (undo, format!("the compensation of {}", step.path)),
+            None => (&step.forward, step.path.to_string()),
+        };
+        let wait = leg.waits_for.as_ref().map(wait_in_words);
+        let backoff = || leg.retry_at.map(|at| format!("tries again at {}", crate::api::wire::Time(at)));
+        wait.or_else(backoff).map(|what| format!("{who} {what}"))
+    })
+}
+
+fn waits(leg: &LegView) -> bool {
+    leg.waits_for.is_some() || leg.retry_at.is_some()
+}
+
+fn wait_in_words(wait: &Wait) -> String {
+    let event = wait.event.as_ref().map(|topic| format!("waits for event {}/{}", topic.event_type, topic.key));
+    let until = wait.until.map(|at| format!("until {}", crate::api::wire::Time(at)));
+    match (event, until) {
+        (Some(event), Some(until)) => format!("{event} {until}"),
+        (Some(event), None) => event,
+        (None, Some(until)) => format!("waits {until}"),
+        (None, None) => "waits".to_owned(),
+    }
+}

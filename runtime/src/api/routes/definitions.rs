@@ -1,0 +1,74 @@
+//! Definitions: what sagas there are, as data and as a picture, before anything runs.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::api::{
+    Api,
+    caller::{self, Caller, InPath, InQuery},
+    error::ApiError,
+    graph::{self, Format},
+    present,
+    wire::{
+        definition::{Definition, Definitions},
+        error::ErrorBody,
+    },
+};
+
+/// In which form.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct FormatQuery {
+    /// `json`, `mermaid`, `dot` or `text`; JSON if left out.
+    format: Option<String>,
+}
+
+/// The definitions that new sagas start on.
+#[utoipa::path(get, path = "/v1/definitions", tag = "definitions", responses((status = 200, body = Definitions)))]
+pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Definitions>, ApiError> {
+    let offered = api.read(move |runtime| runtime.definitions(&caller.origin.namespace)).await?;
+    let definitions = offered
+        .iter()
+        .map(|offered| present::definition::definition(&offered.module, Some(offered.version), &offered.definition))
+        .collect();
+    Ok(Json(Definitions { definitions }))
+}
+
+/// One definition: stages, steps, kinds and policies; with `?format=mermaid` as a picture.
+#[utoipa::path(
+    get, path = "/v1/definitions/{saga}", tag = "definitions", params(("saga" = String, Path), FormatQuery),
+    responses((status = 200, body = Definition), (status = 404, description = "no such definition", body = ErrorBody))
+)]
+pub(in crate::api) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(saga): InPath<String>,
+    InQuery(query): InQuery<FormatQuery>,
+) -> Result<Response, ApiError> {
+    caller::name(&saga)?;
+    let format = match query.format.as_deref() {
+        None | Some("json") => None,
+        Some(name) => Some(
+            Format::named(name)
+                .ok_or_else(|| ApiError::bad_request(format!("`{name}` is no format")).hint("use json, mermaid, dot or text"))?,
+        ),
+    };
+    let offered = api.read(move |runtime| runtime.definitions(&caller.origin.namespace)).await?;
+    let found = offered.iter().find(|offered| offered.definition.name == saga).ok_or_else(|| {
+        ApiError::new(StatusCode::NOT_FOUND, "definition_not_found", format!("no saga `{saga}` is deployed in this namespace"))
+            .hint("GET /v1/definitions lists the ones that are")
+    })?;
+    let definition = present::definition::definition(&found.module, Some(found.version), &found.definition);
+    Ok(match format {
+        None => Json(definition).into_response(),
+        Some(format) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], graph::draw(&definition, format)).into_response(),
+    })
+}

@@ -1,0 +1,142 @@
+//! Events from outside: published by type and key, or sent to one saga as a signal.
+
+use std::sync::Arc;
+
+use amends_core::value::Payload;
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::Response,
+};
+
+use super::written;
+use crate::{
+    api::{
+        Api,
+        caller::{self, Caller, InPath},
+        error::ApiError,
+        mint, strict,
+        wire::{
+            Time,
+            error::ErrorBody,
+            event::{Accepted, CloudEvent},
+            value::from_base64,
+        },
+    },
+    engine::port::{Publish, Request},
+};
+
+/// Types, keys, sources and ids are parts of row keys.
+const TEXT_BYTES_MAX: usize = 255;
+
+/// The envelope around an event's data.
+const ENVELOPE_BYTES_MAX: usize = 16 << 10;
+
+/// The source of signals, in which no publisher can be taken for another.
+const SIGNALS: &str = "amends:signal";
+
+/// Publishes an event: every saga that waits for its type and key goes on. Deduplicated by source and id.
+#[utoipa::path(
+    post, path = "/v1/events", tag = "events",
+    request_body(content = CloudEvent, content_type = "application/cloudevents+json"),
+    responses(
+        (status = 202, description = "durable; `woke` says how many sagas took it", body = Accepted),
+        (status = 200, description = "it was there already", body = Accepted),
+        (status = 400, description = "not a CloudEvent", body = ErrorBody),
+    )
+)]
+pub(in crate::api) async fn publish(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    structured(&headers)?;
+    let event: CloudEvent = caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX).await?;
+    if event.specversion != "1.0" {
+        return Err(ApiError::bad_request(format!("specversion `{}` is not 1.0", event.specversion)));
+    }
+    let data = match (&event.data, &event.data_base64) {
+        (Some(_), Some(_)) => return Err(ApiError::bad_request("give `data` or `data_base64`, not both")),
+        (Some(data), None) => Some(Payload::json(data.as_str().to_owned())),
+        (None, Some(text)) => {
+            let bytes = from_base64(text).ok_or_else(|| ApiError::bad_request("`data_base64` is not base64"))?;
+            Some(Payload::opaque(bytes))
+        }
+        (None, None) => None,
+    };
+    let publish = Publish {
+        source: text("source", &event.source)?,
+        id: text("id", &event.id)?,
+        event_type: text("type", &event.event_type)?,
+        key: event.subject.as_deref().map(|key| text("subject", key)).transpose()?.unwrap_or_default(),
+        to: None,
+        data,
+    };
+    send(&api, caller, publish).await
+}
+
+/// Sends a signal to one saga. Kept if it does not wait for it yet; refused if it has ended.
+#[utoipa::path(
+    post, path = "/v1/sagas/{id}/signals/{name}", tag = "events",
+    params(("id" = String, Path), ("name" = String, Path, description = "the event type that the saga waits for")),
+    request_body(content = Option<Object>, description = "data for the saga"),
+    responses(
+        (status = 202, description = "durable; `kept_until` if the saga did not take it at once", body = Accepted),
+        (status = 200, description = "it was there already", body = Accepted),
+        (status = 409, description = "the saga has ended", body = ErrorBody),
+    )
+)]
+pub(in crate::api) async fn signal(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath((id, name)): InPath<(String, String)>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let saga = caller::saga_id(&id)?;
+    let event_type = text("signal", &name)?;
+    let body = caller::read_body("the data", body, api.options.payload_bytes_max).await?;
+    let data = match body.is_empty() {
+        true => None,
+        false => strict::check(&body).map(|()| Some(Payload::json(body)))?,
+    };
+    // Sent again with the same key it is the same signal. The saga is part of the id: one key may go to many.
+    let event_id = match &caller.origin.idempotency_key {
+        Some(key) => format!("{saga}/{key}"),
+        None => mint::fresh(api.runtime.now())?,
+    };
+    let key = saga.as_str().to_owned();
+    let publish = Publish { source: SIGNALS.to_owned(), id: event_id, event_type, key, to: Some(saga), data };
+    send(&api, caller, publish).await
+}
+
+async fn send(api: &Api, caller: Caller, publish: Publish) -> Result<Response, ApiError> {
+    let id = publish.id.clone();
+    let answer = api.ask(|answer| Request::Publish(caller.origin, publish, answer)).await?;
+    let status = if answer.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let accepted =
+        Accepted { id, duplicate: answer.duplicate, woke: answer.woke, kept_until: answer.kept_until.map(Time::from_ms) };
+    Ok(written(api, answer.position, (status, Json(accepted))))
+}
+
+/// One event a request, all of it in the body.
+fn structured(headers: &HeaderMap) -> Result<(), ApiError> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if headers.contains_key("ce-specversion") || !["", "application/json", "application/cloudevents+json"].contains(&&*media_type)
+    {
+        let message = format!("`{media_type}` is not a structured CloudEvent");
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_structured", message)
+            .hint("send the whole event as application/cloudevents+json, one a request"));
+    }
+    Ok(())
+}
+
+fn text(what: &str, text: &str) -> Result<String, ApiError> {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX || text.contains(char::is_control) {
+        return Err(ApiError::bad_request(format!("`{what}` has 1 to {TEXT_BYTES_MAX} printable bytes")));
+    }
+    Ok(text.to_owned())
+}

@@ -1,0 +1,95 @@
+//! What a module may reach: nothing, until it is granted.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use amends_core::event::Act;
+use axum::{Json, body::Body, extract::State, response::Response};
+
+use super::{
+    modules::{find, not_found},
+    verbs::checked_note,
+    written,
+};
+use crate::{
+    api::{
+        Api,
+        caller::{self, Caller, InPath},
+        error::ApiError,
+        origin, present,
+        wire::{
+            error::ErrorBody,
+            module::{Grants, ModuleGrants, SetGrants},
+        },
+    },
+    engine::port::{Force, Request},
+    journal::Grant,
+};
+
+/// More is a mistake, and each is looked at on every outgoing call.
+const GRANTS_MAX: usize = 256;
+
+/// What a module may reach.
+#[utoipa::path(
+    get, path = "/v1/modules/{name}/grants", tag = "modules", params(("name" = String, Path)),
+    responses((status = 200, body = ModuleGrants), (status = 404, description = "no such module", body = ErrorBody))
+)]
+pub(in crate::api) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+) -> Result<Json<ModuleGrants>, ApiError> {
+    let module = find(&api, caller, &name).await?.ok_or_else(|| not_found(&name))?;
+    Ok(Json(present::module::module_grants(&module)))
+}
+
+/// Replaces what a module may reach. Revoking what live sagas declare needs `force`.
+#[utoipa::path(
+    put, path = "/v1/modules/{name}/grants", tag = "modules", params(("name" = String, Path)), request_body = SetGrants,
+    responses(
+        (status = 200, body = ModuleGrants),
+        (status = 400, description = "a bad origin, key or name", body = ErrorBody),
+        (status = 404, description = "no such module", body = ErrorBody),
+        (status = 409, description = "live sagas declare what is revoked", body = ErrorBody),
+    )
+)]
+pub(in crate::api) async fn set(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let name = String::from(caller::name(&name)?);
+    let asked: SetGrants = caller::read_json(body, api.options.payload_bytes_max).await?;
+    let grants = grants(&asked.grants)?;
+    let act = Act { note: checked_note(asked.note)?, by: caller.by };
+    let force = if asked.force { Force::Yes } else { Force::No };
+    let answer = api.ask(|answer| Request::SetGrants(caller.origin, name, grants, act, force, answer)).await?;
+    Ok(written(&api, answer.position, Json(present::module::module_grants(&answer.module))))
+}
+
+fn grants(asked: &Grants) -> Result<Vec<Grant>, ApiError> {
+    if asked.http.len() + asked.config.len() + asked.secrets.len() > GRANTS_MAX {
+        return Err(ApiError::bad_request(format!("a module has at most {GRANTS_MAX} grants")));
+    }
+    let mut grants: Vec<Grant> = Vec::new();
+    for http in &asked.http {
+        let grant = Grant::Http { origin: origin::normal(&http.origin).map_err(ApiError::bad_request)?, private: http.private };
+        if !grants.contains(&grant) {
+            grants.push(grant);
+        }
+    }
+    for (key, value) in &asked.config {
+        grants.push(Grant::Config { key: label(key)?, value: value.clone() });
+    }
+    let secrets: BTreeSet<String> = asked.secrets.iter().map(|name| label(name)).collect::<Result<_, _>>()?;
+    grants.extend(secrets.into_iter().map(|name| Grant::Secret { name }));
+    Ok(grants)
+}
+
+fn label(text: &str) -> Result<String, ApiError> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if text.is_empty() || text.len() > 128 || !text.chars().all(fits) {
+        return Err(ApiError::bad_request("keys and names are 1 to 128 of letters, digits, . _ - and /"));
+    }
+    Ok(text.to_owned())
+}

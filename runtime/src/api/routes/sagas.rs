@@ -1,0 +1,150 @@
+//! Reading sagas: one, a page of them, their journal.
+
+use std::sync::Arc;
+
+use amends_core::view::Status;
+use axum::{Json, extract::State};
+use serde::{Deserialize, de::value::StrDeserializer};
+use utoipa::IntoParams;
+
+use crate::{
+    api::{
+        Api,
+        caller::{self, Caller, InPath, InQuery},
+        error::ApiError,
+        present,
+        wire::{
+            error::ErrorBody,
+            journal::JournalPage,
+            saga::{Saga, SagaPage},
+        },
+    },
+    engine::port::ListFilter,
+};
+
+/// Pages are this long unless a client says otherwise, and never longer than [`LIMIT_MAX`].
+const LIMIT: usize = 100;
+
+/// A page that fits easily into one answer.
+const LIMIT_MAX: usize = 1_000;
+
+/// How fresh a read must be.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Freshness {
+    /// An `Amends-Position` that the answer must include. One host answers every read with all that it has answered before.
+    at_least: Option<String>,
+}
+
+/// Which sagas.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct ListQuery {
+    /// Only of this definition.
+    saga: Option<String>,
+    /// Only with this status.
+    status: Option<String>,
+    /// At most so many, 1 to 1000.
+    limit: Option<usize>,
+    /// From the page before.
+    cursor: Option<String>,
+    /// An `Amends-Position` that the answer must include.
+    at_least: Option<String>,
+}
+
+/// Which records.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct JournalQuery {
+    /// The first revision, from 1.
+    from: Option<u64>,
+    /// At most so many, 1 to 1000.
+    limit: Option<usize>,
+    /// An `Amends-Position` that the answer must include.
+    at_least: Option<String>,
+}
+
+/// Lists sagas, newest first.
+#[utoipa::path(
+    get, path = "/v1/sagas", tag = "sagas", params(ListQuery),
+    responses((status = 200, body = SagaPage), (status = 400, description = "bad filter", body = ErrorBody))
+)]
+pub(in crate::api) async fn list(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InQuery(query): InQuery<ListQuery>,
+) -> Result<Json<SagaPage>, ApiError> {
+    included(&api, query.at_least.as_deref())?;
+    let positions = api.positions();
+    let filter = ListFilter {
+        definition: query.saga.as_deref().map(caller::name).transpose()?.map(Into::into),
+        status: query.status.as_deref().map(status).transpose()?,
+        limit: limit(query.limit)?,
+        cursor: query.cursor.as_deref().map(|cursor| positions.read(cursor)).transpose()?,
+    };
+    let page = api.read(move |runtime| runtime.sagas(&caller.origin.namespace, &filter)).await?;
+    let sagas = page.lines.iter().map(present::saga::line).collect();
+    Ok(Json(SagaPage { sagas, cursor: page.next.map(|next| positions.show(next)) }))
+}
+
+/// Shows a saga: every step, what it waits for and why.
+#[utoipa::path(
+    get, path = "/v1/sagas/{id}", tag = "sagas", params(("id" = String, Path), Freshness),
+    responses((status = 200, body = Saga), (status = 404, description = "no such saga", body = ErrorBody))
+)]
+pub(in crate::api) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+    InQuery(query): InQuery<Freshness>,
+) -> Result<Json<Saga>, ApiError> {
+    included(&api, query.at_least.as_deref())?;
+    let id = caller::saga_id(&id)?;
+    let asked = id.clone();
+    let saga = api.read(move |runtime| runtime.saga(&caller.origin.namespace, &asked)).await?;
+    let saga = saga.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
+    Ok(Json(present::saga::saga(&id, &saga.view, api.runtime.now())))
+}
+
+/// A saga's records, oldest first.
+#[utoipa::path(
+    get, path = "/v1/sagas/{id}/journal", tag = "sagas", params(("id" = String, Path), JournalQuery),
+    responses((status = 200, body = JournalPage), (status = 404, description = "no such saga", body = ErrorBody))
+)]
+pub(in crate::api) async fn journal(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+    InQuery(query): InQuery<JournalQuery>,
+) -> Result<Json<JournalPage>, ApiError> {
+    included(&api, query.at_least.as_deref())?;
+    let id = caller::saga_id(&id)?;
+    let (from, limit) = (query.from.unwrap_or(1).max(1), limit(query.limit)?);
+    let asked = id.clone();
+    let records = api.read(move |runtime| runtime.journal(&caller.origin.namespace, &asked, from, limit)).await?;
+    let records = records.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
+    let next = (records.len() == limit).then(|| (from + limit as u64).to_string());
+    let positions = api.positions();
+    let records = records.iter().map(|record| present::journal::entry(record, positions)).collect();
+    Ok(Json(JournalPage { records, next }))
+}
+
+/// Reads follow commits on one host, so a position that was handed out is included; one of another life is refused.
+fn included(api: &Api, position: Option<&str>) -> Result<(), ApiError> {
+    position.map_or(Ok(()), |position| api.positions().read(position).map(drop))
+}
+
+fn limit(limit: Option<usize>) -> Result<usize, ApiError> {
+    match limit.unwrap_or(LIMIT) {
+        limit @ 1..=LIMIT_MAX => Ok(limit),
+        limit => Err(ApiError::bad_request(format!("limit {limit} is out of range")).hint(format!("use 1 to {LIMIT_MAX}"))),
+    }
+}
+
+fn status(text: &str) -> Result<Status, ApiError> {
+    let parsed = Status::deserialize(StrDeserializer::<serde::de::value::Error>::new(text));
+    parsed.map_err(|_| {
+        ApiError::bad_request(format!("`{text}` is no status"))
+            .hint("use running, waiting, compensating, completed, compensated, stuck or abandoned")
+    })
+}

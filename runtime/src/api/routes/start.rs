@@ -1,0 +1,141 @@
+//! Starting a saga: the hot path. Parse once, ask once, answer once.
+
+use std::{sync::Arc, time::Duration};
+
+use amends_core::value::Payload;
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::{HeaderMap, StatusCode, header},
+    response::Response,
+};
+use bytes::Bytes;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::written;
+use crate::{
+    api::{
+        Api,
+        caller::{self, Caller, InPath, InQuery},
+        error::ApiError,
+        mint, present, strict,
+        wire::{error::ErrorBody, saga::Saga},
+    },
+    engine::port::{Request, SagaAnswer, Start},
+};
+
+/// How to start.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct StartQuery {
+    /// The business id, and the key by which a repeated start is the same saga. Minted when left out.
+    id: Option<String>,
+    /// Answer when the saga has ended or is stuck, or after this long, as `30s`; at most 300 s by default.
+    wait: Option<String>,
+}
+
+/// Starts a saga. The body is its input: JSON, or any bytes as `application/octet-stream`.
+///
+/// Answered once the start is durable; with `wait` once the saga has ended or is stuck. The same id, definition and
+/// input again is the same saga. Without an id, an `Idempotency-Key` stands for one.
+#[utoipa::path(
+    post, path = "/v1/definitions/{saga}/sagas", tag = "sagas",
+    params(("saga" = String, Path, description = "the definition"), StartQuery),
+    request_body(content = Object, description = "the input"),
+    responses(
+        (status = 201, description = "started", body = Saga),
+        (status = 200, description = "it was there already", body = Saga),
+        (status = 202, description = "started; the time to wait was up first", body = Saga),
+        (status = 400, description = "bad id, input or wait", body = ErrorBody),
+        (status = 404, description = "no such definition", body = ErrorBody),
+        (status = 409, description = "the id is taken by another definition or input", body = ErrorBody),
+        (status = 503, description = "overloaded, stopping or storage failed", body = ErrorBody),
+    )
+)]
+pub(in crate::api) async fn start(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(definition): InPath<String>,
+    InQuery(query): InQuery<StartQuery>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let wait = query.wait.as_deref().map(|text| wait(text, api.options.wait_ms_max)).transpose()?;
+    caller::name(&definition)?;
+    let body = caller::read_body("the input", body, api.options.payload_bytes_max).await?;
+    let (input, input_hash) = input(&headers, body)?;
+    let (id, from_key) = match (&query.id, &caller.origin.idempotency_key) {
+        (Some(id), _) => (caller::saga_id(id)?, false),
+        (None, Some(key)) => (mint::saga_id_from_key(&definition, key)?, true),
+        (None, None) => (mint::saga_id(api.runtime.now())?, false),
+    };
+    let trace_context = caller.traceparent.clone();
+    let incarnation = mint::incarnation()?;
+    let start = Start { definition, id, input, input_hash, incarnation, trace_context, wait: wait.is_some() };
+    let (answer, in_time) = match wait {
+        Some(wait) => start_and_wait(&api, &caller, start, wait).await,
+        None => ask(&api, &caller, start).await.map(|answer| (answer, true)),
+    }
+    .map_err(|error| if from_key { key_reused(error) } else { error })?;
+    let status = match (in_time, answer.created) {
+        (false, _) => StatusCode::ACCEPTED,
+        (true, true) => StatusCode::CREATED,
+        (true, false) => StatusCode::OK,
+    };
+    let saga = present::saga::saga(&answer.id, &answer.view, api.runtime.now());
+    Ok(written(&api, answer.position, (status, Json(saga))))
+}
+
+async fn ask(api: &Api, caller: &Caller, start: Start) -> Result<SagaAnswer, ApiError> {
+    let origin = caller.origin.clone();
+    api.ask(|answer| Request::Start(origin, start, answer)).await
+}
+
+/// The answer at the end, or the durable start when the time is up or the host stops first.
+async fn start_and_wait(api: &Api, caller: &Caller, start: Start, wait: Duration) -> Result<(SagaAnswer, bool), ApiError> {
+    let again = Start { wait: false, ..start.clone() };
+    let ended = tokio::select! {
+        ended = ask(api, caller, start) => Some(ended?),
+        () = tokio::time::sleep(wait) => None,
+        () = api.stopped() => None,
+    };
+    match ended {
+        Some(answer) => Ok((answer, true)),
+        // The same start again is the same saga; it is answered once the start is durable, which 202 promises.
+        None => Ok((ask(api, caller, again).await?, false)),
+    }
+}
+
+/// The input and its hash. Whatever the content type says, a body is JSON, unless it says bytes.
+fn input(headers: &HeaderMap, body: Bytes) -> Result<(Payload, [u8; 32]), ApiError> {
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if media_type.eq_ignore_ascii_case("application/octet-stream") {
+        let hash = strict::hash_opaque(&body);
+        return Ok((Payload::opaque(body), hash));
+    }
+    let body = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
+    let hash = strict::hash(&body)?;
+    Ok((Payload::json(body), hash))
+}
+
+fn wait(text: &str, ms_max: u64) -> Result<Duration, ApiError> {
+    let hint = format!("write it as 30s, at most {}s", ms_max / 1_000);
+    let wait = humantime::parse_duration(text);
+    let wait = wait.map_err(|_| ApiError::bad_request(format!("wait `{text}` is no duration")).hint(hint.clone()))?;
+    if wait.as_millis() > u128::from(ms_max) {
+        return Err(ApiError::bad_request(format!("wait `{text}` is too long")).hint(hint));
+    }
+    Ok(wait)
+}
+
+/// An id that came from a key was not chosen by the client: say what it did choose.
+fn key_reused(error: ApiError) -> ApiError {
+    if error.status != StatusCode::CONFLICT || error.code() != "id_taken" {
+        return error;
+    }
+    let message = "this idempotency-key was used with another input";
+    ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "key_reused", message).hint("use a fresh key for another saga")
+}

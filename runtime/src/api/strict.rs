@@ -1,0 +1,336 @@
+//! JSON that means the same to everybody: no duplicate keys, no depth without end, no number that a float would change.
+//!
+//! Owns the hash of a canonical input (RFC 8785). It must not know what the JSON is for.
+
+use std::{borrow::Cow, fmt};
+
+use serde::{
+    Serialize, Serializer,
+    de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor},
+    ser::{SerializeMap, SerializeSeq},
+};
+use sha2::{Digest, Sha256};
+
+/// Deeper is refused: a recursive reader on either side must not run out of stack.
+pub const DEPTH_MAX: usize = 64;
+
+/// What is wrong with a JSON text, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadJson(pub String);
+
+/// Checks a text.
+pub fn check(text: &[u8]) -> Result<(), BadJson> {
+    parse(text).map(drop)
+}
+
+/// Checks a text and returns the SHA-256 of its canonical form: equal values have equal hashes.
+pub fn hash(text: &[u8]) -> Result<[u8; 32], BadJson> {
+    let node = parse(text)?;
+    let canonical = serde_json_canonicalizer::to_vec(&node).map_err(|error| BadJson(error.to_string()))?;
+    Ok(Sha256::digest(canonical).into())
+}
+
+/// The hash of bytes that are not JSON. No canonical JSON text begins with the byte 0, so the two never meet.
+pub fn hash_opaque(bytes: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update([0]).chain_update(bytes).finalize().into()
+}
+
+fn parse(text: &[u8]) -> Result<Node<'_>, BadJson> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let node = Seed(Place { parent: None, step: Step::Root, depth: 0 })
+        .deserialize(&mut reader)
+        .and_then(|node| reader.end().map(|()| node))
+        .map_err(|error| BadJson(error.to_string()))?;
+    numbers_survive(text)?;
+    Ok(node)
+}
+
+/// A parsed text that borrows its strings where it can.
+enum Node<'de> {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(Cow<'de, str>),
+    List(Vec<Node<'de>>),
+    Object(Vec<(Cow<'de, str>, Node<'de>)>),
+}
+
+impl Serialize for Node<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(value) => serializer.serialize_f64(*value),
+            Self::Text(value) => serializer.serialize_str(value),
+            Self::List(items) => {
+                let mut list = serializer.serialize_seq(Some(items.len()))?;
+                items.iter().try_for_each(|item| list.serialize_element(item))?;
+                list.end()
+            }
+            Self::Object(entries) => {
+                let mut object = serializer.serialize_map(Some(entries.len()))?;
+                entries.iter().try_for_each(|(key, value)| object.serialize_entry(key, value))?;
+                object.end()
+            }
+        }
+    }
+}
+
+/// Where the parser stands; shown as a JSON pointer when something is wrong there.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    parent: Option<&'a Place<'a>>,
+    step: Step<'a>,
+    depth: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Step<'a> {
+    Root,
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Place<'a> {
+    fn child(&'a self, step: Step<'a>) -> Self {
+        Self { parent: Some(self), step, depth: self.depth + 1 }
+    }
+
+    fn may_nest<E: de::Error>(&self) -> Result<(), E> {
+        match self.depth < DEPTH_MAX {
+            true => Ok(()),
+            false => Err(E::custom(format_args!("nested deeper than {DEPTH_MAX} levels"))),
+        }
+    }
+}
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(parent) = self.parent {
+            write!(f, "{parent}")?;
+        }
+        match self.step {
+            Step::Root => Ok(()),
+            Step::Key(key) => write!(f, "/{key}"),
+            Step::Index(index) => write!(f, "/{index}"),
+        }
+    }
+}
+
+struct Seed<'a>(Place<'a>);
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Node<'de>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Node<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Node<'de>, E> {
+        Ok(Node::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Node<'de>, E> {
+        Ok(Node::Bool(value))
+    }
+    // Whether a number survives this is checked on its text, where nothing is lost yet.
+    fn visit_u64<E>(self, value: u64) -> Result<Node<'de>, E> {
+        Ok(Node::Number(value as f64))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Node<'de>, E> {
+        Ok(Node::Number(value as f64))
+    }
+    fn visit_f64<E>(self, value: f64) -> Result<Node<'de>, E> {
+        Ok(Node::Number(value))
+    }
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Node<'de>, E> {
+        Ok(Node::Text(Cow::Borrowed(value)))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Node<'de>, E> {
+        Ok(Node::Text(Cow::Owned(value.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Node<'de>, A::Error> {
+        self.0.may_nest()?;
+        let mut items = Vec::new();
+        while let Some(item) = list.next_element_seed(Seed(self.0.child(Step::Index(items.len()))))? {
+            items.push(item);
+        }
+        Ok(Node::List(items))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<Node<'de>, A::Error> {
+        self.0.may_nest()?;
+        let mut entries: Vec<(Cow<'de, str>, Node<'de>)> = Vec::new();
+        while let Some(key) = object.next_key_seed(Key)? {
+            let value = object.next_value_seed(Seed(self.0.child(Step::Key(&key))))?;
+            entries.push((key, value));
+        }
+        let mut keys: Vec<&str> = entries.iter().map(|(key, _)| key.as_ref()).collect();
+        keys.sort_unstable();
+        match keys.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(de::Error::custom(format_args!("key `{}` twice in {}", pair[0], Where(&self.0)))),
+            None => Ok(Node::Object(entries)),
+        }
+    }
+}
+
+struct Where<'a>(&'a Place<'a>);
+
+impl fmt::Display for Where<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.parent {
+            None => f.write_str("the outermost object"),
+            Some(_) => write!(f, "{}", self.0),
+        }
+    }
+}
+
+struct Key;
+
+impl<'de> DeserializeSeed<'de> for Key {
+    type Value = Cow<'de, str>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Cow<'de, str>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Key {
+    type Value = Cow<'de, str>;
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+    fn visit_borrowed_str<E>(self, value: &'de str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Borrowed(value))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Cow<'de, str>, E> {
+        Ok(Cow::Owned(value.to_owned()))
+    }
+}
+
+/// Looks at every number of a text that is known to be well formed.
+fn numbers_survive(text: &[u8]) -> Result<(), BadJson> {
+    let mut at = 0;
+    while at < text.len() {
+        match text[at] {
+            b'"' => at = string_end(text, at + 1),
+            b'-' | b'0'..=b'9' => {
+                let rest = &text[at..];
+                let length = rest.iter().position(|byte| !b"+-.eE0123456789".contains(byte)).unwrap_or(rest.len());
+                let token = str::from_utf8(&rest[..length]).unwrap_or_default();
+                if !survives(token) {
+                    let (line, column) = line_and_column(text, at);
+                    return Err(BadJson(format!(
+                        "number {token} does not survive a 64-bit float; send it as a string, at line {line} column {column}"
+                    )));
+                }
+                at += length;
+            }
+            _ => at += 1,
+        }
+    }
+    Ok(())
+}
+
+fn string_end(text: &[u8], mut at: usize) -> usize {
+    while at < text.len() && text[at] != b'"' {
+        at += if text[at] == b'\\' { 2 } else { 1 };
+    }
+    at + 1
+}
+
+fn line_and_column(text: &[u8], at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+    (before.iter().filter(|byte| **byte == b'\n').count() + 1, at - line_start + 1)
+}
+
+/// The shortest text of the float names the same value as `token`.
+fn survives(token: &str) -> bool {
+    // Fifteen significant digits always survive, and most numbers have no more.
+    if token.len() <= 15 && !token.contains(['e', 'E']) {
+        return true;
+    }
+    let Ok(float) = token.parse::<f64>() else { return false };
+    float.is_finite() && decimal(token) == decimal(&format!("{float:e}"))
+}
+
+/// A number's significant digits and the power of ten of the last of them; zero is `("", 0)`.
+fn decimal(token: &str) -> (String, i64) {
+    let token = token.trim_start_matches('-');
+    let (mantissa, exponent) = token.split_once(['e', 'E']).unwrap_or((token, "0"));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = format!("{whole}{fraction}");
+    let significant = digits.trim_end_matches('0');
+    let dropped = digits.len() - significant.len();
+    let significant = significant.trim_start_matches('0');
+    if significant.is_empty() {
+        return (String::new(), 0);
+    }
+    // An exponent that i64 cannot hold never belongs to a finite float other than zero.
+    let exponent = exponent.trim_start_matches('+').parse::<i64>().unwrap_or(i64::MAX);
+    let shift = dropped as i64 - fraction.len() as i64;
+    (significant.to_owned(), exponent.saturating_add(shift))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str) -> String {
+        check(text.as_bytes()).unwrap_err().0
+    }
+
+    #[test]
+    fn equal_values_have_equal_hashes_whatever_their_spelling() {
+        let hash = |text: &str| hash(text.as_bytes()).unwrap();
+        assert_eq!(hash(r#"{"b":1.0,"a":"\u00e4"}"#), hash(" {\"a\":\"ä\", \"b\":1}\n"));
+        assert_eq!(hash("100000000000000000000"), hash("1e20"));
+        assert_ne!(hash(r#"{"a":1}"#), hash(r#"{"a":2}"#));
+        assert_ne!(hash("[1,2]"), hash("[2,1]"));
+        assert_ne!(super::hash(b"{}").unwrap(), hash_opaque(b"{}"));
+    }
+
+    #[test]
+    fn a_key_twice_is_refused_and_its_place_named() {
+        assert_eq!(error(r#"{"a":1,"a":2}"#), "key `a` twice in the outermost object at line 1 column 13");
+        assert_eq!(error(r#"{"items":[0,{"sku":1,"x":2,"\u0073ku":3}]}"#), "key `sku` twice in /items/1 at line 1 column 40");
+    }
+
+    #[test]
+    fn depth_is_limited() {
+        let nested = |levels: usize| "[".repeat(levels) + &"]".repeat(levels);
+        check(nested(DEPTH_MAX).as_bytes()).unwrap();
+        assert!(error(&nested(DEPTH_MAX + 1)).starts_with("nested deeper than 64 levels"));
+        assert!(error(&nested(200_000)).starts_with("nested deeper than 64 levels"));
+    }
+
+    #[test]
+    fn a_number_that_a_float_would_change_is_refused() {
+        for good in ["0", "-0.0", "9007199254740992", "0.1", "1e300", "123456789.123456", "0.30000000000000004", "5e-324"] {
+            check(good.as_bytes()).unwrap_or_else(|error| panic!("{good}: {error:?}"));
+        }
+        for bad in ["9007199254740993", "0.1000000000000000055", "12345678901234567890123", "1e-400", "1.7976931348623159e308"] {
+            assert!(check(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert_eq!(
+            error("{\n \"amount\": 9007199254740993}"),
+            "number 9007199254740993 does not survive a 64-bit float; send it as a string, at line 2 column 12"
+        );
+        check(br#""9007199254740993 \" 9007199254740993""#).unwrap();
+    }
+
+    #[test]
+    fn malformed_text_is_refused_with_its_place() {
+        for bad in ["", "{", "{'a':1}", "[1,]", "01", "nul", "\"\\ud800\"", "{} {}", "\u{feff}{}", "\"\u{1}\"", "NaN"] {
+            assert!(check(bad.as_bytes()).is_err(), "{bad:?}");
+        }
+        assert!(check(b"\"\xff\"").is_err());
+        assert_eq!(error("{} {}"), "trailing characters at line 1 column 4");
+    }
+}

@@ -1,0 +1,101 @@
+//! What a module declares about a saga, as `/v1/definitions` answers it.
+
+use amends_core::definition::{Kind, OnExhausted, OnUnknown};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// The definitions that new sagas start on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Definitions {
+    /// By name.
+    pub definitions: Vec<Definition>,
+}
+
+/// A saga, before anything runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Definition {
+    /// Its name.
+    pub name: String,
+    /// The module that it belongs to.
+    pub module: String,
+    /// The module's version, which new sagas start on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The author's number.
+    pub definition_version: u32,
+    /// In order; a rollback goes through them backwards.
+    pub stages: Vec<Stage>,
+    /// The step whose output is the saga's.
+    pub output: Option<String>,
+    /// How long a saga may take from its start.
+    pub deadline_ms: Option<u64>,
+    /// A JSON Schema of the input.
+    pub schema: Option<String>,
+}
+
+/// Steps that run in parallel.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Stage {
+    /// At least one.
+    pub steps: Vec<Step>,
+}
+
+/// A step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// Where it stands to the point of no return.
+    #[schema(value_type = String, example = "compensatable")]
+    pub kind: Kind,
+    /// It declares that it never reaches outside.
+    pub effect_free: bool,
+    /// Earlier steps whose outputs it wants.
+    pub needs: Vec<String>,
+    /// Bounds one attempt.
+    pub deadline_ms: u64,
+    /// How often and when it is tried again.
+    pub retry: Retry,
+    /// What happens when nobody can tell whether an attempt happened.
+    #[schema(value_type = String, example = "retry")]
+    pub on_unknown: OnUnknown,
+    /// What happens when the retries are used up.
+    #[schema(value_type = String, example = "rollback")]
+    pub on_exhausted: OnExhausted,
+    /// How it is undone.
+    pub undo: Undo,
+}
+
+/// How a step is undone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "by", rename_all = "snake_case")]
+pub enum Undo {
+    /// It is never undone: a pivot or a retriable step.
+    None,
+    /// It leaves nothing to undo.
+    Nothing,
+    /// By the module's compensation.
+    Code {
+        /// How often and when it is tried again.
+        retry: Retry,
+        /// Bounds one attempt.
+        deadline_ms: u64,
+    },
+}
+
+/// Exponential backoff with a cap and jitter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Retry {
+    /// Null is no limit.
+    pub attempts_max: Option<u32>,
+    /// The first delay.
+    pub first_ms: u64,
+    /// Each delay is this many percent of the one before.
+    pub factor_percent: u32,
+    /// No delay is longer.
+    pub cap_ms: u64,
+    /// How far a delay may be shifted, either way.
+    pub jitter_percent: u8,
+    /// How long the step may take, waits excluded.
+    pub time_box_ms: Option<u64>,
+}

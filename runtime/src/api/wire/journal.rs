@@ -1,0 +1,119 @@
+//! A saga's records, as `/v1/sagas/{id}/journal` and `/watch` answer them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::{
+    saga::{Failure, Rollback, Topic, WaitsFor},
+    value::{Json, Time},
+};
+
+/// A page of a saga's journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct JournalPage {
+    /// In order.
+    pub records: Vec<Entry>,
+    /// Ask with `?from=` for the next page; null on the last one.
+    pub next: Option<String>,
+}
+
+/// One record. Which of the optional fields are there depends on its type.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Entry {
+    /// Its place in the saga's stream, from 1.
+    pub revision: String,
+    /// Its place in the host's journal; opaque.
+    pub position: String,
+    /// When it was decided.
+    #[schema(value_type = Option<Time>)]
+    pub at: Option<Time>,
+    /// `host`, `local` or `token:<id>`.
+    pub actor: String,
+    /// The record's type, as `intent` or `done`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The step's path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+    /// `forward`, `undo` or `check`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub direction: Option<String>,
+    /// From 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The attempt can reach outside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reaches_outside: Option<bool>,
+    /// When the attempt, or the saga, is too late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_at: Option<Time>,
+    /// What the step returned, or an operator said it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output: Option<Json>,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// When the leg is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+    /// What the leg waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
+    /// The event that arrived.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Arrived>,
+    /// What decided the rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
+    /// What an operator said: `done`, `not_done` or `undone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution: Option<String>,
+    /// Legs that an operator gave a fresh budget.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub legs: Vec<String>,
+    /// Why a leg is stuck, or an outcome stale.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// An operator's note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Who, as the client says; not verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// What the saga is made of, in its first record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started: Option<Started>,
+}
+
+/// What a saga is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Started {
+    /// The definition's name.
+    pub saga: String,
+    /// The module.
+    pub module: String,
+    /// Its version.
+    pub version: u32,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// 128 random bits, in hexadecimal: which start this is.
+    pub incarnation: String,
+    /// W3C `traceparent` of the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// What it was started with.
+    pub input: Json,
+}
+
+/// An event that ended a wait.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Arrived {
+    /// The event's id.
+    pub id: String,
+    /// Its type and key.
+    #[serde(flatten)]
+    pub topic: Topic,
+    /// Its data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Json>,
+}

@@ -1,0 +1,19 @@
+//! What crosses the wire: serde types that the API writes and the command line reads. No logic, no engine, no HTTP.
+
+pub mod value;
+
+pub mod error;
+
+pub mod saga;
+
+pub mod journal;
+
+pub mod module;
+
+pub mod definition;
+
+pub mod verb;
+
+pub mod event;
+
+pub use value::{Json, Time};

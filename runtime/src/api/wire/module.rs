@@ -1,0 +1,184 @@
+//! Modules, their versions and what they may reach, as `/v1/modules` answers them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::value::Time;
+
+/// The modules of a namespace.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Modules {
+    /// By name.
+    pub modules: Vec<Module>,
+}
+
+/// A module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Module {
+    /// Its name.
+    pub name: String,
+    /// The version that new work starts on.
+    pub active: Option<u32>,
+    /// Oldest first.
+    pub versions: Vec<Version>,
+    /// What it may reach.
+    pub grants: Grants,
+    /// The revision of its stream.
+    pub revision: String,
+}
+
+/// One version of a module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Version {
+    /// 1, 2, 3…
+    pub version: u32,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was deployed.
+    pub deployed_at: Time,
+    /// Names of its sagas.
+    pub sagas: Vec<String>,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Sagas that run on it and have not ended.
+    pub in_flight: u64,
+    /// No new work starts on it, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantined: Option<String>,
+}
+
+/// The answer to a deploy or an activation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Deployed {
+    /// The module's name.
+    pub name: String,
+    /// The version that the request was about.
+    pub version: u32,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// The version that new work starts on.
+    pub active: Option<u32>,
+    /// Names of its sagas.
+    pub sagas: Vec<String>,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Imports that reach nothing as long as nothing is granted.
+    pub missing_grants: Vec<MissingGrant>,
+    /// What is legal and perhaps not meant.
+    pub warnings: Vec<String>,
+}
+
+/// An import without a grant that would make it useful.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MissingGrant {
+    /// The import.
+    #[schema(example = "wasi:http/outgoing-handler@0.2.3")]
+    pub import: String,
+    /// The command that grants it.
+    pub command: String,
+}
+
+/// What a deploy would do; nothing was stored as a version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Plan {
+    /// The module's name.
+    pub name: String,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// The number that it would get, or has if these bytes are there already.
+    pub version: u32,
+    /// These bytes are that version already.
+    pub deployed: bool,
+    /// The version that new work starts on today.
+    pub active: Option<u32>,
+    /// Sagas in flight, by version. They and their compensations stay where they are.
+    pub in_flight: Vec<InFlight>,
+    /// Names of its sagas.
+    pub sagas: Vec<String>,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
+    /// Imports that reach nothing as long as nothing is granted.
+    pub missing_grants: Vec<MissingGrant>,
+    /// What is legal and perhaps not meant.
+    pub warnings: Vec<String>,
+}
+
+/// How many sagas run on a version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct InFlight {
+    /// The version.
+    pub version: u32,
+    /// Sagas that have not ended.
+    pub sagas: u64,
+}
+
+/// Which version to activate: `{"version":2}` or `{"previous":true}`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Activate {
+    /// By number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// The one that was active before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<bool>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// What a module may reach.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Grants {
+    /// Origins of outgoing HTTP.
+    #[serde(default)]
+    pub http: Vec<HttpGrant>,
+    /// Configuration values.
+    #[serde(default)]
+    pub config: BTreeMap<String, String>,
+    /// Names of the host's secrets.
+    #[serde(default)]
+    pub secrets: Vec<String>,
+}
+
+/// An origin that a module may call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HttpGrant {
+    /// Scheme, host and port; `*.` only as the leftmost label.
+    #[schema(example = "https://api.example.com:443")]
+    pub origin: String,
+    /// The name may lead to a private address.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub private: bool,
+}
+
+/// The grants of a module, and the revision of its stream.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ModuleGrants {
+    /// The module.
+    pub module: String,
+    /// The revision of its stream.
+    pub revision: String,
+    /// What it may reach.
+    pub grants: Grants,
+}
+
+/// Replaces the grants of a module.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetGrants {
+    /// All that it may reach from now on.
+    pub grants: Grants,
+    /// Revoke also what live sagas may need.
+    #[serde(default)]
+    pub force: bool,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}

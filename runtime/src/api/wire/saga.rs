@@ -1,0 +1,221 @@
+//! A saga, a page of sagas and their parts, as `/v1/sagas` answers them.
+
+use amends_core::{
+    definition::Kind,
+    view::{Status, StepStatus},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::value::{Json, Time};
+
+/// A saga as of one committed revision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Saga {
+    /// Its id.
+    pub id: String,
+    /// The definition's name.
+    pub saga: String,
+    /// Where it stands.
+    #[schema(value_type = String, example = "completed")]
+    pub status: Status,
+    /// The module that it runs on.
+    pub module: String,
+    /// The module's version; it never changes for this saga.
+    pub version: u32,
+    /// SHA-256 of the component, in hexadecimal.
+    pub digest: String,
+    /// The version of its stream, for `expect_revision`.
+    pub revision: String,
+    /// When its start was recorded.
+    pub started_at: Time,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+    /// When it is rolled back for being late.
+    pub deadline_at: Option<Time>,
+    /// The host's time of this answer.
+    pub as_of: Time,
+    /// What it was started with.
+    pub input: Json,
+    /// What it returned, once completed.
+    pub output: Option<Json>,
+    /// Why it rolls or rolled back.
+    pub failure: Option<Failure>,
+    /// What decided the rollback.
+    pub rollback: Option<Rollback>,
+    /// A cancel was asked for; the open pivot decides.
+    #[serde(default)]
+    pub cancel_pending: bool,
+    /// What it waits for, in words.
+    pub reason: Option<String>,
+    /// Its steps, in the definition's order.
+    pub steps: Vec<Step>,
+    /// Steps whose effects stand and are not undone.
+    pub outstanding: Vec<String>,
+    /// How many steps people resolved.
+    pub manual: u32,
+    /// Legs that need an operator.
+    pub stuck: Vec<Stuck>,
+}
+
+/// Why something did not happen, or may not have.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Failure {
+    /// For machines.
+    #[schema(example = "no_car")]
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// Details, in the module's own form.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Json>,
+}
+
+/// What decided a rollback.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Rollback {
+    /// `refused`, `exhausted`, `unknown`, `cancelled` or `deadline`.
+    pub reason: String,
+    /// The step, unless the whole saga was cancelled or late.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
+}
+
+/// A step of a saga.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Step {
+    /// Its path, by which verbs address it.
+    pub name: String,
+    /// The index of its stage; steps of one stage run in parallel.
+    pub stage: usize,
+    /// `compensatable`, `pivot` or `retriable`.
+    #[schema(value_type = String, example = "pivot")]
+    pub kind: Kind,
+    /// Where it stands.
+    #[schema(value_type = String, example = "done")]
+    pub status: StepStatus,
+    /// What it returned.
+    pub output: Option<Json>,
+    /// Its last failure.
+    pub failure: Option<Failure>,
+    /// The forward direction.
+    #[serde(flatten)]
+    pub forward: Leg,
+    /// The compensation, once it was begun.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Leg>,
+    /// An attempt of it may have happened.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub may_have_run: bool,
+    /// People said what happened.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub manual: bool,
+}
+
+/// One direction of a step: its attempts and times.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Leg {
+    /// How many attempts were begun.
+    pub attempts: u32,
+    /// The first attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub began_at: Option<Time>,
+    /// The end of the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<Time>,
+    /// From the first attempt to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub took_ms: Option<u64>,
+    /// Codes of failed attempts, with how often each came.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<FailureCount>,
+    /// The message of the last failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_failure: Option<String>,
+    /// When it is tried again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<Time>,
+    /// What it waits for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<WaitsFor>,
+}
+
+/// A failure code and how often it came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct FailureCount {
+    /// The code.
+    pub code: String,
+    /// How often.
+    pub times: u32,
+}
+
+/// What a step waits for: an event, a moment, or whichever comes first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct WaitsFor {
+    /// The event.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<Topic>,
+    /// The moment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Time>,
+}
+
+/// The type and correlation key of an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Topic {
+    /// The event's type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// Its correlation key.
+    pub key: String,
+}
+
+/// A leg that needs an operator.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Stuck {
+    /// The step.
+    pub step: String,
+    /// `forward`, `undo` or `check`.
+    pub direction: String,
+    /// Since when.
+    pub since: Time,
+    /// For machines: `exhausted`, `refused`, `unknown`, `pivot_in_doubt`, `denied`, `host_died` or `journal_full`.
+    pub code: String,
+    /// For people.
+    pub why: String,
+    /// Commands that help.
+    pub help: Vec<String>,
+}
+
+/// A page of sagas.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SagaPage {
+    /// Newest first.
+    pub sagas: Vec<SagaLine>,
+    /// Ask with it for the next page; null on the last one.
+    pub cursor: Option<String>,
+}
+
+/// One saga of a page.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SagaLine {
+    /// Its id.
+    pub id: String,
+    /// The definition's name.
+    pub saga: String,
+    /// Where it stands.
+    #[schema(value_type = String, example = "waiting")]
+    pub status: Status,
+    /// The module that it runs on.
+    pub module: String,
+    /// The module's version.
+    pub version: u32,
+    /// When its start was recorded.
+    pub started_at: Time,
+    /// When it ended.
+    pub ended_at: Option<Time>,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !*flag
+}

@@ -1,0 +1,108 @@
+//! `amends check`: verifies a component without a host.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+
+use super::{
+    deploy::remarks,
+    exit::Exit,
+    input,
+    session::{Form, print, print_json},
+    wiring,
+};
+use crate::{
+    api::{
+        graph,
+        present::{self, module::missing_grants},
+        runtime::Verified,
+        wire::{definition::Definition, module::MissingGrant},
+    },
+    config::Size,
+};
+
+/// Verify a module without a host: its interfaces, its sagas, the pivot rule, and what it would need granted.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends check trip.wasm")]
+pub(super) struct Check {
+    /// The component.
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// What was found in a component.
+#[derive(Debug, Serialize)]
+struct Checked {
+    module: String,
+    digest: String,
+    bytes: u64,
+    definitions: Vec<Definition>,
+    imports: Vec<String>,
+    missing_grants: Vec<MissingGrant>,
+    warnings: Vec<String>,
+}
+
+pub(super) fn run(check: &Check) -> Result<Exit> {
+    let verified = wiring::verify(input::component(&check.file)?);
+    let checked = checked(verified.with_context(|| format!("{} does not verify", check.file.display()))?);
+    if check.form.json {
+        print_json(&checked)?;
+    } else {
+        print(&report(&checked))?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn checked(verified: Verified) -> Checked {
+    let definitions = verified.definitions.iter().map(|saga| present::definition::definition(&verified.module, None, saga));
+    Checked {
+        definitions: definitions.collect(),
+        missing_grants: missing_grants(&verified.module, &verified.imports, &[]),
+        digest: hex::encode(verified.digest),
+        module: verified.module,
+        bytes: verified.bytes,
+        imports: verified.imports,
+        warnings: verified.warnings,
+    }
+}
+
+fn report(checked: &Checked) -> String {
+    let size = Size::rough(usize::try_from(checked.bytes).unwrap_or(usize::MAX));
+    let head = format!("module {}  {size}  sha256 {}\n", checked.module, checked.digest);
+    let sagas: String = checked.definitions.iter().map(|saga| graph::draw(saga, graph::Format::Text)).collect();
+    head + &sagas + &remarks(&checked.missing_grants, &checked.warnings)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::api::fake;
+
+    #[test]
+    fn a_check_shows_sagas_and_what_would_need_a_grant() {
+        let verified = Verified {
+            module: "trip".to_owned(),
+            digest: [1; 32],
+            bytes: 1_300_000,
+            definitions: vec![fake::trip()],
+            imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned(), "wasi:cli/environment@0.2.3".to_owned()],
+            warnings: Vec::new(),
+        };
+        expect![[r#"
+            module trip  1.2 MiB  sha256 0101010101010101010101010101010101010101010101010101010101010101
+            trip  trip
+              1  reserve-flight  compensatable  undone by code
+              ‖  reserve-hotel   compensatable  undone by code
+              2  charge          pivot
+              3  send-mail       retriable
+            not granted: wasi:http/outgoing-handler@0.2.3 reaches nothing yet; amends grant trip --http ORIGIN
+        "#]]
+        .assert_eq(&report(&checked(verified)));
+    }
+}

@@ -1,0 +1,184 @@
+//! `amends deploy`: uploads a component.
+
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Result;
+use clap::Args;
+use http::Method;
+
+use super::{
+    exit::Exit,
+    input,
+    render::text::{count, short},
+    session::{Form, Session, print, print_json, say},
+};
+use crate::{
+    api::wire::module::{Deployed, MissingGrant, Plan},
+    client::Write,
+};
+
+/// A compilation takes at most 90 seconds by default.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Upload a module: it is verified, stored as a new version, and new sagas start on it.
+///
+/// Sagas in flight, their compensations included, stay on the version that they started with.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends deploy target/wasm32-wasip2/release/trip.wasm\n  amends deploy trip.wasm --plan")]
+pub(super) struct Deploy {
+    /// The component.
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// Insist on this name; the component must have it. Without it, the component's name is taken.
+    #[arg(long)]
+    name: Option<String>,
+    /// Store the version, and leave new work where it is.
+    #[arg(long)]
+    no_activate: bool,
+    /// Only say what would happen.
+    #[arg(long, conflicts_with = "no_activate")]
+    plan: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(deploy: &Deploy, session: &Session) -> Result<Exit> {
+    let bytes = input::component(&deploy.file)?;
+    let path: Vec<&str> = ["v1", "modules"].into_iter().chain(deploy.name.as_deref()).collect();
+    let activate = if deploy.no_activate { "false" } else { "true" };
+    let query = if deploy.plan { [("plan", "true")] } else { [("activate", activate)] };
+    let write = Write {
+        method: if deploy.name.is_some() { Method::PUT } else { Method::POST },
+        query: &query,
+        content_type: "application/wasm",
+        body: &bytes,
+        patience: PATIENCE,
+        ..Write::post(&path)
+    };
+    say(&format!(
+        "uploading {} ({}), then the host verifies it …",
+        deploy.file.display(),
+        crate::config::Size::rough(bytes.len())
+    ));
+    if deploy.plan {
+        let (_, plan): (_, Plan) = session.client.write(&write)?;
+        return match deploy.form.json {
+            true => print_json(&plan),
+            false => print(&planned(&plan)),
+        }
+        .map(|()| Exit::Fine);
+    }
+    let (status, deployed): (_, Deployed) = session.client.write(&write)?;
+    if deploy.form.json {
+        print_json(&deployed)?;
+    } else {
+        print(&report(&deployed, status == http::StatusCode::CREATED))?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn report(deployed: &Deployed, is_new: bool) -> String {
+    let standing = match deployed.active {
+        Some(active) if active == deployed.version => "active: new sagas start on it".to_owned(),
+        Some(active) => format!("not active: new sagas start on version {active}"),
+        None => format!("not active; `amends activate {} {}` makes it so", deployed.name, deployed.version),
+    };
+    let news = if is_new { "" } else { " (these bytes were there already)" };
+    let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, deployed.digest);
+    head + &sagas(&deployed.sagas) + &remarks(&deployed.missing_grants, &deployed.warnings)
+}
+
+fn planned(plan: &Plan) -> String {
+    let what = match (plan.deployed, plan.active == Some(plan.version)) {
+        (true, true) => {
+            format!("{} version {} is these bytes already, and active: nothing would change\n", plan.name, plan.version)
+        }
+        (true, false) => format!("{} version {} is these bytes already; it would become active\n", plan.name, plan.version),
+        (false, _) => format!(
+            "{} would get version {} ({}), and new sagas would start on it\n",
+            plan.name,
+            plan.version,
+            short(&plan.digest)
+        ),
+    };
+    let stays = match plan.in_flight.as_slice() {
+        [] => "no saga is in flight on this module\n".to_owned(),
+        versions => versions
+            .iter()
+            .map(|version| {
+                format!(
+                    "{} on version {} would stay there, with their compensations\n",
+                    count(version.sagas, "saga"),
+                    version.version
+                )
+            })
+            .collect(),
+    };
+    what + &stays + &sagas(&plan.sagas) + &remarks(&plan.missing_grants, &plan.warnings)
+}
+
+fn sagas(sagas: &[String]) -> String {
+    format!("sagas: {}\n", sagas.join(", "))
+}
+
+/// What is missing, each with the command that helps.
+pub(super) fn remarks(missing: &[MissingGrant], warnings: &[String]) -> String {
+    let missing = missing.iter().map(|grant| format!("not granted: {} reaches nothing yet; {}\n", grant.import, grant.command));
+    missing.chain(warnings.iter().map(|warning| format!("warning: {warning}\n"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn a_deploy_says_what_is_active_and_what_is_not_granted() {
+        let deployed = Deployed {
+            name: "trip".to_owned(),
+            version: 2,
+            digest: "3f9c".repeat(16),
+            active: Some(1),
+            sagas: vec!["trip".to_owned(), "flight".to_owned()],
+            imports: Vec::new(),
+            missing_grants: vec![MissingGrant {
+                import: "wasi:http/outgoing-handler@0.2.3".to_owned(),
+                command: "amends grant trip --http ORIGIN".to_owned(),
+            }],
+            warnings: vec!["step `charge` is never undone".to_owned()],
+        };
+        expect![[r#"
+            trip version 2  sha256 3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c  not active: new sagas start on version 1
+            sagas: trip, flight
+            not granted: wasi:http/outgoing-handler@0.2.3 reaches nothing yet; amends grant trip --http ORIGIN
+            warning: step `charge` is never undone
+        "#]].assert_eq(&report(&deployed, true));
+    }
+
+    #[test]
+    fn a_plan_says_who_stays_where() {
+        let plan = Plan {
+            name: "trip".to_owned(),
+            digest: "3f9c".repeat(16),
+            version: 3,
+            deployed: false,
+            active: Some(2),
+            in_flight: vec![
+                crate::api::wire::module::InFlight { version: 1, sagas: 1 },
+                crate::api::wire::module::InFlight { version: 2, sagas: 12 },
+            ],
+            sagas: vec!["trip".to_owned()],
+            imports: Vec::new(),
+            missing_grants: Vec::new(),
+            warnings: Vec::new(),
+        };
+        expect![[r#"
+            trip would get version 3 (3f9c…), and new sagas would start on it
+            1 saga on version 1 would stay there, with their compensations
+            12 sagas on version 2 would stay there, with their compensations
+            sagas: trip
+        "#]]
+        .assert_eq(&planned(&plan));
+    }
+}

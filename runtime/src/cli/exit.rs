@@ -1,0 +1,101 @@
+//! The exit codes, which scripts hold on to.
+
+use std::{fmt, process::ExitCode};
+
+use amends_core::view::Status;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Fine.
+    Fine = 0,
+    /// The host refused or failed.
+    Failed = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// The saga ended compensated.
+    Compensated = 3,
+    /// The saga is stuck.
+    Stuck = 4,
+    /// The saga has not ended yet.
+    Unfinished = 5,
+    /// The saga was abandoned.
+    Abandoned = 6,
+    /// `serve`: the storage failed.
+    StorageFailed = 74,
+    /// `serve`: another host has the data folder.
+    DataInUse = 75,
+    /// `serve`: something else listens on the address.
+    AddressInUse = 76,
+}
+
+/// What `--help` says of them.
+pub const HELP: &str = "Exit codes: 0 fine · 1 the host refused or failed · 2 wrong usage · 3 the saga ended compensated · \
+4 it is stuck · 5 it has not ended yet · 6 it was abandoned";
+
+impl Exit {
+    /// Of a command that waited for a saga.
+    pub fn of(status: Status) -> Self {
+        match status {
+            Status::Completed => Self::Fine,
+            Status::Compensated => Self::Compensated,
+            Status::Stuck => Self::Stuck,
+            Status::Abandoned => Self::Abandoned,
+            Status::Running | Status::Waiting | Status::Compensating => Self::Unfinished,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Arguments that the parser takes and the command cannot use.
+#[derive(Debug)]
+pub struct Usage(pub String);
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Why a host cannot go on. Each has an exit code of its own.
+#[derive(Debug)]
+pub enum Fatal {
+    /// 74: nothing is acknowledged any more.
+    StorageFailed(String),
+    /// 75: names the holder.
+    DataInUse(String),
+    /// 76: names the address.
+    AddressInUse(String),
+    /// 1: anything else.
+    Other(String),
+}
+
+impl Fatal {
+    /// Its exit code.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::StorageFailed(_) => Exit::StorageFailed,
+            Self::DataInUse(_) => Exit::DataInUse,
+            Self::AddressInUse(_) => Exit::AddressInUse,
+            Self::Other(_) => Exit::Failed,
+        }
+    }
+}
+
+impl fmt::Display for Fatal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::StorageFailed(what) | Self::DataInUse(what) | Self::AddressInUse(what) | Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for Fatal {}

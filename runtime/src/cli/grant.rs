@@ -1,0 +1,72 @@
+//! `amends grant`: what a module may reach.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{
+    exit::{Exit, Usage},
+    modules,
+    session::{Form, Session, print, print_json},
+};
+use crate::api::{
+    origin,
+    wire::module::{HttpGrant, ModuleGrants, SetGrants},
+};
+
+/// Let a module reach something: an origin, a configuration value, a secret. Nothing is granted by default.
+///
+/// A saga that is stuck for want of a grant goes on by itself once it is given.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  amends grant trip --http https://hotel.example.com --http http://127.0.0.1:9000\n  amends grant trip --config region=eu",
+    group = clap::ArgGroup::new("what").required(true).multiple(true).args(["http", "secret", "config"])
+)]
+pub(super) struct Grant {
+    /// The module.
+    module: String,
+    /// An origin: scheme, host and port; `*.` only as the first label.
+    #[arg(long, value_name = "ORIGIN")]
+    http: Vec<String>,
+    /// These origins may be at private addresses, though their names do not say so.
+    #[arg(long, requires = "http")]
+    private: bool,
+    /// A secret of the host's, by name.
+    #[arg(long, value_name = "NAME")]
+    secret: Vec<String>,
+    /// A configuration value.
+    #[arg(long, value_name = "KEY=VALUE")]
+    config: Vec<String>,
+    /// Why; recorded.
+    #[arg(long)]
+    note: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(grant: &Grant, session: &Session) -> Result<Exit> {
+    let path = ["v1", "modules", &grant.module, "grants"];
+    let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
+    for origin in &grant.http {
+        let origin = origin::normal(origin).map_err(Usage)?;
+        grants.http.retain(|known| known.origin != origin);
+        grants.http.push(HttpGrant { origin, private: grant.private });
+    }
+    for name in &grant.secret {
+        if !grants.secrets.contains(name) {
+            grants.secrets.push(name.clone());
+        }
+    }
+    for pair in &grant.config {
+        let (key, value) =
+            pair.split_once('=').ok_or_else(|| Usage(format!("`{pair}` is no configuration; write it as KEY=VALUE")))?;
+        grants.config.insert(key.to_owned(), value.to_owned());
+    }
+    let body = SetGrants { grants, force: false, note: grant.note.clone() };
+    let granted: ModuleGrants = session.client.put(&path, &body)?;
+    if grant.form.json {
+        print_json(&granted)?;
+    } else {
+        print(&modules::grants(&granted.grants))?;
+    }
+    Ok(Exit::Fine)
+}

@@ -1,0 +1,122 @@
+//! `amends list`: sagas, newest first.
+
+use amends_core::view::Status;
+use anyhow::Result;
+use clap::{Args, builder::PossibleValuesParser};
+
+use super::{
+    clock,
+    exit::Exit,
+    render::{
+        style::{self, BOLD, DIM, paint},
+        text::columns,
+        time::{Now, took},
+    },
+    session::{Form, Session, print, print_json, say},
+};
+use crate::api::wire::saga::{SagaLine, SagaPage};
+
+/// Pages asked for; the host gives no longer ones.
+const PAGE: usize = 1_000;
+
+const STATUSES: [&str; 7] = ["running", "waiting", "compensating", "completed", "compensated", "stuck", "abandoned"];
+
+/// List sagas, newest first.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends list --status stuck\n  amends list --saga trip --limit 20 --json")]
+pub(super) struct List {
+    /// Only of this definition.
+    #[arg(long)]
+    saga: Option<String>,
+    /// Only with this status.
+    #[arg(long, value_parser = PossibleValuesParser::new(STATUSES))]
+    status: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    limit: u64,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(list: &List, session: &Session) -> Result<Exit> {
+    let mut left = usize::try_from(list.limit).unwrap_or(usize::MAX);
+    let mut cursor: Option<String> = None;
+    let mut shown = 0;
+    loop {
+        let limit = left.min(PAGE).to_string();
+        let filters = [("saga", list.saga.as_deref()), ("status", list.status.as_deref()), ("cursor", cursor.as_deref())];
+        let mut query = vec![("limit", limit.as_str())];
+        query.extend(filters.iter().filter_map(|(name, value)| value.map(|value| (*name, value))));
+        let page: SagaPage = session.client.get(&["v1", "sagas"], &query)?;
+        match list.form.json {
+            true => page.sagas.iter().try_for_each(print_json)?,
+            false => print(&table(&page.sagas, &clock::now()))?,
+        }
+        shown += page.sagas.len();
+        left = left.saturating_sub(page.sagas.len());
+        cursor = page.cursor;
+        if cursor.is_none() || left == 0 || page.sagas.is_empty() {
+            break;
+        }
+    }
+    if shown == 0 {
+        say("no saga; `amends start SAGA` makes one");
+    } else if cursor.is_some() {
+        say(&format!("there are more than {shown}; see them with --limit, or narrow it with --saga and --status"));
+    }
+    Ok(Exit::Fine)
+}
+
+fn table(sagas: &[SagaLine], now: &Now) -> String {
+    let row = |saga: &SagaLine| {
+        let time = match saga.ended_at {
+            Some(ended) => format!("took {}", took(ended.0.since(saga.started_at.0))),
+            None => now.ago(saga.started_at),
+        };
+        vec![
+            paint(BOLD, &saga.id),
+            saga.saga.clone(),
+            style::status(saga.status),
+            paint(DIM, format!("{} v{}", saga.module, saga.version)),
+            now.clock(saga.started_at),
+            time,
+        ]
+    };
+    columns(&sagas.iter().map(row).collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::api::{fake::NOON, wire::Time};
+
+    #[test]
+    fn a_list_is_aligned_and_says_how_long_each_took_or_lasts() {
+        let line = |id: &str, status, ended_ms: Option<u64>| SagaLine {
+            id: id.to_owned(),
+            saga: "trip".to_owned(),
+            status,
+            module: "trip".to_owned(),
+            version: 1,
+            started_at: NOON.into(),
+            ended_at: ended_ms.map(|ms| Time(NOON.plus(ms))),
+        };
+        let lines = [line("T2", Status::Compensated, Some(1_300)), line("booking:2026-01-01", Status::Waiting, None)];
+        let now = Now { at: NOON.plus(300_000).into(), zone: TimeZone::UTC };
+        expect![[r#"
+            T2                  trip  compensated  trip v1  12:00:00  took 1.3s
+            booking:2026-01-01  trip  waiting      trip v1  12:00:00  5m ago
+        "#]]
+        .assert_eq(&anstream::adapter::strip_str(&table(&lines, &now)).to_string());
+    }
+
+    #[test]
+    fn every_status_can_be_asked_for() {
+        for status in STATUSES {
+            assert!(serde_json::from_value::<Status>(status.into()).is_ok(), "{status}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! The command line. stdout is data, stderr is talk; every verb is one file, and knows the host only through the client.
+
+pub mod exit;
+
+pub mod wiring;
+
+mod clock;
+
+mod input;
+
+mod render;
+
+mod session;
+
+mod act;
+
+mod serve;
+
+mod deploy;
+
+mod modules;
+
+mod activate;
+
+mod grant;
+
+mod revoke;
+
+mod check;
+
+mod graph;
+
+mod start;
+
+mod list;
+
+mod show;
+
+mod journal;
+
+mod watch;
+
+mod cancel;
+
+mod retry;
+
+mod skip;
+
+mod resolve;
+
+mod abandon;
+
+mod signal;
+
+mod publish;
+
+mod completions;
+
+use std::{io, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+use self::{
+    exit::{Exit, Fatal, Usage},
+    session::{Remote, Session},
+};
+
+/// Durable sagas: steps and compensations as WebAssembly components, journaled, rolled back in order, hot-swappable.
+#[derive(Debug, Parser)]
+#[command(name = "amends", version, after_help = exit::HELP, max_term_width = 110, infer_subcommands = false)]
+struct Cli {
+    #[command(flatten)]
+    remote: Remote,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Serve(serve::Serve),
+    Deploy(deploy::Deploy),
+    Modules(modules::Modules),
+    Activate(activate::Activate),
+    Grant(grant::Grant),
+    Revoke(revoke::Revoke),
+    Check(check::Check),
+    Graph(graph::Graph),
+    Start(start::Start),
+    List(list::List),
+    Show(show::Show),
+    Journal(journal::Journal),
+    Watch(watch::Watch),
+    Cancel(cancel::Cancel),
+    Retry(retry::Retry),
+    Skip(skip::Skip),
+    Resolve(resolve::Resolve),
+    Abandon(abandon::Abandon),
+    Signal(signal::Signal),
+    Publish(publish::Publish),
+    Completions(completions::Completions),
+    /// Compiles one component from stdin to stdout, with limits, for the host.
+    #[command(hide = true)]
+    CompileWorker,
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` are fine; the rest is wrong usage. A closed stream is nobody's error.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
+        }
+    };
+    if matches!(cli.verb, Verb::CompileWorker) {
+        return wiring::compile_worker();
+    }
+    match run(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) if is_broken_pipe(&error) => Exit::Fine.into(),
+        Err(error) => {
+            session::say(&format!("amends: {error:#}"));
+            exit_of(&error).into()
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<Exit> {
+    let remote = cli.remote;
+    let open = || Session::open(&remote);
+    match cli.verb {
+        Verb::Serve(verb) => serve::run(&verb),
+        Verb::Deploy(verb) => deploy::run(&verb, &open()?),
+        Verb::Modules(verb) => modules::run(&verb, &open()?),
+        Verb::Activate(verb) => activate::run(&verb, &open()?),
+        Verb::Grant(verb) => grant::run(&verb, &open()?),
+        Verb::Revoke(verb) => revoke::run(&verb, &open()?),
+        Verb::Check(verb) => check::run(&verb),
+        Verb::Graph(verb) => graph::run(&verb),
+        Verb::Start(verb) => start::run(&verb, &open()?),
+        Verb::List(verb) => list::run(&verb, &open()?),
+        Verb::Show(verb) => show::run(&verb, &open()?),
+        Verb::Journal(verb) => journal::run(&verb, &open()?),
+        Verb::Watch(verb) => watch::run(&verb, &open()?),
+        Verb::Cancel(verb) => cancel::run(&verb, &open()?),
+        Verb::Retry(verb) => retry::run(&verb, &open()?),
+        Verb::Skip(verb) => skip::run(&verb, &open()?),
+        Verb::Resolve(verb) => resolve::run(&verb, &open()?),
+        Verb::Abandon(verb) => abandon::run(&verb, &open()?),
+        Verb::Signal(verb) => signal::run(&verb, &open()?),
+        Verb::Publish(verb) => publish::run(&verb, &open()?),
+        Verb::Completions(verb) => completions::run(&verb),
+        Verb::CompileWorker => Ok(Exit::Usage),
+    }
+}
+
+fn exit_of(error: &anyhow::Error) -> Exit {
+    match (error.downcast_ref::<Fatal>(), error.downcast_ref::<Usage>()) {
+        (Some(fatal), _) => fatal.exit(),
+        (None, Some(_)) => Exit::Usage,
+        (None, None) => Exit::Failed,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let causes = || error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes().any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{CommandFactory, Parser};
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_holds_together_and_every_verb_shows_an_example() {
+        let mut command = Cli::command();
+        command.clone().debug_assert();
+        command.build();
+        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+            let help = verb.clone().render_long_help().to_string();
+            assert!(help.contains(&format!("amends {}", verb.get_name())), "no example in {help}");
+            assert!(help.contains("Example"), "no example in {help}");
+        }
+    }
+
+    #[test]
+    fn the_host_may_be_named_before_and_after_the_verb() {
+        for line in ["amends --host http://h list", "amends list --host http://h"] {
+            assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap().remote.host, "http://h");
+        }
+    }
+
+    #[test]
+    fn contradictions_are_wrong_usage() {
+        for line in [
+            "amends resolve T1 charge",
+            "amends resolve T1 charge --not-done --undone",
+            "amends activate trip",
+            "amends activate trip 2 --previous",
+            "amends grant trip",
+            "amends start",
+            "amends list --status done",
+            "amends list --limit 0",
+            "amends graph trip.wasm --format pdf",
+            "amends move T1 --to 2",
+        ] {
+            let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
+            assert!(error.use_stderr() && error.exit_code() == 2, "{line}");
+        }
+    }
+}

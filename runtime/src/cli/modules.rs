@@ -1,0 +1,80 @@
+//! `amends modules`: what is deployed.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{
+    clock,
+    exit::Exit,
+    render::{
+        style::{BAD, BOLD, GOOD, paint},
+        text::{clean, columns, short},
+        time::Now,
+    },
+    session::{Form, Session, print, print_json},
+};
+use crate::api::wire::module::{Grants, Module, Modules as All};
+
+/// List modules and their versions, with the number of sagas in flight on each.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends modules\n  amends modules trip --json")]
+pub(super) struct Modules {
+    /// Only this one, with its grants.
+    name: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(modules: &Modules, session: &Session) -> Result<Exit> {
+    let found = match &modules.name {
+        Some(name) => vec![session.client.get::<Module>(&["v1", "modules", name], &[])?],
+        None => session.client.get::<All>(&["v1", "modules"], &[])?.modules,
+    };
+    if modules.form.json {
+        found.iter().try_for_each(print_json)?;
+        return Ok(Exit::Fine);
+    }
+    if found.is_empty() {
+        super::session::say("nothing is deployed in this namespace; `amends deploy FILE.wasm` changes that");
+    }
+    print(&table(&found, &clock::now()))?;
+    if let (Some(_), [module]) = (&modules.name, found.as_slice()) {
+        print(&grants(&module.grants))?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn table(modules: &[Module], now: &Now) -> String {
+    let mut rows = Vec::new();
+    for module in modules {
+        for version in module.versions.iter().rev() {
+            let standing = match (&version.quarantined, module.active == Some(version.version)) {
+                (Some(why), _) => paint(BAD, format!("quarantined: {}", clean(why))),
+                (None, true) => paint(GOOD, "active"),
+                (None, false) => String::new(),
+            };
+            rows.push(vec![
+                paint(BOLD, &module.name),
+                format!("v{}", version.version),
+                short(&version.digest),
+                format!("{} in flight", version.in_flight),
+                now.clock(version.deployed_at),
+                version.sagas.join(", "),
+                standing,
+            ]);
+        }
+    }
+    columns(&rows)
+}
+
+/// What a module may reach, one grant a line.
+pub(super) fn grants(grants: &Grants) -> String {
+    let http = grants.http.iter().map(|grant| {
+        let private = if grant.private { "  (private addresses too)" } else { "" };
+        format!("may reach {}{private}\n", grant.origin)
+    });
+    let config = grants.config.iter().map(|(key, value)| format!("config {key}={}\n", clean(value)));
+    let secrets = grants.secrets.iter().map(|name| format!("secret {name}\n"));
+    let all: String = http.chain(config).chain(secrets).collect();
+    if all.is_empty() { "may reach nothing\n".to_owned() } else { all }
+}

@@ -1,0 +1,70 @@
+//! `amends publish`: an event for every saga that waits for it.
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::value::RawValue;
+
+use super::{
+    exit::Exit,
+    input,
+    session::{Form, Session},
+    signal::report,
+};
+use crate::{
+    api::wire::{Json, event::CloudEvent},
+    client::Write,
+};
+
+/// Publish an event: every saga that waits for its type and key goes on. Deduplicated by source and id.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends publish approval --key 42 --data '{\"ok\":true}'")]
+pub(super) struct Publish {
+    /// The event's type.
+    #[arg(value_name = "TYPE")]
+    event_type: String,
+    /// The correlation key that sagas wait for.
+    #[arg(long)]
+    key: Option<String>,
+    /// The event's id; the same id again is the same event. Minted when left out.
+    #[arg(long)]
+    id: Option<String>,
+    /// Who publishes it.
+    #[arg(long, default_value = "amends:cli")]
+    source: String,
+    /// The event's data: JSON, @FILE, or - for stdin.
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    data: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(publish: &Publish, session: &Session) -> Result<Exit> {
+    let data = publish.data.as_deref().map(|text| input::json("data", text)).transpose()?;
+    let id = match &publish.id {
+        Some(id) => id.clone(),
+        None => fresh_id()?,
+    };
+    let event = CloudEvent {
+        specversion: "1.0".to_owned(),
+        id,
+        source: publish.source.clone(),
+        event_type: publish.event_type.clone(),
+        subject: publish.key.clone(),
+        time: None,
+        datacontenttype: None,
+        dataschema: None,
+        data: data.map(RawValue::from_string).transpose().context("cannot send the data")?.map(Json),
+        data_base64: None,
+    };
+    let body = serde_json::to_vec(&event).context("cannot send the event")?;
+    let path = ["v1", "events"];
+    let (_, accepted) =
+        session.client.write(&Write { body: &body, content_type: "application/cloudevents+json", ..Write::post(&path) })?;
+    report(&accepted, publish.form)
+}
+
+fn fresh_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("cannot make an id; give one with --id")?;
+    Ok(hex::encode(bytes))
+}

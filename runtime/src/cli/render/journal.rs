@@ -1,0 +1,101 @@
+//! A saga's records as lines.
+
+use super::{
+    style::{BACK, BAD, DIM, GOOD, LIVE, paint},
+    text::{clean, pad, short},
+    time::Now,
+};
+use crate::api::wire::journal::Entry;
+
+/// Wide enough for the longest type of record.
+const KIND_WIDTH: usize = 16;
+
+/// One record on one line, without a newline.
+pub(crate) fn line(entry: &Entry, now: &Now) -> String {
+    let time = entry.at.map(|at| now.clock_ms(at)).unwrap_or_default();
+    let style = match entry.kind.as_str() {
+        "done" | "undone" | "completed" => GOOD,
+        "refused" | "transient" | "backoff" | "rollback_begun" | "compensated" | "cancel_requested" => BACK,
+        "unknown" | "stuck" | "abandoned" => BAD,
+        "intent" | "stale" => DIM,
+        _ => LIVE,
+    };
+    let kind = pad(&paint(style, clean(&entry.kind)), KIND_WIDTH);
+    let said: Vec<String> = [leg(entry), detail(entry, now), act(entry)].into_iter().flatten().collect();
+    format!("{:>4}  {}  {kind}  {}", entry.revision, paint(DIM, time), said.join("  ")).trim_end().to_owned()
+}
+
+/// `undo reserve-hotel #2`.
+fn leg(entry: &Entry) -> Option<String> {
+    let step = entry.step.as_ref()?;
+    let direction = entry.direction.as_deref().filter(|direction| *direction != "forward");
+    let attempt = entry.attempt.map(|number| format!(" #{number}")).unwrap_or_default();
+    Some(format!("{}{}{attempt}", direction.map(|word| format!("{word} ")).unwrap_or_default(), clean(step)))
+}
+
+fn detail(entry: &Entry, now: &Now) -> Option<String> {
+    let mut said = Vec::new();
+    if let Some(started) = &entry.started {
+        said.push(format!("{}  {} v{} ({})", started.saga, started.module, started.version, short(&started.digest)));
+        said.push(format!("input {}", clean(started.input.as_str())));
+    }
+    if entry.reaches_outside == Some(false) {
+        said.push("effect-free".to_owned());
+    }
+    if let Some(rollback) = &entry.rollback {
+        let step = rollback.step.as_ref().map(|step| format!(" by {}", clean(step))).unwrap_or_default();
+        said.push(format!("{}{step}", clean(&rollback.reason)));
+    }
+    said.extend(entry.resolution.clone());
+    said.extend(entry.output.as_ref().map(|output| clean(output.as_str()).into_owned()));
+    said.extend(entry.failure.as_ref().map(|failure| format!("{}: {}", clean(&failure.code), clean(&failure.message))));
+    said.extend(entry.until.map(|until| format!("until {}", now.clock_ms(until))));
+    if let Some(waits) = &entry.waits_for {
+        said.extend(waits.event.as_ref().map(|topic| format!("for event {}/{}", clean(&topic.event_type), clean(&topic.key))));
+        said.extend(waits.until.map(|until| format!("until {}", now.clock_short(until))));
+    }
+    if let Some(event) = &entry.event {
+        said.push(format!("{}/{} (event {})", clean(&event.topic.event_type), clean(&event.topic.key), clean(&event.id)));
+    }
+    said.extend((!entry.legs.is_empty()).then(|| entry.legs.iter().map(|leg| clean(leg)).collect::<Vec<_>>().join(", ")));
+    said.extend(entry.why.as_ref().map(|why| clean(why).into_owned()));
+    (!said.is_empty()).then(|| said.join("  "))
+}
+
+fn act(entry: &Entry) -> Option<String> {
+    let by = entry.by.as_ref().map(|by| format!("by {}", clean(by)));
+    let note = entry.note.as_ref().map(|note| format!("“{}”", clean(note)));
+    let said: Vec<String> = by.into_iter().chain(note).collect();
+    (!said.is_empty()).then(|| said.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use jiff::tz::TimeZone;
+
+    use super::{super::samples, *};
+
+    #[test]
+    fn a_journal_reads_from_top_to_bottom() {
+        let now = Now { at: samples::completed().as_of, zone: TimeZone::UTC };
+        let lines: String = samples::journal().iter().map(|entry| line(entry, &now) + "\n").collect();
+        expect![[r#"
+               1  12:00:00.000  started           trip  trip v1 (3f3f…)  input {"trip":"T2"}
+               2  12:00:00.007  intent            reserve-flight #1  effect-free
+               3  12:00:00.014  done              reserve-flight #1  {"seat":7}
+               4  12:00:00.021  intent            reserve-hotel #1
+               5  12:00:00.028  wait              reserve-hotel #1  for event approval/42  until 14:00
+               6  12:00:00.035  timer_fired       reserve-hotel
+               7  12:00:00.042  refused           reserve-hotel #2  no_room: H1 is full
+               8  12:00:00.049  rollback_begun    refused by reserve-hotel  no_room: H1 is full
+               9  12:00:00.056  backoff           undo reserve-flight  until 12:00:00.900
+              10  12:00:00.063  stuck             undo reserve-flight  it was running each time the host died
+              11  12:00:00.070  retried           undo reserve-flight  by ann “fixed the hotel”
+              12  12:00:00.077  resolved          reserve-flight  undone  by ann “fixed the hotel”
+              13  12:00:00.084  cancel_requested  by ann “fixed the hotel”
+              14  12:00:00.091  compensated
+        "#]]
+        .assert_eq(&anstream::adapter::strip_str(&lines).to_string());
+    }
+}

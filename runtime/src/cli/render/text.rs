@@ -1,0 +1,72 @@
+//! Text that came from guests and clients, made safe and short; columns of it.
+
+use std::borrow::Cow;
+
+/// Longer messages are cut: one line of a terminal or two.
+const MESSAGE_CHARS_MAX: usize = 240;
+
+/// Control characters would move the cursor or change colours, and direction marks would turn what is read.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_unsafe) && text.len() <= MESSAGE_CHARS_MAX {
+        return Cow::Borrowed(text);
+    }
+    let mut cleaned: String = text.chars().take(MESSAGE_CHARS_MAX).map(|c| if is_unsafe(c) { ' ' } else { c }).collect();
+    if text.chars().count() > MESSAGE_CHARS_MAX {
+        cleaned.push('…');
+    }
+    Cow::Owned(cleaned)
+}
+
+fn is_unsafe(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// How wide text is shown, colours not counted. Names are ASCII; a wide character elsewhere only shifts its own line.
+pub(crate) fn width(text: &str) -> usize {
+    anstream::adapter::strip_str(text).to_string().chars().count()
+}
+
+/// Text filled up with spaces to a width.
+pub(crate) fn pad(text: &str, to: usize) -> String {
+    format!("{text}{}", " ".repeat(to.saturating_sub(width(text))))
+}
+
+/// Rows as aligned columns, two spaces apart, nothing trailing.
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
+    let count = rows.iter().map(Vec::len).max().unwrap_or(0);
+    let wide = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| width(cell)).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..count).map(wide).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| pad(cell, *width));
+        format!("{}\n", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+/// `1 saga`, `2 sagas`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// The first digits of a digest.
+pub(crate) fn short(digest: &str) -> String {
+    format!("{}…", digest.get(..4).unwrap_or(digest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_guest_says_cannot_move_the_cursor_or_turn_the_text() {
+        assert_eq!(clean("gone\u{1b}[2J\nup \u{202e}pirt"), "gone [2J up  pirt");
+        assert_eq!(clean(&"a".repeat(1_000)).chars().count(), MESSAGE_CHARS_MAX + 1);
+        assert_eq!(clean("fine"), "fine");
+    }
+
+    #[test]
+    fn columns_align_without_counting_colours() {
+        let rows = [vec!["a".to_owned(), "b".to_owned()], vec!["\u{1b}[32mlong\u{1b}[0m".to_owned(), String::new()]];
+        assert_eq!(columns(&rows), "a     b\n\u{1b}[32mlong\u{1b}[0m\n");
+    }
+}

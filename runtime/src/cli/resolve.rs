@@ -1,0 +1,58 @@
+//! `amends resolve`: says what happened to a step.
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use super::{
+    act::{Asks, Common, act},
+    exit::Exit,
+    input,
+    session::Session,
+};
+use crate::api::wire::{Json, saga::Saga, verb};
+
+/// Say what happened to a step that nobody but you can tell: it is done, it did not happen, or you undid it by hand.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  amends resolve T1 charge --output '{\"receipt\":\"R7\"}'\n  amends resolve T1 reserve-hotel --undone --note 'phoned the hotel'",
+    group = clap::ArgGroup::new("what").required(true).args(["output", "not_done", "undone"])
+)]
+pub(super) struct Resolve {
+    /// The saga.
+    id: String,
+    /// The step.
+    step: String,
+    /// It is done, and returned this: JSON, @FILE, or - for stdin.
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    output: Option<String>,
+    /// It did not happen.
+    #[arg(long)]
+    not_done: bool,
+    /// Its compensation was done by hand.
+    #[arg(long)]
+    undone: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(resolve: &Resolve, session: &Session) -> Result<Exit> {
+    let output = resolve.output.as_deref().map(|text| input::json("output", text)).transpose()?;
+    let output = output.map(serde_json::value::RawValue::from_string).transpose().context("cannot send the output")?;
+    let plan = |_: &Saga| {
+        let what = match (resolve.not_done, resolve.undone) {
+            (true, _) => "did not happen",
+            (false, true) => "was undone by hand",
+            (false, false) => "is done",
+        };
+        format!("record that {} of {} {what}", resolve.step, resolve.id)
+    };
+    let body = |revision| verb::Resolve {
+        step: resolve.step.clone(),
+        output: output.clone().map(Json),
+        not_done: resolve.not_done,
+        undone: resolve.undone,
+        note: resolve.common.note.clone(),
+        expect_revision: Some(revision),
+    };
+    act(session, &resolve.id, "resolve", &resolve.common, Asks::Never, plan, body)
+}

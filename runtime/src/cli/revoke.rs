@@ -1,0 +1,75 @@
+//! `amends revoke`: what a module may no longer reach.
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use super::{
+    exit::{Exit, Usage},
+    modules,
+    session::{Form, Session, confirmed, print, print_json},
+};
+use crate::api::{
+    origin,
+    wire::module::{Grants, ModuleGrants, SetGrants},
+};
+
+/// Take back what a module may reach. Refused while live sagas may need it, unless forced.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Example:\n  amends revoke trip --http https://hotel.example.com\n  amends revoke trip --config region --force",
+    group = clap::ArgGroup::new("what").required(true).multiple(true).args(["http", "secret", "config"])
+)]
+pub(super) struct Revoke {
+    /// The module.
+    module: String,
+    /// An origin.
+    #[arg(long, value_name = "ORIGIN")]
+    http: Vec<String>,
+    /// A secret, by name.
+    #[arg(long, value_name = "NAME")]
+    secret: Vec<String>,
+    /// A configuration value, by key.
+    #[arg(long, value_name = "KEY")]
+    config: Vec<String>,
+    /// Also what live sagas may need; they get stuck when they do.
+    #[arg(long)]
+    force: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
+    /// Why; recorded.
+    #[arg(long)]
+    note: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(revoke: &Revoke, session: &Session) -> Result<Exit> {
+    let path = ["v1", "modules", &revoke.module, "grants"];
+    let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
+    take(revoke, &mut grants)?;
+    if !confirmed(&format!("revoke it from {}, also for sagas that run?", revoke.module), revoke.yes)? {
+        return Ok(Exit::Failed);
+    }
+    let body = SetGrants { grants, force: revoke.force, note: revoke.note.clone() };
+    let left: ModuleGrants = session.client.put(&path, &body)?;
+    if revoke.form.json {
+        print_json(&left)?;
+    } else {
+        print(&modules::grants(&left.grants))?;
+    }
+    Ok(Exit::Fine)
+}
+
+fn take(revoke: &Revoke, grants: &mut Grants) -> Result<()> {
+    let had = grants.http.len() + grants.secrets.len() + grants.config.len();
+    let origins: Vec<String> = revoke.http.iter().map(|text| origin::normal(text)).collect::<Result<_, _>>().map_err(Usage)?;
+    grants.http.retain(|grant| !origins.contains(&grant.origin));
+    grants.secrets.retain(|name| !revoke.secret.contains(name));
+    grants.config.retain(|key, _| !revoke.config.contains(key));
+    let asked = origins.len() + revoke.secret.len() + revoke.config.len();
+    if had - (grants.http.len() + grants.secrets.len() + grants.config.len()) < asked {
+        bail!("{} was not granted all of that; `amends modules {0}` shows what it may reach", revoke.module);
+    }
+    Ok(())
+}

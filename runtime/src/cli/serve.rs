@@ -1,0 +1,176 @@
+//! `amends serve`: runs a host until it is told to stop.
+
+use std::{
+    io::{IsTerminal, Write},
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use clap::Args;
+use tokio::{net::TcpListener, signal::unix, sync::watch};
+
+use super::{
+    exit::{Exit, Fatal, Usage},
+    wiring::{self, Host},
+};
+use crate::{
+    api,
+    config::{self, Config, Flags, LogFormat},
+};
+
+/// Run a host: recover, listen, and go on with every saga that has not ended.
+///
+/// Settings come from a flag, else an AMENDS_* variable, else the configuration file, else a default. Any key of the
+/// file has its variable: `memory` of [guest] is AMENDS_GUEST_MEMORY.
+///
+/// Ends with 74 when the storage failed, 75 when the data folder is in use, 76 when the address is.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends serve --data ./amends-data --listen 127.0.0.1:8420")]
+pub(super) struct Serve {
+    /// The data folder; made if it is not there. By default ./amends-data.
+    #[arg(long, value_name = "DIR", env = "AMENDS_DATA")]
+    data: Option<PathBuf>,
+    /// The address to listen on, on this machine; port 0 picks a free one. By default 127.0.0.1:8420.
+    #[arg(long, value_name = "ADDR", env = "AMENDS_LISTEN")]
+    listen: Option<String>,
+    /// The configuration file, in TOML: [server] [store] [guest] [limits] [retention].
+    #[arg(long, value_name = "FILE", env = "AMENDS_CONFIG")]
+    config: Option<PathBuf>,
+    /// How the log is written to stderr. AMENDS_LOG says what is in it, as `info` or `amends=debug`.
+    #[arg(long, value_enum)]
+    log_format: Option<LogFormat>,
+}
+
+pub(super) fn run(serve: &Serve) -> Result<Exit> {
+    let flags = Flags {
+        data: serve.data.clone(),
+        listen: serve.listen.clone(),
+        file: serve.config.clone(),
+        log_format: serve.log_format,
+    };
+    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let config = config::load(&flags, environment).map_err(|error| Usage(error.to_string()))?;
+    let address = loopback(&config.server.listen)?;
+    log_to_stderr(config.server.log_format);
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("amends-api").build()?;
+    tokio.block_on(host(config, address))?;
+    // Threads that still read must not hold the process.
+    tokio.shutdown_timeout(Duration::from_secs(1));
+    Ok(Exit::Fine)
+}
+
+async fn host(config: Config, address: SocketAddr) -> Result<(), Fatal> {
+    let began = Instant::now();
+    let mut terminate = signal(unix::SignalKind::terminate())?;
+    let mut interrupt = signal(unix::SignalKind::interrupt())?;
+    let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
+    let listening = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
+    let opening = config.clone();
+    let opened = tokio::task::spawn_blocking(move || wiring::open(&opening, listening)).await;
+    let Host { runtime, recovered, failed, close } =
+        opened.map_err(|error| Fatal::Other(format!("the host failed to open: {error}")))??;
+    let (stop, stopping) = watch::channel(false);
+    let options = api::Options {
+        hosts: config.server.hosts.clone(),
+        payload_bytes_max: config.limits.payload.as_usize(),
+        wasm_bytes_max: config.limits.wasm.as_usize(),
+        wait_ms_max: config.server.wait_max.ms(),
+    };
+    let router = api::router(runtime, options, stopping.clone());
+    let serving = tokio::spawn(api::server::serve(listener, router, stopping, config.server.drain.0));
+    say_ready(&config, listening, recovered, began.elapsed());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        // Nothing is acknowledged any more, and nobody is waited for.
+        fatal = failed => return Err(fatal),
+    }
+    tracing::info!("stopping: no new starts, {} for open attempts; again to stop at once", config.server.drain);
+    let _ = stop.send(true);
+    let closing = async {
+        if let Ok(Err(error)) = serving.await {
+            tracing::warn!(%error, "the API ended badly");
+        }
+        tokio::task::spawn_blocking(close).await
+    };
+    tokio::select! {
+        closed = closing => closed.map_err(|error| Fatal::Other(format!("the host failed to close: {error}")))?,
+        // What is committed is safe; the rest is recovered at the next start.
+        _ = terminate.recv() => Err(Fatal::Other("stopped at once; the next start recovers".to_owned())),
+        _ = interrupt.recv() => Err(Fatal::Other("stopped at once; the next start recovers".to_owned())),
+    }
+}
+
+fn signal(kind: unix::SignalKind) -> Result<unix::Signal, Fatal> {
+    unix::signal(kind).map_err(|error| Fatal::Other(format!("cannot listen for signals: {error}")))
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Fatal {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => Fatal::AddressInUse(format!(
+            "cannot listen on {address}: something else does; choose another with --listen, or 127.0.0.1:0 for a free one"
+        )),
+        _ => Fatal::Other(format!("cannot listen on {address}: {error}")),
+    }
+}
+
+/// Anybody who reaches the API may do anything: it stays on this machine.
+fn loopback(listen: &str) -> Result<SocketAddr, Usage> {
+    let addresses = listen.to_socket_addrs();
+    let found = addresses.ok().and_then(|mut addresses| addresses.next());
+    let address = found.ok_or_else(|| Usage(format!("bad address `{listen}`; write it as 127.0.0.1:8420")))?;
+    if address.ip().is_loopback() {
+        return Ok(address);
+    }
+    let port = address.port();
+    Err(Usage(format!("will not listen on {address}: others could reach it, and there is no login yet; use 127.0.0.1:{port}")))
+}
+
+fn say_ready(config: &Config, listening: SocketAddr, recovered: u64, took: Duration) {
+    let data = config.store.data.display().to_string();
+    let version = env!("CARGO_PKG_VERSION");
+    let seconds = took.as_secs_f64();
+    let line = match config.server.log_format {
+        LogFormat::Text => {
+            format!("amends {version} ready on http://{listening} data={data} recovered={recovered} in {seconds:.2}s")
+        }
+        LogFormat::Json => serde_json::json!({
+            "ready": true, "version": version, "address": format!("http://{listening}"),
+            "data": data, "recovered": recovered, "seconds": (seconds * 100.0).round() / 100.0,
+        })
+        .to_string(),
+    };
+    // Whoever started the host may not read its stdout; that is no reason to stop.
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn log_to_stderr(format: LogFormat) {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("AMENDS_LOG");
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_ansi(colours);
+    let set = match format {
+        LogFormat::Text => log.try_init(),
+        LogFormat::Json => log.json().flatten_event(true).try_init(),
+    };
+    // Set already, by whoever embeds us: their log it is.
+    drop(set);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_api_stays_on_this_machine() {
+        assert!(loopback("127.0.0.1:0").is_ok() && loopback("[::1]:8420").is_ok() && loopback("localhost:1").is_ok());
+        assert_eq!(
+            loopback("0.0.0.0:8420").unwrap_err().0,
+            "will not listen on 0.0.0.0:8420: others could reach it, and there is no login yet; use 127.0.0.1:8420"
+        );
+        assert_eq!(loopback("8420").unwrap_err().0, "bad address `8420`; write it as 127.0.0.1:8420");
+    }
+}

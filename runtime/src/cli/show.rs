@@ -1,0 +1,32 @@
+//! `amends show`: one saga as a tree.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{
+    clock,
+    exit::Exit,
+    render::tree,
+    session::{Form, Session, print, print_json},
+};
+use crate::api::wire::saga::Saga;
+
+/// Show a saga: every step, attempt, duration, failure and compensation, what it waits for and why.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends show T1")]
+pub(super) struct Show {
+    /// The saga.
+    id: String,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(show: &Show, session: &Session) -> Result<Exit> {
+    let saga: Saga = session.client.get(&["v1", "sagas", &show.id], &[])?;
+    if show.form.json {
+        print_json(&saga)?;
+    } else {
+        print(&tree::tree(&saga, &clock::as_of(saga.as_of)))?;
+    }
+    Ok(Exit::Fine)
+}

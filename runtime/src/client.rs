@@ -1,0 +1,304 @@
+//! The host's HTTP API as the command line uses it: blocking calls in, wire types or one clear error out.
+
+use std::{
+    fmt,
+    io::{BufRead, BufReader},
+    time::Duration,
+};
+
+use http::{Method, Request, StatusCode};
+use serde::{Serialize, de::DeserializeOwned};
+use url::Url;
+
+use crate::api::wire::error::{ErrorBody, ErrorDetail};
+
+/// A host that does not answer on this machine within five seconds is not there.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For answers that wait for nothing but a commit.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Larger than any answer: a payload of 1 MiB in every step of a saga.
+const ANSWER_BYTES_MAX: u64 = 1 << 30;
+
+/// A connection to a host.
+pub struct Client {
+    agent: ureq::Agent,
+    address: Url,
+    namespace: String,
+    by: Option<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum ClientError {
+    /// Nobody answers at this address.
+    Unreachable {
+        /// Where.
+        address: String,
+        /// Why.
+        cause: String,
+    },
+    /// The host said no.
+    Refused(StatusCode, Box<ErrorDetail>),
+    /// Something answers, but not as a host of Amends does.
+    Garbled {
+        /// Where.
+        address: String,
+        /// What is wrong with the answer.
+        cause: String,
+    },
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreachable { address, cause } => {
+                write!(f, "no host answers at {address} ({cause}); start one with `amends serve`, or name another with --host")
+            }
+            Self::Refused(_, detail) => {
+                f.write_str(&detail.message)?;
+                if !detail.fits.is_empty() {
+                    write!(f, "; what fits: {}", detail.fits.join(", "))?;
+                }
+                detail.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
+            }
+            Self::Garbled { address, cause } => {
+                write!(f, "what answers at {address} is no host of Amends ({cause}); name another with --host")
+            }
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl ClientError {
+    /// The code of a refusal.
+    pub fn code(&self) -> Option<&str> {
+        match self {
+            Self::Refused(_, detail) => Some(&detail.code),
+            Self::Unreachable { .. } | Self::Garbled { .. } => None,
+        }
+    }
+}
+
+/// One write, before it is sent.
+pub struct Write<'a> {
+    /// `POST` or `PUT`.
+    pub method: Method,
+    /// Path segments after the address, as text; escaped here.
+    pub path: &'a [&'a str],
+    /// The query.
+    pub query: &'a [(&'a str, &'a str)],
+    /// What is in the body.
+    pub content_type: &'a str,
+    /// The body.
+    pub body: &'a [u8],
+    /// How long the host may take beyond the time for a commit.
+    pub patience: Duration,
+}
+
+impl<'a> Write<'a> {
+    /// A POST of nothing, to be filled in.
+    pub fn post(path: &'a [&'a str]) -> Self {
+        let (query, body): (&[_], &[u8]) = (&[], &[]);
+        Self { method: Method::POST, path, query, content_type: "application/json", body, patience: Duration::ZERO }
+    }
+}
+
+/// One server-sent message.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Message {
+    /// Its id, to go on from.
+    pub id: Option<String>,
+    /// Its name.
+    pub event: String,
+    /// Its data.
+    pub data: String,
+}
+
+impl Client {
+    /// A client of the host at an address, in a namespace. `by` is who the host records as the one who asked.
+    pub fn new(address: &str, namespace: &str, by: Option<String>) -> Result<Self, String> {
+        let parsed = Url::parse(address).ok().filter(|url| ["http", "https"].contains(&url.scheme()) && url.has_host());
+        let address = parsed.ok_or_else(|| format!("bad host address `{address}`; write it as http://127.0.0.1:8420"))?;
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            // A proxy for the web must not get what is meant for this machine.
+            .proxy(None)
+            .no_delay(true)
+            .max_redirects(0)
+            .user_agent(concat!("amends/", env!("CARGO_PKG_VERSION")));
+        Ok(Self { agent: config.build().new_agent(), address, namespace: namespace.to_owned(), by })
+    }
+
+    /// Where the host is.
+    pub fn address(&self) -> &str {
+        self.address.as_str().trim_end_matches('/')
+    }
+
+    /// Reads.
+    pub fn get<T: DeserializeOwned>(&self, path: &[&str], query: &[(&str, &str)]) -> Result<T, ClientError> {
+        self.json(&self.get_text(path, query)?)
+    }
+
+    /// Reads text.
+    pub fn get_text(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, ClientError> {
+        let request = self.request(Method::GET, path, query).body(()).map_err(|error| self.garbled(error))?;
+        let request = self.agent.configure_request(request).timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let (_, text) = self.answer(self.agent.run(request))?;
+        Ok(text)
+    }
+
+    /// Writes. Sent with a fresh idempotency key, so that what is delivered twice happens once.
+    pub fn write<T: DeserializeOwned>(&self, write: &Write<'_>) -> Result<(StatusCode, T), ClientError> {
+        let mut request = self
+            .request(write.method.clone(), write.path, write.query)
+            .header("content-type", write.content_type)
+            .header("idempotency-key", self.fresh_key()?);
+        if let Some(by) = &self.by {
+            request = request.header("amends-by", by.as_str());
+        }
+        let request = request.body(write.body).map_err(|error| self.garbled(error))?;
+        let timeout = ANSWER_TIMEOUT + write.patience;
+        let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
+        let (status, text) = self.answer(self.agent.run(request))?;
+        Ok((status, self.json(&text)?))
+    }
+
+    /// Posts a JSON body.
+    pub fn post<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, ClientError> {
+        self.send(Method::POST, path, body)
+    }
+
+    /// Puts a JSON body.
+    pub fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, ClientError> {
+        self.send(Method::PUT, path, body)
+    }
+
+    /// Follows server-sent messages, after the one with this id. None when nothing is left to say.
+    pub fn follow(&self, path: &[&str], seen: Option<&str>) -> Result<Option<Messages>, ClientError> {
+        let request = self.request(Method::GET, path, &[]).header("accept", "text/event-stream");
+        let request = seen.iter().fold(request, |request, id| request.header("last-event-id", *id));
+        let request = request.body(()).map_err(|error| self.garbled(error))?;
+        let response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        match response.status() {
+            StatusCode::NO_CONTENT => Ok(None),
+            StatusCode::OK => Ok(Some(Messages { lines: Box::new(BufReader::new(response.into_body().into_reader())) })),
+            _ => self.answer(Ok(response)).map(|_| None),
+        }
+    }
+
+    fn send<T: DeserializeOwned>(&self, method: Method, path: &[&str], body: &impl Serialize) -> Result<T, ClientError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.garbled(error))?;
+        let (_, answer) = self.write(&Write { method, body: &body, ..Write::post(path) })?;
+        Ok(answer)
+    }
+
+    fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> http::request::Builder {
+        let mut url = self.address.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        Request::builder().method(method).uri(url.as_str()).header("amends-namespace", self.namespace.as_str())
+    }
+
+    fn answer(&self, answered: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<(StatusCode, String), ClientError> {
+        let mut response = answered.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
+        let text = text.map_err(|error| self.unreachable(&error))?;
+        if status.is_success() {
+            return Ok((status, text));
+        }
+        match serde_json::from_str::<ErrorBody>(&text) {
+            Ok(body) => Err(ClientError::Refused(status, Box::new(body.error))),
+            Err(_) => Err(self.garbled(format!("status {status}"))),
+        }
+    }
+
+    fn json<T: DeserializeOwned>(&self, text: &str) -> Result<T, ClientError> {
+        serde_json::from_str(text).map_err(|error| self.garbled(error))
+    }
+
+    fn fresh_key(&self) -> Result<String, ClientError> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|error| self.garbled(error))?;
+        Ok(hex::encode(bytes))
+    }
+
+    fn unreachable(&self, error: &ureq::Error) -> ClientError {
+        let cause = match error {
+            ureq::Error::Io(error) => error.to_string(),
+            other => other.to_string(),
+        };
+        ClientError::Unreachable { address: self.address().to_owned(), cause }
+    }
+
+    fn garbled(&self, cause: impl fmt::Display) -> ClientError {
+        ClientError::Garbled { address: self.address().to_owned(), cause: cause.to_string() }
+    }
+}
+
+/// Server-sent messages, until the connection ends.
+pub struct Messages {
+    lines: Box<dyn BufRead>,
+}
+
+impl Iterator for Messages {
+    type Item = Message;
+
+    fn next(&mut self) -> Option<Message> {
+        let mut message = Message::default();
+        loop {
+            let mut line = String::new();
+            // A broken connection ends the messages as a closed one does; the caller comes back with the last id.
+            if self.lines.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            let line = line.trim_end_matches(['\n', '\r']);
+            let (field, value) = line.split_once(':').unwrap_or((line, ""));
+            let value = value.strip_prefix(' ').unwrap_or(value);
+            match field {
+                "" if line.is_empty() && !message.data.is_empty() => return Some(message),
+                "id" => message.id = Some(value.to_owned()),
+                "event" => message.event = value.to_owned(),
+                "data" if message.data.is_empty() => message.data = value.to_owned(),
+                "data" => message.data = format!("{}\n{value}", message.data),
+                // Comments keep the connection alive; other fields mean nothing to us.
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read_as_they_were_sent() {
+        let text = ": hello\n\nid: 3\nevent: record\ndata: {\"a\":1}\n\n:\n\nevent: end\r\ndata: {}\r\n\r\ndata: cut";
+        let messages: Vec<Message> = Messages { lines: Box::new(text.as_bytes()) }.collect();
+        let message = |id: Option<&str>, event: &str, data: &str| Message {
+            id: id.map(str::to_owned),
+            event: event.to_owned(),
+            data: data.to_owned(),
+        };
+        assert_eq!(messages, [message(Some("3"), "record", "{\"a\":1}"), message(None, "end", "{}")]);
+    }
+
+    #[test]
+    fn a_host_that_is_down_is_named_with_the_remedy() {
+        // Port 9 on the loopback address: nothing listens there.
+        let client = Client::new("http://127.0.0.1:9", "default", None).unwrap();
+        let error = client.get_text(&["readyz"], &[]).unwrap_err().to_string();
+        assert!(error.starts_with("no host answers at http://127.0.0.1:9 ("), "{error}");
+        assert!(error.ends_with("start one with `amends serve`, or name another with --host"), "{error}");
+        assert!(Client::new("localhost:8420", "default", None).is_err());
+    }
+}

@@ -1,0 +1,190 @@
+//! Every limit and setting of the host with its default, in one place.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::units::{Size, Span};
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Config {
+    /// The API.
+    pub server: Server,
+    /// The journal.
+    pub store: Store,
+    /// What one attempt of a guest may use.
+    pub guest: Guest,
+    /// How large things may be.
+    pub limits: Limits,
+    /// How long things are kept.
+    pub retention: Retention,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Server {
+    /// Where the API listens; port 0 picks a free one.
+    pub listen: String,
+    /// Names beside the loopback ones that may stand in `Host` and `Origin`.
+    pub hosts: Vec<String>,
+    /// The longest `?wait=`.
+    pub wait_max: Span,
+    /// How long a stop waits for open attempts and requests.
+    pub drain: Span,
+    /// How the log is written to stderr.
+    pub log_format: LogFormat,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8420".to_owned(),
+            hosts: Vec::new(),
+            wait_max: Span::seconds(300),
+            drain: Span::seconds(10),
+            log_format: LogFormat::Text,
+        }
+    }
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One object a line.
+    Json,
+}
+
+impl LogFormat {
+    /// Its name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Store {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Memory for pages of the journal's file.
+    pub cache: Size,
+    /// Records that wait for a commit; beyond them new work is refused.
+    pub queue_records: usize,
+    /// New starts are refused when less than this is free on the disk…
+    pub free_min: Size,
+    /// …or less than so many percent of it.
+    pub free_min_percent: u8,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            data: PathBuf::from("./amends-data"),
+            cache: Size::mib(64),
+            queue_records: 8_192,
+            free_min: Size::mib(512),
+            free_min_percent: 5,
+        }
+    }
+}
+
+/// `[guest]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Guest {
+    /// Attempts that run at once.
+    pub in_flight: usize,
+    /// Linear memory of one attempt.
+    pub memory: Size,
+    /// Elements of all its tables.
+    pub table_elements: usize,
+    /// Core instances in one component.
+    pub instances: usize,
+    /// CPU time of one attempt.
+    pub cpu: Span,
+    /// No step may declare a longer deadline.
+    pub deadline_max: Span,
+    /// Log lines of one attempt; more are counted and dropped.
+    pub log: Size,
+    /// Outgoing requests of one attempt.
+    pub http_requests: u32,
+    /// Body of one outgoing request.
+    pub http_request: Size,
+    /// Body of one response.
+    pub http_response: Size,
+    /// Time to connect.
+    pub http_connect: Span,
+    /// Address space of a compilation.
+    pub compile_memory: Size,
+    /// CPU time of a compilation.
+    pub compile_cpu: Span,
+    /// Wall time of a compilation.
+    pub compile_wall: Span,
+}
+
+impl Default for Guest {
+    fn default() -> Self {
+        Self {
+            in_flight: 256,
+            memory: Size::mib(64),
+            table_elements: 100_000,
+            instances: 50,
+            cpu: Span::seconds(5),
+            deadline_max: Span::seconds(3_600),
+            log: Size::kib(64),
+            http_requests: 16,
+            http_request: Size::mib(1),
+            http_response: Size::mib(8),
+            http_connect: Span::seconds(2),
+            compile_memory: Size::mib(2_048),
+            compile_cpu: Span::seconds(60),
+            compile_wall: Span::seconds(90),
+        }
+    }
+}
+
+/// `[limits]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Limits {
+    /// One input, output or event.
+    pub payload: Size,
+    /// All records of one saga; then it is stuck.
+    pub journal: Size,
+    /// One component.
+    pub wasm: Size,
+    /// Steps of one definition.
+    pub steps: usize,
+    /// Steps of one stage.
+    pub stage_steps: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { payload: Size::mib(1), journal: Size::mib(64), wasm: Size::mib(16), steps: 256, stage_steps: 64 }
+    }
+}
+
+/// `[retention]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Retention {
+    /// Events that nobody took.
+    pub events: Span,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { events: Span::seconds(7 * 86_400) }
+    }
+}

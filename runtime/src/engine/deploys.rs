@@ -1,0 +1,258 @@
+//! What is asked about modules: deploy, activate, grant, remove. Each is a record in the module's stream.
+
+use std::sync::Arc;
+
+use amends_core::{
+    Input as SagaInput,
+    event::Act,
+    id::{Name, Namespace},
+    view::Status,
+};
+use bytes::Bytes;
+
+use crate::{
+    engine::{
+        port::{Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Refusal, RefusalCode, Which},
+        release::Release,
+        resident::SagaKey,
+        rows,
+        shard::Shard,
+    },
+    journal::{Actor, Fact, Grant, ModuleEvent, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record},
+    store::{Append, StoreError, Table},
+};
+
+/// What came of a request about a module: the version that it was about, and the facts to record.
+struct Decided {
+    version: u32,
+    events: Vec<ModuleEvent>,
+}
+
+impl Shard {
+    pub(crate) fn deploy(&mut self, origin: &Origin, deploy: Deploy, answer: Answer<ModuleAnswer>) {
+        let module = deploy.module.clone();
+        let decided = self.decide_deploy(&origin.namespace, deploy);
+        self.record_module(origin, &module, decided, answer);
+    }
+
+    fn decide_deploy(&self, namespace: &Namespace, deploy: Deploy) -> Result<Decided, Refusal> {
+        self.refuse_if_failed()?;
+        let module = self.modules.get(namespace, &deploy.module);
+        let known = module.and_then(|module| module.version_of(&deploy.digest));
+        let next = module.and_then(|module| module.versions.keys().max()).map_or(1, |last| last + 1);
+        let version = known.unwrap_or(next);
+        let mut events = Vec::new();
+        if known.is_none() {
+            let description = serde_json::to_string(&deploy.definitions).map_err(|error| {
+                Refusal::new(RefusalCode::InputRefused, format!("the definitions cannot be recorded: {error}"))
+            })?;
+            let Deploy { digest, bytes, imports, .. } = deploy;
+            events.push(ModuleEvent::Deployed { version, digest, bytes, description, imports });
+        }
+        if deploy.activate && module.and_then(|module| module.active) != Some(version) {
+            let definitions: Vec<_> = deploy.definitions.into_iter().map(Arc::new).collect();
+            self.refuse_taken_names(namespace, &deploy.module, &definitions)?;
+            events.push(ModuleEvent::Activated { version });
+        }
+        Ok(Decided { version, events })
+    }
+
+    fn refuse_taken_names(
+        &self,
+        namespace: &Namespace,
+        module: &str,
+        definitions: &[Arc<amends_core::Definition>],
+    ) -> Result<(), Refusal> {
+        match self.modules.owner_of_any(namespace, module, definitions) {
+            Some((saga, owner)) => {
+                let said = format!("saga `{saga}` belongs to module `{owner}` in namespace `{namespace}`");
+                Err(Refusal::new(RefusalCode::NameTaken, said).hint("give the saga another name, or use another namespace"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn activate(&mut self, origin: &Origin, module: &str, which: Which, answer: Answer<ModuleAnswer>) {
+        let decided = self.decide_activate(&origin.namespace, module, which);
+        self.record_module(origin, module, decided, answer);
+    }
+
+    fn decide_activate(&self, namespace: &Namespace, name: &str, which: Which) -> Result<Decided, Refusal> {
+        self.refuse_if_failed()?;
+        let module = self.modules.get(namespace, name).ok_or_else(|| no_module(name))?;
+        let version = match which {
+            Which::Version(version) => version,
+            Which::Previous => *module.previous.last().ok_or_else(|| {
+                Refusal::new(RefusalCode::VersionNotFound, format!("no version of `{name}` was active before this one"))
+                    .hint(format!("choose one: amends modules {name}"))
+            })?,
+        };
+        let facts = module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
+        self.refuse_taken_names(namespace, name, &facts.definitions)?;
+        let lifts = facts.quarantined.is_some();
+        let events = if module.active == Some(version) && !lifts { Vec::new() } else { vec![ModuleEvent::Activated { version }] };
+        Ok(Decided { version, events })
+    }
+
+    pub(crate) fn set_grants(
+        &mut self,
+        origin: &Origin,
+        module: &str,
+        grants: Vec<Grant>,
+        act: &Act,
+        force: Force,
+        answer: Answer<ModuleAnswer>,
+    ) {
+        let decided = self.decide_grants(&origin.namespace, module, grants, act, force);
+        let changed = decided.as_ref().is_ok_and(|decided| !decided.events.is_empty());
+        self.record_module(origin, module, decided, answer);
+        if changed {
+            self.unblock(&origin.namespace, module);
+        }
+    }
+
+    fn decide_grants(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        grants: Vec<Grant>,
+        act: &Act,
+        force: Force,
+    ) -> Result<Decided, Refusal> {
+        self.refuse_if_failed()?;
+        let module = self.modules.get(namespace, name).ok_or_else(|| no_module(name))?;
+        let revoked: Vec<Grant> =
+            module.grants.iter().filter(|held| !grants.iter().any(|grant| grant.same_target(held))).cloned().collect();
+        let live = self.live.of_module(namespace, name);
+        if !revoked.is_empty() && live > 0 && force == Force::No {
+            let said = format!("{live} sagas of `{name}` have not ended and may need what is revoked");
+            return Err(Refusal::new(RefusalCode::GrantInUse, said)
+                .hint(format!("they are in: amends list; to revoke all the same: amends revoke {name} … --force")));
+        }
+        let granted = grants.into_iter().filter(|grant| !module.grants.contains(grant));
+        let mut events: Vec<ModuleEvent> = revoked.into_iter().map(|grant| ModuleEvent::Revoked(grant, act.clone())).collect();
+        events.extend(granted.map(|grant| ModuleEvent::Granted(grant, act.clone())));
+        Ok(Decided { version: module.active.unwrap_or_default(), events })
+    }
+
+    /// Grants changed: sagas that a denial stopped go on.
+    fn unblock(&mut self, namespace: &Namespace, module: &str) {
+        let mut keys = self.residents_where(|resident| resident.saga.started().module == module);
+        for status in [Status::Stuck, Status::Running, Status::Compensating] {
+            match self.parked_of(status, module) {
+                Ok(parked) => keys.extend(parked),
+                Err(error) => return self.fail(error.to_string()),
+            }
+        }
+        for key in keys.into_iter().filter(|(at, _)| at == namespace) {
+            if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::GrantsChanged, context))
+            {
+                self.lost(&key, &error);
+            }
+        }
+    }
+
+    fn parked_of(&self, status: Status, module: &str) -> Result<Vec<SagaKey>, StoreError> {
+        let mut keys = Vec::new();
+        for stream in rows::of_status(self.store.as_ref(), status, 0, usize::MAX)? {
+            let summary = rows::summary_at(self.store.as_ref(), stream)?;
+            keys.extend(summary.filter(|summary| summary.module == module).map(|summary| (summary.namespace, summary.id)));
+        }
+        Ok(keys)
+    }
+
+    pub(crate) fn remove(&mut self, origin: &Origin, module: &str, version: u32, answer: Answer<ModuleAnswer>) {
+        let decided = self.decide_remove(&origin.namespace, module, version);
+        self.record_module(origin, module, decided, answer);
+    }
+
+    fn decide_remove(&self, namespace: &Namespace, name: &str, version: u32) -> Result<Decided, Refusal> {
+        self.refuse_if_failed()?;
+        let module = self.modules.get(namespace, name).ok_or_else(|| no_module(name))?;
+        module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
+        let live = self.live.of(namespace, name, version);
+        if live > 0 || module.active == Some(version) {
+            let why = if live > 0 { format!("{live} sagas run on it") } else { "it is active".to_owned() };
+            let said = format!("{name} v{version} cannot be removed: {why}");
+            return Err(Refusal::new(RefusalCode::GrantInUse, said).hint("activate another version and let its sagas end"));
+        }
+        Ok(Decided { version, events: vec![ModuleEvent::Removed { version }] })
+    }
+
+    fn record_module(&mut self, origin: &Origin, name: &str, decided: Result<Decided, Refusal>, answer: Answer<ModuleAnswer>) {
+        let said = decided.and_then(|Decided { version, events }| {
+            let created = !events.is_empty();
+            if created {
+                self.append_module(origin, name, events).map_err(|why| Refusal::new(RefusalCode::InputRefused, why))?;
+            }
+            let module = self.module_view(&origin.namespace, name).ok_or_else(|| no_module(name))?;
+            Ok(ModuleAnswer { module, version, created, position: self.last_position })
+        });
+        self.release_at(self.last_position, Release::Module(answer, said));
+    }
+
+    fn append_module(&mut self, origin: &Origin, name: &str, events: Vec<ModuleEvent>) -> Result<(), String> {
+        let (before, first_version) =
+            self.modules.get(&origin.namespace, name).map_or((0, 1), |module| (module.stream, module.revision + 1));
+        let first_position = self.last_position + 1;
+        let stream = if before == 0 { first_position } else { before };
+        let id = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Module, id: name.to_owned() };
+        let mut rows = Vec::new();
+        if before == 0 {
+            rows.push(rows::put(Table::ById, keys::by_id(&id), Bytes::copy_from_slice(&stream.to_be_bytes())));
+        }
+        let mut records = Vec::new();
+        for (offset, event) in events.into_iter().enumerate() {
+            let version = first_version + offset as u64;
+            self.modules.apply(&origin.namespace, name, stream, &event, self.now)?;
+            if let (ModuleEvent::Deployed { version, .. }, Ok(name)) = (&event, Name::new(name)) {
+                let key = keys::module(&origin.namespace, &name, *version);
+                rows.push(rows::put(Table::Modules, key, Bytes::copy_from_slice(&stream.to_be_bytes())));
+            }
+            let record = Record {
+                id: RecordId { stream, version },
+                position: first_position + offset as u64,
+                at: self.now,
+                causation: (version > 1).then(|| RecordId { stream, version: version - 1 }),
+                epoch: self.epoch,
+                generation: 1,
+                actor: origin.actor.clone(),
+                head: (version == 1).then(|| StreamHead::new(id.clone(), name)),
+                fact: Fact::Module(event),
+            };
+            records.push(record::encode(&record));
+        }
+        self.commit(Append { stream, first_version, first_position, records }, rows);
+        Ok(())
+    }
+
+    pub(crate) fn module_views(&self, namespace: &Namespace) -> Vec<ModuleView> {
+        let names: Vec<String> = self.modules.in_namespace(namespace).map(|(name, _)| name.to_owned()).collect();
+        names.iter().filter_map(|name| self.module_view(namespace, name)).collect()
+    }
+
+    fn module_view(&self, namespace: &Namespace, name: &str) -> Option<ModuleView> {
+        let module = self.modules.get(namespace, name)?;
+        let mut versions = module.version_views();
+        for version in &mut versions {
+            version.in_flight = self.live.of(namespace, name, version.version);
+        }
+        Some(ModuleView {
+            name: name.to_owned(),
+            active: module.active,
+            versions,
+            grants: module.grants.to_vec(),
+            revision: module.revision,
+        })
+    }
+}
+
+fn no_module(name: &str) -> Refusal {
+    Refusal::new(RefusalCode::ModuleNotFound, format!("there is no module `{name}` in this namespace"))
+        .hint("deploy it first: amends deploy FILE.wasm")
+}
+
+fn no_version(name: &str, version: u32) -> Refusal {
+    Refusal::new(RefusalCode::VersionNotFound, format!("module `{name}` has no version {version}"))
+        .hint(format!("its versions are in: amends modules {name}"))
+}

@@ -1,0 +1,315 @@
+//! What drives a shard in production: one thread for it, one for its commits, the guests' own, and a clock.
+//!
+//! It decides nothing. The simulation answers the same actions from a seeded queue.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use amends_core::Instant;
+use tokio::sync::broadcast;
+
+use crate::{
+    engine::{
+        guests::Guests,
+        metrics::Metrics,
+        modules::Definitions,
+        port::{Change, Refusal, RefusalCode, Request},
+        recover::{self, Recovered},
+        resident::SagaKey,
+        shard::{Action, Input, Limits, Shard},
+    },
+    store::{
+        Batch, Position, Store, StoreError,
+        committer::{Committer, Notice, Work},
+    },
+};
+
+/// The wall clock. The binary under test moves it by hand.
+pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// What is told when the storage fails: the host exits at once.
+pub type OnFailure = Box<dyn FnOnce(&str) + Send>;
+
+/// A shard that is being driven. Cloning shares it.
+#[derive(Clone)]
+pub struct Engine {
+    inputs: Sender<Input>,
+    queued: Arc<AtomicUsize>,
+    changes: broadcast::Sender<Change>,
+    definitions: Definitions,
+    /// How many sagas were running when the host before this one stopped.
+    pub recovered: u64,
+    /// The host before this one ended in order.
+    pub clean: bool,
+}
+
+/// The threads of an engine.
+pub struct Running {
+    engine: Engine,
+    shard: JoinHandle<()>,
+}
+
+/// What an engine is made of.
+pub struct Parts {
+    /// Where records go.
+    pub store: Arc<dyn Store>,
+    /// What runs guests.
+    pub guests: Arc<dyn Guests>,
+    /// What tells the time.
+    pub clock: Clock,
+    /// Its limits.
+    pub limits: Limits,
+    /// What it counts.
+    pub metrics: Arc<Metrics>,
+    /// 64 random bits.
+    pub seed: u64,
+    /// Records that wait for a commit; beyond them starts are refused.
+    pub queue_records: usize,
+    /// What to do when the storage fails.
+    pub on_failure: OnFailure,
+}
+
+/// Requests that wait for the shard. Each takes some microseconds: a full queue is some tens of milliseconds of work.
+const REQUESTS_MAX: usize = 8_192;
+
+/// Inputs taken before their actions are carried out: enough to share a commit, too few to be felt as a delay.
+const INPUTS_AT_ONCE: usize = 64;
+
+/// Changes that a slow watcher may be behind before it must read the journal again.
+const CHANGES_KEPT: usize = 4_096;
+
+impl Running {
+    /// Recovers the shard and starts its threads.
+    pub fn start(parts: Parts) -> Result<Self, StoreError> {
+        let Parts { store, guests, clock, limits, metrics, seed, queue_records, on_failure } = parts;
+        let Recovered { shard, actions, sagas, clean } =
+            recover::recover(Arc::clone(&store), limits, Arc::clone(&metrics), seed, clock())?;
+        let (inputs, received) = channel();
+        let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        let definitions = shard.modules.definitions().clone();
+        let notices = inputs.clone();
+        let mut waiting = Tags::default();
+        let tags = waiting.clone();
+        let notify = move |notice| {
+            let input = match notice {
+                Notice::Durable { tag, .. } => tags.durable(tag),
+                Notice::Failed(error) => Input::StorageFailed(error.to_string()),
+            };
+            // The shard's thread outlives its committer.
+            let _ = notices.send(input);
+        };
+        let committer = Committer::start(store, usize::MAX, notify).map_err(|error| could_not_start(&error))?;
+        let queued = Arc::new(AtomicUsize::new(0));
+        let engine = Engine {
+            inputs: inputs.clone(),
+            queued: Arc::clone(&queued),
+            changes: changes.clone(),
+            definitions,
+            recovered: sagas,
+            clean,
+        };
+        let mut drive = Drive {
+            shard,
+            committer,
+            queue_records,
+            guests,
+            clock,
+            inputs,
+            changes,
+            queued,
+            on_failure: Some(on_failure),
+            metrics,
+        };
+        let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
+            drive.carry_out(actions, &mut waiting);
+            drive.run(&received, &mut waiting);
+        });
+        Ok(Self { engine, shard: thread.map_err(|error| could_not_start(&error))? })
+    }
+
+    /// The engine, to ask it.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Takes no new sagas, lets open attempts end for a while, commits, and ends the threads.
+    pub fn stop(self) {
+        let _ = self.engine.inputs.send(Input::Stop);
+        // A shard that panicked has nothing left to stop.
+        let _ = self.shard.join();
+    }
+}
+
+impl Engine {
+    /// Queues a request; its channel gets the answer. A full queue refuses at once and never blocks.
+    pub fn ask(&self, request: Request) -> Result<(), Refusal> {
+        if self.queued.fetch_add(1, Ordering::Relaxed) >= REQUESTS_MAX {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+            let said = format!("{REQUESTS_MAX} requests are waiting, which is as many as this host takes");
+            return Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"));
+        }
+        self.inputs.send(Input::Request(request)).map_err(|_| Refusal::new(RefusalCode::Stopping, "the host has stopped"))
+    }
+
+    /// Every committed change of a saga from now on.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// The definitions of what is deployed, by digest.
+    pub fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+}
+
+/// How long a host that stops waits for open attempts.
+const STOP_MS: u64 = 10_000;
+
+struct Drive {
+    shard: Shard,
+    committer: Committer,
+    queue_records: usize,
+    guests: Arc<dyn Guests>,
+    clock: Clock,
+    inputs: Sender<Input>,
+    changes: broadcast::Sender<Change>,
+    queued: Arc<AtomicUsize>,
+    on_failure: Option<OnFailure>,
+    metrics: Arc<Metrics>,
+}
+
+impl Drive {
+    fn run(mut self, received: &Receiver<Input>, tags: &mut Tags) {
+        let mut stop_by: Option<Instant> = None;
+        loop {
+            let now = (self.clock)();
+            if stop_by.is_some_and(|by| self.shard.is_quiet() || by <= now) {
+                return self.end(tags);
+            }
+            let first = match self.next(received, now, stop_by.is_some()) {
+                Some(first) => first,
+                None => return,
+            };
+            if matches!(first, Input::Stop) {
+                stop_by = Some(now.plus(STOP_MS));
+            }
+            self.take(first, tags);
+            for input in received.try_iter().take(INPUTS_AT_ONCE) {
+                if matches!(input, Input::Stop) {
+                    stop_by = Some(now.plus(STOP_MS));
+                }
+                self.take(input, tags);
+            }
+        }
+    }
+
+    /// The next input, or `Tick` when a timer is due. None: everyone who could say something has gone.
+    fn next(&self, received: &Receiver<Input>, now: Instant, stopping: bool) -> Option<Input> {
+        // A steered or stepped clock moves without notice: no sleep is longer than this.
+        let longest = if stopping { 20 } else { 100 };
+        let ms = self.shard.wake_at().map_or(longest, |at| at.since(now).min(longest));
+        if ms == 0 {
+            return Some(received.try_recv().unwrap_or(Input::Tick));
+        }
+        match received.recv_timeout(Duration::from_millis(ms)) {
+            Ok(input) => Some(input),
+            Err(RecvTimeoutError::Timeout) => Some(Input::Tick),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    fn take(&mut self, input: Input, tags: &mut Tags) {
+        if matches!(input, Input::Request(_)) {
+            self.queued.fetch_sub(1, Ordering::Relaxed);
+        }
+        let input = match input {
+            Input::Request(Request::Start(.., answer)) if self.committer.depth() > self.queue_records => {
+                let said = format!("{} records wait for the disk, which is as many as this host takes", self.queue_records);
+                // A client that has gone does not mind.
+                return drop(answer.send(Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"))));
+            }
+            input => input,
+        };
+        let actions = self.shard.step(input, (self.clock)());
+        self.carry_out(actions, tags);
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>, tags: &mut Tags) {
+        for action in actions {
+            match action {
+                Action::Commit(batch, position) => self.commit(batch, position, tags),
+                Action::Run(key, call) => self.run_guest(key, *call),
+                // No watcher is no failure.
+                Action::Changed((namespace, id), revision) => drop(self.changes.send(Change { namespace, id, revision })),
+                Action::Fail(why) => {
+                    if let Some(on_failure) = self.on_failure.take() {
+                        on_failure(&why);
+                    }
+                }
+            }
+        }
+        let totals = self.committer.totals();
+        self.metrics.committed(totals);
+    }
+
+    fn commit(&mut self, batch: Batch, position: Position, tags: &mut Tags) {
+        let tag = tags.next(position);
+        if self.committer.push_reserved(Work { tag, batch }).is_err() {
+            // The committer says why in its notice.
+            tracing::debug!(position, "a batch came after the storage failed");
+        }
+    }
+
+    fn run_guest(&mut self, key: SagaKey, call: crate::engine::guests::AttemptCall) {
+        let attempt = call.attempt.clone();
+        let inputs = self.inputs.clone();
+        let done = move |report| drop(inputs.send(Input::Report(key, report)));
+        self.guests.run(call, Box::new(done));
+        self.shard.failpoints.of_attempt("guest-running", &attempt);
+    }
+
+    /// Says that the host ended in order, after everything else.
+    fn end(mut self, tags: &mut Tags) {
+        if self.shard.is_quiet() {
+            let batch = Batch { appends: Vec::new(), rows: vec![recover::clean_row()] };
+            self.commit(batch, 0, tags);
+        }
+        self.committer.finish();
+    }
+}
+
+/// Which position each piece of work ends at: work of rows alone ends where the work before it did.
+#[derive(Clone, Default)]
+struct Tags(Arc<std::sync::Mutex<(u64, VecDeque<(u64, Position)>)>>);
+
+impl Tags {
+    fn next(&self, position: Position) -> u64 {
+        let mut tags = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        tags.0 += 1;
+        let tag = tags.0;
+        tags.1.push_back((tag, position));
+        tag
+    }
+
+    fn durable(&self, tag: u64) -> Input {
+        let mut tags = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut durable = 0;
+        while tags.1.front().is_some_and(|(at, _)| *at <= tag) {
+            durable = tags.1.pop_front().map_or(durable, |(_, position)| position.max(durable));
+        }
+        Input::Committed(durable)
+    }
+}
+
+fn could_not_start(error: &io::Error) -> StoreError {
+    StoreError::Failed(format!("could not start a thread: {error}"))
+}

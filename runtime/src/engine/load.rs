@@ -1,0 +1,105 @@
+//! Reading a saga back from its stream: recovery, parking and the API's reads all replay the same way (law 11).
+
+use std::{fmt, sync::Arc};
+
+use amends_core::{Event, Instant, Saga};
+
+use crate::{
+    engine::{
+        modules::Definitions,
+        resident::{Resident, SagaKey},
+        rows,
+    },
+    journal::{Fact, Record, record},
+    store::{Position, Store, StoreError},
+};
+
+/// Why a saga could not be read.
+#[derive(Debug)]
+pub(crate) enum LoadError {
+    /// There is none of this id.
+    NotFound,
+    /// Its stream does not make sense: quarantine it, go on with the others.
+    Corrupt(String),
+    /// The storage failed.
+    Storage(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => f.write_str("no such saga"),
+            Self::Corrupt(why) | Self::Storage(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<StoreError> for LoadError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Corrupt(why) => Self::Corrupt(why),
+            StoreError::Conflict(why) | StoreError::Failed(why) => Self::Storage(why),
+        }
+    }
+}
+
+/// A saga replayed from its stream.
+pub(crate) struct Loaded {
+    pub(crate) saga: Saga,
+    pub(crate) stream: Position,
+    pub(crate) position: Position,
+    pub(crate) bytes: u64,
+}
+
+/// Reads records of a stream in pages, so that no read holds the store's pages for long.
+const PAGE: usize = 1_024;
+
+/// A saga, ready to go on.
+pub(crate) fn resident(store: &dyn Store, definitions: &Definitions, key: &SagaKey) -> Result<Resident, LoadError> {
+    let loaded = saga(store, definitions, key)?;
+    Ok(Resident::loaded(loaded.saga, loaded.stream, loaded.position, loaded.bytes))
+}
+
+/// A saga as of its last committed record.
+pub(crate) fn saga(store: &dyn Store, definitions: &Definitions, key: &SagaKey) -> Result<Loaded, LoadError> {
+    let stream = rows::saga_stream(store, key)?.ok_or(LoadError::NotFound)?;
+    let (records, bytes) = records(store, stream, 1, usize::MAX)?;
+    let position = records.last().map_or(0, |record| record.position);
+    let events: Vec<(Instant, Event)> = records.into_iter().filter_map(saga_event).collect();
+    let Some((_, Event::Started(started))) = events.first() else {
+        return Err(LoadError::Corrupt(format!("the stream of saga {} does not begin with its start", key.1)));
+    };
+    let definition = definitions.find(&started.digest, &started.definition).ok_or_else(|| {
+        LoadError::Corrupt(format!("saga {} runs on a component whose definition `{}` is not here", key.1, started.definition))
+    })?;
+    let saga =
+        Saga::replay(Arc::clone(&definition), events).map_err(|error| LoadError::Corrupt(format!("saga {}: {error}", key.1)))?;
+    Ok(Loaded { saga, stream, position, bytes })
+}
+
+/// Decoded records of one stream from a version on, with the bytes that they take.
+pub(crate) fn records(store: &dyn Store, stream: Position, from: u64, limit: usize) -> Result<(Vec<Record>, u64), LoadError> {
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    while records.len() < limit {
+        let want = PAGE.min(limit - records.len());
+        let page = store.stream(stream, from + records.len() as u64, want)?;
+        let last = page.len() < want;
+        for stored in page {
+            bytes += stored.record.len() as u64;
+            let record = record::decode_stored(&stored).map_err(|error| LoadError::Corrupt(error.0))?;
+            records.push(record);
+        }
+        if last {
+            break;
+        }
+    }
+    Ok((records, bytes))
+}
+
+fn saga_event(record: Record) -> Option<(Instant, Event)> {
+    match record.fact {
+        Fact::Saga(event) => Some((record.at, event)),
+        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) => None,
+    }
+}

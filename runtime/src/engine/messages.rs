@@ -1,0 +1,298 @@
+//! Events and signals: journaled before they are matched, given to every saga that waits, kept for those that come later.
+
+use std::collections::{HashMap, VecDeque};
+
+use amends_core::{
+    Instant, Payload,
+    event::{Arrival, Topic},
+    id::{Namespace, SagaId},
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::{
+        load::LoadError,
+        port::{Answer, Origin, Publish, PublishAnswer, Refusal, RefusalCode},
+        release::Release,
+        resident::SagaKey,
+        rows,
+        shard::Shard,
+    },
+    journal::{Actor, Fact, MessageEvent, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record},
+    store::{Append, Position, RowChange, StoreError, Table},
+};
+
+/// What is decided about messages and not yet in the store's tables.
+#[derive(Debug, Default)]
+pub(crate) struct Recent {
+    events: VecDeque<(Position, Namespace, Kept)>,
+    answers: HashMap<Vec<u8>, (Position, Bytes)>,
+}
+
+/// An event that a wait may find.
+#[derive(Clone, Debug)]
+struct Kept {
+    position: Position,
+    topic: Topic,
+    to: Option<String>,
+    id: String,
+    data: Option<Payload>,
+}
+
+/// The row of an event: enough to match it without reading the journal.
+#[derive(Debug, Serialize, Deserialize)]
+struct EventRow {
+    to: Option<String>,
+    id: String,
+    until: Instant,
+}
+
+/// The row of an answer that a repeated message gets again.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct AnswerRow {
+    woke: u32,
+    kept_until: Option<u64>,
+    position: Position,
+}
+
+/// Events read at a time when a wait looks for one that came before it.
+const PAGE: usize = 64;
+
+impl Recent {
+    pub(crate) fn forget_up_to(&mut self, durable: Position) {
+        while self.events.front().is_some_and(|(position, ..)| *position <= durable) {
+            self.events.pop_front();
+        }
+        if !self.answers.is_empty() {
+            self.answers.retain(|_, (position, _)| *position > durable);
+        }
+    }
+
+    /// Remembers a row of `Table::Answers` until it can be read back.
+    pub(crate) fn remember(&mut self, key: Vec<u8>, position: Position, value: Bytes) {
+        self.answers.insert(key, (position, value));
+    }
+}
+
+impl Shard {
+    /// A row of `Table::Answers`, committed or on its way.
+    pub(crate) fn answer_row(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.recent.answers.get(key) {
+            Some((_, value)) => Ok(Some(value.clone())),
+            None => self.store.row(Table::Answers, key),
+        }
+    }
+
+    pub(crate) fn publish(&mut self, origin: &Origin, publish: Publish, answer: Answer<PublishAnswer>) {
+        match self.published(origin, publish) {
+            Ok(said) => self.release_at(said.position, Release::Publish(answer, Ok(said))),
+            Err(refusal) => Release::Publish(answer, Err(refusal)).answer(),
+        }
+    }
+
+    fn published(&mut self, origin: &Origin, publish: Publish) -> Result<PublishAnswer, Refusal> {
+        self.refuse_if_failed()?;
+        let dedupe = keys::answer(&origin.namespace, &format!("event/{}/{}", publish.source, publish.id));
+        if let Some(row) = self.answer_row(&dedupe).map_err(|error| self.storage_refusal(&error))? {
+            let said: AnswerRow = rows::decode(&row, "an event's answer").map_err(|error| self.storage_refusal(&error))?;
+            let AnswerRow { woke, kept_until, position } = said;
+            return Ok(PublishAnswer { duplicate: true, woke, kept_until, position });
+        }
+        if let Some(id) = &publish.to {
+            self.refuse_ended(&(origin.namespace.clone(), id.clone()))?;
+        }
+        let until = self.now.plus(self.limits.event_kept_ms);
+        let topic = Topic { event_type: publish.event_type, key: publish.key };
+        let to = publish.to.as_ref().map(|id| id.as_str().to_owned());
+        let kept = Kept { position: self.last_position + 1, topic, to, id: publish.id, data: publish.data };
+        self.append_event(origin, &publish.source, &kept, until);
+        let woke = self.give(&origin.namespace, &kept, publish.to.as_ref());
+        let kept_until = (woke == 0).then_some(until.0);
+        let row = rows::encode(&AnswerRow { woke, kept_until, position: kept.position });
+        self.append_fate(origin, &kept, until, woke, rows::put(Table::Answers, dedupe.clone(), row.clone()));
+        self.recent.remember(dedupe, self.last_position, row);
+        Ok(PublishAnswer { duplicate: false, woke, kept_until, position: self.last_position })
+    }
+
+    fn refuse_ended(&mut self, key: &SagaKey) -> Result<(), Refusal> {
+        match self.ensure_resident(key) {
+            Ok(()) => {
+                let ended = self.residents.get(key).is_some_and(|resident| resident.saga.is_ended());
+                self.park(key);
+                if ended {
+                    let said = format!("saga {} has ended: nothing in it waits for a signal", key.1);
+                    return Err(Refusal::new(RefusalCode::SagaEnded, said));
+                }
+                Ok(())
+            }
+            Err(LoadError::NotFound) => Ok(()),
+            Err(error) => {
+                self.lost(key, &error);
+                Err(Refusal::new(RefusalCode::StorageFailed, format!("saga {} cannot be read: {error}", key.1)))
+            }
+        }
+    }
+
+    fn append_event(&mut self, origin: &Origin, source: &str, kept: &Kept, until: Instant) {
+        let fact = MessageEvent::Event {
+            source: source.to_owned(),
+            id: kept.id.clone(),
+            topic: kept.topic.clone(),
+            to: kept.to.clone(),
+            data: kept.data.clone(),
+        };
+        let stream =
+            StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: format!("{source}/{}", kept.id) };
+        let head = StreamHead::new(stream.clone(), kept.to.clone().unwrap_or_else(|| kept.id.clone()));
+        let row = EventRow { to: kept.to.clone(), id: kept.id.clone(), until };
+        let start = kept.position;
+        let rows = vec![
+            rows::put(Table::ById, keys::by_id(&stream), Bytes::copy_from_slice(&start.to_be_bytes())),
+            rows::put(Table::Events, keys::event(&origin.namespace, &kept.topic, start), rows::encode(&row)),
+            rows::put(Table::Timers, keys::timer(until, start), Bytes::new()),
+        ];
+        self.append_message(start, 1, Some(head), fact, origin.actor.clone(), rows);
+        self.timers.moved(start, None, Some(until), start);
+        self.recent.events.push_back((start, origin.namespace.clone(), kept.clone()));
+    }
+
+    /// What became of the event at once: given to sagas, or kept.
+    fn append_fate(&mut self, origin: &Origin, kept: &Kept, until: Instant, woke: u32, answer: RowChange) {
+        if woke == 0 {
+            let fact = MessageEvent::Kept { until };
+            self.append_message(kept.position, 2, None, fact, origin.actor.clone(), vec![answer]);
+        } else {
+            self.commit_rows(vec![answer]);
+        }
+    }
+
+    fn append_message(
+        &mut self,
+        stream: Position,
+        version: u64,
+        head: Option<StreamHead>,
+        fact: MessageEvent,
+        actor: Actor,
+        rows: Vec<RowChange>,
+    ) {
+        let position = self.last_position + 1;
+        let causation = (version > 1).then(|| RecordId { stream, version: version - 1 });
+        let id = RecordId { stream, version };
+        let fact = Fact::Message(fact);
+        let record = Record { id, position, at: self.now, causation, epoch: self.epoch, generation: 1, actor, head, fact };
+        let records = vec![record::encode(&record)];
+        self.commit(Append { stream, first_version: version, first_position: position, records }, rows);
+    }
+
+    /// Gives an event to every saga that waits for it; how many took it.
+    fn give(&mut self, namespace: &Namespace, kept: &Kept, to: Option<&SagaId>) -> u32 {
+        let takers: Vec<SagaKey> = match to {
+            Some(id) => vec![(namespace.clone(), id.clone())],
+            None => self.waiting_for(namespace, &kept.topic),
+        };
+        let mut woke = 0;
+        for key in takers {
+            let arrival = Arrival { id: kept.id.clone(), topic: kept.topic.clone(), data: kept.data.clone() };
+            let cause = RecordId { stream: kept.position, version: 1 };
+            woke += u32::from(self.deliver(&key, arrival, Some(cause)));
+        }
+        woke
+    }
+
+    fn waiting_for(&mut self, namespace: &Namespace, topic: &Topic) -> Vec<SagaKey> {
+        let mut keys = self.residents_where(|resident| resident.saga.effects().topics.contains(topic));
+        keys.retain(|(at, _)| at == namespace);
+        let parked = rows::waiting_for(self.store.as_ref(), namespace, topic).and_then(|streams| {
+            streams
+                .into_iter()
+                .filter_map(|stream| rows::saga_at(self.store.as_ref(), stream).transpose())
+                .collect::<Result<Vec<_>, _>>()
+        });
+        match parked {
+            Ok(parked) => keys.extend(parked),
+            Err(error) => self.fail(error.to_string()),
+        }
+        keys.into_iter().collect()
+    }
+
+    /// A saga begins to wait: the first event that came before the wait and that it has not consumed.
+    pub(crate) fn match_kept(&mut self, key: &SagaKey, topics: &[Topic]) {
+        for topic in topics {
+            match self.first_kept(key, topic) {
+                Ok(Some(kept)) => {
+                    let arrival = Arrival { id: kept.id, topic: kept.topic, data: kept.data };
+                    self.deliver(key, arrival, Some(RecordId { stream: kept.position, version: 1 }));
+                    return;
+                }
+                Ok(None) => {}
+                Err(error) => return self.fail(error.to_string()),
+            }
+        }
+    }
+
+    fn first_kept(&self, key: &SagaKey, topic: &Topic) -> Result<Option<Kept>, StoreError> {
+        let Some(resident) = self.residents.get(key) else { return Ok(None) };
+        let started = resident.flushed.as_ref().map_or(Position::MAX, |flushed| flushed.stream);
+        let fits = |position: Position, to: Option<&str>, id: &str| {
+            let addressed = to == Some(key.1.as_str());
+            (addressed || (to.is_none() && position > started)) && !resident.saga.has_consumed(id)
+        };
+        let mut from = 0;
+        loop {
+            let range = keys::events_of(&key.0, topic, from, PAGE);
+            let page = self.store.rows(&range)?;
+            for row in &page {
+                let (.., position) = keys::parse_event(&row.key)?;
+                let event: EventRow = rows::decode(&row.value, "an event's row")?;
+                if event.until > self.now && fits(position, event.to.as_deref(), &event.id) {
+                    return self.kept_at(position);
+                }
+                from = position + 1;
+            }
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        let recent = self.recent.events.iter().filter(|(_, namespace, kept)| *namespace == key.0 && kept.topic == *topic);
+        Ok(recent.map(|(.., kept)| kept).find(|kept| fits(kept.position, kept.to.as_deref(), &kept.id)).cloned())
+    }
+
+    fn kept_at(&self, position: Position) -> Result<Option<Kept>, StoreError> {
+        let stored = self.store.log(position, 1)?;
+        let Some(stored) = stored.first() else { return Ok(None) };
+        match record::decode_stored(stored)?.fact {
+            Fact::Message(MessageEvent::Event { id, topic, to, data, .. }) => Ok(Some(Kept { position, topic, to, id, data })),
+            _ => Err(StoreError::Corrupt(format!("position {position} is no event, though a row says so"))),
+        }
+    }
+
+    /// The end of an event's park time: it is forgotten, and a dead letter if it was addressed to one saga that never took it.
+    pub(crate) fn expire_event(&mut self, stream: Position) -> Result<(), StoreError> {
+        let stored = self.store.stream(stream, 1, 3)?;
+        let Some(first) = stored.first() else { return Ok(()) };
+        let first = record::decode_stored(first)?;
+        let (Some(head), Fact::Message(MessageEvent::Event { topic, to, .. })) = (&first.head, &first.fact) else {
+            return Ok(());
+        };
+        let namespace = head.stream.namespace.clone();
+        let due = self.now;
+        let row = rows::delete(Table::Events, keys::event(&namespace, topic, stream));
+        let until = first.at.plus(self.limits.event_kept_ms);
+        let timer = rows::delete(Table::Timers, keys::timer(until, stream));
+        let nobody_took_it = stored.len() == 2;
+        tracing::debug!(stream, due = due.0, "an event's park time is over");
+        if to.is_some() && nobody_took_it {
+            self.metrics.dead_letter();
+            let reason = "nobody took it in its park time".to_owned();
+            self.append_message(stream, 3, None, MessageEvent::Dead { reason }, Actor::Host, vec![row, timer]);
+        } else {
+            self.commit_rows(vec![row, timer]);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn storage_refusal(&self, error: &StoreError) -> Refusal {
+        Refusal::new(RefusalCode::StorageFailed, error.to_string())
+    }
+}

@@ -1,0 +1,237 @@
+//! What is deployed: modules, their versions, what is active and what each may reach. The fold of the module streams.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, RwLock},
+};
+
+use amends_core::{definition::Definition, id::Namespace, value::Instant};
+
+use crate::{
+    engine::{
+        guests::ModuleDigest,
+        port::{Offered, VersionView},
+    },
+    journal::{Grant, ModuleEvent},
+};
+
+/// One module of a namespace.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Module {
+    /// The start position of its stream; 0 before its first record has a place.
+    pub(crate) stream: u64,
+    /// The version of its stream, and the number of the newest snapshot of grants.
+    pub(crate) revision: u64,
+    pub(crate) active: Option<u32>,
+    pub(crate) previous: Vec<u32>,
+    pub(crate) versions: BTreeMap<u32, Version>,
+    pub(crate) grants: Arc<[Grant]>,
+    /// Grants as they were from a revision on, newest last: an attempt reads the snapshot that its intent names.
+    pub(crate) snapshots: Vec<(u64, Arc<[Grant]>)>,
+}
+
+/// One version of a module.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    pub(crate) digest: ModuleDigest,
+    pub(crate) bytes: u64,
+    pub(crate) deployed_at: Instant,
+    pub(crate) definitions: Vec<Arc<Definition>>,
+    pub(crate) imports: Vec<String>,
+    pub(crate) quarantined: Option<String>,
+}
+
+/// Definitions by the digest that they came with, for everyone who replays a saga.
+#[derive(Clone, Debug, Default)]
+pub struct Definitions(Arc<RwLock<HashMap<ModuleDigest, Vec<Arc<Definition>>>>>);
+
+impl Definitions {
+    /// The definition of this name in the component of this digest.
+    pub fn find(&self, digest: &ModuleDigest, name: &str) -> Option<Arc<Definition>> {
+        let all = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.get(digest)?.iter().find(|definition| definition.name == name).cloned()
+    }
+
+    /// Every digest that was deployed and not removed.
+    pub fn digests(&self) -> Vec<ModuleDigest> {
+        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).keys().copied().collect()
+    }
+
+    fn insert(&self, digest: ModuleDigest, definitions: Vec<Arc<Definition>>) {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest, definitions);
+    }
+}
+
+/// Every module of every namespace.
+#[derive(Debug, Default)]
+pub(crate) struct Modules {
+    modules: BTreeMap<(Namespace, String), Module>,
+    /// Which module a definition's name belongs to, among the active versions.
+    owners: HashMap<(Namespace, String), String>,
+    definitions: Definitions,
+}
+
+impl Modules {
+    pub(crate) fn definitions(&self) -> &Definitions {
+        &self.definitions
+    }
+
+    pub(crate) fn get(&self, namespace: &Namespace, name: &str) -> Option<&Module> {
+        self.modules.get(&(namespace.clone(), name.to_owned()))
+    }
+
+    pub(crate) fn in_namespace<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = (&'a str, &'a Module)> {
+        self.modules.iter().filter(move |((at, _), _)| at == namespace).map(|((_, name), module)| (name.as_str(), module))
+    }
+
+    /// The active version that a definition's name starts on: its module, its version and itself.
+    pub(crate) fn active(&self, namespace: &Namespace, definition: &str) -> Option<Active<'_>> {
+        let (_, name) = self.owners.get_key_value(&(namespace.clone(), definition.to_owned()))?;
+        let module = self.get(namespace, name)?;
+        let number = module.active?;
+        let version = module.versions.get(&number)?;
+        let definition = version.definitions.iter().find(|found| found.name == definition)?;
+        Some(Active { name, number, version, definition })
+    }
+
+    /// Another module of the namespace whose active version has a saga of one of these names.
+    pub(crate) fn owner_of_any(
+        &self,
+        namespace: &Namespace,
+        module: &str,
+        definitions: &[Arc<Definition>],
+    ) -> Option<(String, String)> {
+        definitions.iter().find_map(|definition| {
+            let owner = self.owners.get(&(namespace.clone(), definition.name.clone()))?;
+            (owner != module).then(|| (definition.name.clone(), owner.clone()))
+        })
+    }
+
+    /// Names of the sagas that may be started in a namespace.
+    pub(crate) fn startable<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a str> {
+        self.owners.keys().filter(move |(at, _)| at == namespace).map(|(_, name)| name.as_str())
+    }
+
+    /// What new sagas of a namespace start on, by name.
+    pub(crate) fn offered(&self, namespace: &Namespace) -> Vec<Offered> {
+        let mut names: Vec<&str> = self.startable(namespace).collect();
+        names.sort_unstable();
+        let offered = |active: Active<'_>| Offered {
+            module: active.name.to_owned(),
+            version: active.number,
+            definition: active.definition.as_ref().clone(),
+        };
+        names.into_iter().filter_map(|name| self.active(namespace, name).map(offered)).collect()
+    }
+
+    /// Folds one fact of a module's stream, recorded at `stream` with the version `revision`.
+    pub(crate) fn apply(
+        &mut self,
+        namespace: &Namespace,
+        name: &str,
+        stream: u64,
+        event: &ModuleEvent,
+        at: Instant,
+    ) -> Result<(), String> {
+        let module = self.modules.entry((namespace.clone(), name.to_owned())).or_default();
+        module.stream = stream;
+        module.revision += 1;
+        match event {
+            ModuleEvent::Deployed { version, digest, bytes, description, imports } => {
+                let definitions: Vec<Definition> = serde_json::from_str(description)
+                    .map_err(|error| format!("the description of {name} v{version} is unreadable: {error}"))?;
+                let definitions: Vec<Arc<Definition>> = definitions.into_iter().map(Arc::new).collect();
+                self.definitions.insert(*digest, definitions.clone());
+                let (digest, bytes, imports) = (*digest, *bytes, imports.clone());
+                let version_facts = Version { digest, bytes, deployed_at: at, definitions, imports, quarantined: None };
+                module.versions.insert(*version, version_facts);
+            }
+            ModuleEvent::Activated { version } => {
+                module.previous.extend(module.active);
+                module.active = Some(*version);
+                if let Some(facts) = module.versions.get_mut(version) {
+                    facts.quarantined = None;
+                }
+                self.owners.retain(|(at, _), owner| at != namespace || owner != name);
+                for definition in module.versions.get(version).into_iter().flat_map(|version| &version.definitions) {
+                    self.owners.insert((namespace.clone(), definition.name.clone()), name.to_owned());
+                }
+            }
+            ModuleEvent::Granted(grant, _) => {
+                let mut grants: Vec<Grant> = module.grants.iter().filter(|held| !held.same_target(grant)).cloned().collect();
+                grants.push(grant.clone());
+                module.snapshot(grants);
+            }
+            ModuleEvent::Revoked(grant, _) => {
+                let grants = module.grants.iter().filter(|held| !held.same_target(grant)).cloned().collect();
+                module.snapshot(grants);
+            }
+            ModuleEvent::Quarantined { version, reason } => {
+                if let Some(facts) = module.versions.get_mut(version) {
+                    facts.quarantined = Some(reason.clone());
+                }
+            }
+            ModuleEvent::Removed { version } => {
+                module.versions.remove(version);
+                module.previous.retain(|previous| previous != version);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a new saga of a definition starts on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Active<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) number: u32,
+    pub(crate) version: &'a Version,
+    pub(crate) definition: &'a Arc<Definition>,
+}
+
+impl Module {
+    fn snapshot(&mut self, grants: Vec<Grant>) {
+        self.grants = grants.into();
+        self.snapshots.push((self.revision, self.grants.clone()));
+    }
+
+    /// The grants of a numbered snapshot; an attempt's intent names it.
+    pub(crate) fn grants_at(&self, snapshot: u64) -> Arc<[Grant]> {
+        let at = self.snapshots.iter().rev().find(|(revision, _)| *revision <= snapshot);
+        at.map(|(_, grants)| grants.clone()).unwrap_or_default()
+    }
+
+    /// The module may reach outside over HTTP.
+    pub(crate) fn may_reach_outside(&self) -> bool {
+        self.grants.iter().any(|grant| matches!(grant, Grant::Http { .. }))
+    }
+
+    /// The version of this digest.
+    pub(crate) fn version_of(&self, digest: &ModuleDigest) -> Option<u32> {
+        self.versions.iter().find(|(_, version)| version.digest == *digest).map(|(number, _)| *number)
+    }
+
+    /// As the API shows its versions; in-flight counts are the reader's to fill in.
+    pub(crate) fn version_views(&self) -> Vec<VersionView> {
+        self.versions
+            .iter()
+            .map(|(number, version)| VersionView {
+                version: *number,
+                digest: version.digest,
+                bytes: version.bytes,
+                deployed_at: version.deployed_at.0,
+                sagas: version.definitions.iter().map(|definition| definition.name.clone()).collect(),
+                imports: version.imports.clone(),
+                in_flight: 0,
+                quarantined: version.quarantined.clone(),
+            })
+            .collect()
+    }
+}
+
+impl Version {
+    /// The component imports outgoing HTTP: without that no grant makes an attempt effectful.
+    pub(crate) fn imports_http(&self) -> bool {
+        self.imports.iter().any(|import| import.starts_with("wasi:http/outgoing-handler"))
+    }
+}

@@ -1,0 +1,65 @@
+//! Committed reads, beside the shard: what is shown is durable (law 2), and showing it costs the shard nothing.
+
+use std::sync::Arc;
+
+use amends_core::{
+    id::{Namespace, SagaId},
+    view::View,
+};
+
+use crate::{
+    engine::{
+        load::{self, LoadError},
+        modules::Definitions,
+        port::{ListFilter, Refusal, RefusalCode, SagaLine},
+        rows,
+    },
+    journal::Record,
+    store::{Position, Store, StoreError},
+};
+
+/// Reads what is committed. Blocks for the time of a store read.
+#[derive(Clone)]
+pub struct Reader {
+    store: Arc<dyn Store>,
+    definitions: Definitions,
+}
+
+impl Reader {
+    /// A reader of what this store holds.
+    pub fn new(store: Arc<dyn Store>, definitions: Definitions) -> Self {
+        Self { store, definitions }
+    }
+
+    /// A saga as of its last committed record, and that record's position.
+    pub fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<(View, Position)>, Refusal> {
+        match load::saga(self.store.as_ref(), &self.definitions, &(namespace.clone(), id.clone())) {
+            Ok(loaded) => Ok(Some((loaded.saga.view(), loaded.position))),
+            Err(LoadError::NotFound) => Ok(None),
+            Err(error) => Err(unreadable(id, &error)),
+        }
+    }
+
+    /// Sagas, newest first, and the cursor of the next page.
+    pub fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<(Vec<SagaLine>, Option<u64>), Refusal> {
+        rows::list(self.store.as_ref(), namespace, filter).map_err(|error| failed(&error))
+    }
+
+    /// A saga's records from a revision on; none if there is no such saga.
+    pub fn journal(&self, namespace: &Namespace, id: &SagaId, from: u64, limit: usize) -> Result<Option<Vec<Record>>, Refusal> {
+        let key = (namespace.clone(), id.clone());
+        let Some(stream) = rows::saga_stream(self.store.as_ref(), &key).map_err(|error| failed(&error))? else { return Ok(None) };
+        match load::records(self.store.as_ref(), stream, from.max(1), limit) {
+            Ok((records, _)) => Ok(Some(records)),
+            Err(error) => Err(unreadable(id, &error)),
+        }
+    }
+}
+
+fn unreadable(id: &SagaId, error: &LoadError) -> Refusal {
+    Refusal::new(RefusalCode::StorageFailed, format!("saga {id} cannot be read: {error}"))
+}
+
+fn failed(error: &StoreError) -> Refusal {
+    Refusal::new(RefusalCode::StorageFailed, error.to_string())
+}

@@ -1,0 +1,259 @@
+//! What is asked of the shard, and its answers.
+
+use std::sync::Arc;
+
+use amends_core::{
+    Instant, Saga,
+    event::{Act, Started},
+    id::{Incarnation, Namespace, SagaId},
+    verbs::Rejected,
+    view::Status,
+};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    engine::{
+        load::LoadError,
+        modules::Active,
+        port::{Answer, Origin, Refusal, RefusalCode, Request, SagaAnswer, Start, Verb, VerbAnswer, VerbRequest},
+        release::Release,
+        resident::{Resident, SagaKey},
+        rows,
+        shard::{Shard, context},
+    },
+    journal::{definition, keys},
+    store::Table,
+};
+
+impl Shard {
+    pub(crate) fn request(&mut self, request: Request) {
+        match request {
+            Request::Start(origin, start, answer) => self.start(&origin, start, answer),
+            Request::Settle(origin, id, answer) => self.settle((origin.namespace, id), answer),
+            Request::Verb(origin, verb, answer) => self.verb(&origin, verb, answer),
+            Request::Publish(origin, publish, answer) => self.publish(&origin, publish, answer),
+            Request::Deploy(origin, deploy, answer) => self.deploy(&origin, deploy, answer),
+            Request::Activate(origin, module, which, _, answer) => self.activate(&origin, &module, which, answer),
+            Request::SetGrants(origin, module, grants, act, force, answer) => {
+                self.set_grants(&origin, &module, grants, &act, force, answer);
+            }
+            Request::Remove(origin, module, version, answer) => self.remove(&origin, &module, version, answer),
+            Request::Modules(origin, answer) => {
+                let said = self.module_views(&origin.namespace);
+                self.release_at(self.last_position, Release::Modules(answer, said));
+            }
+            Request::Definitions(origin, answer) => {
+                let said = self.modules.offered(&origin.namespace);
+                self.release_at(self.last_position, Release::Definitions(answer, said));
+            }
+        }
+    }
+
+    fn start(&mut self, origin: &Origin, start: Start, answer: Answer<SagaAnswer>) {
+        let key = (origin.namespace.clone(), start.id.clone());
+        match self.begin_or_find(origin, &key, &start) {
+            Ok(created) => self.answer_start(&key, start.wait, created, answer),
+            Err(refusal) => {
+                self.metrics.refused(refusal.code);
+                Release::Saga(answer, Err(refusal)).answer();
+            }
+        }
+    }
+
+    /// Makes the saga, or finds the one that the same start made before; true if it was made now.
+    fn begin_or_find(&mut self, origin: &Origin, key: &SagaKey, start: &Start) -> Result<bool, Refusal> {
+        self.refuse_if_failed()?;
+        match self.ensure_resident(key) {
+            Ok(()) => {
+                let same = self.residents.get(key).is_some_and(|resident| is_same(resident.saga.started(), start));
+                return if same { Ok(false) } else { Err(id_taken(key)) };
+            }
+            Err(LoadError::NotFound) => {}
+            Err(error) => {
+                self.lost(key, &error);
+                return Err(Refusal::new(RefusalCode::StorageFailed, format!("saga {} cannot be read: {error}", key.1)));
+            }
+        }
+        if self.stopping {
+            return Err(Refusal::new(RefusalCode::Stopping, "the host is stopping and takes no new sagas").hint("try again soon"));
+        }
+        if self.residents.len() >= self.limits.residents_max {
+            let said = format!("{} sagas are running, which is as many as this host takes", self.residents.len());
+            return Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"));
+        }
+        let active =
+            self.modules.active(&key.0, &start.definition).ok_or_else(|| self.no_definition(&key.0, &start.definition))?;
+        if let Some(reason) = &active.version.quarantined {
+            let said = format!("{} v{} is quarantined: {reason}", active.name, active.number);
+            return Err(Refusal::new(RefusalCode::Quarantined, said).hint("activate another version, or this one again"));
+        }
+        let started = started(&active, start, self.now);
+        let definition = Arc::clone(active.definition);
+        let context = context(&self.modules, &self.limits, key, &started, 0, self.now, &mut self.jitter);
+        let (saga, events) = Saga::start(definition, started, context);
+        self.failpoints.reached("accepted");
+        self.begin(key.clone(), Resident::new(saga), events, &origin.actor);
+        Ok(true)
+    }
+
+    fn answer_start(&mut self, key: &SagaKey, wait: bool, created: bool, answer: Answer<SagaAnswer>) {
+        let status = self.residents.get(key).map(|resident| resident.saga.status());
+        let settled = status.is_some_and(|status| status.is_ended() || status == Status::Stuck);
+        if wait && !settled {
+            self.waiters.entry(key.clone()).or_default().push((answer, created));
+        } else {
+            self.flush(key);
+            if let Some(said) = self.saga_answer(key, created) {
+                self.release_after(key, Release::Saga(answer, Ok(said)));
+            }
+        }
+        self.park(key);
+    }
+
+    fn settle(&mut self, key: SagaKey, answer: Answer<SagaAnswer>) {
+        match self.ensure_resident(&key) {
+            Ok(()) => self.answer_start(&key, true, false, answer),
+            Err(error) => Release::Saga(answer, Err(not_readable(&key, &error))).answer(),
+        }
+    }
+
+    fn no_definition(&self, namespace: &Namespace, name: &str) -> Refusal {
+        let mut known: Vec<&str> = self.modules.startable(namespace).collect();
+        known.sort_unstable();
+        let refusal =
+            Refusal::new(RefusalCode::DefinitionNotFound, format!("no saga `{name}` is deployed in namespace `{namespace}`"));
+        let nearest = known.iter().max_by(|a, b| strsim::jaro_winkler(a, name).total_cmp(&strsim::jaro_winkler(b, name)));
+        match nearest {
+            Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.8 => refusal.hint(format!("did you mean `{nearest}`?")),
+            Some(_) => refusal.hint(format!("there are: {}", known.join(", "))),
+            None => refusal.hint("deploy a module first: amends deploy FILE.wasm"),
+        }
+    }
+
+    fn verb(&mut self, origin: &Origin, request: VerbRequest, answer: Answer<VerbAnswer>) {
+        let key = (origin.namespace.clone(), request.id.clone());
+        match self.done_verb(origin, &key, request) {
+            Ok(applied) => {
+                self.flush(&key);
+                let Some(resident) = self.residents.get(&key) else { return };
+                let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
+                let said = VerbAnswer { applied, view: Box::new(resident.saga.view()), position };
+                self.release_after(&key, Release::Verb(answer, Ok(said)));
+            }
+            Err(refusal) => Release::Verb(answer, Err(refusal)).answer(),
+        }
+        self.park(&key);
+    }
+
+    /// True if the verb changed the saga; a repeated one does not.
+    fn done_verb(&mut self, origin: &Origin, key: &SagaKey, request: VerbRequest) -> Result<bool, Refusal> {
+        self.refuse_if_failed()?;
+        self.ensure_resident(key).map_err(|error| not_readable(key, &error))?;
+        let fingerprint = fingerprint(&request);
+        let dedupe = origin.idempotency_key.as_ref().map(|name| keys::answer(&key.0, &format!("verb/{name}")));
+        if let Some(dedupe) = &dedupe
+            && let Some(row) = self.answer_row(dedupe).map_err(|error| self.storage_refusal(&error))?
+        {
+            let first: [u8; 32] = rows::decode(&row, "a verb's answer").map_err(|error| self.storage_refusal(&error))?;
+            return if first == fingerprint {
+                Ok(false)
+            } else {
+                Err(Refusal::new(RefusalCode::KeyReused, "this Idempotency-Key was used for another request")
+                    .hint("use a fresh key"))
+            };
+        }
+        let Some(resident) = self.residents.get_mut(key) else { return Ok(false) };
+        let revision = resident.saga.revision();
+        if let Some(expected) = request.expect_revision.filter(|expected| *expected != revision) {
+            let said = format!("saga {} is at revision {revision}, not {expected}", key.1);
+            return Err(Refusal::new(RefusalCode::RevisionChanged, said).hint(format!("look again: amends show {}", key.1)));
+        }
+        let context = context(
+            &self.modules,
+            &self.limits,
+            key,
+            resident.saga.started(),
+            resident.journal_bytes,
+            self.now,
+            &mut self.jitter,
+        );
+        let events = resident.saga.act(request.verb, request.act, context).map_err(|rejected| refusal(key, rejected))?;
+        let applied = !events.is_empty();
+        if let Some(dedupe) = dedupe {
+            let row = rows::encode(&fingerprint);
+            resident.rows.push(rows::put(Table::Answers, dedupe.clone(), row.clone()));
+            // It cannot be read back before the flush that is to come: one record from now, at the earliest.
+            self.recent.remember(dedupe, self.last_position + 1, row);
+        }
+        self.took(key, events, &origin.actor, None);
+        Ok(applied)
+    }
+}
+
+fn started(active: &Active<'_>, start: &Start, now: Instant) -> Started {
+    Started {
+        module: active.name.to_owned(),
+        version: active.number,
+        digest: active.version.digest,
+        definition: start.definition.clone(),
+        definition_hash: definition::hash(active.definition),
+        incarnation: Incarnation(start.incarnation),
+        input: start.input.clone(),
+        input_hash: start.input_hash,
+        deadline_at: active.definition.deadline_ms.map(|ms| now.plus(ms)),
+        trace_context: start.trace_context.clone(),
+        lock_keys: Vec::new(),
+    }
+}
+
+fn is_same(started: &Started, start: &Start) -> bool {
+    started.definition == start.definition && started.input_hash == start.input_hash
+}
+
+fn id_taken(key: &SagaKey) -> Refusal {
+    Refusal::new(RefusalCode::IdTaken, format!("saga id {} is taken by another definition or input", key.1))
+        .hint("an id is never used twice: choose another, or send the same input again")
+}
+
+fn not_readable(key: &SagaKey, error: &LoadError) -> Refusal {
+    match error {
+        LoadError::NotFound => not_found(&key.1),
+        LoadError::Corrupt(why) | LoadError::Storage(why) => {
+            Refusal::new(RefusalCode::StorageFailed, format!("saga {} cannot be read: {why}", key.1))
+        }
+    }
+}
+
+/// There is no saga of this id.
+pub(crate) fn not_found(id: &SagaId) -> Refusal {
+    Refusal::new(RefusalCode::SagaNotFound, format!("there is no saga {id}")).hint("look for it: amends list")
+}
+
+fn refusal(key: &SagaKey, rejected: Rejected) -> Refusal {
+    let id = &key.1;
+    let code = match &rejected {
+        Rejected::Ended => RefusalCode::SagaEnded,
+        Rejected::PastPointOfNoReturn => RefusalCode::PastPointOfNoReturn,
+        Rejected::NoSuchStep(_) => RefusalCode::StepNotFound,
+        Rejected::DoesNotFit { .. } => RefusalCode::VerbDoesNotFit,
+    };
+    let said = format!("saga {id}: {rejected}");
+    match rejected {
+        Rejected::DoesNotFit { fits, .. } => {
+            let hint = format!("these fit: {}", fits.join(", "));
+            Refusal { fits, ..Refusal::new(code, said).hint(hint) }
+        }
+        Rejected::NoSuchStep(_) => Refusal::new(code, said).hint(format!("its steps are in: amends show {id}")),
+        Rejected::PastPointOfNoReturn => {
+            Refusal::new(code, said).hint("it goes forward to its end; undo it with a new saga, as a refund")
+        }
+        Rejected::Ended => Refusal::new(code, said),
+    }
+}
+
+/// What a repeated request with the same key must be equal in.
+fn fingerprint(request: &VerbRequest) -> [u8; 32] {
+    let Act { note, .. } = &request.act;
+    let verb: &Verb = &request.verb;
+    Sha256::digest(format!("{}\n{verb:?}\n{note}", request.id)).into()
+}

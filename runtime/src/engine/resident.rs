@@ -1,0 +1,91 @@
+//! A saga in memory, with what is decided and not yet handed to the committer.
+
+use std::collections::BTreeSet;
+
+use amends_core::{
+    Event, Instant, Saga,
+    event::{Attempt, Topic},
+    id::{Namespace, SagaId},
+    view::Status,
+};
+
+use crate::{
+    journal::{Actor, RecordId},
+    store::RowChange,
+};
+
+/// Which saga: ids are unique in a namespace.
+pub(crate) type SagaKey = (Namespace, SagaId);
+
+/// A saga that something happens to now. A saga that only waits is rows, and not here.
+#[derive(Debug)]
+pub(crate) struct Resident {
+    pub(crate) saga: Saga,
+    /// Facts that are decided and applied, and have no place in the journal yet.
+    pub(crate) unflushed: Vec<Decided>,
+    /// Its rows as of the last flush; none before the first.
+    pub(crate) flushed: Option<Flushed>,
+    /// Attempts that were handed to the guests, or wait for their intent's commit.
+    pub(crate) launched: BTreeSet<Attempt>,
+    /// After an unclean stop nothing runs ahead: each recovered saga's first attempt has a durable intent.
+    pub(crate) cautious: bool,
+    /// Rows that are to be committed with the next flush: answers of verbs.
+    pub(crate) rows: Vec<RowChange>,
+    /// Bytes of its journal, for the limit.
+    pub(crate) journal_bytes: u64,
+}
+
+/// A fact without a place.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) event: Event,
+    pub(crate) at: Instant,
+    pub(crate) actor: Actor,
+    pub(crate) causation: Option<RecordId>,
+}
+
+/// What the store's rows say of a saga.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flushed {
+    /// The position of its first record.
+    pub(crate) stream: u64,
+    /// How many records have a place.
+    pub(crate) version: u64,
+    /// The position of the last one.
+    pub(crate) position: u64,
+    pub(crate) status: Status,
+    pub(crate) wake_at: Option<Instant>,
+    pub(crate) topics: Vec<Topic>,
+}
+
+impl Resident {
+    pub(crate) fn new(saga: Saga) -> Self {
+        Self {
+            saga,
+            unflushed: Vec::new(),
+            flushed: None,
+            launched: BTreeSet::new(),
+            cautious: false,
+            rows: Vec::new(),
+            journal_bytes: 0,
+        }
+    }
+
+    /// A saga read from the store: its rows say what it says.
+    pub(crate) fn loaded(saga: Saga, stream: u64, position: u64, journal_bytes: u64) -> Self {
+        let effects = saga.effects();
+        let flushed = Flushed {
+            stream,
+            version: saga.revision(),
+            position,
+            status: saga.status(),
+            wake_at: effects.wake_at,
+            topics: effects.topics,
+        };
+        Self { flushed: Some(flushed), journal_bytes, ..Self::new(saga) }
+    }
+
+    pub(crate) fn decide(&mut self, events: Vec<Event>, at: Instant, actor: &Actor, causation: Option<RecordId>) {
+        self.unflushed.extend(events.into_iter().map(|event| Decided { event, at, actor: actor.clone(), causation }));
+    }
+}

@@ -1,0 +1,246 @@
+//! The rows of sagas, and reading them: derived state that is committed together with the records it follows from.
+
+use amends_core::{
+    Instant, Saga,
+    event::Topic,
+    id::{Namespace, SagaId},
+    view::Status,
+};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::{
+        port::{ListFilter, SagaLine},
+        resident::{Flushed, SagaKey},
+    },
+    journal::{StreamHead, StreamId, StreamKind, keys},
+    store::{Order, Position, Range, RowChange, Store, StoreError, Table},
+};
+
+/// What is known of a saga without reading its stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    pub(crate) namespace: Namespace,
+    pub(crate) id: SagaId,
+    pub(crate) definition: String,
+    pub(crate) module: String,
+    pub(crate) version: u32,
+    pub(crate) digest: [u8; 32],
+    pub(crate) input_hash: [u8; 32],
+    pub(crate) status: Status,
+    pub(crate) started_at: Instant,
+    pub(crate) ended_at: Option<Instant>,
+}
+
+/// The head of a saga's stream.
+pub(crate) fn saga_head(key: &SagaKey) -> StreamHead {
+    let id = key.1.as_str().to_owned();
+    StreamHead::new(StreamId { namespace: key.0.clone(), kind: StreamKind::Saga, id: id.clone() }, id)
+}
+
+/// The changes of a saga's rows from one flush to the next.
+pub(crate) fn of_saga(key: &SagaKey, saga: &Saga, before: Option<&Flushed>, after: &Flushed) -> Vec<RowChange> {
+    let mut rows = Vec::with_capacity(6);
+    if before.is_none() {
+        let start = Bytes::copy_from_slice(&after.stream.to_be_bytes());
+        rows.push(put(Table::ById, keys::by_id(&saga_head(key).stream), start));
+    }
+    if before.map(|before| before.status) != Some(after.status) {
+        rows.push(put(Table::Sagas, keys::saga(after.stream), encode(&summary(key, saga, after.status))));
+        if let Some(before) = before {
+            rows.push(delete(Table::ByStatus, keys::by_status(code(before.status), after.stream)));
+        }
+        rows.push(put(Table::ByStatus, keys::by_status(code(after.status), after.stream), Bytes::new()));
+    }
+    let woken = before.and_then(|before| before.wake_at);
+    if woken != after.wake_at {
+        rows.extend(woken.map(|due| delete(Table::Timers, keys::timer(due, after.stream))));
+        rows.extend(after.wake_at.map(|due| put(Table::Timers, keys::timer(due, after.stream), Bytes::new())));
+    }
+    let waited: &[Topic] = before.map_or(&[], |before| &before.topics);
+    for topic in waited.iter().filter(|topic| !after.topics.contains(topic)) {
+        rows.push(delete(Table::Waits, keys::wait(&key.0, topic, after.stream)));
+    }
+    for topic in after.topics.iter().filter(|topic| !waited.contains(topic)) {
+        rows.push(put(Table::Waits, keys::wait(&key.0, topic, after.stream), Bytes::new()));
+    }
+    rows
+}
+
+fn summary(key: &SagaKey, saga: &Saga, status: Status) -> Summary {
+    let started = saga.started();
+    Summary {
+        namespace: key.0.clone(),
+        id: key.1.clone(),
+        definition: started.definition.clone(),
+        module: started.module.clone(),
+        version: started.version,
+        digest: started.digest,
+        input_hash: started.input_hash,
+        status,
+        started_at: saga.started_at(),
+        ended_at: saga.ended_at(),
+    }
+}
+
+/// The start position of a stream, by its name.
+pub(crate) fn stream_of(store: &dyn Store, stream: &StreamId) -> Result<Option<Position>, StoreError> {
+    match store.row(Table::ById, &keys::by_id(stream))? {
+        Some(value) => position(&value, "a stream's start").map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The start position of a saga's stream.
+pub(crate) fn saga_stream(store: &dyn Store, key: &SagaKey) -> Result<Option<Position>, StoreError> {
+    stream_of(store, &saga_head(key).stream)
+}
+
+/// What is known of the saga whose stream starts here.
+pub(crate) fn summary_at(store: &dyn Store, stream: Position) -> Result<Option<Summary>, StoreError> {
+    match store.row(Table::Sagas, &keys::saga(stream))? {
+        Some(value) => decode(&value, "a saga's summary").map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The saga whose stream starts here.
+pub(crate) fn saga_at(store: &dyn Store, stream: Position) -> Result<Option<SagaKey>, StoreError> {
+    Ok(summary_at(store, stream)?.map(|summary| (summary.namespace, summary.id)))
+}
+
+/// Start positions of the sagas of one status, oldest first, after `after`.
+pub(crate) fn of_status(store: &dyn Store, status: Status, after: Position, limit: usize) -> Result<Vec<Position>, StoreError> {
+    let from = keys::by_status(code(status), after.saturating_add(1));
+    let rows = store.rows(&Range { from, ..keys::of_status(code(status), limit) })?;
+    rows.iter().map(|row| Ok(keys::parse_by_status(&row.key)?.1)).collect()
+}
+
+/// Timers from a moment on, earliest first.
+pub(crate) fn timers_from(store: &dyn Store, from: Instant, limit: usize) -> Result<Vec<(Instant, Position)>, StoreError> {
+    timers(store, keys::timer(from, 0), None, limit)
+}
+
+/// All timers of one moment.
+pub(crate) fn timers_of(store: &dyn Store, moment: Instant) -> Result<Vec<(Instant, Position)>, StoreError> {
+    timers(store, keys::timer(moment, 0), Some(keys::timer(moment.plus(1), 0)), usize::MAX)
+}
+
+fn timers(store: &dyn Store, from: Vec<u8>, to: Option<Vec<u8>>, limit: usize) -> Result<Vec<(Instant, Position)>, StoreError> {
+    let rows = store.rows(&Range { table: Table::Timers, from, to, order: Order::Ascending, limit })?;
+    rows.iter().map(|row| Ok(keys::parse_timer(&row.key)?)).collect()
+}
+
+/// Start positions of the sagas that wait for an event of this type and key.
+pub(crate) fn waiting_for(store: &dyn Store, namespace: &Namespace, topic: &Topic) -> Result<Vec<Position>, StoreError> {
+    let rows = store.rows(&keys::waits_for(namespace, topic, usize::MAX))?;
+    rows.iter().map(|row| Ok(keys::parse_wait(&row.key)?.2)).collect()
+}
+
+/// One page of `list`, newest first, with the cursor of the next.
+pub(crate) fn list(
+    store: &dyn Store,
+    namespace: &Namespace,
+    filter: &ListFilter,
+) -> Result<(Vec<SagaLine>, Option<u64>), StoreError> {
+    let mut lines = Vec::new();
+    let mut end = filter.cursor;
+    loop {
+        let page = page(store, filter.status, end, 256)?;
+        let last_page = page.len() < 256;
+        for stream in page {
+            end = Some(stream);
+            let Some(summary) = summary_at(store, stream)? else { continue };
+            let fits = summary.namespace == *namespace
+                && filter.definition.as_ref().is_none_or(|definition| *definition == summary.definition)
+                && filter.status.is_none_or(|status| status == summary.status);
+            if fits {
+                lines.push(line(summary));
+                if lines.len() == filter.limit {
+                    return Ok((lines, end));
+                }
+            }
+        }
+        if last_page {
+            return Ok((lines, None));
+        }
+    }
+}
+
+fn page(store: &dyn Store, status: Option<Status>, before: Option<Position>, limit: usize) -> Result<Vec<Position>, StoreError> {
+    match status {
+        Some(status) => {
+            let all = keys::of_status(code(status), limit);
+            let to = before.map(|before| keys::by_status(code(status), before)).or(all.to.clone());
+            let rows = store.rows(&Range { to, order: Order::Descending, ..all })?;
+            rows.iter().map(|row| Ok(keys::parse_by_status(&row.key)?.1)).collect()
+        }
+        None => {
+            let to = before.map(keys::saga);
+            let rows = store.rows(&Range { table: Table::Sagas, from: keys::saga(0), to, order: Order::Descending, limit })?;
+            rows.iter().map(|row| Ok(keys::parse_saga(&row.key)?)).collect()
+        }
+    }
+}
+
+fn line(summary: Summary) -> SagaLine {
+    SagaLine {
+        id: summary.id,
+        definition: summary.definition,
+        status: summary.status,
+        module: summary.module,
+        version: summary.version,
+        started_at: summary.started_at.0,
+        ended_at: summary.ended_at.map(|at| at.0),
+    }
+}
+
+/// A row to put.
+pub(crate) fn put(table: Table, key: Vec<u8>, value: Bytes) -> RowChange {
+    RowChange { table, key, value: Some(value) }
+}
+
+/// A row to delete.
+pub(crate) fn delete(table: Table, key: Vec<u8>) -> RowChange {
+    RowChange { table, key, value: None }
+}
+
+/// The encoding of a row's value: a version byte, then postcard.
+pub(crate) fn encode<T: Serialize>(value: &T) -> Bytes {
+    match postcard::to_extend(value, vec![ROW_VERSION]) {
+        Ok(bytes) => bytes.into(),
+        Err(error) => panic!("rows are plain data, which postcard encodes: {error}"),
+    }
+}
+
+/// Reads what `encode` wrote.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(value: &'a [u8], what: &str) -> Result<T, StoreError> {
+    match value.split_first() {
+        Some((&ROW_VERSION, body)) => {
+            postcard::from_bytes(body).map_err(|error| StoreError::Corrupt(format!("{what} is unreadable: {error}")))
+        }
+        Some((version, _)) => Err(StoreError::Corrupt(format!("{what} has version {version}; this host reads {ROW_VERSION}"))),
+        None => Err(StoreError::Corrupt(format!("{what} is empty"))),
+    }
+}
+
+const ROW_VERSION: u8 = 1;
+
+fn position(value: &[u8], what: &str) -> Result<Position, StoreError> {
+    let bytes = value.try_into().map_err(|_| StoreError::Corrupt(format!("{what} has {} bytes, not 8", value.len())))?;
+    Ok(Position::from_be_bytes(bytes))
+}
+
+/// A status's place in keys, which never changes.
+fn code(status: Status) -> u8 {
+    match status {
+        Status::Running => 1,
+        Status::Waiting => 2,
+        Status::Compensating => 3,
+        Status::Stuck => 4,
+        Status::Completed => 5,
+        Status::Compensated => 6,
+        Status::Abandoned => 7,
+    }
+}

@@ -1,0 +1,582 @@
+//! The shard: a single-threaded value that owns its sagas and takes a closed set of inputs.
+//!
+//! Decide, enqueue, apply; release when committed: in that order, in one place. It runs no guest, writes no file and
+//! reads no clock: what it wants done it says as actions, and what came of them it takes as inputs.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use amends_core::{
+    Context, Event, Input as SagaInput, Instant,
+    event::{Arrival, Attempt, Intent, Started},
+    id::{Direction, Leg},
+    outcome::Report,
+    view::Status,
+};
+
+use crate::{
+    engine::{
+        failpoints::Failpoints,
+        guests::AttemptCall,
+        live::Live,
+        load::{self, LoadError},
+        metrics::Metrics,
+        modules::Modules,
+        port::{Answer, Refusal, RefusalCode, Request, SagaAnswer},
+        release::{Release, Releases},
+        resident::{Flushed, Resident, SagaKey},
+        rows,
+        timers::Timers,
+    },
+    journal::{Actor, Fact, Record, RecordId, record},
+    store::{Append, Batch, Position, RowChange, Store, StoreError},
+};
+
+/// What can happen to a shard.
+#[derive(Debug)]
+pub enum Input {
+    /// Somebody asks.
+    Request(Request),
+    /// An attempt ended.
+    Report(SagaKey, Report),
+    /// Everything up to this position is durable.
+    Committed(Position),
+    /// The storage failed: nothing may be acknowledged any more.
+    StorageFailed(String),
+    /// Time passed.
+    Tick,
+    /// No new sagas: the host is stopping.
+    Stop,
+}
+
+/// What a shard wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Make this durable, then say `Committed` with the position.
+    Commit(Batch, Position),
+    /// Run an attempt, then say `Report`.
+    Run(SagaKey, Box<AttemptCall>),
+    /// A committed change that watchers may see.
+    Changed(SagaKey, u64),
+    /// Close the host: the storage failed.
+    Fail(String),
+}
+
+/// The limits of a shard.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Sagas in memory; a start beyond it is refused, an outcome never.
+    pub residents_max: usize,
+    /// A saga's journal in bytes; beyond it no forward attempt begins.
+    pub saga_bytes_max: u64,
+    /// How long an event that nobody took stays findable.
+    pub event_kept_ms: u64,
+}
+
+impl Default for Limits {
+    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days.
+    fn default() -> Self {
+        Self { residents_max: 20_000, saga_bytes_max: 64 << 20, event_kept_ms: 7 * 86_400_000 }
+    }
+}
+
+/// One shard: a journal, and the sagas that something happens to now.
+pub struct Shard {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) modules: Modules,
+    pub(crate) limits: Limits,
+    pub(crate) epoch: u32,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) residents: HashMap<SagaKey, Resident>,
+    pub(crate) timers: Timers,
+    /// Clients that wait for a saga's end, with whether their request made it.
+    pub(crate) waiters: HashMap<SagaKey, Vec<(Answer<SagaAnswer>, bool)>>,
+    pub(crate) releases: Releases,
+    /// Sagas with records in the committer's queue, by the last position.
+    in_flight: VecDeque<(Position, SagaKey)>,
+    /// Sagas with records that have no place yet, by when the first was decided.
+    unflushed: VecDeque<(Instant, SagaKey)>,
+    pub(crate) last_position: Position,
+    pub(crate) durable: Position,
+    pub(crate) recent: crate::engine::messages::Recent,
+    pub(crate) now: Instant,
+    pub(crate) jitter: u64,
+    pub(crate) actions: Vec<Action>,
+    pub(crate) live: Live,
+    pub(crate) failed: Option<String>,
+    pub(crate) stopping: bool,
+    /// The attempt that runs alone, and those that wait for it.
+    solo: Option<(SagaKey, Attempt)>,
+    held: VecDeque<(SagaKey, Intent)>,
+    running: HashSet<(SagaKey, Attempt)>,
+    pub(crate) failpoints: Failpoints,
+}
+
+/// Records of one saga that are handed over together at the latest.
+const UNFLUSHED_MAX: usize = 64;
+
+/// How long a record may lie unflushed while its saga runs ahead, in milliseconds.
+const UNFLUSHED_MS: u64 = 2;
+
+impl Shard {
+    /// A shard over a store whose last position is known; `recover` makes it go on.
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        limits: Limits,
+        epoch: u32,
+        metrics: Arc<Metrics>,
+        seed: u64,
+    ) -> Result<Self, StoreError> {
+        let last_position = store.last_position()?;
+        Ok(Self {
+            store,
+            modules: Modules::default(),
+            limits,
+            epoch,
+            metrics,
+            residents: HashMap::new(),
+            timers: Timers::default(),
+            waiters: HashMap::new(),
+            releases: Releases::default(),
+            in_flight: VecDeque::new(),
+            unflushed: VecDeque::new(),
+            last_position,
+            durable: last_position,
+            recent: crate::engine::messages::Recent::default(),
+            now: Instant(0),
+            jitter: seed | 1,
+            actions: Vec::new(),
+            live: Live::default(),
+            failed: None,
+            stopping: false,
+            solo: None,
+            held: VecDeque::new(),
+            running: HashSet::new(),
+            failpoints: Failpoints::from_environment(),
+        })
+    }
+
+    /// Takes one input at a time and says what is to be done.
+    pub fn step(&mut self, input: Input, now: Instant) -> Vec<Action> {
+        self.now = now;
+        match input {
+            Input::Request(request) => self.request(request),
+            Input::Report(key, report) => self.report(key, report),
+            Input::Committed(position) => self.committed(position),
+            Input::StorageFailed(why) => self.fail(why),
+            Input::Tick => {}
+            Input::Stop => self.stopping = true,
+        }
+        self.flush_old();
+        self.fire_timers();
+        std::mem::take(&mut self.actions)
+    }
+
+    /// The moment at which `Tick` is due, if nothing else comes before.
+    pub fn wake_at(&self) -> Option<Instant> {
+        let flush = self.unflushed.front().map(|(since, _)| since.plus(UNFLUSHED_MS));
+        flush.into_iter().chain(self.timers.next()).min()
+    }
+
+    /// No attempt is open and everything decided is durable.
+    pub fn is_quiet(&self) -> bool {
+        self.running.is_empty() && self.durable == self.last_position && self.unflushed.is_empty()
+    }
+
+    fn report(&mut self, key: SagaKey, report: Report) {
+        self.running.remove(&(key.clone(), report.attempt.clone()));
+        self.metrics.attempt_ended(&report);
+        self.failpoints.of_attempt("outcome-seen", &report.attempt);
+        if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Report(report), context)) {
+            self.lost(&key, &error);
+        }
+        self.after_solo();
+    }
+
+    /// One decision of one saga: load it if it is not in memory, decide, and do what follows.
+    pub(crate) fn turn<D>(&mut self, key: &SagaKey, actor: Actor, causation: Option<RecordId>, decide: D) -> Result<(), LoadError>
+    where
+        D: FnOnce(&mut amends_core::Saga, Context) -> Vec<Event>,
+    {
+        self.ensure_resident(key)?;
+        let Some(resident) = self.residents.get_mut(key) else { return Ok(()) };
+        let bytes = resident.journal_bytes;
+        let context = context(&self.modules, &self.limits, key, resident.saga.started(), bytes, self.now, &mut self.jitter);
+        let events = decide(&mut resident.saga, context);
+        self.took(key, events, &actor, causation);
+        Ok(())
+    }
+
+    pub(crate) fn ensure_resident(&mut self, key: &SagaKey) -> Result<(), LoadError> {
+        if !self.residents.contains_key(key) {
+            let resident = load::resident(self.store.as_ref(), self.modules.definitions(), key)?;
+            self.residents.insert(key.clone(), resident);
+        }
+        Ok(())
+    }
+
+    /// A new saga, whose first events were decided.
+    pub(crate) fn begin(&mut self, key: SagaKey, resident: Resident, events: Vec<Event>, actor: &Actor) {
+        self.residents.insert(key.clone(), resident);
+        self.took(&key, events, actor, None);
+    }
+
+    /// What follows from a decision: records to flush, attempts to run, answers to release.
+    pub(crate) fn took(&mut self, key: &SagaKey, events: Vec<Event>, actor: &Actor, causation: Option<RecordId>) {
+        let Some(resident) = self.residents.get_mut(key) else { return };
+        if !events.is_empty() {
+            if resident.unflushed.is_empty() {
+                self.unflushed.push_back((self.now, key.clone()));
+            }
+            self.metrics.decided(&resident.saga, &events);
+            resident.decide(events, self.now, actor, causation);
+        }
+        let effects = resident.saga.effects();
+        resident.launched.retain(|attempt| effects.run.iter().any(|intent| intent.attempt == *attempt));
+        let cautious = resident.cautious;
+        let mut at_commit = Vec::new();
+        let mut ahead = Vec::new();
+        for intent in &effects.run {
+            if resident.launched.insert(intent.attempt.clone()) {
+                // Law 4: what can reach outside has a durable intent. Law 3: what cannot runs on.
+                if intent.reaches_outside || intent.solo || cautious {
+                    at_commit.push(Release::Run(key.clone(), intent.clone()));
+                } else {
+                    ahead.push(intent.clone());
+                }
+            }
+        }
+        let parks = effects.run.is_empty();
+        let full = resident.unflushed.len() >= UNFLUSHED_MAX;
+        let settled = matches!(resident.saga.status(), status if status.is_ended() || status == Status::Stuck);
+        let answers = if settled { self.waiters.remove(key).unwrap_or_default() } else { Vec::new() };
+        if parks || full || !at_commit.is_empty() || !answers.is_empty() {
+            self.flush(key);
+        }
+        self.release_answers(key, answers);
+        for release in at_commit {
+            self.release_after(key, release);
+        }
+        for intent in ahead {
+            self.run(key.clone(), intent);
+        }
+        if parks && !effects.topics.is_empty() {
+            self.match_kept(key, &effects.topics);
+        }
+        self.park(key);
+    }
+
+    fn release_answers(&mut self, key: &SagaKey, answers: Vec<(Answer<SagaAnswer>, bool)>) {
+        for (answer, created) in answers {
+            if let Some(said) = self.saga_answer(key, created) {
+                self.release_after(key, Release::Saga(answer, Ok(said)));
+            }
+        }
+    }
+
+    pub(crate) fn saga_answer(&self, key: &SagaKey, created: bool) -> Option<SagaAnswer> {
+        let resident = self.residents.get(key)?;
+        let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
+        Some(SagaAnswer { id: key.1.clone(), created, view: Box::new(resident.saga.view()), position })
+    }
+
+    /// Law 2, the one place: what the saga says leaves when its last record so far is durable.
+    pub(crate) fn release_after(&mut self, key: &SagaKey, release: Release) {
+        self.flush(key);
+        let position =
+            self.residents.get(key).and_then(|resident| resident.flushed.as_ref()).map_or(0, |flushed| flushed.position);
+        self.release_at(position, release);
+    }
+
+    pub(crate) fn release_at(&mut self, position: Position, release: Release) {
+        if position <= self.durable {
+            self.let_go(release);
+        } else {
+            self.releases.push(position, release);
+        }
+    }
+
+    fn let_go(&mut self, release: Release) {
+        match release {
+            Release::Run(key, intent) => {
+                self.failpoints.of_attempt("intent-durable", &intent.attempt);
+                self.run(key.clone(), intent);
+                self.park(&key);
+            }
+            Release::Changed(key, revision) => self.actions.push(Action::Changed(key, revision)),
+            other => other.answer(),
+        }
+    }
+
+    /// Hands an attempt to the guests, unless the saga has moved on meanwhile.
+    fn run(&mut self, key: SagaKey, intent: Intent) {
+        if self.solo.is_some() || (intent.solo && !self.running.is_empty()) {
+            return self.held.push_back((key, intent));
+        }
+        let Some(call) = self.residents.get(&key).and_then(|resident| self.call(&key, resident, &intent)) else { return };
+        if intent.solo {
+            self.solo = Some((key.clone(), intent.attempt.clone()));
+        }
+        self.running.insert((key.clone(), intent.attempt));
+        self.actions.push(Action::Run(key, Box::new(call)));
+    }
+
+    fn after_solo(&mut self) {
+        if self.solo.as_ref().is_some_and(|solo| !self.running.contains(solo)) {
+            self.solo = None;
+        }
+        if self.solo.is_none() && !self.held.is_empty() {
+            for (key, intent) in std::mem::take(&mut self.held) {
+                self.run(key, intent);
+            }
+        }
+    }
+
+    fn call(&self, key: &SagaKey, resident: &Resident, intent: &Intent) -> Option<AttemptCall> {
+        let call = resident.saga.call(intent)?;
+        let started = resident.saga.started();
+        let leg = &intent.attempt.leg;
+        let forward = leg.turned(Direction::Forward);
+        let name = |leg: &Leg| leg.key(&key.0, &key.1, started.incarnation);
+        let grants = self.modules.get(&key.0, &started.module).map(|module| module.grants_at(intent.snapshot));
+        Some(AttemptCall {
+            namespace: key.0.clone(),
+            module: started.module.clone(),
+            version: started.version,
+            digest: started.digest,
+            saga: key.1.clone(),
+            definition: started.definition.clone(),
+            step: call.step,
+            element: None,
+            attempt: intent.attempt.clone(),
+            key: name(leg),
+            forward_key: name(&forward),
+            now: call.now,
+            started_at: call.started_at,
+            deadline_at: call.deadline_at,
+            reaches_outside: intent.reaches_outside,
+            effect_free: call.effect_free,
+            grants: grants.unwrap_or_default(),
+            input: call.input,
+            outputs: call.outputs,
+            own_output: call.own_output,
+            last_failure: call.last_failure,
+            may_have_run: call.may_have_run,
+            arrived: call.arrived,
+        })
+    }
+
+    /// Gives the saga's decided records their places and hands them to the committer, with the rows that follow from them.
+    pub(crate) fn flush(&mut self, key: &SagaKey) {
+        let Some(resident) = self.residents.get_mut(key) else { return };
+        if resident.unflushed.is_empty() || self.failed.is_some() {
+            return;
+        }
+        let first_position = self.last_position + 1;
+        let before = resident.flushed.take();
+        let stream = before.as_ref().map_or(first_position, |flushed| flushed.stream);
+        let first_version = before.as_ref().map_or(0, |flushed| flushed.version) + 1;
+        let mut records = Vec::with_capacity(resident.unflushed.len());
+        for (offset, decided) in resident.unflushed.drain(..).enumerate() {
+            let offset = offset as u64;
+            let version = first_version + offset;
+            let parent = (version > 1).then(|| RecordId { stream, version: version - 1 });
+            self.failpoints.placed(first_position + offset, &decided.event);
+            let record = Record {
+                id: RecordId { stream, version },
+                position: first_position + offset,
+                at: decided.at,
+                causation: decided.causation.or(parent),
+                epoch: self.epoch,
+                generation: 1,
+                actor: decided.actor,
+                head: (version == 1).then(|| rows::saga_head(key)),
+                fact: Fact::Saga(decided.event),
+            };
+            let bytes = record::encode(&record);
+            resident.journal_bytes += bytes.len() as u64;
+            records.push(bytes);
+        }
+        let count = records.len() as u64;
+        let effects = resident.saga.effects();
+        let after = Flushed {
+            stream,
+            version: first_version + count - 1,
+            position: first_position + count - 1,
+            status: resident.saga.status(),
+            wake_at: effects.wake_at,
+            topics: effects.topics,
+        };
+        let begins = before.is_none();
+        let ends = after.status.is_ended() && before.as_ref().is_none_or(|before| !before.status.is_ended());
+        let counted = (begins != ends).then(|| self.live.count(key, resident.saga.started(), begins));
+        let mut rows = rows::of_saga(key, &resident.saga, before.as_ref(), &after);
+        rows.append(&mut resident.rows);
+        rows.extend(counted);
+        self.timers.moved(stream, before.as_ref().and_then(|flushed| flushed.wake_at), after.wake_at, after.position);
+        self.last_position = after.position;
+        resident.cautious = false;
+        let changed = Release::Changed(key.clone(), after.version);
+        resident.flushed = Some(after);
+        let batch = Batch { appends: vec![Append { stream, first_version, first_position, records }], rows };
+        self.in_flight.push_back((self.last_position, key.clone()));
+        self.actions.push(Action::Commit(batch, self.last_position));
+        self.releases.push(self.last_position, changed);
+    }
+
+    /// Hands over records that are not a saga's, with their rows.
+    pub(crate) fn commit(&mut self, append: Append, rows: Vec<RowChange>) {
+        self.last_position = append.first_position + append.records.len() as u64 - 1;
+        let batch = Batch { appends: vec![append], rows };
+        self.actions.push(Action::Commit(batch, self.last_position));
+    }
+
+    /// Hands over rows that follow from no record of this commit.
+    pub(crate) fn commit_rows(&mut self, rows: Vec<RowChange>) {
+        self.actions.push(Action::Commit(Batch { appends: Vec::new(), rows }, self.last_position));
+    }
+
+    fn flush_old(&mut self) {
+        while let Some((since, key)) = self.unflushed.front().cloned() {
+            let waiting = self.residents.get(&key).is_some_and(|resident| !resident.unflushed.is_empty());
+            if waiting && self.now.since(since) < UNFLUSHED_MS {
+                return;
+            }
+            self.unflushed.pop_front();
+            if waiting {
+                self.flush(&key);
+            }
+        }
+    }
+
+    fn committed(&mut self, position: Position) {
+        self.durable = self.durable.max(position);
+        self.failpoints.durable(position);
+        self.recent.forget_up_to(position);
+        self.timers.committed(position);
+        while let Some(release) = self.releases.pop(position) {
+            self.let_go(release);
+        }
+        while let Some((at, key)) = self.in_flight.front().cloned() {
+            if at > position {
+                break;
+            }
+            self.in_flight.pop_front();
+            self.park(&key);
+        }
+    }
+
+    /// Drops a saga that nothing happens to: its rows stay, and are all there is of it.
+    pub(crate) fn park(&mut self, key: &SagaKey) {
+        let Some(resident) = self.residents.get(key) else { return };
+        let durable = resident.flushed.as_ref().is_some_and(|flushed| flushed.position <= self.durable);
+        if durable && resident.unflushed.is_empty() && resident.launched.is_empty() {
+            self.residents.remove(key);
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        if self.failed.is_some() {
+            return;
+        }
+        while let Some((due, stream)) = self.timers.pop(self.now) {
+            self.metrics.timer_lag(self.now.since(due));
+            match rows::saga_at(self.store.as_ref(), stream) {
+                Ok(Some(key)) => {
+                    if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Wake, context))
+                    {
+                        self.lost(&key, &error);
+                    }
+                }
+                Ok(None) => {
+                    if let Err(error) = self.expire_event(stream) {
+                        return self.fail(error.to_string());
+                    }
+                }
+                Err(error) => return self.fail(error.to_string()),
+            }
+        }
+        if let Err(error) = self.timers.refill(self.store.as_ref()) {
+            self.fail(error.to_string());
+        }
+    }
+
+    /// An event reaches one saga; true if it took it.
+    pub(crate) fn deliver(&mut self, key: &SagaKey, arrival: Arrival, causation: Option<RecordId>) -> bool {
+        let id = arrival.id.clone();
+        let taken = self.turn(key, Actor::Host, causation, |saga, context| saga.handle(SagaInput::Arrived(arrival), context));
+        match taken {
+            Ok(()) => self.residents.get(key).is_some_and(|resident| resident.saga.has_consumed(&id)),
+            Err(error) => {
+                self.lost(key, &error);
+                false
+            }
+        }
+    }
+
+    /// A saga whose stream cannot be read is left where it is; the others go on.
+    pub(crate) fn lost(&mut self, key: &SagaKey, error: &LoadError) {
+        match error {
+            LoadError::Storage(why) => self.fail(why.clone()),
+            LoadError::NotFound => {}
+            LoadError::Corrupt(why) => {
+                tracing::error!(saga = %key.1, namespace = %key.0, why, "a saga's stream is corrupt: it is quarantined");
+            }
+        }
+    }
+
+    /// Law 14: from here on nothing is acknowledged.
+    pub(crate) fn fail(&mut self, why: String) {
+        if self.failed.is_none() {
+            self.failed = Some(why.clone());
+            self.releases.refuse_all(&why);
+            self.actions.push(Action::Fail(why));
+        }
+    }
+
+    pub(crate) fn refuse_if_failed(&self) -> Result<(), Refusal> {
+        match &self.failed {
+            Some(why) => Err(Refusal::new(RefusalCode::StorageFailed, format!("the storage failed: {why}"))
+                .hint("look at the host's log, mend the disk and start the host again")),
+            None => Ok(()),
+        }
+    }
+
+    /// Sagas of a set, each once: those that rows name and those in memory.
+    pub(crate) fn residents_where(&self, test: impl Fn(&Resident) -> bool) -> BTreeSet<SagaKey> {
+        self.residents.iter().filter(|(_, resident)| test(resident)).map(|(key, _)| key.clone()).collect()
+    }
+}
+
+/// What a decision of this saga may depend on now.
+pub(crate) fn context(
+    modules: &Modules,
+    limits: &Limits,
+    key: &SagaKey,
+    started: &Started,
+    journal_bytes: u64,
+    now: Instant,
+    jitter: &mut u64,
+) -> Context {
+    let module = modules.get(&key.0, &started.module);
+    let imports_http = module
+        .and_then(|module| module.versions.values().find(|version| version.digest == started.digest))
+        .is_some_and(super::modules::Version::imports_http);
+    Context {
+        now,
+        jitter: next_random(jitter),
+        may_reach_outside: imports_http && module.is_some_and(super::modules::Module::may_reach_outside),
+        snapshot: module.map_or(0, |module| module.revision),
+        journal_full: journal_bytes >= limits.saga_bytes_max,
+    }
+}
+
+/// xorshift64*: jitter needs spread, not secrecy, and a simulation needs it seeded.
+pub(crate) fn next_random(state: &mut u64) -> u64 {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+}

@@ -1,0 +1,161 @@
+//! Laws 2 to 4, 9 and 11, seen from the shard.
+
+use amends_core::view::Status;
+
+use super::*;
+use crate::engine::port::RefusalCode;
+
+#[test]
+fn an_effect_free_saga_with_wait_costs_one_commit() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["~a", "~b", "~c!"]));
+    sim.commits = 0;
+    let mut answered = sim.start("S1", "{}", true);
+    while sim.end_one() {}
+    assert!(is_open(&mut answered), "nothing is said before the commit");
+    sim.commit();
+    let answer = said(answered).unwrap();
+    assert_eq!((answer.view.status, answer.created, sim.commits), (Status::Completed, true, 1));
+    assert!(sim.queue.is_empty() && sim.shard.residents.is_empty());
+}
+
+#[test]
+fn a_start_without_wait_is_answered_at_its_own_commit() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["~a", "~b"]));
+    sim.commits = 0;
+    let answered = sim.start("S1", "{}", false);
+    sim.commit();
+    assert_eq!(said(answered).unwrap().view.status, Status::Running);
+    sim.settle();
+    assert_eq!(sim.commits, 2);
+}
+
+#[test]
+fn an_attempt_that_can_reach_outside_runs_only_after_its_intent_is_durable() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["a", "b"]));
+    sim.grant();
+    sim.commits = 0;
+    let _answered = sim.start("S1", "{}", true);
+    assert!(sim.calls.is_empty());
+    sim.commit();
+    assert_eq!(sim.calls, ["a@1"]);
+    sim.end_one();
+    assert_eq!(sim.calls, ["a@1"]);
+    sim.commit();
+    assert_eq!(sim.calls, ["a@1", "b@1"]);
+    sim.settle();
+    assert_eq!(sim.commits, 3, "one commit a step, and one for the end");
+}
+
+#[test]
+fn what_was_not_durable_never_happened_and_is_done_again() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["~a", "~b", "~c!"]));
+    let _lost = sim.start("S1", "{}", true);
+    while sim.end_one() {}
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    let answered = sim.start("S1", "{}", true);
+    sim.settle();
+    let answer = said(answered).unwrap();
+    assert_eq!((answer.created, answer.view.status), (true, Status::Completed));
+}
+
+#[test]
+fn a_running_saga_goes_on_after_a_kill_with_a_new_attempt_of_the_open_leg() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["a", "b"]));
+    sim.grant();
+    let _answered = sim.start("S1", "{}", false);
+    sim.commit();
+    sim.end_one();
+    sim.commit();
+    assert_eq!(sim.calls, ["a@1", "b@1"]);
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    assert_eq!(sim.calls, ["b@2"]);
+    let answered = sim.start("S1", "{}", true);
+    sim.settle();
+    let answer = said(answered).unwrap();
+    assert_eq!((answer.created, answer.view.status), (false, Status::Completed));
+}
+
+#[test]
+fn a_refusal_is_rolled_back_in_reverse_before_the_client_hears_of_it() {
+    let mut sim = Sim::new(last_refuses);
+    sim.deploy(1, definition(&["~a", "~b", "~c!"]));
+    sim.commits = 0;
+    let answered = sim.start("S1", "{}", true);
+    sim.settle();
+    assert_eq!(said(answered).unwrap().view.status, Status::Compensated);
+    assert_eq!(sim.calls, ["a@1", "b@1", "c@1", "undo b@1", "undo a@1"]);
+    assert_eq!(sim.commits, 1);
+}
+
+#[test]
+fn the_same_start_is_the_same_saga_and_anything_else_is_refused() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["~a"]));
+    let first = sim.start("S1", "{}", true);
+    sim.settle();
+    said(first).unwrap();
+    let again = sim.start("S1", "{}", true);
+    sim.settle();
+    assert!(!said(again).unwrap().created);
+    let other = sim.start("S1", "{\"a\":1}", true);
+    assert_eq!(said(other).unwrap_err().code, RefusalCode::IdTaken);
+    assert_eq!(sim.calls, ["a@1"]);
+}
+
+#[test]
+fn a_saga_stays_on_its_digest_and_new_ones_start_on_the_new_version() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~a", "~b", "~c"]));
+    let _old = sim.start("OLD", "{}", false);
+    sim.settle();
+    let deployed = sim.deploy(2, definition(&["~a"]));
+    assert_eq!(deployed.module.versions.iter().map(|version| version.in_flight).collect::<Vec<_>>(), [1, 0]);
+    let new = sim.start("NEW", "{}", true);
+    sim.settle();
+    assert_eq!(said(new).unwrap().view.digest, [2; 32]);
+    let _woken = sim.publish("E1", None, "42");
+    sim.settle();
+    let old = sim.start("OLD", "{}", true);
+    sim.settle();
+    let old = said(old).unwrap();
+    assert_eq!((old.view.digest, old.view.status), ([1; 32], Status::Completed));
+}
+
+#[test]
+fn a_repeated_verb_is_answered_and_done_once() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~a", "~b"]));
+    let _started = sim.start("S1", "{}", false);
+    sim.settle();
+    let first = sim.verb("S1", Verb::Cancel, "k");
+    sim.settle();
+    assert!(said(first).unwrap().applied);
+    let again = sim.verb("S1", Verb::Cancel, "k");
+    sim.settle();
+    assert!(!said(again).unwrap().applied);
+    let other = sim.verb("S1", Verb::Abandon, "k");
+    sim.settle();
+    assert_eq!(said(other).unwrap_err().code, RefusalCode::KeyReused);
+    let late = sim.verb("S1", Verb::Cancel, "k2");
+    sim.settle();
+    assert_eq!(said(late).unwrap_err().code, RefusalCode::SagaEnded);
+}
+
+#[test]
+fn after_a_storage_error_nothing_is_acknowledged() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["~a"]));
+    let waiting = sim.start("S1", "{}", true);
+    while sim.end_one() {}
+    sim.input(Input::StorageFailed("no space".into()));
+    assert_eq!(said(waiting).unwrap_err().code, RefusalCode::StorageFailed);
+    let late = sim.start("S2", "{}", false);
+    assert_eq!(said(late).unwrap_err().code, RefusalCode::StorageFailed);
+}

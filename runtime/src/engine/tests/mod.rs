@@ -1,0 +1,265 @@
+//! The shard, driven by hand: commits, guests and time happen when a test says so.
+
+mod laws;
+
+mod waits;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use amends_core::{
+    Definition, Failure, Instant, Payload,
+    definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    event::{Act, Wait},
+    id::{Direction, Namespace, SagaId},
+    outcome::{Left, Outcome, Report},
+};
+use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
+
+use super::{
+    guests::AttemptCall,
+    metrics::Metrics,
+    port::{
+        Answer, Deploy, Force, ModuleAnswer, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, Start, Verb,
+        VerbAnswer, VerbRequest,
+    },
+    recover::{Recovered, recover},
+    resident::SagaKey,
+    shard::{Action, Input, Limits, Shard},
+};
+use crate::{
+    journal::{Actor, Grant},
+    store::{Batch, Position, Store, memory::MemoryStore},
+};
+
+/// What a guest says when it is called.
+pub(super) type World = fn(&AttemptCall) -> Outcome;
+
+pub(super) struct Sim {
+    pub(super) store: Arc<MemoryStore>,
+    pub(super) shard: Shard,
+    pub(super) now: Instant,
+    pub(super) world: World,
+    /// Handed to the committer, not yet durable.
+    pub(super) queue: VecDeque<(Batch, Position)>,
+    /// Running, not yet ended.
+    pub(super) open: VecDeque<(SagaKey, AttemptCall)>,
+    /// Calls that reached a guest, as `step@attempt` or `undo step@attempt`.
+    pub(super) calls: Vec<String>,
+    pub(super) commits: usize,
+}
+
+impl Sim {
+    pub(super) fn new(world: World) -> Self {
+        let mut sim = Self::on(Arc::new(MemoryStore::default()), world, Instant(1_000_000));
+        sim.settle();
+        sim.commits = 0;
+        sim
+    }
+
+    fn on(store: Arc<MemoryStore>, world: World, now: Instant) -> Self {
+        let shared: Arc<dyn Store> = store.clone();
+        let Recovered { shard, actions, .. } =
+            recover(shared, Limits::default(), Arc::new(Metrics::default()), 7, now).expect("a memory store recovers");
+        let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
+        let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0 };
+        sim.carry_out(actions);
+        sim
+    }
+
+    /// The host dies: what is not durable is gone. Another one starts on the same store.
+    pub(super) fn kill_and_restart(self) -> Self {
+        Self::on(self.store, self.world, self.now)
+    }
+
+    fn carry_out(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Commit(batch, position) => self.queue.push_back((batch, position)),
+                Action::Run(key, call) => {
+                    let undo = if matches!(call.attempt.leg.direction, Direction::Forward) { "" } else { "undo " };
+                    self.calls.push(format!("{undo}{}@{}", call.step, call.attempt.number));
+                    self.open.push_back((key, *call));
+                }
+                Action::Changed(..) | Action::Fail(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        let actions = self.shard.step(input, self.now);
+        self.carry_out(actions);
+    }
+
+    /// One commit of everything that waits, as the committer does it.
+    pub(super) fn commit(&mut self) -> bool {
+        let Some((_, position)) = self.queue.back() else { return false };
+        let position = *position;
+        let batches: Vec<Batch> = self.queue.drain(..).map(|(batch, _)| batch).collect();
+        self.store.commit(&batches).expect("the shard appends where the journal ends");
+        self.commits += 1;
+        self.input(Input::Committed(position));
+        true
+    }
+
+    /// The oldest running attempt ends.
+    pub(super) fn end_one(&mut self) -> bool {
+        let Some((key, call)) = self.open.pop_front() else { return false };
+        let report = Report { outcome: (self.world)(&call), attempt: call.attempt, left: Left::Nothing };
+        self.input(Input::Report(key, report));
+        true
+    }
+
+    /// Guests first, then the disk, until nothing is left to do.
+    pub(super) fn settle(&mut self) {
+        while self.end_one() || self.commit() {}
+    }
+
+    pub(super) fn pass(&mut self, ms: u64) {
+        self.now = self.now.plus(ms);
+        self.input(Input::Tick);
+        self.settle();
+    }
+
+    fn ask<T>(&mut self, request: impl FnOnce(Answer<T>) -> Request) -> Receiver<Result<T, Refusal>> {
+        let (answer, answered) = oneshot::channel();
+        self.input(Input::Request(request(answer)));
+        answered
+    }
+
+    pub(super) fn deploy(&mut self, digest: u8, definition: Definition) -> ModuleAnswer {
+        let deploy = Deploy {
+            module: "demo".into(),
+            digest: [digest; 32],
+            bytes: 100,
+            definitions: vec![definition],
+            imports: vec!["wasi:http/outgoing-handler@0.2.6".into()],
+            activate: true,
+        };
+        let answered = self.ask(|answer| Request::Deploy(origin(), deploy, answer));
+        self.settle();
+        said(answered).expect("deployed")
+    }
+
+    pub(super) fn grant(&mut self) {
+        let grants = vec![Grant::Http { origin: "http://127.0.0.1:1".into(), private: true }];
+        let answered = self.ask(|answer| Request::SetGrants(origin(), "demo".into(), grants, Act::default(), Force::No, answer));
+        self.settle();
+        said(answered).expect("granted");
+    }
+
+    pub(super) fn start(&mut self, id: &str, input: &str, wait: bool) -> Receiver<Result<SagaAnswer, Refusal>> {
+        let start = Start {
+            definition: "demo".into(),
+            id: saga(id),
+            input: Payload::json(input.to_owned()),
+            input_hash: [input.len() as u8; 32],
+            incarnation: [1; 16],
+            trace_context: None,
+            wait,
+        };
+        self.ask(|answer| Request::Start(origin(), start, answer))
+    }
+
+    pub(super) fn verb(&mut self, id: &str, verb: Verb, key: &str) -> Receiver<Result<VerbAnswer, Refusal>> {
+        let origin = Origin { idempotency_key: Some(key.into()), ..origin() };
+        let request = VerbRequest { id: saga(id), verb, act: Act::default(), expect_revision: None };
+        self.ask(|answer| Request::Verb(origin, request, answer))
+    }
+
+    pub(super) fn publish(&mut self, id: &str, to: Option<&str>, key: &str) -> Receiver<Result<PublishAnswer, Refusal>> {
+        let publish = Publish {
+            source: "test".into(),
+            id: id.into(),
+            event_type: "approval".into(),
+            key: key.into(),
+            to: to.map(saga),
+            data: Some(Payload::json("true")),
+        };
+        self.ask(|answer| Request::Publish(origin(), publish, answer))
+    }
+}
+
+pub(super) fn origin() -> Origin {
+    Origin { namespace: namespace(), actor: Actor::Local, idempotency_key: None }
+}
+
+pub(super) fn namespace() -> Namespace {
+    Namespace::new("default").expect("a namespace")
+}
+
+pub(super) fn saga(id: &str) -> SagaId {
+    SagaId::new(id).expect("a saga id")
+}
+
+/// The answer, which must have come.
+pub(super) fn said<T>(mut answered: Receiver<Result<T, Refusal>>) -> Result<T, Refusal> {
+    answered.try_recv().expect("it is answered")
+}
+
+pub(super) fn is_open<T>(answered: &mut Receiver<Result<T, Refusal>>) -> bool {
+    matches!(answered.try_recv(), Err(TryRecvError::Empty))
+}
+
+/// Steps in a row: `name` is compensatable, `name!` the pivot, `name>` retriable; `~name` declares itself effect-free.
+pub(super) fn definition(steps: &[&str]) -> Definition {
+    let stages = steps.iter().map(|text| Stage { steps: vec![step(text)], savepoint_after: None }).collect();
+    Definition {
+        name: "demo".into(),
+        version: 1,
+        stages,
+        output: None,
+        deadline_ms: None,
+        locks: Vec::new(),
+        on_locked: OnLocked::Queue,
+        rounds: 1,
+        schema: None,
+    }
+}
+
+fn step(text: &str) -> Step {
+    let effect_free = text.starts_with('~');
+    let text = text.trim_start_matches('~');
+    let kind = match text.chars().last() {
+        Some('!') => Kind::Pivot,
+        Some('>') => Kind::Retriable,
+        _ => Kind::Compensatable,
+    };
+    let undo = UndoPolicy { retry: Retry::persistent(), deadline_ms: 30_000, alternates: 0 };
+    Step {
+        name: text.trim_end_matches(['!', '>']).into(),
+        kind,
+        body: Body::Code,
+        effect_free,
+        needs: Vec::new(),
+        retry: Retry::forward(),
+        deadline_ms: 30_000,
+        on_unknown: OnUnknown::Retry,
+        on_exhausted: if kind == Kind::Retriable { OnExhausted::Stuck } else { OnExhausted::Rollback },
+        alternates: 0,
+        undo: if kind == Kind::Compensatable { Undo::Code(undo) } else { Undo::None },
+        each: None,
+    }
+}
+
+pub(super) fn all_done(call: &AttemptCall) -> Outcome {
+    Outcome::Done(Payload::json(format!("\"{}\"", call.step)))
+}
+
+pub(super) fn last_refuses(call: &AttemptCall) -> Outcome {
+    match (call.step.as_str(), call.attempt.leg.direction) {
+        ("c", Direction::Forward) => Outcome::Refused(Failure::new("no_c", "there is no c")),
+        _ => all_done(call),
+    }
+}
+
+pub(super) fn b_waits(call: &AttemptCall) -> Outcome {
+    match (call.step.as_str(), &call.arrived) {
+        ("b", None) => {
+            let topic = amends_core::event::Topic { event_type: "approval".into(), key: "42".into() };
+            Outcome::Wait(Wait { event: Some(topic), until: Some(call.started_at.plus(3_600_000)) })
+        }
+        ("b", Some(Some(arrival))) => Outcome::Done(arrival.data.clone().unwrap_or_else(Payload::null)),
+        ("b", Some(None)) => Outcome::Refused(Failure::new("late", "nobody approved")),
+        _ => all_done(call),
+    }
+}

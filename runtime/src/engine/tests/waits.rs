@@ -1,0 +1,116 @@
+//! Waits: parked sagas, timers, events that come before, after and twice.
+
+use amends_core::view::Status;
+
+use super::*;
+use crate::engine::port::RefusalCode;
+
+fn waiting() -> Sim {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~a", "~b", "~c"]));
+    let _started = sim.start("S1", "{}", false);
+    sim.settle();
+    sim
+}
+
+fn status(sim: &mut Sim, id: &str) -> Status {
+    let key = (namespace(), saga(id));
+    sim.shard.ensure_resident(&key).unwrap();
+    let status = sim.shard.residents[&key].saga.status();
+    sim.shard.park(&key);
+    status
+}
+
+#[test]
+fn a_waiting_saga_is_rows_and_nothing_in_memory() {
+    let mut sim = waiting();
+    assert!(sim.shard.residents.is_empty());
+    assert_eq!(status(&mut sim, "S1"), Status::Waiting);
+}
+
+#[test]
+fn an_event_wakes_every_saga_that_waits_and_its_repetition_none() {
+    let mut sim = waiting();
+    let _started = sim.start("S2", "{}", false);
+    sim.settle();
+    let first = sim.publish("E1", None, "42");
+    sim.settle();
+    assert_eq!(said(first).unwrap().woke, 2);
+    let again = sim.publish("E1", None, "42");
+    sim.settle();
+    let again = said(again).unwrap();
+    assert_eq!((again.duplicate, again.woke), (true, 2));
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
+}
+
+#[test]
+fn an_event_that_came_after_the_start_and_before_the_wait_is_found() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["a", "~b"]));
+    sim.grant();
+    let _started = sim.start("S1", "{}", false);
+    sim.commit();
+    let early = sim.publish("E1", None, "42");
+    sim.commit();
+    let early = said(early).unwrap();
+    assert_eq!((early.woke, early.kept_until.is_some()), (0, true));
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
+}
+
+#[test]
+fn an_event_by_key_from_before_the_start_is_not_for_this_saga_but_a_signal_is() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~b"]));
+    let _early = sim.publish("E1", None, "42");
+    let _started = sim.start("S1", "{}", false);
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Waiting);
+    let _signal = sim.publish("E2", Some("S2"), "42");
+    sim.settle();
+    let _started = sim.start("S2", "{}", false);
+    sim.settle();
+    assert_eq!(status(&mut sim, "S2"), Status::Completed);
+    let late = sim.publish("E3", Some("S2"), "42");
+    assert_eq!(said(late).unwrap_err().code, RefusalCode::SagaEnded);
+}
+
+#[test]
+fn a_timer_fires_once_also_when_the_host_was_down() {
+    let sim = waiting();
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Waiting);
+    sim.pass(3_600_000);
+    assert_eq!(status(&mut sim, "S1"), Status::Compensated);
+    let calls = sim.calls.clone();
+    sim.pass(3_600_000);
+    assert_eq!(sim.calls, calls);
+}
+
+#[test]
+fn ten_thousand_timers_of_one_moment_all_fire() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~b"]));
+    for n in 0..10_000 {
+        let _started = sim.start(&format!("S{n}"), "{}", false);
+    }
+    sim.settle();
+    assert!(sim.shard.residents.is_empty());
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    sim.pass(3_600_000);
+    assert_eq!(sim.calls.len(), 10_000);
+    assert_eq!(status(&mut sim, "S9999"), Status::Compensated);
+}
+
+#[test]
+fn an_event_that_nobody_takes_is_forgotten_after_its_park_time() {
+    let mut sim = waiting();
+    let _signal = sim.publish("E1", Some("S9"), "42");
+    sim.settle();
+    sim.pass(8 * 86_400_000);
+    let _started = sim.start("S9", "{}", false);
+    sim.settle();
+    assert_eq!(status(&mut sim, "S9"), Status::Waiting);
+}

@@ -1,0 +1,220 @@
+//! The type codes of facts, and how their bodies are written. It knows nothing of headers.
+//!
+//! A code, once released, means the same for ever; a body is the postcard of the fact's fields, in the order given here.
+//! postcard writes the index of a nested enum's variant: new variants go at the end, and the golden records below notice.
+
+use amends_core::{
+    event::{Event as SagaEvent, Reason, Resolution, Why},
+    value::{Failure, Payload},
+};
+use serde::de::DeserializeOwned;
+
+use super::{Fact, HostEvent, MessageEvent, ModuleEvent};
+
+/// The version of every body so far. A fact whose fields change gets the next number, and its old form is upcast when read.
+pub(super) const BODY_VERSION: u8 = 1;
+
+/// Codes of record types that are spoken for, and not yet written by any build.
+#[cfg(test)]
+pub(super) const RESERVED: [(u16, &str); 5] =
+    [(24, "round_begun"), (25, "moved"), (26, "lock_queued"), (27, "lock_taken"), (28, "lock_broken")];
+
+macro_rules! facts {
+    ($($group:ident($event:ident) {
+        $($code:literal $name:literal $variant:ident { $($field:tt: $bound:ident),* })*
+    })*) => {
+        /// Every code in use, with its name.
+        #[cfg(test)]
+        pub(super) const CODES: &[(u16, &str)] = &[$($(($code, $name),)*)*];
+
+        impl Fact {
+            /// The record type's number, which never changes.
+            pub fn code(&self) -> u16 {
+                match self {
+                    $($(Self::$group($event::$variant { .. }) => $code,)*)*
+                }
+            }
+
+            /// The record type's name, which never changes.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $($(Self::$group($event::$variant { .. }) => $name,)*)*
+                }
+            }
+
+            /// Adds the body to a record.
+            pub(super) fn write_body(&self, record: Vec<u8>) -> postcard::Result<Vec<u8>> {
+                match self {
+                    $($(Self::$group($event::$variant { $($field: $bound),* }) => {
+                        postcard::to_extend(&($($bound,)*), record)
+                    })*)*
+                }
+            }
+
+            /// Reads a body that fills `bytes` exactly.
+            pub(super) fn read_body(code: u16, version: u8, bytes: &[u8]) -> Result<Self, String> {
+                let Some(name) = type_name(code) else {
+                    return Err(format!("type {code} is unknown to this build; run the version that wrote it"));
+                };
+                let body = Body { name, version, bytes };
+                match code {
+                    $($($code => {
+                        let ($($bound,)*) = body.read()?;
+                        Ok(Self::$group($event::$variant { $($field: $bound),* }))
+                    })*)*
+                    _ => Err(format!("type {code} ({name}) has no body in this build")),
+                }
+            }
+        }
+
+        /// The name of a code.
+        fn type_name(code: u16) -> Option<&'static str> {
+            match code {
+                $($($code => Some($name),)*)*
+                _ => None,
+            }
+        }
+    };
+}
+
+facts! {
+    Saga(SagaEvent) {
+        1 "started" Started { 0: started }
+        2 "intent" Intent { 0: intent }
+        3 "done" Done { 0: attempt, 1: output }
+        4 "refused" Refused { 0: attempt, 1: failure }
+        5 "transient" Transient { 0: attempt, 1: failure, 2: charge }
+        6 "unknown" Unknown { 0: attempt, 1: failure, 2: charge }
+        7 "not_done" NotDone { 0: attempt }
+        8 "wait" Wait { 0: attempt, 1: wait }
+        9 "arrived" Arrived { 0: leg, 1: arrival }
+        10 "timer_fired" TimerFired { 0: leg }
+        11 "stale" Stale { 0: attempt, 1: what }
+        12 "backoff" Backoff { 0: leg, 1: until }
+        13 "rollback_begun" RollbackBegun { 0: reason }
+        14 "undone" Undone { 0: attempt }
+        15 "resolved" Resolved { 0: path, 1: resolution, 2: act }
+        16 "skipped" Skipped { 0: path, 1: act }
+        17 "retried" Retried { 0: legs, 1: act }
+        18 "cancel_requested" CancelRequested { 0: cancel }
+        19 "stuck" Stuck { 0: leg, 1: why }
+        20 "unstuck" Unstuck { 0: leg }
+        21 "completed" Completed {}
+        22 "compensated" Compensated {}
+        23 "abandoned" Abandoned { 0: act }
+    }
+    Module(ModuleEvent) {
+        100 "deployed" Deployed {
+            version: version, digest: digest, bytes: bytes, description: description, imports: imports
+        }
+        101 "activated" Activated { version: version }
+        102 "granted" Granted { 0: grant, 1: act }
+        103 "revoked" Revoked { 0: grant, 1: act }
+        104 "quarantined" Quarantined { version: version, reason: reason }
+        105 "removed" Removed { version: version }
+    }
+    Message(MessageEvent) {
+        200 "event" Event { source: source, id: id, topic: topic, to: to, data: data }
+        201 "kept" Kept { until: until }
+        202 "dead" Dead { reason: reason }
+    }
+    Host(HostEvent) {
+        300 "opened" Opened { epoch: epoch, clean: clean }
+        301 "restored" Restored { generation: generation }
+    }
+}
+
+impl Fact {
+    /// The one payload that the fact carries, if any: the record's header says how to read it.
+    pub fn payload(&self) -> Option<&Payload> {
+        match self {
+            Self::Saga(event) => saga_payload(event),
+            Self::Message(MessageEvent::Event { data, .. }) => data.as_ref(),
+            Self::Message(MessageEvent::Kept { .. } | MessageEvent::Dead { .. }) | Self::Module(_) | Self::Host(_) => None,
+        }
+    }
+}
+
+fn saga_payload(event: &SagaEvent) -> Option<&Payload> {
+    match event {
+        SagaEvent::Started(started) => Some(&started.input),
+        SagaEvent::Intent(intent) => intent.element.as_ref(),
+        SagaEvent::Done(_, output) | SagaEvent::Resolved(_, Resolution::Output(output), _) => Some(output),
+        SagaEvent::Refused(_, failure) | SagaEvent::Transient(_, failure, _) | SagaEvent::Unknown(_, failure, _) => {
+            failure.data.as_ref()
+        }
+        SagaEvent::Arrived(_, arrival) => arrival.data.as_ref(),
+        SagaEvent::RollbackBegun(reason) => reason_failure(reason)?.data.as_ref(),
+        SagaEvent::Stuck(_, why) => why_failure(why)?.data.as_ref(),
+        SagaEvent::NotDone(_)
+        | SagaEvent::Wait(..)
+        | SagaEvent::TimerFired(_)
+        | SagaEvent::Stale(..)
+        | SagaEvent::Backoff(..)
+        | SagaEvent::Undone(_)
+        | SagaEvent::Resolved(_, Resolution::NotDone | Resolution::Undone, _)
+        | SagaEvent::Skipped(..)
+        | SagaEvent::Retried(..)
+        | SagaEvent::CancelRequested(_)
+        | SagaEvent::Unstuck(_)
+        | SagaEvent::Completed
+        | SagaEvent::Compensated
+        | SagaEvent::Abandoned(_) => None,
+    }
+}
+
+fn reason_failure(reason: &Reason) -> Option<&Failure> {
+    match reason {
+        Reason::Refused(_, failure) | Reason::Exhausted(_, failure) | Reason::Unknown(_, failure) => Some(failure),
+        Reason::Cancelled | Reason::Deadline => None,
+    }
+}
+
+fn why_failure(why: &Why) -> Option<&Failure> {
+    match why {
+        Why::Exhausted(failure) | Why::Refused(failure) | Why::Unknown(failure) | Why::PivotInDoubt(failure) => Some(failure),
+        Why::Denied(_) | Why::HostDied | Why::JournalFull => None,
+    }
+}
+
+struct Body<'a> {
+    name: &'static str,
+    version: u8,
+    bytes: &'a [u8],
+}
+
+impl Body<'_> {
+    fn read<T: DeserializeOwned>(&self) -> Result<T, String> {
+        let Self { name, version, bytes } = self;
+        if *version != BODY_VERSION {
+            return Err(format!("{name} of format {version} is unknown to this build; run the version that wrote it"));
+        }
+        match postcard::take_from_bytes(bytes) {
+            Ok((fields, [])) => Ok(fields),
+            Ok((_, rest)) => Err(format!("{name} is too long by {}", rest.len())),
+            Err(error) => Err(format!("{name} cannot be read: {error}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_types_share_a_code_or_a_name() {
+        let all = || CODES.iter().chain(&RESERVED);
+        assert_eq!(all().map(|(code, _)| code).collect::<BTreeSet<_>>().len(), all().count());
+        assert_eq!(all().map(|(_, name)| name).collect::<BTreeSet<_>>().len(), all().count());
+    }
+
+    #[test]
+    fn reserved_codes_are_unknown() {
+        for (code, _) in RESERVED {
+            let error = Fact::read_body(code, BODY_VERSION, &[]).unwrap_err();
+            assert_eq!(error, format!("type {code} is unknown to this build; run the version that wrote it"));
+        }
+    }
+}

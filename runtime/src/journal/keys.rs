@@ -1,0 +1,265 @@
+//! The keys of the derived rows: bytes whose order is the order of what they say. It knows nothing of the values.
+//!
+//! Numbers are big-endian. A text that something follows is written with 0 as `0 255` and closed with `0 1`, so that it
+//! sorts like the text, and so that no text, whatever is in it, can end early or run into what follows.
+
+use amends_core::{
+    event::Topic,
+    id::{Name, Namespace},
+    value::Instant,
+};
+
+use super::{Corrupt, StreamId, StreamKind};
+use crate::store::{Order, Position, Range, Table};
+
+/// The row of [`Table::ById`] that finds a stream.
+pub fn by_id(stream: &StreamId) -> Vec<u8> {
+    Key::default().text(stream.namespace.as_str()).byte(kind_byte(stream.kind)).rest(&stream.id)
+}
+
+/// The stream that a key of [`Table::ById`] names.
+pub fn parse_by_id(key: &[u8]) -> Result<StreamId, Corrupt> {
+    Parts::new(Table::ById, key).whole(|parts| {
+        let namespace = parts.namespace()?;
+        let kind = parts.kind()?;
+        Ok(StreamId { namespace, kind, id: parts.rest()? })
+    })
+}
+
+/// Streams of one kind in a namespace, by id.
+pub fn streams(namespace: &Namespace, kind: StreamKind, limit: usize) -> Range {
+    Range::under(Table::ById, &Key::default().text(namespace.as_str()).byte(kind_byte(kind)).0, limit)
+}
+
+/// The row of [`Table::Sagas`] that sums a saga up.
+pub fn saga(start: Position) -> Vec<u8> {
+    Key::default().number(start).0
+}
+
+/// The saga that a key of [`Table::Sagas`] names.
+pub fn parse_saga(key: &[u8]) -> Result<Position, Corrupt> {
+    Parts::new(Table::Sagas, key).whole(Parts::number)
+}
+
+/// The row of [`Table::ByStatus`] that says a saga's status, by the status's own stable number.
+pub fn by_status(status: u8, start: Position) -> Vec<u8> {
+    Key::default().byte(status).number(start).0
+}
+
+/// The status and the saga that a key of [`Table::ByStatus`] names.
+pub fn parse_by_status(key: &[u8]) -> Result<(u8, Position), Corrupt> {
+    Parts::new(Table::ByStatus, key).whole(|parts| Ok((parts.byte()?, parts.number()?)))
+}
+
+/// Sagas of one status, oldest first.
+pub fn of_status(status: u8, limit: usize) -> Range {
+    Range::under(Table::ByStatus, &[status], limit)
+}
+
+/// The row of [`Table::Timers`] that wakes a saga.
+pub fn timer(due: Instant, start: Position) -> Vec<u8> {
+    Key::default().number(due.0).number(start).0
+}
+
+/// The moment and the saga that a key of [`Table::Timers`] names.
+pub fn parse_timer(key: &[u8]) -> Result<(Instant, Position), Corrupt> {
+    Parts::new(Table::Timers, key).whole(|parts| Ok((Instant(parts.number()?), parts.number()?)))
+}
+
+/// Timers that are due at `now`, the earliest first.
+pub fn timers_due(now: Instant, limit: usize) -> Range {
+    let to = now.0.checked_add(1).map(|next| Key::default().number(next).0);
+    Range { table: Table::Timers, from: Vec::new(), to, order: Order::Ascending, limit }
+}
+
+/// The row of [`Table::Waits`] that says what a saga waits for.
+pub fn wait(namespace: &Namespace, topic: &Topic, start: Position) -> Vec<u8> {
+    Key::of_topic(namespace, topic).number(start).0
+}
+
+/// What a key of [`Table::Waits`] says.
+pub fn parse_wait(key: &[u8]) -> Result<(Namespace, Topic, Position), Corrupt> {
+    Parts::new(Table::Waits, key).whole(Parts::topic_and_number)
+}
+
+/// Sagas that wait for events of a topic, oldest first.
+pub fn waits_for(namespace: &Namespace, topic: &Topic, limit: usize) -> Range {
+    Range::under(Table::Waits, &Key::of_topic(namespace, topic).0, limit)
+}
+
+/// The row of [`Table::Events`] that keeps an event findable.
+pub fn event(namespace: &Namespace, topic: &Topic, position: Position) -> Vec<u8> {
+    Key::of_topic(namespace, topic).number(position).0
+}
+
+/// What a key of [`Table::Events`] says.
+pub fn parse_event(key: &[u8]) -> Result<(Namespace, Topic, Position), Corrupt> {
+    Parts::new(Table::Events, key).whole(Parts::topic_and_number)
+}
+
+/// Events of a topic from a position on, oldest first.
+pub fn events_of(namespace: &Namespace, topic: &Topic, from: Position, limit: usize) -> Range {
+    let under = Range::under(Table::Events, &Key::of_topic(namespace, topic).0, limit);
+    Range { from: event(namespace, topic, from), ..under }
+}
+
+/// The row of [`Table::Modules`] that holds a version.
+pub fn module(namespace: &Namespace, module: &Name, version: u32) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(module.as_str()).small_number(version).0
+}
+
+/// The version that a key of [`Table::Modules`] names.
+pub fn parse_module(key: &[u8]) -> Result<(Namespace, Name, u32), Corrupt> {
+    Parts::new(Table::Modules, key).whole(|parts| {
+        let namespace = parts.namespace()?;
+        let module = Name::new(&parts.text()?).map_err(|error| error.to_string())?;
+        Ok((namespace, module, parts.small_number()?))
+    })
+}
+
+/// Versions of all modules of a namespace, by name and number.
+pub fn modules(namespace: &Namespace, limit: usize) -> Range {
+    Range::under(Table::Modules, &Key::default().text(namespace.as_str()).0, limit)
+}
+
+/// The row of [`Table::Answers`] that holds the first answer to an idempotency key.
+pub fn answer(namespace: &Namespace, key: &str) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).rest(key)
+}
+
+/// The namespace and the idempotency key that a key of [`Table::Answers`] names.
+pub fn parse_answer(key: &[u8]) -> Result<(Namespace, String), Corrupt> {
+    Parts::new(Table::Answers, key).whole(|parts| Ok((parts.namespace()?, parts.rest()?)))
+}
+
+/// Stable: it is part of stored keys.
+fn kind_byte(kind: StreamKind) -> u8 {
+    match kind {
+        StreamKind::Saga => 1,
+        StreamKind::Module => 2,
+        StreamKind::Event => 3,
+        StreamKind::Host => 4,
+    }
+}
+
+/// A key that is being written.
+#[derive(Default)]
+struct Key(Vec<u8>);
+
+impl Key {
+    fn of_topic(namespace: &Namespace, topic: &Topic) -> Self {
+        Self::default().text(namespace.as_str()).text(&topic.event_type).text(&topic.key)
+    }
+
+    fn text(mut self, text: &str) -> Self {
+        for byte in text.bytes() {
+            self.0.push(byte);
+            if byte == 0 {
+                self.0.push(255);
+            }
+        }
+        self.0.extend([0, 1]);
+        self
+    }
+
+    fn byte(mut self, byte: u8) -> Self {
+        self.0.push(byte);
+        self
+    }
+
+    fn number(mut self, number: u64) -> Self {
+        self.0.extend(number.to_be_bytes());
+        self
+    }
+
+    fn small_number(mut self, number: u32) -> Self {
+        self.0.extend(number.to_be_bytes());
+        self
+    }
+
+    /// A text that nothing follows.
+    fn rest(mut self, text: &str) -> Vec<u8> {
+        self.0.extend(text.bytes());
+        self.0
+    }
+}
+
+/// A key that is being read.
+struct Parts<'a> {
+    table: Table,
+    key: &'a [u8],
+    left: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn new(table: Table, key: &'a [u8]) -> Self {
+        Self { table, key, left: key }
+    }
+
+    /// Reads all of the key, or says which key of which table cannot be read.
+    fn whole<T>(mut self, read: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, Corrupt> {
+        let parts = read(&mut self).and_then(|parts| match self.left {
+            [] => Ok(parts),
+            left => Err(format!("too long by {}", left.len())),
+        });
+        parts.map_err(|problem| Corrupt(format!("key {} of table {:?}: {problem}", hex::encode(self.key), self.table)))
+    }
+
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], String> {
+        let (taken, left) = self.left.split_first_chunk::<N>().ok_or("too short")?;
+        self.left = left;
+        Ok(*taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, String> {
+        let [byte] = self.take()?;
+        Ok(byte)
+    }
+
+    fn number(&mut self) -> Result<u64, String> {
+        Ok(u64::from_be_bytes(self.take()?))
+    }
+
+    fn small_number(&mut self) -> Result<u32, String> {
+        Ok(u32::from_be_bytes(self.take()?))
+    }
+
+    fn text(&mut self) -> Result<String, String> {
+        let mut text = Vec::new();
+        loop {
+            match self.byte()? {
+                0 => match self.byte()? {
+                    1 => break,
+                    255 => text.push(0),
+                    other => return Err(format!("0 is followed by {other}")),
+                },
+                byte => text.push(byte),
+            }
+        }
+        String::from_utf8(text).map_err(|error| error.to_string())
+    }
+
+    fn rest(&mut self) -> Result<String, String> {
+        let rest = std::mem::take(&mut self.left);
+        String::from_utf8(rest.to_vec()).map_err(|error| error.to_string())
+    }
+
+    fn namespace(&mut self) -> Result<Namespace, String> {
+        Namespace::new(&self.text()?).map_err(|error| error.to_string())
+    }
+
+    fn kind(&mut self) -> Result<StreamKind, String> {
+        let byte = self.byte()?;
+        let all = [StreamKind::Saga, StreamKind::Module, StreamKind::Event, StreamKind::Host];
+        all.into_iter().find(|kind| kind_byte(*kind) == byte).ok_or(format!("stream kind {byte} is unknown"))
+    }
+
+    fn topic_and_number(&mut self) -> Result<(Namespace, Topic, Position), String> {
+        let namespace = self.namespace()?;
+        let topic = Topic { event_type: self.text()?, key: self.text()? };
+        Ok((namespace, topic, self.number()?))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,109 @@
+use super::*;
+
+const TEXTS: [&str; 9] = ["", "\0", "\0\u{1}", "\u{1}", "a", "a\0", "a:b", "ab", "\u{10ffff}"];
+const NUMBERS: [u64; 5] = [0, 1, 255, 256, u64::MAX];
+
+fn namespace(text: &str) -> Namespace {
+    Namespace::new(text).unwrap()
+}
+
+/// What is sorted by what it says is sorted by its bytes, and can be read back.
+fn check<T: Ord + Clone + std::fmt::Debug>(
+    mut said: Vec<T>,
+    write: impl Fn(&T) -> Vec<u8>,
+    parse: impl Fn(&[u8]) -> Result<T, Corrupt>,
+) {
+    said.sort();
+    let keys: Vec<Vec<u8>> = said.iter().map(write).collect();
+    for (pair, said) in keys.windows(2).zip(said.windows(2)) {
+        assert!(pair[0] < pair[1], "{said:?}");
+    }
+    for (key, said) in keys.iter().zip(&said) {
+        assert_eq!(parse(key).as_ref(), Ok(said));
+    }
+}
+
+#[test]
+fn streams_sort_by_namespace_kind_and_id() {
+    let mut said = Vec::new();
+    for space in ["a", "a-b", "ab", "b"] {
+        for kind in [StreamKind::Saga, StreamKind::Module, StreamKind::Event, StreamKind::Host] {
+            said.extend(TEXTS.map(|id| StreamId { namespace: namespace(space), kind, id: id.to_owned() }));
+        }
+    }
+    check(said, by_id, parse_by_id);
+}
+
+#[test]
+fn topics_sort_by_namespace_type_key_and_position() {
+    let mut said = Vec::new();
+    for space in ["a", "a-b"] {
+        for event_type in TEXTS {
+            for key in TEXTS {
+                let topic = Topic { event_type: event_type.to_owned(), key: key.to_owned() };
+                said.extend(NUMBERS.map(|number| (namespace(space), topic.clone(), number)));
+            }
+        }
+    }
+    check(said.clone(), |(space, topic, start)| wait(space, topic, *start), parse_wait);
+    check(said, |(space, topic, position)| event(space, topic, *position), parse_event);
+}
+
+#[test]
+fn numbers_sort_as_numbers() {
+    check(NUMBERS.to_vec(), |start| saga(*start), parse_saga);
+    let pairs = NUMBERS.map(|first| NUMBERS.map(|second| (first, second))).concat();
+    let timers = pairs.iter().map(|(due, start)| (Instant(*due), *start)).collect();
+    check(timers, |(due, start)| timer(*due, *start), parse_timer);
+    let statuses = [0, 1, 255].map(|status| NUMBERS.map(|start| (status, start))).concat();
+    check(statuses, |(status, start)| by_status(*status, *start), parse_by_status);
+}
+
+#[test]
+fn modules_sort_by_name_and_then_by_number() {
+    let mut said = Vec::new();
+    for space in ["a", "a-b"] {
+        for name in ["order", "order-2", "orders"] {
+            said.extend([1, 2, 10, 256].map(|version| (namespace(space), Name::new(name).unwrap(), version)));
+        }
+    }
+    check(said, |(space, name, version)| module(space, name, *version), parse_module);
+}
+
+#[test]
+fn answers_sort_by_namespace_and_key() {
+    let said = ["a", "a-b"].map(|space| TEXTS.map(|key| (namespace(space), key.to_owned()))).concat();
+    check(said, |(space, key)| answer(space, key), parse_answer);
+}
+
+#[test]
+fn a_range_holds_its_own_topic_and_no_other() {
+    let space = namespace("a");
+    let topics = TEXTS.map(|key| Topic { event_type: "t".into(), key: key.into() });
+    for topic in &topics {
+        let range = waits_for(&space, topic, 10);
+        for other in &topics {
+            let key = wait(&space, other, u64::MAX);
+            let held = range.from <= key && range.to.as_ref().is_none_or(|to| key < *to);
+            assert_eq!(held, topic == other, "{topic:?} {other:?}");
+        }
+    }
+}
+
+#[test]
+fn a_timer_is_due_at_its_moment_and_not_before() {
+    let held = |now, due| {
+        let (range, key) = (timers_due(Instant(now), 10), timer(Instant(due), u64::MAX));
+        range.to.as_ref().is_none_or(|to| key < *to)
+    };
+    assert!(held(5, 4) && held(5, 5) && !held(5, 6) && held(u64::MAX, u64::MAX));
+}
+
+#[test]
+fn keys_that_nobody_wrote_are_refused() {
+    assert_eq!(parse_saga(&[1]).unwrap_err().to_string(), "key 01 of table Sagas: too short");
+    assert_eq!(parse_by_status(&[0; 10]).unwrap_err().to_string(), "key 00000000000000000000 of table ByStatus: too long by 1");
+    assert_eq!(parse_answer(b"a\0\x02").unwrap_err().to_string(), "key 610002 of table Answers: 0 is followed by 2");
+    assert!(parse_by_id(b"a\0\x01\x09T1").is_err());
+    assert!(parse_by_id(b"A\0\x01\x01T1").is_err());
+}

@@ -1,0 +1,357 @@
+use std::collections::BTreeSet;
+
+use amends_core::{
+    event::{Act, Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Resolution, Started, Topic, Wait, Why},
+    id::{Direction, Incarnation, Leg, Namespace, StepPath},
+    value::Failure,
+};
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::journal::{Grant, HostEvent, MessageEvent, ModuleEvent, StreamId, StreamKind, facts::CODES};
+
+fn leg() -> Leg {
+    Leg { path: StepPath::new("group/2/pay[sku-7]"), alternate: 1, round: 2, direction: Direction::Undo(3) }
+}
+
+fn attempt() -> Attempt {
+    Attempt { leg: Leg::forward(StepPath::new("pay")), number: 300 }
+}
+
+fn failure() -> Failure {
+    Failure { data: Some(Payload::opaque(vec![0, 255])), ..Failure::new("no_car", "K1 has no cars left") }
+}
+
+fn act() -> Act {
+    Act { note: "called the hotel".into(), by: "ada".into() }
+}
+
+fn topic() -> Topic {
+    Topic { event_type: "approval".into(), key: "42".into() }
+}
+
+fn started() -> Started {
+    Started {
+        module: "trip".into(),
+        version: 3,
+        digest: [0x11; 32],
+        definition: "trip".into(),
+        definition_hash: [0x22; 32],
+        incarnation: Incarnation([0x33; 16]),
+        input: Payload::json(r#"{"customer":"K1"}"#),
+        input_hash: [0x44; 32],
+        deadline_at: Some(Instant(1_800_000_060_000)),
+        trace_context: None,
+        lock_keys: vec!["customer=K1".into()],
+    }
+}
+
+fn intent(element: Option<Payload>) -> Intent {
+    let deadline_at = Instant(1_800_000_030_000);
+    Intent { attempt: attempt(), reaches_outside: true, snapshot: 9, deadline_at, solo: false, element }
+}
+
+/// At least one of every type, and of every variant inside them.
+fn facts() -> Vec<Fact> {
+    let saga = [
+        Event::Started(Box::new(started())),
+        Event::Intent(intent(None)),
+        Event::Intent(intent(Some(Payload::json("7")))),
+        Event::Done(attempt(), Payload::json(r#"{"seat":"12A"}"#)),
+        Event::Refused(attempt(), failure()),
+        Event::Transient(attempt(), Failure::new("busy", ""), Charge::Leg),
+        Event::Unknown(attempt(), failure(), Charge::HostStop { executing: true }),
+        Event::NotDone(Attempt { leg: leg().turned(Direction::Check), number: 1 }),
+        Event::Wait(attempt(), Wait { event: Some(topic()), until: Some(Instant(5)) }),
+        Event::Wait(attempt(), Wait { event: None, until: Some(Instant(u64::MAX)) }),
+        Event::Arrived(leg(), Arrival { id: "e1".into(), topic: topic(), data: Some(Payload::null()) }),
+        Event::TimerFired(leg()),
+        Event::Stale(attempt(), "done".into()),
+        Event::Backoff(leg(), Instant(200)),
+        Event::RollbackBegun(Reason::Refused(StepPath::new("pay"), failure())),
+        Event::RollbackBegun(Reason::Exhausted(StepPath::new("pay"), failure())),
+        Event::RollbackBegun(Reason::Unknown(StepPath::new("pay"), failure())),
+        Event::RollbackBegun(Reason::Cancelled),
+        Event::RollbackBegun(Reason::Deadline),
+        Event::Undone(attempt()),
+        Event::Resolved(StepPath::new("pay"), Resolution::Output(Payload::null()), act()),
+        Event::Resolved(StepPath::new("pay"), Resolution::NotDone, act()),
+        Event::Resolved(StepPath::new("pay"), Resolution::Undone, act()),
+        Event::Skipped(StepPath::new("pay"), act()),
+        Event::Retried(vec![leg(), leg().turned(Direction::Forward)], act()),
+        Event::CancelRequested(Cancel::Asked(act())),
+        Event::CancelRequested(Cancel::Deadline),
+        Event::Stuck(leg(), Why::Exhausted(failure())),
+        Event::Stuck(leg(), Why::Refused(failure())),
+        Event::Stuck(leg(), Why::Unknown(failure())),
+        Event::Stuck(leg(), Why::PivotInDoubt(failure())),
+        Event::Stuck(leg(), Why::Denied("https://bank.example:443".into())),
+        Event::Stuck(leg(), Why::HostDied),
+        Event::Stuck(leg(), Why::JournalFull),
+        Event::Unstuck(leg()),
+        Event::Completed,
+        Event::Compensated,
+        Event::Abandoned(act()),
+    ];
+    let module = [
+        ModuleEvent::Deployed {
+            version: 1,
+            digest: [0x55; 32],
+            bytes: 70_000,
+            description: r#"{"sagas":[]}"#.into(),
+            imports: vec!["wasi:io/error@0.2.6".into()],
+        },
+        ModuleEvent::Activated { version: 1 },
+        ModuleEvent::Granted(Grant::Http { origin: "https://bank.example:443".into(), private: true }, act()),
+        ModuleEvent::Granted(Grant::Config { key: "fee".into(), value: "2".into() }, act()),
+        ModuleEvent::Revoked(Grant::Secret { name: "token".into() }, act()),
+        ModuleEvent::Quarantined { version: 1, reason: "host_died".into() },
+        ModuleEvent::Removed { version: 1 },
+    ];
+    let to = Some("T1".into());
+    let message = [
+        MessageEvent::Event { source: "crm".into(), id: "e1".into(), topic: topic(), to, data: Some(Payload::opaque("x")) },
+        MessageEvent::Event { source: String::new(), id: "e2".into(), topic: topic(), to: None, data: None },
+        MessageEvent::Kept { until: Instant(1_800_000_000_000) },
+        MessageEvent::Dead { reason: "saga_ended".into() },
+    ];
+    let host = [HostEvent::Opened { epoch: 4, clean: false }, HostEvent::Restored { generation: 2 }];
+    let facts = saga.into_iter().map(Fact::Saga).chain(module.into_iter().map(Fact::Module));
+    facts.chain(message.into_iter().map(Fact::Message)).chain(host.into_iter().map(Fact::Host)).collect()
+}
+
+/// The record that opens stream 17.
+fn first(fact: Fact) -> Record {
+    let namespace = Namespace::new("default").unwrap();
+    let stream = StreamId { namespace, kind: StreamKind::Saga, id: "T1".into() };
+    Record {
+        id: RecordId { stream: 17, version: 1 },
+        position: 17,
+        at: Instant(1_800_000_000_000),
+        causation: None,
+        epoch: 4,
+        generation: 1,
+        actor: Actor::Local,
+        head: Some(StreamHead::new(stream, "T1")),
+        fact,
+    }
+}
+
+/// A later record of stream 17.
+fn later(fact: Fact) -> Record {
+    let causation = Some(RecordId { stream: 17, version: 1 });
+    Record { id: RecordId { stream: 17, version: 2 }, position: 19, causation, actor: Actor::Host, head: None, ..first(fact) }
+}
+
+/// Its bytes with another checksum, as if they had been written so.
+fn rewritten(bytes: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    change(&mut bytes);
+    let sum = crc32c::crc32c(&bytes[4..]);
+    bytes[..4].copy_from_slice(&sum.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn every_record_comes_back_as_it_was() {
+    let mut seen = BTreeSet::new();
+    for fact in facts() {
+        seen.insert((fact.code(), fact.name()));
+        for record in [first(fact.clone()), later(fact.clone())] {
+            assert_eq!(decode(&encode(&record)), Ok(record));
+        }
+        let token = Record { actor: Actor::Token("t".repeat(255)), ..later(fact) };
+        assert_eq!(decode(&encode(&token)), Ok(token));
+    }
+    assert_eq!(seen, CODES.iter().copied().collect(), "a type without a sample here");
+}
+
+#[test]
+fn a_record_keeps_its_type_code_and_bytes() {
+    let golden = |record: Record, expected: Expect| {
+        let bytes = encode(&record);
+        let body = bytes[4..].chunks(32).map(hex::encode).collect::<Vec<_>>().join("\n");
+        expected.assert_eq(&format!("{} {}\n{body}", record.fact.name(), hex::encode(&bytes[..4])));
+    };
+    golden(
+        first(Fact::Saga(Event::Started(Box::new(started())))),
+        expect![[r#"
+        started d45e5de5
+        0102000101010001000000040000000100000000000000110000000000000011
+        0000000000000001000001a3185c50000764656661756c7400025431c1eadeca
+        0902543104747269700311111111111111111111111111111111111111111111
+        1111111111111111111104747269702222222222222222222222222222222222
+        2222222222222222222222222222223333333333333333333333333333333300
+        117b22637573746f6d6572223a224b31227d4444444444444444444444444444
+        44444444444444444444444444444444444401e0f4f4c2b13400010b63757374
+        6f6d65723d4b31"#]],
+    );
+    golden(
+        later(Fact::Saga(Event::Intent(intent(None)))),
+        expect![[r#"
+        intent 4c88002d
+        0101000201000000000000040000000100000000000000130000000000000011
+        0000000000000002000001a3185c500000000000000000110000000000000001
+        03706179000000ac020109b08af3c2b1340000"#]],
+    );
+    golden(
+        later(Fact::Saga(Event::Unknown(attempt(), failure(), Charge::HostStop { executing: true }))),
+        expect![[r#"
+        unknown 51331774
+        0101000601020000000000040000000100000000000000130000000000000011
+        0000000000000002000001a3185c500000000000000000110000000000000001
+        03706179000000ac02066e6f5f636172134b3120686173206e6f206361727320
+        6c65667401010200ff0101"#]],
+    );
+    golden(
+        later(Fact::Saga(Event::Stuck(leg(), Why::JournalFull))),
+        expect![[r#"
+        stuck 3ab6e042
+        0101001301000000000000040000000100000000000000130000000000000011
+        0000000000000002000001a3185c500000000000000000110000000000000001
+        1267726f75702f322f7061795b736b752d375d0102010306"#]],
+    );
+    golden(
+        later(Fact::Saga(Event::Completed)),
+        expect![[r#"
+        completed 58e1ff04
+        0101001501000000000000040000000100000000000000130000000000000011
+        0000000000000002000001a3185c500000000000000000110000000000000001"#]],
+    );
+    let token = Actor::Token("t-7".into());
+    golden(
+        Record { actor: token, ..later(Fact::Module(ModuleEvent::Activated { version: 2 })) },
+        expect![[r#"
+        activated f6a98248
+        0101006501000002000000040000000100000000000000130000000000000011
+        0000000000000002000001a3185c500000000000000000110000000000000001
+        03742d3702"#]],
+    );
+}
+
+#[test]
+fn every_body_keeps_its_bytes() {
+    let bodies = facts().into_iter().map(|fact| {
+        let body = fact.write_body(Vec::new()).unwrap();
+        format!("{} {} {}\n", fact.code(), fact.name(), hex::encode(body))
+    });
+    expect![[r#"
+        1 started 0474726970031111111111111111111111111111111111111111111111111111111111111111047472697022222222222222222222222222222222222222222222222222222222222222223333333333333333333333333333333300117b22637573746f6d6572223a224b31227d444444444444444444444444444444444444444444444444444444444444444401e0f4f4c2b13400010b637573746f6d65723d4b31
+        2 intent 03706179000000ac020109b08af3c2b1340000
+        2 intent 03706179000000ac020109b08af3c2b1340001000137
+        3 done 03706179000000ac02000e7b2273656174223a22313241227d
+        4 refused 03706179000000ac02066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        5 transient 03706179000000ac020462757379000000
+        6 unknown 03706179000000ac02066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff0101
+        7 not_done 1267726f75702f322f7061795b736b752d375d01020201
+        8 wait 03706179000000ac020108617070726f76616c0234320105
+        8 wait 03706179000000ac020001ffffffffffffffffff01
+        9 arrived 1267726f75702f322f7061795b736b752d375d0102010302653108617070726f76616c0234320100046e756c6c
+        10 timer_fired 1267726f75702f322f7061795b736b752d375d01020103
+        11 stale 03706179000000ac0204646f6e65
+        12 backoff 1267726f75702f322f7061795b736b752d375d01020103c801
+        13 rollback_begun 0003706179066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        13 rollback_begun 0103706179066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        13 rollback_begun 0203706179066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        13 rollback_begun 03
+        13 rollback_begun 04
+        14 undone 03706179000000ac02
+        15 resolved 037061790000046e756c6c1063616c6c65642074686520686f74656c03616461
+        15 resolved 03706179011063616c6c65642074686520686f74656c03616461
+        15 resolved 03706179021063616c6c65642074686520686f74656c03616461
+        16 skipped 037061791063616c6c65642074686520686f74656c03616461
+        17 retried 021267726f75702f322f7061795b736b752d375d010201031267726f75702f322f7061795b736b752d375d0102001063616c6c65642074686520686f74656c03616461
+        18 cancel_requested 001063616c6c65642074686520686f74656c03616461
+        18 cancel_requested 01
+        19 stuck 1267726f75702f322f7061795b736b752d375d0102010300066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        19 stuck 1267726f75702f322f7061795b736b752d375d0102010301066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        19 stuck 1267726f75702f322f7061795b736b752d375d0102010302066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        19 stuck 1267726f75702f322f7061795b736b752d375d0102010303066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        19 stuck 1267726f75702f322f7061795b736b752d375d01020103041868747470733a2f2f62616e6b2e6578616d706c653a343433
+        19 stuck 1267726f75702f322f7061795b736b752d375d0102010305
+        19 stuck 1267726f75702f322f7061795b736b752d375d0102010306
+        20 unstuck 1267726f75702f322f7061795b736b752d375d01020103
+        21 completed 
+        22 compensated 
+        23 abandoned 1063616c6c65642074686520686f74656c03616461
+        100 deployed 015555555555555555555555555555555555555555555555555555555555555555f0a2040c7b227361676173223a5b5d7d0113776173693a696f2f6572726f7240302e322e36
+        101 activated 01
+        102 granted 001868747470733a2f2f62616e6b2e6578616d706c653a343433011063616c6c65642074686520686f74656c03616461
+        102 granted 010366656501321063616c6c65642074686520686f74656c03616461
+        103 revoked 0205746f6b656e1063616c6c65642074686520686f74656c03616461
+        104 quarantined 0109686f73745f64696564
+        105 removed 01
+        200 event 0363726d02653108617070726f76616c0234320102543101010178
+        200 event 0002653208617070726f76616c0234320000
+        201 kept 80a0f1c2b134
+        202 dead 0a736167615f656e646564
+        300 opened 0400
+        301 restored 02
+    "#]].assert_eq(&bodies.collect::<String>());
+}
+
+#[test]
+fn a_flipped_bit_anywhere_is_found() {
+    for fact in facts() {
+        let good = encode(&first(fact));
+        for bit in 0..good.len() * 8 {
+            let mut bytes = good.to_vec();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&bytes).is_err(), "bit {bit}");
+        }
+    }
+}
+
+#[test]
+fn a_record_that_is_cut_or_longer_is_found_even_with_a_right_checksum() {
+    for fact in facts() {
+        let good = encode(&later(fact));
+        for length in 0..good.len() {
+            assert!(decode(&good[..length]).is_err(), "cut at {length}");
+            if length >= 4 {
+                assert!(decode(&rewritten(&good, |bytes| bytes.truncate(length))).is_err(), "cut at {length}");
+            }
+        }
+        assert!(decode(&rewritten(&good, |bytes| bytes.push(0))).is_err());
+    }
+}
+
+#[test]
+fn what_this_build_does_not_know_is_an_error_that_names_it() {
+    let good = encode(&later(Fact::Saga(Event::Completed)));
+    let error = |change: fn(&mut Vec<u8>)| decode(&rewritten(&good, change)).unwrap_err().to_string();
+    let errors = [
+        error(|bytes| bytes[4] = 2),
+        error(|bytes| bytes[5] |= 4),
+        error(|bytes| bytes[6..8].copy_from_slice(&[3, 231])),
+        error(|bytes| bytes[8] = 2),
+        error(|bytes| bytes[9] = 1),
+        error(|bytes| bytes[10] = 1),
+        error(|bytes| bytes[11] = 9),
+        error(|bytes| bytes[43] = 1),
+        error(|bytes| bytes.extend(b"more")),
+        decode(&good[..40]).unwrap_err().to_string(),
+        decode(b"").unwrap_err().to_string(),
+    ];
+    expect![[r#"
+        record at position 19: header of format 2 is unknown to this build; run the version that wrote it
+        record at position 19: flags 0x05 are unknown to this build; run the version that wrote it
+        record at position 19: type 999 is unknown to this build; run the version that wrote it
+        record at position 19: completed of format 2 is unknown to this build; run the version that wrote it
+        record at position 19: completed says content 1, and its payload is another
+        record at position 19: envelope 1 of its payload is unknown to this build; run the version that wrote it
+        record at position 19: actor 9 is unknown to this build; run the version that wrote it
+        record at position 19: it says that it is version 1 of stream 17, which cannot be
+        record at position 19: completed is too long by 4
+        record at position 19: checksum is 58e1ff04, its bytes give 03ff3d2b
+        record: it ends in its header"#]]
+    .assert_eq(&errors.join("\n"));
+}
+
+#[test]
+fn a_record_in_anothers_place_is_found() {
+    let stored = |position| Stored { position, record: encode(&later(Fact::Saga(Event::Completed))) };
+    assert!(decode_stored(&stored(19)).is_ok());
+    let error = decode_stored(&stored(20)).unwrap_err().to_string();
+    assert_eq!(error, "record at position 20: it says that it belongs at 19");
+}

@@ -1,0 +1,359 @@
+//! One host put together: data folder, store, engine and guests, behind what the API asks of it.
+//!
+//! It decides nothing: it opens the parts in their order, passes questions on, and closes the parts in reverse.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use amends_core::{
+    id::{Name, Namespace, SagaId},
+    validate,
+    value::Instant,
+};
+use bytes::Bytes;
+use tokio::sync::{broadcast, oneshot};
+
+use crate::{
+    api::runtime::{BoxFuture, Committed, Readiness, Runtime, SagaPage, Unverified, Verified},
+    engine::{
+        driver::{Clock, Engine, Parts, Running},
+        metrics::Metrics,
+        port::{Change, ListFilter, Offered, Origin, Refusal, RefusalCode, Request},
+        reader::Reader,
+        shard,
+    },
+    host::{self, Compile, Host, HostConfig},
+    journal::{Actor, Record},
+    store::{
+        Store, StoreError,
+        folder::{Folder, FolderError},
+        redb::Options,
+    },
+};
+
+/// What a node is made of.
+#[derive(Clone)]
+pub struct Config {
+    /// The data folder.
+    pub data: PathBuf,
+    /// How the journal is opened.
+    pub store: Options,
+    /// What guests may use.
+    pub guests: host::Limits,
+    /// The limits of the engine.
+    pub engine: shard::Limits,
+    /// The rules of definitions.
+    pub definitions: validate::Limits,
+    /// The host's own listeners, which no guest may call.
+    pub listening: Vec<SocketAddr>,
+    /// The executable that compiles components, as `amends compile-worker`.
+    pub worker: PathBuf,
+    /// What tells the time.
+    pub clock: Clock,
+    /// Records that wait for a commit; beyond them starts are refused.
+    pub queue_records: usize,
+    /// When the disk is too full for new sagas.
+    pub free: Free,
+}
+
+/// New sagas are refused when less than either is free on the disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Free {
+    /// In bytes.
+    pub bytes_min: u64,
+    /// In percent of the disk.
+    pub percent_min: u8,
+}
+
+/// Why a node did not start, or cannot go on.
+#[derive(Debug)]
+pub enum NodeError {
+    /// Another host has the data folder.
+    InUse(String),
+    /// The storage failed.
+    Storage(String),
+    /// Anything else.
+    Other(String),
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(what) | Self::Storage(what) | Self::Other(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for NodeError {}
+
+impl From<FolderError> for NodeError {
+    fn from(error: FolderError) -> Self {
+        match error {
+            FolderError::InUse(what) => Self::InUse(what),
+            FolderError::Failed(what) => Self::Storage(what),
+        }
+    }
+}
+
+impl From<StoreError> for NodeError {
+    fn from(error: StoreError) -> Self {
+        Self::Storage(error.to_string())
+    }
+}
+
+/// A host that has recovered and takes requests.
+pub struct Node {
+    folder: Arc<Folder>,
+    host: Arc<Host>,
+    engine: Engine,
+    reader: Reader,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    definitions: validate::Limits,
+    free: Free,
+    running: Mutex<Option<Running>>,
+    failed: Mutex<Option<oneshot::Receiver<String>>>,
+    recovery: Duration,
+    failure: Arc<Mutex<Option<String>>>,
+}
+
+impl Node {
+    /// Opens the folder, recovers, and starts the threads. Blocks.
+    pub fn open(config: Config) -> Result<Self, NodeError> {
+        let began = std::time::Instant::now();
+        let folder = Arc::new(Folder::open(&config.data)?);
+        let opened = folder.open_store(&config.store)?;
+        if let Some(taint) = &opened.taint {
+            tracing::warn!(error = %taint.error, "the last host stopped because its storage failed; every page was read again");
+        }
+        let store = Arc::new(opened.store);
+        let metrics = Arc::new(Metrics::default());
+        let host = Arc::new(open_host(&config, &folder)?);
+        let (tell, failed) = oneshot::channel();
+        let failure = Arc::new(Mutex::new(None));
+        let on_failure = {
+            let (folder, failure) = (Arc::clone(&folder), Arc::clone(&failure));
+            Box::new(move |why: &str| {
+                tracing::error!(why, "the storage failed: nothing is acknowledged any more");
+                folder.mark_tainted(&StoreError::Failed(why.to_owned()));
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+                // Nobody waits for it any more only when the host is stopping anyway.
+                let _ = tell.send(why.to_owned());
+            })
+        };
+        let running = Running::start(Parts {
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            guests: Arc::clone(&host) as Arc<dyn crate::engine::guests::Guests>,
+            clock: Arc::clone(&config.clock),
+            limits: config.engine,
+            metrics: Arc::clone(&metrics),
+            seed: seed()?,
+            queue_records: config.queue_records,
+            on_failure,
+        })?;
+        let engine = running.engine().clone();
+        for digest in engine.definitions().digests() {
+            if let Err(error) = host.load(&digest) {
+                tracing::error!(digest = hex::encode(digest), %error, "a stored component cannot be loaded: sagas that need it wait");
+            }
+        }
+        let recovery = began.elapsed();
+        metrics.recovery_seconds.set(recovery.as_secs_f64());
+        Ok(Self {
+            reader: Reader::new(Arc::clone(&store) as Arc<dyn Store>, engine.definitions().clone()),
+            folder,
+            host,
+            engine,
+            metrics,
+            clock: config.clock,
+            definitions: config.definitions,
+            free: config.free,
+            running: Mutex::new(Some(running)),
+            failed: Mutex::new(Some(failed)),
+            recovery,
+            failure,
+        })
+    }
+
+    /// How many sagas were running when the host before this one stopped.
+    pub fn recovered(&self) -> u64 {
+        self.engine.recovered
+    }
+
+    /// Ends if the storage fails, and says why. Asked once.
+    pub fn failed(&self) -> impl Future<Output = String> + Send + 'static {
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        async move {
+            match failed {
+                Some(failed) => match failed.await {
+                    Ok(why) => why,
+                    Err(_) => std::future::pending().await,
+                },
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    /// No new starts, time for open attempts, commit, close. Blocks.
+    pub fn close(&self) -> Result<(), NodeError> {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(running) = running {
+            running.stop();
+        }
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(why) => Err(NodeError::Storage(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn is_low(&self) -> bool {
+        let percent = |total: u64| total / 100 * u64::from(self.free.percent_min);
+        self.folder.space().is_ok_and(|space| space.free_bytes < self.free.bytes_min.max(percent(space.total_bytes)))
+    }
+
+    fn check(&self, bytes: &Bytes) -> Result<Verified, Unverified> {
+        let found = self.host.verify(bytes).map_err(unverified)?;
+        let verified = verified(found, bytes.len() as u64, &self.definitions)?;
+        // Durable before the journal names it, and ready to run before new work starts on it.
+        self.folder.modules().put(bytes).map_err(|error| not_stored(&error.to_string()))?;
+        self.host.load(&verified.digest).map_err(|error| not_stored(&error.to_string()))?;
+        Ok(verified)
+    }
+}
+
+/// The rules beside the bytes: names, and what each definition must keep.
+pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) -> Result<Verified, Unverified> {
+    let host::Verified { digest, description, imports, .. } = found;
+    let module = Name::new(&description.module)
+        .map_err(|bad| bad_definition(vec![format!("module name `{}`: {bad}", description.module)]))?;
+    let mut reasons: Vec<String> =
+        description.sagas.iter().flat_map(|saga| validate::problems(saga, limits)).map(|problem| problem.to_string()).collect();
+    let mut names: Vec<&str> = description.sagas.iter().map(|saga| saga.name.as_str()).collect();
+    names.sort_unstable();
+    reasons.extend(names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("saga `{}` is defined twice", pair[0])));
+    if description.sagas.is_empty() {
+        reasons.push(format!("module `{module}` has no saga; add one to its description"));
+    }
+    if !reasons.is_empty() {
+        return Err(bad_definition(reasons));
+    }
+    let warnings = Vec::new();
+    Ok(Verified { module: module.to_string(), digest, bytes, definitions: description.sagas, imports, warnings })
+}
+
+fn bad_definition(reasons: Vec<String>) -> Unverified {
+    Unverified {
+        code: "bad_definition",
+        reasons,
+        hint: Some("mend the definition and deploy again; nothing was stored".to_owned()),
+    }
+}
+
+/// What the host says of bytes that it cannot run.
+pub fn unverified(error: host::VerifyError) -> Unverified {
+    Unverified { code: error.code, reasons: vec![error.message], hint: Some(error.hint) }
+}
+
+fn not_stored(why: &str) -> Unverified {
+    Unverified { code: "not_stored", reasons: vec![why.to_owned()], hint: Some("look at the host's log and its disk".to_owned()) }
+}
+
+fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
+    let modules = folder.modules();
+    let source = move |digest: &[u8; 32]| match modules.get(digest) {
+        Ok(Some(bytes)) => Ok(Bytes::from(bytes)),
+        Ok(None) => Err(io::Error::new(io::ErrorKind::NotFound, "the component is not in the data folder")),
+        Err(error) => Err(io::Error::other(error.to_string())),
+    };
+    let host = Host::new(HostConfig {
+        limits: config.guests.clone(),
+        clock: Arc::clone(&config.clock),
+        modules: Arc::new(source),
+        compile: Compile::Worker { program: config.worker.clone(), args: vec!["compile-worker".into()] },
+        cache: Some(config.data.join("cache")),
+    })
+    .map_err(|error| NodeError::Other(error.to_string()))?;
+    host.set_listeners(config.listening.clone());
+    Ok(host)
+}
+
+/// The wall clock of this machine.
+pub fn wall_clock() -> Clock {
+    Arc::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Instant(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    })
+}
+
+fn seed() -> Result<u64, NodeError> {
+    let mut seed = [0; 8];
+    getrandom::fill(&mut seed).map_err(|error| NodeError::Other(format!("no randomness: {error}")))?;
+    Ok(u64::from_le_bytes(seed))
+}
+
+impl Runtime for Node {
+    fn now(&self) -> Instant {
+        (self.clock)()
+    }
+
+    fn generation(&self) -> u32 {
+        1
+    }
+
+    fn ask(&self, request: Request) -> Result<(), Refusal> {
+        if let Request::Start(..) = &request
+            && self.is_low()
+        {
+            return Err(Refusal::new(RefusalCode::LowSpace, "the disk is nearly full: no new sagas are taken")
+                .hint("make room on the disk of the data folder"));
+        }
+        self.engine.ask(request)
+    }
+
+    fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<Committed>, Refusal> {
+        Ok(self.reader.saga(namespace, id)?.map(|(view, position)| Committed { view, position }))
+    }
+
+    fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {
+        let (lines, next) = self.reader.sagas(namespace, filter)?;
+        Ok(SagaPage { lines, next })
+    }
+
+    fn journal(&self, namespace: &Namespace, id: &SagaId, from: u64, limit: usize) -> Result<Option<Vec<Record>>, Refusal> {
+        self.reader.journal(namespace, id, from, limit)
+    }
+
+    fn definitions(&self, namespace: &Namespace) -> Result<Vec<Offered>, Refusal> {
+        let (answer, answered) = oneshot::channel();
+        let origin = Origin { namespace: namespace.clone(), actor: Actor::Host, idempotency_key: None };
+        self.engine.ask(Request::Definitions(origin, answer))?;
+        answered.blocking_recv().map_err(|_| Refusal::new(RefusalCode::Stopping, "the host has stopped"))?
+    }
+
+    fn verify(&self, bytes: Bytes) -> BoxFuture<'_, Result<Verified, Unverified>> {
+        Box::pin(async move { tokio::task::block_in_place(|| self.check(&bytes)) })
+    }
+
+    fn changes(&self) -> broadcast::Receiver<Change> {
+        self.engine.changes()
+    }
+
+    fn readiness(&self) -> Readiness {
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(why) => Readiness::NotReady(format!("the storage failed: {why}")),
+            None => Readiness::Ready {
+                recovered: self.engine.recovered,
+                took_ms: u64::try_from(self.recovery.as_millis()).unwrap_or(u64::MAX),
+            },
+        }
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.text()
+    }
+}

@@ -1,0 +1,306 @@
+//! The committer: what makes batches durable, many at a time, in the order in which they came.
+//!
+//! `drain → one commit → notice` are plain functions, so that a simulation can take the steps itself; [`Committer`] is the
+//! OS thread that takes them in production. It knows nothing of what is in a batch, and never waits for more work to
+//! come: while one commit is in flight the next one's batches gather.
+
+use std::{
+    collections::VecDeque,
+    io,
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Instant,
+};
+
+use super::{Batch, Position, Store, StoreError};
+
+/// One commit takes at most so many batches: beyond it a commit costs more by its size than it saves by being one.
+pub const COMMIT_BATCHES_MAX: usize = 256;
+
+/// One commit takes at most so many bytes, or a single batch that is larger.
+pub const COMMIT_BYTES_MAX: usize = 1 << 20;
+
+/// One commit takes at most so many records, and by default the queue holds no more.
+pub const COMMIT_RECORDS_MAX: usize = 8_192;
+
+/// A batch on its way, with the number by which its owner knows it. Tags grow.
+#[derive(Debug)]
+pub struct Work {
+    /// Named in the notice that makes it durable.
+    pub tag: u64,
+    /// What is to become durable.
+    pub batch: Batch,
+}
+
+impl Work {
+    /// What it takes of the queue's room. Rows alone take some too.
+    fn records(&self) -> usize {
+        self.batch.record_count().max(1)
+    }
+}
+
+/// What came of a commit.
+#[derive(Debug)]
+pub enum Notice {
+    /// All work up to and with this tag is durable.
+    Durable {
+        /// The last tag of the commit.
+        tag: u64,
+        /// Where the journal ends; none if the commit changed rows only.
+        position: Option<Position>,
+    },
+    /// Nothing of this commit and of what is queued may be acknowledged, now or later. Said once (law 14).
+    Failed(StoreError),
+}
+
+/// Why work was not queued.
+#[derive(Debug)]
+pub enum Refused {
+    /// The queue is full: refuse new work of users, and offer this again when there is room.
+    Full(Work),
+    /// A commit failed, or the committer was told to finish. Nothing is taken any more.
+    Ended,
+}
+
+/// Work that waits for the next commit, in order.
+#[derive(Debug)]
+pub struct Queue {
+    waiting: VecDeque<Work>,
+    records: usize,
+    records_max: usize,
+    ended: bool,
+}
+
+impl Queue {
+    /// An empty queue that holds so many records.
+    pub fn new(records_max: usize) -> Self {
+        Self { waiting: VecDeque::new(), records: 0, records_max, ended: false }
+    }
+
+    /// How many more records it takes.
+    pub fn room(&self) -> usize {
+        if self.ended { 0 } else { self.records_max.saturating_sub(self.records) }
+    }
+
+    /// Queues work, unless there is no room. An empty queue takes work of any size.
+    pub fn push(&mut self, work: Work) -> Result<(), Refused> {
+        if !self.ended && self.records > 0 && work.records() > self.room() {
+            return Err(Refused::Full(work));
+        }
+        self.push_reserved(work)
+    }
+
+    /// Queues work for which room was set aside when it began: outcomes, compensations, timers and verbs are never
+    /// refused for lack of room. What bounds it is the number of attempts in flight.
+    pub fn push_reserved(&mut self, work: Work) -> Result<(), Refused> {
+        if self.ended {
+            return Err(Refused::Ended);
+        }
+        self.records += work.records();
+        self.waiting.push_back(work);
+        Ok(())
+    }
+
+    /// Takes what fits into one commit, oldest first.
+    pub fn drain(&mut self) -> Vec<Work> {
+        let (mut count, mut bytes, mut records) = (0, 0, 0);
+        for work in self.waiting.iter().take(COMMIT_BATCHES_MAX) {
+            bytes += work.batch.byte_count();
+            records += work.records();
+            if count > 0 && (bytes > COMMIT_BYTES_MAX || records > COMMIT_RECORDS_MAX) {
+                records -= work.records();
+                break;
+            }
+            count += 1;
+        }
+        self.records -= records;
+        self.waiting.drain(..count).collect()
+    }
+
+    /// Drops what waits, and takes nothing more.
+    fn fail(&mut self) {
+        *self = Self { ended: true, ..Self::new(self.records_max) };
+    }
+}
+
+/// Totals since start, for the metrics.
+#[derive(Debug, Default)]
+pub struct Counters {
+    commits: AtomicU64,
+    records: AtomicU64,
+    bytes: AtomicU64,
+    nanoseconds: AtomicU64,
+}
+
+/// [`Counters`] at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Totals {
+    /// Commits that became durable.
+    pub commits: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes of records and rows in them.
+    pub bytes: u64,
+    /// Time spent in them.
+    pub seconds: f64,
+}
+
+impl Counters {
+    /// What they say now.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            commits: self.commits.load(Ordering::Relaxed),
+            records: self.records.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed),
+            seconds: self.nanoseconds.load(Ordering::Relaxed) as f64 / 1e9,
+        }
+    }
+}
+
+/// Makes work durable in one commit. No work is no notice.
+pub fn commit(store: &dyn Store, works: Vec<Work>, counters: &Counters) -> Option<Notice> {
+    let tag = works.last()?.tag;
+    let batches: Vec<Batch> = works.into_iter().map(|work| work.batch).collect();
+    let begun = Instant::now();
+    if let Err(error) = store.commit(&batches) {
+        return Some(Notice::Failed(error));
+    }
+    let total = |count: fn(&Batch) -> usize| batches.iter().map(count).sum::<usize>() as u64;
+    counters.commits.fetch_add(1, Ordering::Relaxed);
+    counters.records.fetch_add(total(Batch::record_count), Ordering::Relaxed);
+    counters.bytes.fetch_add(total(Batch::byte_count), Ordering::Relaxed);
+    counters.nanoseconds.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    let position = batches.iter().flat_map(|batch| &batch.appends).last().map(|append| append.last_position());
+    Some(Notice::Durable { tag, position })
+}
+
+/// All three steps for a queue that has no thread: the simulation's committer.
+pub fn commit_next(queue: &mut Queue, store: &dyn Store, counters: &Counters) -> Option<Notice> {
+    let notice = commit(store, queue.drain(), counters)?;
+    if let Notice::Failed(_) = notice {
+        queue.fail();
+    }
+    Some(notice)
+}
+
+/// The thread that owns write transactions.
+#[derive(Debug)]
+pub struct Committer {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Committer {
+    /// Starts the thread. `notify` is called on it after every commit, and must not block for long.
+    pub fn start(store: Arc<dyn Store>, records_max: usize, notify: impl FnMut(Notice) + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared {
+            queue: Mutex::new(Queue::new(records_max)),
+            changed: Condvar::new(),
+            counters: Counters::default(),
+        });
+        let of_thread = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || of_thread.run(store.as_ref(), notify))?;
+        Ok(Self { shared, thread: Some(thread) })
+    }
+
+    /// Queues work, unless there is no room.
+    pub fn push(&self, work: Work) -> Result<(), Refused> {
+        let pushed = self.shared.queue().push(work);
+        self.shared.changed.notify_one();
+        pushed
+    }
+
+    /// Queues work for which room was set aside; see [`Queue::push_reserved`].
+    pub fn push_reserved(&self, work: Work) -> Result<(), Refused> {
+        let pushed = self.shared.queue().push_reserved(work);
+        self.shared.changed.notify_one();
+        pushed
+    }
+
+    /// How many more records the queue takes.
+    pub fn room(&self) -> usize {
+        self.shared.queue().room()
+    }
+
+    /// How many records wait for the next commit.
+    pub fn depth(&self) -> usize {
+        self.shared.queue().records
+    }
+
+    /// Totals since start.
+    pub fn totals(&self) -> Totals {
+        self.shared.counters.totals()
+    }
+
+    /// Commits what is queued, tells, and ends the thread.
+    pub fn finish(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.shared.queue().ended = true;
+        self.shared.changed.notify_one();
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has closed the queue by itself; there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for Committer {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+    counters: Counters,
+}
+
+impl Shared {
+    fn run(&self, store: &dyn Store, mut notify: impl FnMut(Notice)) {
+        let _fails = FailsWhenDropped(self);
+        loop {
+            let works = self.next();
+            match commit(store, works, &self.counters) {
+                None => return,
+                Some(Notice::Failed(error)) => {
+                    // First refuse, then tell: whoever hears of it can rely on it.
+                    self.queue().fail();
+                    return notify(Notice::Failed(error));
+                }
+                Some(durable) => notify(durable),
+            }
+        }
+    }
+
+    /// Waits for work; none when the queue has ended and is empty.
+    fn next(&self) -> Vec<Work> {
+        let queue = self.queue();
+        let waited = self.changed.wait_while(queue, |queue| queue.waiting.is_empty() && !queue.ended);
+        waited.unwrap_or_else(PoisonError::into_inner).drain()
+    }
+
+    /// Nothing panics while it holds the lock, so that a poisoned one is as good as new.
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// However the thread ends, by a panic in `notify` too, nothing is queued that nobody would commit.
+struct FailsWhenDropped<'a>(&'a Shared);
+
+impl Drop for FailsWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.queue().fail();
+    }
+}
+
+#[cfg(test)]
+mod tests;

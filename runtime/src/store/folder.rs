@@ -1,0 +1,275 @@
+//! The data folder: whose it is, what lies in it, and how it comes to be. It knows nothing of what the journal says.
+//!
+//! | name | what |
+//! |---|---|
+//! | `LOCK` | held while a host runs; names it |
+//! | `journal.redb` | the journal and its rows |
+//! | `journal.redb.new` | a journal that is being created; means nothing |
+//! | `modules/` | components by digest |
+//! | `TAINTED` | left by a host whose storage failed |
+
+use std::{
+    fmt, fs,
+    fs::{DirBuilder, File, Permissions},
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Batch, RowChange, Store, StoreError, Table,
+    lock::{self, Lock},
+    modules::Modules,
+    redb::{Options, RedbStore},
+    taint::{self, Taint},
+};
+
+const JOURNAL: &str = "journal.redb";
+const JOURNAL_NEW: &str = "journal.redb.new";
+
+/// The row of [`Table::Meta`] that says how everything else is written.
+const FORMAT_KEY: &[u8] = b"format";
+
+/// The format that this build reads and writes.
+const FORMAT: &[u8] = &[1];
+
+/// Why a data folder cannot be used. Each is an exit code of the host.
+#[derive(Debug)]
+pub enum FolderError {
+    /// Another host has it: exit 75.
+    InUse(String),
+    /// It cannot be read or written, or it is not ours: exit 74.
+    Failed(String),
+}
+
+impl fmt::Display for FolderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(what) | Self::Failed(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for FolderError {}
+
+/// A data folder that is ours until this is dropped.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+/// The journal of a data folder, and in what state it was found.
+#[derive(Debug)]
+pub struct Opened {
+    /// Repaired if need be, and checked to be of a format that this build knows.
+    pub store: RedbStore,
+    /// It did not exist before.
+    pub created: bool,
+    /// What the last host said when its storage failed. Every page was read again and checked.
+    pub taint: Option<Taint>,
+}
+
+impl Folder {
+    /// Makes the folder if it is missing, with mode 0700, and locks it.
+    pub fn open(path: &Path) -> Result<Self, FolderError> {
+        prepare(path)?;
+        let lock = Lock::take(path)?;
+        let folder = Self { path: path.to_owned(), _lock: lock };
+        let modules = folder.path.join("modules");
+        match DirBuilder::new().mode(0o700).create(&modules) {
+            Ok(()) => sync_folder(path).map_err(|error| trouble(path, &error))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(trouble(path, &error)),
+        }
+        folder.modules().forget_unfinished().map_err(|error| trouble(&modules, &error))?;
+        Ok(folder)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Components by digest.
+    pub fn modules(&self) -> Modules {
+        Modules::new(self.path.join("modules"))
+    }
+
+    /// Opens the journal, or creates one in a folder that never had one.
+    pub fn open_store(&self, options: &Options) -> Result<Opened, FolderError> {
+        let journal = self.path.join(JOURNAL);
+        let created = !journal.try_exists().map_err(|error| trouble(&self.path, &error))?;
+        if created {
+            self.create_journal(options)?;
+        }
+        let taint = Taint::read(&self.path);
+        if taint.is_some() {
+            taint::forget_cached(&journal).map_err(|error| trouble(&journal, &error))?;
+        }
+        let check_integrity = options.check_integrity || taint.is_some();
+        let of_journal = |error| failed(&journal, &error);
+        let store = RedbStore::open(&journal, &Options { check_integrity, ..options.clone() }).map_err(of_journal)?;
+        match store.row(Table::Meta, FORMAT_KEY).map_err(of_journal)?.as_deref() {
+            Some(FORMAT) => {}
+            Some(other) => {
+                return Err(FolderError::Failed(format!(
+                    "{} has format {other:?}, and this build knows {FORMAT:?}; run the version that wrote it",
+                    journal.display()
+                )));
+            }
+            None => {
+                return Err(FolderError::Failed(format!(
+                    "{} is no journal of amends, or lost its content; restore it from a backup, or choose another folder with --data",
+                    journal.display()
+                )));
+            }
+        }
+        if taint.is_some() {
+            Taint::remove(&self.path).map_err(|error| trouble(&self.path, &error))?;
+        }
+        Ok(Opened { store, created, taint })
+    }
+
+    /// Leaves word for the next start that the storage failed. Best effort: the disk may take no more.
+    pub fn mark_tainted(&self, why: &StoreError) {
+        let journal_bytes = fs::metadata(self.path.join(JOURNAL)).map_or(0, |journal| journal.len());
+        let taint = Taint { boot: lock::boot_id(), journal_bytes, error: why.to_string() };
+        // Whoever calls this is about to exit 74 because of `why`: a second failure adds nothing.
+        let _ = taint.write(&self.path);
+    }
+
+    /// How much room is left on the disk.
+    pub fn space(&self) -> io::Result<Space> {
+        let disk = rustix::fs::statvfs(&self.path)?;
+        Ok(Space {
+            free_bytes: disk.f_bavail.saturating_mul(disk.f_frsize),
+            total_bytes: disk.f_blocks.saturating_mul(disk.f_frsize),
+        })
+    }
+
+    /// The bytes that the journal's file takes.
+    pub fn journal_bytes(&self) -> io::Result<u64> {
+        Ok(fs::metadata(self.path.join(JOURNAL))?.len())
+    }
+
+    /// A journal appears under its name only when it is whole and durable: a host that dies here leaves a file of which
+    /// nothing is kept.
+    fn create_journal(&self, options: &Options) -> Result<(), FolderError> {
+        let digests = self.modules().digests().map_err(|error| trouble(&self.path, &error))?;
+        if !digests.is_empty() {
+            return Err(FolderError::Failed(format!(
+                "data folder {} has modules but no {JOURNAL}; restore it from a backup, or choose another folder with --data",
+                self.path.display()
+            )));
+        }
+        let (new, journal) = (self.path.join(JOURNAL_NEW), self.path.join(JOURNAL));
+        let created = write_new(&new, options).map_err(|error| failed(&new, &error));
+        created?;
+        let settle = || {
+            File::open(&new)?.sync_all()?;
+            fs::rename(&new, &journal)?;
+            sync_folder(&self.path)
+        };
+        settle().map_err(|error| trouble(&self.path, &error))
+    }
+}
+
+/// What is left of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// What we may still take.
+    pub free_bytes: u64,
+    /// Its size.
+    pub total_bytes: u64,
+}
+
+impl Space {
+    /// Under 5 % or 512 MiB, whichever is more: a full disk costs the whole store, so new starts are refused long before.
+    pub fn is_low(&self) -> bool {
+        self.free_bytes < (self.total_bytes / 20).max(512 << 20)
+    }
+}
+
+/// Makes what was renamed or created in a folder durable.
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+/// What the user reads when the disk says no.
+pub(super) fn trouble(path: &Path, error: &io::Error) -> FolderError {
+    let path = path.display();
+    FolderError::Failed(match error.kind() {
+        io::ErrorKind::ReadOnlyFilesystem => {
+            format!("{path} is on a read-only disk; make it writable, or choose another folder with --data")
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            format!("{path} is on a full disk; free some space, or choose another folder with --data")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("{path} may not be used by this user; change its owner, or choose another folder with --data")
+        }
+        _ => format!("{path} cannot be used: {error}"),
+    })
+}
+
+fn failed(path: &Path, error: &StoreError) -> FolderError {
+    FolderError::Failed(format!("{}: {error}", path.display()))
+}
+
+/// Makes the folder, or sees that it is ours to use and that nobody else can read it.
+fn prepare(path: &Path) -> Result<(), FolderError> {
+    let of_path = |error: io::Error| trouble(path, &error);
+    match fs::metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(of_path)?;
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            sync_folder(parent.unwrap_or(Path::new("."))).map_err(of_path)
+        }
+        Err(error) => Err(of_path(error)),
+        Ok(found) if !found.is_dir() => Err(FolderError::Failed(format!("{} is not a folder", path.display()))),
+        Ok(found) => {
+            if !is_ours(path).map_err(of_path)? {
+                return Err(FolderError::Failed(format!(
+                    "folder {} holds something else than amends data; choose an empty or a new one with --data",
+                    path.display()
+                )));
+            }
+            match found.permissions().mode() & 0o077 {
+                0 => Ok(()),
+                _ => fs::set_permissions(path, Permissions::from_mode(0o700)).map_err(|_| {
+                    FolderError::Failed(format!(
+                        "folder {} can be read by others and is not ours to change; choose a folder inside it with --data",
+                        path.display()
+                    ))
+                }),
+            }
+        }
+    }
+}
+
+/// Empty, or of a host that was here before. A volume's root has `lost+found`.
+fn is_ours(path: &Path) -> io::Result<bool> {
+    let mut strange = false;
+    for entry in fs::read_dir(path)? {
+        match entry?.file_name().to_str() {
+            Some(lock::NAME | JOURNAL) => return Ok(true),
+            Some("lost+found") => {}
+            _ => strange = true,
+        }
+    }
+    Ok(!strange)
+}
+
+fn write_new(path: &Path, options: &Options) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(StoreError::Failed(error.to_string())),
+        Ok(()) | Err(_) => {}
+    }
+    let store = RedbStore::open(path, options)?;
+    store.commit(&[Batch { appends: Vec::new(), rows: vec![RowChange::put(Table::Meta, FORMAT_KEY, FORMAT)] }])?;
+    store.close()
+}
+
+#[cfg(test)]
+mod tests;
