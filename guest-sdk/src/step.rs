@@ -70,6 +70,10 @@ pub mod kind {
     pub enum Retriable {}
 
     /// A kind that a rollback can pass.
+    #[diagnostic::on_unimplemented(
+        message = "a rollback cannot pass this step",
+        note = "a retriable step has no way back, and a pivot has one only with an undo: use `.once_then_stop()`, or give the pivot one before"
+    )]
     pub trait RollsBack {}
     impl RollsBack for WithoutUndo {}
     impl RollsBack for Compensatable {}
@@ -77,6 +81,10 @@ pub mod kind {
     impl RollsBack for PivotWithUndo {}
 
     /// A kind that an undo can be added to, and the kind it becomes.
+    #[diagnostic::on_unimplemented(
+        message = "this step takes no undo",
+        note = "a retriable step is never undone, and a step has one undo at most"
+    )]
     pub trait TakesUndo {
         /// The kind with its undo.
         type Undoable;
@@ -89,6 +97,7 @@ pub mod kind {
     }
 
     /// A kind with an undo of its own code.
+    #[diagnostic::on_unimplemented(message = "this step has no undo to say this of", note = "add `.undo(function)` before")]
     pub trait HasUndo {}
     impl HasUndo for Compensatable {}
     impl HasUndo for PivotWithUndo {}
