@@ -29,6 +29,16 @@ mod random;
 
 mod egress;
 
+mod origin;
+
+mod address;
+
+mod headers;
+
+mod connect;
+
+mod answer;
+
 mod traffic;
 
 mod convert;
@@ -52,13 +62,14 @@ mod testing;
 mod tests;
 
 use std::{
+    net::SocketAddr,
     path::PathBuf,
     sync::{Arc, mpsc},
     time::Duration,
 };
 
 use amends_core::{
-    outcome::{Left, Report},
+    outcome::Report,
     value::Instant,
 };
 use bytes::Bytes;
@@ -73,17 +84,17 @@ pub use self::{
     describe::Description,
     label::Label,
     limits::Limits,
+    origin::{BadOrigin, Origin},
     verify::{Verified, VerifyError},
 };
 use self::{
     cache::Cache,
     compile::Compiler,
-    egress::{Egress, Gate},
+    egress::Gate,
     fault::Fault,
     guest::Facts,
     lanes::{Job, Lanes},
     modules::{Modules, Ready},
-    traffic::Traffic,
 };
 use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
 
@@ -145,7 +156,7 @@ impl Host {
         let shared = Shared {
             compiler: Compiler::new(compile, &limits),
             modules: Modules::new(linker, modules),
-            gate: Gate,
+            gate: Gate::new(&limits, connect::system(), Vec::new()),
             late_load: tokio::sync::Mutex::default(),
             engine,
             limits,
@@ -199,6 +210,11 @@ impl Host {
         if let Some(cache) = &self.shared.cache {
             cache.remove(digest);
         }
+    }
+
+    /// Where the host itself listens: no guest reaches that, whatever is granted.
+    pub fn set_listeners(&self, listeners: Vec<SocketAddr>) {
+        self.shared.gate.set_listeners(listeners);
     }
 
     /// The attempts whose guests have a processor now, for the crash marker.
