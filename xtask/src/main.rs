@@ -13,7 +13,7 @@ use workspace::Workspace;
 
 /// Builds and checks this repository, and sets up what that needs.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
