@@ -288,6 +288,7 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
         cache: Some(config.data.join("cache")),
     })
     .map_err(|error| NodeError::Other(error.to_string()))?;
+    host.set_listeners(config.listening.clone());
     Ok(host)
 }
 

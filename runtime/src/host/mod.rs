@@ -81,7 +81,6 @@ use self::{
     compile::Compiler,
     egress::Gate,
     fault::Fault,
-    guest::Facts,
     lanes::{Job, Lanes},
     modules::{Modules, Ready},
 };
