@@ -162,16 +162,15 @@ fn undo(step: &Step, now: &Now) -> Option<String> {
     let none = Leg::default();
     let leg = step.undo.as_ref();
     let said = match step.status {
-        StepStatus::Compensated if leg.is_none_or(|leg| leg.attempts == 0) && step.manual => paint(BACK, "undone by hand"),
+        StepStatus::Compensated if step.manual => paint(BACK, format!("undone by hand{}", after(leg.unwrap_or(&none)))),
         StepStatus::Compensated if leg.is_none() => paint(DIM, "nothing to undo"),
-        StepStatus::Compensated if step.manual => paint(BACK, format!("{} by hand", ended("undone", leg.unwrap_or(&none)))),
         StepStatus::Compensated => paint(BACK, ended("undone", leg.unwrap_or(&none))),
         StepStatus::Skipped => paint(BAD, "skipped by hand, its effect stands"),
         StepStatus::Stuck if leg.is_some() => paint(BAD, ended("stuck", leg.unwrap_or(&none))),
         StepStatus::Compensating => {
             let leg = leg.unwrap_or(&none);
             let open = going("undoing", leg, now);
-            paint(BACK, waiting(leg, now).map_or(open, |waiting| format!("undo {waiting}")))
+            paint(BACK, waiting(leg, now).map_or(open, |waiting| format!("undo {waiting}{}", after(leg))))
         }
         _ => return None,
     };
@@ -232,6 +231,15 @@ fn going(word: &str, leg: &Leg, now: &Now) -> String {
     let since = leg.began_at.map(|began| format!(" {}", took(now.at.0.since(began.0)))).unwrap_or_default();
     let attempt = if leg.attempts > 1 { format!(", attempt {}{}", leg.attempts, failures(leg)) } else { String::new() };
     format!("{word}{since}{attempt}")
+}
+
+/// ` after 3 attempts (500 ×3)`, if any failed.
+fn after(leg: &Leg) -> String {
+    match leg.attempts {
+        0 => String::new(),
+        1 => format!(" after 1 attempt{}", failures(leg)),
+        attempts => format!(" after {attempts} attempts{}", failures(leg)),
+    }
 }
 
 fn failures(leg: &Leg) -> String {
