@@ -47,7 +47,7 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::saga::export_saga!(Exports with_types_in $crate::bindings::saga);
+    $crate::bindings::saga::export_saga!(Exports with_types_in $crate::bindings::saga);
         };
     };
 }

@@ -23,6 +23,8 @@
 //! [`send`](Request::send) gives whatever answer came; [`Response::ok`] lets only 2xx pass and turns the rest into the
 //! outcome that is true of it.
 
+pub(crate) mod url;
+
 use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
@@ -32,6 +34,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host;
 use crate::stop::{Result, Stop, refused, transient, unknown};
+use url::Url;
 
 /// A `GET` of this URL.
 pub fn get(url: impl Into<String>) -> Request {
@@ -181,11 +184,9 @@ impl Request {
         &self.url
     }
 
-    /// The URL's path, without its query.
+    /// The URL's path, without its query; empty if it has none.
     pub fn path(&self) -> &str {
-        let after_scheme = self.url.split_once("://").map_or("", |(_, rest)| rest);
-        let path = after_scheme.find('/').map_or("/", |slash| &after_scheme[slash..]);
-        path.split(['?', '#']).next().unwrap_or(path)
+        Url::parse(&self.url).map_or("", |url| url.path)
     }
 
     /// The first header of this name, in any case of letters.

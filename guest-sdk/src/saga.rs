@@ -146,10 +146,8 @@ impl Definition {
     }
 
     fn into_wit(self) -> wit::Definition {
-        let stage = |steps: Vec<Erased>| wit::Stage {
-            steps: steps.into_iter().map(|step| step.spec).collect(),
-            savepoint_after: None,
-        };
+        let stage =
+            |steps: Vec<Erased>| wit::Stage { steps: steps.into_iter().map(|step| step.spec).collect(), savepoint_after: None };
         wit::Definition {
             name: self.name.into_owned(),
             version: self.version,

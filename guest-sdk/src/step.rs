@@ -36,6 +36,12 @@ use crate::{Call, Retry, payload};
 ///     .undo(cancel_hotel)
 ///     .undo_retry(Retry::attempts(5));
 /// ```
+///
+/// ```compile_fail
+/// # use amends_sdk::{Saga, Step};
+/// let forgotten = Step::compensatable("reserve-hotel", |(), _| Ok(()));
+/// Saga::new("trip").step(forgotten); // this compensatable step does not say how it is undone
+/// ```
 #[must_use = "a step does nothing until a saga has it"]
 pub struct Step<K, I, O> {
     erased: Erased,
@@ -64,6 +70,10 @@ pub mod kind {
     pub enum Retriable {}
 
     /// A kind that a rollback can pass.
+    #[diagnostic::on_unimplemented(
+        message = "a rollback cannot pass this step",
+        note = "a retriable step has no way back, and a pivot has one only with an undo: use `.once_then_stop()`, or give the pivot one before"
+    )]
     pub trait RollsBack {}
     impl RollsBack for WithoutUndo {}
     impl RollsBack for Compensatable {}
@@ -71,6 +81,10 @@ pub mod kind {
     impl RollsBack for PivotWithUndo {}
 
     /// A kind that an undo can be added to, and the kind it becomes.
+    #[diagnostic::on_unimplemented(
+        message = "this step takes no undo",
+        note = "a retriable step is never undone, and a step has one undo at most"
+    )]
     pub trait TakesUndo {
         /// The kind with its undo.
         type Undoable;
@@ -83,6 +97,7 @@ pub mod kind {
     }
 
     /// A kind with an undo of its own code.
+    #[diagnostic::on_unimplemented(message = "this step has no undo to say this of", note = "add `.undo(function)` before")]
     pub trait HasUndo {}
     impl HasUndo for Compensatable {}
     impl HasUndo for PivotWithUndo {}
@@ -278,10 +293,14 @@ impl<K: kind::Complete, I, O> Step<K, I, O> {
 /// A step without its types: payloads in and out.
 pub(crate) struct Erased {
     pub(crate) spec: wit::Step,
-    execute: Box<dyn Fn(&Call) -> Result<Payload>>,
-    compensate: Option<Box<dyn Fn(&Call) -> Result>>,
-    check: Option<Box<dyn Fn(&Call) -> Result<Option<Payload>>>>,
+    execute: Box<Execute>,
+    compensate: Option<Box<Compensate>>,
+    check: Option<Box<Check>>,
 }
+
+type Execute = dyn Fn(&Call) -> Result<Payload>;
+type Compensate = dyn Fn(&Call) -> Result;
+type Check = dyn Fn(&Call) -> Result<Option<Payload>>;
 
 impl Erased {
     pub(crate) fn execute(&self, call: &Call) -> wit::Outcome {

@@ -1,6 +1,5 @@
 //! What the test kit runs is what the host would run: order, retries, unknown outcomes, waits, the way back.
 
-use std::cell::Cell;
 use std::time::Duration;
 
 use amends_sdk::testing::{Status, given};
@@ -98,17 +97,161 @@ fn a_check_decides_what_an_unknown_outcome_was() {
 }
 
 #[test]
-fn a_compensation_cannot_refuse() {
-    let step = Step::compensatable("reserve", nothing)
-        .undo(|(), (): Option<()>, call: &Call| match call.attempt() {
-            1 => Err(refused("closed", "come back tomorrow")),
-            _ => Ok(()),
-        }
-        .map_or_unit());
-    let _ = step;
+fn a_compensation_cannot_refuse_and_is_stuck_when_its_attempts_are_used_up() {
+    let undone_at = |last: u32| {
+        let undo = move |(), _, call: &Call| {
+            if call.attempt() < last { Err(refused("closed", "come back tomorrow")) } else { Ok(()) }
+        };
+        Saga::new("s")
+            .step(Step::compensatable("reserve", nothing).undo(undo).undo_retry(Retry::attempts(3)))
+            .step(Step::pivot("charge", counted(|_| Err::<(), _>(refused("no_funds", "")))))
+    };
+    given(undone_at(2)).when(()).then(
+        "reserve done
+         charge refused no_funds
+         undo reserve transient closed
+         undo reserve done
+         compensated no_funds",
+    );
+    let stuck = given(undone_at(4)).when(());
+    assert_eq!((stuck.status(), stuck.failure().map(|failure| failure.code)), (Status::Stuck, Some("closed".to_owned())));
+    assert!(stuck.to_string().ends_with("undo reserve transient closed ×3\nstuck at undo reserve: closed"));
 }
 
-/// Never called; it only lets the test above name the type of its closure's result.
-trait MapOrUnit {
-    fn map_or_unit(self) -> Self;
+#[test]
+fn after_the_point_of_no_return_a_refusal_is_stuck() {
+    let refuses = || counted(|_| Err::<(), _>(refused("no", "no")));
+    given(Saga::new("s").step(Step::retriable("only", refuses()))).when(()).then("only refused no\nstuck at only: no");
+    let saga = Saga::new("s").step(Step::pivot("charge", nothing)).step(Step::retriable("ship", refuses()));
+    given(saga).when(()).then("charge done\nship refused no\nstuck at ship: no");
+}
+
+#[test]
+fn parallel_steps_give_an_object_of_their_outputs() {
+    let saga =
+        Saga::new("s").parallel((Step::retriable("one", |(), _| Ok(1)), Step::retriable("two", |(), _| Ok("zwei".to_owned()))));
+    let output: serde_json::Value = given(saga).when(()).output();
+    assert_eq!(output, json!({"one": 1, "two": "zwei"}));
+}
+
+#[test]
+fn an_event_that_came_before_the_wait_is_not_lost_nor_is_one_that_a_retry_follows() {
+    let decide = |(): (), call: &Call| {
+        let approved: bool = call.event("approval", "k")?.data()?;
+        match call.attempt() {
+            0..=2 => Err(transient("busy", "the disk is slow")),
+            _ => Ok(approved),
+        }
+    };
+    let saga = Saga::new("s")
+        .step(Step::compensatable("pause", |(), call| call.sleep(Duration::from_secs(60))).undo_nothing())
+        .step(Step::compensatable("decide", decide).undo_nothing());
+    let run = given(saga)
+        .when(())
+        .event("approval", "other", true)
+        .event("approval", "k", true)
+        .then("pause waits until +1min")
+        .advance(Duration::from_secs(60))
+        .then(
+            "pause done
+             decide waits for event approval/k
+             decide transient busy
+             decide done
+             completed",
+        );
+    assert!(run.output::<bool>());
+}
+
+#[test]
+fn a_step_waits_once() {
+    let twice = |(): (), call: &Call| {
+        call.sleep(Duration::from_secs(1))?;
+        call.sleep(Duration::from_secs(1))
+    };
+    let step = Step::compensatable("nap", twice).retry(Retry::never()).undo_nothing();
+    given(Saga::new("s").step(step)).when(()).advance(Duration::from_secs(5)).then(
+        "nap waits until +1s
+         nap transient second_wait
+         compensated exhausted",
+    );
+}
+
+#[test]
+fn keys_ids_and_times_repeat_in_every_attempt() {
+    let seen = |(): (), call: &Call| {
+        let key = http::post("http://p/x").json(&context::new_id()).send();
+        let labelled = http::post("http://p/x").label("second").header("x-now", context::now().to_string()).send();
+        key.and(labelled)?;
+        assert_eq!(context::random_bytes(8).len(), 8);
+        if call.attempt() == 1 { Err(transient("again", "")) } else { Ok(()) }
+    };
+    let run = given(Saga::new("s").step(Step::pivot("p", seen))).id("T1").http(|_| http::Response::new(200, "")).when(());
+    let requests = run.requests();
+    assert_eq!(requests[..2], requests[2..]);
+    let key = |request: &http::Request| request.header_value("Idempotency-Key").map(str::to_owned);
+    assert_eq!(key(&requests[0]).as_deref(), Some("T1/p/POST http://p/x/0"));
+    assert_eq!(key(&requests[1]).as_deref(), Some("T1/p/second/0"));
+}
+
+#[test]
+fn http_errors_mean_what_is_true_of_them() {
+    let outcome = |answer: fn() -> std::result::Result<http::Response, http::Error>, safe: bool| {
+        let call = move |(): (), _: &Call| {
+            let request = if safe { http::get("http://p/x") } else { http::post("http://p/x") };
+            request.send()?.ok()?.json::<u32>()?;
+            Ok(())
+        };
+        let step = Step::pivot("p", call).once_then_stop().retry(Retry::never());
+        let trace = given(Saga::new("s").step(step)).http(move |_| answer()).when(()).to_string();
+        trace.lines().next().unwrap_or_default().to_owned()
+    };
+    assert_eq!(outcome(|| Ok(http::Response::new(200, "3")), false), "p done");
+    assert_eq!(outcome(|| Ok(http::Response::new(200, "three")), false), "p unknown bad_answer");
+    assert_eq!(outcome(|| Ok(http::Response::new(200, "three")), true), "p transient bad_answer");
+    let no_car = || Ok(http::Response::of_json(409, &json!({"error": {"code": "no_car", "message": "K1 has none"}})));
+    assert_eq!(outcome(no_car, false), "p refused no_car");
+    assert_eq!(outcome(|| Ok(http::Response::new(404, "")), false), "p transient http_404");
+    assert_eq!(outcome(|| Ok(http::Response::new(429, "")), false), "p transient http_429");
+    assert_eq!(outcome(|| Ok(http::Response::new(503, "")), false), "p unknown http_503");
+    assert_eq!(outcome(|| Ok(http::Response::new(503, "")), true), "p transient http_503");
+    assert_eq!(outcome(|| Err(http::Error::not_sent("no such host")), false), "p transient not_sent");
+    assert_eq!(outcome(|| Err(http::Error::no_answer("closed")), false), "p unknown no_answer");
+    assert_eq!(outcome(|| Err(http::Error::no_answer("closed")), true), "p transient no_answer");
+}
+
+#[test]
+fn after_one_change_no_later_failure_of_the_attempt_is_harmless() {
+    let twice = |(): (), _: &Call| {
+        http::post("http://p/first").send()?.ok()?;
+        http::post("http://p/second").send()?.ok()?;
+        Ok(())
+    };
+    let run = given(Saga::new("s").step(Step::compensatable("both", twice).once_then_rollback().undo(undo)))
+        .http(|request| http::Response::new(if request.path() == "/first" { 200 } else { 409 }, ""))
+        .when(());
+    run.then(
+        "both unknown http_409
+         undo both done
+         compensated http_409",
+    );
+}
+
+#[test]
+#[should_panic(expected = "step p declares itself effect-free and sends POST http://p/x")]
+fn an_effect_free_step_that_sends_is_caught() {
+    let sends = |(): (), _: &Call| Ok(http::post("http://p/x").send().map(|_| ())?);
+    given(Saga::new("s").step(Step::pivot("p", sends).effect_free())).when(());
+}
+
+#[test]
+#[should_panic(expected = "saga s breaks a rule: step late needs early, which is no step of an earlier stage")]
+fn a_saga_that_the_host_would_not_take_is_caught() {
+    drop(given(Saga::new("s").step(Step::pivot("late", nothing).needs(["early"]))));
+}
+
+#[test]
+#[should_panic(expected = "step reserve comes after the point of no return")]
+fn a_compensatable_step_after_the_pivot_is_caught() {
+    let reserve = Step::compensatable("reserve", nothing).undo_nothing();
+    drop(given(Saga::new("s").step(Step::pivot("p", nothing)).step(reserve)));
 }

@@ -32,7 +32,7 @@ use crate::{
     store::{
         Store, StoreError,
         folder::{Folder, FolderError},
-        redb::{Options, RedbStore},
+        redb::Options,
     },
 };
 
@@ -55,6 +55,19 @@ pub struct Config {
     pub worker: PathBuf,
     /// What tells the time.
     pub clock: Clock,
+    /// Records that wait for a commit; beyond them starts are refused.
+    pub queue_records: usize,
+    /// When the disk is too full for new sagas.
+    pub free: Free,
+}
+
+/// New sagas are refused when less than either is free on the disk.
+#[derive(Clone, Copy, Debug)]
+pub struct Free {
+    /// In bytes.
+    pub bytes_min: u64,
+    /// In percent of the disk.
+    pub percent_min: u8,
 }
 
 /// Why a node did not start, or cannot go on.
@@ -96,13 +109,13 @@ impl From<StoreError> for NodeError {
 /// A host that has recovered and takes requests.
 pub struct Node {
     folder: Arc<Folder>,
-    store: Arc<RedbStore>,
     host: Arc<Host>,
     engine: Engine,
     reader: Reader,
     metrics: Arc<Metrics>,
     clock: Clock,
     definitions: validate::Limits,
+    free: Free,
     running: Mutex<Option<Running>>,
     failed: Mutex<Option<oneshot::Receiver<String>>>,
     recovery: Duration,
@@ -140,6 +153,7 @@ impl Node {
             limits: config.engine,
             metrics: Arc::clone(&metrics),
             seed: seed()?,
+            queue_records: config.queue_records,
             on_failure,
         })?;
         let engine = running.engine().clone();
@@ -153,12 +167,12 @@ impl Node {
         Ok(Self {
             reader: Reader::new(Arc::clone(&store) as Arc<dyn Store>, engine.definitions().clone()),
             folder,
-            store,
             host,
             engine,
             metrics,
             clock: config.clock,
             definitions: config.definitions,
+            free: config.free,
             running: Mutex::new(Some(running)),
             failed: Mutex::new(Some(failed)),
             recovery,
@@ -186,12 +200,20 @@ impl Node {
     }
 
     /// No new starts, time for open attempts, commit, close. Blocks.
-    pub fn close(&self) {
+    pub fn close(&self) -> Result<(), NodeError> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(running) = running {
             running.stop();
         }
-        tracing::info!(folder = %self.folder.path().display(), bytes = self.folder.journal_bytes().unwrap_or_default(), "closed");
+        match self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
+            Some(why) => Err(NodeError::Storage(why.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn is_low(&self) -> bool {
+        let percent = |total: u64| total / 100 * u64::from(self.free.percent_min);
+        self.folder.space().is_ok_and(|space| space.free_bytes < self.free.bytes_min.max(percent(space.total_bytes)))
     }
 
     fn check(&self, bytes: &Bytes) -> Result<Verified, Unverified> {
@@ -207,7 +229,8 @@ impl Node {
 /// The rules beside the bytes: names, and what each definition must keep.
 pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) -> Result<Verified, Unverified> {
     let host::Verified { digest, description, imports, .. } = found;
-    let module = Name::new(&description.module).map_err(|bad| bad_definition(vec![format!("module name `{}`: {bad}", description.module)]))?;
+    let module = Name::new(&description.module)
+        .map_err(|bad| bad_definition(vec![format!("module name `{}`: {bad}", description.module)]))?;
     let mut reasons: Vec<String> =
         description.sagas.iter().flat_map(|saga| validate::problems(saga, limits)).map(|problem| problem.to_string()).collect();
     let mut names: Vec<&str> = description.sagas.iter().map(|saga| saga.name.as_str()).collect();
@@ -224,7 +247,11 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
 }
 
 fn bad_definition(reasons: Vec<String>) -> Unverified {
-    Unverified { code: "bad_definition", reasons, hint: Some("mend the definition and deploy again; nothing was stored".to_owned()) }
+    Unverified {
+        code: "bad_definition",
+        reasons,
+        hint: Some("mend the definition and deploy again; nothing was stored".to_owned()),
+    }
 }
 
 /// What the host says of bytes that it cannot run.
@@ -279,7 +306,7 @@ impl Runtime for Node {
 
     fn ask(&self, request: Request) -> Result<(), Refusal> {
         if let Request::Start(..) = &request
-            && self.folder.space().is_ok_and(|space| space.is_low())
+            && self.is_low()
         {
             return Err(Refusal::new(RefusalCode::LowSpace, "the disk is nearly full: no new sagas are taken")
                 .hint("make room on the disk of the data folder"));
@@ -327,12 +354,5 @@ impl Runtime for Node {
 
     fn metrics(&self) -> String {
         self.metrics.text()
-    }
-}
-
-impl Drop for Node {
-    fn drop(&mut self) {
-        self.close();
-        let _ = &self.store;
     }
 }

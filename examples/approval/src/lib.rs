@@ -183,15 +183,12 @@ mod tests {
     #[test]
     fn while_it_cools_off_a_request_can_be_called_off() {
         let cooling = || {
-            given(approval())
-                .when(json!({"cool_off_s": 30}))
-                .event("approval", "test", json!({"approved": true}))
-                .then(
-                    "request done
+            given(approval()).when(json!({"cool_off_s": 30})).event("approval", "test", json!({"approved": true})).then(
+                "request done
                      decide waits for event approval/test until +1h
                      decide done
                      cool-off waits until +30s",
-                )
+            )
         };
         cooling().cancel().then(
             "cancelled
@@ -207,11 +204,8 @@ mod tests {
 
     #[test]
     fn a_decision_that_makes_no_sense_does_not_end_the_wait() {
-        let run = given(approval())
-            .when(json!({}))
-            .event("approval", "test", json!("maybe"))
-            .event("approval", "test", json!({"approved": true}));
-        let run = run.then(
+        let run = given(approval()).when(json!({})).event("approval", "test", json!("maybe"));
+        let run = run.event("approval", "test", json!({"approved": true})).then(
             "request done
              decide waits for event approval/test until +1h ×2
              decide done

@@ -120,11 +120,7 @@ async fn call(Extract(shared): Extract<Arc<Shared>>, uri: Uri, headers: HeaderMa
         Err(error) => return bad_request(&error.to_string()),
     };
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let keys = Keys {
-        idempotency: header("idempotency-key"),
-        step: header("amends-step-key"),
-        undoes: header("amends-undoes"),
-    };
+    let keys = Keys { idempotency: header("idempotency-key"), step: header("amends-step-key"), undoes: header("amends-undoes") };
     let attempt = header("amends-attempt").and_then(|attempt| attempt.parse().ok());
     let called = Called {
         operation,

@@ -1,5 +1,7 @@
 //! The sagas of the module against the participants' own logic, without wasm and without a server.
 
+#![allow(clippy::expect_used, reason = "a test may stop where it stands")]
+
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
@@ -20,11 +22,7 @@ fn participants() -> Participants {
 fn answer(world: &Participants, request: &Request) -> Response {
     let (operation, resource) = Operation::of_path(request.path()).expect("a known operation");
     let header = |name| request.header_value(name).map(str::to_owned);
-    let keys = Keys {
-        idempotency: header("idempotency-key"),
-        step: header("amends-step-key"),
-        undoes: header("amends-undoes"),
-    };
+    let keys = Keys { idempotency: header("idempotency-key"), step: header("amends-step-key"), undoes: header("amends-undoes") };
     let ask = request.body_json().expect("a body that says what is asked");
     let (status, body) = world.borrow_mut().perform(operation, resource, &ask, &keys).http();
     Response::of_json(status, &body)
@@ -227,6 +225,7 @@ fn tb_16_a_reply_that_was_lost_is_asked_for_again_with_the_same_key() {
     assert_eq!(run.status(), Status::Completed);
     assert!(run.now().since(amends_sdk::Moment::from_millis(1_767_225_600_000)) >= Duration::from_secs(1));
     assert!(world.borrow().effects.values().all(|effects| *effects == 1), "{:?}", world.borrow().effects);
-    let keys: Vec<String> = run.requests().iter().filter_map(|request| request.header_value("idempotency-key").map(str::to_owned)).collect();
+    let keys: Vec<String> =
+        run.requests().iter().filter_map(|request| request.header_value("idempotency-key").map(str::to_owned)).collect();
     assert_eq!((keys.len(), &keys[0]), (11, &keys[1]));
 }

@@ -3,10 +3,11 @@
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingResponse, Method as WasiMethod, OutgoingBody, OutgoingRequest, RequestOptions,
-    Scheme,
+    Scheme as WasiScheme,
 };
 use wasip2::io::streams::StreamError;
 
+use crate::http::url::{Scheme, Url};
 use crate::http::{Error, Method, Request, Response};
 use crate::moment::millis;
 
@@ -39,9 +40,13 @@ fn outgoing(request: &Request) -> Result<(OutgoingRequest, OutgoingBody), Error>
     let headers = Fields::from_list(&headers).map_err(|error| invalid(&format!("a header ({error:?})")))?;
     let outgoing = OutgoingRequest::new(headers);
     outgoing.set_method(&method(request.method())).map_err(|()| invalid("the method"))?;
-    outgoing.set_scheme(Some(&url.scheme)).map_err(|()| invalid("the scheme"))?;
+    let scheme = match url.scheme {
+        Scheme::Http => WasiScheme::Http,
+        Scheme::Https => WasiScheme::Https,
+    };
+    outgoing.set_scheme(Some(&scheme)).map_err(|()| invalid("the scheme"))?;
     outgoing.set_authority(Some(url.authority)).map_err(|()| invalid("the authority"))?;
-    outgoing.set_path_with_query(Some(&url.path_with_query)).map_err(|()| invalid("the path"))?;
+    outgoing.set_path_with_query(Some(&url.path_with_query())).map_err(|()| invalid("the path"))?;
     let body = outgoing.body().map_err(|()| invalid("the body"))?;
     Ok((outgoing, body))
 }
@@ -123,28 +128,5 @@ fn method(method: Method) -> WasiMethod {
         Method::Put => WasiMethod::Put,
         Method::Patch => WasiMethod::Patch,
         Method::Delete => WasiMethod::Delete,
-    }
-}
-
-/// The parts of a URL that `wasi:http` takes apart.
-struct Url<'a> {
-    scheme: Scheme,
-    authority: &'a str,
-    path_with_query: String,
-}
-
-impl<'a> Url<'a> {
-    fn parse(url: &'a str) -> Option<Url<'a>> {
-        let (scheme, rest) = url.split_once("://")?;
-        let scheme = match scheme.to_ascii_lowercase().as_str() {
-            "http" => Scheme::Http,
-            "https" => Scheme::Https,
-            _ => return None,
-        };
-        let rest = rest.split('#').next()?;
-        let end = rest.find(['/', '?']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
-        let path_with_query = if path.starts_with('/') { path.to_owned() } else { format!("/{path}") };
-        (!authority.is_empty()).then_some(Url { scheme, authority, path_with_query })
     }
 }

@@ -102,6 +102,7 @@ mod tests {
               2  charge          pivot
               3  send-mail       retriable
             not granted: wasi:http/outgoing-handler@0.2.3 reaches nothing yet; amends grant trip --http ORIGIN
-        "#]].assert_eq(&report(&checked(verified)));
+        "#]]
+        .assert_eq(&report(&checked(verified)));
     }
 }

@@ -178,6 +178,7 @@ mod tests {
             1 saga on version 1 would stay there, with their compensations
             12 sagas on version 2 would stay there, with their compensations
             sagas: trip
-        "#]].assert_eq(&planned(&plan));
+        "#]]
+        .assert_eq(&planned(&plan));
     }
 }

@@ -109,7 +109,8 @@ mod tests {
         expect![[r#"
             T2                  trip  compensated  trip v1  12:00:00  took 1.3s
             booking:2026-01-01  trip  waiting      trip v1  12:00:00  5m ago
-        "#]].assert_eq(&anstream::adapter::strip_str(&table(&lines, &now)).to_string());
+        "#]]
+        .assert_eq(&anstream::adapter::strip_str(&table(&lines, &now)).to_string());
     }
 
     #[test]

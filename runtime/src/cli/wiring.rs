@@ -2,10 +2,17 @@
 
 use std::{future::Future, net::SocketAddr, pin::Pin, process::ExitCode, sync::Arc};
 
+use amends_core::validate;
+use bytesize::ByteSize;
+
 use super::exit::Fatal;
 use crate::{
     api::runtime::{Runtime, Unverified, Verified},
-    config::Config,
+    config::{self, Config},
+    engine::shard,
+    host::{self, Compile, HostConfig},
+    node::{self, Node, NodeError},
+    store::redb,
 };
 
 /// A host that has recovered and takes requests.
@@ -20,21 +27,100 @@ pub struct Host {
     pub close: Box<dyn FnOnce() -> Result<(), Fatal> + Send>,
 }
 
+impl From<NodeError> for Fatal {
+    fn from(error: NodeError) -> Self {
+        match error {
+            NodeError::InUse(what) => Self::DataInUse(what),
+            NodeError::Storage(what) => Self::StorageFailed(what),
+            NodeError::Other(what) => Self::Other(what),
+        }
+    }
+}
+
 /// Opens the data folder, recovers, and starts the engine. Runs on a blocking thread of the tokio runtime.
 ///
 /// `listening` is the API's own address, which no guest may call.
 pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
-    let _ = (config, listening);
-    Err(Fatal::Other("this build has no engine".to_owned()))
+    let worker = std::env::current_exe().map_err(|error| Fatal::Other(format!("cannot tell which program this is: {error}")))?;
+    let store = redb::Options { cache_bytes: config.store.cache.as_usize(), ..redb::Options::default() };
+    let node = Node::open(node::Config {
+        data: config.store.data.clone(),
+        store,
+        guests: guest_limits(config),
+        engine: shard::Limits {
+            saga_bytes_max: config.limits.journal.bytes(),
+            event_kept_ms: config.retention.events.ms(),
+            ..shard::Limits::default()
+        },
+        definitions: definition_limits(config),
+        listening: vec![listening],
+        worker,
+        clock: node::wall_clock(),
+        queue_records: config.store.queue_records,
+        free: node::Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent },
+    })?;
+    let node = Arc::new(node);
+    let failed = node.failed();
+    let closing = Arc::clone(&node);
+    Ok(Host {
+        recovered: node.recovered(),
+        failed: Box::pin(async move { Fatal::StorageFailed(failed.await) }),
+        close: Box::new(move || closing.close().map_err(Fatal::from)),
+        runtime: node,
+    })
 }
 
-/// Verifies a component in this process, for `check` and `graph`.
+fn guest_limits(config: &Config) -> host::Limits {
+    let config::Guest { in_flight, memory, table_elements, instances, cpu, log, .. } = &config.guest;
+    let guest = &config.guest;
+    let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+    let size = |size: config::Size| ByteSize::b(size.bytes());
+    host::Limits {
+        in_flight_max: count(*in_flight),
+        memory: size(*memory),
+        table_elements_max: count(*table_elements),
+        instances_max: count(*instances),
+        cpu: cpu.0,
+        log: size(*log),
+        payload: size(config.limits.payload),
+        wasm: size(config.limits.wasm),
+        http_requests_max: guest.http_requests,
+        http_request: size(guest.http_request),
+        http_response: size(guest.http_response),
+        http_connect: guest.http_connect.0,
+        compile_memory: size(guest.compile_memory),
+        compile_cpu: guest.compile_cpu.0,
+        compile_wall: guest.compile_wall.0,
+        ..host::Limits::default()
+    }
+}
+
+fn definition_limits(config: &Config) -> validate::Limits {
+    validate::Limits {
+        steps_max: config.limits.steps,
+        stage_steps_max: config.limits.stage_steps,
+        deadline_ms_max: config.guest.deadline_max.ms(),
+    }
+}
+
+/// Verifies a component without a host, for `check` and `graph`.
 pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
-    drop(bytes);
-    Err(Unverified { code: "not_built", reasons: vec!["this build cannot verify without a host".to_owned()], hint: None })
+    let config = Config::default();
+    let refused = |what: String| Unverified { code: "not_checked", reasons: vec![what], hint: None };
+    let program = std::env::current_exe().map_err(|error| refused(format!("cannot tell which program this is: {error}")))?;
+    let host = host::Host::new(HostConfig {
+        limits: guest_limits(&config),
+        clock: node::wall_clock(),
+        modules: Arc::new(|_| Err(std::io::Error::other("nothing is stored without a host"))),
+        compile: Compile::Worker { program, args: vec!["compile-worker".into()] },
+        cache: None,
+    })
+    .map_err(|error| refused(error.to_string()))?;
+    let found = host.verify(&bytes).map_err(node::unverified)?;
+    node::verified(found, bytes.len() as u64, &definition_limits(&config))
 }
 
 /// The body of the hidden subcommand `compile-worker`.
 pub fn compile_worker() -> ExitCode {
-    ExitCode::FAILURE
+    host::compile_worker::main()
 }

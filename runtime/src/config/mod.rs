@@ -183,7 +183,7 @@ mod tests {
         assert_eq!(error("[gest]\n", &[]), "bad configuration amends.toml, unknown table [gest]; did you mean `guest`?");
         assert_eq!(
             error("[retention]\nzzz = 1", &[]),
-            "bad configuration amends.toml, unknown key `zzz` in [retention]; there are answers, events"
+            "bad configuration amends.toml, unknown key `zzz` in [retention]; there are events"
         );
         assert_eq!(
             error("", &[("AMENDS_GUEST_MEMROY", "1GiB")]),

@@ -179,14 +179,12 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Retention {
-    /// Answers of verbs and ids of events, after their saga has ended.
-    pub answers: Span,
     /// Events that nobody took.
     pub events: Span,
 }
 
 impl Default for Retention {
     fn default() -> Self {
-        Self { answers: Span::seconds(7 * 86_400), events: Span::seconds(7 * 86_400) }
+        Self { events: Span::seconds(7 * 86_400) }
     }
 }

@@ -72,6 +72,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// 64 random bits.
     pub seed: u64,
+    /// Records that wait for a commit; beyond them starts are refused.
+    pub queue_records: usize,
     /// What to do when the storage fails.
     pub on_failure: OnFailure,
 }
@@ -88,7 +90,7 @@ const CHANGES_KEPT: usize = 4_096;
 impl Running {
     /// Recovers the shard and starts its threads.
     pub fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, guests, clock, limits, metrics, seed, on_failure } = parts;
+        let Parts { store, guests, clock, limits, metrics, seed, queue_records, on_failure } = parts;
         let Recovered { shard, actions, sagas, clean } =
             recover::recover(Arc::clone(&store), limits, Arc::clone(&metrics), seed, clock())?;
         let (inputs, received) = channel();
@@ -115,7 +117,18 @@ impl Running {
             recovered: sagas,
             clean,
         };
-        let mut drive = Drive { shard, committer, guests, clock, inputs, changes, queued, on_failure: Some(on_failure), metrics };
+        let mut drive = Drive {
+            shard,
+            committer,
+            queue_records,
+            guests,
+            clock,
+            inputs,
+            changes,
+            queued,
+            on_failure: Some(on_failure),
+            metrics,
+        };
         let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
             drive.carry_out(actions, &mut waiting);
             drive.run(&received, &mut waiting);
@@ -164,6 +177,7 @@ const STOP_MS: u64 = 10_000;
 struct Drive {
     shard: Shard,
     committer: Committer,
+    queue_records: usize,
     guests: Arc<dyn Guests>,
     clock: Clock,
     inputs: Sender<Input>,
@@ -217,6 +231,14 @@ impl Drive {
         if matches!(input, Input::Request(_)) {
             self.queued.fetch_sub(1, Ordering::Relaxed);
         }
+        let input = match input {
+            Input::Request(Request::Start(.., answer)) if self.committer.depth() > self.queue_records => {
+                let said = format!("{} records wait for the disk, which is as many as this host takes", self.queue_records);
+                // A client that has gone does not mind.
+                return drop(answer.send(Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"))));
+            }
+            input => input,
+        };
         let actions = self.shard.step(input, (self.clock)());
         self.carry_out(actions, tags);
     }

@@ -12,7 +12,9 @@
 //!
 //! Those of an attempt have the prefix `undo-` for compensations.
 
-use amends_core::{Event, event::Attempt, id::Direction};
+#[cfg(feature = "testing")]
+use amends_core::id::Direction;
+use amends_core::{Event, event::Attempt};
 
 use crate::store::Position;
 

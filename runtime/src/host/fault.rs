@@ -75,15 +75,15 @@ impl std::error::Error for Fault {}
 
 /// At most so much of a text as a record should hold, without what could fool a terminal.
 pub(super) fn cut(text: &str) -> String {
-    let mut end = text.len().min(MESSAGE_BYTES_MAX);
-    while !text.is_char_boundary(end) {
+    let safe = text.split('\n').map(escape).collect::<Vec<_>>().join("\n");
+    if safe.len() <= MESSAGE_BYTES_MAX {
+        return safe;
+    }
+    let mut end = MESSAGE_BYTES_MAX;
+    while !safe.is_char_boundary(end) {
         end -= 1;
     }
-    let mut kept = text[..end].split('\n').map(escape).collect::<Vec<_>>().join("\n");
-    if end < text.len() {
-        kept.push('…');
-    }
-    kept
+    format!("{}…", &safe[..end])
 }
 
 fn trap_text(trap: Trap) -> String {

@@ -39,6 +39,7 @@ struct Queue {
 
 enum Message {
     Run(Job),
+    RunBeside(Job),
     Stop,
 }
 
@@ -54,8 +55,7 @@ impl Lanes {
         });
         let mut lanes = Self { dispatch, threads: Vec::with_capacity(count) };
         for (index, receiver) in receivers.into_iter().enumerate() {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
             let dispatch = lanes.dispatch.clone();
             let serve = move || {
                 runtime.block_on(serve(index, dispatch, receiver));
@@ -78,6 +78,12 @@ impl Lanes {
         queue.in_flight[lane] += 1;
         drop(queue);
         self.dispatch.send(lane, Message::Run(job));
+    }
+
+    /// Runs a job beside those that are counted: rare, short, and asked for by an operator.
+    pub(super) fn run_beside(&self, job: Job) {
+        let lane = self.dispatch.quietest(&self.dispatch.queue());
+        self.dispatch.send(lane, Message::RunBeside(job));
     }
 
     /// The attempts whose guests have a thread now; the others wait for the host or for their turn.
@@ -134,11 +140,15 @@ impl Dispatch {
 }
 
 async fn serve(index: usize, dispatch: Arc<Dispatch>, mut messages: UnboundedReceiver<Message>) {
-    while let Some(Message::Run(job)) = messages.recv().await {
-        let (dispatch, lane) = (dispatch.clone(), dispatch.lanes[index].clone());
+    while let Some(message) = messages.recv().await {
+        // The place is given back also if the job panics.
+        let (job, place) = match message {
+            Message::Run(job) => (job, Some(Place { index, dispatch: dispatch.clone() })),
+            Message::RunBeside(job) => (job, None),
+            Message::Stop => return,
+        };
+        let lane = dispatch.lanes[index].clone();
         tokio::spawn(async move {
-            // The place is given back also if the job panics.
-            let place = Place { index, dispatch };
             job(lane).await;
             drop(place);
         });

@@ -7,6 +7,14 @@ mod limits;
 
 mod label;
 
+mod verify;
+
+mod compile;
+
+pub mod compile_worker;
+
+mod cache;
+
 mod attempt;
 
 mod turn;
@@ -20,6 +28,16 @@ mod console;
 mod random;
 
 mod egress;
+
+mod origin;
+
+mod address;
+
+mod headers;
+
+mod connect;
+
+mod answer;
 
 mod traffic;
 
@@ -43,18 +61,41 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
-use amends_core::{outcome::Report, value::Instant};
-use bytes::Bytes;
-use wasmtime::{Engine, component::Linker};
-
-use self::{
-    fault::Fault,
-    lanes::{Job, Lanes},
-    modules::Modules,
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, mpsc},
+    time::Duration,
 };
-pub use self::{label::Label, limits::Limits};
+
+use amends_core::{
+    outcome::Report,
+    value::Instant,
+};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+use wasmtime::{
+    Engine,
+    component::{Component, Linker},
+};
+
+pub use self::{
+    compile::Compile,
+    describe::Description,
+    label::Label,
+    limits::Limits,
+    origin::{BadOrigin, Origin},
+    verify::{Verified, VerifyError},
+};
+use self::{
+    cache::Cache,
+    compile::Compiler,
+    egress::Gate,
+    fault::Fault,
+    guest::Facts,
+    lanes::{Job, Lanes},
+    modules::{Modules, Ready},
+};
 use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
 
 /// The host's wall clock. Deadlines are measured by it; a guest's processor time is not.
@@ -62,6 +103,9 @@ pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
 /// Finds the bytes of a stored component.
 pub type ModuleSource = Arc<dyn Fn(&ModuleDigest) -> std::io::Result<Bytes> + Send + Sync>;
+
+/// How long a verification waits for `describe`, which may not wait itself: its processor time is limited.
+const DESCRIBE_WAIT: Duration = Duration::from_secs(60);
 
 /// What a host is made of.
 #[derive(Clone)]
@@ -72,6 +116,10 @@ pub struct HostConfig {
     pub clock: Clock,
     /// The stored components.
     pub modules: ModuleSource,
+    /// Who compiles.
+    pub compile: Compile,
+    /// Where compiled code is kept between two runs, as `DIR/cache`; none keeps nothing.
+    pub cache: Option<PathBuf>,
 }
 
 /// Runs guests on threads of its own. Dropping it stops them; attempts in flight are dropped without a report.
@@ -86,19 +134,64 @@ struct Shared {
     limits: Limits,
     clock: Clock,
     modules: Modules,
-    gate: egress::Gate,
+    compiler: Compiler,
+    cache: Option<Cache>,
+    gate: Gate,
+    // One at a time: many attempts may want the same module, and a compilation takes threads and memory.
+    late_load: tokio::sync::Mutex<()>,
 }
 
 impl Host {
     /// Sets wasmtime up and starts the guest threads.
     pub fn new(config: HostConfig) -> Result<Self, HostError> {
-        let HostConfig { limits, clock, modules } = config;
+        let HostConfig { limits, clock, modules, compile, cache } = config;
         let engine = settings::engine(&limits).map_err(HostError::new)?;
         let mut linker = Linker::new(&engine);
         guest::link(&mut linker).map_err(HostError::new)?;
         let lanes = Lanes::start(limits.thread_count(), limits.in_flight_max as usize).map_err(HostError::new)?;
-        let modules = Modules::new(linker, modules);
-        Ok(Self { shared: Arc::new(Shared { engine, limits, clock, modules, gate: egress::Gate }), lanes })
+        let cache = cache.and_then(|folder| {
+            let cache = Cache::open(&folder, &engine);
+            cache.inspect_err(|error| tracing::warn!(folder = %folder.display(), %error, "compiled code is not kept: every start compiles")).ok()
+        });
+        let shared = Shared {
+            compiler: Compiler::new(compile, &limits),
+            modules: Modules::new(linker, modules),
+            gate: Gate::new(&limits, connect::system(), Vec::new()),
+            late_load: tokio::sync::Mutex::default(),
+            engine,
+            limits,
+            clock,
+            cache,
+        };
+        Ok(Self { shared: Arc::new(shared), lanes })
+    }
+
+    /// Whether these bytes are a module that can run here, and what is in it. Its code is compiled and kept. Blocks.
+    pub fn verify(&self, wasm: &[u8]) -> Result<Verified, VerifyError> {
+        verify::look(wasm, self.shared.limits.wasm.as_u64())?;
+        let digest = ModuleDigest::from(Sha256::digest(wasm));
+        let component = self.shared.component(&digest, || Ok(Bytes::copy_from_slice(wasm)))?;
+        let ty = component.component_type();
+        let imports: Vec<String> = ty.imports(&self.shared.engine).map(|(name, _)| name.to_owned()).collect();
+        let exports: Vec<String> = ty.exports(&self.shared.engine).map(|(name, _)| name.to_owned()).collect();
+        verify::imports(&imports)?;
+        verify::exports(&exports)?;
+        let ready = self.shared.modules.link(&component).map_err(|error| verify::wrong_world(&error))?;
+        let description = self.describe(ready).map_err(|fault| verify::not_described(&fault))?;
+        Ok(Verified { digest, description, imports, exports })
+    }
+
+    fn describe(&self, ready: Ready) -> Result<Description, Fault> {
+        let (send, receive) = mpsc::channel();
+        let shared = self.shared.clone();
+        self.lanes.run_beside(Box::new(move |lane| {
+            Box::pin(async move {
+                // If nobody waits any more, nobody wants to know.
+                let _ = send.send(attempt::describe(&shared, &ready, &lane).await);
+            })
+        }));
+        let lost = |_| Fault::new("host_busy", format!("no answer within {DESCRIBE_WAIT:?}"));
+        receive.recv_timeout(DESCRIBE_WAIT).map_err(lost)?
     }
 
     /// Makes a stored component ready to run: what was compiled before is read, else it is compiled. Blocks; off the hot path.
@@ -109,6 +202,19 @@ impl Host {
     /// Frees what a component takes in memory. It is loaded again when an attempt needs it.
     pub fn unload(&self, digest: &ModuleDigest) {
         self.shared.modules.remove(digest);
+    }
+
+    /// Frees what a removed component takes in memory and on disk.
+    pub fn forget(&self, digest: &ModuleDigest) {
+        self.unload(digest);
+        if let Some(cache) = &self.shared.cache {
+            cache.remove(digest);
+        }
+    }
+
+    /// Where the host itself listens: no guest reaches that, whatever is granted.
+    pub fn set_listeners(&self, listeners: Vec<SocketAddr>) {
+        self.shared.gate.set_listeners(listeners);
     }
 
     /// The attempts whose guests have a processor now, for the crash marker.
@@ -144,27 +250,58 @@ impl Guests for Host {
 
 impl Shared {
     /// A ready module; one that was never loaded, or unloaded, is loaded on a thread that may block.
-    async fn module(self: &Arc<Self>, digest: &ModuleDigest) -> Result<Arc<modules::Ready>, Fault> {
+    async fn module(self: &Arc<Self>, digest: &ModuleDigest) -> Result<Arc<Ready>, Fault> {
         if let Some(ready) = self.modules.get(digest) {
             return Ok(ready);
         }
+        let _one_at_a_time = self.late_load.lock().await;
         let (shared, digest) = (self.clone(), *digest);
-        let missing =
-            |error: String| Fault::new("module_not_loaded", format!("module {} cannot be loaded: {error}", hex::encode(digest)));
-        match tokio::task::spawn_blocking(move || shared.load(&digest)).await {
-            Ok(Ok(())) => self.modules.get(&digest).ok_or_else(|| missing("it was unloaded again".to_owned())),
-            Ok(Err(error)) => Err(missing(format!("{error:#}"))),
-            Err(error) => Err(missing(error.to_string())),
-        }
+        let loaded = tokio::task::spawn_blocking(move || shared.load(&digest)).await;
+        let error = match (loaded, self.modules.get(&digest)) {
+            (Ok(Ok(())), Some(ready)) => return Ok(ready),
+            (Ok(Ok(())), None) => "it was unloaded again".to_owned(),
+            (Ok(Err(error)), _) => error.to_string(),
+            (Err(error), _) => error.to_string(),
+        };
+        Err(Fault::new("module_not_loaded", format!("module {} cannot be loaded: {error}", hex::encode(digest))))
     }
 
-    fn load(&self, digest: &ModuleDigest) -> wasmtime::Result<()> {
+    fn load(&self, digest: &ModuleDigest) -> Result<(), VerifyError> {
         if self.modules.get(digest).is_some() {
             return Ok(());
         }
-        let wasm = self.modules.source(digest)?;
-        let component = wasmtime::component::Component::from_binary(&self.engine, &wasm)?;
-        self.modules.insert(*digest, &component)
+        let component = self.component(digest, || {
+            let wasm = self.modules.source(digest)?;
+            match ModuleDigest::from(Sha256::digest(&wasm)) == *digest {
+                true => Ok(wasm),
+                false => Err(std::io::Error::other("its stored bytes are corrupt: they have another digest")),
+            }
+        })?;
+        self.modules.insert(*digest, &component).map_err(|error| verify::wrong_world(&error))
+    }
+
+    /// The component of these bytes: from the cache, or compiled and kept there.
+    fn component(&self, digest: &ModuleDigest, wasm: impl FnOnce() -> std::io::Result<Bytes>) -> Result<Component, VerifyError> {
+        let failed = |error: String| VerifyError::new("compile_failed", error, "look at the host's log");
+        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.read(digest)).and_then(|code| self.trusted(&code).ok()) {
+            return Ok(component);
+        }
+        let wasm = wasm().map_err(|error| failed(error.to_string()))?;
+        let code = self.compiler.compile(&wasm, &self.limits)?;
+        let component = self.trusted(&code).map_err(|error| {
+            // What the pool cannot hold is refused here: a memory that begins larger than it may grow, too many tables.
+            VerifyError::new("too_demanding", format!("the component needs more than a guest may have: {error:#}"), "see [guest] in the host's configuration")
+        })?;
+        if let Some(cache) = &self.cache {
+            cache.write(digest, &code);
+        }
+        Ok(component)
+    }
+
+    #[expect(unsafe_code, reason = "machine code is run as it is: it comes from our own compiler, through a pipe or from the authenticated cache")]
+    fn trusted(&self, code: &[u8]) -> wasmtime::Result<Component> {
+        // SAFETY: the callers pass what this version of the engine compiled: a worker's output, or a file whose MAC was checked.
+        unsafe { Component::deserialize(&self.engine, code) }
     }
 }
 

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::{Host, HostConfig, Limits};
+use super::{Compile, Host, HostConfig, Limits};
 use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
 
 /// A guest that says done, with `null`, to everything.
@@ -140,12 +140,23 @@ impl TestHost {
     }
 
     pub(super) fn new(limits: Limits) -> Self {
+        Self::open(limits, None)
+    }
+
+    /// A host that keeps compiled code.
+    pub(super) fn with_cache(folder: &std::path::Path) -> Self {
+        Self::open(Self::limits(), Some(folder.to_owned()))
+    }
+
+    fn open(limits: Limits, cache: Option<std::path::PathBuf>) -> Self {
         let shelf = Arc::new(Mutex::new(HashMap::<ModuleDigest, Bytes>::new()));
         let now = Arc::new(AtomicU64::new(1_000_000));
         let (stored, clock) = (shelf.clone(), now.clone());
         let host = Host::new(HostConfig {
             limits,
             clock: Arc::new(move || Instant(clock.load(Ordering::SeqCst))),
+            compile: Compile::InProcess,
+            cache,
             modules: Arc::new(move |digest| {
                 stored.lock().unwrap().get(digest).cloned().ok_or_else(|| std::io::Error::other("no such component"))
             }),

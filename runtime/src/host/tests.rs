@@ -41,10 +41,7 @@ fn each_direction_calls_its_export_and_gives_its_outcome() {
 
 #[test]
 fn a_trap_says_where() {
-    let guest = TestGuest {
-        items: "(func $deep_in_the_code unreachable)",
-        ..TestGuest::execute(format!("(call $deep_in_the_code) {DONE}"))
-    };
+    let guest = TestGuest { items: "(func $deep_in_the_code unreachable)", ..TestGuest::execute(format!("(call $deep_in_the_code) {DONE}")) };
     check(&guest, "trap", &["panicked or aborted", "deep_in_the_code"]);
 }
 
@@ -84,8 +81,7 @@ fn deep_recursion_is_a_trap() {
 
 #[test]
 fn a_memory_bomb_is_stopped_at_its_limit() {
-    let guest =
-        TestGuest::execute(format!("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) {DONE}"));
+    let guest = TestGuest::execute(format!("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) {DONE}"));
     check(&guest, "memory_limit", &["`memory` in [guest]"]);
 }
 
@@ -93,11 +89,7 @@ fn a_memory_bomb_is_stopped_at_its_limit() {
 fn a_table_bomb_is_stopped_at_its_limit() {
     let items = "(table $t 1 funcref)";
     let grow = "(loop $more (br_if $more (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1))))";
-    check(
-        &TestGuest { items, ..TestGuest::execute(format!("{grow} {DONE}")) },
-        "table_limit",
-        &["`table_elements_max` in [guest]"],
-    );
+    check(&TestGuest { items, ..TestGuest::execute(format!("{grow} {DONE}")) }, "table_limit", &["`table_elements_max` in [guest]"]);
 }
 
 #[test]
@@ -107,26 +99,14 @@ fn garbage_is_no_outcome() {
     // A string of 2 MiB of spaces.
     let grow = "(drop (memory.grow (i32.const 64)))";
     let fill = "(memory.fill (i32.const 65536) (i32.const 32) (i32.const 2097152))";
-    check(
-        &TestGuest::execute(format!("{grow} {fill} (call $done (i32.const 65536) (i32.const 2097152))")),
-        "bad_output",
-        &["2097152", "1048576"],
-    );
+    check(&TestGuest::execute(format!("{grow} {fill} (call $done (i32.const 65536) (i32.const 2097152))")), "bad_output", &["2097152", "1048576"]);
     // A string that lies outside of the memory, a pointer that does, and a string that is not UTF-8.
     check(&TestGuest::execute("(call $done (i32.const 65536) (i32.const 16777216))"), "trap", &[]);
     check(&TestGuest::execute("(i32.const -8)"), "trap", &[]);
-    check(
-        &TestGuest::execute("(i32.store8 (i32.const 32) (i32.const 255)) (call $done (i32.const 32) (i32.const 4))"),
-        "trap",
-        &["utf-8"],
-    );
+    check(&TestGuest::execute("(i32.store8 (i32.const 32) (i32.const 255)) (call $done (i32.const 32) (i32.const 4))"), "trap", &["utf-8"]);
     // More than the host takes in one call.
     let grow = "(drop (memory.grow (i32.const 200)))";
-    check(
-        &TestGuest::execute(format!("{grow} (call $done (i32.const 65536) (i32.const 8388608))")),
-        "bad_output",
-        &["more data in one call"],
-    );
+    check(&TestGuest::execute(format!("{grow} (call $done (i32.const 65536) (i32.const 8388608))")), "bad_output", &["more data in one call"]);
 }
 
 #[test]
@@ -138,9 +118,7 @@ fn a_failure_without_a_code_is_garbage() {
 fn a_wait_for_nothing_and_a_wait_for_centuries_are_garbage() {
     let wait = |until: &str| format!("(i32.store (i32.const 256) (i32.const 4)) {until} (i32.const 256)");
     check(&TestGuest::execute(wait("")), "bad_output", &["would never end"]);
-    let until = |moment: i64| {
-        wait(&format!("(i32.store (i32.const 288) (i32.const 1)) (i64.store (i32.const 296) (i64.const {moment}))"))
-    };
+    let until = |moment: i64| wait(&format!("(i32.store (i32.const 288) (i32.const 1)) (i64.store (i32.const 296) (i64.const {moment}))"));
     check(&TestGuest::execute(until(i64::MAX)), "bad_output", &["over 10 years away"]);
     let report = TestHost::new(TestHost::limits()).execute(&TestGuest::execute(until(2_000_000)));
     assert!(matches!(report.outcome, Outcome::Wait(wait) if wait.event.is_none() && wait.until.is_some()));
@@ -192,4 +170,93 @@ fn a_module_that_is_not_stored_is_named() {
     let Outcome::Trapped(failure) = host.run(call([9; 32])).outcome else { panic!("not trapped") };
     assert_eq!(failure.code, "module_not_loaded");
     assert!(failure.message.contains("0909") && failure.message.contains("no such component"), "{}", failure.message);
+}
+
+#[test]
+fn a_module_that_fits_is_described() {
+    let host = TestHost::new(TestHost::limits());
+    let verified = host.host.verify(&TestGuest::default().component()).unwrap();
+    assert_eq!((verified.description.module.as_str(), verified.description.sagas.len()), ("probe", 0));
+    assert_eq!(verified.exports, ["amends:module/saga@0.1.0"]);
+    let imports = r#"(import "amends:module/context@0.1.0" "now" (func $now (result i64)))"#;
+    let verified = host.host.verify(&TestGuest { imports, ..TestGuest::execute(format!("(drop (call $now)) {DONE}")) }.component()).unwrap();
+    assert!(verified.imports.contains(&"amends:module/context@0.1.0".to_owned()), "{:?}", verified.imports);
+}
+
+/// What `verify` says to these bytes.
+fn refused(bytes: &[u8]) -> (&'static str, String) {
+    let error = TestHost::new(TestHost::limits()).host.verify(bytes).unwrap_err();
+    (error.code, error.message)
+}
+
+#[test]
+fn a_component_that_does_not_fit_is_refused_by_name() {
+    let component = |text: &str| wat::parse_str(text).unwrap();
+    assert_eq!(refused(&component("(module)")).0, "core_module");
+    assert_eq!(refused(&component("(component)")), ("no_saga_export", "the component exports nothing; a module exports amends:module/saga@0.1.0".to_owned()));
+    let (code, message) = refused(&component("(component (import \"wasi:keyvalue/store@0.2.0\" (instance)) (import \"env\" (func)))"));
+    assert_eq!(code, "unknown_import");
+    assert!(message.contains("wasi:keyvalue/store@0.2.0, env"), "{message}");
+    let known = "(component (import \"amends:module/context@0.1.0\" (instance (export \"tomorrow\" (func (result u64)))))
+        (instance $i) (export \"amends:module/saga@0.1.0\" (instance $i)))";
+    let (code, message) = refused(&component(known));
+    assert_eq!(code, "unknown_import");
+    assert!(message.contains("tomorrow"), "{message}");
+    let (code, message) = refused(&component("(component (instance $i) (export \"amends:module/saga@0.1.0\" (instance $i)))"));
+    assert_eq!(code, "wrong_world");
+    assert!(message.contains("describe"), "{message}");
+}
+
+#[test]
+fn every_cut_of_a_component_is_refused() {
+    let host = TestHost::new(TestHost::limits());
+    let whole = TestGuest::default().component();
+    for length in [9, 20, whole.len() / 2, whole.len() - 1] {
+        let error = host.host.verify(&whole[..length]).unwrap_err();
+        assert!(error.code == "truncated" || error.code == "invalid_wasm" || error.code == "no_saga_export", "{length}: {error}");
+    }
+    assert_eq!(host.host.verify(&whole[..whole.len() / 2]).unwrap_err().code, "truncated");
+}
+
+#[test]
+fn a_module_whose_description_traps_or_never_ends_is_refused() {
+    let mut limits = TestHost::limits();
+    limits.cpu = std::time::Duration::from_millis(50);
+    let host = TestHost::new(limits);
+    for (describe, word) in [("unreachable", "trap"), ("(loop $l (br $l)) (unreachable)", "cpu_limit")] {
+        let error = host.host.verify(&TestGuest { describe, ..TestGuest::default() }.component()).unwrap_err();
+        assert_eq!(error.code, "describe_failed");
+        assert!(error.message.contains(word), "{}", error.message);
+    }
+}
+
+#[test]
+fn a_memory_that_begins_too_large_is_refused_at_deploy() {
+    let large = wat::parse_str("(component (core module $m (memory 2000)) (core instance (instantiate $m)))").unwrap();
+    let (code, message) = refused(&large);
+    assert_eq!(code, "too_demanding");
+    assert!(message.contains("memory"), "{message}");
+}
+
+#[test]
+fn compiled_code_is_kept_and_a_tampered_file_is_rebuilt() {
+    let folder = tempfile::tempdir().unwrap();
+    let wasm = TestGuest::default().component();
+    let open = || TestHost::with_cache(folder.path());
+    let digest = open().host.verify(&wasm).unwrap().digest;
+    // The next host needs neither the bytes nor a compiler.
+    let host = open();
+    host.host.load(&digest).unwrap();
+    assert_eq!(host.run(call(digest)).outcome, Outcome::Done(Payload::null()));
+    let file = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some()).unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    let host = open();
+    assert!(host.host.load(&digest).unwrap_err().to_string().contains("no such component"));
+    host.store(wasm);
+    host.host.load(&digest).unwrap();
+    assert_ne!(std::fs::read(&file).unwrap(), bytes);
+    host.host.forget(&digest);
+    assert!(!file.exists());
 }

@@ -13,7 +13,10 @@ use std::{
 };
 
 use amends_core::outcome::Left;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::Notify,
+    task::{AbortHandle, JoinSet},
+};
 
 /// The record of an attempt's requests.
 #[derive(Clone, Default)]
@@ -31,8 +34,9 @@ struct State {
     requests: u32,
     repeats: HashMap<(http::Method, String), u32>,
     unsafe_requests: Vec<Arc<Sent>>,
-    // Connections, and the rest of responses that the guest did not read. They end with the attempt.
+    // The rest of responses that the guest did not read, and the connections in use. They end with the attempt.
     tasks: JoinSet<()>,
+    connections: Vec<AbortHandle>,
     ended: bool,
 }
 
@@ -110,6 +114,21 @@ impl Traffic {
         }
     }
 
+    /// A connection that is closed when the attempt ends.
+    pub(super) fn uses(&self, connection: AbortHandle) {
+        let mut state = self.state();
+        if state.ended {
+            connection.abort();
+        } else {
+            state.connections.push(connection);
+        }
+    }
+
+    /// A connection that is free again.
+    pub(super) fn releases(&self, connection: &AbortHandle) {
+        self.state().connections.retain(|used| used.id() != connection.id());
+    }
+
     /// Waits at most `patience` for responses that are still coming, closes every connection, and says what left.
     pub(super) async fn settle(&self, patience: Duration) -> Left {
         if self.state().unsafe_requests.is_empty() {
@@ -133,7 +152,9 @@ impl Traffic {
     fn close(&self) {
         let mut state = self.state();
         state.ended = true;
+        // What is aborted is never run again, so nothing leaves after this.
         state.tasks.abort_all();
+        state.connections.drain(..).for_each(|connection| connection.abort());
     }
 
     fn left(&self) -> Left {

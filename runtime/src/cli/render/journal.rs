@@ -97,6 +97,7 @@ mod tests {
               12  12:00:00.077  resolved          reserve-flight  undone  by ann “fixed the hotel”
               13  12:00:00.084  cancel_requested  by ann “fixed the hotel”
               14  12:00:00.091  compensated
-        "#]].assert_eq(&anstream::adapter::strip_str(&lines).to_string());
+        "#]]
+        .assert_eq(&anstream::adapter::strip_str(&lines).to_string());
     }
 }

@@ -1,0 +1,75 @@
+//! The compile worker: a process that limits itself, reads a component, and writes its machine code.
+//!
+//! `amends compile-worker` calls [`main`]. It must not know the data folder, the network or the host's environment.
+
+use std::{
+    io::{self, Read, Write},
+    process::ExitCode,
+};
+
+use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use wasmtime::Engine;
+
+use super::settings;
+
+/// The environment variable with the limits: bytes of address space and seconds of processor time, as `2147483648,60`.
+pub(super) const LIMITS: &str = "AMENDS_COMPILE_LIMITS";
+
+/// The exit code for a component that is not valid; the reason is on standard error.
+pub(super) const INVALID: i32 = 65;
+
+/// How far the worker stands back behind the host.
+const NICE: i32 = 10;
+
+/// Reads a component on standard input and writes its machine code to standard output.
+pub fn main() -> ExitCode {
+    if let Err(error) = confine() {
+        // Talk goes to standard error, which the host reads; if that fails there is nobody to tell.
+        let _ = writeln!(io::stderr(), "failed to limit the compile worker: {error}");
+        return ExitCode::FAILURE;
+    }
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Invalid(error)) => {
+            let _ = writeln!(io::stderr(), "{error:#}");
+            ExitCode::from(INVALID as u8)
+        }
+        Err(Failure::Io(error)) => {
+            let _ = writeln!(io::stderr(), "{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Failure {
+    Invalid(wasmtime::Error),
+    Io(io::Error),
+}
+
+fn confine() -> io::Result<()> {
+    let missing = || io::Error::other(format!("{LIMITS} must say how much memory and time it may take; it is started by `amends serve`"));
+    let told = std::env::var(LIMITS).map_err(|_| missing())?;
+    let (memory, seconds) = told.split_once(',').ok_or_else(missing)?;
+    let (memory, seconds) = (memory.parse::<u64>().map_err(|_| missing())?, seconds.parse::<u64>().map_err(|_| missing())?);
+    let limits = [(Resource::As, memory), (Resource::Cpu, seconds), (Resource::Fsize, 0), (Resource::Core, 0)];
+    for (resource, limit) in limits {
+        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+    }
+    // Standing back is a courtesy: where it is not allowed, the limits above still hold.
+    let _ = nice(NICE);
+    Ok(())
+}
+
+fn work() -> Result<(), Failure> {
+    let mut wasm = Vec::new();
+    io::stdin().lock().read_to_end(&mut wasm).map_err(Failure::Io)?;
+    let engine = settings::compiler().map_err(|error| Failure::Io(io::Error::other(format!("{error:#}"))))?;
+    let code = compile(&engine, &wasm).map_err(Failure::Invalid)?;
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(&code).and_then(|()| stdout.flush()).map_err(Failure::Io)
+}
+
+/// Text is refused by the engine: it is built without a parser for it.
+pub(super) fn compile(engine: &Engine, wasm: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    engine.precompile_component(wasm)
+}

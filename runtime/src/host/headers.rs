@@ -1,0 +1,138 @@
+//! The headers of outgoing requests: what the host adds, what a guest may not say, and how keys are derived.
+
+use amends_core::id::{Direction, StepKey};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method,
+    header::{CONTENT_LENGTH, FORWARDED, HOST, USER_AGENT, VIA},
+};
+use sha2::{Digest, Sha256};
+
+use super::guest::Facts;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const LABEL: HeaderName = HeaderName::from_static("amends-label");
+const STEP_KEY: HeaderName = HeaderName::from_static("amends-step-key");
+const ATTEMPT: HeaderName = HeaderName::from_static("amends-attempt");
+const UNDOES: HeaderName = HeaderName::from_static("amends-undoes");
+
+/// A request with one of these changes nothing. Others carry a key and are never sent out of a check.
+pub(super) fn is_safe(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+}
+
+/// Takes out what only the host may say: who sends, for whom, how the message is framed, and under which key.
+pub(super) fn strip(headers: &mut HeaderMap) {
+    let forbidden = |name: &HeaderName| {
+        [IDEMPOTENCY_KEY, HOST, CONTENT_LENGTH, FORWARDED, VIA].contains(name)
+            || ["amends-", "x-forwarded-", "proxy-"].iter().any(|prefix| name.as_str().starts_with(prefix))
+            || ["connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "expect", "http2-settings"].contains(&name.as_str())
+    };
+    let names: Vec<HeaderName> = headers.keys().filter(|name| forbidden(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// The guest's own name for a request, which takes the place of its method, URL and number.
+pub(super) fn label(headers: &HeaderMap) -> Option<Vec<u8>> {
+    headers.get(LABEL).map(|label| label.as_bytes().to_vec())
+}
+
+/// Adds what participants need to recognise a repeated request, and a compensation of one.
+pub(super) fn mark(headers: &mut HeaderMap, facts: &Facts, method: &Method, key: &str) {
+    let mut set = |name: HeaderName, text: &str| {
+        // Keys and numbers are ASCII.
+        if let Ok(value) = HeaderValue::from_str(text) {
+            headers.insert(name, value);
+        }
+    };
+    if !is_safe(method) {
+        set(IDEMPOTENCY_KEY, key);
+    }
+    set(STEP_KEY, &facts.key.to_string());
+    set(ATTEMPT, &facts.label.attempt.number.to_string());
+    if let Direction::Undo(_) = facts.label.attempt.leg.direction {
+        set(UNDOES, &facts.forward_key.to_string());
+    }
+    if !headers.contains_key(USER_AGENT) {
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("amends/", env!("CARGO_PKG_VERSION"))));
+    }
+}
+
+/// The key of one request: the same when the step is run again, whichever attempt it is.
+pub(super) fn idempotency_key(step: StepKey, name: Name<'_>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(step.0);
+    let mut part = |bytes: &[u8]| {
+        hash.update((bytes.len() as u64).to_le_bytes());
+        hash.update(bytes);
+    };
+    match name {
+        Name::Labelled(label) => {
+            part(b"label");
+            part(label);
+        }
+        Name::Counted { method, url, repeats } => {
+            part(b"request");
+            part(method.as_str().as_bytes());
+            part(url.as_bytes());
+            part(&repeats.to_le_bytes());
+        }
+    }
+    hex::encode(&hash.finalize()[..16])
+}
+
+/// What tells a request from the others of its step.
+pub(super) enum Name<'a> {
+    /// The guest says.
+    Labelled(&'a [u8]),
+    /// Its method and URL, and how many earlier requests of the attempt had the same two.
+    Counted {
+        /// The method.
+        method: &'a Method,
+        /// The URL.
+        url: &'a str,
+        /// How many came before.
+        repeats: u32,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_differ_by_step_method_url_and_number_and_are_recorded() {
+        let counted = |method: &Method, url: &str, repeats| idempotency_key(StepKey([1; 16]), Name::Counted { method, url, repeats });
+        let first = counted(&Method::POST, "http://a/pay", 0);
+        // Participants of running sagas hold this key: a change of the derivation would charge them twice.
+        assert_eq!(first, counted(&Method::POST, "http://a/pay", 0));
+        assert_eq!(first.len(), 32);
+        let labelled = |label: &[u8]| idempotency_key(StepKey([1; 16]), Name::Labelled(label));
+        let others = [
+            counted(&Method::PUT, "http://a/pay", 0),
+            counted(&Method::POST, "http://a/pay2", 0),
+            counted(&Method::POST, "http://a/pay", 1),
+            idempotency_key(StepKey([2; 16]), Name::Counted { method: &Method::POST, url: "http://a/pay", repeats: 0 }),
+            labelled(b"pay"),
+            labelled(b"request"),
+        ];
+        for (index, other) in others.iter().enumerate() {
+            assert_ne!(*other, first);
+            assert!(!others[..index].contains(other));
+        }
+    }
+
+    #[test]
+    fn a_guest_cannot_forge_what_the_host_says() {
+        let mut headers = HeaderMap::new();
+        for name in ["idempotency-key", "host", "forwarded", "x-forwarded-for", "via", "amends-step-key", "amends-label", "transfer-encoding", "content-length", "proxy-authorization", "expect"] {
+            headers.insert(name, HeaderValue::from_static("forged"));
+        }
+        headers.insert("authorization", HeaderValue::from_static("kept"));
+        headers.insert("content-type", HeaderValue::from_static("kept"));
+        strip(&mut headers);
+        assert_eq!(headers.len(), 2);
+        assert!(headers.values().all(|value| value == "kept"));
+    }
+}

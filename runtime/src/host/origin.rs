@@ -1,0 +1,239 @@
+//! Origins: what a grant names and what a request goes to. Scheme, host and port, in one normal form.
+//!
+//! One parser reads both, so that a grant and a request cannot mean two things by the same text.
+
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+};
+
+use url::{Host, Url};
+
+/// A scheme, a host and a port, as `https://api.example.com` or `http://127.0.0.1:9000`. The port of the scheme is not shown.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Origin {
+    scheme: Scheme,
+    host: Name,
+    port: u16,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Name {
+    Domain(String),
+    /// Any one label in front of this domain.
+    Under(String),
+    Address(IpAddr),
+}
+
+/// Why a text is no origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadOrigin {
+    text: String,
+    rule: &'static str,
+}
+
+impl fmt::Display for BadOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is no origin: {}; write it as https://api.example.com or http://127.0.0.1:9000", super::console::escape(&self.text), self.rule)
+    }
+}
+
+impl std::error::Error for BadOrigin {}
+
+impl Origin {
+    /// Reads what an operator grants. The leftmost label may be `*`, which stands for exactly one label.
+    ///
+    /// ```
+    /// use amends::host::Origin;
+    /// assert_eq!(Origin::parse("HTTPS://API.Example.com:443/").unwrap().to_string(), "https://api.example.com");
+    /// assert_eq!(Origin::parse("http://[::1]:9000").unwrap().to_string(), "http://[::1]:9000");
+    /// assert!(Origin::parse("https://*.example.com").is_ok());
+    /// assert!(Origin::parse("https://user@example.com").is_err());
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, BadOrigin> {
+        let bad = |rule| BadOrigin { text: text.chars().take(200).collect(), rule };
+        let plain = text.replacen("://*.", "://", 1);
+        let url = Url::parse(&plain).map_err(|_| bad("it does not parse as a URL"))?;
+        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() || plain.ends_with(['?', '#']) {
+            return Err(bad("it goes on after the port"));
+        }
+        let origin = Self::of(&url, &plain).map_err(bad)?;
+        if plain.len() == text.len() {
+            return Ok(origin);
+        }
+        match origin.host {
+            Name::Domain(domain) if domain.contains('.') => Ok(Self { host: Name::Under(domain), ..origin }),
+            Name::Domain(_) | Name::Under(_) | Name::Address(_) => Err(bad("`*.` stands before a domain of at least two labels")),
+        }
+    }
+
+    /// Reads where a request goes.
+    pub(super) fn of_request(uri: &http::Uri) -> Result<Self, BadOrigin> {
+        let text = uri.to_string();
+        let bad = |rule| BadOrigin { text: text.chars().take(200).collect(), rule };
+        let url = Url::parse(&text).map_err(|_| bad("it does not parse as a URL"))?;
+        Self::of(&url, &text).map_err(bad)
+    }
+
+    fn of(url: &Url, text: &str) -> Result<Self, &'static str> {
+        let scheme = match url.scheme() {
+            "http" => Scheme::Http,
+            "https" => Scheme::Https,
+            _ => return Err("only http and https are known"),
+        };
+        let authority = text.split_once("://").map_or("", |(_, rest)| rest.split(['/', '?', '#', '\\']).next().unwrap_or(""));
+        if authority.contains('@') || !url.username().is_empty() || url.password().is_some() {
+            return Err("a user name or password has no place in it");
+        }
+        if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+            return Err("it holds a space or a control character");
+        }
+        let port = url.port_or_known_default().filter(|&port| port != 0).ok_or("port 0 is none")?;
+        let host = match url.host() {
+            Some(Host::Ipv4(address)) => Name::Address(address.into()),
+            Some(Host::Ipv6(address)) => Name::Address(canonical(address)),
+            Some(Host::Domain(domain)) if domain.ends_with('.') => return Err("its host ends with a dot"),
+            Some(Host::Domain(domain)) if domain.is_empty() || domain.contains('*') => return Err("its host is no name"),
+            Some(Host::Domain(domain)) => Name::Domain(domain.to_owned()),
+            None => return Err("it has no host"),
+        };
+        Ok(Self { scheme, host, port })
+    }
+
+    /// A grant of this origin allows a request to `other`.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        let host = match (&self.host, &other.host) {
+            (Name::Under(domain), Name::Domain(name)) => name.strip_suffix(domain.as_str()).and_then(|label| label.strip_suffix('.')).is_some_and(|label| !label.is_empty() && !label.contains('.')),
+            (granted, asked) => granted == asked,
+        };
+        host && self.scheme == other.scheme && self.port == other.port
+    }
+
+    /// Its scheme.
+    pub(super) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Its port.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The address, if the host is written as one.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        match self.host {
+            Name::Address(address) => Some(address),
+            Name::Domain(_) | Name::Under(_) => None,
+        }
+    }
+
+    /// The host as DNS and TLS want it, without brackets.
+    pub(super) fn host(&self) -> String {
+        match &self.host {
+            Name::Domain(domain) => domain.clone(),
+            Name::Under(domain) => format!("*.{domain}"),
+            Name::Address(address) => address.to_string(),
+        }
+    }
+
+    /// The value of the `Host` header: the port only if it is not the scheme's.
+    pub(super) fn authority(&self) -> String {
+        let host = match &self.host {
+            Name::Address(IpAddr::V6(address)) => format!("[{address}]"),
+            Name::Domain(_) | Name::Under(_) | Name::Address(IpAddr::V4(_)) => self.host(),
+        };
+        match (self.scheme, self.port) {
+            (Scheme::Http, 80) | (Scheme::Https, 443) => host,
+            (_, port) => format!("{host}:{port}"),
+        }
+    }
+}
+
+/// An IPv4 address in the clothes of an IPv6 one is the IPv4 one.
+fn canonical(address: Ipv6Addr) -> IpAddr {
+    address.to_ipv4_mapped().map_or(IpAddr::V6(address), IpAddr::V4)
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        write!(f, "{scheme}://{}", self.authority())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn normal(text: &str) -> String {
+        Origin::parse(text).map_or_else(|error| error.rule.to_owned(), |origin| origin.to_string())
+    }
+
+    #[test]
+    fn every_way_of_writing_an_origin_has_one_normal_form() {
+        assert_eq!(normal("https://api.example.com"), "https://api.example.com");
+        assert_eq!(normal("HTTPS://API.EXAMPLE.COM:443/"), "https://api.example.com");
+        assert_eq!(normal("http://example.com:8080"), "http://example.com:8080");
+        assert_eq!(normal("http://bücher.example"), "http://xn--bcher-kva.example");
+        assert_eq!(normal("http://0x7f.1:9000"), "http://127.0.0.1:9000");
+        assert_eq!(normal("http://2130706433"), "http://127.0.0.1");
+        assert_eq!(normal("http://0177.0.0.1"), "http://127.0.0.1");
+        assert_eq!(normal("http://[::ffff:10.0.0.1]"), "http://10.0.0.1");
+        assert_eq!(normal("http://[0:0::1]:80"), "http://[::1]");
+        assert_eq!(normal("https://*.example.com"), "https://*.example.com");
+    }
+
+    #[test]
+    fn what_could_mean_two_things_is_no_origin() {
+        let user = "a user name or password has no place in it";
+        for (text, rule) in [
+            ("https://user@example.com", user),
+            ("https://@example.com", user),
+            ("http://good.example\\@evil.example", "it goes on after the port"),
+            ("https://example.com.", "its host ends with a dot"),
+            ("https://example.com/path", "it goes on after the port"),
+            ("https://example.com?", "it goes on after the port"),
+            ("https://example.com#", "it goes on after the port"),
+            ("http://example.com:0", "port 0 is none"),
+            ("ftp://example.com", "only http and https are known"),
+            ("example.com", "it does not parse as a URL"),
+            ("http://[fe80::1%25eth0]", "it does not parse as a URL"),
+            ("https://*.com", "`*.` stands before a domain of at least two labels"),
+            ("https://*.127.0.0.1", "`*.` stands before a domain of at least two labels"),
+            ("https://*", "its host is no name"),
+            ("https://a.*.example.com", "its host is no name"),
+            ("http://exa mple.com", "it does not parse as a URL"),
+            ("http://example.com\n", "it holds a space or a control character"),
+        ] {
+            assert_eq!(normal(text), rule, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_star_covers_one_label_and_everything_else_is_exact() {
+        let covers = |granted: &str, asked: &str| Origin::parse(granted).unwrap().covers(&Origin::of_request(&asked.parse().unwrap()).unwrap());
+        assert!(covers("https://*.example.com", "https://api.example.com/v1?x=1"));
+        for other in ["https://example.com/", "https://a.b.example.com/", "https://badexample.com/", "http://api.example.com/", "https://api.example.com:8443/"] {
+            assert!(!covers("https://*.example.com", other), "{other}");
+        }
+        assert!(covers("http://127.0.0.1:9000", "http://127.1:9000/x"));
+        assert!(!covers("http://127.0.0.1:9000", "http://127.0.0.1/x"));
+        assert!(!covers("http://localhost:9000", "http://127.0.0.1:9000/"));
+    }
+
+    #[test]
+    fn a_request_to_a_disguised_host_is_refused() {
+        for text in ["http://user:pw@127.0.0.1/", "http://example.com./", "http://example.com:0/"] {
+            assert!(Origin::of_request(&text.parse().unwrap()).is_err(), "{text}");
+        }
+    }
+}

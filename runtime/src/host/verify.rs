@@ -1,0 +1,187 @@
+//! Whether bytes are a module that this host can run, and what is in it. Every way of being wrong has its own words.
+
+use std::fmt;
+
+use super::{compile::CompileError, describe::Description, fault::Fault};
+use crate::engine::guests::ModuleDigest;
+
+/// A component that this host can run.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    /// SHA-256 of its bytes.
+    pub digest: ModuleDigest,
+    /// Its name and sagas, as it says; the rules of names and definitions are checked by the caller.
+    pub description: Description,
+    /// Interfaces that it imports, by name and version.
+    pub imports: Vec<String>,
+    /// Interfaces that it exports.
+    pub exports: Vec<String>,
+}
+
+/// Why bytes are no module for this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifyError {
+    /// For machines. `compile_failed` is the host's fault, every other the component's.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What helps.
+    pub hint: String,
+}
+
+impl VerifyError {
+    pub(super) fn new(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self { code, message: message.into(), hint: hint.into() }
+    }
+}
+
+impl fmt::Display for VerifyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.message, self.hint)
+    }
+}
+
+impl std::error::Error for VerifyError {}
+
+const BUILD: &str = "build it with `cargo component build --release`, or with `cargo build --release --target wasm32-wasip2`";
+
+/// The package and track of the contract.
+const CONTRACT: &str = "amends:module/";
+const CONTRACT_TRACK: &str = "0.1.";
+
+/// What can be said without compiling.
+pub(super) fn look(bytes: &[u8], bytes_max: u64) -> Result<(), VerifyError> {
+    if bytes.len() as u64 > bytes_max {
+        let message = format!("the component has {} bytes, and {bytes_max} is the limit", bytes.len());
+        return Err(VerifyError::new("too_large", message, "strip it (`strip = true` and `opt-level = \"s\"` in its profile), or raise `wasm` in [guest]"));
+    }
+    let text = bytes.trim_ascii_start();
+    match bytes {
+        [] => Err(VerifyError::new("not_wasm", "the file is empty", BUILD)),
+        [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
+            Err(VerifyError::new("core_module", "this is a core WebAssembly module, and Amends runs components", BUILD))
+        }
+        [0, b'a', b's', b'm', _, _, _, _, ..] => {
+            Err(VerifyError::new("not_wasm", "this is WebAssembly of a version that this host does not know", BUILD))
+        }
+        _ if b"\0asm\x0d\0\x01\0".starts_with(bytes) => {
+            Err(VerifyError::new("truncated", format!("the file ends after {} bytes", bytes.len()), "copy or build it again"))
+        }
+        [0x7f, b'E', b'L', b'F', ..] => Err(VerifyError::new(
+            "precompiled",
+            "this is machine code (a precompiled .cwasm or an ELF file), which is never accepted",
+            "deploy the .wasm that it was made from; the host compiles it",
+        )),
+        _ if text.starts_with(b"(") || text.starts_with(b";;") => {
+            Err(VerifyError::new("text_wasm", "this is WebAssembly text", "make it binary with `wasm-tools parse FILE -o FILE.wasm`"))
+        }
+        _ => Err(VerifyError::new("not_wasm", "this is not WebAssembly", BUILD)),
+    }
+}
+
+impl From<CompileError> for VerifyError {
+    fn from(error: CompileError) -> Self {
+        match error {
+            CompileError::Invalid(text) if text.contains("unexpected end") || text.contains("extends past end") => {
+                Self::new("truncated", format!("the component is cut off: {text}"), "copy or build it again")
+            }
+            CompileError::Invalid(text) => Self::new("invalid_wasm", format!("the component is not valid: {text}"), BUILD),
+            CompileError::Limit(text) => Self::new("compile_limit", text, "make its functions fewer and smaller, or raise the limit"),
+            CompileError::Host(text) => Self::new("compile_failed", text, "look at the host's log; the component itself may be fine"),
+        }
+    }
+}
+
+/// Names every import that this host does not offer.
+pub(super) fn imports(names: &[String]) -> Result<(), VerifyError> {
+    let unknown: Vec<&str> = names.iter().map(String::as_str).filter(|name| !is_offered(name)).collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let message = format!("the component imports what no host of Amends offers: {}", unknown.join(", "));
+    let hint = "a module may import amends:module@0.1 and wasi:{io,cli,clocks,random,filesystem,sockets,http}@0.2; remove the dependency that needs more";
+    Err(VerifyError::new("unknown_import", message, hint))
+}
+
+fn is_offered(import: &str) -> bool {
+    let Some((interface, version)) = import.rsplit_once('@') else { return false };
+    let Some((package, name)) = interface.split_once('/') else { return false };
+    match package {
+        "amends:module" => matches!(name, "types" | "context" | "log" | "config") && version.starts_with(CONTRACT_TRACK),
+        "wasi:io" | "wasi:cli" | "wasi:clocks" | "wasi:random" | "wasi:filesystem" | "wasi:sockets" | "wasi:http" => version.starts_with("0.2."),
+        _ => false,
+    }
+}
+
+/// A module has sagas, of a version of the contract that this host speaks.
+pub(super) fn exports(names: &[String]) -> Result<(), VerifyError> {
+    let ours: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.starts_with(CONTRACT)).collect();
+    let version = |name: &str| name.strip_prefix("amends:module/saga@").map(str::to_owned);
+    if ours.iter().filter_map(|name| version(name)).any(|version| version.starts_with(CONTRACT_TRACK)) {
+        return Ok(());
+    }
+    let other = ours.iter().find(|name| version(name).is_some());
+    let message = match (other, names) {
+        (Some(name), _) => format!("the component exports {name}, and this host speaks amends:module@0.1"),
+        (None, []) => "the component exports nothing; a module exports amends:module/saga@0.1.0".to_owned(),
+        (None, names) => format!("the component does not export amends:module/saga@0.1.0; it exports {}", names.join(", ")),
+    };
+    Err(VerifyError::new("no_saga_export", message, "call `amends_sdk::export!` in it, or target the world `amends:module/saga-module`"))
+}
+
+/// The component's interfaces have the right names and the wrong types.
+pub(super) fn wrong_world(error: &wasmtime::Error) -> VerifyError {
+    let text = format!("{error:#}");
+    match text.contains("import") {
+        true => VerifyError::new("unknown_import", format!("an import does not fit what this host offers: {text}"), "build it with a version of amends-sdk that fits this host"),
+        false => VerifyError::new("wrong_world", format!("the component does not fit the contract: {text}"), "build it with a version of amends-sdk that fits this host"),
+    }
+}
+
+/// `describe` did not end well.
+pub(super) fn not_described(fault: &Fault) -> VerifyError {
+    let message = format!("the module cannot describe itself ({}): {}", fault.code, fault.message);
+    VerifyError::new("describe_failed", message, "`describe` runs without time, network or grants and returns data only")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_a_component_is_told_apart_by_its_first_bytes() {
+        let code = |bytes: &[u8]| look(bytes, 100).map_err(|error| error.code);
+        assert_eq!(code(b"\0asm\x0d\0\x01\0rest"), Ok(()));
+        assert_eq!(code(b"\0asm\x01\0\0\0rest"), Err("core_module"));
+        assert_eq!(code(b"\0asm\x07\0\0\0rest"), Err("not_wasm"));
+        assert_eq!(code(b"\0asm\x0d"), Err("truncated"));
+        assert_eq!(code(b"\0as"), Err("truncated"));
+        assert_eq!(code(b"\n  (component)"), Err("text_wasm"));
+        assert_eq!(code(b";; a component"), Err("text_wasm"));
+        assert_eq!(code(b"\x7fELF\x02"), Err("precompiled"));
+        assert_eq!(code(b"#!/bin/sh"), Err("not_wasm"));
+        assert_eq!(code(b""), Err("not_wasm"));
+        assert_eq!(code(&[0; 101]), Err("too_large"));
+    }
+
+    #[test]
+    fn imports_are_compared_by_track_and_strangers_are_named() {
+        let check = |names: &[&str]| imports(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
+        assert_eq!(check(&["amends:module/context@0.1.0", "wasi:io/poll@0.2.3", "wasi:http/types@0.2.99", "wasi:sockets/tcp@0.2.0"]), Ok(()));
+        let strangers = ["wasi:keyvalue/store@0.2.0", "wasi:http/types@0.3.0", "amends:module/types@0.2.0", "amends:module/secrets@0.1.0", "env", "my:own/api@1.0.0"];
+        let error = check(&strangers).unwrap_err();
+        for stranger in strangers {
+            assert!(error.message.contains(stranger), "{}", error.message);
+        }
+    }
+
+    #[test]
+    fn a_missing_export_is_named() {
+        let check = |names: &[&str]| exports(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).map_err(|error| error.message);
+        assert_eq!(check(&["amends:module/saga@0.1.0"]), Ok(()));
+        assert!(check(&["wasi:http/incoming-handler@0.2.3"]).unwrap_err().contains("it exports wasi:http/incoming-handler@0.2.3"));
+        assert!(check(&["amends:module/saga@0.2.0"]).unwrap_err().contains("speaks amends:module@0.1"));
+        assert!(check(&[]).unwrap_err().contains("exports nothing"));
+    }
+}
