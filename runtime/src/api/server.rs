@@ -186,7 +186,8 @@ mod tests {
         let fake = Fake::new();
         let running = serving(&fake);
         running.start("1s");
-        *fake.records.lock().unwrap() = vec![record(1, Event::TimerFired(fake::leg("a"))), record(2, Event::TimerFired(fake::leg("b")))];
+        *fake.records.lock().unwrap() =
+            vec![record(1, Event::TimerFired(fake::leg("a"))), record(2, Event::TimerFired(fake::leg("b")))];
         let path = ["v1", "sagas", "T1", "watch"];
         let mut messages = running.client.follow(&path, Some("1")).unwrap().unwrap();
         let first = messages.next().unwrap();

@@ -312,14 +312,14 @@ mod tests {
         check(
             &samples::compensating(),
             expect![[r#"
-            trip T2  compensating  no_car   trip v1 (3f9c…)  started 12:00:00  2s ago  deadline 13:00 (in 59m)
-            ├─ reserve-flight   done 41ms
-            ├─ reserve-hotel    done 38ms    ↩ undo tries again at 12:00:09 (in 7s)
-            ├─ reserve-car      refused      no_car: K1 has no cars left
-            ├─ charge (pivot)   not begun
-            └─ …2 more not begun
-            outstanding: reserve-flight, reserve-hotel   manual: 0   next: amends watch T2
-        "#]],
+                trip T2  compensating  no_car   trip v1 (3f9c…)  started 12:00:00  2s ago  deadline 13:00 (in 59m)
+                ├─ reserve-flight   done 41ms
+                ├─ reserve-hotel    done 38ms    ↩ undo tries again at 12:00:09 (in 7s) after 3 attempts (500 ×3)
+                ├─ reserve-car      refused      no_car: K1 has no cars left
+                ├─ charge (pivot)   not begun
+                └─ …2 more not begun
+                outstanding: reserve-flight, reserve-hotel   manual: 0   next: amends watch T2
+            "#]],
         );
     }
 
@@ -374,18 +374,18 @@ mod tests {
         check(
             &samples::stuck_forward(),
             expect![[r#"
-            trip T2  stuck   trip v1 (3f9c…)  started 12:00:00  1m ago
-            ├─ reserve-flight   done 20ms
-            ├─ reserve-hotel    done 20ms
-            ├─ reserve-car      done 20ms
-            ├─ charge (pivot)   stuck
-            │    stuck since 12:00:30 (60s ago): the pivot may have happened and has no compensation: deadline: no answer within 30s
-            │      amends resolve T2 charge --output JSON
-            │      amends resolve T2 charge --not-done
-            ├─ send-tickets     not begun
-            └─ send-mail        not begun
-            outstanding: none   manual: 0   next: amends resolve T2 charge --output JSON
-        "#]],
+                trip T2  stuck   trip v1 (3f9c…)  started 12:00:00  1m ago
+                ├─ reserve-flight   done 20ms
+                ├─ reserve-hotel    done 20ms
+                ├─ reserve-car      done 20ms
+                ├─ charge (pivot)   stuck
+                │    stuck since 12:00:30 (1m ago): the pivot may have happened and has no compensation: deadline: no answer within 30s
+                │      amends resolve T2 charge --output JSON
+                │      amends resolve T2 charge --not-done
+                ├─ send-tickets     not begun
+                └─ send-mail        not begun
+                outstanding: none   manual: 0   next: amends resolve T2 charge --output JSON
+            "#]],
         );
     }
 
@@ -454,14 +454,14 @@ mod tests {
         check(
             &samples::by_hand(),
             expect![[r#"
-            trip T2  compensated  timeout   trip v1 (3f9c…)  started 12:00:00  took 1.3s
-            ├─ reserve-flight   done 41ms            ↩ undone 22ms
-            ├─ reserve-hotel    done 38ms            ↩ undone, 4 attempts, 1.1s (500 ×3) by hand
-            ├─ reserve-car      may have run 30ms    ↩ undone by hand
-            ├─ charge (pivot)   not begun
-            └─ …2 more not begun
-            outstanding: none   manual: 2   next: amends journal T2
-        "#]],
+                trip T2  compensated  timeout   trip v1 (3f9c…)  started 12:00:00  took 1.3s
+                ├─ reserve-flight   done 41ms            ↩ undone 22ms
+                ├─ reserve-hotel    done 38ms            ↩ undone by hand after 4 attempts (500 ×3)
+                ├─ reserve-car      may have run 30ms    ↩ undone by hand
+                ├─ charge (pivot)   not begun
+                └─ …2 more not begun
+                outstanding: none   manual: 2   next: amends journal T2
+            "#]],
         );
     }
 
