@@ -80,11 +80,11 @@ impl Play {
 
     /// The number of the leg's last attempt, by its history.
     fn attempts(&self, leg: &Leg) -> u32 {
-        let begun = |event: &Event| matches!(event, Event::Intent(intent) if intent.attempt.leg == *leg);
-        u32::try_from(self.history.iter().filter(|(_, event)| begun(event)).count()).unwrap()
+        self.history.iter().rev().find_map(|(_, event)| number_of(event, leg)).unwrap_or(0)
     }
 
-    fn context(&self) -> Context {
+    /// What the next decision may depend on.
+    pub(crate) fn context(&self) -> Context {
         Context {
             now: self.now,
             jitter: self.turns.wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -92,5 +92,12 @@ impl Play {
             snapshot: 1,
             journal_full: self.journal_full,
         }
+    }
+}
+
+fn number_of(event: &Event, leg: &Leg) -> Option<u32> {
+    match event {
+        Event::Intent(intent) if intent.attempt.leg == *leg => Some(intent.attempt.number),
+        _ => None,
     }
 }

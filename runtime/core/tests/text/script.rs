@@ -64,7 +64,7 @@ pub(crate) fn failure(code: &str) -> Failure {
 /// `reserve-flight | a ‖ b | charge*(check) | issue> ; deadline 60s`.
 ///
 /// `*` is a pivot, `>` retriable, `~` effect-free. In brackets: `check` `once-rollback` `once-stop` · `stuck` `rollback` ·
-/// `tries N` `first 1s` `box 10s` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP`.
+/// `tries N` `any tries` `first 1s` `jitter 20` `box 10s` `no box` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP`.
 pub(crate) fn definition(text: &str) -> Definition {
     let (stages, options) = text.split_once(" ; ").unwrap_or((text, ""));
     let mut definition = Definition {
@@ -130,6 +130,9 @@ pub(crate) fn step(text: &str) -> Step {
             ["rollback"] => step.on_exhausted = OnExhausted::Rollback,
             ["tries", n] => step.retry.attempts_max = Some(number(n)),
             ["first", length] => step.retry.first_ms = ms(length),
+            ["jitter", percent] => step.retry.jitter_percent = percent.parse().unwrap(),
+            ["no", "box"] => step.retry.time_box_ms = None,
+            ["any", "tries"] => step.retry.attempts_max = None,
             ["box", length] => step.retry.time_box_ms = Some(ms(length)),
             ["deadline", length] => step.deadline_ms = ms(length),
             ["needs", need] => step.needs.push((*need).into()),
@@ -187,8 +190,10 @@ fn step_text(step: &Step) -> String {
         OnExhausted::Rollback => "rollback".to_owned(),
         OnExhausted::Stuck => "stuck".to_owned(),
     });
-    options.extend(step.retry.attempts_max.map(|n| format!("tries {n}")));
-    options.extend(step.retry.time_box_ms.map(|ms| format!("box {}", length(ms))));
+    options.push(step.retry.attempts_max.map_or("any tries".into(), |n| format!("tries {n}")));
+    options.push(step.retry.time_box_ms.map_or("no box".into(), |ms| format!("box {}", length(ms))));
+    options.push(format!("first {}", length(step.retry.first_ms)));
+    options.push(format!("jitter {}", step.retry.jitter_percent));
     match &step.undo {
         Undo::None => options.push("no undo".to_owned()),
         Undo::Nothing => options.push("undo nothing".to_owned()),

@@ -1,0 +1,72 @@
+//! A failing script made short: moves and steps are left out for as long as some law stays broken.
+
+use std::{panic, sync::Arc};
+
+use amends_core::{
+    Definition,
+    validate::{Limits, problems},
+};
+
+use crate::{
+    course::{Script, broken_by},
+    script::definition_text,
+};
+
+/// The shortest script that was found to break a law, as a text test would hold it.
+pub(crate) fn shrunk(script: Script) -> String {
+    let hook = panic::take_hook();
+    panic::set_hook(Box::new(|_| {}));
+    let script = shorter(script);
+    let broken = broken_by(&script);
+    panic::set_hook(hook);
+    let moves: Vec<String> = script.moves.iter().map(ToString::to_string).collect();
+    format!(
+        "definition: {}\nscript: {}\nbreaks: {}",
+        definition_text(&script.definition),
+        moves.join(" · "),
+        broken.unwrap_or("nothing any more".into())
+    )
+}
+
+fn shorter(mut script: Script) -> Script {
+    loop {
+        let before = (script.moves.len(), script.definition.steps().count());
+        let mut chunk = script.moves.len().max(1);
+        while chunk > 0 {
+            let mut at = 0;
+            while at < script.moves.len() {
+                let mut less = script.clone();
+                less.moves.drain(at..(at + chunk).min(script.moves.len()));
+                if broken_by(&less).is_some() {
+                    script = less;
+                } else {
+                    at += chunk;
+                }
+            }
+            chunk /= 2;
+        }
+        for definition in simpler(&script.definition) {
+            let less = Script { definition: Arc::new(definition), moves: script.moves.clone() };
+            if problems(&less.definition, &Limits::default()).is_empty() && broken_by(&less).is_some() {
+                script = less;
+                break;
+            }
+        }
+        if (script.moves.len(), script.definition.steps().count()) == before {
+            return script;
+        }
+    }
+}
+
+fn simpler(definition: &Definition) -> Vec<Definition> {
+    let mut found = Vec::new();
+    for (stage, steps) in definition.stages.iter().enumerate() {
+        for step in 0..steps.steps.len() {
+            let mut less = definition.clone();
+            less.stages[stage].steps.remove(step);
+            less.stages.retain(|stage| !stage.steps.is_empty());
+            found.push(less);
+        }
+    }
+    found
+}
