@@ -7,7 +7,7 @@ use std::{
 };
 
 use amends_core::{
-    Definition, Event, Payload, Saga,
+    Definition, Event, Input, Payload, Saga,
     event::{Cancel, Reason, Why},
     id::Direction,
     outcome::{Left, Outcome},
@@ -93,6 +93,8 @@ impl<'a> Course<'a> {
     fn step(&mut self, step: &Move) -> Law {
         let input = self.play.input(step);
         let revision = self.play.saga.revision();
+        let late = matches!(&input, Some(Input::Report(report)) if !self.model.is_open(&report.attempt));
+        let before = late.then(|| (self.play.saga.effects(), self.play.saga.view()));
         let events = match self.play.play(step) {
             Ok(events) => events,
             Err(rejected) => {
@@ -104,6 +106,11 @@ impl<'a> Course<'a> {
             return Ok(());
         }
         law!(self.play.saga.revision() == revision + events.len() as u64, "each event is a revision");
+        if let Some((effects, mut view)) = before.filter(|_| events.len() == 1) {
+            view.revision += 1;
+            law!((effects, view) == (self.play.saga.effects(), self.play.saga.view()), "a stale outcome changes the saga");
+            self.see("a stale outcome");
+        }
         let rolled_back = self.model.rolls_back;
         self.model.turn(input.as_ref(), &events, &self.play.context())?;
         self.model.quiet(&self.play.saga, self.play.now)?;
@@ -155,7 +162,7 @@ impl<'a> Course<'a> {
     /// Liveness: once everything answers `done`, timers fire, events come, grants are given and what is stuck is tried again,
     /// every saga ends within a bounded number of inputs. And what it recorded is what it is.
     fn comes_to_an_end(mut self) -> Result<Vec<(amends_core::Instant, Event)>, String> {
-        let bound = 20 + 12 * self.play.definition.steps().count();
+        let bound = 20 + 12 * self.play.saga.definition().steps().count();
         for (n, step) in [Move::JournalFull(false), Move::Reach(true)].into_iter().enumerate() {
             self.step(&step).map_err(|problem| format!("before the end, {n}: {problem}"))?;
         }
@@ -166,7 +173,7 @@ impl<'a> Course<'a> {
             self.step(&step).map_err(|problem| format!("on the way to the end, {step}: {problem}"))?;
         }
         law!(self.play.saga.is_ended(), "nothing helps the saga on");
-        let replayed = Saga::replay(Arc::clone(&self.play.definition), self.play.history.iter().cloned());
+        let replayed = Saga::replay(Arc::clone(self.play.saga.definition()), self.play.history.iter().cloned());
         law!(replayed.as_ref() == Ok(&self.play.saga), "the fold of the journal is not the saga");
         Ok(self.play.history)
     }
@@ -269,6 +276,7 @@ pub(crate) const MUST_BE_SEEN: &[&str] = &[
     "waiting",
     "compensating",
     "a late success",
+    "a stale outcome",
     "a compensation waits",
     "an attempt alone",
     "resolved in a rollback",

@@ -32,7 +32,7 @@ use std::{
 use crate::{
     course::{MUST_BE_SEEN, Script, Seen, random_course},
     random::{Random, any_definition},
-    shrink::shrunk,
+    shrink::{definition_text, shrunk},
 };
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -80,8 +80,8 @@ fn a_move_reads_back_as_it_is_written() {
     for seed in 0..500 {
         let mut random = Random(seed);
         let definition = any_definition(&mut random);
-        let text = script::definition_text(&definition);
-        assert_eq!(script::definition_text(&script::definition(&text)), text);
+        let text = definition_text(&definition);
+        assert_eq!(definition_text(&script::definition(&text)), text);
         let play = play::Play::start(std::sync::Arc::new(definition));
         for _ in 0..20 {
             let step = random::any_move(&mut random, &play);

@@ -177,8 +177,7 @@ impl Model {
             }
             Event::TimerFired(leg) => self.wakes(leg, |wait| wait.until.is_some_and(|until| until <= now), None, now)?,
             Event::Stale(attempt, _) => {
-                let open = self.step(&attempt.leg.path).is_ok_and(|step| step.leg(&attempt.leg).is_open(attempt));
-                law!(!open, "an open attempt of {} is called stale", attempt.leg);
+                law!(!self.is_open(attempt), "an open attempt of {} is called stale", attempt.leg);
             }
             Event::Backoff(leg, until) => self.backoff(leg, *until, now)?,
             Event::RollbackBegun(reason) => self.rollback(reason, now)?,
@@ -497,6 +496,10 @@ impl Model {
             (_, Direction::Undo(_)) => Err(format!("{leg} has no compensation")),
             _ => Ok(&step.step.retry),
         }
+    }
+
+    pub(crate) fn is_open(&mut self, attempt: &Attempt) -> bool {
+        self.step(&attempt.leg.path).is_ok_and(|step| step.leg(&attempt.leg).is_open(attempt))
     }
 
     pub(crate) fn step(&mut self, path: &StepPath) -> Result<&mut StepModel, String> {

@@ -136,7 +136,7 @@ pub(crate) fn any_move(random: &mut Random, play: &Play) -> Move {
 }
 
 fn any_path(random: &mut Random, play: &Play) -> StepPath {
-    let names: Vec<&str> = play.definition.steps().map(|(_, step)| step.name.as_str()).collect();
+    let names: Vec<&str> = play.saga.definition().steps().map(|(_, step)| step.name.as_str()).collect();
     StepPath::new(random.pick::<&str>(&names))
 }
 
@@ -150,7 +150,7 @@ fn any_report(random: &mut Random, leg: Leg, number: Option<u32>) -> Move {
     let check = leg.direction == Direction::Check;
     let said = match random.below(100) {
         0..=41 if !check => Outcome::Done(Payload::json(*random.pick(&["1", "null", "{}"]))),
-        0..=21 => Outcome::Done(Payload::null()),
+        0..=21 if check => Outcome::Done(Payload::null()),
         22..=49 if check => Outcome::NotDone,
         0..=51 => Outcome::Refused(failure("no")),
         52..=64 => Outcome::Transient(failure("busy")),

@@ -4,12 +4,13 @@ use std::{panic, sync::Arc};
 
 use amends_core::{
     Definition,
+    definition::{Kind, OnExhausted, OnUnknown, Step, Undo},
     validate::{Limits, problems},
 };
 
 use crate::{
     course::{Script, broken_by},
-    script::definition_text,
+    script::length,
 };
 
 /// The shortest script that was found to break a law, as a text test would hold it.
@@ -69,4 +70,45 @@ fn simpler(definition: &Definition) -> Vec<Definition> {
         }
     }
     found
+}
+
+/// The definition as the text tests read it.
+pub(crate) fn definition_text(definition: &Definition) -> String {
+    let stages: Vec<String> =
+        definition.stages.iter().map(|stage| stage.steps.iter().map(step_text).collect::<Vec<_>>().join(" ‖ ")).collect();
+    let deadline = definition.deadline_ms.map(|ms| format!(" ; deadline {}", length(ms))).unwrap_or_default();
+    format!("{}{deadline}", stages.join(" | "))
+}
+
+fn step_text(step: &Step) -> String {
+    let kind = match step.kind {
+        Kind::Compensatable => "",
+        Kind::Pivot => "*",
+        Kind::Retriable => ">",
+    };
+    let mut options = Vec::new();
+    match step.on_unknown {
+        OnUnknown::Retry => {}
+        OnUnknown::Check => options.push("check".to_owned()),
+        OnUnknown::OnceThenRollback => options.push("once-rollback".to_owned()),
+        OnUnknown::OnceThenStop => options.push("once-stop".to_owned()),
+    }
+    options.push(match step.on_exhausted {
+        OnExhausted::Rollback => "rollback".to_owned(),
+        OnExhausted::Stuck => "stuck".to_owned(),
+    });
+    options.push(step.retry.attempts_max.map_or("any tries".into(), |n| format!("tries {n}")));
+    options.push(step.retry.time_box_ms.map_or("no box".into(), |ms| format!("box {}", length(ms))));
+    options.push(format!("first {}", length(step.retry.first_ms)));
+    options.push(format!("jitter {}", step.retry.jitter_percent));
+    match &step.undo {
+        Undo::None => options.push("no undo".to_owned()),
+        Undo::Nothing => options.push("undo nothing".to_owned()),
+        Undo::Code(policy) => options.push(match policy.retry.attempts_max {
+            Some(n) => format!("undo tries {n}"),
+            None => "undo".to_owned(),
+        }),
+    }
+    let free = if step.effect_free { "~" } else { "" };
+    format!("{}{kind}{free}({})", step.name, options.join(", "))
 }

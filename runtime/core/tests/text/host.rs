@@ -390,7 +390,10 @@ fn a_step_that_is_run_once_is_not_run_again_after_a_grant() {
         = stuck, stuck send: unknown denied
     "#]],
     );
-    check("a(once-rollback)", "a waits for 1s · +1s · a denied http://hotel:80 · grants change", expect![[r#"
+    check(
+        "a(once-rollback)",
+        "a waits for 1s · +1s · a denied http://hotel:80 · grants change",
+        expect![[r#"
         > start
           started
           intent a #1
@@ -406,7 +409,8 @@ fn a_step_that_is_run_once_is_not_run_again_after_a_grant() {
           unstuck a
           intent a #3
         = running, runs a
-    "#]]);
+    "#]],
+    );
     check(
         "a | b(once-rollback)",
         "a done · b denied http://hotel:80 · grants change",

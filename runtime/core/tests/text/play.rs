@@ -14,7 +14,6 @@ use crate::script::{Move, T0, started};
 
 /// A saga, its history and what surrounds it.
 pub(crate) struct Play {
-    pub(crate) definition: Arc<Definition>,
     pub(crate) saga: Saga,
     pub(crate) history: Vec<(Instant, Event)>,
     pub(crate) now: Instant,
@@ -31,7 +30,7 @@ impl Play {
         let history: Vec<(Instant, Event)> = events.into_iter().map(|event| (T0, event)).collect();
         let shadow = Saga::replay(Arc::clone(&definition), history.clone()).unwrap();
         assert_eq!(shadow, saga, "a saga is the fold of its events");
-        Self { definition, saga, history, now: T0, reach: true, journal_full: false, shadow, turns: 0 }
+        Self { saga, history, now: T0, reach: true, journal_full: false, shadow, turns: 0 }
     }
 
     /// Does one move; the events that the core decided.

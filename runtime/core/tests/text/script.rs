@@ -165,47 +165,6 @@ pub(crate) fn started(definition: &Definition) -> Started {
     }
 }
 
-/// The definition as [`definition`] reads it: only what differs from its defaults.
-pub(crate) fn definition_text(definition: &Definition) -> String {
-    let stages: Vec<String> =
-        definition.stages.iter().map(|stage| stage.steps.iter().map(step_text).collect::<Vec<_>>().join(" ‖ ")).collect();
-    let deadline = definition.deadline_ms.map(|ms| format!(" ; deadline {}", length(ms))).unwrap_or_default();
-    format!("{}{deadline}", stages.join(" | "))
-}
-
-fn step_text(step: &Step) -> String {
-    let kind = match step.kind {
-        Kind::Compensatable => "",
-        Kind::Pivot => "*",
-        Kind::Retriable => ">",
-    };
-    let mut options = Vec::new();
-    match step.on_unknown {
-        OnUnknown::Retry => {}
-        OnUnknown::Check => options.push("check".to_owned()),
-        OnUnknown::OnceThenRollback => options.push("once-rollback".to_owned()),
-        OnUnknown::OnceThenStop => options.push("once-stop".to_owned()),
-    }
-    options.push(match step.on_exhausted {
-        OnExhausted::Rollback => "rollback".to_owned(),
-        OnExhausted::Stuck => "stuck".to_owned(),
-    });
-    options.push(step.retry.attempts_max.map_or("any tries".into(), |n| format!("tries {n}")));
-    options.push(step.retry.time_box_ms.map_or("no box".into(), |ms| format!("box {}", length(ms))));
-    options.push(format!("first {}", length(step.retry.first_ms)));
-    options.push(format!("jitter {}", step.retry.jitter_percent));
-    match &step.undo {
-        Undo::None => options.push("no undo".to_owned()),
-        Undo::Nothing => options.push("undo nothing".to_owned()),
-        Undo::Code(policy) => options.push(match policy.retry.attempts_max {
-            Some(n) => format!("undo tries {n}"),
-            None => "undo".to_owned(),
-        }),
-    }
-    let free = if step.effect_free { "~" } else { "" };
-    format!("{}{kind}{free}({})", step.name, options.join(", "))
-}
-
 /// A script's lines; `·` and line ends separate them.
 pub(crate) fn moves(text: &str) -> Vec<Move> {
     text.split(['·', '\n']).map(str::trim).filter(|line| !line.is_empty()).map(parse).collect()
@@ -320,7 +279,7 @@ fn ms(text: &str) -> u64 {
 
 pub(crate) fn length(ms: u64) -> String {
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    let fits = |(_, size): &&(&str, u64)| ms >= 2 * size && ms % size == 0 || ms == *size;
+    let fits = |(_, size): &&(&str, u64)| ms >= 2 * size && ms.is_multiple_of(*size) || ms == *size;
     units.iter().find(fits).map_or_else(|| format!("{ms}ms"), |(name, size)| format!("{}{name}", ms / size))
 }
 
