@@ -137,7 +137,6 @@ impl Node {
         let store = Arc::new(opened.store);
         let metrics = Arc::new(Metrics::default());
         let host = Arc::new(open_host(&config, &folder)?);
-        host.set_listeners(config.listening.clone());
         let suspects = Marker::read(&config.data);
         let (tell, failed) = oneshot::channel();
         let failure = Arc::new(Mutex::new(None));
