@@ -75,7 +75,7 @@ struct Row {
 }
 
 fn steps(saga: &Saga, now: &Now) -> Vec<String> {
-    let pending = saga.steps.iter().rev().take_while(|step| step.status == StepStatus::Pending).count();
+    let pending = saga.steps.iter().rev().take_while(|step| !is_begun(step)).count();
     // Of the steps at the end that were not begun, one stands for all; two are shown.
     let hidden = if pending > 2 { pending - 1 } else { 0 };
     let shown = &saga.steps[..saga.steps.len() - hidden];
@@ -137,6 +137,10 @@ fn name(step: &Step) -> String {
     }
 }
 
+fn is_begun(step: &Step) -> bool {
+    step.status != StepStatus::Pending || step.forward.attempts > 0
+}
+
 /// How the step itself went.
 fn forward(step: &Step, now: &Now) -> String {
     let leg = &step.forward;
@@ -145,6 +149,7 @@ fn forward(step: &Step, now: &Now) -> String {
         None => paint(BACK, ended("may have run", leg)),
     };
     match step.status {
+        StepStatus::Pending if is_begun(step) => paint(DIM, format!("not done{}", after(leg))),
         StepStatus::Pending => paint(DIM, "not begun"),
         StepStatus::Running => paint(LIVE, going("running", leg, now)),
         StepStatus::Waiting => paint(LIVE, "waiting"),
@@ -186,7 +191,7 @@ fn about(step: &Step, now: &Now) -> Option<String> {
             let after = failure().filter(|_| step.status == StepStatus::BackingOff);
             Some(after.map_or(waiting.clone(), |failure| format!("{waiting} after {failure}")))
         }
-        StepStatus::Refused | StepStatus::Unknown | StepStatus::Stuck => failure(),
+        StepStatus::Refused | StepStatus::Unknown => failure(),
         StepStatus::Running if step.forward.attempts > 1 => failure().map(|failure| format!("after {failure}")),
         _ => None,
     }

@@ -150,12 +150,13 @@ fn a_cancelled_saga_says_so() {
     check(
         &samples::cancelled(),
         expect![[r#"
-        trip T2  compensated  cancelled   trip v1 (3f9c…)  started 12:00:00  took 1.3s
-        ├─ reserve-flight   done 41ms    ↩ undone 22ms
-        ├─ reserve-hotel    not begun
-        └─ …4 more not begun
-        outstanding: none   manual: 0   next: amends journal T2
-    "#]],
+            trip T2  compensated  cancelled   trip v1 (3f9c…)  started 12:00:00  took 1.3s
+            ├─ reserve-flight   done 41ms    ↩ undone 22ms
+            ├─ reserve-hotel    not done after 3 attempts (503 ×3)
+            ├─ reserve-car      not begun
+            └─ …3 more not begun
+            outstanding: none   manual: 0   next: amends journal T2
+        "#]],
     );
     check(
         &samples::cancel_pending(),
