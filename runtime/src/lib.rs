@@ -12,6 +12,9 @@ pub mod api;
 
 pub mod node;
 
+#[cfg(feature = "testing")]
+mod steered;
+
 pub mod config;
 
 pub mod client;
