@@ -159,6 +159,9 @@ impl Request {
         if let Some(fault) = self.fault {
             return Err(Error::not_sent(format!("the body of {} {}: {fault}", self.method, self.url)));
         }
+        if Url::parse(&self.url).is_none() {
+            return Err(Error::not_sent(format!("{} is no http:// or https:// url with a host", self.url)));
+        }
         let safe = self.method.is_safe();
         let result = match host::send(&self) {
             Ok(response) => Ok(Response { method: self.method, url: self.url, ..response }),

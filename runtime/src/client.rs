@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use http::{Method, Request, StatusCode};
+use http::{HeaderValue, Method, Request, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
 
@@ -157,8 +157,9 @@ impl Client {
             .request(write.method.clone(), write.path, write.query)
             .header("content-type", write.content_type)
             .header("idempotency-key", self.fresh_key()?);
-        if let Some(by) = &self.by {
-            request = request.header("amends-by", by.as_str());
+        // A name may be in any script; what fits into no header is left out.
+        if let Some(by) = self.by.as_ref().and_then(|by| HeaderValue::from_bytes(by.as_bytes()).ok()) {
+            request = request.header("amends-by", by);
         }
         let request = request.body(write.body).map_err(|error| self.garbled(error))?;
         let timeout = ANSWER_TIMEOUT + write.patience;

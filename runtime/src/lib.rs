@@ -10,6 +10,8 @@ pub mod host;
 
 pub mod api;
 
+pub mod marker;
+
 pub mod node;
 
 #[cfg(feature = "testing")]

@@ -29,10 +29,11 @@ use crate::{
     },
     host::{self, Compile, Host, HostConfig},
     journal::{Actor, Record},
+    marker::Marker,
     store::{
         Store, StoreError,
         folder::{Folder, FolderError},
-        redb::Options,
+        redb::{Options, RedbStore},
     },
 };
 
@@ -116,7 +117,9 @@ pub struct Node {
     clock: Clock,
     definitions: validate::Limits,
     free: Free,
+    marker: Mutex<Option<Marker>>,
     running: Mutex<Option<Running>>,
+    store: Arc<RedbStore>,
     failed: Mutex<Option<oneshot::Receiver<String>>>,
     recovery: Duration,
     failure: Arc<Mutex<Option<String>>>,
@@ -134,6 +137,7 @@ impl Node {
         let store = Arc::new(opened.store);
         let metrics = Arc::new(Metrics::default());
         let host = Arc::new(open_host(&config, &folder)?);
+        let suspects = Marker::read(&config.data);
         let (tell, failed) = oneshot::channel();
         let failure = Arc::new(Mutex::new(None));
         let on_failure = {
@@ -154,9 +158,12 @@ impl Node {
             metrics: Arc::clone(&metrics),
             seed: seed()?,
             queue_records: config.queue_records,
+            suspects,
             on_failure,
         })?;
         let engine = running.engine().clone();
+        let marker =
+            Marker::start(&config.data, Arc::clone(&host)).map_err(|error| NodeError::Other(format!("no heartbeat: {error}")))?;
         for digest in engine.definitions().digests() {
             if let Err(error) = host.load(&digest) {
                 tracing::error!(digest = hex::encode(digest), %error, "a stored component cannot be loaded: sagas that need it wait");
@@ -173,10 +180,12 @@ impl Node {
             clock: config.clock,
             definitions: config.definitions,
             free: config.free,
+            marker: Mutex::new(Some(marker)),
             running: Mutex::new(Some(running)),
             failed: Mutex::new(Some(failed)),
             recovery,
             failure,
+            store,
         })
     }
 
@@ -205,15 +214,15 @@ impl Node {
         if let Some(running) = running {
             running.stop();
         }
+        drop(self.marker.lock().unwrap_or_else(PoisonError::into_inner).take());
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             Some(why) => Err(NodeError::Storage(why.clone())),
-            None => Ok(()),
+            None => Ok(self.store.close()?),
         }
     }
 
     fn is_low(&self) -> bool {
-        let percent = |total: u64| total / 100 * u64::from(self.free.percent_min);
-        self.folder.space().is_ok_and(|space| space.free_bytes < self.free.bytes_min.max(percent(space.total_bytes)))
+        self.folder.space().is_ok_and(|space| space.is_low(self.free.bytes_min, self.free.percent_min))
     }
 
     fn check(&self, bytes: &Bytes) -> Result<Verified, Unverified> {
@@ -278,6 +287,7 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
         cache: Some(config.data.join("cache")),
     })
     .map_err(|error| NodeError::Other(error.to_string()))?;
+    host.set_listeners(config.listening.clone());
     Ok(host)
 }
 

@@ -1,7 +1,10 @@
 //! The command line of `cargo xtask`: reads a verb and hands it to the module that owns it.
 
+mod demo;
 mod guests;
+mod http;
 mod process;
+mod server;
 mod tally;
 mod test;
 mod toolchain;
@@ -13,7 +16,7 @@ use workspace::Workspace;
 
 /// Builds and checks this repository, and sets up what that needs.
 #[derive(Parser)]
-#[command(name = "cargo xtask", bin_name = "cargo xtask", version, about)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 struct Arguments {
     #[command(subcommand)]
     verb: Verb,
@@ -34,6 +37,13 @@ enum Verb {
         /// Build guests by plain cargo only, without cargo-component
         #[arg(long)]
         quick: bool,
+    },
+    /// Play it all on this machine: deploy, book, roll back, kill the host, swap the code
+    #[command(after_help = "Example: cargo xtask demo")]
+    Demo {
+        /// Keep the folder of the demo's host
+        #[arg(long)]
+        keep: bool,
     },
 }
 
@@ -56,5 +66,6 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Verb::Test { quick: false } => test::run(&workspace, &guests::Way::ALL),
         Verb::Test { quick: true } => test::run(&workspace, &[guests::Way::Plain]),
+        Verb::Demo { keep } => demo::run(&workspace, if keep { demo::Folder::Keep } else { demo::Folder::Remove }),
     }
 }

@@ -83,3 +83,8 @@ fn clippy_and_the_documentation_share_every_dependency() {
     assert_compiles_nothing_more("check --package amends", clippy);
     assert_compiles_nothing_more("doc --workspace --no-deps", clippy);
 }
+
+#[test]
+fn the_demo_and_the_tests_share_every_dependency() {
+    assert_compiles_nothing_more("build --package amends --package example-participants", "test --workspace --all-targets");
+}

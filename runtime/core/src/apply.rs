@@ -62,11 +62,13 @@ impl Saga {
     fn fold_intent(&mut self, intent: &Intent, at: Instant) -> Result<(), String> {
         let Attempt { leg, number } = &intent.attempt;
         let run = self.at(&leg.path)?;
+        let has_the_turn = run.has_the_turn(leg.direction);
         let used = run.leg_mut(leg.direction);
-        let may_begin = matches!(used.state, LegState::Ready | LegState::BackingOff { .. });
+        let may_begin = has_the_turn && matches!(used.state, LegState::Ready | LegState::BackingOff { .. });
         if !is_a_leg(leg) || !may_begin || *number != used.attempts + 1 {
             return Err(format!("attempt {number} of {leg} is out of order"));
         }
+        used.unknown = false;
         used.attempts = *number;
         used.began_at.get_or_insert(at);
         used.budget_since.get_or_insert(at);
@@ -123,6 +125,7 @@ impl Saga {
         let leg = run.leg_mut(direction);
         leg.fail(failure);
         leg.doubtful += u32::from(doubt);
+        leg.unknown = true;
         match (direction, policy) {
             // The question is asked at once; the forward leg waits for its answer.
             (Direction::Forward, Some(OnUnknown::Check)) => {
@@ -179,7 +182,8 @@ impl Saga {
 
     /// The leg goes on later, by time or by an operator.
     fn fold_at_rest(&mut self, leg: &Leg, rest: LegState) -> Result<(), String> {
-        let unsettled = self.run(&leg.path).is_some_and(|run| self.is_unsettled(run, leg.direction));
+        let run = self.run(&leg.path);
+        let unsettled = run.is_some_and(|run| self.is_unsettled(run, leg.direction) && run.has_the_turn(leg.direction));
         let used = self.named(leg)?;
         if !unsettled || matches!(used.state, LegState::Idle | LegState::Open { .. } | LegState::Waiting { .. }) {
             return Err(format!("{leg} is not at the end of an attempt"));
@@ -251,6 +255,7 @@ impl Saga {
             }
             Resolution::NotDone => {
                 run.forward.doubtful = 0;
+                run.forward.unknown = false;
                 run.check.close(at);
                 if backward {
                     run.undo.close(at);

@@ -259,7 +259,7 @@ impl Turn<'_> {
             self.saga.legs().filter(|(_, _, state)| denied(state)).map(|(run, direction, _)| run.name_leg(direction)).collect();
         for leg in legs {
             let Some(run) = self.saga.run(&leg.path) else { continue };
-            let failure = run.forward.last_failure.clone().filter(|_| run.is_in_doubt() && self.is_run_once(&leg));
+            let failure = run.forward.last_failure.clone().filter(|_| run.forward.unknown && self.is_run_once(&leg));
             match failure {
                 // A rollback that began with a leg before it has closed this one.
                 _ if !denied(&run.leg(leg.direction).state) => {}

@@ -239,6 +239,7 @@ macro_rules! checked {
 checked!(Name, Namespace, SagaId);
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 mod tests {
     use super::*;
 

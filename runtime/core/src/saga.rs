@@ -76,6 +76,8 @@ pub(crate) struct LegRun {
     pub(crate) spent: u32,
     /// Ended attempts that could reach outside and did not end refused or transient.
     pub(crate) doubtful: u32,
+    /// The last attempt ended unknown.
+    pub(crate) unknown: bool,
     pub(crate) host_stops: u32,
     pub(crate) ready_at: Instant,
     pub(crate) budget_since: Option<Instant>,
@@ -327,6 +329,16 @@ impl StepRun {
     /// The step's effect stands, or may stand.
     pub(crate) fn may_stand(&self) -> bool {
         self.is_done() || self.forward.doubtful > 0
+    }
+
+    /// A step and its check take turns: the other of the two has nothing left to do.
+    pub(crate) fn has_the_turn(&self, direction: Direction) -> bool {
+        let other = match direction {
+            Direction::Forward => &self.check,
+            Direction::Check => &self.forward,
+            Direction::Undo(_) => return true,
+        };
+        matches!(other.state, LegState::Idle | LegState::Closed)
     }
 
     pub(crate) fn has_open_forward(&self) -> bool {

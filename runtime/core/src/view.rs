@@ -245,7 +245,7 @@ impl Saga {
             return Vec::new();
         }
         let stands = |run: &&StepRun| {
-            run.may_stand()
+            (run.may_stand() || run.forward.reaches_outside_now())
                 && !matches!(run.undone, Some(UndoneBy::Code | UndoneBy::Hand))
                 && self.step(run).undo != Undo::Nothing
         };

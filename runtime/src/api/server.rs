@@ -85,3 +85,147 @@ async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver
 pub(super) async fn turned(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopping| *stopping).await;
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, thread};
+
+    use amends_core::event::Event;
+
+    use super::*;
+    use crate::{
+        api::{
+            Options,
+            fake::{self, Fake, NOON},
+            position::Positions,
+            router,
+            runtime::Change,
+            wire::saga::Saga,
+        },
+        client::{Client, Write},
+        journal::{Actor, Fact, Record, RecordId},
+    };
+
+    struct Running {
+        client: Client,
+        stop: watch::Sender<bool>,
+        thread: thread::JoinHandle<()>,
+    }
+
+    /// A server on a free port, in a thread of its own, and a client of it.
+    fn serving(fake: &Arc<Fake>) -> Running {
+        let (stop, stopping) = watch::channel(false);
+        let (address, bound) = std::sync::mpsc::channel();
+        let fake = Arc::clone(fake);
+        let thread = thread::spawn(move || {
+            let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+            tokio.block_on(async {
+                let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                address.send(listener.local_addr().unwrap()).unwrap();
+                let router = router(fake, Options::default(), stopping.clone());
+                serve(listener, router, stopping, Duration::from_secs(10)).await.unwrap();
+            });
+        });
+        let address = format!("http://{}", bound.recv().unwrap());
+        Running { client: Client::new(&address, "default", Some("Jörg".to_owned())).unwrap(), stop, thread }
+    }
+
+    impl Running {
+        fn start(&self, wait: &str) -> (u16, Saga) {
+            let query = [("id", "T1"), ("wait", wait)];
+            let path = ["v1", "definitions", "trip", "sagas"];
+            let write = Write { query: &query, body: b"{}", ..Write::post(&path) };
+            let (status, saga) = self.client.write(&write).unwrap();
+            (status.as_u16(), saga)
+        }
+
+        fn end(self) {
+            // Nobody listens any more where it was stopped before.
+            let _ = self.stop.send(true);
+            self.thread.join().unwrap();
+        }
+    }
+
+    fn record(version: u64, event: Event) -> Record {
+        Record {
+            id: RecordId { stream: 1, version },
+            position: version,
+            at: NOON,
+            causation: None,
+            epoch: 1,
+            generation: 1,
+            actor: Actor::Host,
+            head: None,
+            fact: Fact::Saga(event),
+        }
+    }
+
+    #[test]
+    fn the_client_understands_the_server() {
+        let fake = Fake::new();
+        let running = serving(&fake);
+        let (status, started) = running.start("1s");
+        assert_eq!((status, started.id.as_str(), started.output.unwrap().as_str()), (201, "T1", "{\"paid\":true}"));
+        let shown: Saga = running.client.get(&["v1", "sagas", "T1"], &[]).unwrap();
+        assert_eq!(shown.revision, "17");
+        let error = running.client.get::<Saga>(&["v1", "sagas", "../T2"], &[]).unwrap_err().to_string();
+        assert!(error.starts_with("bad saga id \"../T2\""), "{error}");
+        let error = running.client.get::<Saga>(&["v1", "sagas", "T2"], &[]).unwrap_err();
+        assert_eq!(error.code(), Some("saga_not_found"));
+        assert_eq!(error.to_string(), "no saga `T2` in this namespace; `amends list` shows the sagas that there are");
+        let verb: crate::api::wire::verb::Acted =
+            running.client.post(&["v1", "sagas", "T1", "cancel"], &crate::api::wire::verb::Act::default()).unwrap();
+        assert!(verb.applied);
+        let asked = fake.take_asked();
+        assert!(asked.last().unwrap().contains("by: \"Jörg\"") && asked.last().unwrap().contains("key=Some("), "{asked:?}");
+        running.end();
+    }
+
+    #[test]
+    fn a_watch_goes_on_after_the_last_id_and_ends_with_the_saga() {
+        let fake = Fake::new();
+        let running = serving(&fake);
+        running.start("1s");
+        *fake.records.lock().unwrap() =
+            vec![record(1, Event::TimerFired(fake::leg("a"))), record(2, Event::TimerFired(fake::leg("b")))];
+        let path = ["v1", "sagas", "T1", "watch"];
+        let mut messages = running.client.follow(&path, Some("1")).unwrap().unwrap();
+        let first = messages.next().unwrap();
+        assert_eq!((first.id.as_deref(), first.event.as_str()), (Some("2"), "record"));
+        assert!(first.data.contains(&Positions { generation: 1 }.show(2)), "{}", first.data);
+        fake.records.lock().unwrap().push(record(3, Event::Completed));
+        let change = Change {
+            namespace: amends_core::id::Namespace::new("default").unwrap(),
+            id: amends_core::id::SagaId::new("T1").unwrap(),
+            revision: 3,
+        };
+        fake.changes.send(change.clone()).unwrap();
+        let rest: Vec<String> = messages.map(|message| message.event).collect();
+        assert_eq!(rest, ["record", "end"]);
+        assert!(running.client.follow(&path, Some("17")).unwrap().is_none(), "nothing is left to say");
+        let mut all = running.client.follow(&["v1", "watch"], None).unwrap().unwrap();
+        fake.changes.send(change).unwrap();
+        let line = all.next().unwrap();
+        assert!(line.event == "saga" && line.data.contains("\"completed\""), "{line:?}");
+        running.end();
+    }
+
+    #[test]
+    fn a_stop_answers_those_who_wait_and_ends_streams() {
+        let fake = Fake::new();
+        *fake.never_ends.lock().unwrap() = true;
+        let running = Arc::new(serving(&fake));
+        let waiting = thread::spawn({
+            let running = Arc::clone(&running);
+            move || running.start("300s").0
+        });
+        let mut watching = running.client.follow(&["v1", "watch"], None).unwrap().unwrap();
+        while fake.asked.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        running.stop.send(true).unwrap();
+        assert_eq!(waiting.join().unwrap(), 202);
+        assert!(watching.next().is_none());
+        Arc::into_inner(running).unwrap().end();
+    }
+}

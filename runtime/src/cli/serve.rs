@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::Result;
 use clap::Args;
+use rustix::process;
 use tokio::{net::TcpListener, signal::unix, sync::watch};
 
 use super::{
@@ -54,6 +55,7 @@ pub(super) fn run(serve: &Serve) -> Result<Exit> {
     let config = config::load(&flags, environment).map_err(|error| Usage(error.to_string()))?;
     let address = loopback(&config.server.listen)?;
     log_to_stderr(config.server.log_format);
+    raise_file_limit();
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("amends-api").build()?;
     tokio.block_on(host(config, address))?;
     // Threads that still read must not hold the process.
@@ -145,6 +147,15 @@ fn say_ready(config: &Config, listening: SocketAddr, recovered: u64, took: Durat
     // Whoever started the host may not read its stdout; that is no reason to stop.
     let mut out = std::io::stdout().lock();
     let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+/// Connections and outgoing calls are files; the usual soft limit of 1,024 is for programs that use `select`.
+fn raise_file_limit() {
+    let limit = process::getrlimit(process::Resource::Nofile);
+    let raised = process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = process::setrlimit(process::Resource::Nofile, raised) {
+        tracing::debug!(%error, "the limit of open files stays as it is");
+    }
 }
 
 fn log_to_stderr(format: LogFormat) {

@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     io,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
@@ -27,6 +27,7 @@ use crate::{
         resident::SagaKey,
         shard::{Action, Input, Limits, Shard},
     },
+    marker::Suspect,
     store::{
         Batch, Position, Store, StoreError,
         committer::{Committer, Notice, Work},
@@ -74,6 +75,8 @@ pub struct Parts {
     pub seed: u64,
     /// Records that wait for a commit; beyond them starts are refused.
     pub queue_records: usize,
+    /// Guests that were executing when the host before this one died.
+    pub suspects: Vec<Suspect>,
     /// What to do when the storage fails.
     pub on_failure: OnFailure,
 }
@@ -90,9 +93,9 @@ const CHANGES_KEPT: usize = 4_096;
 impl Running {
     /// Recovers the shard and starts its threads.
     pub fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, guests, clock, limits, metrics, seed, queue_records, on_failure } = parts;
+        let Parts { store, guests, clock, limits, metrics, seed, queue_records, suspects, on_failure } = parts;
         let Recovered { shard, actions, sagas, clean } =
-            recover::recover(Arc::clone(&store), limits, Arc::clone(&metrics), seed, clock())?;
+            recover::recover(Arc::clone(&store), limits, Arc::clone(&metrics), seed, &suspects, clock())?;
         let (inputs, received) = channel();
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let definitions = shard.modules.definitions().clone();
@@ -235,7 +238,9 @@ impl Drive {
             Input::Request(Request::Start(.., answer)) if self.committer.depth() > self.queue_records => {
                 let said = format!("{} records wait for the disk, which is as many as this host takes", self.queue_records);
                 // A client that has gone does not mind.
-                return drop(answer.send(Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"))));
+                return drop(
+                    answer.send(Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"))),
+                );
             }
             input => input,
         };
@@ -289,22 +294,28 @@ impl Drive {
 
 /// Which position each piece of work ends at: work of rows alone ends where the work before it did.
 #[derive(Clone, Default)]
-struct Tags(Arc<std::sync::Mutex<(u64, VecDeque<(u64, Position)>)>>);
+struct Tags(Arc<Mutex<TagQueue>>);
+
+#[derive(Default)]
+struct TagQueue {
+    last: u64,
+    waiting: VecDeque<(u64, Position)>,
+}
 
 impl Tags {
     fn next(&self, position: Position) -> u64 {
-        let mut tags = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        tags.0 += 1;
-        let tag = tags.0;
-        tags.1.push_back((tag, position));
+        let mut tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        tags.last += 1;
+        let tag = tags.last;
+        tags.waiting.push_back((tag, position));
         tag
     }
 
     fn durable(&self, tag: u64) -> Input {
-        let mut tags = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut durable = 0;
-        while tags.1.front().is_some_and(|(at, _)| *at <= tag) {
-            durable = tags.1.pop_front().map_or(durable, |(_, position)| position.max(durable));
+        while tags.waiting.front().is_some_and(|(at, _)| *at <= tag) {
+            durable = tags.waiting.pop_front().map_or(durable, |(_, position)| position.max(durable));
         }
         Input::Committed(durable)
     }

@@ -5,8 +5,7 @@
 //! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed
 //! - `requests`, `deploys`, `messages`: what each request means
 //! - `resident`, `rows`, `load`, `timers`, `live`, `release`: a saga in memory, its rows, and back
-//! - `recover`: start-up
-//! - [`metrics`]: counters
+//! - `recover`: start-up; [`driver`]: threads and the clock; [`reader`]: committed reads; [`metrics`]: counters
 
 pub mod port;
 

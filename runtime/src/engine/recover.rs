@@ -14,6 +14,7 @@ use crate::{
         shard::{Action, Limits, Shard},
     },
     journal::{Actor, Fact, HostEvent, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record},
+    marker::Suspect,
     store::{Append, Order, Range, Store, StoreError, Table},
 };
 
@@ -38,6 +39,7 @@ pub(crate) fn recover(
     limits: Limits,
     metrics: Arc<Metrics>,
     seed: u64,
+    suspects: &[Suspect],
     now: Instant,
 ) -> Result<Recovered, StoreError> {
     let (epoch, clean) = read_epoch(store.as_ref())?;
@@ -49,7 +51,7 @@ pub(crate) fn recover(
     opened(&mut shard, clean)?;
     let mut sagas = 0;
     for status in [Status::Running, Status::Compensating] {
-        sagas += go_on(&mut shard, status, clean)?;
+        sagas += go_on(&mut shard, status, clean, suspects)?;
     }
     let actions = std::mem::take(&mut shard.actions);
     Ok(Recovered { shard, actions, sagas, clean })
@@ -124,7 +126,7 @@ fn opened(shard: &mut Shard, clean: bool) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn go_on(shard: &mut Shard, status: Status, clean: bool) -> Result<u64, StoreError> {
+fn go_on(shard: &mut Shard, status: Status, clean: bool, suspects: &[Suspect]) -> Result<u64, StoreError> {
     let streams = rows::of_status(shard.store.as_ref(), status, 0, usize::MAX)?;
     let mut count = 0;
     for stream in streams {
@@ -137,7 +139,9 @@ fn go_on(shard: &mut Shard, status: Status, clean: bool) -> Result<u64, StoreErr
             resident.cautious = !clean;
         }
         count += 1;
-        let stopped = SagaInput::HostStopped { executing: Vec::new() };
+        let executing = suspects.iter().filter(|suspect| suspect.namespace == key.0 && suspect.saga == key.1);
+        let executing = executing.map(|suspect| suspect.attempt.clone()).collect();
+        let stopped = SagaInput::HostStopped { executing };
         if let Err(error) = shard.turn(&key, Actor::Host, None, |saga, context| saga.handle(stopped, context)) {
             shard.lost(&key, &error);
         }

@@ -45,7 +45,14 @@ pub(super) struct Patience {
 }
 
 impl Answer {
-    pub(super) fn new(body: Incoming, patience: Patience, sent: Arc<Sent>, connection: Connection, owner: Owner, traffic: Traffic) -> Self {
+    pub(super) fn new(
+        body: Incoming,
+        patience: Patience,
+        sent: Arc<Sent>,
+        connection: Connection,
+        owner: Owner,
+        traffic: Traffic,
+    ) -> Self {
         let Patience { bytes_max, between } = patience;
         let rest = Rest { body, bytes_left: bytes_max, bytes_max, sent, connection, owner };
         let mut answer = Self { rest: Some(rest), traffic, between, silence: Box::pin(sleep(between)) };

@@ -40,7 +40,10 @@ pub(super) async fn run(shared: &Shared, module: &SagaModulePre<Guest>, call: &A
     let run = Run { shared, lane, facts, egress, traffic: traffic.clone(), deadline_at: Some(call.deadline_at) };
     let bounds = Bounds { payload_bytes_max: usize_of(shared.limits.payload), now: call.now };
     let end = match convert::call(call, bounds.payload_bytes_max) {
-        Ok(told) => run.guest(module, move |bindings, store| Box::pin(invoke(bindings, store, call.attempt.leg.direction, told, bounds))).await,
+        Ok(told) => {
+            run.guest(module, move |bindings, store| Box::pin(invoke(bindings, store, call.attempt.leg.direction, told, bounds)))
+                .await
+        }
         Err(fault) => Err(fault),
     };
     let left = traffic.settle(SETTLE).await;
@@ -57,7 +60,9 @@ pub(super) async fn describe(shared: &Shared, module: &SagaModulePre<Guest>, lan
     let (facts, traffic) = (Facts::of_nobody(), Traffic::default());
     let egress = Egress::new(&shared.gate, facts.clone(), traffic.clone());
     let run = Run { shared, lane, facts, egress, traffic, deadline_at: None };
-    let description = run.guest(module, |bindings, store| Box::pin(async move { bindings.amends_module_saga().call_describe(store).await })).await?;
+    let description = run
+        .guest(module, |bindings, store| Box::pin(async move { bindings.amends_module_saga().call_describe(store).await }))
+        .await?;
     Ok(description.into())
 }
 

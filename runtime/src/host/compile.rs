@@ -110,11 +110,16 @@ fn in_worker(mut command: Command, wasm: &[u8], limits: &Limits) -> Result<Vec<u
         .spawn()
         .map_err(|error| CompileError::Host(format!("the compile worker {program} cannot be started: {error}")))?;
     let mut worker = Worker(child);
-    let end = attend(&mut worker, wasm, limits).map_err(|error| CompileError::Host(format!("the compile worker cannot be attended: {error}")))?;
+    let end = attend(&mut worker, wasm, limits)
+        .map_err(|error| CompileError::Host(format!("the compile worker cannot be attended: {error}")))?;
     match end {
         End::Exited(status, code, words) => judge(status, code, &words, limits),
-        End::TooLong => Err(CompileError::Limit(format!("compiling it takes over {:?} (`compile_wall` in [guest])", limits.compile_wall))),
-        End::TooMuch => Err(CompileError::Limit(format!("its machine code is over {} (`compile_output` in [guest])", limits.compile_output))),
+        End::TooLong => {
+            Err(CompileError::Limit(format!("compiling it takes over {:?} (`compile_wall` in [guest])", limits.compile_wall)))
+        }
+        End::TooMuch => {
+            Err(CompileError::Limit(format!("its machine code is over {} (`compile_output` in [guest])", limits.compile_output)))
+        }
     }
 }
 
@@ -137,7 +142,8 @@ enum End {
 
 fn attend(worker: &mut Worker, wasm: &[u8], limits: &Limits) -> io::Result<End> {
     let until = Instant::now() + limits.compile_wall;
-    let (Some(mut stdin), Some(stdout), Some(stderr)) = (worker.0.stdin.take(), worker.0.stdout.take(), worker.0.stderr.take()) else {
+    let (Some(mut stdin), Some(stdout), Some(stderr)) = (worker.0.stdin.take(), worker.0.stdout.take(), worker.0.stderr.take())
+    else {
         return Err(io::Error::other("its streams are missing"));
     };
     let output_max = limits.compile_output.as_u64();
@@ -184,10 +190,18 @@ fn read(pipe: impl Read, bytes_max: u64) -> Vec<u8> {
 
 fn judge(status: ExitStatus, code: Vec<u8>, words: &str, limits: &Limits) -> Result<Vec<u8>, CompileError> {
     let words = cut(words.trim());
-    let memory = || CompileError::Limit(format!("compiling it takes over {} of memory (`compile_memory` in [guest])", limits.compile_memory));
-    let time = || CompileError::Limit(format!("compiling it takes over {:?} of processor time (`compile_cpu` in [guest])", limits.compile_cpu));
+    let memory = || {
+        CompileError::Limit(format!("compiling it takes over {} of memory (`compile_memory` in [guest])", limits.compile_memory))
+    };
+    let time = || {
+        CompileError::Limit(format!(
+            "compiling it takes over {:?} of processor time (`compile_cpu` in [guest])",
+            limits.compile_cpu
+        ))
+    };
     // A failed allocation aborts; some are reported as an error first.
-    let out_of_memory = ["memory allocation of", "Cannot allocate memory", "out of memory"].iter().any(|text| words.contains(text));
+    let out_of_memory =
+        ["memory allocation of", "Cannot allocate memory", "out of memory"].iter().any(|text| words.contains(text));
     match (status.code(), status.signal()) {
         (Some(0), _) if !code.is_empty() => Ok(code),
         _ if out_of_memory => Err(memory()),
@@ -234,7 +248,11 @@ mod tests {
     fn how_a_worker_ends_says_whose_fault_it_is() {
         let limits = Limits::default();
         assert_eq!(with_shell("echo bad bytes >&2; exit 65", &limits), Err(CompileError::Invalid("bad bytes".to_owned())));
-        for (script, word) in [("kill -XCPU $$", "processor time"), ("echo memory allocation of 8 bytes failed >&2; kill -ABRT $$", "memory"), ("kill -SEGV $$", "nested")] {
+        for (script, word) in [
+            ("kill -XCPU $$", "processor time"),
+            ("echo memory allocation of 8 bytes failed >&2; kill -ABRT $$", "memory"),
+            ("kill -SEGV $$", "nested"),
+        ] {
             let Err(CompileError::Limit(text)) = with_shell(script, &limits) else { panic!("{script}") };
             assert!(text.contains(word), "{text}");
         }

@@ -47,7 +47,8 @@ enum Failure {
 }
 
 fn confine() -> io::Result<()> {
-    let missing = || io::Error::other(format!("{LIMITS} must say how much memory and time it may take; it is started by `amends serve`"));
+    let missing =
+        || io::Error::other(format!("{LIMITS} must say how much memory and time it may take; it is started by `amends serve`"));
     let told = std::env::var(LIMITS).map_err(|_| missing())?;
     let (memory, seconds) = told.split_once(',').ok_or_else(missing)?;
     let (memory, seconds) = (memory.parse::<u64>().map_err(|_| missing())?, seconds.parse::<u64>().map_err(|_| missing())?);

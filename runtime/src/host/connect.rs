@@ -48,7 +48,8 @@ const IDLE_ALL_MAX: usize = 64;
 const READ_BUFFER: usize = 64 << 10;
 
 /// Resolves a host to addresses.
-pub(super) type Resolve = Arc<dyn Fn(String, u16) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> + Send + Sync>;
+pub(super) type Resolve =
+    Arc<dyn Fn(String, u16) -> Pin<Box<dyn Future<Output = io::Result<Vec<SocketAddr>>> + Send>> + Send + Sync>;
 
 /// The system's resolver.
 pub(super) fn system() -> Resolve {
@@ -62,7 +63,10 @@ pub(super) fn tls(own_roots: &[rustls::pki_types::CertificateDer<'static>]) -> R
         roots.add(root.clone())?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?.with_root_certificates(roots).with_no_client_auth();
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
@@ -86,7 +90,12 @@ impl Drop for Connection {
 
 impl Connection {
     /// Connects to the first address that answers.
-    pub(super) async fn open(origin: &Origin, addresses: &[SocketAddr], tls: &Arc<ClientConfig>, limits: &Limits) -> Result<Self, Error> {
+    pub(super) async fn open(
+        origin: &Origin,
+        addresses: &[SocketAddr],
+        tls: &Arc<ClientConfig>,
+        limits: &Limits,
+    ) -> Result<Self, Error> {
         let connecting = timeout(limits.http_connect, first(addresses)).await;
         let (stream, peer) = connecting.map_err(|_| Error::ConnectionTimeout)?.map_err(|error| not_connected(&error))?;
         // The kernel connects to what it was told; this is the second of two looks.
@@ -106,7 +115,11 @@ impl Connection {
         }
     }
 
-    async fn over(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, peer: SocketAddr, to_itself: bool) -> Result<Self, Error> {
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        peer: SocketAddr,
+        to_itself: bool,
+    ) -> Result<Self, Error> {
         let current = Current::default();
         let wire = Wire { stream, current: current.clone() };
         let shaken = http1::Builder::new().max_buf_size(READ_BUFFER).handshake(TokioIo::new(wire)).await;
@@ -250,7 +263,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
         written
     }
 
-    fn poll_write_vectored(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[io::IoSlice<'_>]) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
         self.wrote(&written);
         written

@@ -104,7 +104,8 @@ impl Bounds {
             wit::Payload::Bytes(bytes) => (Format::Bytes, bytes),
         };
         if bytes.len() > self.payload_bytes_max {
-            let message = format!("the {what} has {} bytes and may have {} (`payload` in [guest])", bytes.len(), self.payload_bytes_max);
+            let message =
+                format!("the {what} has {} bytes and may have {} (`payload` in [guest])", bytes.len(), self.payload_bytes_max);
             return Err(Fault::bad_output(message));
         }
         if format == Format::Json {
@@ -115,7 +116,9 @@ impl Bounds {
 
     fn failure(&self, failure: wit::Failure) -> Result<Failure, Fault> {
         if failure.code.is_empty() || failure.code.len() > CODE_BYTES_MAX || failure.code.chars().any(char::is_control) {
-            return Err(Fault::bad_output(format!("a failure's code has 1 to {CODE_BYTES_MAX} bytes without control characters")));
+            return Err(Fault::bad_output(format!(
+                "a failure's code has 1 to {CODE_BYTES_MAX} bytes without control characters"
+            )));
         }
         let data = failure.data.map(|data| self.payload(data, "failure's data")).transpose()?;
         Ok(Failure { code: failure.code, message: cut(&failure.message), data })
@@ -127,7 +130,10 @@ impl Bounds {
         }
         let until = wait.until.map(Instant);
         if let Some(until) = until.filter(|until| until.since(self.now) > WAIT_MS_MAX) {
-            return Err(Fault::bad_output(format!("a wait until {} ms is over 10 years away; moments are milliseconds since 1970", until.0)));
+            return Err(Fault::bad_output(format!(
+                "a wait until {} ms is over 10 years away; moments are milliseconds since 1970",
+                until.0
+            )));
         }
         let event = wait.event.map(topic).transpose()?;
         Ok(Wait { event, until })
@@ -147,7 +153,10 @@ fn topic(event: saga::EventWait) -> Result<Topic, Fault> {
 fn payload_in(payload: &Payload, bytes_max: usize) -> Result<wit::Payload, Fault> {
     let bytes = &payload.bytes;
     if bytes.len() > bytes_max {
-        return Err(Fault::new("bad_input", format!("a payload of {} bytes is over the limit of {bytes_max} (`payload` in [guest])", bytes.len())));
+        return Err(Fault::new(
+            "bad_input",
+            format!("a payload of {} bytes is over the limit of {bytes_max} (`payload` in [guest])", bytes.len()),
+        ));
     }
     match payload.format {
         Format::Bytes => Ok(wit::Payload::Bytes(bytes.to_vec())),

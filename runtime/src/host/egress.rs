@@ -89,7 +89,10 @@ impl Egress {
             Reach::EffectFree => return Err(Refused::Denied(format!("step declares effect-free and called {origin}"))),
             Reach::NotGranted => return Err(Refused::Denied(self.ask(&origin, ""))),
             Reach::Safe if !is_safe(request.method()) => {
-                let text = format!("{} {origin}: only GET, HEAD, OPTIONS and TRACE leave a check, which must change nothing", request.method());
+                let text = format!(
+                    "{} {origin}: only GET, HEAD, OPTIONS and TRACE leave a check, which must change nothing",
+                    request.method()
+                );
                 return Err(Refused::Denied(text));
             }
             Reach::Safe | Reach::All => {}
@@ -171,7 +174,10 @@ impl Egress {
         let url = format!("{}{path}", permit.origin);
         let number = self.traffic.number(&parts.method, &url);
         if number.earlier >= limits.http_requests_max {
-            return Err(Refused::Failed(Error::InternalError(Some(format!("an attempt sends at most {} requests", limits.http_requests_max)))));
+            return Err(Refused::Failed(Error::InternalError(Some(format!(
+                "an attempt sends at most {} requests",
+                limits.http_requests_max
+            )))));
         }
         // The whole body first: a guest that traps while it writes, or writes too much, has sent nothing.
         let body = collect(body, usize_of(limits.http_request)).await?;
@@ -202,7 +208,8 @@ impl Egress {
             Ok(Err(error)) => return Err(Refused::Failed(not_answered(&error))),
             Err(_) => return Err(Refused::Failed(Error::HttpResponseTimeout)),
         };
-        let patience = Patience { bytes_max: limits.http_response.as_u64(), between: options.between_bytes_timeout.unwrap_or(PATIENCE) };
+        let patience =
+            Patience { bytes_max: limits.http_response.as_u64(), between: options.between_bytes_timeout.unwrap_or(PATIENCE) };
         let owner = self.owner(&permit.origin);
         Ok(response.map(|body| Answer::new(body, patience, sent, connection, owner, self.traffic.clone()).boxed_unsync()))
     }
@@ -219,8 +226,11 @@ impl Egress {
         let addresses = match origin.address() {
             Some(address) => vec![SocketAddr::new(address, origin.port())],
             None => {
-                let resolving = tokio::time::timeout(limits.http_connect, (self.gate.0.resolve)(origin.host(), origin.port())).await;
-                let unknown = |_| Refused::Failed(Error::DnsError { rcode: Some("the name cannot be resolved".to_owned()), info_code: None });
+                let resolving =
+                    tokio::time::timeout(limits.http_connect, (self.gate.0.resolve)(origin.host(), origin.port())).await;
+                let unknown = |_| {
+                    Refused::Failed(Error::DnsError { rcode: Some("the name cannot be resolved".to_owned()), info_code: None })
+                };
                 resolving.map_err(|_| Refused::Failed(Error::DnsTimeout))?.map_err(unknown)?
             }
         };
@@ -234,11 +244,14 @@ impl Egress {
         }
         match (admitted.as_slice(), refusal) {
             ([], Some(text)) => Err(Refused::Denied(text)),
-            ([], None) => Err(Refused::Failed(Error::DnsError { rcode: Some("the name has no address".to_owned()), info_code: None })),
+            ([], None) => {
+                Err(Refused::Failed(Error::DnsError { rcode: Some("the name has no address".to_owned()), info_code: None }))
+            }
             (admitted, _) => {
                 let connection = Connection::open(origin, admitted, &self.gate.tls()?, limits).await?;
                 // A listener on every address is found by where the connection came out.
-                let to_own = connection.to_itself && self.gate.is_own(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), connection.peer.port()));
+                let to_own =
+                    connection.to_itself && self.gate.is_own(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), connection.peer.port()));
                 match to_own {
                     true => Err(Refused::Denied(own(origin))),
                     false => Ok(connection),

@@ -16,10 +16,7 @@ use wasmtime::{
 use wasmtime_wasi::{
     HostWallClock, WasiCtx, WasiCtxView, WasiView,
     clocks::{WasiClocksCtxView, WasiClocksView},
-    p2::{
-        DynPollable,
-        bindings::clocks::monotonic_clock,
-    },
+    p2::{DynPollable, bindings::clocks::monotonic_clock},
 };
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
@@ -254,7 +251,8 @@ impl ResourceLimiter for Usage {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let memory = self.memory.saturating_add(desired.saturating_sub(current));
         if memory > self.memory_max {
-            let message = format!("the guest asked for {memory} bytes of memory and may have {} (`memory` in [guest])", self.memory_max);
+            let message =
+                format!("the guest asked for {memory} bytes of memory and may have {} (`memory` in [guest])", self.memory_max);
             return Err(Fault::new("memory_limit", message).into());
         }
         self.memory = memory;
@@ -268,8 +266,10 @@ impl ResourceLimiter for Usage {
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let elements = self.elements.saturating_add(desired.saturating_sub(current));
         if elements > self.elements_max {
-            let message =
-                format!("the guest asked for {elements} table elements and may have {} (`table_elements_max` in [guest])", self.elements_max);
+            let message = format!(
+                "the guest asked for {elements} table elements and may have {} (`table_elements_max` in [guest])",
+                self.elements_max
+            );
             return Err(Fault::new("table_limit", message).into());
         }
         self.elements = elements;

@@ -25,7 +25,8 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     let forbidden = |name: &HeaderName| {
         [IDEMPOTENCY_KEY, HOST, CONTENT_LENGTH, FORWARDED, VIA].contains(name)
             || ["amends-", "x-forwarded-", "proxy-"].iter().any(|prefix| name.as_str().starts_with(prefix))
-            || ["connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "expect", "http2-settings"].contains(&name.as_str())
+            || ["connection", "keep-alive", "transfer-encoding", "upgrade", "te", "trailer", "expect", "http2-settings"]
+                .contains(&name.as_str())
     };
     let names: Vec<HeaderName> = headers.keys().filter(|name| forbidden(name)).cloned().collect();
     for name in names {
@@ -103,7 +104,8 @@ mod tests {
 
     #[test]
     fn keys_differ_by_step_method_url_and_number_and_are_recorded() {
-        let counted = |method: &Method, url: &str, repeats| idempotency_key(StepKey([1; 16]), Name::Counted { method, url, repeats });
+        let counted =
+            |method: &Method, url: &str, repeats| idempotency_key(StepKey([1; 16]), Name::Counted { method, url, repeats });
         let first = counted(&Method::POST, "http://a/pay", 0);
         // Participants of running sagas hold this key: a change of the derivation would charge them twice.
         assert_eq!(first, counted(&Method::POST, "http://a/pay", 0));
@@ -126,7 +128,19 @@ mod tests {
     #[test]
     fn a_guest_cannot_forge_what_the_host_says() {
         let mut headers = HeaderMap::new();
-        for name in ["idempotency-key", "host", "forwarded", "x-forwarded-for", "via", "amends-step-key", "amends-label", "transfer-encoding", "content-length", "proxy-authorization", "expect"] {
+        for name in [
+            "idempotency-key",
+            "host",
+            "forwarded",
+            "x-forwarded-for",
+            "via",
+            "amends-step-key",
+            "amends-label",
+            "transfer-encoding",
+            "content-length",
+            "proxy-authorization",
+            "expect",
+        ] {
             headers.insert(name, HeaderValue::from_static("forged"));
         }
         headers.insert("authorization", HeaderValue::from_static("kept"));

@@ -55,7 +55,8 @@ impl Lanes {
         });
         let mut lanes = Self { dispatch, threads: Vec::with_capacity(count) };
         for (index, receiver) in receivers.into_iter().enumerate() {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
             let dispatch = lanes.dispatch.clone();
             let serve = move || {
                 runtime.block_on(serve(index, dispatch, receiver));

@@ -127,7 +127,8 @@ mod duration {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
         let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text).map_err(|error| D::Error::custom(format!("bad duration `{text}`: {error}; write it as 30s or 250ms")))
+        humantime::parse_duration(&text)
+            .map_err(|error| D::Error::custom(format!("bad duration `{text}`: {error}; write it as 30s or 250ms")))
     }
 }
 

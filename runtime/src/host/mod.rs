@@ -68,10 +68,7 @@ use std::{
     time::Duration,
 };
 
-use amends_core::{
-    outcome::Report,
-    value::Instant,
-};
+use amends_core::{outcome::Report, value::Instant};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use wasmtime::{
@@ -79,6 +76,14 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
+use self::{
+    cache::Cache,
+    compile::Compiler,
+    egress::Gate,
+    fault::Fault,
+    lanes::{Job, Lanes},
+    modules::{Modules, Ready},
+};
 pub use self::{
     compile::Compile,
     describe::Description,
@@ -86,15 +91,6 @@ pub use self::{
     limits::Limits,
     origin::{BadOrigin, Origin},
     verify::{Verified, VerifyError},
-};
-use self::{
-    cache::Cache,
-    compile::Compiler,
-    egress::Gate,
-    fault::Fault,
-    guest::Facts,
-    lanes::{Job, Lanes},
-    modules::{Modules, Ready},
 };
 use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
 
@@ -151,7 +147,11 @@ impl Host {
         let lanes = Lanes::start(limits.thread_count(), limits.in_flight_max as usize).map_err(HostError::new)?;
         let cache = cache.and_then(|folder| {
             let cache = Cache::open(&folder, &engine);
-            cache.inspect_err(|error| tracing::warn!(folder = %folder.display(), %error, "compiled code is not kept: every start compiles")).ok()
+            cache
+                .inspect_err(
+                    |error| tracing::warn!(folder = %folder.display(), %error, "compiled code is not kept: every start compiles"),
+                )
+                .ok()
         });
         let shared = Shared {
             compiler: Compiler::new(compile, &limits),
@@ -283,14 +283,20 @@ impl Shared {
     /// The component of these bytes: from the cache, or compiled and kept there.
     fn component(&self, digest: &ModuleDigest, wasm: impl FnOnce() -> std::io::Result<Bytes>) -> Result<Component, VerifyError> {
         let failed = |error: String| VerifyError::new("compile_failed", error, "look at the host's log");
-        if let Some(component) = self.cache.as_ref().and_then(|cache| cache.read(digest)).and_then(|code| self.trusted(&code).ok()) {
+        if let Some(component) =
+            self.cache.as_ref().and_then(|cache| cache.read(digest)).and_then(|code| self.trusted(&code).ok())
+        {
             return Ok(component);
         }
         let wasm = wasm().map_err(|error| failed(error.to_string()))?;
         let code = self.compiler.compile(&wasm, &self.limits)?;
         let component = self.trusted(&code).map_err(|error| {
             // What the pool cannot hold is refused here: a memory that begins larger than it may grow, too many tables.
-            VerifyError::new("too_demanding", format!("the component needs more than a guest may have: {error:#}"), "see [guest] in the host's configuration")
+            VerifyError::new(
+                "too_demanding",
+                format!("the component needs more than a guest may have: {error:#}"),
+                "see [guest] in the host's configuration",
+            )
         })?;
         if let Some(cache) = &self.cache {
             cache.write(digest, &code);
@@ -298,7 +304,10 @@ impl Shared {
         Ok(component)
     }
 
-    #[expect(unsafe_code, reason = "machine code is run as it is: it comes from our own compiler, through a pipe or from the authenticated cache")]
+    #[expect(
+        unsafe_code,
+        reason = "machine code is run as it is: it comes from our own compiler, through a pipe or from the authenticated cache"
+    )]
     fn trusted(&self, code: &[u8]) -> wasmtime::Result<Component> {
         // SAFETY: the callers pass what this version of the engine compiled: a worker's output, or a file whose MAC was checked.
         unsafe { Component::deserialize(&self.engine, code) }

@@ -40,7 +40,12 @@ pub struct BadOrigin {
 
 impl fmt::Display for BadOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no origin: {}; write it as https://api.example.com or http://127.0.0.1:9000", super::console::escape(&self.text), self.rule)
+        write!(
+            f,
+            "`{}` is no origin: {}; write it as https://api.example.com or http://127.0.0.1:9000",
+            super::console::escape(&self.text),
+            self.rule
+        )
     }
 }
 
@@ -109,7 +114,10 @@ impl Origin {
     /// A grant of this origin allows a request to `other`.
     pub(super) fn covers(&self, other: &Self) -> bool {
         let host = match (&self.host, &other.host) {
-            (Name::Under(domain), Name::Domain(name)) => name.strip_suffix(domain.as_str()).and_then(|label| label.strip_suffix('.')).is_some_and(|label| !label.is_empty() && !label.contains('.')),
+            (Name::Under(domain), Name::Domain(name)) => name
+                .strip_suffix(domain.as_str())
+                .and_then(|label| label.strip_suffix('.'))
+                .is_some_and(|label| !label.is_empty() && !label.contains('.')),
             (granted, asked) => granted == asked,
         };
         host && self.scheme == other.scheme && self.port == other.port
@@ -220,9 +228,17 @@ mod tests {
 
     #[test]
     fn a_star_covers_one_label_and_everything_else_is_exact() {
-        let covers = |granted: &str, asked: &str| Origin::parse(granted).unwrap().covers(&Origin::of_request(&asked.parse().unwrap()).unwrap());
+        let covers = |granted: &str, asked: &str| {
+            Origin::parse(granted).unwrap().covers(&Origin::of_request(&asked.parse().unwrap()).unwrap())
+        };
         assert!(covers("https://*.example.com", "https://api.example.com/v1?x=1"));
-        for other in ["https://example.com/", "https://a.b.example.com/", "https://badexample.com/", "http://api.example.com/", "https://api.example.com:8443/"] {
+        for other in [
+            "https://example.com/",
+            "https://a.b.example.com/",
+            "https://badexample.com/",
+            "http://api.example.com/",
+            "https://api.example.com:8443/",
+        ] {
             assert!(!covers("https://*.example.com", other), "{other}");
         }
         assert!(covers("http://127.0.0.1:9000", "http://127.1:9000/x"));

@@ -41,7 +41,10 @@ fn each_direction_calls_its_export_and_gives_its_outcome() {
 
 #[test]
 fn a_trap_says_where() {
-    let guest = TestGuest { items: "(func $deep_in_the_code unreachable)", ..TestGuest::execute(format!("(call $deep_in_the_code) {DONE}")) };
+    let guest = TestGuest {
+        items: "(func $deep_in_the_code unreachable)",
+        ..TestGuest::execute(format!("(call $deep_in_the_code) {DONE}"))
+    };
     check(&guest, "trap", &["panicked or aborted", "deep_in_the_code"]);
 }
 
@@ -81,7 +84,8 @@ fn deep_recursion_is_a_trap() {
 
 #[test]
 fn a_memory_bomb_is_stopped_at_its_limit() {
-    let guest = TestGuest::execute(format!("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) {DONE}"));
+    let guest =
+        TestGuest::execute(format!("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) {DONE}"));
     check(&guest, "memory_limit", &["`memory` in [guest]"]);
 }
 
@@ -89,7 +93,11 @@ fn a_memory_bomb_is_stopped_at_its_limit() {
 fn a_table_bomb_is_stopped_at_its_limit() {
     let items = "(table $t 1 funcref)";
     let grow = "(loop $more (br_if $more (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1))))";
-    check(&TestGuest { items, ..TestGuest::execute(format!("{grow} {DONE}")) }, "table_limit", &["`table_elements_max` in [guest]"]);
+    check(
+        &TestGuest { items, ..TestGuest::execute(format!("{grow} {DONE}")) },
+        "table_limit",
+        &["`table_elements_max` in [guest]"],
+    );
 }
 
 #[test]
@@ -99,14 +107,26 @@ fn garbage_is_no_outcome() {
     // A string of 2 MiB of spaces.
     let grow = "(drop (memory.grow (i32.const 64)))";
     let fill = "(memory.fill (i32.const 65536) (i32.const 32) (i32.const 2097152))";
-    check(&TestGuest::execute(format!("{grow} {fill} (call $done (i32.const 65536) (i32.const 2097152))")), "bad_output", &["2097152", "1048576"]);
+    check(
+        &TestGuest::execute(format!("{grow} {fill} (call $done (i32.const 65536) (i32.const 2097152))")),
+        "bad_output",
+        &["2097152", "1048576"],
+    );
     // A string that lies outside of the memory, a pointer that does, and a string that is not UTF-8.
     check(&TestGuest::execute("(call $done (i32.const 65536) (i32.const 16777216))"), "trap", &[]);
     check(&TestGuest::execute("(i32.const -8)"), "trap", &[]);
-    check(&TestGuest::execute("(i32.store8 (i32.const 32) (i32.const 255)) (call $done (i32.const 32) (i32.const 4))"), "trap", &["utf-8"]);
+    check(
+        &TestGuest::execute("(i32.store8 (i32.const 32) (i32.const 255)) (call $done (i32.const 32) (i32.const 4))"),
+        "trap",
+        &["utf-8"],
+    );
     // More than the host takes in one call.
     let grow = "(drop (memory.grow (i32.const 200)))";
-    check(&TestGuest::execute(format!("{grow} (call $done (i32.const 65536) (i32.const 8388608))")), "bad_output", &["more data in one call"]);
+    check(
+        &TestGuest::execute(format!("{grow} (call $done (i32.const 65536) (i32.const 8388608))")),
+        "bad_output",
+        &["more data in one call"],
+    );
 }
 
 #[test]
@@ -118,7 +138,9 @@ fn a_failure_without_a_code_is_garbage() {
 fn a_wait_for_nothing_and_a_wait_for_centuries_are_garbage() {
     let wait = |until: &str| format!("(i32.store (i32.const 256) (i32.const 4)) {until} (i32.const 256)");
     check(&TestGuest::execute(wait("")), "bad_output", &["would never end"]);
-    let until = |moment: i64| wait(&format!("(i32.store (i32.const 288) (i32.const 1)) (i64.store (i32.const 296) (i64.const {moment}))"));
+    let until = |moment: i64| {
+        wait(&format!("(i32.store (i32.const 288) (i32.const 1)) (i64.store (i32.const 296) (i64.const {moment}))"))
+    };
     check(&TestGuest::execute(until(i64::MAX)), "bad_output", &["over 10 years away"]);
     let report = TestHost::new(TestHost::limits()).execute(&TestGuest::execute(until(2_000_000)));
     assert!(matches!(report.outcome, Outcome::Wait(wait) if wait.event.is_none() && wait.until.is_some()));
@@ -179,7 +201,8 @@ fn a_module_that_fits_is_described() {
     assert_eq!((verified.description.module.as_str(), verified.description.sagas.len()), ("probe", 0));
     assert_eq!(verified.exports, ["amends:module/saga@0.1.0"]);
     let imports = r#"(import "amends:module/context@0.1.0" "now" (func $now (result i64)))"#;
-    let verified = host.host.verify(&TestGuest { imports, ..TestGuest::execute(format!("(drop (call $now)) {DONE}")) }.component()).unwrap();
+    let verified =
+        host.host.verify(&TestGuest { imports, ..TestGuest::execute(format!("(drop (call $now)) {DONE}")) }.component()).unwrap();
     assert!(verified.imports.contains(&"amends:module/context@0.1.0".to_owned()), "{:?}", verified.imports);
 }
 
@@ -193,8 +216,12 @@ fn refused(bytes: &[u8]) -> (&'static str, String) {
 fn a_component_that_does_not_fit_is_refused_by_name() {
     let component = |text: &str| wat::parse_str(text).unwrap();
     assert_eq!(refused(&component("(module)")).0, "core_module");
-    assert_eq!(refused(&component("(component)")), ("no_saga_export", "the component exports nothing; a module exports amends:module/saga@0.1.0".to_owned()));
-    let (code, message) = refused(&component("(component (import \"wasi:keyvalue/store@0.2.0\" (instance)) (import \"env\" (func)))"));
+    assert_eq!(
+        refused(&component("(component)")),
+        ("no_saga_export", "the component exports nothing; a module exports amends:module/saga@0.1.0".to_owned())
+    );
+    let (code, message) =
+        refused(&component("(component (import \"wasi:keyvalue/store@0.2.0\" (instance)) (import \"env\" (func)))"));
     assert_eq!(code, "unknown_import");
     assert!(message.contains("wasi:keyvalue/store@0.2.0, env"), "{message}");
     let known = "(component (import \"amends:module/context@0.1.0\" (instance (export \"tomorrow\" (func (result u64)))))
@@ -248,7 +275,11 @@ fn compiled_code_is_kept_and_a_tampered_file_is_rebuilt() {
     let host = open();
     host.host.load(&digest).unwrap();
     assert_eq!(host.run(call(digest)).outcome, Outcome::Done(Payload::null()));
-    let file = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.extension().is_some()).unwrap();
+    let file = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some())
+        .unwrap();
     let mut bytes = std::fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&file, &bytes).unwrap();

@@ -53,7 +53,11 @@ const CONTRACT_TRACK: &str = "0.1.";
 pub(super) fn look(bytes: &[u8], bytes_max: u64) -> Result<(), VerifyError> {
     if bytes.len() as u64 > bytes_max {
         let message = format!("the component has {} bytes, and {bytes_max} is the limit", bytes.len());
-        return Err(VerifyError::new("too_large", message, "strip it (`strip = true` and `opt-level = \"s\"` in its profile), or raise `wasm` in [guest]"));
+        return Err(VerifyError::new(
+            "too_large",
+            message,
+            "strip it (`strip = true` and `opt-level = \"s\"` in its profile), or raise `wasm` in [guest]",
+        ));
     }
     let text = bytes.trim_ascii_start();
     match bytes {
@@ -73,9 +77,11 @@ pub(super) fn look(bytes: &[u8], bytes_max: u64) -> Result<(), VerifyError> {
             "this is machine code (a precompiled .cwasm or an ELF file), which is never accepted",
             "deploy the .wasm that it was made from; the host compiles it",
         )),
-        _ if text.starts_with(b"(") || text.starts_with(b";;") => {
-            Err(VerifyError::new("text_wasm", "this is WebAssembly text", "make it binary with `wasm-tools parse FILE -o FILE.wasm`"))
-        }
+        _ if text.starts_with(b"(") || text.starts_with(b";;") => Err(VerifyError::new(
+            "text_wasm",
+            "this is WebAssembly text",
+            "make it binary with `wasm-tools parse FILE -o FILE.wasm`",
+        )),
         _ => Err(VerifyError::new("not_wasm", "this is not WebAssembly", BUILD)),
     }
 }
@@ -87,8 +93,12 @@ impl From<CompileError> for VerifyError {
                 Self::new("truncated", format!("the component is cut off: {text}"), "copy or build it again")
             }
             CompileError::Invalid(text) => Self::new("invalid_wasm", format!("the component is not valid: {text}"), BUILD),
-            CompileError::Limit(text) => Self::new("compile_limit", text, "make its functions fewer and smaller, or raise the limit"),
-            CompileError::Host(text) => Self::new("compile_failed", text, "look at the host's log; the component itself may be fine"),
+            CompileError::Limit(text) => {
+                Self::new("compile_limit", text, "make its functions fewer and smaller, or raise the limit")
+            }
+            CompileError::Host(text) => {
+                Self::new("compile_failed", text, "look at the host's log; the component itself may be fine")
+            }
         }
     }
 }
@@ -109,7 +119,9 @@ fn is_offered(import: &str) -> bool {
     let Some((package, name)) = interface.split_once('/') else { return false };
     match package {
         "amends:module" => matches!(name, "types" | "context" | "log" | "config") && version.starts_with(CONTRACT_TRACK),
-        "wasi:io" | "wasi:cli" | "wasi:clocks" | "wasi:random" | "wasi:filesystem" | "wasi:sockets" | "wasi:http" => version.starts_with("0.2."),
+        "wasi:io" | "wasi:cli" | "wasi:clocks" | "wasi:random" | "wasi:filesystem" | "wasi:sockets" | "wasi:http" => {
+            version.starts_with("0.2.")
+        }
         _ => false,
     }
 }
@@ -127,15 +139,27 @@ pub(super) fn exports(names: &[String]) -> Result<(), VerifyError> {
         (None, []) => "the component exports nothing; a module exports amends:module/saga@0.1.0".to_owned(),
         (None, names) => format!("the component does not export amends:module/saga@0.1.0; it exports {}", names.join(", ")),
     };
-    Err(VerifyError::new("no_saga_export", message, "call `amends_sdk::export!` in it, or target the world `amends:module/saga-module`"))
+    Err(VerifyError::new(
+        "no_saga_export",
+        message,
+        "call `amends_sdk::export!` in it, or target the world `amends:module/saga-module`",
+    ))
 }
 
 /// The component's interfaces have the right names and the wrong types.
 pub(super) fn wrong_world(error: &wasmtime::Error) -> VerifyError {
     let text = format!("{error:#}");
     match text.contains("import") {
-        true => VerifyError::new("unknown_import", format!("an import does not fit what this host offers: {text}"), "build it with a version of amends-sdk that fits this host"),
-        false => VerifyError::new("wrong_world", format!("the component does not fit the contract: {text}"), "build it with a version of amends-sdk that fits this host"),
+        true => VerifyError::new(
+            "unknown_import",
+            format!("an import does not fit what this host offers: {text}"),
+            "build it with a version of amends-sdk that fits this host",
+        ),
+        false => VerifyError::new(
+            "wrong_world",
+            format!("the component does not fit the contract: {text}"),
+            "build it with a version of amends-sdk that fits this host",
+        ),
     }
 }
 
@@ -168,8 +192,18 @@ mod tests {
     #[test]
     fn imports_are_compared_by_track_and_strangers_are_named() {
         let check = |names: &[&str]| imports(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
-        assert_eq!(check(&["amends:module/context@0.1.0", "wasi:io/poll@0.2.3", "wasi:http/types@0.2.99", "wasi:sockets/tcp@0.2.0"]), Ok(()));
-        let strangers = ["wasi:keyvalue/store@0.2.0", "wasi:http/types@0.3.0", "amends:module/types@0.2.0", "amends:module/secrets@0.1.0", "env", "my:own/api@1.0.0"];
+        assert_eq!(
+            check(&["amends:module/context@0.1.0", "wasi:io/poll@0.2.3", "wasi:http/types@0.2.99", "wasi:sockets/tcp@0.2.0"]),
+            Ok(())
+        );
+        let strangers = [
+            "wasi:keyvalue/store@0.2.0",
+            "wasi:http/types@0.3.0",
+            "amends:module/types@0.2.0",
+            "amends:module/secrets@0.1.0",
+            "env",
+            "my:own/api@1.0.0",
+        ];
         let error = check(&strangers).unwrap_err();
         for stranger in strangers {
             assert!(error.message.contains(stranger), "{}", error.message);
@@ -178,9 +212,13 @@ mod tests {
 
     #[test]
     fn a_missing_export_is_named() {
-        let check = |names: &[&str]| exports(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).map_err(|error| error.message);
+        let check = |names: &[&str]| {
+            exports(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>()).map_err(|error| error.message)
+        };
         assert_eq!(check(&["amends:module/saga@0.1.0"]), Ok(()));
-        assert!(check(&["wasi:http/incoming-handler@0.2.3"]).unwrap_err().contains("it exports wasi:http/incoming-handler@0.2.3"));
+        assert!(
+            check(&["wasi:http/incoming-handler@0.2.3"]).unwrap_err().contains("it exports wasi:http/incoming-handler@0.2.3")
+        );
         assert!(check(&["amends:module/saga@0.2.0"]).unwrap_err().contains("speaks amends:module@0.1"));
         assert!(check(&[]).unwrap_err().contains("exports nothing"));
     }

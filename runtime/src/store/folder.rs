@@ -185,9 +185,10 @@ pub struct Space {
 }
 
 impl Space {
-    /// Under 5 % or 512 MiB, whichever is more: a full disk costs the whole store, so new starts are refused long before.
-    pub fn is_low(&self) -> bool {
-        self.free_bytes < (self.total_bytes / 20).max(512 << 20)
+    /// Less is free than so many bytes, or so many percent: a full disk costs the whole store, so new starts are refused
+    /// long before.
+    pub fn is_low(&self, bytes_min: u64, percent_min: u8) -> bool {
+        self.free_bytes < (self.total_bytes / 100 * u64::from(percent_min)).max(bytes_min)
     }
 }
 

@@ -391,6 +391,27 @@ fn a_step_that_is_run_once_is_not_run_again_after_a_grant() {
     "#]],
     );
     check(
+        "a(once-rollback)",
+        "a waits for 1s · +1s · a denied http://hotel:80 · grants change",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a waits for 1s
+          wait a #1 for +1s
+        > +1s
+          timer_fired a
+          intent a #2
+        > a denied http://hotel:80
+          transient a #2 denied
+          stuck a: denied http://hotel:80
+        > grants change
+          unstuck a
+          intent a #3
+        = running, runs a
+    "#]],
+    );
+    check(
         "a | b(once-rollback)",
         "a done · b denied http://hotel:80 · grants change",
         expect![[r#"

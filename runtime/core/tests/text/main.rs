@@ -30,6 +30,8 @@ mod deadlines;
 
 mod verbs;
 
+mod resolve;
+
 mod views;
 
 mod validation;

@@ -14,7 +14,6 @@ use crate::script::{Move, T0, started};
 
 /// A saga, its history and what surrounds it.
 pub(crate) struct Play {
-    pub(crate) definition: Arc<Definition>,
     pub(crate) saga: Saga,
     pub(crate) history: Vec<(Instant, Event)>,
     pub(crate) now: Instant,
@@ -31,7 +30,7 @@ impl Play {
         let history: Vec<(Instant, Event)> = events.into_iter().map(|event| (T0, event)).collect();
         let shadow = Saga::replay(Arc::clone(&definition), history.clone()).unwrap();
         assert_eq!(shadow, saga, "a saga is the fold of its events");
-        Self { definition, saga, history, now: T0, reach: true, journal_full: false, shadow, turns: 0 }
+        Self { saga, history, now: T0, reach: true, journal_full: false, shadow, turns: 0 }
     }
 
     /// Does one move; the events that the core decided.
@@ -80,11 +79,11 @@ impl Play {
 
     /// The number of the leg's last attempt, by its history.
     fn attempts(&self, leg: &Leg) -> u32 {
-        let begun = |event: &Event| matches!(event, Event::Intent(intent) if intent.attempt.leg == *leg);
-        u32::try_from(self.history.iter().filter(|(_, event)| begun(event)).count()).unwrap()
+        self.history.iter().rev().find_map(|(_, event)| number_of(event, leg)).unwrap_or(0)
     }
 
-    fn context(&self) -> Context {
+    /// What the next decision may depend on.
+    pub(crate) fn context(&self) -> Context {
         Context {
             now: self.now,
             jitter: self.turns.wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -92,5 +91,12 @@ impl Play {
             snapshot: 1,
             journal_full: self.journal_full,
         }
+    }
+}
+
+fn number_of(event: &Event, leg: &Leg) -> Option<u32> {
+    match event {
+        Event::Intent(intent) if intent.attempt.leg == *leg => Some(intent.attempt.number),
+        _ => None,
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn failure(code: &str) -> Failure {
 /// `reserve-flight | a ‖ b | charge*(check) | issue> ; deadline 60s`.
 ///
 /// `*` is a pivot, `>` retriable, `~` effect-free. In brackets: `check` `once-rollback` `once-stop` · `stuck` `rollback` ·
-/// `tries N` `first 1s` `box 10s` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP`.
+/// `tries N` `any tries` `first 1s` `jitter 20` `box 10s` `no box` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP`.
 pub(crate) fn definition(text: &str) -> Definition {
     let (stages, options) = text.split_once(" ; ").unwrap_or((text, ""));
     let mut definition = Definition {
@@ -130,6 +130,9 @@ pub(crate) fn step(text: &str) -> Step {
             ["rollback"] => step.on_exhausted = OnExhausted::Rollback,
             ["tries", n] => step.retry.attempts_max = Some(number(n)),
             ["first", length] => step.retry.first_ms = ms(length),
+            ["jitter", percent] => step.retry.jitter_percent = percent.parse().unwrap(),
+            ["no", "box"] => step.retry.time_box_ms = None,
+            ["any", "tries"] => step.retry.attempts_max = None,
             ["box", length] => step.retry.time_box_ms = Some(ms(length)),
             ["deadline", length] => step.deadline_ms = ms(length),
             ["needs", need] => step.needs.push((*need).into()),
@@ -160,45 +163,6 @@ pub(crate) fn started(definition: &Definition) -> Started {
         trace_context: None,
         lock_keys: Vec::new(),
     }
-}
-
-/// The definition as [`definition`] reads it: only what differs from its defaults.
-pub(crate) fn definition_text(definition: &Definition) -> String {
-    let stages: Vec<String> =
-        definition.stages.iter().map(|stage| stage.steps.iter().map(step_text).collect::<Vec<_>>().join(" ‖ ")).collect();
-    let deadline = definition.deadline_ms.map(|ms| format!(" ; deadline {}", length(ms))).unwrap_or_default();
-    format!("{}{deadline}", stages.join(" | "))
-}
-
-fn step_text(step: &Step) -> String {
-    let kind = match step.kind {
-        Kind::Compensatable => "",
-        Kind::Pivot => "*",
-        Kind::Retriable => ">",
-    };
-    let mut options = Vec::new();
-    match step.on_unknown {
-        OnUnknown::Retry => {}
-        OnUnknown::Check => options.push("check".to_owned()),
-        OnUnknown::OnceThenRollback => options.push("once-rollback".to_owned()),
-        OnUnknown::OnceThenStop => options.push("once-stop".to_owned()),
-    }
-    options.push(match step.on_exhausted {
-        OnExhausted::Rollback => "rollback".to_owned(),
-        OnExhausted::Stuck => "stuck".to_owned(),
-    });
-    options.extend(step.retry.attempts_max.map(|n| format!("tries {n}")));
-    options.extend(step.retry.time_box_ms.map(|ms| format!("box {}", length(ms))));
-    match &step.undo {
-        Undo::None => options.push("no undo".to_owned()),
-        Undo::Nothing => options.push("undo nothing".to_owned()),
-        Undo::Code(policy) => options.push(match policy.retry.attempts_max {
-            Some(n) => format!("undo tries {n}"),
-            None => "undo".to_owned(),
-        }),
-    }
-    let free = if step.effect_free { "~" } else { "" };
-    format!("{}{kind}{free}({})", step.name, options.join(", "))
 }
 
 /// A script's lines; `·` and line ends separate them.
@@ -315,7 +279,7 @@ fn ms(text: &str) -> u64 {
 
 pub(crate) fn length(ms: u64) -> String {
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)];
-    let fits = |(_, size): &&(&str, u64)| ms >= 2 * size && ms % size == 0 || ms == *size;
+    let fits = |(_, size): &&(&str, u64)| ms >= 2 * size && ms.is_multiple_of(*size) || ms == *size;
     units.iter().find(fits).map_or_else(|| format!("{ms}ms"), |(name, size)| format!("{}{name}", ms / size))
 }
 

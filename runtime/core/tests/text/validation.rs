@@ -165,10 +165,7 @@ fn retries_and_deadlines_have_bounds() {
 
 #[test]
 fn names_are_names_and_unique() {
-    refused(
-        "a | b ‖ a",
-        expect!["saga `test`, step `a`: an earlier step has this name; names are unique in a saga"],
-    );
+    refused("a | b ‖ a", expect!["saga `test`, step `a`: an earlier step has this name; names are unique in a saga"]);
     refused("Reserve", expect!["saga `test`, step `Reserve`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter"]);
     changed(
         "a",

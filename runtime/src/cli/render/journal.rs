@@ -80,7 +80,10 @@ mod tests {
     fn a_journal_reads_from_top_to_bottom() {
         let now = Now { at: samples::completed().as_of, zone: TimeZone::UTC };
         let lines: String = samples::journal().iter().map(|entry| line(entry, &now) + "\n").collect();
+        // Without a first line that is not indented, the golden would lose the alignment.
+        let lines = format!("T2\n{lines}");
         expect![[r#"
+            T2
                1  12:00:00.000  started           trip  trip v1 (3f3f…)  input {"trip":"T2"}
                2  12:00:00.007  intent            reserve-flight #1  effect-free
                3  12:00:00.014  done              reserve-flight #1  {"seat":7}

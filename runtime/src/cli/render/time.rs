@@ -71,7 +71,8 @@ pub(crate) fn took(ms: u64) -> String {
 /// The same to one unit, or two from an hour up.
 fn roughly(ms: u64) -> String {
     match ms {
-        0..60_000 => format!("{}s", ms.div_ceil(1_000)),
+        0..59_500 => format!("{}s", (ms + 500) / 1_000),
+        59_500..60_000 => "1m".to_owned(),
         60_000..3_600_000 => format!("{}m", ms / 60_000),
         _ => took(ms),
     }

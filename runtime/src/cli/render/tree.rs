@@ -162,16 +162,15 @@ fn undo(step: &Step, now: &Now) -> Option<String> {
     let none = Leg::default();
     let leg = step.undo.as_ref();
     let said = match step.status {
-        StepStatus::Compensated if leg.is_none_or(|leg| leg.attempts == 0) && step.manual => paint(BACK, "undone by hand"),
+        StepStatus::Compensated if step.manual => paint(BACK, format!("undone by hand{}", after(leg.unwrap_or(&none)))),
         StepStatus::Compensated if leg.is_none() => paint(DIM, "nothing to undo"),
-        StepStatus::Compensated if step.manual => paint(BACK, format!("{} by hand", ended("undone", leg.unwrap_or(&none)))),
         StepStatus::Compensated => paint(BACK, ended("undone", leg.unwrap_or(&none))),
         StepStatus::Skipped => paint(BAD, "skipped by hand, its effect stands"),
         StepStatus::Stuck if leg.is_some() => paint(BAD, ended("stuck", leg.unwrap_or(&none))),
         StepStatus::Compensating => {
             let leg = leg.unwrap_or(&none);
             let open = going("undoing", leg, now);
-            paint(BACK, waiting(leg, now).map_or(open, |waiting| format!("undo {waiting}")))
+            paint(BACK, waiting(leg, now).map_or(open, |waiting| format!("undo {waiting}{}", after(leg))))
         }
         _ => return None,
     };
@@ -232,6 +231,15 @@ fn going(word: &str, leg: &Leg, now: &Now) -> String {
     let since = leg.began_at.map(|began| format!(" {}", took(now.at.0.since(began.0)))).unwrap_or_default();
     let attempt = if leg.attempts > 1 { format!(", attempt {}{}", leg.attempts, failures(leg)) } else { String::new() };
     format!("{word}{since}{attempt}")
+}
+
+/// ` after 3 attempts (500 ×3)`, if any failed.
+fn after(leg: &Leg) -> String {
+    match leg.attempts {
+        0 => String::new(),
+        1 => format!(" after 1 attempt{}", failures(leg)),
+        attempts => format!(" after {attempts} attempts{}", failures(leg)),
+    }
 }
 
 fn failures(leg: &Leg) -> String {
@@ -304,14 +312,14 @@ mod tests {
         check(
             &samples::compensating(),
             expect![[r#"
-            trip T2  compensating  no_car   trip v1 (3f9c…)  started 12:00:00  2s ago  deadline 13:00 (in 59m)
-            ├─ reserve-flight   done 41ms
-            ├─ reserve-hotel    done 38ms    ↩ undo tries again at 12:00:09 (in 7s)
-            ├─ reserve-car      refused      no_car: K1 has no cars left
-            ├─ charge (pivot)   not begun
-            └─ …2 more not begun
-            outstanding: reserve-flight, reserve-hotel   manual: 0   next: amends watch T2
-        "#]],
+                trip T2  compensating  no_car   trip v1 (3f9c…)  started 12:00:00  2s ago  deadline 13:00 (in 59m)
+                ├─ reserve-flight   done 41ms
+                ├─ reserve-hotel    done 38ms    ↩ undo tries again at 12:00:09 (in 7s) after 3 attempts (500 ×3)
+                ├─ reserve-car      refused      no_car: K1 has no cars left
+                ├─ charge (pivot)   not begun
+                └─ …2 more not begun
+                outstanding: reserve-flight, reserve-hotel   manual: 0   next: amends watch T2
+            "#]],
         );
     }
 
@@ -366,18 +374,18 @@ mod tests {
         check(
             &samples::stuck_forward(),
             expect![[r#"
-            trip T2  stuck   trip v1 (3f9c…)  started 12:00:00  1m ago
-            ├─ reserve-flight   done 20ms
-            ├─ reserve-hotel    done 20ms
-            ├─ reserve-car      done 20ms
-            ├─ charge (pivot)   stuck
-            │    stuck since 12:00:30 (60s ago): the pivot may have happened and has no compensation: deadline: no answer within 30s
-            │      amends resolve T2 charge --output JSON
-            │      amends resolve T2 charge --not-done
-            ├─ send-tickets     not begun
-            └─ send-mail        not begun
-            outstanding: none   manual: 0   next: amends resolve T2 charge --output JSON
-        "#]],
+                trip T2  stuck   trip v1 (3f9c…)  started 12:00:00  1m ago
+                ├─ reserve-flight   done 20ms
+                ├─ reserve-hotel    done 20ms
+                ├─ reserve-car      done 20ms
+                ├─ charge (pivot)   stuck
+                │    stuck since 12:00:30 (1m ago): the pivot may have happened and has no compensation: deadline: no answer within 30s
+                │      amends resolve T2 charge --output JSON
+                │      amends resolve T2 charge --not-done
+                ├─ send-tickets     not begun
+                └─ send-mail        not begun
+                outstanding: none   manual: 0   next: amends resolve T2 charge --output JSON
+            "#]],
         );
     }
 
@@ -446,14 +454,14 @@ mod tests {
         check(
             &samples::by_hand(),
             expect![[r#"
-            trip T2  compensated  timeout   trip v1 (3f9c…)  started 12:00:00  took 1.3s
-            ├─ reserve-flight   done 41ms            ↩ undone 22ms
-            ├─ reserve-hotel    done 38ms            ↩ undone, 4 attempts, 1.1s (500 ×3) by hand
-            ├─ reserve-car      may have run 30ms    ↩ undone by hand
-            ├─ charge (pivot)   not begun
-            └─ …2 more not begun
-            outstanding: none   manual: 2   next: amends journal T2
-        "#]],
+                trip T2  compensated  timeout   trip v1 (3f9c…)  started 12:00:00  took 1.3s
+                ├─ reserve-flight   done 41ms            ↩ undone 22ms
+                ├─ reserve-hotel    done 38ms            ↩ undone by hand after 4 attempts (500 ×3)
+                ├─ reserve-car      may have run 30ms    ↩ undone by hand
+                ├─ charge (pivot)   not begun
+                └─ …2 more not begun
+                outstanding: none   manual: 2   next: amends journal T2
+            "#]],
         );
     }
 

@@ -59,7 +59,7 @@ impl Sim {
     fn on(store: Arc<MemoryStore>, world: World, now: Instant) -> Self {
         let shared: Arc<dyn Store> = store.clone();
         let Recovered { shard, actions, .. } =
-            recover(shared, Limits::default(), Arc::new(Metrics::default()), 7, now).expect("a memory store recovers");
+            recover(shared, Limits::default(), Arc::new(Metrics::default()), 7, &[], now).expect("a memory store recovers");
         let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
         let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0 };
         sim.carry_out(actions);

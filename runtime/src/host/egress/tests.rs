@@ -58,7 +58,11 @@ impl Participant {
 }
 
 /// Serves one connection; none when the answers are used up.
-fn serve(mut stream: TcpStream, hear: &mpsc::Sender<String>, answers: &mut std::slice::Iter<'static, &'static str>) -> Option<()> {
+fn serve(
+    mut stream: TcpStream,
+    hear: &mpsc::Sender<String>,
+    answers: &mut std::slice::Iter<'static, &'static str>,
+) -> Option<()> {
     let mut heard = Vec::new();
     let mut buffer = [0; 4096];
     loop {
@@ -69,7 +73,8 @@ fn serve(mut stream: TcpStream, hear: &mpsc::Sender<String>, answers: &mut std::
         heard.extend_from_slice(&buffer[..length]);
         let text = String::from_utf8_lossy(&heard).to_lowercase();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-        let expected = head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.parse().unwrap());
+        let expected =
+            head.lines().find_map(|line| line.strip_prefix("content-length: ")).map_or(0, |length| length.parse().unwrap());
         if body.len() < expected {
             continue;
         }
@@ -143,7 +148,8 @@ impl Attempt {
     }
 
     async fn begin(&mut self, request: http::Request<&'static str>) -> Option<Result<http::Response<WasiBody>, Error>> {
-        let request = request.map(|body| Full::new(Bytes::from_static(body.as_bytes())).map_err(|never| match never {}).boxed_unsync());
+        let request =
+            request.map(|body| Full::new(Bytes::from_static(body.as_bytes())).map_err(|never| match never {}).boxed_unsync());
         let sending = self.egress.send_request(request, Some(RequestOptions::default()), Box::new(async { Ok(()) }));
         tokio::select! {
             biased;
@@ -231,12 +237,17 @@ async fn what_is_not_granted_is_denied_with_the_command_that_grants_it() {
     assert_eq!(text, "http://127.0.0.1:9000: try `amends grant probe --http http://127.0.0.1:9000`");
     let mut other = facts(&[]);
     other.reach = Reach::NotGranted;
-    assert_eq!(denied(other.clone(), "https://api.example.com/x").await, "https://api.example.com: try `amends grant probe --http https://api.example.com`");
+    assert_eq!(
+        denied(other.clone(), "https://api.example.com/x").await,
+        "https://api.example.com: try `amends grant probe --http https://api.example.com`"
+    );
     other.reach = Reach::EffectFree;
     assert_eq!(denied(other, "https://api.example.com/x").await, "step declares effect-free and called https://api.example.com");
     // Another scheme, port or host is another origin.
     let granted = facts(&[("https://api.example.com", true)]);
-    for url in ["http://api.example.com/", "https://api.example.com:8443/", "https://example.com/", "https://evil.api.example.com/"] {
+    for url in
+        ["http://api.example.com/", "https://api.example.com:8443/", "https://example.com/", "https://evil.api.example.com/"]
+    {
         assert!(denied(granted.clone(), url).await.contains("amends grant"), "{url}");
     }
     for url in ["https://user@api.example.com/", "https://api.example.com./"] {
@@ -247,7 +258,10 @@ async fn what_is_not_granted_is_denied_with_the_command_that_grants_it() {
 #[tokio::test]
 async fn a_name_alone_never_leads_to_a_private_address() {
     let text = denied(facts(&[("http://here.test:9000", false)]), "http://here.test:9000/").await;
-    assert_eq!(text, "http://here.test:9000 leads to 127.0.0.1 (loopback): try `amends grant probe --http http://here.test:9000 --private`");
+    assert_eq!(
+        text,
+        "http://here.test:9000 leads to 127.0.0.1 (loopback): try `amends grant probe --http http://here.test:9000 --private`"
+    );
     let text = denied(facts(&[("http://private.test", false)]), "http://private.test/").await;
     assert!(text.contains("fd00::5 (a private network)"), "{text}");
     // A grant of another literal address is none of this one.
@@ -262,7 +276,14 @@ async fn a_name_alone_never_leads_to_a_private_address() {
 
 #[tokio::test]
 async fn link_local_metadata_and_the_hosts_own_listeners_are_out_of_reach_whatever_is_granted() {
-    for url in ["http://169.254.169.254/", "http://[::ffff:169.254.169.254]/", "http://metadata.test/", "http://0.0.0.0/", "http://[fe80::1]/", "http://100.100.100.200/"] {
+    for url in [
+        "http://169.254.169.254/",
+        "http://[::ffff:169.254.169.254]/",
+        "http://metadata.test/",
+        "http://0.0.0.0/",
+        "http://[fe80::1]/",
+        "http://100.100.100.200/",
+    ] {
         let text = denied(facts(&[(url.trim_end_matches('/'), true)]), url).await;
         assert!(text.contains("which no grant opens"), "{text}");
     }
@@ -309,7 +330,8 @@ async fn the_host_knows_what_left() {
     for answers in [&[""][..], &["HTTP/1.1 200 OK\r\nContent-Length: 200\r\n\r\nshort", ""]] {
         let participant = Participant::start(answers);
         let mut attempt = Attempt::new(facts(&[(&participant.url(""), false)]));
-        let waiting = tokio::time::timeout(Duration::from_millis(300), attempt.send(request("POST", &participant.url("/")))).await;
+        let waiting =
+            tokio::time::timeout(Duration::from_millis(300), attempt.send(request("POST", &participant.url("/")))).await;
         assert!(!matches!(waiting, Ok(Some(Ok(_)))), "{waiting:?}");
         assert_eq!(attempt.traffic.settle(Duration::ZERO).await, Left::Unanswered);
     }
@@ -346,21 +368,32 @@ async fn an_attempt_that_ends_closes_its_connections() {
 #[tokio::test]
 async fn sizes_and_counts_are_limited_before_anything_leaves() {
     let participant = Participant::start(&[OK; 4]);
-    let limits = Limits { http_requests_max: 2, http_request: bytesize::ByteSize::b(4), http_response: bytesize::ByteSize::b(1), ..Limits::default() };
+    let limits = Limits {
+        http_requests_max: 2,
+        http_request: bytesize::ByteSize::b(4),
+        http_response: bytesize::ByteSize::b(1),
+        ..Limits::default()
+    };
     let mut attempt = Attempt::at(&Gate::new(&limits, names(), Vec::new()), facts(&[(&participant.url(""), false)]));
     let long = request("POST", &participant.url("/")).map(|_| "12345");
     assert!(matches!(attempt.send(long).await, Some(Err(Error::HttpRequestBodySize(Some(4))))));
     assert_eq!(attempt.traffic.settle(Duration::ZERO).await, Left::Nothing);
     let mut attempt = Attempt::at(&Gate::new(&limits, names(), Vec::new()), facts(&[(&participant.url(""), false)]));
     for _ in 0..2 {
-        assert!(matches!(attempt.send(request("GET", &participant.url("/"))).await, Some(Err(Error::HttpResponseBodySize(Some(1))))));
+        assert!(matches!(
+            attempt.send(request("GET", &participant.url("/"))).await,
+            Some(Err(Error::HttpResponseBodySize(Some(1))))
+        ));
     }
-    assert!(matches!(attempt.send(request("GET", &participant.url("/"))).await, Some(Err(Error::InternalError(Some(text)))) if text.contains("at most 2")));
+    assert!(
+        matches!(attempt.send(request("GET", &participant.url("/"))).await, Some(Err(Error::InternalError(Some(text)))) if text.contains("at most 2"))
+    );
 }
 
 #[tokio::test]
 async fn a_redirect_is_an_answer_and_is_not_followed() {
-    let participant = Participant::start(&["HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"]);
+    let participant =
+        Participant::start(&["HTTP/1.1 302 Found\r\nLocation: http://169.254.169.254/\r\nContent-Length: 0\r\n\r\n"]);
     let mut attempt = Attempt::new(facts(&[(&participant.url(""), false)]));
     assert_eq!(attempt.send(request("GET", &participant.url("/"))).await.unwrap().unwrap().0, 302);
 }

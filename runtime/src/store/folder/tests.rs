@@ -201,7 +201,7 @@ fn a_disk_that_says_no_is_explained() {
 
 #[test]
 fn space_is_low_under_a_twentieth_or_half_a_gibibyte() {
-    let low = |free_bytes, total_bytes| Space { free_bytes, total_bytes }.is_low();
+    let low = |free_bytes, total_bytes| Space { free_bytes, total_bytes }.is_low(512 << 20, 5);
     let gibibyte = 1 << 30;
     assert!(low(511 << 20, gibibyte) && !low(512 << 20, gibibyte));
     assert!(low(4 * gibibyte, 100 * gibibyte) && !low(5 * gibibyte, 100 * gibibyte));

@@ -1,0 +1,287 @@
+//! One saga's course: every move is played, its events are held against the model, and at the end all must come to an end.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use amends_core::{
+    Definition, Event, Input, Payload, Saga,
+    event::{Cancel, Reason, Why},
+    id::Direction,
+    outcome::{Left, Outcome},
+    verbs::{Rejected, Verb},
+};
+
+use crate::{
+    model::{Law, Model, law},
+    play::Play,
+    random::{Random, any_definition, any_move},
+    script::{Move, Said},
+};
+
+/// How often what was seen: what was never seen was not tested.
+pub(crate) type Seen = BTreeMap<&'static str, u64>;
+
+/// A definition and the moves that were made.
+#[derive(Clone)]
+pub(crate) struct Script {
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) moves: Vec<Move>,
+}
+
+/// A random course from a seed: the script that it was, and the law that it broke.
+pub(crate) fn random_course(seed: u64, seen: &mut Seen) -> Result<Vec<(amends_core::Instant, Event)>, (Script, String)> {
+    let mut random = Random(seed);
+    let mut script = Script { definition: Arc::new(any_definition(&mut random)), moves: Vec::new() };
+    let length = 3 + random.below(32);
+    let played = guarded(|| {
+        let mut course = Course::start(&script.definition, seen)?;
+        let mut after_the_end = 0;
+        for _ in 0..length {
+            let next = any_move(&mut random, &course.play);
+            script.moves.push(next.clone());
+            course.step(&next)?;
+            after_the_end += u32::from(course.play.saga.is_ended());
+            if after_the_end > 3 {
+                break;
+            }
+        }
+        course.comes_to_an_end()
+    });
+    played.map_err(|problem| (script, problem))
+}
+
+/// The law that a script breaks, if any.
+pub(crate) fn broken_by(script: &Script) -> Option<String> {
+    let played = guarded(|| {
+        let mut seen = Seen::new();
+        let mut course = Course::start(&script.definition, &mut seen)?;
+        script.moves.iter().try_for_each(|step| course.step(step))?;
+        course.comes_to_an_end().map(drop)
+    });
+    played.err()
+}
+
+fn guarded<T>(played: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(played)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        Err(format!("panic: {}", text.or(panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default()))
+    })
+}
+
+struct Course<'a> {
+    play: Play,
+    model: Model,
+    seen: &'a mut Seen,
+}
+
+impl<'a> Course<'a> {
+    fn start(definition: &Arc<Definition>, seen: &'a mut Seen) -> Result<Self, String> {
+        let play = Play::start(Arc::clone(definition));
+        let mut course = Self { play, model: Model::new(definition), seen };
+        let events: Vec<Event> = course.play.history.iter().map(|(_, event)| event.clone()).collect();
+        law!(matches!(events.first(), Some(Event::Started(_))), "a stream begins with started");
+        course.see("started");
+        course.model.turn(None, &events[1..], &course.play.context())?;
+        course.model.quiet(&course.play.saga, course.play.now)?;
+        events[1..].iter().for_each(|event| course.see_event(event));
+        Ok(course)
+    }
+
+    fn step(&mut self, step: &Move) -> Law {
+        let input = self.play.input(step);
+        let revision = self.play.saga.revision();
+        let late = matches!(&input, Some(Input::Report(report)) if !self.model.is_open(&report.attempt));
+        let before = late.then(|| (self.play.saga.effects(), self.play.saga.view()));
+        let events = match self.play.play(step) {
+            Ok(events) => events,
+            Err(rejected) => {
+                law!(self.play.saga.revision() == revision, "a rejected verb changes the saga");
+                return self.rejected(step, &rejected);
+            }
+        };
+        if input.is_none() && !matches!(step, Move::Verb(_)) {
+            return Ok(());
+        }
+        law!(self.play.saga.revision() == revision + events.len() as u64, "each event is a revision");
+        if let Some((effects, mut view)) = before.filter(|_| events.len() == 1) {
+            view.revision += 1;
+            law!((effects, view) == (self.play.saga.effects(), self.play.saga.view()), "a stale outcome changes the saga");
+            self.see("a stale outcome");
+        }
+        let rolled_back = self.model.rolls_back;
+        self.model.turn(input.as_ref(), &events, &self.play.context())?;
+        self.model.quiet(&self.play.saga, self.play.now)?;
+        self.see(self.play.saga.status().as_str());
+        for event in &events {
+            self.see_event(event);
+            match event {
+                Event::Done(..) if rolled_back => self.see("a late success"),
+                Event::Wait(attempt, _) if attempt.leg.direction == Direction::Undo(0) => self.see("a compensation waits"),
+                Event::Intent(intent) if intent.solo => self.see("an attempt alone"),
+                Event::Resolved(..) if rolled_back => self.see("resolved in a rollback"),
+                _ => {}
+            }
+        }
+        if self.play.saga.view().cancel_pending {
+            self.see("a cancel that the pivot decides");
+        }
+        Ok(())
+    }
+
+    /// What an operator is told to fit does fit, and a refusal has its reason.
+    fn rejected(&mut self, step: &Move, rejected: &Rejected) -> Law {
+        let Move::Verb(verb) = step else { return Err("only a verb is rejected".into()) };
+        match rejected {
+            Rejected::Ended => law!(self.model.ended.is_some(), "the saga has not ended"),
+            Rejected::NoSuchStep(path) => law!(self.model.step(path).is_err(), "there is a step {path}"),
+            Rejected::PastPointOfNoReturn => {
+                law!(*verb == Verb::Cancel && self.model.is_past_point_of_no_return(), "there is a way back");
+            }
+            Rejected::DoesNotFit { fits, .. } => {
+                law!(fits.last() == Some(&"abandon"), "abandon always fits");
+                for (name, verb) in [("cancel", Verb::Cancel), ("retry", Verb::Retry(None))] {
+                    let takes = self.play.saga.clone().act(verb, amends_core::event::Act::default(), self.play.context());
+                    let means = |event: &Event| matches!(event, Event::CancelRequested(Cancel::Asked(_)) | Event::Retried(..));
+                    let takes = takes.is_ok_and(|events| events.iter().any(means));
+                    law!(takes == fits.contains(&name), "{name} is said to fit and does not, or the other way round");
+                }
+            }
+        }
+        self.see(match rejected {
+            Rejected::Ended => "409 ended",
+            Rejected::PastPointOfNoReturn => "409 past the point of no return",
+            Rejected::NoSuchStep(_) => "409 no such step",
+            Rejected::DoesNotFit { .. } => "409 does not fit",
+        });
+        Ok(())
+    }
+
+    /// Liveness: once everything answers `done`, timers fire, events come, grants are given and what is stuck is tried again,
+    /// every saga ends within a bounded number of inputs. And what it recorded is what it is.
+    fn comes_to_an_end(mut self) -> Result<Vec<(amends_core::Instant, Event)>, String> {
+        let bound = 20 + 12 * self.play.saga.definition().steps().count();
+        for (n, step) in [Move::JournalFull(false), Move::Reach(true)].into_iter().enumerate() {
+            self.step(&step).map_err(|problem| format!("before the end, {n}: {problem}"))?;
+        }
+        let mut inputs = 0;
+        while let Some(step) = self.helpful() {
+            inputs += 1;
+            law!(inputs <= bound, "the saga does not come to an end: {}", self.play.saga.status().as_str());
+            self.step(&step).map_err(|problem| format!("on the way to the end, {step}: {problem}"))?;
+        }
+        law!(self.play.saga.is_ended(), "nothing helps the saga on");
+        let replayed = Saga::replay(Arc::clone(self.play.saga.definition()), self.play.history.iter().cloned());
+        law!(replayed.as_ref() == Ok(&self.play.saga), "the fold of the journal is not the saga");
+        Ok(self.play.history)
+    }
+
+    fn helpful(&self) -> Option<Move> {
+        if self.play.saga.is_ended() {
+            return None;
+        }
+        let effects = self.play.saga.effects();
+        let stuck = self.play.saga.view().stuck;
+        if let Some(intent) = effects.run.first() {
+            let outcome = Said::Outcome(Outcome::Done(Payload::null()));
+            let leg = intent.attempt.leg.clone();
+            return Some(Move::Report { leg, number: None, outcome, left: Left::Answered });
+        }
+        if stuck.iter().any(|stuck| matches!(stuck.why, Why::Denied(_))) {
+            return Some(Move::GrantsChange);
+        }
+        if !stuck.is_empty() {
+            return Some(Move::Verb(Verb::Retry(None)));
+        }
+        if let Some(topic) = effects.topics.first() {
+            return Some(Move::Event { topic: topic.clone(), id: format!("help-{}", self.play.saga.revision()) });
+        }
+        effects.wake_at.map(|at| Move::Pass(at.since(self.play.now)))
+    }
+
+    fn see_event(&mut self, event: &Event) {
+        self.see(event.name());
+        match event {
+            Event::Stuck(_, why) => self.see(match why {
+                Why::Exhausted(_) => "stuck: exhausted",
+                Why::Refused(_) => "stuck: refused",
+                Why::Unknown(_) => "stuck: unknown",
+                Why::PivotInDoubt(_) => "stuck: pivot in doubt",
+                Why::Denied(_) => "stuck: denied",
+                Why::HostDied => "stuck: host died",
+                Why::JournalFull => "stuck: journal full",
+            }),
+            Event::RollbackBegun(reason) => self.see(match reason {
+                Reason::Refused(..) => "rollback: refused",
+                Reason::Exhausted(..) => "rollback: exhausted",
+                Reason::Unknown(..) => "rollback: unknown",
+                Reason::Cancelled => "rollback: cancelled",
+                Reason::Deadline => "rollback: deadline",
+            }),
+            Event::CancelRequested(cancel) => self.see(match cancel {
+                Cancel::Asked(_) => "cancel: asked",
+                Cancel::Deadline => "cancel: deadline",
+            }),
+            _ => {}
+        }
+    }
+
+    fn see(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+}
+
+/// Everything that a run of any size must have met.
+pub(crate) const MUST_BE_SEEN: &[&str] = &[
+    "started",
+    "intent",
+    "done",
+    "refused",
+    "transient",
+    "unknown",
+    "not_done",
+    "wait",
+    "arrived",
+    "timer_fired",
+    "stale",
+    "backoff",
+    "rollback_begun",
+    "undone",
+    "resolved",
+    "skipped",
+    "retried",
+    "cancel_requested",
+    "stuck",
+    "unstuck",
+    "completed",
+    "compensated",
+    "abandoned",
+    "stuck: exhausted",
+    "stuck: refused",
+    "stuck: unknown",
+    "stuck: pivot in doubt",
+    "stuck: denied",
+    "stuck: host died",
+    "stuck: journal full",
+    "rollback: refused",
+    "rollback: exhausted",
+    "rollback: unknown",
+    "rollback: cancelled",
+    "rollback: deadline",
+    "cancel: asked",
+    "cancel: deadline",
+    "running",
+    "waiting",
+    "compensating",
+    "a late success",
+    "a stale outcome",
+    "a compensation waits",
+    "an attempt alone",
+    "resolved in a rollback",
+    "a cancel that the pivot decides",
+    "409 ended",
+    "409 past the point of no return",
+    "409 does not fit",
+];

@@ -1,0 +1,245 @@
+//! The laws of a whole turn: what a report may be recorded as, and what holds when a saga has come to rest.
+
+use amends_core::{
+    Context, Event, Input, Instant, Saga,
+    definition::{Kind, Undo},
+    event::{Charge, Intent, Wait, Why},
+    id::{Direction, Leg, StepPath},
+    outcome::{Left, Outcome, Report},
+    view::Status,
+};
+
+use crate::model::{At, Law, Model, StepModel, is_undo, law};
+
+impl Model {
+    /// Folds a turn's events and asks whether they are what the input calls for.
+    pub(crate) fn turn(&mut self, input: Option<&Input>, events: &[Event], context: &Context) -> Law {
+        match input {
+            Some(Input::Report(report)) => self.report(report, events, context)?,
+            Some(Input::Arrived(arrival)) => {
+                let fresh = !self.consumed.contains(&arrival.id);
+                let awaits = |wait: &Wait| wait.event.as_ref() == Some(&arrival.topic);
+                let awaited = self.legs().any(|(_, at)| matches!(at, At::Waits(wait, _) if awaits(wait)));
+                let first = matches!(events.first(), Some(Event::Arrived(..)));
+                law!(first == (fresh && awaited), "the event that is awaited comes first, before any timer");
+            }
+            Some(Input::HostStopped { executing }) => {
+                let open: Vec<_> = self.legs().filter_map(|(_, at)| open(at)).cloned().collect();
+                for intent in open {
+                    let charge = Charge::HostStop { executing: executing.contains(&intent.attempt) };
+                    let nothing = !intent.reaches_outside || intent.attempt.leg.direction == Direction::Check;
+                    let recorded = events.iter().any(|event| match event {
+                        Event::Transient(attempt, _, c) => nothing && *attempt == intent.attempt && *c == charge,
+                        Event::Unknown(attempt, _, c) => !nothing && *attempt == intent.attempt && *c == charge,
+                        _ => false,
+                    });
+                    law!(recorded, "{} was open when the host stopped", intent.attempt.leg);
+                }
+            }
+            Some(Input::Wake | Input::GrantsChanged) | None => {}
+        }
+        events.iter().try_for_each(|event| self.fold(event, context))?;
+        let denied = self.legs().find(|(_, at)| matches!(at, At::Stuck(Why::Denied(_))));
+        let granted = matches!(input, Some(Input::GrantsChanged));
+        law!(!granted || denied.is_none(), "grants changed, and a leg is stuck for want of one");
+        Ok(())
+    }
+
+    /// Law 5: what was said and what left decide what is recorded.
+    fn report(&mut self, report: &Report, events: &[Event], context: &Context) -> Law {
+        let Report { attempt, outcome, left } = report;
+        let open = self.step(&attempt.leg.path).ok().and_then(|step| {
+            let used = step.leg(&attempt.leg);
+            used.is_open(attempt).then(|| used.reaches_outside())
+        });
+        let first = events.first().map_or("nothing", Event::name);
+        let Some(reaches) = open else {
+            law!(first == "stale", "{} was not open, and is recorded as {first}", attempt.leg);
+            return Ok(());
+        };
+        let nothing_left = *left == Left::Nothing || !reaches;
+        let unanswered = *left == Left::Unanswered && reaches;
+        let trap = if nothing_left { "transient" } else { "unknown" };
+        let says = match (outcome, attempt.leg.direction) {
+            (Outcome::Done(_), Direction::Undo(_)) => "undone",
+            (Outcome::Done(_), _) => "done",
+            (Outcome::Refused(_) | Outcome::Transient(_), _) if unanswered => "unknown",
+            (Outcome::Refused(_), Direction::Forward) => "refused",
+            (Outcome::Refused(_) | Outcome::Transient(_), _) => "transient",
+            (Outcome::Unknown(_), _) if reaches => "unknown",
+            (Outcome::Unknown(_), _) => "transient",
+            (Outcome::NotDone, Direction::Check) => "not_done",
+            (Outcome::Wait(_), Direction::Check) => trap,
+            (Outcome::Wait(wait), _) if is_within_ten_years(wait, context.now) => "wait",
+            (Outcome::Wait(_) | Outcome::Trapped(_) | Outcome::NotDone | Outcome::Denied(_), _) => trap,
+        };
+        law!(first == says, "{} {} is recorded as {first}, not {says}", attempt.leg, outcome.name());
+        if matches!(outcome, Outcome::Denied(_)) && is_undo(&attempt.leg) == self.rolls_back {
+            law!(matches!(events.get(1), Some(Event::Stuck(..))), "{} was denied and is not stuck", attempt.leg);
+        }
+        Ok(())
+    }
+
+    /// What holds between two inputs.
+    pub(crate) fn quiet(&self, saga: &Saga, now: Instant) -> Law {
+        law!(saga.is_ended() == self.ended.is_some(), "the saga is wrong about its end");
+        law!(
+            saga.is_past_point_of_no_return() == self.is_past_point_of_no_return(),
+            "the saga is wrong about the point of no return"
+        );
+        if self.ended.is_none() {
+            self.nothing_is_overdue(saga, now)?;
+            self.everything_goes_on()?;
+        }
+        self.effects(saga)?;
+        self.view(saga)
+    }
+
+    fn nothing_is_overdue(&self, saga: &Saga, now: Instant) -> Law {
+        for (leg, at) in self.legs() {
+            let due = match at {
+                At::Waits(wait, _) => wait.until.is_some_and(|until| until <= now),
+                At::BacksOff { until, .. } => *until <= now,
+                At::Due => true,
+                At::Nowhere | At::Open(_) | At::Stuck(_) => false,
+            };
+            law!(!due, "{leg} is overdue");
+        }
+        let late = saga.started().deadline_at.is_some_and(|at| at <= now);
+        law!(!late || self.deadline_seen, "the deadline has passed and nothing says so");
+        let pivot = self.steps.iter().find(|step| step.step.kind == Kind::Pivot);
+        let held = pivot.is_some_and(|pivot| {
+            pivot.legs().any(|leg| matches!(leg.at, At::Open(_))) || (pivot.doubts > 0 && !pivot.has_undo())
+        });
+        let cancelled = self.cancel_asked || self.deadline_seen;
+        let rolls_back = self.rolls_back || self.is_past_point_of_no_return() || held;
+        law!(!cancelled || rolls_back, "a cancel is neither done nor decided by the pivot");
+        Ok(())
+    }
+
+    /// No step of the stage that moves is forgotten.
+    fn everything_goes_on(&self) -> Law {
+        let live = |leg: &crate::model::LegModel| !matches!(leg.at, At::Nowhere);
+        if !self.rolls_back {
+            let stage = self.steps.iter().filter(|step| !step.done).map(|step| step.stage).min();
+            law!(stage.is_some(), "every step is done, and the saga goes on");
+            for step in self.steps.iter().filter(|step| Some(step.stage) == stage && !step.done) {
+                law!(live(&step.forward) || live(&step.check), "{} is forgotten", step.path);
+                let once = step.spent_its_once && !matches!(step.forward.at, At::Stuck(_));
+                law!(!once, "{} is run once, may have happened, and is not stuck", step.path);
+            }
+            return Ok(());
+        }
+        let open = |step: &StepModel| matches!(step.forward.at, At::Open(_)) || matches!(step.check.at, At::Open(_));
+        law!(self.steps.iter().any(|step| open(step) || step.wants_undo()), "everything is undone, and the saga goes on");
+        if self.steps.iter().any(open) {
+            return Ok(());
+        }
+        let stage = self.steps.iter().filter(|step| step.wants_undo()).map(|step| step.stage).max();
+        for step in self.steps.iter().filter(|step| Some(step.stage) == stage && step.wants_undo()) {
+            law!(live(&step.undo), "the compensation of {} is forgotten", step.path);
+        }
+        Ok(())
+    }
+
+    /// What the saga wants is what its events say that it wants; and it tells each guest the truth.
+    fn effects(&self, saga: &Saga) -> Law {
+        let effects = saga.effects();
+        let mut open: Vec<_> = self.legs().filter_map(|(_, at)| open(at)).cloned().collect();
+        open.sort_by(|a, b| a.attempt.cmp(&b.attempt));
+        let mut run = effects.run.clone();
+        run.sort_by(|a, b| a.attempt.cmp(&b.attempt));
+        law!(run == open, "what is open and what is to run differ");
+        let moments = self.legs().filter_map(|(_, at)| match at {
+            At::Waits(wait, _) => wait.until,
+            At::BacksOff { until, .. } => Some(*until),
+            _ => None,
+        });
+        let deadline = saga.started().deadline_at.filter(|_| self.ended.is_none() && !self.deadline_seen);
+        law!(effects.wake_at == moments.chain(deadline).min(), "the saga wants to be woken at the wrong time");
+        let topics = self.legs().filter(|(_, at)| matches!(at, At::Waits(Wait { event: Some(_), .. }, _)));
+        law!(effects.topics.len() == topics.count(), "the saga waits for the wrong events");
+        for step in &self.steps {
+            for (direction, leg) in [(Direction::Forward, &step.forward), (Direction::Undo(0), &step.undo)] {
+                let At::Open(intent) = &leg.at else { continue };
+                let Some(call) = saga.call(intent) else { return Err(format!("{} has no call", intent.attempt.leg)) };
+                law!(call.arrived == leg.arrived, "{} is not told what arrived", intent.attempt.leg);
+                law!(
+                    call.own_output.is_some() == (is_undo(&intent.attempt.leg) && step.done),
+                    "{} has a wrong output",
+                    step.path
+                );
+                let mark = direction != Direction::Forward || call.may_have_run == (step.doubts > 0);
+                law!(mark, "{} is told a wrong mark", step.path);
+            }
+        }
+        Ok(())
+    }
+
+    fn view(&self, saga: &Saga) -> Law {
+        let view = saga.view();
+        law!(view.status.as_str() == self.status(), "{} is shown, and it is {}", view.status.as_str(), self.status());
+        law!(view.status == saga.status() && view.status.is_ended() == saga.is_ended(), "two statuses");
+        law!(view.manual == self.manual, "manual is wrong");
+        let stands = |step: &&StepModel| {
+            let stands = step.done || step.may_have_run();
+            stands && !matches!(step.undone, Some("code" | "hand")) && step.step.undo != Undo::Nothing
+        };
+        let shown = self.rolls_back || self.ended == Some("abandoned");
+        let outstanding: Vec<&StepPath> = self.steps.iter().filter(stands).filter(|_| shown).map(|step| &step.path).collect();
+        law!(view.outstanding.iter().eq(outstanding), "outstanding is wrong");
+        let clean = self.steps.iter().all(|step| step.undone != Some("skip"));
+        let compensated = view.status == Status::Compensated && clean;
+        law!(!compensated || view.outstanding.is_empty(), "compensated, and {:?} stands", view.outstanding);
+        let stuck: Vec<Leg> = self.legs().filter(|(_, at)| matches!(at, At::Stuck(_))).map(|(leg, _)| leg).collect();
+        law!(view.stuck.iter().map(|stuck| &stuck.leg).eq(stuck.iter()), "the wrong legs are shown as stuck");
+        for (shown, step) in view.steps.iter().zip(&self.steps) {
+            let mark = !step.done && step.may_have_run();
+            law!(shown.may_have_run == mark, "the mark of {} is shown wrong", step.path);
+            law!(shown.manual == step.by_hand, "{} is wrong about the hand", step.path);
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> &'static str {
+        let any = |test: fn(&At) -> bool| self.legs().any(|(_, at)| test(at));
+        let runs = any(|at| matches!(at, At::Open(_)));
+        let waits = any(|at| match at {
+            At::Waits(..) => true,
+            At::BacksOff { since, until } => until.since(*since) > 5_000,
+            _ => false,
+        });
+        let soon = any(|at| matches!(at, At::BacksOff { since, until } if until.since(*since) <= 5_000));
+        let stuck = any(|at| matches!(at, At::Stuck(_)));
+        match self.ended {
+            Some(end) => end,
+            None if stuck && !runs && !waits && !soon => "stuck",
+            None if self.rolls_back => "compensating",
+            None if waits && !runs && !soon => "waiting",
+            None => "running",
+        }
+    }
+
+    fn legs(&self) -> impl Iterator<Item = (Leg, &At)> {
+        self.steps.iter().flat_map(|step| {
+            let forward = Leg::forward(step.path.clone());
+            [
+                (forward.clone(), &step.forward.at),
+                (forward.turned(Direction::Check), &step.check.at),
+                (forward.turned(Direction::Undo(0)), &step.undo.at),
+            ]
+        })
+    }
+}
+
+fn open(at: &At) -> Option<&Intent> {
+    match at {
+        At::Open(intent) => Some(intent),
+        _ => None,
+    }
+}
+
+fn is_within_ten_years(wait: &Wait, now: Instant) -> bool {
+    let ten_years = now.plus(3_653 * 86_400_000);
+    (wait.event.is_some() || wait.until.is_some()) && wait.until.is_none_or(|until| until <= ten_years)
+}

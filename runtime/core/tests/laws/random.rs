@@ -1,0 +1,212 @@
+//! Random definitions and moves from a seed. Knows what can be said to a saga, and nothing of what it means.
+
+use amends_core::{
+    Definition, Payload,
+    definition::{Kind, OnExhausted, OnUnknown, Retry, Stage, Step, Undo},
+    effects::Effects,
+    event::{Resolution, Topic},
+    id::{Direction, Leg, StepPath},
+    outcome::{Left, Outcome},
+    verbs::Verb,
+};
+
+use crate::{
+    play::Play,
+    script::{Move, Said, definition, failure, step},
+};
+
+/// SplitMix64: small, seeded, the same everywhere.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+
+    fn percent(&mut self, chance: u64) -> bool {
+        self.below(100) < chance
+    }
+
+    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        let at = usize::try_from(self.below(from.len() as u64)).unwrap();
+        &from[at]
+    }
+}
+
+/// One to four stages that keep the rule of kinds, small budgets, every policy that is legal for its kind.
+pub(crate) fn any_definition(random: &mut Random) -> Definition {
+    let (before, pivot, after) = match random.below(6) {
+        0 => (1, false, 0),
+        1 => (2 + random.below(2), false, 0),
+        2 => (random.below(3), true, 0),
+        3 => (random.below(3), true, 1),
+        4 => (1 + random.below(2), false, 1),
+        _ => (random.below(2), true, 1 + random.below(2)),
+    };
+    let mut names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"].into_iter();
+    let mut stages = Vec::new();
+    let mut stage = |random: &mut Random, kind: Kind| {
+        let width = if kind == Kind::Pivot { 1 } else { *random.pick(&[1, 1, 2, 2, 3]) };
+        let steps = names.by_ref().take(width).map(|name| any_step(random, name, kind)).collect();
+        stages.push(Stage { steps, savepoint_after: None });
+    };
+    (0..before).for_each(|_| stage(random, Kind::Compensatable));
+    (0..u64::from(pivot)).for_each(|_| stage(random, Kind::Pivot));
+    (0..after).for_each(|_| stage(random, Kind::Retriable));
+    let deadline_ms = random.percent(25).then(|| *random.pick(&[2_000, 10_000, 60_000]));
+    Definition { stages, deadline_ms, ..definition("a") }
+}
+
+fn any_step(random: &mut Random, name: &str, kind: Kind) -> Step {
+    let mark = match kind {
+        Kind::Compensatable => "",
+        Kind::Pivot => "*",
+        Kind::Retriable => ">",
+    };
+    let plain = step(&format!("{name}{mark}"));
+    let undo_code = step("x(undo tries 2)").undo;
+    let undo = match kind {
+        Kind::Compensatable if random.percent(15) => Undo::Nothing,
+        Kind::Compensatable if random.percent(60) => undo_code,
+        Kind::Pivot if random.percent(40) => undo_code,
+        _ => plain.undo.clone(),
+    };
+    let way_back = kind == Kind::Compensatable || undo != Undo::None;
+    let unknown: &[OnUnknown] = if way_back {
+        &[OnUnknown::Retry, OnUnknown::Check, OnUnknown::OnceThenRollback, OnUnknown::OnceThenStop]
+    } else {
+        &[OnUnknown::Retry, OnUnknown::Check, OnUnknown::OnceThenStop]
+    };
+    let stuck = kind == Kind::Retriable || random.percent(30);
+    Step {
+        effect_free: random.percent(12),
+        on_unknown: *random.pick(unknown),
+        on_exhausted: if stuck { OnExhausted::Stuck } else { OnExhausted::Rollback },
+        retry: Retry {
+            attempts_max: *random.pick(&[None, Some(1), Some(2), Some(3)]),
+            first_ms: *random.pick(&[1_000, 1_000, 6_000]),
+            jitter_percent: *random.pick(&[0, 20]),
+            time_box_ms: *random.pick(&[None, Some(3_000), Some(20_000), Some(86_400_000)]),
+            ..plain.retry.clone()
+        },
+        undo,
+        ..plain
+    }
+}
+
+/// A move that fits the saga's state more often than not.
+pub(crate) fn any_move(random: &mut Random, play: &Play) -> Move {
+    let effects = play.saga.effects();
+    match random.below(100) {
+        0..=59 if !effects.run.is_empty() => {
+            let leg = random.pick(&effects.run).attempt.leg.clone();
+            any_report(random, leg, None)
+        }
+        0..=19 => any_event(random, &effects),
+        20..=29 => Move::Verb(any_verb(random, play)),
+        60..=62 => {
+            let leg = any_leg(random, play);
+            let number = random.percent(70).then(|| u32::try_from(random.below(4)).unwrap());
+            any_report(random, leg, number)
+        }
+        30..=76 => Move::Pass(any_pause(random, play, &effects)),
+        77..=78 => {
+            let ms = i64::try_from(any_pause(random, play, &effects)).unwrap();
+            Move::Clock(if random.percent(30) { -ms.min(30_000) } else { ms })
+        }
+        79..=82 => any_event(random, &effects),
+        83 if random.percent(50) => Move::Verb(Verb::Cancel),
+        83..=90 => Move::Verb(any_verb(random, play)),
+        91..=95 => {
+            let open = effects.run.into_iter().map(|intent| intent.attempt.leg);
+            Move::HostStops(open.filter(|_| random.percent(75)).collect())
+        }
+        96..=97 => Move::GrantsChange,
+        98 => Move::Reach(random.percent(60)),
+        _ => Move::JournalFull(random.percent(40)),
+    }
+}
+
+fn any_path(random: &mut Random, play: &Play) -> StepPath {
+    let names: Vec<&str> = play.saga.definition().steps().map(|(_, step)| step.name.as_str()).collect();
+    StepPath::new(random.pick::<&str>(&names))
+}
+
+fn any_leg(random: &mut Random, play: &Play) -> Leg {
+    let directions = [Direction::Forward, Direction::Forward, Direction::Check, Direction::Undo(0)];
+    Leg::forward(any_path(random, play)).turned(*random.pick(&directions))
+}
+
+fn any_report(random: &mut Random, leg: Leg, number: Option<u32>) -> Move {
+    let left = *random.pick(&[Left::Nothing, Left::Nothing, Left::Answered, Left::Unanswered]);
+    let check = leg.direction == Direction::Check;
+    let said = match random.below(100) {
+        0..=41 if !check => Outcome::Done(Payload::json(*random.pick(&["1", "null", "{}"]))),
+        0..=21 if check => Outcome::Done(Payload::null()),
+        22..=49 if check => Outcome::NotDone,
+        0..=51 => Outcome::Refused(failure("no")),
+        52..=64 => Outcome::Transient(failure("busy")),
+        65..=76 => Outcome::Unknown(failure("lost")),
+        77..=85 => Outcome::Trapped(failure("trap")),
+        86..=93 => return Move::Report { leg, number, outcome: any_wait(random), left },
+        94..=97 => Outcome::Denied("http://x:80".into()),
+        _ => Outcome::NotDone,
+    };
+    Move::Report { leg, number, outcome: Said::Outcome(said), left }
+}
+
+fn any_wait(random: &mut Random) -> Said {
+    let event = random.percent(50).then(|| any_topic(random));
+    let for_ms = match random.below(10) {
+        0..=4 => Some(*random.pick(&[0, 1, 1_000, 5_000, 3_600_000])),
+        5 if event.is_none() => None,
+        6 => Some(400_000_000_000),
+        _ if event.is_some() => None,
+        _ => Some(2_000),
+    };
+    Said::Wait { event, for_ms }
+}
+
+fn any_topic(random: &mut Random) -> Topic {
+    Topic { event_type: "go".into(), key: (*random.pick(&["1", "2"])).into() }
+}
+
+fn any_event(random: &mut Random, effects: &Effects) -> Move {
+    let topic = match effects.topics.first() {
+        Some(topic) if random.percent(80) => topic.clone(),
+        _ => any_topic(random),
+    };
+    Move::Event { topic, id: random.below(6).to_string() }
+}
+
+fn any_pause(random: &mut Random, play: &Play, effects: &Effects) -> u64 {
+    match effects.wake_at {
+        Some(at) if random.percent(70) => at.since(play.now),
+        _ => *random.pick(&[0, 1, 500, 1_000, 5_000, 30_000]),
+    }
+}
+
+fn any_verb(random: &mut Random, play: &Play) -> Verb {
+    let stuck = play.saga.view().stuck;
+    let path = match stuck.first() {
+        Some(first) if random.percent(80) => first.leg.path.clone(),
+        _ => any_path(random, play),
+    };
+    match random.below(20) {
+        0..=4 => Verb::Retry(random.percent(50).then_some(path)),
+        5..=8 => Verb::Skip(path),
+        9..=11 => Verb::Resolve(path, Resolution::Output(Payload::json("7"))),
+        12..=15 => Verb::Resolve(path, Resolution::NotDone),
+        16..=18 => Verb::Resolve(path, Resolution::Undone),
+        _ if random.percent(30) => Verb::Abandon,
+        _ => Verb::Retry(None),
+    }
+}
