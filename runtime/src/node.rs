@@ -291,12 +291,15 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
     Ok(host)
 }
 
-/// The wall clock of this machine.
+/// The wall clock of this machine; tests may move it.
 pub fn wall_clock() -> Clock {
-    Arc::new(|| {
+    let machine: Clock = Arc::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Instant(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    })
+    });
+    #[cfg(feature = "testing")]
+    let machine = crate::steered::steered(machine);
+    machine
 }
 
 fn seed() -> Result<u64, NodeError> {
