@@ -58,10 +58,11 @@ impl fmt::Display for ClientError {
             }
             Self::Refused(_, detail) => {
                 f.write_str(&detail.message)?;
-                if !detail.fits.is_empty() {
-                    write!(f, "; what fits: {}", detail.fits.join(", "))?;
+                match (&detail.hint, detail.fits.as_slice()) {
+                    (Some(hint), _) => write!(f, "; {hint}"),
+                    (None, []) => Ok(()),
+                    (None, fits) => write!(f, "; these fit: {}", fits.join(", ")),
                 }
-                detail.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
             }
             Self::Garbled { address, cause } => {
                 write!(f, "what answers at {address} is no host of Amends ({cause}); name another with --host")

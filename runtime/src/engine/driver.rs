@@ -264,6 +264,8 @@ impl Drive {
         }
         let totals = self.committer.totals();
         self.metrics.committed(totals);
+        self.metrics.queue("commits", self.committer.depth());
+        self.metrics.queue("requests", self.queued.load(Ordering::Relaxed));
     }
 
     fn commit(&mut self, batch: Batch, position: Position, tags: &mut Tags) {

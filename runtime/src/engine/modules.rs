@@ -147,7 +147,7 @@ impl Modules {
                 module.versions.insert(*version, version_facts);
             }
             ModuleEvent::Activated { version } => {
-                module.previous.extend(module.active);
+                module.previous.extend(module.active.filter(|active| active != version));
                 module.active = Some(*version);
                 if let Some(facts) = module.versions.get_mut(version) {
                     facts.quarantined = None;

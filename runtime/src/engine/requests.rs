@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::{
-    Instant, Saga,
+    Event, Instant, Saga,
     event::{Act, Started},
     id::{Incarnation, Namespace, SagaId},
     verbs::Rejected,
@@ -179,6 +179,9 @@ impl Shard {
         );
         let events = resident.saga.act(request.verb, request.act, context).map_err(|rejected| refusal(key, rejected))?;
         let applied = !events.is_empty();
+        let started = resident.saga.started();
+        let retried = events.iter().any(|event| matches!(event, Event::Retried(..)));
+        let lifts = retried.then(|| (started.module.clone(), started.version));
         if let Some(dedupe) = dedupe {
             let row = rows::encode(&fingerprint);
             resident.rows.push(rows::put(Table::Answers, dedupe.clone(), row.clone()));
@@ -186,6 +189,9 @@ impl Shard {
             self.recent.remember(dedupe, self.last_position + 1, row);
         }
         self.took(key, events, &origin.actor, None);
+        if let Some((module, version)) = lifts {
+            self.lift_quarantine(origin, &module, version);
+        }
         Ok(applied)
     }
 }

@@ -186,6 +186,7 @@ pub(crate) fn cancelled() -> Saga {
     let mut view = trip(Status::Compensated);
     done(&mut view, 0, 41);
     undone(&mut view, 0, ran(300, 22));
+    view.steps[1].forward = tried(3, 500, &[("503", 3)]);
     view.rollback = Some(Reason::Cancelled);
     shown(&view, 5_000)
 }

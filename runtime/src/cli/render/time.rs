@@ -33,14 +33,17 @@ impl Now {
     /// `in 58m`, or `now` when it is past.
     pub(crate) fn until(&self, time: Time) -> String {
         match time.0.since(self.at.0) {
-            0 => "now".to_owned(),
+            0..500 => "now".to_owned(),
             ms => format!("in {}", roughly(ms)),
         }
     }
 
     /// `5m ago`.
     pub(crate) fn ago(&self, time: Time) -> String {
-        format!("{} ago", roughly(self.at.0.since(time.0)))
+        match self.at.0.since(time.0) {
+            0..500 => "just now".to_owned(),
+            ms => format!("{} ago", roughly(ms)),
+        }
     }
 
     fn format(&self, time: Time, clock: &str) -> String {

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     journal::{Actor, Grant},
+    marker::Suspect,
     store::{Batch, Position, Store, memory::MemoryStore},
 };
 
@@ -50,16 +51,16 @@ pub(super) struct Sim {
 
 impl Sim {
     pub(super) fn new(world: World) -> Self {
-        let mut sim = Self::on(Arc::new(MemoryStore::default()), world, Instant(1_000_000));
+        let mut sim = Self::on(Arc::new(MemoryStore::default()), world, Instant(1_000_000), &[]);
         sim.settle();
         sim.commits = 0;
         sim
     }
 
-    fn on(store: Arc<MemoryStore>, world: World, now: Instant) -> Self {
+    fn on(store: Arc<MemoryStore>, world: World, now: Instant, suspects: &[Suspect]) -> Self {
         let shared: Arc<dyn Store> = store.clone();
         let Recovered { shard, actions, .. } =
-            recover(shared, Limits::default(), Arc::new(Metrics::default()), 7, &[], now).expect("a memory store recovers");
+            recover(shared, Limits::default(), Arc::new(Metrics::default()), 7, suspects, now).expect("a memory store recovers");
         let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
         let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0 };
         sim.carry_out(actions);
@@ -68,7 +69,18 @@ impl Sim {
 
     /// The host dies: what is not durable is gone. Another one starts on the same store.
     pub(super) fn kill_and_restart(self) -> Self {
-        Self::on(self.store, self.world, self.now)
+        Self::on(self.store, self.world, self.now, &[])
+    }
+
+    /// The host dies while every guest that runs has a processor: the marker names them.
+    pub(super) fn die_executing(self) -> Self {
+        let suspect = |(key, call): &(SagaKey, AttemptCall)| Suspect {
+            namespace: key.0.clone(),
+            saga: key.1.clone(),
+            attempt: call.attempt.clone(),
+        };
+        let suspects: Vec<Suspect> = self.open.iter().map(suspect).collect();
+        Self::on(self.store, self.world, self.now, &suspects)
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
