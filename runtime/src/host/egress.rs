@@ -113,6 +113,13 @@ impl Egress {
         permit.ok_or_else(|| Refused::Denied(self.ask(&origin, "")))
     }
 
+    /// Ends the attempt.
+    fn deny(&self, text: &str) {
+        let label = &self.facts.label;
+        tracing::warn!(saga = label.saga.as_ref().map(tracing::field::display), step = %label.attempt.leg, text, "a call was denied");
+        self.traffic.deny(cut(text));
+    }
+
     /// What was refused, and the command that grants it.
     fn ask(&self, origin: &Origin, why: &str) -> String {
         let private = if why.is_empty() { "" } else { " --private" };
@@ -146,13 +153,21 @@ impl WasiHttpHooks for Egress {
         _: Box<dyn Future<Output = Result<(), Error>> + Send>,
     ) -> Box<dyn Future<Output = Result<Answered, Error>> + Send> {
         let way = Self { gate: self.gate.clone(), facts: self.facts.clone(), traffic: self.traffic.clone() };
+        // Judged now and not when the guest asks for the response: it may never ask.
+        let permit = match self.judge(&request) {
+            Ok(permit) => permit,
+            Err(Refused::Failed(error)) => return Box::new(async { Err(error) }),
+            Err(Refused::Denied(text)) => {
+                self.deny(&text);
+                return Box::new(std::future::pending());
+            }
+        };
         Box::new(async move {
-            match way.send(request, options.unwrap_or_default()).await {
+            match way.send(permit, request, options.unwrap_or_default()).await {
                 Ok(response) => Ok((response, Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>)),
                 Err(Refused::Failed(error)) => Err(error),
                 Err(Refused::Denied(text)) => {
-                    tracing::warn!(saga = way.facts.label.saga.as_ref().map(tracing::field::display), step = %way.facts.label.attempt.leg, text, "a call was denied");
-                    way.traffic.deny(cut(&text));
+                    way.deny(&text);
                     // The attempt is dropped now; its guest never hears.
                     std::future::pending().await
                 }
@@ -166,8 +181,12 @@ impl WasiHttpHooks for Egress {
 }
 
 impl Egress {
-    async fn send(&self, request: http::Request<WasiBody>, options: RequestOptions) -> Result<http::Response<WasiBody>, Refused> {
-        let permit = self.judge(&request)?;
+    async fn send(
+        &self,
+        permit: Permit,
+        request: http::Request<WasiBody>,
+        options: RequestOptions,
+    ) -> Result<http::Response<WasiBody>, Refused> {
         let limits = &self.gate.0.limits;
         let (mut parts, body) = request.into_parts();
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned();

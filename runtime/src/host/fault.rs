@@ -48,7 +48,8 @@ impl Fault {
             let frames = frames(error);
             return Self::new("trap", cut(&format!("{}{said}{frames}", trap_text(*trap))));
         }
-        let text = format!("{error:#}");
+        // The contexts around it are a backtrace with addresses; what happened is at the root.
+        let text = error.root_cause().to_string();
         let pool_is_full = error.downcast_ref::<wasmtime::PoolConcurrencyLimitError>().is_some();
         if pool_is_full {
             return Self::new("host_busy", cut(&format!("no slot is free for this component: {text}")));
@@ -56,7 +57,7 @@ impl Fault {
         if text.contains("hostcall fuel") || text.contains("too much data") {
             return Self::bad_output(cut(&format!("the guest passed more data in one call than is allowed: {text}")));
         }
-        Self::new("trap", cut(&format!("{text}{said}")))
+        Self::new("trap", cut(&format!("{text}{said}{}", frames(error))))
     }
 
     /// The attempt's outcome.

@@ -68,7 +68,11 @@ use std::{
     time::Duration,
 };
 
-use amends_core::{outcome::Report, value::Instant};
+use amends_core::{
+    event::Attempt,
+    outcome::{Left, Report},
+    value::Instant,
+};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use wasmtime::{
@@ -233,18 +237,40 @@ impl Guests for Host {
         let shared = self.shared.clone();
         let job: Job = Box::new(move |lane| {
             Box::pin(async move {
+                let done = Done { attempt: call.attempt.clone(), done: Some(done) };
                 let report = match shared.module(&call.digest).await {
                     Ok(module) => attempt::run(&shared, &module, &call, &lane).await,
-                    Err(fault) => Report {
-                        attempt: call.attempt.clone(),
-                        outcome: fault.into_outcome(),
-                        left: amends_core::outcome::Left::Nothing,
-                    },
+                    Err(fault) => Report { attempt: call.attempt.clone(), outcome: fault.into_outcome(), left: Left::Nothing },
                 };
-                done(report);
+                done.report(report);
             })
         });
         self.lanes.run(job);
+    }
+}
+
+/// Who waits for a report gets one, even if the host itself panics beside the guest.
+struct Done {
+    attempt: Attempt,
+    done: Option<Box<dyn FnOnce(Report) + Send>>,
+}
+
+impl Done {
+    fn report(mut self, report: Report) {
+        if let Some(done) = self.done.take() {
+            done(report);
+        }
+    }
+}
+
+impl Drop for Done {
+    fn drop(&mut self) {
+        // A job that is dropped without a panic belongs to a host that closes: its attempts stay open in the journal.
+        if let Some(done) = self.done.take_if(|_| std::thread::panicking()) {
+            let fault = Fault::new("host_bug", "the host panicked while it ran the attempt; please report it");
+            // What had left is not known here.
+            done(Report { attempt: self.attempt.clone(), outcome: fault.into_outcome(), left: Left::Unanswered });
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Layouts follow the canonical ABI: a result record lies where the returned pointer says.
 
+pub(super) mod wasi;
+
 use std::{
     collections::HashMap,
     sync::{
@@ -66,6 +68,11 @@ impl Default for TestGuest {
 impl TestGuest {
     pub(super) fn execute(body: impl Into<String>) -> Self {
         Self { execute: body.into(), ..Self::default() }
+    }
+
+    /// A guest that may use WASI, and `$ask`.
+    pub(super) fn reaching(body: impl Into<String>) -> Self {
+        Self { imports: wasi::IMPORTS, items: wasi::ASK, wit: wasi::PACKAGES, world: wasi::REACHING, ..Self::execute(body) }
     }
 
     /// The core module's text.
@@ -154,7 +161,10 @@ impl TestHost {
         let (stored, clock) = (shelf.clone(), now.clone());
         let host = Host::new(HostConfig {
             limits,
-            clock: Arc::new(move || Instant(clock.load(Ordering::SeqCst))),
+            clock: Arc::new(move || match clock.load(Ordering::SeqCst) {
+                u64::MAX => panic!("the clock is broken"),
+                now => Instant(now),
+            }),
             compile: Compile::InProcess,
             cache,
             modules: Arc::new(move |digest| {
@@ -173,6 +183,15 @@ impl TestHost {
 
     pub(super) fn advance(&self, ms: u64) {
         self.now.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// From now on a function of the host panics when a guest's turn ends.
+    pub(super) fn break_clock(&self) {
+        self.now.store(u64::MAX, Ordering::SeqCst);
+    }
+
+    pub(super) fn mend_clock(&self) {
+        self.now.store(1_000_000, Ordering::SeqCst);
     }
 
     /// Begins an attempt.

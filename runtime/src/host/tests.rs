@@ -291,3 +291,126 @@ fn compiled_code_is_kept_and_a_tampered_file_is_rebuilt() {
     host.host.forget(&digest);
     assert!(!file.exists());
 }
+
+#[test]
+fn a_panic_of_the_host_costs_one_attempt() {
+    let host = TestHost::new(TestHost::limits());
+    let spinning = host.begin(call(host.store(TestGuest::execute("(loop $for_ever (br $for_ever)) (unreachable)").component())));
+    while host.host.running().is_empty() {
+        std::thread::yield_now();
+    }
+    host.break_clock();
+    let Outcome::Trapped(failure) = spinning.recv().unwrap().outcome else { panic!("not trapped") };
+    assert_eq!(failure.code, "host_bug");
+    assert!(failure.message.contains("the clock is broken"), "{}", failure.message);
+    // Beside a guest, before it begins.
+    let report = host.run(call(host.store(TestGuest::default().component())));
+    assert!(matches!(report.outcome, Outcome::Trapped(failure) if failure.code == "host_bug"));
+    host.mend_clock();
+    assert_eq!(host.execute(&TestGuest::default()).outcome, Outcome::Done(Payload::null()));
+    assert_eq!(host.host.depth(), (0, 0));
+}
+
+#[test]
+fn a_call_without_a_grant_ends_the_attempt_whatever_the_guest_does_then() {
+    let host = TestHost::new(TestHost::limits());
+    for then in [
+        "(call $block (call $subscribe (local.get 1))) (unreachable)".to_owned(),
+        DONE.to_owned(),
+        "(loop $for_ever (br $for_ever)) (unreachable)".to_owned(),
+        "unreachable".to_owned(),
+    ] {
+        let guest = TestGuest::reaching(format!("(local i32) (local.set 1 (call $ask)) {then}"));
+        let report = host.execute(&guest);
+        let text = "https://probe: try `amends grant probe --http https://probe`";
+        assert_eq!((report.outcome, report.left), (Outcome::Denied(text.to_owned()), Left::Nothing), "{then}");
+    }
+    let digest = host.store(TestGuest::reaching("(drop (call $ask)) unreachable").component());
+    let mut effect_free = call(digest);
+    effect_free.effect_free = true;
+    let text = "step declares effect-free and called https://probe";
+    assert_eq!(host.run(effect_free).outcome, Outcome::Denied(text.to_owned()));
+}
+
+#[test]
+fn a_sleep_in_an_effect_free_attempt_is_a_trap_with_advice_and_a_real_sleep_elsewhere() {
+    let host = TestHost::new(TestHost::limits());
+    let nap = |nanoseconds: u64| TestGuest::reaching(format!("(call $block (call $sleep (i64.const {nanoseconds}))) {DONE}"));
+    let Outcome::Trapped(failure) = host.execute(&nap(1_000_000)).outcome else { panic!("not trapped") };
+    assert!(failure.message.contains("return the outcome `wait`"), "{}", failure.message);
+    assert_eq!(host.execute(&nap(0)).outcome, Outcome::Done(Payload::null()));
+    let mut effectful = call(host.store(nap(1_000_000).component()));
+    effectful.reaches_outside = true;
+    assert_eq!(host.run(effectful).outcome, Outcome::Done(Payload::null()));
+    // One that sleeps for ever ends at its deadline, and takes no processor meanwhile.
+    let mut asleep = call(host.store(nap(u64::MAX / 2).component()));
+    asleep.reaches_outside = true;
+    let asleep = host.begin(asleep);
+    host.advance(30_000);
+    assert!(matches!(asleep.recv().unwrap().outcome, Outcome::Trapped(failure) if failure.code == "deadline"));
+}
+
+#[test]
+fn the_wall_clock_stands_still_at_the_time_of_the_record() {
+    let seconds = "(call $wall (i32.const 512)) (if (i64.ne (i64.load (i32.const 512)) (i64.const 999)) (then unreachable))";
+    assert_eq!(
+        TestHost::new(TestHost::limits()).execute(&TestGuest::reaching(format!("{seconds} {DONE}"))).outcome,
+        Outcome::Done(Payload::null())
+    );
+}
+
+#[test]
+fn a_traps_message_holds_what_the_guest_said_last() {
+    let said = "(call $write (call $stderr) (i32.const 40) (i32.const 5) (i32.const 1024)) unreachable";
+    check(&TestGuest::reaching(said), "trap", &["it said: probe"]);
+}
+
+#[test]
+fn a_log_bomb_ends_with_its_processor_time_and_fills_no_memory() {
+    let mut limits = TestHost::limits();
+    limits.cpu = std::time::Duration::from_millis(100);
+    let bomb = "(local i32) (local.set 1 (call $stderr)) (drop (memory.grow (i32.const 2)))
+        (loop $more (call $write (local.get 1) (i32.const 65536) (i32.const 4096) (i32.const 1024)) (br $more)) (unreachable)";
+    let (code, _) = trapped(&TestHost::new(limits), &TestGuest::reaching(bomb));
+    assert_eq!(code, "cpu_limit");
+}
+
+#[test]
+fn a_handle_bomb_is_a_trap() {
+    check(&TestGuest::reaching("(loop $more (drop (call $fields)) (br $more)) (unreachable)"), "trap", &[]);
+}
+
+/// What an attempt costs: `cargo test -p amends --lib --release host::tests::cost -- --ignored --nocapture`.
+/// `AMENDS_GUEST` names another component, whose first step is run with an empty input.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_an_attempt_in_a_fresh_store() {
+    const RUNS: u32 = 20_000;
+    let host = TestHost::new(TestHost::limits());
+    let wasm =
+        std::env::var_os("AMENDS_GUEST").map_or_else(|| TestGuest::default().component(), |path| std::fs::read(path).unwrap());
+    let mut call = call(host.store(wasm.clone()));
+    if let Some(saga) = host.host.verify(&wasm).unwrap().description.sagas.first() {
+        call.definition = saga.name.clone();
+        call.step = saga.stages[0].steps[0].name.clone();
+        call.attempt.leg = amends_core::id::Leg::forward(amends_core::id::StepPath::new(&call.step));
+        call.input = Payload::json("{}");
+    }
+    println!("{:?}", host.run(call.clone()).outcome);
+    let measure = |what: &str, run: &dyn Fn()| {
+        let (wall, cpu) = (std::time::Instant::now(), processor_time());
+        run();
+        println!("{what}: {:?} of time, {:?} of processor", wall.elapsed() / RUNS, (processor_time() - cpu) / RUNS);
+    };
+    measure("one after the other, with a thread hop each way", &|| (0..RUNS).for_each(|_| drop(host.run(call.clone()))));
+    measure("all at once, on two threads", &|| {
+        let reports: Vec<_> = (0..RUNS).map(|_| host.begin(call.clone())).collect();
+        reports.iter().for_each(|report| drop(report.recv().unwrap()));
+    });
+}
+
+/// Of the whole process: on a busy machine the wall clock says little.
+fn processor_time() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

@@ -89,7 +89,7 @@ pub(super) fn look(bytes: &[u8], bytes_max: u64) -> Result<(), VerifyError> {
 impl From<CompileError> for VerifyError {
     fn from(error: CompileError) -> Self {
         match error {
-            CompileError::Invalid(text) if text.contains("unexpected end") || text.contains("extends past end") => {
+            CompileError::Invalid(text) if is_cut_off(&text) => {
                 Self::new("truncated", format!("the component is cut off: {text}"), "copy or build it again")
             }
             CompileError::Invalid(text) => Self::new("invalid_wasm", format!("the component is not valid: {text}"), BUILD),
@@ -101,6 +101,11 @@ impl From<CompileError> for VerifyError {
             }
         }
     }
+}
+
+/// The parser's words for bytes that end too early.
+fn is_cut_off(text: &str) -> bool {
+    ["unexpected end", "extends past end", "is out of bounds (bound"].iter().any(|words| text.contains(words))
 }
 
 /// Names every import that this host does not offer.
