@@ -85,7 +85,7 @@ impl ClientError {
 
 /// One write, before it is sent.
 pub struct Write<'a> {
-    /// `POST` or `PUT`.
+    /// `POST`, `PUT` or `DELETE`.
     pub method: Method,
     /// Path segments after the address, as text; escaped here.
     pub path: &'a [&'a str],
@@ -177,6 +177,11 @@ impl Client {
     /// Puts a JSON body.
     pub fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, ClientError> {
         self.send(Method::PUT, path, body)
+    }
+
+    /// Deletes what the path names.
+    pub fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+        Ok(self.write(&Write { method: Method::DELETE, ..Write::post(path) })?.1)
     }
 
     /// Follows server-sent messages, after the one with this id. None when nothing is left to say.

@@ -21,7 +21,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::{
     api::runtime::{BoxFuture, Committed, Readiness, Runtime, SagaPage, Unverified, Verified},
     engine::{
-        driver::{Clock, Engine, Parts, Running},
+        driver::{Clock, Engine, OnForget, Parts, Running},
         metrics::Metrics,
         port::{Change, ListFilter, Offered, Origin, Refusal, RefusalCode, Request},
         reader::Reader,
@@ -159,6 +159,7 @@ impl Node {
             seed: seed()?,
             queue_records: config.queue_records,
             suspects,
+            on_forget: forget(&folder, &host),
             on_failure,
         })?;
         let engine = running.engine().clone();
@@ -289,6 +290,16 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
     .map_err(|error| NodeError::Other(error.to_string()))?;
     host.set_listeners(config.listening.clone());
     Ok(host)
+}
+
+fn forget(folder: &Folder, host: &Arc<Host>) -> OnForget {
+    let (modules, host) = (folder.modules(), Arc::clone(host));
+    Box::new(move |digest| {
+        host.forget(digest);
+        if let Err(error) = modules.remove(digest) {
+            tracing::warn!(digest = hex::encode(digest), %error, "a component that nothing needs was not deleted");
+        }
+    })
 }
 
 /// The wall clock of this machine; tests may move it.

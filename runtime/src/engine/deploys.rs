@@ -187,7 +187,16 @@ impl Shard {
 
     pub(crate) fn remove(&mut self, origin: &Origin, module: &str, version: u32, answer: Answer<ModuleAnswer>) {
         let decided = self.decide_remove(&origin.namespace, module, version);
+        let digest = self
+            .modules
+            .get(&origin.namespace, module)
+            .and_then(|module| module.versions.get(&version))
+            .map(|facts| facts.digest);
+        let removed = decided.is_ok();
         self.record_module(origin, module, decided, answer);
+        if let Some(digest) = digest.filter(|digest| removed && !self.modules.names(digest)) {
+            self.release_at(self.last_position, Release::Forget(digest));
+        }
     }
 
     fn decide_remove(&self, namespace: &Namespace, name: &str, version: u32) -> Result<Decided, Refusal> {

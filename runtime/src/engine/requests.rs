@@ -100,7 +100,10 @@ impl Shard {
         let status = self.residents.get(key).map(|resident| resident.saga.status());
         let settled = status.is_some_and(|status| status.is_ended() || status == Status::Stuck);
         if wait && !settled {
-            self.waiters.entry(key.clone()).or_default().push((answer, created));
+            let waiting = self.waiters.entry(key.clone()).or_default();
+            // Clients that gave up waiting have closed their end.
+            waiting.retain(|(answer, _)| !answer.is_closed());
+            waiting.push((answer, created));
         } else {
             self.flush(key);
             if let Some(said) = self.saga_answer(key, created) {

@@ -19,7 +19,7 @@ use amends_core::{
 use crate::{
     engine::{
         failpoints::Failpoints,
-        guests::AttemptCall,
+        guests::{AttemptCall, ModuleDigest},
         live::Live,
         load::{self, LoadError},
         metrics::Metrics,
@@ -60,6 +60,8 @@ pub enum Action {
     Run(SagaKey, Box<AttemptCall>),
     /// A committed change that watchers may see.
     Changed(SagaKey, u64),
+    /// No version names this component any more: its bytes and code may go.
+    Forget(ModuleDigest),
     /// Close the host: the storage failed.
     Fail(String),
 }
@@ -313,6 +315,7 @@ impl Shard {
                 self.run(key.clone(), intent);
                 self.park(&key);
             }
+            Release::Forget(digest) => self.actions.push(Action::Forget(digest)),
             Release::Changed(key, revision) => self.actions.push(Action::Changed(key, revision)),
             other => other.answer(),
         }

@@ -7,13 +7,16 @@ use std::{sync::Arc, time::Duration};
 use amends_core::{
     id::Direction,
     outcome::{Outcome, Report},
-    value::Instant,
+    value::Instant as Moment,
 };
-use wasmtime::{Store, UpdateDeadline};
+use wasmtime::{
+    Store, UpdateDeadline,
+    component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower},
+};
 
 use super::{
     Clock, Shared,
-    bindings::SagaModulePre,
+    bindings::exports::amends::module::saga,
     console::Console,
     convert::{self, Bounds},
     describe::Description,
@@ -21,6 +24,7 @@ use super::{
     fault::Fault,
     guest::{Facts, Guest},
     limits::usize_of,
+    modules::Ready,
     traffic::Traffic,
     turn::{Lane, Meter, Panicked, Turns},
 };
@@ -33,15 +37,16 @@ const DEADLINE_LOOK: Duration = Duration::from_millis(100);
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Runs an attempt to its end.
-pub(super) async fn run(shared: &Shared, module: &SagaModulePre<Guest>, call: &AttemptCall, lane: &Lane) -> Report {
+pub(super) async fn run(shared: &Shared, module: &Ready, call: &AttemptCall, lane: &Lane) -> Report {
     let facts = Facts::of(call);
     let traffic = Traffic::default();
     let egress = Egress::new(&shared.gate, facts.clone(), traffic.clone());
     let run = Run { shared, lane, facts, egress, traffic: traffic.clone(), deadline_at: Some(call.deadline_at) };
     let bounds = Bounds { payload_bytes_max: usize_of(shared.limits.payload), now: call.now };
+    let direction = call.attempt.leg.direction;
     let end = match convert::call(call, bounds.payload_bytes_max) {
         Ok(told) => {
-            run.guest(module, move |bindings, store| Box::pin(invoke(bindings, store, call.attempt.leg.direction, told, bounds)))
+            run.guest(module, move |module, instance, store| Box::pin(invoke(module, instance, store, direction, told, bounds)))
                 .await
         }
         Err(fault) => Err(fault),
@@ -56,30 +61,47 @@ pub(super) async fn run(shared: &Shared, module: &SagaModulePre<Guest>, call: &A
 }
 
 /// Asks a module what is in it, without authority and without a deadline: it cannot wait, and its processor time is limited.
-pub(super) async fn describe(shared: &Shared, module: &SagaModulePre<Guest>, lane: &Lane) -> Result<Description, Fault> {
+pub(super) async fn describe(shared: &Shared, module: &Ready, lane: &Lane) -> Result<Description, Fault> {
     let (facts, traffic) = (Facts::of_nobody(), Traffic::default());
     let egress = Egress::new(&shared.gate, facts.clone(), traffic.clone());
     let run = Run { shared, lane, facts, egress, traffic, deadline_at: None };
-    let description = run
-        .guest(module, |bindings, store| Box::pin(async move { bindings.amends_module_saga().call_describe(store).await }))
-        .await?;
+    let description = run.guest(module, |module, instance, store| Box::pin(ask(instance, store, &module.describe, ()))).await?;
+    let (description,): (saga::Description,) = description;
     Ok(description.into())
 }
 
 async fn invoke(
-    bindings: super::bindings::SagaModule,
+    module: &Ready,
+    instance: Instance,
     store: &mut Store<Guest>,
     direction: Direction,
-    call: super::bindings::exports::amends::module::saga::Call,
+    call: saga::Call,
     bounds: Bounds,
 ) -> wasmtime::Result<Outcome> {
-    let saga = bindings.amends_module_saga();
     let outcome = match direction {
-        Direction::Forward => convert::outcome(saga.call_execute(store, &call).await?, bounds),
-        Direction::Undo(_) => convert::undo_outcome(saga.call_compensate(store, &call).await?, bounds),
-        Direction::Check => convert::check_outcome(saga.call_check(store, &call).await?, bounds),
+        Direction::Forward => {
+            let (outcome,) = ask(instance, store, &module.execute, (&call,)).await?;
+            convert::outcome(outcome, bounds)
+        }
+        Direction::Undo(_) => {
+            let (outcome,) = ask(instance, store, &module.compensate, (&call,)).await?;
+            convert::undo_outcome(outcome, bounds)
+        }
+        Direction::Check => {
+            let (outcome,) = ask(instance, store, &module.check, (&call,)).await?;
+            convert::check_outcome(outcome, bounds)
+        }
     };
     Ok(outcome?)
+}
+
+/// Calls one export.
+async fn ask<P, R>(instance: Instance, store: &mut Store<Guest>, export: &ComponentExportIndex, told: P) -> wasmtime::Result<R>
+where
+    P: ComponentNamedList + Lower + Send + Sync,
+    R: ComponentNamedList + Lift + Send + Sync + 'static,
+{
+    instance.get_typed_func::<P, R>(&mut *store, export)?.call_async(store, told).await
 }
 
 /// What one run of a guest needs of the host.
@@ -90,7 +112,7 @@ pub(super) struct Run<'a> {
     pub(super) egress: Egress,
     pub(super) traffic: Traffic,
     /// None: only the processor's time bounds it.
-    pub(super) deadline_at: Option<Instant>,
+    pub(super) deadline_at: Option<Moment>,
 }
 
 /// A call into a fresh instance.
@@ -98,10 +120,10 @@ type Call<'a, T> = std::pin::Pin<Box<dyn Future<Output = wasmtime::Result<T>> + 
 
 impl Run<'_> {
     /// Instantiates the module in a store of its own, calls it, and drops the store, in time or out of time.
-    pub(super) async fn guest<T, F>(self, module: &SagaModulePre<Guest>, call: F) -> Result<T, Fault>
+    pub(super) async fn guest<T, F>(self, module: &Ready, call: F) -> Result<T, Fault>
     where
         T: Send,
-        F: for<'s> FnOnce(super::bindings::SagaModule, &'s mut Store<Guest>) -> Call<'s, T> + Send,
+        F: for<'s> FnOnce(&'s Ready, Instance, &'s mut Store<Guest>) -> Call<'s, T> + Send,
     {
         let Self { shared, lane, facts, egress, traffic, deadline_at } = self;
         let label = facts.label.clone();
@@ -112,8 +134,8 @@ impl Run<'_> {
         let mut store = Store::new(&shared.engine, Guest::new(facts, console.clone(), egress, &shared.limits));
         limit(&mut store, shared, &meter, &late, &traffic);
         let guest = async move {
-            let bindings = module.instantiate_async(&mut store).await?;
-            call(bindings, &mut store).await
+            let instance = module.component.instantiate_async(&mut store).await?;
+            call(module, instance, &mut store).await
         };
         let mut turns = Turns::new(guest, meter, lane, label.clone());
         let end = tokio::select! {
@@ -159,8 +181,8 @@ fn limit(store: &mut Store<Guest>, shared: &Shared, meter: &Arc<Meter>, late: &L
 #[derive(Clone)]
 struct Late {
     clock: Clock,
-    started_at: Instant,
-    deadline_at: Option<Instant>,
+    started_at: Moment,
+    deadline_at: Option<Moment>,
 }
 
 impl Late {

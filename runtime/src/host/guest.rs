@@ -30,7 +30,7 @@ use super::{
     fault::Fault,
     label::Label,
     limits::{Limits, usize_of},
-    random::{Seed, Use},
+    random::{self, Seed, Use},
 };
 use crate::{engine::guests::AttemptCall, journal::Grant};
 
@@ -118,7 +118,7 @@ impl Guest {
             .wall_clock(Frozen(facts.now))
             .secure_random(seed.stream(Use::Wasi))
             .insecure_random(seed.stream(Use::WasiInsecure))
-            .insecure_random_seed(seed.number())
+            .insecure_random_seed(random::number(facts.key))
             .max_random_size(u64::from(RANDOM_BYTES_MAX))
             .allow_tcp(false)
             .allow_udp(false)

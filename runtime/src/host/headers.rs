@@ -107,9 +107,9 @@ mod tests {
         let counted =
             |method: &Method, url: &str, repeats| idempotency_key(StepKey([1; 16]), Name::Counted { method, url, repeats });
         let first = counted(&Method::POST, "http://a/pay", 0);
-        // Participants of running sagas hold this key: a change of the derivation would charge them twice.
         assert_eq!(first, counted(&Method::POST, "http://a/pay", 0));
-        assert_eq!(first.len(), 32);
+        // Participants of running sagas hold this key: a change of the derivation would charge them twice.
+        expect_test::expect!["6febaea061402058a95dd96c6275f504"].assert_eq(&first);
         let labelled = |label: &[u8]| idempotency_key(StepKey([1; 16]), Name::Labelled(label));
         let others = [
             counted(&Method::PUT, "http://a/pay", 0),

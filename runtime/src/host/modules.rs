@@ -6,13 +6,24 @@ use std::{
 };
 
 use bytes::Bytes;
-use wasmtime::component::{Component, Linker};
+use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use super::{ModuleSource, bindings::SagaModulePre, guest::Guest};
 use crate::engine::guests::ModuleDigest;
 
+/// The interface that a module exports.
+const SAGA: &str = "amends:module/saga@0.1.0";
+
 /// A component with its imports resolved and its exports found.
-pub(super) type Ready = SagaModulePre<Guest>;
+///
+/// The generated bindings look all exports up for every instance and check their types; an attempt calls one.
+pub(super) struct Ready {
+    pub(super) component: InstancePre<Guest>,
+    pub(super) describe: ComponentExportIndex,
+    pub(super) execute: ComponentExportIndex,
+    pub(super) compensate: ComponentExportIndex,
+    pub(super) check: ComponentExportIndex,
+}
 
 /// The ready components.
 pub(super) struct Modules {
@@ -41,7 +52,18 @@ impl Modules {
     }
 
     pub(super) fn link(&self, component: &Component) -> wasmtime::Result<Ready> {
-        SagaModulePre::new(self.linker.instantiate_pre(component)?)
+        // Everything is checked once, here.
+        let checked = SagaModulePre::new(self.linker.instantiate_pre(component)?)?;
+        let missing = |name: &str| wasmtime::format_err!("the export {name} is missing");
+        let saga = component.get_export_index(None, SAGA).ok_or_else(|| missing(SAGA))?;
+        let find = |name: &str| component.get_export_index(Some(&saga), name).ok_or_else(|| missing(name));
+        Ok(Ready {
+            component: checked.instance_pre().clone(),
+            describe: find("describe")?,
+            execute: find("execute")?,
+            compensate: find("compensate")?,
+            check: find("check")?,
+        })
     }
 
     pub(super) fn source(&self, digest: &ModuleDigest) -> std::io::Result<Bytes> {

@@ -5,3 +5,5 @@
 mod harness;
 
 mod travel;
+
+mod kills;

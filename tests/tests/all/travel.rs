@@ -52,7 +52,8 @@ scenarios! {
     tb_18_a_saga_and_its_compensations_stay_on_their_version
 }
 
-const BOOKED: &str = r#"completed
+/// The end state of TB-01.
+pub(crate) const BOOKED: &str = r#"completed
   reserve-flight done
   reserve-hotel done
   reserve-car done
@@ -88,8 +89,23 @@ fn modules_of_both_ways_to_build_behave_alike() {
         desk.participants.set_account("A", 10_000);
         desk.participants.add(Rule::next(3, Operation::CancelHotel, Fault::Fail));
         desk.book("T1");
-        check(&desk.end("T1"), steps::no_funds());
+        check(&desk.end("T1"), no_funds());
     }
+}
+
+/// The end state of TB-05.
+pub(crate) fn no_funds() -> Expect {
+    expect![[r#"
+        compensated, refused no_funds
+          reserve-flight compensated
+          reserve-hotel compensated
+          reserve-car compensated
+          charge refused
+          issue-tickets pending
+          email-itinerary pending
+        left: F100 2, H1 1, K1 1, A 100.00; emails 0
+        effects: cancel-car 1, cancel-flight 1, cancel-hotel 1, reserve-car 1, reserve-flight 1, reserve-hotel 1
+    "#]]
 }
 
 #[track_caller]
@@ -175,20 +191,6 @@ mod steps {
         check(&desk.end("T1"), no_funds());
         let order = "reserve-flight reserve-hotel reserve-car charge✗ cancel-car cancel-hotel cancel-flight";
         assert_eq!(desk.trace("T1"), order);
-    }
-
-    pub(super) fn no_funds() -> Expect {
-        expect![[r#"
-            compensated, refused no_funds
-              reserve-flight compensated
-              reserve-hotel compensated
-              reserve-car compensated
-              charge refused
-              issue-tickets pending
-              email-itinerary pending
-            left: F100 2, H1 1, K1 1, A 100.00; emails 0
-            effects: cancel-car 1, cancel-flight 1, cancel-hotel 1, reserve-car 1, reserve-flight 1, reserve-hotel 1
-        "#]]
     }
 
     pub(super) fn tb_06_undoing_is_semantic(traffic: Traffic) {

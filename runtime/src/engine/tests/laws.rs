@@ -188,3 +188,22 @@ fn a_guest_that_was_executing_at_three_deaths_of_the_host_runs_alone_and_then_no
     sim.settle();
     assert_eq!(said(taken).unwrap().view.status, Status::Completed);
 }
+
+#[test]
+fn a_version_is_removed_only_when_nothing_needs_it() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~a", "~b"]));
+    let _old = sim.start("OLD", "{}", false);
+    sim.settle();
+    assert_eq!(sim.remove(1).unwrap_err().message, "demo v1 cannot be removed: 1 sagas run on it");
+    sim.deploy(2, definition(&["~a"]));
+    sim.remove(1).unwrap_err();
+    let _woken = sim.publish("E1", None, "42");
+    sim.settle();
+    assert_eq!(sim.remove(2).unwrap_err().message, "demo v2 cannot be removed: it is active");
+    assert_eq!(sim.remove(1).unwrap().module.versions.len(), 1);
+    assert_eq!(sim.forgotten, [1]);
+    let ended = sim.start("OLD", "{}", true);
+    sim.settle();
+    assert_eq!(said(ended).unwrap().view.status, Status::Completed, "what ended can still be shown");
+}

@@ -47,6 +47,8 @@ pub(super) struct Sim {
     /// Calls that reached a guest, as `step@attempt` or `undo step@attempt`.
     pub(super) calls: Vec<String>,
     pub(super) commits: usize,
+    /// The first byte of each digest whose component may be deleted.
+    pub(super) forgotten: Vec<u8>,
 }
 
 impl Sim {
@@ -62,7 +64,7 @@ impl Sim {
         let Recovered { shard, actions, .. } =
             recover(shared, Limits::default(), Arc::new(Metrics::default()), 7, suspects, now).expect("a memory store recovers");
         let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0 };
+        let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0, forgotten: Vec::new() };
         sim.carry_out(actions);
         sim
     }
@@ -92,6 +94,7 @@ impl Sim {
                     self.calls.push(format!("{undo}{}@{}", call.step, call.attempt.number));
                     self.open.push_back((key, *call));
                 }
+                Action::Forget(digest) => self.forgotten.push(digest[0]),
                 Action::Changed(..) | Action::Fail(_) => {}
             }
         }
@@ -150,6 +153,12 @@ impl Sim {
         let answered = self.ask(|answer| Request::Deploy(origin(), deploy, answer));
         self.settle();
         said(answered).expect("deployed")
+    }
+
+    pub(super) fn remove(&mut self, version: u32) -> Result<ModuleAnswer, Refusal> {
+        let answered = self.ask(|answer| Request::Remove(origin(), "demo".into(), version, answer));
+        self.settle();
+        said(answered)
     }
 
     pub(super) fn grant(&mut self) {

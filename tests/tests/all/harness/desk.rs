@@ -115,7 +115,7 @@ impl Desk {
 
     /// Waits for repeated requests that are still under way.
     #[track_caller]
-    fn settle_down(&self) {
+    pub(crate) fn settle_down(&self) {
         let quiet = self.participants.wait_until(PATIENCE, |state| {
             let mut calls: BTreeMap<&Option<String>, usize> = BTreeMap::new();
             state.trace.iter().for_each(|call| *calls.entry(&call.key).or_default() += 1);
