@@ -11,11 +11,7 @@ use std::ops::RangeInclusive;
 
 use participants::{Fault, Operation, Rule};
 
-use crate::harness::{
-    desk::Desk,
-    guests::Way,
-    host::Options,
-};
+use crate::harness::{desk::Desk, guests::Way, host::Options};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Point {
@@ -75,7 +71,12 @@ fn begin(failpoint: Option<String>, killer: Operation, funds: u64) -> Desk {
 /// The trip begins, its host dies, and the next one ends it. How often this was asked, before and in all.
 fn end(desk: &mut Desk, operation: Operation) -> (usize, usize) {
     // Whether it is answered depends on where the host dies.
-    let _ = desk.api().try_send(ureq::http::Method::POST, "/v1/definitions/trip/sagas?id=T1", None, desk.trip().to_string().as_bytes());
+    let _ = desk.api().try_send(
+        ureq::http::Method::POST,
+        "/v1/definitions/trip/sagas?id=T1",
+        None,
+        desk.trip().to_string().as_bytes(),
+    );
     desk.host.died();
     let calls = |desk: &Desk| desk.participants.state().trace.iter().filter(|call| call.operation == operation).count();
     let before = calls(desk);

@@ -274,7 +274,10 @@ mod steps {
         "#]];
         check(&saga_text(&stuck), expected);
         let why = &stuck["stuck"][0];
-        assert_eq!((&why["step"], &why["direction"], &why["code"]), (&json!("reserve-hotel"), &json!("undo"), &json!("exhausted")));
+        assert_eq!(
+            (&why["step"], &why["direction"], &why["code"]),
+            (&json!("reserve-hotel"), &json!("undo"), &json!("exhausted"))
+        );
         assert_eq!(stuck["steps"][1]["undo"]["attempts"], 5);
         assert_eq!(stuck["outstanding"], json!(["reserve-flight", "reserve-hotel"]));
 
@@ -380,7 +383,8 @@ mod steps {
             effects: cancel-flight 1, reserve-flight 1
         "#]];
         check(&desk.end("T1"), expected);
-        let late = desk.participants.state().trace.iter().filter(|call| call.operation == Operation::ReserveHotel).cloned().next();
+        let late =
+            desk.participants.state().trace.iter().filter(|call| call.operation == Operation::ReserveHotel).cloned().next();
         assert_eq!(late.unwrap().outcome, "refused cancelled");
     }
 

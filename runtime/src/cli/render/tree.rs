@@ -220,6 +220,10 @@ fn ended(word: &str, leg: &Leg) -> String {
     match (leg.attempts, took) {
         (0 | 1, None) => word.to_owned(),
         (0 | 1, Some(took)) => format!("{word} {took}"),
+        // Called again after a wait, not after a failure.
+        (_, took) if leg.failures.is_empty() => {
+            format!("{word}{}, waited", took.map(|took| format!(" {took}")).unwrap_or_default())
+        }
         (attempts, took) => {
             let took = took.map(|took| format!(", {took}")).unwrap_or_default();
             format!("{word}, {attempts} attempts{took}{}", failures(leg))
@@ -234,7 +238,11 @@ fn ended_plain(word: &str, leg: &Leg) -> String {
 
 fn going(word: &str, leg: &Leg, now: &Now) -> String {
     let since = leg.began_at.map(|began| format!(" {}", took(now.at.0.since(began.0)))).unwrap_or_default();
-    let attempt = if leg.attempts > 1 { format!(", attempt {}{}", leg.attempts, failures(leg)) } else { String::new() };
+    let attempt = if leg.attempts > 1 && !leg.failures.is_empty() {
+        format!(", attempt {}{}", leg.attempts, failures(leg))
+    } else {
+        String::new()
+    };
     format!("{word}{since}{attempt}")
 }
 

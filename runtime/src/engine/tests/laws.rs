@@ -143,7 +143,10 @@ fn a_repeated_verb_is_answered_and_done_once() {
     let other = sim.verb("S1", Verb::Abandon, "k");
     sim.settle();
     assert_eq!(said(other).unwrap_err().code, RefusalCode::KeyReused);
-    let late = sim.verb("S1", Verb::Cancel, "k2");
+    let twice = sim.verb("S1", Verb::Cancel, "k2");
+    sim.settle();
+    assert!(!said(twice).unwrap().applied, "a second cancel answers the same");
+    let late = sim.verb("S1", Verb::Abandon, "k3");
     sim.settle();
     assert_eq!(said(late).unwrap_err().code, RefusalCode::SagaEnded);
 }

@@ -175,7 +175,8 @@ impl Api {
     /// Follows a saga until a record is as wanted, and gives it. What never comes ends the test by the client's patience.
     #[track_caller]
     pub(crate) fn until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let request = Request::builder().uri(format!("{}/v1/sagas/{id}/watch", self.url)).header("amends-namespace", &self.namespace);
+        let request =
+            Request::builder().uri(format!("{}/v1/sagas/{id}/watch", self.url)).header("amends-namespace", &self.namespace);
         let request = request.body(()).unwrap_or_else(|error| panic!("watch {id}: {error}"));
         let mut response = self.agent.run(request).unwrap_or_else(|error| panic!("watch {id}: {error}"));
         assert_eq!(response.status(), 200, "watch {id}");

@@ -89,7 +89,8 @@ async fn twice(State(ahead): State<Ahead>, request: Request) -> Response {
         let mut headers = parts.headers;
         if ahead.traffic == Traffic::TwiceWithFreshKeys {
             let key = format!("repeated-{}", ahead.repeated.fetch_add(1, Ordering::Relaxed));
-            headers.insert("idempotency-key", HeaderValue::from_str(&key).unwrap_or_else(|_| HeaderValue::from_static("repeated")));
+            headers
+                .insert("idempotency-key", HeaderValue::from_str(&key).unwrap_or_else(|_| HeaderValue::from_static("repeated")));
         }
         // Whatever it is answered, nobody hears of it.
         let _ = exchange(&ahead.participants, &line, &headers, &body).await;

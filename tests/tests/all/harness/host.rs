@@ -99,7 +99,9 @@ impl Host {
     pub(crate) fn advance_ms(&mut self, ms: u64) {
         self.options.clock_ms += ms;
         let steering = &mut self.process.stdin;
-        writeln!(steering, "{ms}").and_then(|()| steering.flush()).unwrap_or_else(|error| panic!("cannot steer the clock: {error}"));
+        writeln!(steering, "{ms}")
+            .and_then(|()| steering.flush())
+            .unwrap_or_else(|error| panic!("cannot steer the clock: {error}"));
     }
 
     /// `kill -9`.
@@ -260,7 +262,8 @@ fn log_path(data: &Path) -> PathBuf {
 fn spawn(data: &Path, options: &Options) -> Result<(Process, Ready), NotReady> {
     let log = log_path(data);
     let written = fs::metadata(&log).map_or(0, |log| log.len());
-    let stderr = File::options().create(true).append(true).open(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+    let stderr =
+        File::options().create(true).append(true).open(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
     let mut command = bare(&options.binary);
     command.arg("serve").arg("--data").arg(data);
     if !options.environment.iter().any(|(name, _)| name == "AMENDS_LISTEN") {

@@ -18,16 +18,16 @@ fn a_completed_saga_shows_its_output() {
     check(
         &samples::completed(),
         expect![[r#"
-        trip T2  completed   trip v1 (3f9c…)  started 12:00:00  took 1.3s
-        ├─ reserve-flight   done 20ms
-        ├─ reserve-hotel    done 21ms
-        ├─ reserve-car      done 22ms
-        ├─ charge (pivot)   done 23ms
-        ├─ send-tickets     done, 3 attempts, 2.4s (timeout, 503)
-        └─ send-mail        done 25ms
-        output: {"total":"130.00","car":"K1"}
-        outstanding: none   manual: 0   next: amends journal T2
-    "#]],
+            trip T2  completed   trip v1 (3f9c…)  started 12:00:00  took 1.3s
+            ├─ reserve-flight   done 20ms
+            ├─ reserve-hotel    done 21ms
+            ├─ reserve-car      done 22ms
+            ├─ charge (pivot)   done 23ms
+            ├─ send-tickets     done, 3 attempts, 2.4s (timeout, 503)
+            └─ send-mail        done 5.8s, waited
+            output: {"total":"130.00","car":"K1"}
+            outstanding: none   manual: 0   next: amends journal T2
+        "#]],
     );
 }
 
@@ -52,7 +52,7 @@ fn a_compensating_saga_shows_what_is_being_undone() {
     check(
         &samples::compensating(),
         expect![[r#"
-            trip T2  compensating  no_car   trip v1 (3f9c…)  started 12:00:00  2s ago  deadline 13:00 (in 59m)
+            trip T2  compensating  no_car   trip v1 (3f9c…)  started 12:00:00  2s ago  deadline 13:00 (in 1h)
             ├─ reserve-flight   done 41ms
             ├─ reserve-hotel    done 38ms    ↩ undo tries again at 12:00:09 (in 7s) after 3 attempts (500 ×3)
             ├─ reserve-car      refused      no_car: K1 has no cars left
@@ -68,13 +68,13 @@ fn a_waiting_saga_shows_for_what_and_until_when() {
     check(
         &samples::waiting(),
         expect![[r#"
-        trip T2  waiting   trip v1 (3f9c…)  started 12:00:00  1h 1m ago
-        ├─ reserve-flight   done 41ms
-        ├─ reserve-hotel    waiting    waits for event approval/42 until 14:00 (in 58m)
-        ├─ reserve-car      not begun
-        └─ …3 more not begun
-        outstanding: none   manual: 0   next: amends signal T2 approval
-    "#]],
+            trip T2  waiting   trip v1 (3f9c…)  started 12:00:00  1h 2m ago
+            ├─ reserve-flight   done 41ms
+            ├─ reserve-hotel    waiting    waits for event approval/42 until 14:00 (in 58m)
+            ├─ reserve-car      not begun
+            └─ …3 more not begun
+            outstanding: none   manual: 0   next: amends signal T2 approval
+        "#]],
     );
 }
 
@@ -114,7 +114,7 @@ fn a_stuck_saga_shows_since_when_why_and_what_helps() {
     check(
         &samples::stuck_forward(),
         expect![[r#"
-            trip T2  stuck   trip v1 (3f9c…)  started 12:00:00  1m ago
+            trip T2  stuck   trip v1 (3f9c…)  started 12:00:00  2m ago
             ├─ reserve-flight   done 20ms
             ├─ reserve-hotel    done 20ms
             ├─ reserve-car      done 20ms
