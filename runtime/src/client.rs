@@ -58,10 +58,11 @@ impl fmt::Display for ClientError {
             }
             Self::Refused(_, detail) => {
                 f.write_str(&detail.message)?;
-                if !detail.fits.is_empty() {
-                    write!(f, "; what fits: {}", detail.fits.join(", "))?;
+                match (&detail.hint, detail.fits.as_slice()) {
+                    (Some(hint), _) => write!(f, "; {hint}"),
+                    (None, []) => Ok(()),
+                    (None, fits) => write!(f, "; these fit: {}", fits.join(", ")),
                 }
-                detail.hint.iter().try_for_each(|hint| write!(f, "; {hint}"))
             }
             Self::Garbled { address, cause } => {
                 write!(f, "what answers at {address} is no host of Amends ({cause}); name another with --host")
@@ -84,7 +85,7 @@ impl ClientError {
 
 /// One write, before it is sent.
 pub struct Write<'a> {
-    /// `POST` or `PUT`.
+    /// `POST`, `PUT` or `DELETE`.
     pub method: Method,
     /// Path segments after the address, as text; escaped here.
     pub path: &'a [&'a str],
@@ -176,6 +177,11 @@ impl Client {
     /// Puts a JSON body.
     pub fn put<T: DeserializeOwned>(&self, path: &[&str], body: &impl Serialize) -> Result<T, ClientError> {
         self.send(Method::PUT, path, body)
+    }
+
+    /// Deletes what the path names.
+    pub fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+        Ok(self.write(&Write { method: Method::DELETE, ..Write::post(path) })?.1)
     }
 
     /// Follows server-sent messages, after the one with this id. None when nothing is left to say.

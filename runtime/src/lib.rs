@@ -14,6 +14,9 @@ pub mod marker;
 
 pub mod node;
 
+#[cfg(feature = "testing")]
+mod steered;
+
 pub mod config;
 
 pub mod client;

@@ -21,7 +21,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::{
     api::runtime::{BoxFuture, Committed, Readiness, Runtime, SagaPage, Unverified, Verified},
     engine::{
-        driver::{Clock, Engine, Parts, Running},
+        driver::{Clock, Engine, OnForget, Parts, Running},
         metrics::Metrics,
         port::{Change, ListFilter, Offered, Origin, Refusal, RefusalCode, Request},
         reader::Reader,
@@ -159,6 +159,7 @@ impl Node {
             seed: seed()?,
             queue_records: config.queue_records,
             suspects,
+            on_forget: forget(&folder, &host),
             on_failure,
         })?;
         let engine = running.engine().clone();
@@ -291,12 +292,25 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
     Ok(host)
 }
 
-/// The wall clock of this machine.
+fn forget(folder: &Folder, host: &Arc<Host>) -> OnForget {
+    let (modules, host) = (folder.modules(), Arc::clone(host));
+    Box::new(move |digest| {
+        host.forget(digest);
+        if let Err(error) = modules.remove(digest) {
+            tracing::warn!(digest = hex::encode(digest), %error, "a component that nothing needs was not deleted");
+        }
+    })
+}
+
+/// The wall clock of this machine; tests may move it.
 pub fn wall_clock() -> Clock {
-    Arc::new(|| {
+    let machine: Clock = Arc::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Instant(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    })
+    });
+    #[cfg(feature = "testing")]
+    let machine = crate::steered::steered(machine);
+    machine
 }
 
 fn seed() -> Result<u64, NodeError> {

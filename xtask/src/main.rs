@@ -1,5 +1,7 @@
 //! The command line of `cargo xtask`: reads a verb and hands it to the module that owns it.
 
+mod bench;
+mod component;
 mod demo;
 mod guests;
 mod http;
@@ -7,7 +9,6 @@ mod process;
 mod server;
 mod tally;
 mod test;
-mod toolchain;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -45,6 +46,9 @@ enum Verb {
         #[arg(long)]
         keep: bool,
     },
+    /// Measure a release host: JSON lines on stdout, talk on stderr
+    #[command(after_help = "Example: cargo xtask bench --seconds 5 --concurrency 1,64 > bench.jsonl")]
+    Bench(bench::Plan),
 }
 
 fn main() -> std::process::ExitCode {
@@ -66,6 +70,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
         Verb::Test { quick: false } => test::run(&workspace, &guests::Way::ALL),
         Verb::Test { quick: true } => test::run(&workspace, &[guests::Way::Plain]),
+        Verb::Bench(plan) => bench::run(&workspace, &plan),
         Verb::Demo { keep } => demo::run(&workspace, if keep { demo::Folder::Keep } else { demo::Folder::Remove }),
     }
 }

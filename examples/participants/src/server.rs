@@ -146,9 +146,14 @@ async fn take(shared: Arc<Shared>, called: Called, ask: Ask, keys: Keys) -> Opti
     let (place, rule) = {
         let mut inner = shared.inner();
         inner.trace.push(called);
+        let call = inner.trace.len() - 1;
         let rule = next_fault(&mut inner.rules, operation);
+        // Before anybody can see the call: who saw it may release it.
+        if matches!(&rule, Some(Rule { fault: Fault::Hold, .. })) {
+            inner.held.push(call);
+        }
         shared.changed.notify_all();
-        (Place { generation: inner.generation, call: inner.trace.len() - 1 }, rule)
+        (Place { generation: inner.generation, call }, rule)
     };
     let (before, after) = match rule {
         Some(Rule { fault, after_effect, .. }) => match (&fault, after_effect) {
@@ -219,20 +224,17 @@ impl Shared {
     async fn stall(&self, place: Place, fault: &Fault) {
         match fault {
             Fault::Slow { delay_ms } => tokio::time::sleep(Duration::from_millis(*delay_ms)).await,
-            Fault::Hold => {
-                self.inner().held.push(place.call);
-                loop {
-                    let released = self.released.notified();
-                    let is_held = {
-                        let inner = self.inner();
-                        inner.generation == place.generation && inner.held.contains(&place.call)
-                    };
-                    if !is_held {
-                        return;
-                    }
-                    released.await;
+            Fault::Hold => loop {
+                let released = self.released.notified();
+                let is_held = {
+                    let inner = self.inner();
+                    inner.generation == place.generation && inner.held.contains(&place.call)
+                };
+                if !is_held {
+                    return;
                 }
-            }
+                released.await;
+            },
             Fault::Refuse | Fault::Fail | Fault::Drop | Fault::Kill { .. } => {}
         }
     }

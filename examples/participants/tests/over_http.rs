@@ -75,6 +75,21 @@ fn a_held_call_takes_hold_after_its_caller_hung_up() -> io::Result<()> {
     Ok(())
 }
 
+/// A release came between the moment at which a call showed in the trace and the one at which it was held, and was lost: the
+/// call stood still for ever. It is held before it shows.
+#[test]
+fn a_call_that_shows_can_be_released() -> io::Result<()> {
+    for _ in 0..50 {
+        let participants = Participants::start()?;
+        participants.add(Rule::next(1, Operation::ReserveHotel, Fault::Hold));
+        let _stream = open(&participants.url(), "/hotels/H1/reserve", "k", &hotel())?;
+        assert!(participants.wait_for_calls(Operation::ReserveHotel, 1, PATIENCE));
+        participants.release(Operation::ReserveHotel);
+        assert!(participants.wait_until(PATIENCE, |state| state.trace[0].outcome == "done"));
+    }
+    Ok(())
+}
+
 #[test]
 fn failures_are_counted_and_control_works_over_http_too() -> io::Result<()> {
     let participants = Participants::start()?;

@@ -2,7 +2,7 @@
 
 use crate::{
     definition::Undo,
-    event::{Arrival, Intent, Topic},
+    event::{Arrival, Attempt, Intent, Topic},
     id::{Direction, Leg},
     saga::{LegState, Phase, Saga, StepRun, Verdict},
     value::{Failure, Instant, Payload},
@@ -104,6 +104,11 @@ impl Saga {
 
     fn output_of(&self, name: &str) -> Option<&Payload> {
         self.steps.iter().find(|run| run.path.as_str() == name)?.output()
+    }
+
+    /// When this attempt began, if it is open.
+    pub fn open_since(&self, attempt: &Attempt) -> Option<Instant> {
+        self.open_intents().find(|(intent, _)| intent.attempt == *attempt).map(|(_, since)| since)
     }
 
     pub(crate) fn open_intents(&self) -> impl Iterator<Item = (&Intent, Instant)> {

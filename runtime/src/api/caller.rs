@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use amends_core::id::{BadName, Name, Namespace, SagaId};
 use axum::{
-    body::Body,
+    body::{Body, HttpBody as _},
     extract::{FromRequestParts, Path, Query},
     http::{HeaderMap, StatusCode, request::Parts},
 };
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+
+use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
 use super::{error::ApiError, strict};
@@ -17,6 +18,9 @@ use crate::{engine::port::Origin, journal::Actor};
 
 /// A body that takes longer is given up: a slow sender must not hold a connection for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What is read of a body that is too large, beyond its limit.
+const DROPPED_BYTES_MAX: usize = 64 << 20;
 
 /// Idempotency keys are kept in rows; longer ones are refused.
 const KEY_BYTES_MAX: usize = 255;
@@ -109,12 +113,33 @@ fn bad_name(text: &str, bad: &BadName) -> ApiError {
 
 /// The whole body, if it is not larger than allowed.
 pub(in crate::api) async fn read_body(what: &str, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect()).await {
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(ApiError::too_large(what, bytes_max)),
-        Ok(Err(error)) => Err(ApiError::bad_request(format!("the body broke off: {error}"))),
+    match tokio::time::timeout(BODY_TIMEOUT, collect(what, body, bytes_max)).await {
+        Ok(collected) => collected,
         Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", format!("{what} came too slowly"))),
     }
+}
+
+/// A body that is too large is read and dropped up to a point: a client that still sends would not read the answer.
+async fn collect(what: &str, mut body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    let mut whole = BytesMut::new();
+    let mut dropped = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| ApiError::bad_request(format!("the body broke off: {error}")))?;
+        let Ok(chunk) = frame.into_data() else { continue };
+        if dropped == 0 && whole.len() + chunk.len() <= bytes_max {
+            if whole.is_empty() && body.is_end_stream() {
+                return Ok(chunk);
+            }
+            whole.extend_from_slice(&chunk);
+            continue;
+        }
+        whole.clear();
+        dropped += chunk.len();
+        if dropped > DROPPED_BYTES_MAX {
+            break;
+        }
+    }
+    if dropped > 0 { Err(ApiError::too_large(what, bytes_max)) } else { Ok(whole.freeze()) }
 }
 
 /// A body of ours: strict JSON of a known shape. An empty one is `{}`.

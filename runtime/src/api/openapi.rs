@@ -17,6 +17,7 @@ use super::routes::{definitions, events, grants, host, modules, sagas, start, ve
         modules::show,
         modules::deploy_as,
         modules::activate,
+        modules::remove,
         grants::show,
         grants::set,
         definitions::list,

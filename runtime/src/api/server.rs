@@ -182,6 +182,16 @@ mod tests {
     }
 
     #[test]
+    fn a_client_that_sends_too_much_is_told_so() {
+        let running = serving(&Fake::new());
+        let path = ["v1", "modules"];
+        let write = Write { body: &vec![0; 40 << 20], content_type: "application/wasm", ..Write::post(&path) };
+        let error = running.client.write::<Saga>(&write).unwrap_err();
+        assert_eq!(error.code(), Some("payload_too_large"), "{error}");
+        running.end();
+    }
+
+    #[test]
     fn a_watch_goes_on_after_the_last_id_and_ends_with_the_saga() {
         let fake = Fake::new();
         let running = serving(&fake);

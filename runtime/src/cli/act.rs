@@ -49,13 +49,14 @@ pub(super) fn act<B: Serialize>(
 ) -> Result<Exit> {
     let saga: Saga = session.client.get(&["v1", "sagas", id], &[])?;
     say(&format!("{} {} is {} at revision {}", saga.saga, saga.id, style::status(saga.status), saga.revision));
-    let plan = plan(&saga);
-    match asks {
-        Asks::First if !confirmed(&format!("{plan}?"), common.yes)? => {
+    // An ended saga is not asked about: the host says what fits, or that it was asked before.
+    if !saga.status.is_ended() {
+        let plan = plan(&saga);
+        say(&plan);
+        if asks == Asks::First && !confirmed("go on?", common.yes)? {
             say("nothing was done");
             return Ok(Exit::Failed);
         }
-        Asks::First | Asks::Never => say(&plan),
     }
     let revision = common.expect_revision.map_or(saga.revision, |revision| revision.to_string());
     let acted: Acted = session.client.post(&["v1", "sagas", id, verb], &body(revision))?;

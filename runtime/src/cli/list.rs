@@ -1,6 +1,5 @@
 //! `amends list`: sagas, newest first.
 
-use amends_core::view::Status;
 use anyhow::Result;
 use clap::{Args, builder::PossibleValuesParser};
 
@@ -87,6 +86,8 @@ fn table(sagas: &[SagaLine], now: &Now) -> String {
 
 #[cfg(test)]
 mod tests {
+    use amends_core::view::Status;
+
     use expect_test::expect;
     use jiff::tz::TimeZone;
 

@@ -17,16 +17,23 @@ use crate::api::wire::module::{Grants, Module, Modules as All};
 
 /// List modules and their versions, with the number of sagas in flight on each.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  amends modules\n  amends modules trip --json")]
+#[command(after_help = "Example:\n  amends modules\n  amends modules trip --json\n  amends modules trip --remove 1")]
 pub(super) struct Modules {
     /// Only this one, with its grants.
     name: Option<String>,
+    /// Remove this version of it: one that is not active and that no saga in flight runs on.
+    #[arg(long, value_name = "VERSION", requires = "name")]
+    remove: Option<u32>,
     #[command(flatten)]
     form: Form,
 }
 
 pub(super) fn run(modules: &Modules, session: &Session) -> Result<Exit> {
     let found = match &modules.name {
+        Some(name) if modules.remove.is_some() => {
+            let version = modules.remove.unwrap_or_default().to_string();
+            vec![session.client.delete::<Module>(&["v1", "modules", name, "versions", &version])?]
+        }
         Some(name) => vec![session.client.get::<Module>(&["v1", "modules", name], &[])?],
         None => session.client.get::<All>(&["v1", "modules"], &[])?.modules,
     };

@@ -161,9 +161,42 @@ impl Shard {
         Ok(keys)
     }
 
+    /// A version took the host down more than once: no new work starts on it until somebody activates it again.
+    pub(crate) fn quarantine(&mut self, namespace: &Namespace, module: &str, version: u32) {
+        let known = self.modules.get(namespace, module).and_then(|module| module.versions.get(&version));
+        if known.is_none_or(|version| version.quarantined.is_some()) {
+            return;
+        }
+        let origin = Origin { namespace: namespace.clone(), actor: Actor::Host, idempotency_key: None };
+        let reason = "it was executing each time the host died".to_owned();
+        if let Err(error) = self.append_module(&origin, module, vec![ModuleEvent::Quarantined { version, reason }]) {
+            tracing::error!(module, version, error, "a version cannot be quarantined");
+        }
+    }
+
+    /// An operator retries what the host died of: new work may start on the version again.
+    pub(crate) fn lift_quarantine(&mut self, origin: &Origin, module: &str, version: u32) {
+        let facts = self.modules.get(&origin.namespace, module);
+        let lifts = facts.is_some_and(|module| {
+            module.active == Some(version) && module.versions.get(&version).is_some_and(|version| version.quarantined.is_some())
+        });
+        if lifts && let Err(error) = self.append_module(origin, module, vec![ModuleEvent::Activated { version }]) {
+            tracing::error!(module, version, error, "a quarantine cannot be lifted");
+        }
+    }
+
     pub(crate) fn remove(&mut self, origin: &Origin, module: &str, version: u32, answer: Answer<ModuleAnswer>) {
         let decided = self.decide_remove(&origin.namespace, module, version);
+        let digest = self
+            .modules
+            .get(&origin.namespace, module)
+            .and_then(|module| module.versions.get(&version))
+            .map(|facts| facts.digest);
+        let removed = decided.is_ok();
         self.record_module(origin, module, decided, answer);
+        if let Some(digest) = digest.filter(|digest| removed && !self.modules.names(digest)) {
+            self.release_at(self.last_position, Release::Forget(digest));
+        }
     }
 
     fn decide_remove(&self, namespace: &Namespace, name: &str, version: u32) -> Result<Decided, Refusal> {

@@ -19,7 +19,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     engine::{
-        guests::Guests,
+        guests::{Guests, ModuleDigest},
         metrics::Metrics,
         modules::Definitions,
         port::{Change, Refusal, RefusalCode, Request},
@@ -36,6 +36,9 @@ use crate::{
 
 /// The wall clock. The binary under test moves it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+
+/// What is told when no version names a component any more: its bytes and code may go.
+pub type OnForget = Box<dyn Fn(&ModuleDigest) + Send>;
 
 /// What is told when the storage fails: the host exits at once.
 pub type OnFailure = Box<dyn FnOnce(&str) + Send>;
@@ -77,6 +80,8 @@ pub struct Parts {
     pub queue_records: usize,
     /// Guests that were executing when the host before this one died.
     pub suspects: Vec<Suspect>,
+    /// What to do when a version was removed.
+    pub on_forget: OnForget,
     /// What to do when the storage fails.
     pub on_failure: OnFailure,
 }
@@ -93,7 +98,7 @@ const CHANGES_KEPT: usize = 4_096;
 impl Running {
     /// Recovers the shard and starts its threads.
     pub fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, guests, clock, limits, metrics, seed, queue_records, suspects, on_failure } = parts;
+        let Parts { store, guests, clock, limits, metrics, seed, queue_records, suspects, on_forget, on_failure } = parts;
         let Recovered { shard, actions, sagas, clean } =
             recover::recover(Arc::clone(&store), limits, Arc::clone(&metrics), seed, &suspects, clock())?;
         let (inputs, received) = channel();
@@ -129,6 +134,7 @@ impl Running {
             inputs,
             changes,
             queued,
+            on_forget,
             on_failure: Some(on_failure),
             metrics,
         };
@@ -186,6 +192,7 @@ struct Drive {
     inputs: Sender<Input>,
     changes: broadcast::Sender<Change>,
     queued: Arc<AtomicUsize>,
+    on_forget: OnForget,
     on_failure: Option<OnFailure>,
     metrics: Arc<Metrics>,
 }
@@ -255,6 +262,7 @@ impl Drive {
                 Action::Run(key, call) => self.run_guest(key, *call),
                 // No watcher is no failure.
                 Action::Changed((namespace, id), revision) => drop(self.changes.send(Change { namespace, id, revision })),
+                Action::Forget(digest) => (self.on_forget)(&digest),
                 Action::Fail(why) => {
                     if let Some(on_failure) = self.on_failure.take() {
                         on_failure(&why);
@@ -264,6 +272,8 @@ impl Drive {
         }
         let totals = self.committer.totals();
         self.metrics.committed(totals);
+        self.metrics.queue("commits", self.committer.depth());
+        self.metrics.queue("requests", self.queued.load(Ordering::Relaxed));
     }
 
     fn commit(&mut self, batch: Batch, position: Position, tags: &mut Tags) {

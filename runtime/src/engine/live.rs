@@ -6,7 +6,7 @@ use amends_core::{event::Started, id::Namespace};
 use bytes::Bytes;
 
 use crate::{
-    engine::{resident::SagaKey, rows},
+    engine::{metrics::Metrics, resident::SagaKey, rows},
     store::{Order, Range, RowChange, Store, StoreError, Table},
 };
 
@@ -18,7 +18,7 @@ const PREFIX: &[u8] = b"live/";
 
 impl Live {
     /// Reads the counts of the last commit.
-    pub(crate) fn read(store: &dyn Store) -> Result<Self, StoreError> {
+    pub(crate) fn read(store: &dyn Store, metrics: &Metrics) -> Result<Self, StoreError> {
         let mut end = PREFIX.to_vec();
         end.extend([u8::MAX; 4]);
         let range =
@@ -26,16 +26,18 @@ impl Live {
         let mut counts = HashMap::new();
         for row in store.rows(&range)? {
             let (namespace, module, version, count): (Namespace, String, u32, u64) = rows::decode(&row.value, "a live count")?;
+            metrics.live(&namespace, &module, version, count);
             counts.insert((namespace, module, version), count);
         }
         Ok(Self(counts))
     }
 
     /// A saga begins, or ends: the row that says so.
-    pub(crate) fn count(&mut self, key: &SagaKey, started: &Started, begins: bool) -> RowChange {
+    pub(crate) fn count(&mut self, key: &SagaKey, started: &Started, begins: bool, metrics: &Metrics) -> RowChange {
         let name = (key.0.clone(), started.module.clone(), started.version);
         let count = self.0.entry(name.clone()).or_default();
         *count = if begins { *count + 1 } else { count.saturating_sub(1) };
+        metrics.live(&name.0, &name.1, name.2, *count);
         let row: Bytes = rows::encode(&(&name.0, &name.1, name.2, *count));
         let mut row_key = PREFIX.to_vec();
         row_key.extend(format!("{}/{}/{}", name.0, name.1, name.2).into_bytes());
@@ -50,10 +52,5 @@ impl Live {
     /// Sagas of a module that have not ended, whatever their version.
     pub(crate) fn of_module(&self, namespace: &Namespace, module: &str) -> u64 {
         self.0.iter().filter(|((at, name, _), _)| at == namespace && name == module).map(|(_, count)| count).sum()
-    }
-
-    /// Each count.
-    pub(crate) fn all(&self) -> impl Iterator<Item = (&(Namespace, String, u32), u64)> {
-        self.0.iter().map(|(name, count)| (name, *count))
     }
 }

@@ -1,10 +1,10 @@
 //! The engine's counters, under the names of the docs. Never a saga id as a label.
 
-use std::sync::atomic::AtomicU64;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use amends_core::{
     Event, Saga,
-    id::Direction,
+    id::{Direction, Namespace},
     outcome::{Outcome, Report},
 };
 use prometheus_client::{
@@ -27,9 +27,14 @@ pub struct Metrics {
     started: Family<BySaga, Counter>,
     ended: Family<ByStatus, Counter>,
     attempts: Family<ByOutcome, Counter>,
+    attempt_seconds: Histogram,
     refused: Family<ByReason, Counter>,
+    guest_kills: Family<ByReason, Counter>,
+    egress_denied: Counter,
     dead_letters: Counter,
     timer_lag: Histogram,
+    module_sagas: Family<ByVersion, Gauge>,
+    queue_depth: Family<ByQueue, Gauge>,
     /// Starts that had to wait for a compilation or an activation: it stays 0.
     pub starts_blocked_on_module: Counter,
     /// What the committer made durable: commits, records and the seconds that it took.
@@ -55,6 +60,7 @@ struct ByStatus {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
+    module: String,
     direction: &'static str,
     outcome: &'static str,
 }
@@ -62,6 +68,18 @@ struct ByOutcome {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByReason {
     reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByVersion {
+    namespace: String,
+    module: String,
+    version: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByQueue {
+    queue: &'static str,
 }
 
 impl Default for Metrics {
@@ -72,7 +90,12 @@ impl Default for Metrics {
             started: Family::default(),
             ended: Family::default(),
             attempts: Family::default(),
+            attempt_seconds: seconds(),
             refused: Family::default(),
+            guest_kills: Family::default(),
+            egress_denied: Counter::default(),
+            module_sagas: Family::default(),
+            queue_depth: Family::default(),
             dead_letters: Counter::default(),
             timer_lag: seconds(),
             starts_blocked_on_module: Counter::default(),
@@ -85,6 +108,15 @@ impl Default for Metrics {
         registry.register("sagas_started", "Sagas started", metrics.started.clone());
         registry.register("sagas_ended", "Sagas ended, by status", metrics.ended.clone());
         registry.register("attempts", "Attempts ended, by direction and outcome", metrics.attempts.clone());
+        registry.register("attempt_seconds", "How long attempts took, from their intent", metrics.attempt_seconds.clone());
+        registry.register("guest_kills", "Attempts that the host ended, by reason", metrics.guest_kills.clone());
+        registry.register("egress_denied", "Outgoing calls without a grant", metrics.egress_denied.clone());
+        registry.register(
+            "module_sagas",
+            "Sagas that have not ended, by the version that they run on",
+            metrics.module_sagas.clone(),
+        );
+        registry.register("queue_depth", "What waits in each queue", metrics.queue_depth.clone());
         registry.register("refused", "Requests refused, by reason", metrics.refused.clone());
         registry.register("dead_letters", "Events that the saga they were addressed to never took", metrics.dead_letters.clone());
         registry.register("timer_lag_seconds", "How late timers fired", metrics.timer_lag.clone());
@@ -132,14 +164,30 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn attempt_ended(&self, report: &Report) {
+    pub(crate) fn attempt_ended(&self, module: &str, report: &Report, took_ms: u64) {
         let direction = match report.attempt.leg.direction {
             Direction::Forward => "forward",
             Direction::Undo(_) => "undo",
             Direction::Check => "check",
         };
-        let outcome: &Outcome = &report.outcome;
-        self.attempts.get_or_create(&ByOutcome { direction, outcome: outcome.name() }).inc();
+        let by = ByOutcome { module: module.to_owned(), direction, outcome: report.outcome.name() };
+        self.attempts.get_or_create(&by).inc();
+        self.attempt_seconds.observe(Duration::from_millis(took_ms).as_secs_f64());
+        match &report.outcome {
+            // The codes of traps are the host's own, and few.
+            Outcome::Trapped(failure) => drop(self.guest_kills.get_or_create(&ByReason { reason: failure.code.clone() }).inc()),
+            Outcome::Denied(_) => drop(self.egress_denied.inc()),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn live(&self, namespace: &Namespace, module: &str, version: u32, count: u64) {
+        let by = ByVersion { namespace: namespace.to_string(), module: module.to_owned(), version };
+        self.module_sagas.get_or_create(&by).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn queue(&self, queue: &'static str, depth: usize) {
+        self.queue_depth.get_or_create(&ByQueue { queue }).set(i64::try_from(depth).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn refused(&self, code: RefusalCode) {
@@ -151,6 +199,6 @@ impl Metrics {
     }
 
     pub(crate) fn timer_lag(&self, ms: u64) {
-        self.timer_lag.observe(std::time::Duration::from_millis(ms).as_secs_f64());
+        self.timer_lag.observe(Duration::from_millis(ms).as_secs_f64());
     }
 }

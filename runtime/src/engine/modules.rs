@@ -112,6 +112,11 @@ impl Modules {
         self.owners.keys().filter(move |(at, _)| at == namespace).map(|(_, name)| name.as_str())
     }
 
+    /// A version of some module, in any namespace, is this component.
+    pub(crate) fn names(&self, digest: &ModuleDigest) -> bool {
+        self.modules.values().any(|module| module.version_of(digest).is_some())
+    }
+
     /// What new sagas of a namespace start on, by name.
     pub(crate) fn offered(&self, namespace: &Namespace) -> Vec<Offered> {
         let mut names: Vec<&str> = self.startable(namespace).collect();
@@ -147,7 +152,7 @@ impl Modules {
                 module.versions.insert(*version, version_facts);
             }
             ModuleEvent::Activated { version } => {
-                module.previous.extend(module.active);
+                module.previous.extend(module.active.filter(|active| active != version));
                 module.active = Some(*version);
                 if let Some(facts) = module.versions.get_mut(version) {
                     facts.quarantined = None;

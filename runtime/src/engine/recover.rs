@@ -45,7 +45,7 @@ pub(crate) fn recover(
     let (epoch, clean) = read_epoch(store.as_ref())?;
     let mut shard = Shard::new(Arc::clone(&store), limits, epoch, metrics, seed)?;
     shard.now = now;
-    shard.live = Live::read(store.as_ref())?;
+    shard.live = Live::read(store.as_ref(), &shard.metrics)?;
     read_modules(&mut shard)?;
     shard.timers.read(store.as_ref(), Instant(0))?;
     opened(&mut shard, clean)?;

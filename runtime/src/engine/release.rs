@@ -6,6 +6,7 @@ use amends_core::event::Intent;
 
 use crate::{
     engine::{
+        guests::ModuleDigest,
         port::{Answer, ModuleAnswer, ModuleView, Offered, PublishAnswer, Refusal, RefusalCode, SagaAnswer, VerbAnswer},
         resident::SagaKey,
     },
@@ -19,6 +20,8 @@ pub(crate) enum Release {
     Run(SagaKey, Intent),
     /// A change that watchers may see: the saga and its revision.
     Changed(SagaKey, u64),
+    /// A component that no version names any more.
+    Forget(ModuleDigest),
     Saga(Answer<SagaAnswer>, Result<SagaAnswer, Refusal>),
     Verb(Answer<VerbAnswer>, Result<VerbAnswer, Refusal>),
     Publish(Answer<PublishAnswer>, Result<PublishAnswer, Refusal>),
@@ -37,7 +40,7 @@ impl Release {
             Self::Module(answer, said) => drop(answer.send(said)),
             Self::Modules(answer, said) => drop(answer.send(Ok(said))),
             Self::Definitions(answer, said) => drop(answer.send(Ok(said))),
-            Self::Run(..) | Self::Changed(..) => {}
+            Self::Run(..) | Self::Changed(..) | Self::Forget(_) => {}
         }
     }
 
@@ -49,7 +52,7 @@ impl Release {
             Self::Module(answer, _) => drop(answer.send(Err(refusal))),
             Self::Modules(answer, _) => drop(answer.send(Err(refusal))),
             Self::Definitions(answer, _) => drop(answer.send(Err(refusal))),
-            Self::Run(..) | Self::Changed(..) => {}
+            Self::Run(..) | Self::Changed(..) | Self::Forget(_) => {}
         }
     }
 }

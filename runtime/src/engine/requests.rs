@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::{
-    Instant, Saga,
+    Event, Instant, Saga,
     event::{Act, Started},
     id::{Incarnation, Namespace, SagaId},
     verbs::Rejected,
@@ -100,7 +100,10 @@ impl Shard {
         let status = self.residents.get(key).map(|resident| resident.saga.status());
         let settled = status.is_some_and(|status| status.is_ended() || status == Status::Stuck);
         if wait && !settled {
-            self.waiters.entry(key.clone()).or_default().push((answer, created));
+            let waiting = self.waiters.entry(key.clone()).or_default();
+            // Clients that gave up waiting have closed their end.
+            waiting.retain(|(answer, _)| !answer.is_closed());
+            waiting.push((answer, created));
         } else {
             self.flush(key);
             if let Some(said) = self.saga_answer(key, created) {
@@ -135,6 +138,10 @@ impl Shard {
         match self.done_verb(origin, &key, request) {
             Ok(applied) => {
                 self.flush(&key);
+                // A verb that changed nothing leaves a saga that only waits parked.
+                if let Err(error) = self.ensure_resident(&key) {
+                    return Release::Verb(answer, Err(not_readable(&key, &error))).answer();
+                }
                 let Some(resident) = self.residents.get(&key) else { return };
                 let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
                 let said = VerbAnswer { applied, view: Box::new(resident.saga.view()), position };
@@ -179,13 +186,19 @@ impl Shard {
         );
         let events = resident.saga.act(request.verb, request.act, context).map_err(|rejected| refusal(key, rejected))?;
         let applied = !events.is_empty();
-        if let Some(dedupe) = dedupe {
+        let started = resident.saga.started();
+        let retried = events.iter().any(|event| matches!(event, Event::Retried(..)));
+        let lifts = retried.then(|| (started.module.clone(), started.version));
+        if let Some(dedupe) = dedupe.filter(|_| applied) {
             let row = rows::encode(&fingerprint);
             resident.rows.push(rows::put(Table::Answers, dedupe.clone(), row.clone()));
             // It cannot be read back before the flush that is to come: one record from now, at the earliest.
             self.recent.remember(dedupe, self.last_position + 1, row);
         }
         self.took(key, events, &origin.actor, None);
+        if let Some((module, version)) = lifts {
+            self.lift_quarantine(origin, &module, version);
+        }
         Ok(applied)
     }
 }

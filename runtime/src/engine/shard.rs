@@ -10,7 +10,7 @@ use std::{
 
 use amends_core::{
     Context, Event, Input as SagaInput, Instant,
-    event::{Arrival, Attempt, Intent, Started},
+    event::{Arrival, Attempt, Intent, Started, Why},
     id::{Direction, Leg},
     outcome::Report,
     view::Status,
@@ -19,7 +19,7 @@ use amends_core::{
 use crate::{
     engine::{
         failpoints::Failpoints,
-        guests::AttemptCall,
+        guests::{AttemptCall, ModuleDigest},
         live::Live,
         load::{self, LoadError},
         metrics::Metrics,
@@ -60,6 +60,8 @@ pub enum Action {
     Run(SagaKey, Box<AttemptCall>),
     /// A committed change that watchers may see.
     Changed(SagaKey, u64),
+    /// No version names this component any more: its bytes and code may go.
+    Forget(ModuleDigest),
     /// Close the host: the storage failed.
     Fail(String),
 }
@@ -187,7 +189,10 @@ impl Shard {
 
     fn report(&mut self, key: SagaKey, report: Report) {
         self.running.remove(&(key.clone(), report.attempt.clone()));
-        self.metrics.attempt_ended(&report);
+        if let Some(resident) = self.residents.get(&key) {
+            let since = resident.saga.open_since(&report.attempt).unwrap_or(self.now);
+            self.metrics.attempt_ended(&resident.saga.started().module, &report, self.now.since(since));
+        }
         self.failpoints.of_attempt("outcome-seen", &report.attempt);
         if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Report(report), context)) {
             self.lost(&key, &error);
@@ -226,6 +231,8 @@ impl Shard {
     /// What follows from a decision: records to flush, attempts to run, answers to release.
     pub(crate) fn took(&mut self, key: &SagaKey, events: Vec<Event>, actor: &Actor, causation: Option<RecordId>) {
         let Some(resident) = self.residents.get_mut(key) else { return };
+        let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
+        let suspect = host_died.then(|| (resident.saga.started().module.clone(), resident.saga.started().version));
         if !events.is_empty() {
             if resident.unflushed.is_empty() {
                 self.unflushed.push_back((self.now, key.clone()));
@@ -261,6 +268,9 @@ impl Shard {
         }
         for intent in ahead {
             self.run(key.clone(), intent);
+        }
+        if let Some((module, version)) = suspect {
+            self.quarantine(&key.0, &module, version);
         }
         if parks && !effects.topics.is_empty() {
             self.match_kept(key, &effects.topics);
@@ -305,6 +315,7 @@ impl Shard {
                 self.run(key.clone(), intent);
                 self.park(&key);
             }
+            Release::Forget(digest) => self.actions.push(Action::Forget(digest)),
             Release::Changed(key, revision) => self.actions.push(Action::Changed(key, revision)),
             other => other.answer(),
         }
@@ -411,7 +422,7 @@ impl Shard {
         };
         let begins = before.is_none();
         let ends = after.status.is_ended() && before.as_ref().is_none_or(|before| !before.status.is_ended());
-        let counted = (begins != ends).then(|| self.live.count(key, resident.saga.started(), begins));
+        let counted = (begins != ends).then(|| self.live.count(key, resident.saga.started(), begins, &self.metrics));
         let mut rows = rows::of_saga(key, &resident.saga, before.as_ref(), &after);
         rows.append(&mut resident.rows);
         rows.extend(counted);

@@ -25,7 +25,7 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 
 use super::{Api, error::ApiError, guard};
@@ -35,6 +35,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v1/modules", get(modules::list).post(modules::deploy))
         .route("/v1/modules/{name}", get(modules::show).put(modules::deploy_as))
         .route("/v1/modules/{name}/activate", post(modules::activate))
+        .route("/v1/modules/{name}/versions/{version}", delete(modules::remove))
         .route("/v1/modules/{name}/grants", get(grants::show).put(grants::set))
         .route("/v1/definitions", get(definitions::list))
         .route("/v1/definitions/{saga}", get(definitions::show))

@@ -134,6 +134,26 @@ pub(in crate::api) async fn activate(
     deployed(&api, &answer, StatusCode::OK, Vec::new())
 }
 
+/// Removes a version that nothing needs: it is not active and no saga in flight runs on it.
+#[utoipa::path(
+    delete, path = "/v1/modules/{name}/versions/{version}", tag = "modules",
+    params(("name" = String, Path), ("version" = u32, Path)),
+    responses(
+        (status = 200, body = Module),
+        (status = 404, description = "no such module or version", body = ErrorBody),
+        (status = 409, description = "it is active, or sagas run on it", body = ErrorBody),
+    )
+)]
+pub(in crate::api) async fn remove(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath((name, version)): InPath<(String, u32)>,
+) -> Result<Response, ApiError> {
+    let name = String::from(caller::name(&name)?);
+    let answer = api.ask(|answer| Request::Remove(caller.origin, name, version, answer)).await?;
+    Ok(written(&api, answer.position, Json(present::module::module(&answer.module))))
+}
+
 /// The module of this name, if the namespace has one.
 pub(super) async fn find(api: &Api, caller: Caller, name: &str) -> Result<Option<ModuleView>, ApiError> {
     caller::name(name)?;

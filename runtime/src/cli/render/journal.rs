@@ -48,7 +48,9 @@ fn detail(entry: &Entry, now: &Now) -> Option<String> {
     }
     said.extend(entry.resolution.clone());
     said.extend(entry.output.as_ref().map(|output| clean(output.as_str()).into_owned()));
-    said.extend(entry.failure.as_ref().map(|failure| format!("{}: {}", clean(&failure.code), clean(&failure.message))));
+    // A rollback that no step caused has said all with its reason.
+    let failure = entry.failure.as_ref().filter(|_| entry.rollback.as_ref().is_none_or(|rollback| rollback.step.is_some()));
+    said.extend(failure.map(|failure| format!("{}: {}", clean(&failure.code), clean(&failure.message))));
     said.extend(entry.until.map(|until| format!("until {}", now.clock_ms(until))));
     if let Some(waits) = &entry.waits_for {
         said.extend(waits.event.as_ref().map(|topic| format!("for event {}/{}", clean(&topic.event_type), clean(&topic.key))));

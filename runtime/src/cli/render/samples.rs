@@ -112,6 +112,7 @@ pub(crate) fn completed() -> Saga {
     let mut view = trip(Status::Completed);
     (0..6).for_each(|at| done(&mut view, at, 20 + at as u64));
     view.steps[4].forward = tried(3, 2_400, &[("timeout", 1), ("503", 1)]);
+    view.steps[5].forward = tried(2, 5_800, &[]);
     view.output = Some(Payload::json("{\"total\":\"130.00\",\"car\":\"K1\"}"));
     shown(&view, 5_000)
 }
@@ -138,7 +139,7 @@ pub(crate) fn waiting() -> Saga {
     let event = Some(Topic { event_type: "approval".to_owned(), key: "42".to_owned() });
     let waits_for = Some(Wait { event, until: Some(NOON.plus(7_200_000)) });
     view.steps[1].forward = LegView { waits_for, ended_at: None, ..ran(50, 0) };
-    shown(&view, 3_670_000)
+    shown(&view, 3_720_000)
 }
 
 pub(crate) fn backing_off() -> Saga {
@@ -186,6 +187,7 @@ pub(crate) fn cancelled() -> Saga {
     let mut view = trip(Status::Compensated);
     done(&mut view, 0, 41);
     undone(&mut view, 0, ran(300, 22));
+    view.steps[1].forward = tried(3, 500, &[("503", 3)]);
     view.rollback = Some(Reason::Cancelled);
     shown(&view, 5_000)
 }

@@ -33,14 +33,17 @@ impl Now {
     /// `in 58m`, or `now` when it is past.
     pub(crate) fn until(&self, time: Time) -> String {
         match time.0.since(self.at.0) {
-            0 => "now".to_owned(),
+            0..500 => "now".to_owned(),
             ms => format!("in {}", roughly(ms)),
         }
     }
 
     /// `5m ago`.
     pub(crate) fn ago(&self, time: Time) -> String {
-        format!("{} ago", roughly(self.at.0.since(time.0)))
+        match self.at.0.since(time.0) {
+            0..500 => "just now".to_owned(),
+            ms => format!("{} ago", roughly(ms)),
+        }
     }
 
     fn format(&self, time: Time, clock: &str) -> String {
@@ -73,8 +76,9 @@ fn roughly(ms: u64) -> String {
     match ms {
         0..59_500 => format!("{}s", (ms + 500) / 1_000),
         59_500..60_000 => "1m".to_owned(),
-        60_000..3_600_000 => format!("{}m", ms / 60_000),
-        _ => took(ms),
+        60_000..3_570_000 => format!("{}m", (ms + 30_000) / 60_000),
+        // Rounded to minutes, so that an hour less a second is an hour.
+        _ => took((ms + 30_000) / 60_000 * 60_000),
     }
 }
 
@@ -99,7 +103,8 @@ mod tests {
         assert_eq!(now.clock(Time::from_ms(1_767_268_801_000)), "12:00:01");
         assert_eq!(now.clock_short(Time::from_ms(1_767_276_000_000)), "14:00");
         assert_eq!(now.clock_short(Time::from_ms(1_767_355_200_000)), "2026-01-02 12:00");
-        assert_eq!(now.until(Time::from_ms(1_767_272_330_000)), "in 58m");
+        assert_eq!(now.until(Time::from_ms(1_767_272_330_000)), "in 59m");
+        assert_eq!(now.until(Time::from_ms(1_767_272_398_000)), "in 1h");
         assert_eq!(now.until(Time::from_ms(0)), "now");
         assert_eq!(now.ago(Time::from_ms(1_767_268_500_000)), "5m ago");
     }

@@ -143,7 +143,10 @@ fn a_repeated_verb_is_answered_and_done_once() {
     let other = sim.verb("S1", Verb::Abandon, "k");
     sim.settle();
     assert_eq!(said(other).unwrap_err().code, RefusalCode::KeyReused);
-    let late = sim.verb("S1", Verb::Cancel, "k2");
+    let twice = sim.verb("S1", Verb::Cancel, "k2");
+    sim.settle();
+    assert!(!said(twice).unwrap().applied, "a second cancel answers the same");
+    let late = sim.verb("S1", Verb::Abandon, "k3");
     sim.settle();
     assert_eq!(said(late).unwrap_err().code, RefusalCode::SagaEnded);
 }
@@ -158,4 +161,52 @@ fn after_a_storage_error_nothing_is_acknowledged() {
     assert_eq!(said(waiting).unwrap_err().code, RefusalCode::StorageFailed);
     let late = sim.start("S2", "{}", false);
     assert_eq!(said(late).unwrap_err().code, RefusalCode::StorageFailed);
+}
+
+#[test]
+fn a_guest_that_was_executing_at_three_deaths_of_the_host_runs_alone_and_then_not_again() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["a", "b"]));
+    sim.grant();
+    let _bad = sim.start("BAD", "{}", false);
+    sim.commit();
+    let mut sim = sim.die_executing();
+    sim.commit();
+    let mut sim = sim.die_executing();
+    let _bystander = sim.start("GOOD", "{}", false);
+    while sim.commit() {}
+    assert_eq!(sim.calls, ["a@3"], "the suspect runs alone: the bystander waits");
+    let mut sim = sim.die_executing();
+    sim.settle();
+    let answered = sim.start("BAD", "{}", true);
+    sim.settle();
+    let view = said(answered).unwrap().view;
+    assert_eq!(view.status, Status::Stuck);
+    assert!(matches!(view.stuck[0].why, amends_core::event::Why::HostDied));
+    let refused = sim.start("NEW", "{}", true);
+    assert_eq!(said(refused).unwrap_err().code, RefusalCode::Quarantined);
+    let _retried = sim.verb("BAD", Verb::Retry(None), "k");
+    sim.settle();
+    let taken = sim.start("NEW", "{}", true);
+    sim.settle();
+    assert_eq!(said(taken).unwrap().view.status, Status::Completed);
+}
+
+#[test]
+fn a_version_is_removed_only_when_nothing_needs_it() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~a", "~b"]));
+    let _old = sim.start("OLD", "{}", false);
+    sim.settle();
+    assert_eq!(sim.remove(1).unwrap_err().message, "demo v1 cannot be removed: 1 sagas run on it");
+    sim.deploy(2, definition(&["~a"]));
+    sim.remove(1).unwrap_err();
+    let _woken = sim.publish("E1", None, "42");
+    sim.settle();
+    assert_eq!(sim.remove(2).unwrap_err().message, "demo v2 cannot be removed: it is active");
+    assert_eq!(sim.remove(1).unwrap().module.versions.len(), 1);
+    assert_eq!(sim.forgotten, [1]);
+    let ended = sim.start("OLD", "{}", true);
+    sim.settle();
+    assert_eq!(said(ended).unwrap().view.status, Status::Completed, "what ended can still be shown");
 }

@@ -28,6 +28,7 @@ use super::{
 };
 use crate::{
     journal::{Actor, Grant},
+    marker::Suspect,
     store::{Batch, Position, Store, memory::MemoryStore},
 };
 
@@ -46,29 +47,42 @@ pub(super) struct Sim {
     /// Calls that reached a guest, as `step@attempt` or `undo step@attempt`.
     pub(super) calls: Vec<String>,
     pub(super) commits: usize,
+    /// The first byte of each digest whose component may be deleted.
+    pub(super) forgotten: Vec<u8>,
 }
 
 impl Sim {
     pub(super) fn new(world: World) -> Self {
-        let mut sim = Self::on(Arc::new(MemoryStore::default()), world, Instant(1_000_000));
+        let mut sim = Self::on(Arc::new(MemoryStore::default()), world, Instant(1_000_000), &[]);
         sim.settle();
         sim.commits = 0;
         sim
     }
 
-    fn on(store: Arc<MemoryStore>, world: World, now: Instant) -> Self {
+    fn on(store: Arc<MemoryStore>, world: World, now: Instant, suspects: &[Suspect]) -> Self {
         let shared: Arc<dyn Store> = store.clone();
         let Recovered { shard, actions, .. } =
-            recover(shared, Limits::default(), Arc::new(Metrics::default()), 7, &[], now).expect("a memory store recovers");
+            recover(shared, Limits::default(), Arc::new(Metrics::default()), 7, suspects, now).expect("a memory store recovers");
         let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0 };
+        let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0, forgotten: Vec::new() };
         sim.carry_out(actions);
         sim
     }
 
     /// The host dies: what is not durable is gone. Another one starts on the same store.
     pub(super) fn kill_and_restart(self) -> Self {
-        Self::on(self.store, self.world, self.now)
+        Self::on(self.store, self.world, self.now, &[])
+    }
+
+    /// The host dies while every guest that runs has a processor: the marker names them.
+    pub(super) fn die_executing(self) -> Self {
+        let suspect = |(key, call): &(SagaKey, AttemptCall)| Suspect {
+            namespace: key.0.clone(),
+            saga: key.1.clone(),
+            attempt: call.attempt.clone(),
+        };
+        let suspects: Vec<Suspect> = self.open.iter().map(suspect).collect();
+        Self::on(self.store, self.world, self.now, &suspects)
     }
 
     fn carry_out(&mut self, actions: Vec<Action>) {
@@ -80,6 +94,7 @@ impl Sim {
                     self.calls.push(format!("{undo}{}@{}", call.step, call.attempt.number));
                     self.open.push_back((key, *call));
                 }
+                Action::Forget(digest) => self.forgotten.push(digest[0]),
                 Action::Changed(..) | Action::Fail(_) => {}
             }
         }
@@ -138,6 +153,12 @@ impl Sim {
         let answered = self.ask(|answer| Request::Deploy(origin(), deploy, answer));
         self.settle();
         said(answered).expect("deployed")
+    }
+
+    pub(super) fn remove(&mut self, version: u32) -> Result<ModuleAnswer, Refusal> {
+        let answered = self.ask(|answer| Request::Remove(origin(), "demo".into(), version, answer));
+        self.settle();
+        said(answered)
     }
 
     pub(super) fn grant(&mut self) {

@@ -1,0 +1,169 @@
+//! Deploying, activating, granting.
+
+use expect_test::expect;
+
+use super::{answer, check_refusals};
+use crate::api::fake::Fake;
+
+#[test]
+fn a_component_is_verified_before_it_is_a_version() {
+    let fake = Fake::new();
+    expect![[r#"
+        201 at 0-1-9
+        {
+          "active": 1,
+          "digest": "0101010101010101010101010101010101010101010101010101010101010101",
+          "imports": [
+            "wasi:http/outgoing-handler@0.2.3"
+          ],
+          "missing_grants": [
+            {
+              "command": "amends grant trip --http ORIGIN",
+              "import": "wasi:http/outgoing-handler@0.2.3"
+            }
+          ],
+          "name": "trip",
+          "sagas": [
+            "trip"
+          ],
+          "version": 1,
+          "warnings": []
+        }
+    "#]]
+    .assert_eq(&answer(&fake, "PUT /v1/modules/trip?activate=false\n\n\0asm"));
+    expect![[r#"
+        200
+        {
+          "active": 1,
+          "deployed": true,
+          "digest": "0101010101010101010101010101010101010101010101010101010101010101",
+          "imports": [
+            "wasi:http/outgoing-handler@0.2.3"
+          ],
+          "in_flight": [
+            {
+              "sagas": 3,
+              "version": 1
+            }
+          ],
+          "missing_grants": [
+            {
+              "command": "amends grant trip --http ORIGIN",
+              "import": "wasi:http/outgoing-handler@0.2.3"
+            }
+          ],
+          "name": "trip",
+          "sagas": [
+            "trip"
+          ],
+          "version": 1,
+          "warnings": []
+        }
+    "#]]
+    .assert_eq(&answer(&fake, "POST /v1/modules?plan=true\n\n\0asm"));
+    assert_eq!(fake.take_asked(), ["deploy trip activate=false"]);
+    let large = format!("PUT /v1/modules/trip\n\n{}", "a".repeat(101));
+    check_refusals(
+        &[
+            "PUT /v1/modules/order\n\n\0asm",
+            "PUT /v1/modules/trip\n\nelf",
+            "PUT /v1/modules/..%2Fx\n\n\0asm",
+            "POST /v1/modules",
+            &large,
+        ],
+        expect![[r#"
+            422 name_mismatch: the component names itself `trip`, not `order`
+            422 not_a_component: these bytes are no WebAssembly
+            400 bad_name: bad name "../x": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
+            400 bad_request: the body is empty
+            413 payload_too_large: the component is larger than 100 bytes
+        "#]],
+    );
+}
+
+#[test]
+fn activation_and_grants_are_checked_and_passed_on() {
+    let fake = Fake::new();
+    answer(&fake, "POST /v1/modules/trip/activate\n\n{\"version\":2}");
+    answer(&fake, "POST /v1/modules/trip/activate\n\n{\"previous\":true}");
+    let grants = "{\"grants\":{\"http\":[{\"origin\":\"https://Hotel.example\",\"private\":true}],\"config\":{\"region\":\"eu\"},\"secrets\":[\"key\"]},\"force\":true}";
+    expect![[r#"
+        200 at 0-1-9
+        {
+          "grants": {
+            "config": {
+              "region": "eu"
+            },
+            "http": [
+              {
+                "origin": "https://hotel.example:443",
+                "private": true
+              }
+            ],
+            "secrets": [
+              "key"
+            ]
+          },
+          "module": "trip",
+          "revision": "2"
+        }
+    "#]]
+    .assert_eq(&answer(&fake, &format!("PUT /v1/modules/trip/grants\n\n{grants}")));
+    expect![[r#"
+        200
+        {
+          "modules": [
+            {
+              "active": 1,
+              "grants": {
+                "config": {
+                  "region": "eu"
+                },
+                "http": [
+                  {
+                    "origin": "https://hotel.example:443",
+                    "private": true
+                  }
+                ],
+                "secrets": [
+                  "key"
+                ]
+              },
+              "name": "trip",
+              "revision": "2",
+              "versions": [
+                {
+                  "bytes": 8,
+                  "deployed_at": "2026-01-01T12:00:00.000Z",
+                  "digest": "0101010101010101010101010101010101010101010101010101010101010101",
+                  "imports": [
+                    "wasi:http/outgoing-handler@0.2.3"
+                  ],
+                  "in_flight": 3,
+                  "sagas": [
+                    "trip"
+                  ],
+                  "version": 1
+                }
+              ]
+            }
+          ]
+        }
+    "#]]
+    .assert_eq(&answer(&fake, "GET /v1/modules"));
+    assert_eq!(fake.take_asked(), ["activate trip Version(2)", "activate trip Previous", "grants trip Yes"]);
+    check_refusals(
+        &[
+            "POST /v1/modules/trip/activate\n\n{}",
+            "POST /v1/modules/trip/activate\n\n{\"version\":1,\"previous\":true}",
+            "PUT /v1/modules/trip/grants\n\n{\"grants\":{\"http\":[{\"origin\":\"hotel.example\"}]}}",
+            "PUT /v1/modules/trip/grants\n\n{\"grants\":{\"files\":[]}}",
+        ],
+        expect![[r#"
+            400 bad_request: give `version`, or `previous`: true
+            400 bad_request: give `version`, or `previous`: true
+            400 bad_request: origin "hotel.example" is not one; write it as https://api.example.com:443
+            400 bad_request: the body does not fit: unknown field `files`, expected one of `http`, `config`, `secrets` at line 1 column 18
+        "#]],
+    );
+}

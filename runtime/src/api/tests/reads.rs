@@ -1,0 +1,77 @@
+//! Lists, the host itself, and the description of it all.
+
+use expect_test::expect;
+
+use super::{answer, check};
+use crate::api::fake::Fake;
+
+#[test]
+fn lists_page_by_an_opaque_cursor() {
+    let fake = Fake::new();
+    answer(&fake, "POST /v1/definitions/trip/sagas?id=T1\n\n{}");
+    fake.take_asked();
+    expect![[r#"
+        200
+        {
+          "cursor": "0-1-41",
+          "sagas": [
+            {
+              "ended_at": "2026-01-01T12:00:01.300Z",
+              "id": "T1",
+              "module": "trip",
+              "saga": "trip",
+              "started_at": "2026-01-01T12:00:00.000Z",
+              "status": "completed",
+              "version": 1
+            }
+          ]
+        }
+    "#]]
+    .assert_eq(&answer(&fake, "GET /v1/sagas?saga=trip&status=waiting&limit=5&cursor=0-1-7&at_least=0-1-3"));
+    expect![[r#"ListFilter { definition: Some("trip"), status: Some(Waiting), limit: 5, cursor: Some(7) }"#]]
+        .assert_eq(&fake.take_asked().join("\n"));
+}
+
+#[test]
+fn the_host_says_how_it_is() {
+    assert_eq!(answer(&Fake::new(), "GET /healthz"), "200\n{\n  \"alive\": true\n}\n");
+    check(
+        "GET /readyz",
+        expect![[r#"
+        200
+        {
+          "ready": true,
+          "recovered": 12,
+          "recovery_ms": 80
+        }
+    "#]],
+    );
+    check(
+        "GET /metrics",
+        expect![[r#"
+        200
+        # EOF
+    "#]],
+    );
+}
+
+#[test]
+fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
+    let description = serde_json::to_value(crate::api::openapi::description()).unwrap();
+    let paths = description["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 24);
+    for (path, operations) in paths {
+        let path = path.replace("{id}", "T1").replace("{name}", "trip").replace("{saga}", "trip").replace("{version}", "1");
+        for method in operations.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
+            if path == "/v1/watch" {
+                continue; // It does not end.
+            }
+            let said = answer(&Fake::new(), &format!("{method} {path}"));
+            assert!(!said.contains("route_not_found") && !said.contains("method_not_allowed"), "{method} {path}: {said}");
+        }
+    }
+    let text = description.to_string();
+    for absent in ["aggregate", "unlock", "projection"] {
+        assert!(!text.contains(absent), "{absent} is described and does not exist");
+    }
+}

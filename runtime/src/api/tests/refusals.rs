@@ -1,0 +1,135 @@
+//! What bad input gets, and strangers.
+
+use expect_test::expect;
+
+use super::{answer, check, check_refusals};
+use crate::{
+    api::fake::{self, Fake},
+    engine::port::{Refusal, RefusalCode},
+};
+
+#[test]
+fn bad_starts_are_refused_before_the_engine_hears_of_them() {
+    let long = format!("POST /v1/definitions/trip/sagas?id={}\n\n{{}}", "a".repeat(300));
+    let deep = format!("POST /v1/definitions/trip/sagas\n\n{}{}", "[".repeat(70), "]".repeat(70));
+    let large = format!("POST /v1/definitions/trip/sagas\n\n\"{}\"", "a".repeat(200));
+    let requests = [
+        "POST /v1/definitions/trip/sagas?id=../x\n\n{}",
+        "POST /v1/definitions/trip/sagas?id=tr%E2%80%AEip\n\n{}",
+        "POST /v1/definitions/trip/sagas?id=\n\n{}",
+        &long,
+        "POST /v1/definitions/Trip/sagas\n\n{}",
+        "POST /v1/definitions/%FF/sagas\n\n{}",
+        "POST /v1/definitions/trip/sagas?wiat=3s\n\n{}",
+        "POST /v1/definitions/trip/sagas?wait=soon\n\n{}",
+        "POST /v1/definitions/trip/sagas?wait=301s\n\n{}",
+        "POST /v1/definitions/trip/sagas\namends-namespace: ../x\n\n{}",
+        "POST /v1/definitions/trip/sagas\n\n{\"a\":",
+        "POST /v1/definitions/trip/sagas\n\n{\"a\":1,\"a\":2}",
+        "POST /v1/definitions/trip/sagas\n\n{\"cents\":9007199254740993}",
+        &deep,
+        &large,
+    ];
+    check_refusals(
+        &requests,
+        expect![[r#"
+        400 bad_name: bad saga id "../x": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
+        400 bad_name: bad saga id "tr\u{202e}ip": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
+        400 bad_name: bad saga id "": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
+        400 bad_name: bad saga id "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
+        400 bad_name: bad name "Trip": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
+        400 bad_request: bad path: Invalid URL: Invalid UTF-8 in `saga`
+        400 bad_query: bad query: wiat: unknown field `wiat`, expected `id` or `wait`
+        400 bad_request: wait `soon` is no duration
+        400 bad_request: wait `301s` is too long
+        400 bad_name: bad namespace "../x": use 1 to 63 of a-z, 0-9 and -
+        400 bad_json: bad JSON: EOF while parsing a value at line 1 column 5
+        400 bad_json: bad JSON: key `a` twice in the outermost object at line 1 column 13
+        400 bad_json: bad JSON: number 9007199254740993 does not survive a 64-bit float; send it as a string, at line 1 column 10
+        400 bad_json: bad JSON: nested deeper than 64 levels at line 1 column 65
+        413 payload_too_large: the input is larger than 200 bytes
+    "#]],
+    );
+}
+
+#[test]
+fn unknown_routes_and_methods_and_strangers_answer_in_the_one_shape() {
+    check(
+        "GET /v2/sagas",
+        expect![[r#"
+        404
+        {
+          "error": {
+            "code": "route_not_found",
+            "hint": "GET /openapi.json lists them",
+            "message": "no route `/v2/sagas`"
+          }
+        }
+    "#]],
+    );
+    check(
+        "DELETE /v1/sagas/T1",
+        expect![[r#"
+        405
+        {
+          "error": {
+            "code": "method_not_allowed",
+            "hint": "GET /openapi.json lists what it takes",
+            "message": "`/v1/sagas/T1` does not take DELETE"
+          }
+        }
+    "#]],
+    );
+    check_refusals(
+        &[
+            "GET /healthz\nhost: evil.example:8420",
+            "GET /healthz\norigin: https://evil.example",
+            "GET /healthz\norigin: null",
+            "GET /v1/sagas/T9",
+            "GET /v1/sagas/..%2Fx",
+            "GET /v1/sagas?status=done",
+            "GET /v1/sagas?limit=0",
+            "GET /v1/sagas?limit=100000",
+            "GET /v1/sagas?cursor=0-2-7",
+            "GET /v1/sagas/T1?at_least=x",
+            "GET /v1/definitions/none",
+            "GET /v1/modules/none",
+        ],
+        expect![[r#"
+            421 misdirected: Host "evil.example:8420" is not a name of this host
+            421 misdirected: Origin "https://evil.example" is not a name of this host
+            421 misdirected: Origin "null" is not a name of this host
+            404 saga_not_found: no saga `T9` in this namespace
+            400 bad_name: bad saga id "../x": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
+            400 bad_request: `done` is no status
+            400 bad_request: limit 0 is out of range
+            400 bad_request: limit 100000 is out of range
+            409 restored: position `0-2-7` is of another life of this journal, which was restored since
+            400 bad_request: `x` is no position
+            404 definition_not_found: no saga `none` is deployed in this namespace
+            404 module_not_found: no module `none` in this namespace
+        "#]],
+    );
+}
+
+#[test]
+fn a_full_queue_is_503_with_a_time_to_come_back() {
+    let fake = Fake::new();
+    let hint = Some("come back later".to_owned());
+    let refusal = Refusal { hint, fits: vec!["retry"], ..fake::refusal(RefusalCode::Overloaded, "the queue of starts is full") };
+    *fake.refuse.lock().unwrap() = Some(refusal);
+    expect![[r#"
+        503
+        {
+          "error": {
+            "code": "overloaded",
+            "fits": [
+              "retry"
+            ],
+            "hint": "come back later",
+            "message": "the queue of starts is full"
+          }
+        }
+    "#]]
+    .assert_eq(&answer(&fake, "POST /v1/definitions/trip/sagas\n\n{}"));
+}

@@ -1,0 +1,232 @@
+//! A client of the host's API that knows no types of the host: what it gets is what everybody gets.
+
+use std::{
+    io::{BufRead, BufReader},
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+use ureq::http::{Method, Request, Response};
+
+/// Longer than anything takes on a busy machine; a test that needs it has failed.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often every message is sent: requests to participants, and writes to the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Traffic {
+    Once,
+    /// Twice with the same headers: `dup(all)`.
+    Twice,
+    /// The second with an `Idempotency-Key` of its own: `dup'`.
+    TwiceWithFreshKeys,
+}
+
+/// The API of one host.
+#[derive(Clone)]
+pub(crate) struct Api {
+    agent: ureq::Agent,
+    url: String,
+    namespace: String,
+    traffic: Traffic,
+}
+
+/// An answer.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// What is not JSON is a string.
+    pub(crate) body: Value,
+    /// `Amends-Position`.
+    pub(crate) position: Option<String>,
+}
+
+impl Answer {
+    /// The body, if the status is this one.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.body
+    }
+
+    /// `409 id_taken`, or `200` where nothing went wrong.
+    pub(crate) fn code(&self) -> String {
+        match self.body["error"]["code"].as_str() {
+            Some(code) => format!("{} {code}", self.status),
+            None => self.status.to_string(),
+        }
+    }
+
+    /// The whole error as text: status, code, message and hint.
+    pub(crate) fn error(&self) -> String {
+        let error = &self.body["error"];
+        let text = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+        let hint = error["hint"].as_str().map_or_else(String::new, |hint| format!("\n  hint: {hint}"));
+        format!("{}: {}{hint}\n", self.code(), text("message"))
+    }
+}
+
+impl Api {
+    pub(crate) fn new(url: &str, traffic: Traffic) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .proxy(None)
+            .max_redirects(0)
+            // Connections that a killed host left behind must not be met again.
+            .max_idle_connections(0)
+            .timeout_global(Some(PATIENCE));
+        Self { agent: config.build().new_agent(), url: url.to_owned(), namespace: "default".to_owned(), traffic }
+    }
+
+    pub(crate) fn in_namespace(&self, namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned(), ..self.clone() }
+    }
+
+    /// Sends each message once, whatever the traffic of the test.
+    pub(crate) fn once(&self) -> Self {
+        Self { traffic: Traffic::Once, ..self.clone() }
+    }
+
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.try_send(Method::GET, path, None, &[]).unwrap_or_else(|error| panic!("GET {path}: {error}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.write(Method::POST, path, body.to_string().as_bytes())
+    }
+
+    #[track_caller]
+    pub(crate) fn put(&self, path: &str, body: &[u8]) -> Answer {
+        self.write(Method::PUT, path, body)
+    }
+
+    /// Writes as often as the traffic says. The host that answered the first writing answers the second one too.
+    #[track_caller]
+    pub(crate) fn write(&self, method: Method, path: &str, body: &[u8]) -> Answer {
+        let (first, second) = (fresh_key(), fresh_key());
+        let send = |key: &str| {
+            let sent = self.try_send(method.clone(), path, Some(key), body);
+            sent.unwrap_or_else(|error| panic!("{method} {path}: {error}"))
+        };
+        let answer = send(&first);
+        let repeated = match self.traffic {
+            Traffic::Once => None,
+            Traffic::Twice => Some(send(&first)),
+            Traffic::TwiceWithFreshKeys => Some(send(&second)),
+        };
+        if let Some(repeated) = repeated {
+            assert!(repeated.status < 500, "{method} {path} again: {} {}", repeated.status, repeated.body);
+        }
+        answer
+    }
+
+    /// One request; an error if there is no answer, as from a host that is killed.
+    pub(crate) fn try_send(&self, method: Method, path: &str, key: Option<&str>, body: &[u8]) -> Result<Answer, ureq::Error> {
+        let mut request = Request::builder().method(&method).uri(format!("{}{path}", self.url));
+        request = request.header("amends-namespace", &self.namespace).header("amends-by", "tester");
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        let response = match method {
+            Method::GET => self.agent.run(request.body(())?)?,
+            _ => self.agent.run(request.header("content-type", "application/json").body(body)?)?,
+        };
+        answer(response)
+    }
+
+    /// Starts a saga and answers at once.
+    #[track_caller]
+    pub(crate) fn start(&self, saga: &str, id: &str, input: &Value) -> Answer {
+        self.post(&format!("/v1/definitions/{saga}/sagas?id={id}"), input)
+    }
+
+    /// Starts a saga, or finds it, and answers when it has ended or is stuck. Where messages come twice, the first comes while it runs.
+    #[track_caller]
+    pub(crate) fn run(&self, saga: &str, id: &str, input: &Value) -> Value {
+        if self.traffic != Traffic::Once {
+            self.start(saga, id, input);
+        }
+        let answer = self.once().post(&format!("/v1/definitions/{saga}/sagas?id={id}&wait=100s"), input);
+        assert!(answer.status == 200 || answer.status == 201, "{saga} {id}: {} {}", answer.status, answer.body);
+        answer.body
+    }
+
+    /// A saga as it is now.
+    #[track_caller]
+    pub(crate) fn saga(&self, id: &str) -> Value {
+        self.get(&format!("/v1/sagas/{id}")).expect(200)
+    }
+
+    /// All records of a saga.
+    #[track_caller]
+    pub(crate) fn journal(&self, id: &str) -> Vec<Value> {
+        let mut records = Vec::new();
+        let mut from = Some("1".to_owned());
+        while let Some(next) = from {
+            let page = self.get(&format!("/v1/sagas/{id}/journal?limit=1000&from={next}")).expect(200);
+            records.extend(page["records"].as_array().cloned().unwrap_or_default());
+            from = page["next"].as_str().map(str::to_owned);
+        }
+        records
+    }
+
+    /// Follows a saga until a record is as wanted, and gives it. What never comes ends the test by the client's patience.
+    #[track_caller]
+    pub(crate) fn until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let request =
+            Request::builder().uri(format!("{}/v1/sagas/{id}/watch", self.url)).header("amends-namespace", &self.namespace);
+        let request = request.body(()).unwrap_or_else(|error| panic!("watch {id}: {error}"));
+        let mut response = self.agent.run(request).unwrap_or_else(|error| panic!("watch {id}: {error}"));
+        assert_eq!(response.status(), 200, "watch {id}");
+        let mut seen = Vec::new();
+        for line in BufReader::new(response.body_mut().as_reader()).lines() {
+            let line = line.unwrap_or_else(|error| panic!("saga {id} did not come to it: {error}; it has {seen:?}"));
+            let Some(data) = line.strip_prefix("data:") else { continue };
+            let record: Value = serde_json::from_str(data.trim()).unwrap_or_else(|error| panic!("{data}: {error}"));
+            if wanted(&record) {
+                return record;
+            }
+            seen.push(record["type"].to_string());
+        }
+        panic!("saga {id} ended before it came to it: {seen:?}");
+    }
+
+    /// Follows a saga until a record of this type.
+    #[track_caller]
+    pub(crate) fn until_type(&self, id: &str, kind: &str) -> Value {
+        self.until(id, |record| record["type"] == kind)
+    }
+
+    /// Lets a module reach these origins, and nothing else.
+    #[track_caller]
+    pub(crate) fn grant(&self, module: &str, origins: &[&str]) {
+        let http: Vec<Value> = origins.iter().map(|origin| json!({"origin": origin})).collect();
+        let body = json!({"grants": {"http": http}});
+        self.put(&format!("/v1/modules/{module}/grants"), body.to_string().as_bytes()).expect(200);
+    }
+
+    /// The value of a counter or gauge without labels, or the sum over its labels.
+    #[track_caller]
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics").expect(200);
+        let lines = text.as_str().unwrap_or_default().lines();
+        let of_it = lines.filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        let values: Vec<f64> = of_it.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect();
+        assert!(!values.is_empty(), "no metric {name}");
+        values.iter().sum()
+    }
+}
+
+fn answer(mut response: Response<ureq::Body>) -> Result<Answer, ureq::Error> {
+    let position = response.headers().get("amends-position").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
+    let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    Ok(Answer { status: response.status().as_u16(), body, position })
+}
+
+fn fresh_key() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("key-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}

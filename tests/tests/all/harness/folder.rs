@@ -1,0 +1,114 @@
+//! Data folders of tests: empty ones, and copies of one in which the example modules are deployed and compiled.
+
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    path::{Path, PathBuf},
+    sync::OnceLock,
+};
+
+use tempfile::TempDir;
+
+use super::{
+    guests::{Way, guest},
+    host::{BINARY, Host, Options},
+};
+
+/// A folder that goes with the test.
+pub(crate) struct DataFolder {
+    path: PathBuf,
+    _dir: TempDir,
+}
+
+impl DataFolder {
+    /// A folder for a host that never ran.
+    pub(crate) fn empty() -> Self {
+        let dir = in_memory();
+        Self { path: dir.path().join("data"), _dir: dir }
+    }
+
+    /// A folder in which `order`, `trip` and `approval` are deployed, each in version 1. In the namespace `shelf` are their
+    /// second versions, so that a test that deploys one need not wait for the compiler.
+    pub(crate) fn with_modules(way: Way) -> Self {
+        let folder = Self::empty();
+        let template = template(way);
+        copy(template, &folder.path).unwrap_or_else(|error| panic!("cannot copy {}: {error}", template.display()));
+        folder
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// In memory if there is such a place: it survives the kill of a process, and nothing here asks for more.
+pub(crate) fn in_memory() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { TempDir::with_prefix_in("amends-", memory) } else { TempDir::with_prefix("amends-") };
+    made.unwrap_or_else(|error| panic!("cannot make a folder: {error}"))
+}
+
+fn template(way: Way) -> &'static Path {
+    static PLAIN: OnceLock<PathBuf> = OnceLock::new();
+    static COMPONENT: OnceLock<PathBuf> = OnceLock::new();
+    let made = match way {
+        Way::Plain => &PLAIN,
+        Way::Component => &COMPONENT,
+    };
+    made.get_or_init(|| find_or_make(way).unwrap_or_else(|error| panic!("cannot make a data folder: {error}")))
+}
+
+/// Kept between runs as long as neither binary nor modules change: compiling them is most of what a run would take.
+fn find_or_make(way: Way) -> io::Result<PathBuf> {
+    let shelf = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let prefix = format!("template-{}-", way.name());
+    let path = shelf.join(format!("{prefix}{:016x}", fingerprint(way)?));
+    if path.is_dir() {
+        return Ok(path);
+    }
+    for old in fs::read_dir(shelf)?.flatten() {
+        if old.file_name().to_string_lossy().starts_with(&prefix) {
+            fs::remove_dir_all(old.path())?;
+        }
+    }
+    let folder = DataFolder::empty();
+    let mut host = Host::start(folder, Options::default());
+    for name in ["order", "trip", "approval"] {
+        host.api().put(&format!("/v1/modules/{name}"), &guest(way, name)).expect(201);
+        let second = guest(way, &format!("{name}-v2"));
+        host.api().in_namespace("shelf").put(&format!("/v1/modules/{name}"), &second).expect(201);
+    }
+    assert!(host.stop().success(), "{}", host.log());
+    let fresh = TempDir::with_prefix_in("making-", shelf)?;
+    copy(host.folder.path(), &fresh.path().join("data"))?;
+    match fs::rename(fresh.path().join("data"), &path) {
+        // Another run of the tests was faster.
+        Err(_) if path.is_dir() => Ok(path),
+        renamed => renamed.map(|()| path),
+    }
+}
+
+fn fingerprint(way: Way) -> io::Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    let binary = fs::metadata(BINARY)?;
+    (BINARY, binary.len(), binary.modified()?).hash(&mut hasher);
+    for name in ["order", "order-v2", "trip", "trip-v2", "approval", "approval-v2"] {
+        guest(way, name).hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir(to)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        match entry.file_type()?.is_dir() {
+            true => copy(&entry.path(), &target)?,
+            false => drop(fs::copy(entry.path(), target)?),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! The example modules as they were built, and where they lie. It builds none: that takes a toolchain of its own.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+/// How a module became a component. Both ways must give the same behaviour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// By `cargo build --target wasm32-wasip2`.
+    Plain,
+    /// By `cargo component build`.
+    Component,
+}
+
+impl Way {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "plain",
+            Self::Component => "component",
+        }
+    }
+}
+
+/// The bytes of `order`, or of its second version, `order-v2`.
+pub(crate) fn guest(way: Way, name: &str) -> Vec<u8> {
+    let path = guest_path(way, name);
+    fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask guests`", path.display()))
+}
+
+/// Where `order.wasm` lies: under `target/guests`, or under the folder that `AMENDS_GUESTS` names.
+pub(crate) fn guest_path(way: Way, name: &str) -> PathBuf {
+    let shelf = env::var_os("AMENDS_GUESTS").map_or_else(|| repository().join("target/guests"), PathBuf::from);
+    shelf.join(way.name()).join(format!("{name}.wasm"))
+}
+
+/// The checkout.
+pub(crate) fn repository() -> &'static Path {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR"));
+    tests.parent().unwrap_or(tests)
+}

@@ -1,0 +1,352 @@
+//! One host: the real binary in a process of its own, on a folder of its own, killed and started again as tests like.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Write},
+    os::unix::process::ExitStatusExt,
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Condvar, Mutex, MutexGuard, PoisonError,
+        mpsc::{Receiver, channel},
+    },
+    thread,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::{
+    api::{Api, PATIENCE, Traffic},
+    folder::DataFolder,
+};
+
+/// The binary under test.
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_amends-under-test");
+
+/// How a host is started.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) binary: PathBuf,
+    pub(crate) traffic: Traffic,
+    /// Variables beside the few that every host has.
+    pub(crate) environment: Vec<(String, String)>,
+    /// How far its clock is ahead of the machine's.
+    pub(crate) clock_ms: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { binary: BINARY.into(), traffic: Traffic::Once, environment: Vec::new(), clock_ms: 0 }
+    }
+}
+
+impl Options {
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// The host kills itself when it comes to this point for the nth time.
+    pub(crate) fn dies_at(self, failpoint: &str) -> Self {
+        self.with("AMENDS_FAILPOINT", failpoint)
+    }
+}
+
+/// What a host said when it was ready.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    pub(crate) url: String,
+    pub(crate) recovered: u64,
+    pub(crate) seconds: f64,
+}
+
+/// A host that did not become ready.
+#[derive(Debug)]
+pub(crate) struct NotReady {
+    pub(crate) code: Option<i32>,
+    pub(crate) stderr: String,
+}
+
+/// A running host. It is killed when this is dropped.
+pub(crate) struct Host {
+    process: Process,
+    pub(crate) ready: Ready,
+    pub(crate) folder: DataFolder,
+    options: Options,
+    _place: Place,
+}
+
+impl Host {
+    /// A host on a folder of its own with these options.
+    #[track_caller]
+    pub(crate) fn start(folder: DataFolder, options: Options) -> Self {
+        let place = Place::take();
+        match spawn(folder.path(), &options) {
+            Ok((process, ready)) => Self { process, ready, folder, options, _place: place },
+            Err(not_ready) => panic!("the host did not start: {not_ready:?}"),
+        }
+    }
+
+    pub(crate) fn api(&self) -> Api {
+        Api::new(&self.ready.url, self.options.traffic)
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.pid
+    }
+
+    /// Moves its clock ahead.
+    pub(crate) fn advance_ms(&mut self, ms: u64) {
+        self.options.clock_ms += ms;
+        let steering = &mut self.process.stdin;
+        writeln!(steering, "{ms}")
+            .and_then(|()| steering.flush())
+            .unwrap_or_else(|error| panic!("cannot steer the clock: {error}"));
+    }
+
+    /// `kill -9`.
+    pub(crate) fn kill(&mut self) {
+        self.process.signal(Signal::KILL);
+        self.died();
+    }
+
+    /// Waits until it has killed itself, or a participant has.
+    #[track_caller]
+    pub(crate) fn died(&mut self) {
+        let status = self.process.ended();
+        assert_eq!(status.signal(), Some(9), "the host ended otherwise: {status}\n{}", self.log());
+    }
+
+    /// Asks it to end, and waits for it.
+    #[track_caller]
+    pub(crate) fn stop(&mut self) -> ExitStatus {
+        self.process.signal(Signal::TERM);
+        self.process.ended()
+    }
+
+    /// Waits until it has ended by itself.
+    #[track_caller]
+    pub(crate) fn ended(&mut self) -> ExitStatus {
+        self.process.ended()
+    }
+
+    /// Starts it again on its folder, killed before if it still ran, without what was to kill it.
+    #[track_caller]
+    pub(crate) fn restart(&mut self) -> &Ready {
+        let mut options = self.options.clone();
+        options.environment.retain(|(name, _)| name != "AMENDS_FAILPOINT");
+        self.restart_with(options)
+    }
+
+    #[track_caller]
+    pub(crate) fn restart_with(&mut self, options: Options) -> &Ready {
+        self.process.signal(Signal::KILL);
+        self.process.ended();
+        let clock_ms = self.options.clock_ms;
+        self.options = Options { clock_ms, ..options };
+        match spawn(self.folder.path(), &self.options) {
+            Ok((process, ready)) => (self.process, self.ready) = (process, ready),
+            Err(not_ready) => panic!("the host did not start again: {not_ready:?}\n{}", self.log()),
+        }
+        &self.ready
+    }
+
+    pub(crate) fn options(&self) -> Options {
+        self.options.clone()
+    }
+
+    /// Its whole log.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(log_path(self.folder.path())).unwrap_or_default()
+    }
+
+    /// Runs a verb of the command line against it.
+    pub(crate) fn cli(&self, arguments: &[&str]) -> Said {
+        cli(&[("AMENDS_HOST", &self.ready.url)], arguments)
+    }
+
+    /// A number of `/proc/PID/status`, in KiB.
+    pub(crate) fn memory_kib(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let number = line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok());
+        number.unwrap_or_else(|| panic!("no {name} in the status of process {}", self.pid()))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            let log = self.log();
+            let tail: Vec<&str> = log.lines().rev().take(40).collect();
+            eprintln!("the end of the host's log:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
+        }
+        self.process.signal(Signal::KILL);
+        self.process.end.get_or_insert_with(|| self.process.exited.recv_timeout(PATIENCE).ok().unwrap_or_default());
+    }
+}
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// Runs the command line without a host.
+pub(crate) fn cli(environment: &[(&str, &str)], arguments: &[&str]) -> Said {
+    let mut command = bare(Path::new(BINARY));
+    command.args(arguments).envs(environment.iter().copied()).env("NO_COLOR", "1").env("USER", "tester").stdin(Stdio::null());
+    command.output().unwrap_or_else(|error| panic!("cannot run {BINARY}: {error}")).into()
+}
+
+/// Tries to start a host that cannot: it ends by itself, and says why.
+#[track_caller]
+pub(crate) fn refuses_to_start(data: &Path, options: &Options) -> NotReady {
+    match spawn(data, options) {
+        Ok((process, ready)) => {
+            process.signal(Signal::KILL);
+            panic!("the host started: {ready:?}");
+        }
+        Err(not_ready) => not_ready,
+    }
+}
+
+/// A command without anything of this process's environment that a host might read.
+fn bare(binary: &Path) -> Command {
+    let mut command = Command::new(binary);
+    command.env_clear();
+    for name in ["PATH", "HOME", "TMPDIR", "TZ"] {
+        command.envs(std::env::var_os(name).map(|value| (name, value)));
+    }
+    command
+}
+
+struct Process {
+    pid: u32,
+    stdin: ChildStdin,
+    exited: Receiver<ExitStatus>,
+    end: Option<ExitStatus>,
+}
+
+impl Process {
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        if let (None, Some(pid)) = (self.end, pid) {
+            // It may have ended by itself meanwhile.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
+    #[track_caller]
+    fn ended(&mut self) -> ExitStatus {
+        *self.end.get_or_insert_with(|| {
+            self.exited.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("the host does not end: {error}"))
+        })
+    }
+}
+
+fn log_path(data: &Path) -> PathBuf {
+    data.with_extension("log")
+}
+
+/// Starts a host and waits for the line that says that it is ready.
+fn spawn(data: &Path, options: &Options) -> Result<(Process, Ready), NotReady> {
+    let log = log_path(data);
+    let written = fs::metadata(&log).map_or(0, |log| log.len());
+    let stderr =
+        File::options().create(true).append(true).open(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+    let mut command = bare(&options.binary);
+    command.arg("serve").arg("--data").arg(data);
+    if !options.environment.iter().any(|(name, _)| name == "AMENDS_LISTEN") {
+        command.args(["--listen", "127.0.0.1:0"]);
+    }
+    command.env("AMENDS_CLOCK", format!("steered:{}", options.clock_ms));
+    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {}: {error}", options.binary.display()));
+    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+    let (Some(stdin), Some(stdout)) = (stdin, stdout) else { panic!("the host has no stdin and stdout") };
+    let (say, said) = channel();
+    thread::spawn(move || {
+        // Read to its end, so that the host never waits for us.
+        for line in BufReader::new(stdout).lines() {
+            let Ok(line) = line else { return };
+            // Only the first line is waited for.
+            let _ = say.send(line);
+        }
+    });
+    let pid = child.id();
+    let mut process = Process { pid, stdin, exited: watched(child), end: None };
+    match said.recv_timeout(PATIENCE) {
+        Ok(line) => Ok((process, ready(&line))),
+        Err(_) => {
+            process.signal(Signal::KILL);
+            let end = process.ended();
+            let stderr = fs::read(&log).unwrap_or_default().split_off(usize::try_from(written).unwrap_or_default());
+            Err(NotReady { code: end.code(), stderr: String::from_utf8_lossy(&stderr).into_owned() })
+        }
+    }
+}
+
+/// How the process ended, once it has.
+fn watched(mut child: Child) -> Receiver<ExitStatus> {
+    let (tell, exited) = channel();
+    thread::spawn(move || {
+        let status = child.wait().unwrap_or_default();
+        // Nobody waits for it any more when the test is over.
+        let _ = tell.send(status);
+    });
+    exited
+}
+
+/// `amends 0.1.0 ready on http://127.0.0.1:8420 data=./amends-data recovered=12 in 0.08s`
+fn ready(line: &str) -> Ready {
+    let after = |mark: &str| line.split(mark).nth(1).and_then(|rest| rest.split(' ').next());
+    let read = || {
+        let url = after(" ready on ")?.to_owned();
+        let recovered = after(" recovered=")?.parse().ok()?;
+        let seconds = line.rsplit(" in ").next()?.strip_suffix('s')?.parse().ok()?;
+        Some(Ready { url, recovered, seconds })
+    };
+    read().unwrap_or_else(|| panic!("no ready line: {line}"))
+}
+
+/// At most four hosts at a time: more only wait for each other.
+struct Place;
+
+const PLACES: usize = 4;
+
+static TAKEN: Mutex<usize> = Mutex::new(0);
+
+static LEFT: Condvar = Condvar::new();
+
+impl Place {
+    fn take() -> Self {
+        let mut taken = Self::taken();
+        while *taken >= PLACES {
+            taken = LEFT.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken += 1;
+        Self
+    }
+
+    fn taken() -> MutexGuard<'static, usize> {
+        TAKEN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *Self::taken() -= 1;
+        LEFT.notify_one();
+    }
+}

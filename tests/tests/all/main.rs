@@ -1,0 +1,11 @@
+//! The host as users meet it: the real binary, real HTTP, real kills. Names carry the ids of the scenarios.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+
+mod harness;
+
+mod travel;
+
+mod kills;
+
+mod bad_input;
