@@ -22,6 +22,7 @@ use crate::{
     api::runtime::{BoxFuture, Committed, Readiness, Runtime, SagaPage, Unverified, Verified},
     engine::{
         driver::{Clock, Engine, OnForget, Parts, Running},
+        guests::ModuleDigest,
         metrics::Metrics,
         port::{Change, ListFilter, Offered, Origin, Refusal, RefusalCode, Request},
         reader::Reader,
@@ -170,6 +171,7 @@ impl Node {
                 tracing::error!(digest = hex::encode(digest), %error, "a stored component cannot be loaded: sagas that need it wait");
             }
         }
+        forget_unnamed(&folder, &host, &engine.definitions().digests());
         let recovery = began.elapsed();
         metrics.recovery_seconds.set(recovery.as_secs_f64());
         Ok(Self {
@@ -256,10 +258,11 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
     Ok(Verified { module: module.to_string(), digest, bytes, definitions: description.sagas, imports, warnings })
 }
 
+/// Names in it come from a guest, and are read on terminals: marks that turn the reading direction show as what they are.
 fn bad_definition(reasons: Vec<String>) -> Unverified {
     Unverified {
         code: "bad_definition",
-        reasons,
+        reasons: reasons.iter().map(|reason| host::escape(reason)).collect(),
         hint: Some("mend the definition and deploy again; nothing was stored".to_owned()),
     }
 }
@@ -300,6 +303,18 @@ fn forget(folder: &Folder, host: &Arc<Host>) -> OnForget {
             tracing::warn!(digest = hex::encode(digest), %error, "a component that nothing needs was not deleted");
         }
     })
+}
+
+/// Deletes components that no record names: a deploy stores its bytes first, and was refused or cut off after that.
+///
+/// Done before the first request is taken, so that no deploy can be counting on them.
+fn forget_unnamed(folder: &Folder, host: &Arc<Host>, named: &[ModuleDigest]) {
+    let stored = folder.modules().digests().unwrap_or_else(|error| {
+        tracing::warn!(%error, "the stored components cannot be listed");
+        Vec::new()
+    });
+    let forget = forget(folder, host);
+    stored.iter().filter(|digest| !named.contains(digest)).for_each(forget);
 }
 
 /// The wall clock of this machine; tests may move it.

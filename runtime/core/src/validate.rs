@@ -39,10 +39,15 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.step {
-            Some(step) => write!(f, "saga `{}`, step `{step}`: {}", self.saga, self.problem),
-            None => write!(f, "saga `{}`: {}", self.saga, self.problem),
+            Some(step) => write!(f, "saga `{}`, step `{}`: {}", shown(&self.saga), shown(step), self.problem),
+            None => write!(f, "saga `{}`: {}", shown(&self.saga), self.problem),
         }
     }
+}
+
+/// A name as far as it is worth reading: it comes from a guest, and may be of any length.
+fn shown(name: &str) -> &str {
+    name.char_indices().nth(80).map_or(name, |(end, _)| &name[..end])
 }
 
 /// Every rule that the definition breaks; none is a definition that may run.

@@ -80,6 +80,7 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
+pub(crate) use self::console::escape;
 use self::{
     cache::Cache,
     compile::Compiler,

@@ -215,7 +215,8 @@ pub(super) fn trouble(path: &Path, error: &io::Error) -> FolderError {
 }
 
 fn failed(path: &Path, error: &StoreError) -> FolderError {
-    FolderError::Failed(format!("{}: {error}", path.display()))
+    let remedy = "mend the disk or restore it from a backup, or choose another folder with --data";
+    FolderError::Failed(format!("{}: {error}; {remedy}", path.display()))
 }
 
 /// Makes the folder, or sees that it is ours to use and that nobody else can read it.

@@ -17,7 +17,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     api::{Api, PATIENCE, Traffic},
-    folder::DataFolder,
+    folder::{DataFolder, in_memory},
 };
 
 /// The binary under test.
@@ -81,7 +81,7 @@ impl Host {
     #[track_caller]
     pub(crate) fn start(folder: DataFolder, options: Options) -> Self {
         let place = Place::take();
-        match spawn(folder.path(), &options) {
+        match spawn(folder.path(), &log_path(folder.path()), &options) {
             Ok((process, ready)) => Self { process, ready, folder, options, _place: place },
             Err(not_ready) => panic!("the host did not start: {not_ready:?}"),
         }
@@ -144,7 +144,7 @@ impl Host {
         self.process.ended();
         let clock_ms = self.options.clock_ms;
         self.options = Options { clock_ms, ..options };
-        match spawn(self.folder.path(), &self.options) {
+        match spawn(self.folder.path(), &log_path(self.folder.path()), &self.options) {
             Ok((process, ready)) => (self.process, self.ready) = (process, ready),
             Err(not_ready) => panic!("the host did not start again: {not_ready:?}\n{}", self.log()),
         }
@@ -211,7 +211,8 @@ pub(crate) fn cli(environment: &[(&str, &str)], arguments: &[&str]) -> Said {
 /// Tries to start a host that cannot: it ends by itself, and says why.
 #[track_caller]
 pub(crate) fn refuses_to_start(data: &Path, options: &Options) -> NotReady {
-    match spawn(data, options) {
+    let aside = in_memory();
+    match spawn(data, &aside.path().join("host.log"), options) {
         Ok((process, ready)) => {
             process.signal(Signal::KILL);
             panic!("the host started: {ready:?}");
@@ -259,11 +260,9 @@ fn log_path(data: &Path) -> PathBuf {
 }
 
 /// Starts a host and waits for the line that says that it is ready.
-fn spawn(data: &Path, options: &Options) -> Result<(Process, Ready), NotReady> {
-    let log = log_path(data);
-    let written = fs::metadata(&log).map_or(0, |log| log.len());
-    let stderr =
-        File::options().create(true).append(true).open(&log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+fn spawn(data: &Path, log: &Path, options: &Options) -> Result<(Process, Ready), NotReady> {
+    let written = fs::metadata(log).map_or(0, |log| log.len());
+    let stderr = File::options().create(true).append(true).open(log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
     let mut command = bare(&options.binary);
     command.arg("serve").arg("--data").arg(data);
     if !options.environment.iter().any(|(name, _)| name == "AMENDS_LISTEN") {
@@ -291,7 +290,7 @@ fn spawn(data: &Path, options: &Options) -> Result<(Process, Ready), NotReady> {
         Err(_) => {
             process.signal(Signal::KILL);
             let end = process.ended();
-            let stderr = fs::read(&log).unwrap_or_default().split_off(usize::try_from(written).unwrap_or_default());
+            let stderr = fs::read(log).unwrap_or_default().split_off(usize::try_from(written).unwrap_or_default());
             Err(NotReady { code: end.code(), stderr: String::from_utf8_lossy(&stderr).into_owned() })
         }
     }

@@ -79,7 +79,8 @@ impl Probe {
     pub(crate) fn component(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.wat()).unwrap_or_else(|error| panic!("{error}"));
         let mut resolve = Resolve::default();
-        let contract = std::fs::read_to_string(repository().join("wit/amends.wit")).unwrap_or_else(|error| panic!("wit: {error}"));
+        let contract =
+            std::fs::read_to_string(repository().join("wit/amends.wit")).unwrap_or_else(|error| panic!("wit: {error}"));
         let package = resolve.push_source("amends.wit", &contract).unwrap_or_else(|error| panic!("{error}"));
         let world = resolve.select_world(&[package], Some("amends:module/saga-module")).unwrap_or_else(|error| panic!("{error}"));
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap_or_else(|error| panic!("{error}"));
@@ -136,7 +137,8 @@ impl Probe {
     }
 
     fn description(&self) -> Value {
-        let stages = self.steps.iter().map(|step| record([list([step.value()]), Value::None(Box::new(text("")))])).collect::<Vec<_>>();
+        let stages =
+            self.steps.iter().map(|step| record([list([step.value()]), Value::None(Box::new(text("")))])).collect::<Vec<_>>();
         let saga = record([
             text(&self.saga),
             Value::U32(1),
@@ -273,7 +275,8 @@ impl Memory {
                 self.span(at, place, text.len());
             }
             Value::List(items) => {
-                let (size, align) = items.first().map_or((0, 1), |item| (item.size(), item.align()));
+                // An empty list too lies where an item could.
+                let (size, align) = items.first().map_or((0, 8), |item| (item.size(), item.align()));
                 let place = self.room(size * items.len(), align);
                 for (index, item) in items.iter().enumerate() {
                     self.store(place + index * size, item);
