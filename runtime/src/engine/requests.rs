@@ -21,7 +21,7 @@ use crate::{
         rows,
         shard::{Shard, context},
     },
-    journal::{definition, keys},
+    journal::keys,
     store::Table,
 };
 
@@ -205,7 +205,7 @@ fn started(active: &Active<'_>, start: &Start, now: Instant) -> Started {
         version: active.number,
         digest: active.version.digest,
         definition: start.definition.clone(),
-        definition_hash: definition::hash(active.definition),
+        definition_hash: active.definition_hash,
         incarnation: Incarnation(start.incarnation),
         input: start.input.clone(),
         input_hash: start.input_hash,
