@@ -27,6 +27,13 @@ use crate::{
 
 impl Shard {
     pub(crate) fn request(&mut self, request: Request) {
+        match &request {
+            // Their answers count live sagas, and those are counted as they are handed over.
+            Request::Deploy(..) | Request::Activate(..) | Request::SetGrants(..) | Request::Remove(..) | Request::Modules(..) => {
+                self.flush_all();
+            }
+            Request::Start(..) | Request::Settle(..) | Request::Verb(..) | Request::Publish(..) | Request::Definitions(..) => {}
+        }
         match request {
             Request::Start(origin, start, answer) => self.start(&origin, start, answer),
             Request::Settle(origin, id, answer) => self.settle((origin.namespace, id), answer),
