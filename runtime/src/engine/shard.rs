@@ -178,6 +178,13 @@ impl Shard {
         std::mem::take(&mut self.actions)
     }
 
+    /// Takes back what `step` returned, emptied, for the room that it has.
+    pub(crate) fn reuse(&mut self, emptied: Vec<Action>) {
+        if self.actions.is_empty() {
+            self.actions = emptied;
+        }
+    }
+
     /// The moment at which `Tick` is due, if nothing else comes before.
     pub fn wake_at(&self) -> Option<Instant> {
         let flush = self.unflushed.front().map(|(since, _)| since.plus(UNFLUSHED_MS));
