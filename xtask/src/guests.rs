@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use amends_toolchain::{Need, Toolchain};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use crate::component;
 use crate::process::{self, say};
-use crate::toolchain::{self, Toolchain};
 use crate::workspace::Workspace;
 
 /// How a guest becomes a component. Both must give the same behaviour.
@@ -103,7 +104,13 @@ pub(crate) fn choose(workspace: &Workspace, name: Option<&str>) -> Result<Vec<Gu
 
 /// Builds `guests` in each of `ways` and lays the results under `target/guests/WAY/`: `order.wasm`, `order-v2.wasm`.
 pub(crate) fn build(workspace: &Workspace, guests: &[Guest], ways: &[Way]) -> Result<()> {
-    let toolchain = toolchain::ready(&workspace.tools(), &workspace.guest_target())?;
+    let toolchain = amends_toolchain::ready(&Need {
+        folder: workspace.root(),
+        targets: &Way::ALL.map(Way::target),
+        tools: &workspace.tools(),
+        stale: Some(&workspace.guest_target()),
+        say,
+    })?;
     let seconds = guests.iter().filter(|guest| guest.has_second_version).collect::<Vec<_>>();
     for way in ways {
         build_version(workspace, &toolchain, *way, Version::First, &guests.iter().collect::<Vec<_>>())?;
@@ -120,18 +127,19 @@ fn build_version(workspace: &Workspace, toolchain: &Toolchain, way: Way, version
     let mut command = match way {
         Way::Plain => {
             say(&format!("cargo build: {}", files.join(", ")));
-            let mut command = toolchain.cargo(workspace.root());
+            let mut command = process::command(toolchain.cargo(), workspace.root());
             command.arg("build");
             command
         }
         Way::Component => {
-            let cargo_component = toolchain::cargo_component(&workspace.tools())?;
+            let cargo_component = component::cargo_component(&workspace.tools())?;
             say(&format!("cargo component build: {}", files.join(", ")));
-            let mut command = toolchain.command(&cargo_component, workspace.root());
+            let mut command = process::command(&cargo_component, workspace.root());
             command.args(["component", "build"]);
             command
         }
     };
+    toolchain.enter(&mut command);
     // Each version has a target folder: in one they would take turns, and each run would build both again.
     let target = workspace.guest_target().join(version.name());
     command.args(["--profile", "guest", "--target", way.target()]).arg("--target-dir").arg(&target);

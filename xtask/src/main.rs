@@ -1,6 +1,7 @@
 //! The command line of `cargo xtask`: reads a verb and hands it to the module that owns it.
 
 mod bench;
+mod component;
 mod demo;
 mod guests;
 mod http;
@@ -8,7 +9,6 @@ mod process;
 mod server;
 mod tally;
 mod test;
-mod toolchain;
 mod workspace;
 
 use clap::{Parser, Subcommand};

@@ -56,6 +56,10 @@ impl std::error::Error for Rejected {}
 
 /// The events that a verb means. None: it was done before.
 pub(crate) fn decide(saga: &Saga, verb: Verb, act: Act) -> Result<Vec<Event>, Rejected> {
+    if saga.phase == Phase::Compensated && verb == Verb::Cancel && matches!(saga.cancel, Some(Cancel::Asked(_))) {
+        // It is what the cancel before it asked for.
+        return Ok(Vec::new());
+    }
     if saga.is_ended() {
         return Err(Rejected::Ended);
     }

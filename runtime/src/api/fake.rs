@@ -136,6 +136,10 @@ impl Runtime for Fake {
                 *self.grants.lock().unwrap() = grants;
                 let _ = answer.send(Ok(self.module_answer()));
             }
+            Request::Remove(_, module, version, answer) => {
+                self.note(format!("remove {module} {version}"));
+                let _ = answer.send(Ok(self.module_answer()));
+            }
             Request::Modules(_, answer) => {
                 let _ = answer.send(Ok(vec![self.module()]));
             }

@@ -138,6 +138,10 @@ impl Shard {
         match self.done_verb(origin, &key, request) {
             Ok(applied) => {
                 self.flush(&key);
+                // A verb that changed nothing leaves a saga that only waits parked.
+                if let Err(error) = self.ensure_resident(&key) {
+                    return Release::Verb(answer, Err(not_readable(&key, &error))).answer();
+                }
                 let Some(resident) = self.residents.get(&key) else { return };
                 let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
                 let said = VerbAnswer { applied, view: Box::new(resident.saga.view()), position };
@@ -185,7 +189,7 @@ impl Shard {
         let started = resident.saga.started();
         let retried = events.iter().any(|event| matches!(event, Event::Retried(..)));
         let lifts = retried.then(|| (started.module.clone(), started.version));
-        if let Some(dedupe) = dedupe {
+        if let Some(dedupe) = dedupe.filter(|_| applied) {
             let row = rows::encode(&fingerprint);
             resident.rows.push(rows::put(Table::Answers, dedupe.clone(), row.clone()));
             // It cannot be read back before the flush that is to come: one record from now, at the earliest.

@@ -340,3 +340,6 @@ fn not_answered(error: &hyper::Error) -> Error {
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod tls_tests;

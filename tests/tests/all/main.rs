@@ -7,3 +7,5 @@ mod harness;
 mod travel;
 
 mod kills;
+
+mod bad_input;

@@ -19,18 +19,18 @@ use super::*;
 use crate::host::{Label, testing};
 
 /// A participant: answers each request with the next of its answers, and keeps what it heard.
-struct Participant {
-    address: SocketAddr,
+pub(super) struct Participant {
+    pub(super) address: SocketAddr,
     heard: mpsc::Receiver<String>,
     connections: Arc<Mutex<u32>>,
 }
 
 /// A complete answer of two bytes.
-const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 impl Participant {
     /// An empty answer closes the connection.
-    fn start(answers: &'static [&'static str]) -> Self {
+    pub(super) fn start(answers: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (hear, heard) = mpsc::channel();
@@ -89,7 +89,7 @@ fn serve(
 }
 
 /// The facts of a first forward attempt with these grants.
-fn facts(grants: &[(&str, bool)]) -> Facts {
+pub(super) fn facts(grants: &[(&str, bool)]) -> Facts {
     let mut facts = Facts::of(&testing::call([0; 32]));
     facts.reach = Reach::All;
     facts.grants = grants.iter().map(|&(origin, private)| Grant::Http { origin: origin.to_owned(), private }).collect();
@@ -104,13 +104,13 @@ fn leg(facts: &mut Facts, direction: Direction) {
 }
 
 /// One attempt's way out.
-struct Attempt {
+pub(super) struct Attempt {
     egress: Egress,
     traffic: Traffic,
 }
 
-/// Names of test participants: `public` leads to the internet, `private` to a private network, `rebinds` to both.
-fn names() -> Resolve {
+/// Names of test participants.
+pub(super) fn names() -> Resolve {
     Arc::new(|host, port| {
         Box::pin(async move {
             let addresses: &[&str] = match host.as_str() {
@@ -130,13 +130,16 @@ impl Attempt {
         Self::at(&Gate::new(&Limits::default(), names(), Vec::new()), facts)
     }
 
-    fn at(gate: &Gate, facts: Facts) -> Self {
+    pub(super) fn at(gate: &Gate, facts: Facts) -> Self {
         let traffic = Traffic::default();
         Self { egress: Egress::new(gate, facts, traffic.clone()), traffic }
     }
 
     /// Sends a request and reads the whole response; none if it was denied.
-    async fn send(&mut self, request: http::Request<&'static str>) -> Option<Result<(http::StatusCode, Bytes), Error>> {
+    pub(super) async fn send(
+        &mut self,
+        request: http::Request<&'static str>,
+    ) -> Option<Result<(http::StatusCode, Bytes), Error>> {
         let response = self.begin(request).await?;
         Some(match response {
             Err(error) => Err(error),
@@ -158,12 +161,12 @@ impl Attempt {
         }
     }
 
-    async fn left(&self) -> Left {
+    pub(super) async fn left(&self) -> Left {
         self.traffic.settle(Duration::from_secs(5)).await
     }
 }
 
-fn request(method: &str, url: &str) -> http::Request<&'static str> {
+pub(super) fn request(method: &str, url: &str) -> http::Request<&'static str> {
     http::Request::builder().method(method).uri(url).body("").unwrap()
 }
 

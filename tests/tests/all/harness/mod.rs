@@ -13,3 +13,5 @@ pub(crate) mod duplicator;
 pub(crate) mod laws;
 
 pub(crate) mod desk;
+
+pub(crate) mod probe;

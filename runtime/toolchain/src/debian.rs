@@ -1,5 +1,5 @@
 //! Debian's own Rust, for machines whose rustup has no wasm target and cannot fetch one: installs the packages,
-//! builds the standard library for the guests' targets once, and keeps it in a sysroot under `target/tools`.
+//! builds the standard library for the guests' targets once, and keeps it in a sysroot of our own.
 //!
 //! Rustup's `cargo` and `rustc` stay what everything else is built with.
 
@@ -10,8 +10,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::TARGETS;
-use crate::process::{self, say};
+use crate::{Need, cannot_start, command, has_standard_library, read, run};
 
 /// Compiler, library source, `wasm-component-ld`, `wasm-ld`, and the C library that `std` stands on.
 const PACKAGES: [&str; 6] = ["rustc-web", "cargo-web", "rust-web-src", "rust-web-llvm", "lld", "wasi-libc"];
@@ -24,31 +23,34 @@ const WASI_LIBC: &str = "/usr/lib/wasm32-wasi";
 const RECIPE: u32 = 1;
 
 /// A sysroot of our own: Debian's by links, and beside them the guests' targets.
-pub(crate) struct Sysroot {
+#[derive(Debug)]
+pub struct Sysroot {
     folder: PathBuf,
 }
 
 impl Sysroot {
-    /// What an earlier set-up made, if Debian's compiler is still the one it was made with.
-    pub(super) fn made(tools: &Path) -> Result<Option<Self>> {
-        let sysroot = Self { folder: tools.join("debian") };
+    /// What an earlier set-up made, if it has the targets and Debian's compiler is still the one it was made with.
+    pub(crate) fn made(need: &Need<'_>) -> Result<Option<Self>> {
+        let sysroot = Self { folder: need.tools.join("debian") };
         let Ok(stamp) = fs::read_to_string(sysroot.stamp()) else {
             return Ok(None);
         };
         let current = Path::new(RUSTC).exists() && stamp == sysroot.stamp_now()?;
-        Ok(current.then_some(sysroot))
+        let root = sysroot.folder.join("sysroot");
+        let complete = need.targets.iter().all(|target| has_standard_library(&root, target));
+        Ok((current && complete).then_some(sysroot))
     }
 
     /// Installs what is missing and builds it; the stamp comes last, so that a set-up cut short starts again.
-    pub(super) fn make(tools: &Path) -> Result<Self> {
-        install(&missing()?)?;
-        let sysroot = Self { folder: tools.join("debian") };
+    pub(crate) fn make(need: &Need<'_>) -> Result<Self> {
+        install(&missing(need)?, need.say)?;
+        let sysroot = Self { folder: need.tools.join("debian") };
         if sysroot.folder.exists() {
             fs::remove_dir_all(&sysroot.folder).with_context(|| cannot("remove", &sysroot.folder))?;
         }
         sysroot.link_host()?;
-        let built = sysroot.build_standard_library()?;
-        for target in TARGETS {
+        let built = sysroot.build_standard_library(need)?;
+        for target in need.targets {
             sysroot.install_target(&built, target)?;
         }
         fs::remove_dir_all(&built).with_context(|| cannot("remove", &built))?;
@@ -58,13 +60,13 @@ impl Sysroot {
     }
 
     /// Its `cargo`.
-    pub(super) fn cargo(&self) -> PathBuf {
+    pub(crate) fn cargo(&self) -> PathBuf {
         self.folder.join("bin/cargo")
     }
 
     /// Makes it the only toolchain that `command` sees: cargo-component asks the `rustc` on PATH for the sysroot,
     /// whatever RUSTC says, and rustup's own variables would lead back to rustup's.
-    pub(super) fn enter(&self, command: &mut Command) {
+    pub(crate) fn enter(&self, command: &mut Command) {
         let programs = self.folder.join("bin");
         let mut path = programs.clone().into_os_string();
         path.push(":");
@@ -84,7 +86,7 @@ impl Sysroot {
 
     /// The folder is part of it because the wrapper names it: a checkout that was moved is set up again.
     fn stamp_now(&self) -> Result<String> {
-        let version = process::read(process::command(RUSTC, Path::new("/")).arg("-vV"))?;
+        let version = read(command(RUSTC, Path::new("/")).arg("-vV"))?;
         Ok(format!("recipe {RECIPE}\n{}\n{version}", self.folder.display()))
     }
 
@@ -105,12 +107,13 @@ impl Sysroot {
     }
 
     /// Builds `std` for every target as a dependency of an empty crate; returns cargo's target folder.
-    fn build_standard_library(&self) -> Result<PathBuf> {
-        say(&format!("building the standard library for {} (once, about a minute)", TARGETS.join(" and ")));
+    fn build_standard_library(&self, need: &Need<'_>) -> Result<PathBuf> {
+        (need.say)(&format!("building the standard library for {} (once, about a minute)", need.targets.join(" and ")));
         let empty = self.folder.join("empty");
         write(&empty.join("Cargo.toml"), "[package]\nname = \"empty\"\nedition = \"2024\"\n\n[workspace]\n")?;
         write(&empty.join("src/lib.rs"), "#![no_std]\n")?;
-        let mut build = process::command(CARGO, &empty);
+        let built = empty.join("target");
+        let mut build = command(CARGO, &empty);
         self.enter(&mut build);
         build
             .env("CARGO", CARGO)
@@ -118,10 +121,12 @@ impl Sysroot {
             .env("RUSTC_BOOTSTRAP", "1")
             // Without bitcode, guests with `lto` fail to link.
             .env("RUSTFLAGS", "-Cembed-bitcode=yes")
-            .args(["build", "--release", "--quiet", "-Zbuild-std=std,panic_abort"])
-            .args(TARGETS.iter().flat_map(|target| ["--target", target]));
-        process::run(&mut build)?;
-        Ok(empty.join("target"))
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .args(["build", "--release", "--quiet", "-Zbuild-std=std,panic_abort", "--target-dir"])
+            .arg(&built)
+            .args(need.targets.iter().flat_map(|target| ["--target", target]));
+        run(&mut build)?;
+        Ok(built)
     }
 
     fn install_target(&self, built: &Path, target: &str) -> Result<()> {
@@ -152,20 +157,20 @@ impl Sysroot {
 }
 
 /// The packages that are not installed; an error where Debian's package manager is not there to ask.
-fn missing() -> Result<Vec<&'static str>> {
+fn missing(need: &Need<'_>) -> Result<Vec<&'static str>> {
     let system = fs::read_to_string("/etc/os-release").unwrap_or_default();
     if !system.lines().any(|line| line == "ID=debian") {
         bail!(
             "the wasm targets are missing and rustup cannot add them; \
              make `rustup target add {}` work, or build on Debian, whose packages have them",
-            TARGETS.join(" ")
+            need.targets.join(" ")
         );
     }
     let mut missing = Vec::new();
     for package in PACKAGES {
-        let mut query = process::command("dpkg-query", Path::new("/"));
+        let mut query = command("dpkg-query", Path::new("/"));
         query.args(["--show", "--showformat=${db:Status-Status}", package]);
-        let answer = query.output().with_context(|| process::cannot_start(&query))?;
+        let answer = query.output().with_context(|| cannot_start(&query))?;
         if answer.stdout != b"installed" {
             missing.push(package);
         }
@@ -174,7 +179,7 @@ fn missing() -> Result<Vec<&'static str>> {
 }
 
 /// `--no-remove`: a Rust that the machine's owner installed from Debian is theirs to remove.
-fn install(packages: &[&str]) -> Result<()> {
+fn install(packages: &[&str], say: fn(&str)) -> Result<()> {
     if packages.is_empty() {
         return Ok(());
     }
@@ -188,9 +193,8 @@ fn install(packages: &[&str]) -> Result<()> {
     }
     say(&format!("apt-get install {wanted} (a Rust with wasm targets, beside rustup's)"));
     let apt = |arguments: &[&str]| {
-        let mut command = process::command("apt-get", Path::new("/"));
-        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq").args(arguments).stdout(Stdio::null());
-        process::run(&mut command)
+        let mut apt = command("apt-get", Path::new("/"));
+        run(apt.env("DEBIAN_FRONTEND", "noninteractive").arg("-qq").args(arguments).stdout(Stdio::null()))
     };
     apt(&["update"])?;
     let how = ["install", "--yes", "--no-install-recommends", "--no-remove"];

@@ -16,7 +16,7 @@ pub(crate) fn cargo_component(tools: &Path) -> Result<PathBuf> {
     if is_current(&program) {
         return Ok(program);
     }
-    let _one_at_a_time = super::lock(tools)?;
+    let _one_at_a_time = amends_toolchain::lock(tools)?;
     if is_current(&program) {
         return Ok(program);
     }

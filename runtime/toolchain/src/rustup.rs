@@ -1,45 +1,36 @@
-//! The active toolchain: whether it has the guests' targets, and the attempt to add them.
+//! The active toolchain: whether it has the targets, and the attempt to add them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::TARGETS;
-use crate::process::{self, say};
+use crate::{Need, command, has_standard_library, read};
 
 /// Two archives of 25 MB come within it on any usable line; a network that swallows packets costs no more.
 const ADD_SECONDS_MAX: u64 = 60;
 
 /// Whether the `rustc` on PATH has the standard library of every target.
-pub(super) fn has_targets() -> Result<bool> {
+pub(crate) fn has_targets(need: &Need<'_>) -> Result<bool> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let printed = process::read(process::command(rustc, Path::new(".")).args(["--print", "sysroot"]))?;
+    let printed = read(command(rustc, need.folder).args(["--print", "sysroot"]))?;
     let sysroot = PathBuf::from(printed.trim());
-    Ok(TARGETS.iter().all(|target| has_standard_library(&sysroot, target)))
+    Ok(need.targets.iter().all(|target| has_standard_library(&sysroot, target)))
 }
 
 /// Tries `rustup target add`; `false` when there is no rustup, or it fails or takes too long.
-pub(super) fn add_targets() -> Result<bool> {
-    say(&format!("rustup target add {} (guests need them; at most {ADD_SECONDS_MAX} s)", TARGETS.join(" ")));
-    let mut add = process::command("rustup", Path::new("."));
+pub(crate) fn add_targets(need: &Need<'_>) -> bool {
+    (need.say)(&format!("rustup target add {} (guests need it; at most {ADD_SECONDS_MAX} s)", need.targets.join(" ")));
+    let mut add = command("rustup", need.folder);
     // It fails in the ordinary way where it cannot fetch: no backtrace then.
-    add.args(["target", "add"]).args(TARGETS).env("RUST_BACKTRACE", "0");
+    add.args(["target", "add"]).args(need.targets).env("RUST_BACKTRACE", "0");
     let added = ends_well_within(&mut add, Duration::from_secs(ADD_SECONDS_MAX));
     if !added {
-        say("rustup cannot add them here");
+        (need.say)("rustup cannot add it here");
     }
-    Ok(added)
-}
-
-fn has_standard_library(sysroot: &Path, target: &str) -> bool {
-    let libraries = sysroot.join("lib/rustlib").join(target).join("lib");
-    let Ok(entries) = libraries.read_dir() else {
-        return false;
-    };
-    entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))
+    added
 }
 
 fn ends_well_within(command: &mut Command, limit: Duration) -> bool {
@@ -63,17 +54,6 @@ fn ends_well_within(command: &mut Command, limit: Duration) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::fs;
-
-    #[test]
-    fn an_empty_target_folder_is_no_target() {
-        let sysroot = tempfile::tempdir().unwrap();
-        let libraries = sysroot.path().join("lib/rustlib/wasm32-wasip2/lib");
-        fs::create_dir_all(&libraries).unwrap();
-        assert!(!has_standard_library(sysroot.path(), "wasm32-wasip2"));
-        fs::write(libraries.join("libstd-0123.rlib"), "").unwrap();
-        assert!(has_standard_library(sysroot.path(), "wasm32-wasip2"));
-    }
 
     #[test]
     fn a_command_that_hangs_is_given_up() {

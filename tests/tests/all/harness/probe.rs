@@ -1,0 +1,321 @@
+//! Modules that no SDK would make: a core module in WAT under the module contract, with its description laid out in memory by hand.
+//!
+//! Layouts follow the component model's canonical ABI: a value's parts lie one after the other, each aligned to its size.
+
+use std::fmt::Write;
+
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+use super::guests::repository;
+
+/// Says done, with `null`.
+pub(crate) const DONE: &str = "(call $done (i32.const 32) (i32.const 4))";
+
+/// One step of a probe's saga, and its kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) undo: Undo,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Kind {
+    Compensatable,
+    Pivot,
+    Retriable,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Undo {
+    None,
+    Nothing,
+    Code,
+}
+
+impl Step {
+    pub(crate) fn new(name: &str, kind: Kind, undo: Undo) -> Self {
+        Self { name: name.to_owned(), kind, undo }
+    }
+}
+
+/// A module of one saga with effect-free steps that are tried twice, a millisecond apart.
+#[derive(Clone, Debug)]
+pub(crate) struct Probe {
+    pub(crate) module: String,
+    pub(crate) saga: String,
+    pub(crate) steps: Vec<Step>,
+    /// Further imports.
+    pub(crate) imports: String,
+    /// Further items of the module.
+    pub(crate) items: String,
+    /// The body of `execute`: `$call` points to the call's record; it gives a pointer to the outcome.
+    pub(crate) execute: String,
+    /// The body of `describe`, if it is not to be the description.
+    pub(crate) describe: Option<String>,
+}
+
+impl Probe {
+    /// One compensatable step with nothing to undo, whose code this is.
+    pub(crate) fn execute(body: impl Into<String>) -> Self {
+        Self {
+            module: "probe".to_owned(),
+            saga: "probe".to_owned(),
+            steps: vec![Step::new("poke", Kind::Compensatable, Undo::Nothing)],
+            imports: String::new(),
+            items: String::new(),
+            execute: body.into(),
+            describe: None,
+        }
+    }
+
+    /// A module in this order of steps, whose code does nothing.
+    pub(crate) fn steps(steps: Vec<Step>) -> Self {
+        Self { steps, ..Self::execute(DONE) }
+    }
+
+    /// The component.
+    pub(crate) fn component(&self) -> Vec<u8> {
+        let mut module = wat::parse_str(self.wat()).unwrap_or_else(|error| panic!("{error}"));
+        let mut resolve = Resolve::default();
+        let contract = std::fs::read_to_string(repository().join("wit/amends.wit")).unwrap_or_else(|error| panic!("wit: {error}"));
+        let package = resolve.push_source("amends.wit", &contract).unwrap_or_else(|error| panic!("{error}"));
+        let world = resolve.select_world(&[package], Some("amends:module/saga-module")).unwrap_or_else(|error| panic!("{error}"));
+        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap_or_else(|error| panic!("{error}"));
+        let encoder = ComponentEncoder::default().validate(true).module(&module);
+        encoder.and_then(|mut encoder| encoder.encode()).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    fn wat(&self) -> String {
+        let Self { imports, items, execute, .. } = self;
+        let mut memory = Memory::default();
+        let description = memory.put(&self.description());
+        let describe = self.describe.clone().unwrap_or_else(|| format!("(i32.const {description})"));
+        let data = memory.data();
+        format!(
+            r#"(module
+                {imports}
+                (memory (export "memory") 3)
+                (data (i32.const 32) "null")
+                (data (i32.const 40) "probe")
+                (data (i32.const {BASE}) "{data}")
+                (global $free (mut i32) (i32.const 4096))
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
+                    (local $at i32)
+                    (local.set $at (i32.and (i32.add (global.get $free) (i32.const 7)) (i32.const -8)))
+                    (global.set $free (i32.add (local.get $at) (local.get 3)))
+                    (block $fits
+                        (br_if $fits (i32.le_u (global.get $free) (i32.mul (memory.size) (i32.const 65536))))
+                        (drop (memory.grow (i32.add (i32.div_u (local.get 3) (i32.const 65536)) (i32.const 1)))))
+                    (local.get $at))
+                ;; An outcome `done` with a JSON payload of these bytes.
+                (func $done (param $text i32) (param $len i32) (result i32)
+                    (i32.store (i32.const 256) (i32.const 0))
+                    (i32.store (i32.const 264) (i32.const 0))
+                    (i32.store (i32.const 268) (local.get $text))
+                    (i32.store (i32.const 272) (local.get $len))
+                    (i32.const 256))
+                ;; An outcome with a failure of the code `probe`: 1 refused, 2 transient, 3 unknown.
+                (func $failed (param $which i32) (result i32)
+                    (i32.store (i32.const 256) (local.get $which))
+                    (i32.store (i32.const 264) (i32.const 40))
+                    (i32.store (i32.const 268) (i32.const 5))
+                    (i32.store (i32.const 272) (i32.const 0))
+                    (i32.store (i32.const 276) (i32.const 0))
+                    (i32.store (i32.const 280) (i32.const 0))
+                    (i32.const 256))
+                {items}
+                (func (export "amends:module/saga@0.1.0#describe") (result i32) {describe})
+                (func (export "amends:module/saga@0.1.0#execute") (param $call i32) (result i32) {execute})
+                (func (export "amends:module/saga@0.1.0#compensate") (param $call i32) (result i32) (i32.const 64))
+                (func (export "amends:module/saga@0.1.0#check") (param $call i32) (result i32)
+                    (i32.store (i32.const 320) (i32.const 1)) (i32.const 320))
+            )"#
+        )
+    }
+
+    fn description(&self) -> Value {
+        let stages = self.steps.iter().map(|step| record([list([step.value()]), Value::None(Box::new(text("")))])).collect::<Vec<_>>();
+        let saga = record([
+            text(&self.saga),
+            Value::U32(1),
+            Value::List(stages),
+            Value::None(Box::new(text(""))),
+            Value::None(Box::new(Value::U64(0))),
+            Value::List(Vec::new()),
+            Value::U8(0),
+            Value::U32(0),
+            Value::None(Box::new(text(""))),
+        ]);
+        record([text(&self.module), list([saga])])
+    }
+}
+
+impl Step {
+    fn value(&self) -> Value {
+        let retry = || {
+            record([
+                Value::Some(Box::new(Value::U32(2))),
+                Value::U64(1),
+                Value::U32(100),
+                Value::U64(1),
+                Value::U8(0),
+                Value::None(Box::new(Value::U64(0))),
+            ])
+        };
+        let policy = || record([retry(), Value::U64(30_000), Value::U32(0)]);
+        let undo = match self.undo {
+            Undo::None => Value::Case(0, None, Box::new(policy())),
+            Undo::Nothing => Value::Case(1, None, Box::new(policy())),
+            Undo::Code => Value::Case(2, Some(Box::new(policy())), Box::new(policy())),
+        };
+        let each = record([text(""), Value::None(Box::new(text(""))), Value::U8(0), Value::U32(0)]);
+        record([
+            text(&self.name),
+            Value::U8(self.kind as u8),
+            Value::Case(0, None, Box::new(text(""))),
+            Value::U8(1),
+            Value::List(Vec::new()),
+            retry(),
+            Value::U64(30_000),
+            Value::U8(0),
+            Value::U8(u8::from(!matches!(self.kind, Kind::Compensatable))),
+            Value::U32(0),
+            undo,
+            Value::None(Box::new(each)),
+        ])
+    }
+}
+
+/// A value of the component model. What is absent is still given a value of its type, for its size.
+#[derive(Clone, Debug)]
+enum Value {
+    U8(u8),
+    U32(u32),
+    U64(u64),
+    Text(String),
+    List(Vec<Value>),
+    Record(Vec<Value>),
+    Some(Box<Value>),
+    None(Box<Value>),
+    /// A variant's case, its payload, and the largest payload of any case.
+    Case(u8, Option<Box<Value>>, Box<Value>),
+}
+
+fn text(text: &str) -> Value {
+    Value::Text(text.to_owned())
+}
+
+fn list<const N: usize>(values: [Value; N]) -> Value {
+    Value::List(values.into())
+}
+
+fn record<const N: usize>(values: [Value; N]) -> Value {
+    Value::Record(values.into())
+}
+
+impl Value {
+    fn align(&self) -> usize {
+        match self {
+            Self::U8(_) => 1,
+            Self::U32(_) | Self::Text(_) | Self::List(_) => 4,
+            Self::U64(_) => 8,
+            Self::Record(parts) => parts.iter().map(Self::align).max().unwrap_or(1),
+            Self::Some(inside) | Self::None(inside) | Self::Case(_, _, inside) => inside.align(),
+        }
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::U8(_) => 1,
+            Self::U32(_) => 4,
+            Self::U64(_) | Self::Text(_) | Self::List(_) => 8,
+            Self::Record(parts) => {
+                let end = parts.iter().fold(0, |at: usize, part| at.next_multiple_of(part.align()) + part.size());
+                end.next_multiple_of(self.align())
+            }
+            Self::Some(inside) | Self::None(inside) | Self::Case(_, _, inside) => {
+                (1usize.next_multiple_of(inside.align()) + inside.size()).next_multiple_of(inside.align())
+            }
+        }
+    }
+}
+
+/// Where the description lies in the probe's memory: above the heap that `cabi_realloc` needs for small calls.
+const BASE: usize = 131_072;
+
+#[derive(Default)]
+struct Memory(Vec<u8>);
+
+impl Memory {
+    /// Lays a value out, and gives its address.
+    fn put(&mut self, value: &Value) -> usize {
+        let at = self.room(value.size(), value.align());
+        self.store(at, value);
+        BASE + at
+    }
+
+    fn room(&mut self, size: usize, align: usize) -> usize {
+        let at = self.0.len().next_multiple_of(align);
+        self.0.resize(at + size, 0);
+        at
+    }
+
+    fn store(&mut self, at: usize, value: &Value) {
+        match value {
+            Value::U8(number) => self.bytes(at, &[*number]),
+            Value::U32(number) => self.bytes(at, &number.to_le_bytes()),
+            Value::U64(number) => self.bytes(at, &number.to_le_bytes()),
+            Value::Text(text) => {
+                let place = self.room(text.len(), 1);
+                self.bytes(place, text.as_bytes());
+                self.span(at, place, text.len());
+            }
+            Value::List(items) => {
+                let (size, align) = items.first().map_or((0, 1), |item| (item.size(), item.align()));
+                let place = self.room(size * items.len(), align);
+                for (index, item) in items.iter().enumerate() {
+                    self.store(place + index * size, item);
+                }
+                self.span(at, place, items.len());
+            }
+            Value::Record(parts) => {
+                let mut offset = 0usize;
+                for part in parts {
+                    offset = offset.next_multiple_of(part.align());
+                    self.store(at + offset, part);
+                    offset += part.size();
+                }
+            }
+            Value::None(_) => {}
+            Value::Some(inside) => {
+                self.bytes(at, &[1]);
+                self.store(at + 1usize.next_multiple_of(inside.align()), inside);
+            }
+            Value::Case(case, payload, largest) => {
+                self.bytes(at, &[*case]);
+                if let Some(payload) = payload {
+                    self.store(at + 1usize.next_multiple_of(largest.align()), payload);
+                }
+            }
+        }
+    }
+
+    fn span(&mut self, at: usize, place: usize, length: usize) {
+        self.bytes(at, &u32::try_from(BASE + place).unwrap_or(u32::MAX).to_le_bytes());
+        self.bytes(at + 4, &u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+    }
+
+    fn bytes(&mut self, at: usize, bytes: &[u8]) {
+        self.0[at..at + bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn data(&self) -> String {
+        self.0.iter().fold(String::new(), |mut text, byte| {
+            // Writing to a string does not fail.
+            let _ = write!(text, "\\{byte:02x}");
+            text
+        })
+    }
+}
