@@ -9,3 +9,7 @@ mod travel;
 mod kills;
 
 mod bad_input;
+
+mod disks;
+
+mod hostile;

@@ -18,23 +18,32 @@ use super::{
 /// A folder that goes with the test.
 pub(crate) struct DataFolder {
     path: PathBuf,
-    _dir: TempDir,
+    /// None: it goes with the disk that it is on.
+    _dir: Option<TempDir>,
 }
 
 impl DataFolder {
     /// A folder for a host that never ran.
     pub(crate) fn empty() -> Self {
         let dir = in_memory();
-        Self { path: dir.path().join("data"), _dir: dir }
+        Self { path: dir.path().join("data"), _dir: Some(dir) }
     }
 
     /// A folder in which `order`, `trip` and `approval` are deployed, each in version 1. In the namespace `shelf` are their
     /// second versions, so that a test that deploys one need not wait for the compiler.
     pub(crate) fn with_modules(way: Way) -> Self {
-        let folder = Self::empty();
+        Self::empty().fill(way)
+    }
+
+    /// The same on a disk that somebody else takes away.
+    pub(crate) fn with_modules_on(disk: &Path) -> Self {
+        Self { path: disk.join("data"), _dir: None }.fill(Way::Plain)
+    }
+
+    fn fill(self, way: Way) -> Self {
         let template = template(way);
-        copy(template, &folder.path).unwrap_or_else(|error| panic!("cannot copy {}: {error}", template.display()));
-        folder
+        copy(template, &self.path).unwrap_or_else(|error| panic!("cannot copy {}: {error}", template.display()));
+        self
     }
 
     pub(crate) fn path(&self) -> &Path {

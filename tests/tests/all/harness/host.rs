@@ -1,23 +1,24 @@
 //! One host: the real binary in a process of its own, on a folder of its own, killed and started again as tests like.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{BufRead, BufReader, Write},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
     sync::{
-        Condvar, Mutex, MutexGuard, PoisonError,
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
         mpsc::{Receiver, channel},
     },
     thread,
+    time::Instant,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     api::{Api, PATIENCE, Traffic},
-    folder::{DataFolder, in_memory},
+    folder::DataFolder,
 };
 
 /// The binary under test.
@@ -72,6 +73,7 @@ pub(crate) struct Host {
     process: Process,
     pub(crate) ready: Ready,
     pub(crate) folder: DataFolder,
+    log: Arc<Log>,
     options: Options,
     _place: Place,
 }
@@ -80,9 +82,9 @@ impl Host {
     /// A host on a folder of its own with these options.
     #[track_caller]
     pub(crate) fn start(folder: DataFolder, options: Options) -> Self {
-        let place = Place::take();
-        match spawn(folder.path(), &log_path(folder.path()), &options) {
-            Ok((process, ready)) => Self { process, ready, folder, options, _place: place },
+        let (place, log) = (Place::take(), Arc::default());
+        match spawn(folder.path(), &log, &options) {
+            Ok((process, ready)) => Self { process, ready, folder, log, options, _place: place },
             Err(not_ready) => panic!("the host did not start: {not_ready:?}"),
         }
     }
@@ -95,13 +97,14 @@ impl Host {
         self.process.pid
     }
 
-    /// Moves its clock ahead.
+    /// Moves its clock ahead, also while it is dead.
     pub(crate) fn advance_ms(&mut self, ms: u64) {
         self.options.clock_ms += ms;
-        let steering = &mut self.process.stdin;
-        writeln!(steering, "{ms}")
-            .and_then(|()| steering.flush())
-            .unwrap_or_else(|error| panic!("cannot steer the clock: {error}"));
+        if self.process.end.is_none() {
+            let steering = &mut self.process.stdin;
+            let steered = writeln!(steering, "{ms}").and_then(|()| steering.flush());
+            steered.unwrap_or_else(|error| panic!("cannot steer the clock: {error}"));
+        }
     }
 
     /// `kill -9`.
@@ -144,7 +147,7 @@ impl Host {
         self.process.ended();
         let clock_ms = self.options.clock_ms;
         self.options = Options { clock_ms, ..options };
-        match spawn(self.folder.path(), &log_path(self.folder.path()), &self.options) {
+        match spawn(self.folder.path(), &self.log, &self.options) {
             Ok((process, ready)) => (self.process, self.ready) = (process, ready),
             Err(not_ready) => panic!("the host did not start again: {not_ready:?}\n{}", self.log()),
         }
@@ -157,7 +160,13 @@ impl Host {
 
     /// Its whole log.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(log_path(self.folder.path())).unwrap_or_default()
+        self.log.text()
+    }
+
+    /// Waits for a line in its log that is as wanted, and was not given before.
+    #[track_caller]
+    pub(crate) fn until_logged(&self, wanted: impl Fn(&str) -> bool) -> String {
+        self.log.next(wanted).unwrap_or_else(|| panic!("the log does not come to it:\n{}", self.log()))
     }
 
     /// Runs a verb of the command line against it.
@@ -211,8 +220,7 @@ pub(crate) fn cli(environment: &[(&str, &str)], arguments: &[&str]) -> Said {
 /// Tries to start a host that cannot: it ends by itself, and says why.
 #[track_caller]
 pub(crate) fn refuses_to_start(data: &Path, options: &Options) -> NotReady {
-    let aside = in_memory();
-    match spawn(data, &aside.path().join("host.log"), options) {
+    match spawn(data, &Arc::default(), options) {
         Ok((process, ready)) => {
             process.signal(Signal::KILL);
             panic!("the host started: {ready:?}");
@@ -255,14 +263,53 @@ impl Process {
     }
 }
 
-fn log_path(data: &Path) -> PathBuf {
-    data.with_extension("log")
+/// What hosts wrote to stderr, in all their lives.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Lines>,
+    grew: Condvar,
+}
+
+#[derive(Default)]
+struct Lines {
+    all: Vec<String>,
+    /// How many were looked at.
+    seen: usize,
+}
+
+impl Log {
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn text(&self) -> String {
+        self.lines().all.join("\n")
+    }
+
+    fn push(&self, line: String) {
+        self.lines().all.push(line);
+        self.grew.notify_all();
+    }
+
+    fn next(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.lines();
+        loop {
+            while let Some(line) = lines.all.get(lines.seen).cloned() {
+                lines.seen += 1;
+                if wanted(&line) {
+                    return Some(line);
+                }
+            }
+            let left = deadline.checked_duration_since(Instant::now())?;
+            lines = self.grew.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
 }
 
 /// Starts a host and waits for the line that says that it is ready.
-fn spawn(data: &Path, log: &Path, options: &Options) -> Result<(Process, Ready), NotReady> {
-    let written = fs::metadata(log).map_or(0, |log| log.len());
-    let stderr = File::options().create(true).append(true).open(log).unwrap_or_else(|error| panic!("{}: {error}", log.display()));
+fn spawn(data: &Path, log: &Arc<Log>, options: &Options) -> Result<(Process, Ready), NotReady> {
+    let written = log.lines().all.len();
     let mut command = bare(&options.binary);
     command.arg("serve").arg("--data").arg(data);
     if !options.environment.iter().any(|(name, _)| name == "AMENDS_LISTEN") {
@@ -270,10 +317,13 @@ fn spawn(data: &Path, log: &Path, options: &Options) -> Result<(Process, Ready),
     }
     command.env("AMENDS_CLOCK", format!("steered:{}", options.clock_ms));
     command.envs(options.environment.iter().map(|(name, value)| (name, value)));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {}: {error}", options.binary.display()));
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let (Some(stdin), Some(stdout)) = (stdin, stdout) else { panic!("the host has no stdin and stdout") };
+    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
+        panic!("the host has no stdin, stdout and stderr")
+    };
+    let logging = Arc::clone(log);
+    let logged = thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| logging.push(line)));
     let (say, said) = channel();
     thread::spawn(move || {
         // Read to its end, so that the host never waits for us.
@@ -290,8 +340,9 @@ fn spawn(data: &Path, log: &Path, options: &Options) -> Result<(Process, Ready),
         Err(_) => {
             process.signal(Signal::KILL);
             let end = process.ended();
-            let stderr = fs::read(log).unwrap_or_default().split_off(usize::try_from(written).unwrap_or_default());
-            Err(NotReady { code: end.code(), stderr: String::from_utf8_lossy(&stderr).into_owned() })
+            // It ends with the process, and a thread that reads lines does not panic.
+            let _ = logged.join();
+            Err(NotReady { code: end.code(), stderr: log.lines().all[written..].join("\n") })
         }
     }
 }

@@ -12,6 +12,12 @@ use super::guests::repository;
 /// Says done, with `null`.
 pub(crate) const DONE: &str = "(call $done (i32.const 32) (i32.const 4))";
 
+/// Does one thing in the step whose name begins with this letter, and another in all others.
+pub(crate) fn in_step(letter: char, then: &str, otherwise: &str) -> String {
+    let is_it = format!("(i32.eq (i32.load8_u (i32.load offset=16 (local.get $call))) (i32.const {}))", letter as u32);
+    format!("(if (result i32) {is_it} (then {then}) (else {otherwise}))")
+}
+
 /// One step of a probe's saga, and its kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
@@ -52,6 +58,8 @@ pub(crate) struct Probe {
     pub(crate) items: String,
     /// The body of `execute`: `$call` points to the call's record; it gives a pointer to the outcome.
     pub(crate) execute: String,
+    /// The body of `compensate`.
+    pub(crate) compensate: String,
     /// The body of `describe`, if it is not to be the description.
     pub(crate) describe: Option<String>,
 }
@@ -66,6 +74,8 @@ impl Probe {
             imports: String::new(),
             items: String::new(),
             execute: body.into(),
+            // The variant `done` of an undo-outcome is all zeroes.
+            compensate: "(i32.const 64)".to_owned(),
             describe: None,
         }
     }
@@ -89,7 +99,7 @@ impl Probe {
     }
 
     fn wat(&self) -> String {
-        let Self { imports, items, execute, .. } = self;
+        let Self { imports, items, execute, compensate, .. } = self;
         let mut memory = Memory::default();
         let description = memory.put(&self.description());
         let describe = self.describe.clone().unwrap_or_else(|| format!("(i32.const {description})"));
@@ -129,7 +139,7 @@ impl Probe {
                 {items}
                 (func (export "amends:module/saga@0.1.0#describe") (result i32) {describe})
                 (func (export "amends:module/saga@0.1.0#execute") (param $call i32) (result i32) {execute})
-                (func (export "amends:module/saga@0.1.0#compensate") (param $call i32) (result i32) (i32.const 64))
+                (func (export "amends:module/saga@0.1.0#compensate") (param $call i32) (result i32) {compensate})
                 (func (export "amends:module/saga@0.1.0#check") (param $call i32) (result i32)
                     (i32.store (i32.const 320) (i32.const 1)) (i32.const 320))
             )"#
