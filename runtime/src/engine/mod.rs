@@ -31,6 +31,8 @@ mod live;
 
 mod timers;
 
+mod launch;
+
 mod failpoints;
 
 pub mod modules;

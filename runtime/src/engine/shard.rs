@@ -20,6 +20,7 @@ use crate::{
     engine::{
         failpoints::Failpoints,
         guests::{AttemptCall, ModuleDigest},
+        launch::Launches,
         live::Live,
         load::{self, LoadError},
         metrics::Metrics,
@@ -109,10 +110,7 @@ pub struct Shard {
     pub(crate) live: Live,
     pub(crate) failed: Option<String>,
     pub(crate) stopping: bool,
-    /// The attempt that runs alone, and those that wait for it.
-    solo: Option<(SagaKey, Attempt)>,
-    held: VecDeque<(SagaKey, Intent)>,
-    running: HashSet<(SagaKey, Attempt)>,
+    pub(crate) launches: Launches,
     pub(crate) failpoints: Failpoints,
 }
 
@@ -155,9 +153,7 @@ impl Shard {
             live: Live::default(),
             failed: None,
             stopping: false,
-            solo: None,
-            held: VecDeque::new(),
-            running: HashSet::new(),
+            launches: Launches::default(),
             failpoints: Failpoints::from_environment(),
         })
     }
@@ -193,11 +189,11 @@ impl Shard {
 
     /// No attempt is open and everything decided is durable.
     pub fn is_quiet(&self) -> bool {
-        self.running.is_empty() && self.durable == self.last_position && self.unflushed.is_empty()
+        self.launches.is_empty() && self.durable == self.last_position && self.unflushed.is_empty()
     }
 
     fn report(&mut self, key: SagaKey, report: Report) {
-        self.running.remove(&(key.clone(), report.attempt.clone()));
+        let attempt = report.attempt.clone();
         if let Some(resident) = self.residents.get(&key) {
             let since = resident.saga.open_since(&report.attempt).unwrap_or(self.now);
             self.metrics.attempt_ended(&resident.saga.started().module, &report, self.now.since(since));
@@ -206,7 +202,7 @@ impl Shard {
         if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Report(report), context)) {
             self.lost(&key, &error);
         }
-        self.after_solo();
+        self.ended(&key, &attempt);
     }
 
     /// One decision of one saga: load it if it is not in memory, decide, and do what follows.
@@ -328,64 +324,6 @@ impl Shard {
             Release::Changed(key, revision) => self.actions.push(Action::Changed(key, revision)),
             other => other.answer(),
         }
-    }
-
-    /// Hands an attempt to the guests, unless the saga has moved on meanwhile.
-    fn run(&mut self, key: SagaKey, intent: Intent) {
-        if self.solo.is_some() || (intent.solo && !self.running.is_empty()) {
-            return self.held.push_back((key, intent));
-        }
-        let Some(call) = self.residents.get(&key).and_then(|resident| self.call(&key, resident, &intent)) else { return };
-        if intent.solo {
-            self.solo = Some((key.clone(), intent.attempt.clone()));
-        }
-        self.running.insert((key.clone(), intent.attempt));
-        self.actions.push(Action::Run(key, Box::new(call)));
-    }
-
-    fn after_solo(&mut self) {
-        if self.solo.as_ref().is_some_and(|solo| !self.running.contains(solo)) {
-            self.solo = None;
-        }
-        if self.solo.is_none() && !self.held.is_empty() {
-            for (key, intent) in std::mem::take(&mut self.held) {
-                self.run(key, intent);
-            }
-        }
-    }
-
-    fn call(&self, key: &SagaKey, resident: &Resident, intent: &Intent) -> Option<AttemptCall> {
-        let call = resident.saga.call(intent)?;
-        let started = resident.saga.started();
-        let leg = &intent.attempt.leg;
-        let forward = leg.turned(Direction::Forward);
-        let name = |leg: &Leg| leg.key(&key.0, &key.1, started.incarnation);
-        let grants = self.modules.get(&key.0, &started.module).map(|module| module.grants_at(intent.snapshot));
-        Some(AttemptCall {
-            namespace: key.0.clone(),
-            module: started.module.clone(),
-            version: started.version,
-            digest: started.digest,
-            saga: key.1.clone(),
-            definition: started.definition.clone(),
-            step: call.step,
-            element: None,
-            attempt: intent.attempt.clone(),
-            key: name(leg),
-            forward_key: name(&forward),
-            now: call.now,
-            started_at: call.started_at,
-            deadline_at: call.deadline_at,
-            reaches_outside: intent.reaches_outside,
-            effect_free: call.effect_free,
-            grants: grants.unwrap_or_default(),
-            input: call.input,
-            outputs: call.outputs,
-            own_output: call.own_output,
-            last_failure: call.last_failure,
-            may_have_run: call.may_have_run,
-            arrived: call.arrived,
-        })
     }
 
     /// Gives the saga's decided records their places and hands them to the committer, with the rows that follow from them.

@@ -1,0 +1,103 @@
+//! Handing attempts to the guests: what a guest is told, and the one that runs alone.
+
+use std::collections::{HashSet, VecDeque};
+
+use amends_core::{
+    event::{Attempt, Intent},
+    id::{Direction, Leg},
+};
+
+use crate::engine::{
+    guests::AttemptCall,
+    resident::{Resident, SagaKey},
+    shard::{Action, Shard},
+};
+
+/// Attempts that run, and those that wait because one must run alone.
+#[derive(Debug, Default)]
+pub(crate) struct Launches {
+    running: HashSet<(SagaKey, Attempt)>,
+    /// The one that runs alone: it was executing at two deaths of the host.
+    solo: Option<(SagaKey, Attempt)>,
+    /// First come, first served: behind one that wants to be alone everybody waits.
+    held: VecDeque<(SagaKey, Intent)>,
+}
+
+impl Launches {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    fn may_run(&self, intent: &Intent) -> bool {
+        self.solo.is_none() && (!intent.solo || self.running.is_empty())
+    }
+}
+
+impl Shard {
+    /// Hands an attempt to the guests, in its turn.
+    pub(crate) fn run(&mut self, key: SagaKey, intent: Intent) {
+        if self.launches.held.is_empty() && self.launches.may_run(&intent) {
+            self.launch(key, intent);
+        } else {
+            self.launches.held.push_back((key, intent));
+        }
+    }
+
+    /// An attempt ended: those that it held up go on.
+    pub(crate) fn ended(&mut self, key: &SagaKey, attempt: &Attempt) {
+        let ended = (key.clone(), attempt.clone());
+        self.launches.running.remove(&ended);
+        if self.launches.solo.as_ref() == Some(&ended) {
+            self.launches.solo = None;
+        }
+        while self.launches.held.front().is_some_and(|(_, intent)| self.launches.may_run(intent)) {
+            if let Some((key, intent)) = self.launches.held.pop_front() {
+                self.launch(key, intent);
+            }
+        }
+    }
+
+    /// Unless the saga has moved on meanwhile.
+    fn launch(&mut self, key: SagaKey, intent: Intent) {
+        let Some(call) = self.residents.get(&key).and_then(|resident| self.call(&key, resident, &intent)) else { return };
+        if intent.solo {
+            self.launches.solo = Some((key.clone(), intent.attempt.clone()));
+        }
+        self.launches.running.insert((key.clone(), intent.attempt));
+        self.actions.push(Action::Run(key, Box::new(call)));
+    }
+
+    fn call(&self, key: &SagaKey, resident: &Resident, intent: &Intent) -> Option<AttemptCall> {
+        let call = resident.saga.call(intent)?;
+        let started = resident.saga.started();
+        let leg = &intent.attempt.leg;
+        let forward = leg.turned(Direction::Forward);
+        let name = |leg: &Leg| leg.key(&key.0, &key.1, started.incarnation);
+        let grants = self.modules.get(&key.0, &started.module).map(|module| module.grants_at(intent.snapshot));
+        Some(AttemptCall {
+            namespace: key.0.clone(),
+            module: started.module.clone(),
+            version: started.version,
+            digest: started.digest,
+            saga: key.1.clone(),
+            definition: started.definition.clone(),
+            step: call.step,
+            element: None,
+            attempt: intent.attempt.clone(),
+            key: name(leg),
+            forward_key: name(&forward),
+            now: call.now,
+            started_at: call.started_at,
+            deadline_at: call.deadline_at,
+            reaches_outside: intent.reaches_outside,
+            effect_free: call.effect_free,
+            grants: grants.unwrap_or_default(),
+            input: call.input,
+            outputs: call.outputs,
+            own_output: call.own_output,
+            last_failure: call.last_failure,
+            may_have_run: call.may_have_run,
+            arrived: call.arrived,
+        })
+    }
+}
