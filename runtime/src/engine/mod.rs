@@ -46,5 +46,4 @@ pub mod reader;
 pub mod metrics;
 
 #[cfg(test)]
-#[expect(clippy::expect_used, clippy::unwrap_used, reason = "a test stops where its expectation fails")]
 mod tests;
