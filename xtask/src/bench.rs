@@ -201,7 +201,7 @@ impl Run {
     /// What a saga costs, by the host's own counters and the kernel's.
     fn cost(&self) -> String {
         let Self { mode, concurrency, used, .. } = self;
-        let threads = used.host.iter().map(|(name, _)| format!(r#""{name}":{:.1}"#, self.microseconds(used.of(name))));
+        let threads = used.host.keys().map(|name| format!(r#""{name}":{:.1}"#, self.microseconds(used.of(name))));
         format!(
             r#"{{"cost":"amends","mode":"{}","concurrency":{concurrency},"commits_per_saga":{:.3},"records_per_saga":{:.2},"commit_ms":{:.3},"attempts_per_saga":{:.2},"guest_us_per_attempt":{:.1},"host_cpu_us_per_saga":{:.1},"client_cpu_us_per_saga":{:.1},"host_threads_us_per_saga":{{{}}},"others_cpus":{:.2}}}"#,
             mode.name(),

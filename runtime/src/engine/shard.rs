@@ -4,14 +4,13 @@
 //! reads no clock: what it wants done it says as actions, and what came of them it takes as inputs.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, VecDeque},
     sync::Arc,
 };
 
 use amends_core::{
     Context, Event, Input as SagaInput, Instant,
-    event::{Arrival, Attempt, Intent, Started, Why},
-    id::{Direction, Leg},
+    event::{Arrival, Started, Why},
     outcome::Report,
     view::Status,
 };
