@@ -6,7 +6,7 @@ use std::{
     fmt, io,
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -404,6 +404,7 @@ impl Runtime for Node {
     }
 
     fn metrics(&self) -> String {
+        self.metrics.starts_blocked_on_module.inner().store(self.host.late_loads(), Ordering::Relaxed);
         self.metrics.text()
     }
 }

@@ -64,7 +64,11 @@ mod tests;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -140,6 +144,7 @@ struct Shared {
     gate: Gate,
     // One at a time: many attempts may want the same module, and a compilation takes threads and memory.
     late_load: tokio::sync::Mutex<()>,
+    late_loads: AtomicU64,
 }
 
 impl Host {
@@ -163,6 +168,7 @@ impl Host {
             modules: Modules::new(linker, modules),
             gate: Gate::new(&limits, connect::system(), Vec::new()),
             late_load: tokio::sync::Mutex::default(),
+            late_loads: AtomicU64::new(0),
             engine,
             limits,
             clock,
@@ -227,6 +233,11 @@ impl Host {
         self.lanes.running()
     }
 
+    /// How many attempts had to wait for their module, which is otherwise ready before work starts on it.
+    pub fn late_loads(&self) -> u64 {
+        self.shared.late_loads.load(Ordering::Relaxed)
+    }
+
     /// How many attempts are in flight, and how many wait for their turn.
     pub fn depth(&self) -> (usize, usize) {
         self.lanes.depth()
@@ -281,6 +292,7 @@ impl Shared {
         if let Some(ready) = self.modules.get(digest) {
             return Ok(ready);
         }
+        self.late_loads.fetch_add(1, Ordering::Relaxed);
         let _one_at_a_time = self.late_load.lock().await;
         let (shared, digest) = (self.clone(), *digest);
         let loaded = tokio::task::spawn_blocking(move || shared.load(&digest)).await;

@@ -192,6 +192,7 @@ fn a_module_that_is_not_stored_is_named() {
     let Outcome::Trapped(failure) = host.run(call([9; 32])).outcome else { panic!("not trapped") };
     assert_eq!(failure.code, "module_not_loaded");
     assert!(failure.message.contains("0909") && failure.message.contains("no such component"), "{}", failure.message);
+    assert_eq!(host.host.late_loads(), 1);
 }
 
 #[test]

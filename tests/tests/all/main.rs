@@ -13,3 +13,14 @@ mod bad_input;
 mod disks;
 
 mod hostile;
+<<<<<<< ours
+=======
+
+mod correspondence;
+
+mod crowds;
+
+mod command_line;
+
+mod binaries;
+>>>>>>> theirs

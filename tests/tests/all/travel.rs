@@ -384,7 +384,7 @@ mod steps {
         "#]];
         check(&desk.end("T1"), expected);
         let late =
-            desk.participants.state().trace.iter().filter(|call| call.operation == Operation::ReserveHotel).cloned().next();
+            desk.participants.state().trace.iter().find(|call| call.operation == Operation::ReserveHotel).cloned();
         assert_eq!(late.unwrap().outcome, "refused cancelled");
     }
 

@@ -79,7 +79,7 @@ impl Fold {
     fn take(&mut self, record: &Value) {
         let kind = text(record, "type");
         self.revision += 1;
-        self.hold(record["revision"] == self.revision.to_string(), record, "revisions have neither gap nor repeat");
+        self.hold(record["revision"] == self.revision.to_string().as_str(), record, "revisions have neither gap nor repeat");
         self.hold(self.ends.is_empty() || kind == "stale", record, "nothing follows an end");
         self.hold((kind == "started") == (self.revision == 1), record, "the first record starts it, and no other");
         let step = text(record, "step");
@@ -160,7 +160,7 @@ impl Fold {
 
     fn end(&self, saga: &Value) {
         let status = text(saga, "status");
-        self.hold(saga["revision"] == self.revision.to_string(), saga, "the saga shows its whole journal");
+        self.hold(saga["revision"] == self.revision.to_string().as_str(), saga, "the saga shows its whole journal");
         match status.as_str() {
             "completed" | "compensated" | "abandoned" => {
                 self.hold(self.ends == [status.clone()], saga, "it ended once, as it says");
