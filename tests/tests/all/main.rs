@@ -13,8 +13,6 @@ mod bad_input;
 mod disks;
 
 mod hostile;
-<<<<<<< ours
-=======
 
 mod correspondence;
 
@@ -23,4 +21,3 @@ mod crowds;
 mod command_line;
 
 mod binaries;
->>>>>>> theirs
