@@ -88,6 +88,26 @@ fn a_timer_fires_once_also_when_the_host_was_down() {
     assert_eq!(sim.calls, calls);
 }
 
+/// A backoff that ended before the first commit of its saga was looked up in a store that did not know the saga yet, and the
+/// timer was lost: the saga stood still until the next start. Now it is kept until the stream can be read.
+#[test]
+fn a_timer_that_is_due_before_its_saga_is_durable_is_not_lost() {
+    let mut sim = Sim::new(|call| match call.attempt.number {
+        1 => Outcome::Transient(Failure::new("busy", "")),
+        _ => Outcome::Done(Payload::null()),
+    });
+    sim.deploy(1, definition(&["~a"]));
+    let mut answered = sim.start("S1", "{}", true);
+    sim.end_one();
+    sim.now = sim.now.plus(60_000);
+    sim.input(Input::Tick);
+    assert_eq!(sim.calls, ["a@1"]);
+    assert!(is_open(&mut answered));
+    sim.settle();
+    assert_eq!(sim.calls, ["a@1", "a@2"]);
+    assert_eq!(said(answered).expect("started").view.status, Status::Completed);
+}
+
 #[test]
 fn ten_thousand_timers_of_one_moment_all_fire() {
     let mut sim = Sim::new(b_waits);
