@@ -134,3 +134,20 @@ fn an_event_that_nobody_takes_is_forgotten_after_its_park_time() {
     sim.settle();
     assert_eq!(status(&mut sim, "S9"), Status::Waiting);
 }
+
+/// A signal that was kept and taken later was counted as a dead letter at the end of its park time: its own stream says only
+/// that it was kept. Now the saga is asked.
+#[test]
+fn a_signal_that_was_taken_later_is_no_dead_letter() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~b"]));
+    let _taken = sim.publish("E1", Some("S1"), "42");
+    let _for_nobody = sim.publish("E2", Some("S2"), "42");
+    sim.settle();
+    let _started = sim.start("S1", "{}", false);
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
+    sim.pass(8 * 86_400_000);
+    let metrics = sim.shard.metrics.text();
+    assert!(metrics.contains("amends_dead_letters_total 1\n"), "{metrics}");
+}
