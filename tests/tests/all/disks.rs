@@ -88,7 +88,8 @@ fn a_nearly_full_disk_takes_no_new_sagas_and_ends_those_that_run() {
     expect![[r#"
         507 low_space: the disk is nearly full: no new sagas are taken
           hint: make room on the disk of the data folder
-    "#]].assert_eq(&found);
+    "#]]
+    .assert_eq(&found);
     assert_eq!(host.api().get("/v1/sagas/R2").code(), "404 saga_not_found");
     host.api().post("/v1/sagas/R1/signals/approval", &json!({"approved": true})).expect(202);
     let ended = host.api().until_type("R1", "completed");

@@ -118,10 +118,7 @@ fn xr_27_a_refusal_is_a_refusal() {
 #[test]
 fn xr_27_a_compensation_that_traps_leaves_the_saga_stuck_and_visible() {
     let probe = Probe {
-        steps: vec![
-            Step::new("reserve", Kind::Compensatable, Undo::Code),
-            Step::new("fail", Kind::Compensatable, Undo::Nothing),
-        ],
+        steps: vec![Step::new("reserve", Kind::Compensatable, Undo::Code), Step::new("fail", Kind::Compensatable, Undo::Nothing)],
         compensate: "unreachable".to_owned(),
         ..Probe::execute(in_step('f', "(call $failed (i32.const 1))", DONE))
     };

@@ -13,3 +13,5 @@ mod bad_input;
 mod disks;
 
 mod hostile;
+
+mod correspondence;
