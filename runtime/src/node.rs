@@ -108,6 +108,9 @@ impl From<StoreError> for NodeError {
     }
 }
 
+/// How long an answer about the disk holds. What is written meanwhile is far less than what must be free.
+const SPACE_HOLDS: Duration = Duration::from_millis(250);
+
 /// A host that has recovered and takes requests.
 pub struct Node {
     folder: Arc<Folder>,
@@ -118,6 +121,8 @@ pub struct Node {
     clock: Clock,
     definitions: validate::Limits,
     free: Free,
+    /// When the disk was looked at last, and whether it was too full.
+    low: Mutex<Option<(std::time::Instant, bool)>>,
     marker: Mutex<Option<Marker>>,
     running: Mutex<Option<Running>>,
     store: Arc<RedbStore>,
@@ -183,6 +188,7 @@ impl Node {
             clock: config.clock,
             definitions: config.definitions,
             free: config.free,
+            low: Mutex::new(None),
             marker: Mutex::new(Some(marker)),
             running: Mutex::new(Some(running)),
             failed: Mutex::new(Some(failed)),
@@ -224,8 +230,14 @@ impl Node {
         }
     }
 
+    /// Asks the disk once in a while: a start is not worth a system call of its own.
     fn is_low(&self) -> bool {
-        self.folder.space().is_ok_and(|space| space.is_low(self.free.bytes_min, self.free.percent_min))
+        let mut looked = self.low.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.is_none_or(|(at, _)| at.elapsed() >= SPACE_HOLDS) {
+            let low = self.folder.space().is_ok_and(|space| space.is_low(self.free.bytes_min, self.free.percent_min));
+            *looked = Some((std::time::Instant::now(), low));
+        }
+        looked.is_some_and(|(_, low)| low)
     }
 
     fn check(&self, bytes: &Bytes) -> Result<Verified, Unverified> {

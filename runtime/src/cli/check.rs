@@ -1,6 +1,6 @@
 //! `amends check`: verifies a component without a host.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -36,7 +36,7 @@ pub(super) struct Check {
 
 /// What was found in a component.
 #[derive(Debug, Serialize)]
-struct Checked {
+pub(super) struct Checked {
     module: String,
     digest: String,
     bytes: u64,
@@ -47,14 +47,19 @@ struct Checked {
 }
 
 pub(super) fn run(check: &Check) -> Result<Exit> {
-    let verified = wiring::verify(input::component(&check.file)?);
-    let checked = checked(verified.with_context(|| format!("{} does not verify", check.file.display()))?);
+    let checked = verify(&check.file)?;
     if check.form.json {
         print_json(&checked)?;
     } else {
         print(&report(&checked))?;
     }
     Ok(Exit::Fine)
+}
+
+/// Verifies a component as a host does before it stores it.
+pub(super) fn verify(file: &Path) -> Result<Checked> {
+    let verified = wiring::verify(input::component(file)?);
+    Ok(checked(verified.with_context(|| format!("{} does not verify", file.display()))?))
 }
 
 fn checked(verified: Verified) -> Checked {
@@ -70,7 +75,8 @@ fn checked(verified: Verified) -> Checked {
     }
 }
 
-fn report(checked: &Checked) -> String {
+/// For people.
+pub(super) fn report(checked: &Checked) -> String {
     let size = Size::rough(usize::try_from(checked.bytes).unwrap_or(usize::MAX));
     let head = format!("module {}  {size}  sha256 {}\n", checked.module, checked.digest);
     let sagas: String = checked.definitions.iter().map(|saga| graph::draw(saga, graph::Format::Text)).collect();

@@ -77,6 +77,18 @@ pub(super) fn run(deploy: &Deploy, session: &Session) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
+/// Uploads a component, on which new sagas start from then on. True: the host did not have these bytes yet.
+pub(super) fn activate(component: &[u8], session: &Session) -> Result<(Deployed, bool)> {
+    let (status, deployed) = session.client.write(&Write {
+        query: &[("activate", "true")],
+        content_type: "application/wasm",
+        body: component,
+        patience: PATIENCE,
+        ..Write::post(&["v1", "modules"])
+    })?;
+    Ok((deployed, status == http::StatusCode::CREATED))
+}
+
 fn report(deployed: &Deployed, is_new: bool) -> String {
     let standing = match deployed.active {
         Some(active) if active == deployed.version => "active: new sagas start on it".to_owned(),

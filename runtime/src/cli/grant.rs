@@ -23,13 +23,13 @@ use crate::api::{
 )]
 pub(super) struct Grant {
     /// The module.
-    module: String,
+    pub(super) module: String,
     /// An origin: scheme, host and port; `*.` only as the first label.
     #[arg(long, value_name = "ORIGIN")]
-    http: Vec<String>,
+    pub(super) http: Vec<String>,
     /// These origins may be at private addresses, though their names do not say so.
     #[arg(long, requires = "http")]
-    private: bool,
+    pub(super) private: bool,
     /// A secret of the host's, by name.
     #[arg(long, value_name = "NAME")]
     secret: Vec<String>,
@@ -38,12 +38,23 @@ pub(super) struct Grant {
     config: Vec<String>,
     /// Why; recorded.
     #[arg(long)]
-    note: Option<String>,
+    pub(super) note: Option<String>,
     #[command(flatten)]
     form: Form,
 }
 
 pub(super) fn run(grant: &Grant, session: &Session) -> Result<Exit> {
+    let granted = give(grant, session)?;
+    if grant.form.json {
+        print_json(&granted)?;
+    } else {
+        print(&modules::grants(&granted.grants))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// Adds to what the module may reach.
+pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
     let path = ["v1", "modules", &grant.module, "grants"];
     let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
     for origin in &grant.http {
@@ -62,11 +73,5 @@ pub(super) fn run(grant: &Grant, session: &Session) -> Result<Exit> {
         grants.config.insert(key.to_owned(), value.to_owned());
     }
     let body = SetGrants { grants, force: false, note: grant.note.clone() };
-    let granted: ModuleGrants = session.client.put(&path, &body)?;
-    if grant.form.json {
-        print_json(&granted)?;
-    } else {
-        print(&modules::grants(&granted.grants))?;
-    }
-    Ok(Exit::Fine)
+    Ok(session.client.put(&path, &body)?)
 }

@@ -16,6 +16,12 @@ mod act;
 
 mod serve;
 
+mod new;
+
+mod build;
+
+mod dev;
+
 mod deploy;
 
 mod modules;
@@ -78,6 +84,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Serve(serve::Serve),
+    New(new::New),
+    Build(build::Build),
+    Dev(dev::Dev),
     Deploy(deploy::Deploy),
     Modules(modules::Modules),
     Activate(activate::Activate),
@@ -131,6 +140,9 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
     let open = || Session::open(&remote);
     match cli.verb {
         Verb::Serve(verb) => serve::run(&verb),
+        Verb::New(verb) => new::run(&verb),
+        Verb::Build(verb) => build::run(&verb),
+        Verb::Dev(verb) => dev::run(&verb, open()?),
         Verb::Deploy(verb) => deploy::run(&verb, &open()?),
         Verb::Modules(verb) => modules::run(&verb, &open()?),
         Verb::Activate(verb) => activate::run(&verb, &open()?),

@@ -79,7 +79,7 @@ fn all(form: Form, session: &Session) -> Result<Exit> {
 }
 
 /// Hands every message on, across restarts of the host, until the reader or the host says that it is enough.
-fn follow(
+pub(super) fn follow(
     session: &Session,
     path: &[&str],
     seen: &mut Option<String>,

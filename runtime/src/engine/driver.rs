@@ -255,8 +255,8 @@ impl Drive {
         self.carry_out(actions, tags);
     }
 
-    fn carry_out(&mut self, actions: Vec<Action>, tags: &mut Tags) {
-        for action in actions {
+    fn carry_out(&mut self, mut actions: Vec<Action>, tags: &mut Tags) {
+        for action in actions.drain(..) {
             match action {
                 Action::Commit(batch, position) => self.commit(batch, position, tags),
                 Action::Run(key, call) => self.run_guest(key, *call),
@@ -270,6 +270,7 @@ impl Drive {
                 }
             }
         }
+        self.shard.reuse(actions);
         let totals = self.committer.totals();
         self.metrics.committed(totals);
         self.metrics.queue("commits", self.committer.depth());

@@ -12,7 +12,7 @@ use crate::{
         guests::ModuleDigest,
         port::{Offered, VersionView},
     },
-    journal::{Grant, ModuleEvent},
+    journal::{Grant, ModuleEvent, definition},
 };
 
 /// One module of a namespace.
@@ -37,6 +37,8 @@ pub(crate) struct Version {
     pub(crate) bytes: u64,
     pub(crate) deployed_at: Instant,
     pub(crate) definitions: Vec<Arc<Definition>>,
+    /// The hash of each, for the start records of its sagas.
+    pub(crate) hashes: Vec<[u8; 32]>,
     pub(crate) imports: Vec<String>,
     pub(crate) quarantined: Option<String>,
 }
@@ -65,7 +67,8 @@ impl Definitions {
 /// Every module of every namespace.
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
-    modules: BTreeMap<(Namespace, String), Module>,
+    /// By namespace, then by name: a look-up on the way of every attempt builds no key.
+    modules: BTreeMap<Namespace, BTreeMap<String, Module>>,
     /// Which module a definition's name belongs to, among the active versions.
     owners: HashMap<(Namespace, String), String>,
     definitions: Definitions,
@@ -77,11 +80,11 @@ impl Modules {
     }
 
     pub(crate) fn get(&self, namespace: &Namespace, name: &str) -> Option<&Module> {
-        self.modules.get(&(namespace.clone(), name.to_owned()))
+        self.modules.get(namespace)?.get(name)
     }
 
     pub(crate) fn in_namespace<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = (&'a str, &'a Module)> {
-        self.modules.iter().filter(move |((at, _), _)| at == namespace).map(|((_, name), module)| (name.as_str(), module))
+        self.modules.get(namespace).into_iter().flatten().map(|(name, module)| (name.as_str(), module))
     }
 
     /// The active version that a definition's name starts on: its module, its version and itself.
@@ -90,8 +93,9 @@ impl Modules {
         let module = self.get(namespace, name)?;
         let number = module.active?;
         let version = module.versions.get(&number)?;
-        let definition = version.definitions.iter().find(|found| found.name == definition)?;
-        Some(Active { name, number, version, definition })
+        let mut hashed = version.definitions.iter().zip(&version.hashes);
+        let (definition, definition_hash) = hashed.find(|(found, _)| found.name == definition)?;
+        Some(Active { name, number, version, definition, definition_hash: *definition_hash })
     }
 
     /// Another module of the namespace whose active version has a saga of one of these names.
@@ -114,7 +118,7 @@ impl Modules {
 
     /// A version of some module, in any namespace, is this component.
     pub(crate) fn names(&self, digest: &ModuleDigest) -> bool {
-        self.modules.values().any(|module| module.version_of(digest).is_some())
+        self.modules.values().flat_map(BTreeMap::values).any(|module| module.version_of(digest).is_some())
     }
 
     /// What new sagas of a namespace start on, by name.
@@ -138,7 +142,7 @@ impl Modules {
         event: &ModuleEvent,
         at: Instant,
     ) -> Result<(), String> {
-        let module = self.modules.entry((namespace.clone(), name.to_owned())).or_default();
+        let module = self.modules.entry(namespace.clone()).or_default().entry(name.to_owned()).or_default();
         module.stream = stream;
         module.revision += 1;
         match event {
@@ -148,7 +152,8 @@ impl Modules {
                 let definitions: Vec<Arc<Definition>> = definitions.into_iter().map(Arc::new).collect();
                 self.definitions.insert(*digest, definitions.clone());
                 let (digest, bytes, imports) = (*digest, *bytes, imports.clone());
-                let version_facts = Version { digest, bytes, deployed_at: at, definitions, imports, quarantined: None };
+                let hashes = definitions.iter().map(|definition| definition::hash(definition)).collect();
+                let version_facts = Version { digest, bytes, deployed_at: at, definitions, hashes, imports, quarantined: None };
                 module.versions.insert(*version, version_facts);
             }
             ModuleEvent::Activated { version } => {
@@ -192,6 +197,7 @@ pub(crate) struct Active<'a> {
     pub(crate) number: u32,
     pub(crate) version: &'a Version,
     pub(crate) definition: &'a Arc<Definition>,
+    pub(crate) definition_hash: [u8; 32],
 }
 
 impl Module {

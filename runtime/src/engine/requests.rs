@@ -21,12 +21,19 @@ use crate::{
         rows,
         shard::{Shard, context},
     },
-    journal::{definition, keys},
+    journal::keys,
     store::Table,
 };
 
 impl Shard {
     pub(crate) fn request(&mut self, request: Request) {
+        match &request {
+            // Their answers count live sagas, and those are counted as they are handed over.
+            Request::Deploy(..) | Request::Activate(..) | Request::SetGrants(..) | Request::Remove(..) | Request::Modules(..) => {
+                self.flush_all();
+            }
+            Request::Start(..) | Request::Settle(..) | Request::Verb(..) | Request::Publish(..) | Request::Definitions(..) => {}
+        }
         match request {
             Request::Start(origin, start, answer) => self.start(&origin, start, answer),
             Request::Settle(origin, id, answer) => self.settle((origin.namespace, id), answer),
@@ -209,7 +216,7 @@ fn started(active: &Active<'_>, start: &Start, now: Instant) -> Started {
         version: active.number,
         digest: active.version.digest,
         definition: start.definition.clone(),
-        definition_hash: definition::hash(active.definition),
+        definition_hash: active.definition_hash,
         incarnation: Incarnation(start.incarnation),
         input: start.input.clone(),
         input_hash: start.input_hash,

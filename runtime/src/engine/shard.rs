@@ -119,8 +119,10 @@ pub struct Shard {
 /// Records of one saga that are handed over together at the latest.
 const UNFLUSHED_MAX: usize = 64;
 
-/// How long a record may lie unflushed while its saga runs ahead, in milliseconds.
-const UNFLUSHED_MS: u64 = 2;
+/// How long a record may lie unflushed while its saga runs ahead, in milliseconds. A client that waits is released by one commit
+/// with all of its saga's records, and a busy host needs some tens of milliseconds to get there: each flush on the way costs
+/// the store rows that the next one overwrites. Nobody waits for these records; a person who watches may be so far behind.
+const UNFLUSHED_MS: u64 = 100;
 
 impl Shard {
     /// A shard over a store whose last position is known; `recover` makes it go on.
@@ -174,6 +176,13 @@ impl Shard {
         self.flush_old();
         self.fire_timers();
         std::mem::take(&mut self.actions)
+    }
+
+    /// Takes back what `step` returned, emptied, for the room that it has.
+    pub(crate) fn reuse(&mut self, emptied: Vec<Action>) {
+        if self.actions.is_empty() {
+            self.actions = emptied;
+        }
     }
 
     /// The moment at which `Tick` is due, if nothing else comes before.
@@ -450,15 +459,21 @@ impl Shard {
     }
 
     fn flush_old(&mut self) {
-        while let Some((since, key)) = self.unflushed.front().cloned() {
-            let waiting = self.residents.get(&key).is_some_and(|resident| !resident.unflushed.is_empty());
-            if waiting && self.now.since(since) < UNFLUSHED_MS {
+        while let Some((since, key)) = self.unflushed.front() {
+            let waiting = self.residents.get(key).is_some_and(|resident| !resident.unflushed.is_empty());
+            if waiting && self.now.since(*since) < UNFLUSHED_MS {
                 return;
             }
-            self.unflushed.pop_front();
-            if waiting {
+            if let Some((_, key)) = self.unflushed.pop_front() {
                 self.flush(&key);
             }
+        }
+    }
+
+    /// Hands over whatever is decided, so that counts of live sagas miss none.
+    pub(crate) fn flush_all(&mut self) {
+        for (_, key) in std::mem::take(&mut self.unflushed) {
+            self.flush(&key);
         }
     }
 

@@ -3,7 +3,7 @@
 //! A refusal ends the attempt; the guest learns nothing from it. No redirects are followed and no proxies asked.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr},
     sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
@@ -85,8 +85,14 @@ impl Egress {
     /// Whether this request may leave at all, and by which grant. None of it asks the network.
     fn judge(&self, request: &http::Request<WasiBody>) -> Result<Permit, Refused> {
         let origin = Origin::of_request(request.uri()).map_err(|error| Refused::Denied(error.to_string()))?;
+        if self.facts.reach == Reach::EffectFree {
+            return Err(Refused::Denied(format!("step declares effect-free and called {origin}")));
+        }
+        // What no grant opens is said before one is asked for.
+        if let Some(address) = origin.address() {
+            self.open(&origin, SocketAddr::new(address, origin.port())).map_err(Refused::Denied)?;
+        }
         match self.facts.reach {
-            Reach::EffectFree => return Err(Refused::Denied(format!("step declares effect-free and called {origin}"))),
             Reach::NotGranted => return Err(Refused::Denied(self.ask(&origin, ""))),
             Reach::Safe if !is_safe(request.method()) => {
                 let text = format!(
@@ -95,7 +101,7 @@ impl Egress {
                 );
                 return Err(Refused::Denied(text));
             }
-            Reach::Safe | Reach::All => {}
+            Reach::Safe | Reach::All | Reach::EffectFree => {}
         }
         if request.method() == http::Method::CONNECT {
             return Err(Refused::Failed(Error::HttpRequestMethodInvalid));
@@ -282,15 +288,23 @@ impl Egress {
     /// Whether this address may be reached under this permit; if not, why.
     fn admit(&self, permit: &Permit, address: SocketAddr) -> Result<(), String> {
         let origin = &permit.origin;
-        let at = |ip: IpAddr| if origin.address().is_some() { String::new() } else { format!(" leads to {ip}") };
+        self.open(origin, address)?;
+        match reachable(address.ip()) {
+            Reachable::Private(what) if !permit.private => {
+                Err(self.ask(origin, &format!("{} ({what})", leads_to(origin, address))))
+            }
+            Reachable::Global | Reachable::Private(_) | Reachable::Never(_) => Ok(()),
+        }
+    }
+
+    /// Whether a grant can open this address; if not, why.
+    fn open(&self, origin: &Origin, address: SocketAddr) -> Result<(), String> {
         if self.gate.is_own(address) {
             return Err(own(origin));
         }
         match reachable(address.ip()) {
-            Reachable::Global => Ok(()),
-            Reachable::Private(_) if permit.private => Ok(()),
-            Reachable::Private(what) => Err(self.ask(origin, &format!("{} ({what})", at(address.ip())))),
-            Reachable::Never(what) => Err(format!("{origin}{} ({what}), which no grant opens", at(address.ip()))),
+            Reachable::Never(what) => Err(format!("{origin}{} ({what}), which no grant opens", leads_to(origin, address))),
+            Reachable::Global | Reachable::Private(_) => Ok(()),
         }
     }
 
@@ -309,6 +323,11 @@ impl From<Error> for Refused {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
+}
+
+/// The address, if the origin does not show it.
+fn leads_to(origin: &Origin, address: SocketAddr) -> String {
+    if origin.address().is_some() { String::new() } else { format!(" leads to {}", address.ip()) }
 }
 
 fn own(origin: &Origin) -> String {

