@@ -272,7 +272,7 @@ impl Shard {
         let stored = self.store.stream(stream, 1, 3)?;
         let Some(first) = stored.first() else { return Ok(()) };
         let first = record::decode_stored(first)?;
-        let (Some(head), Fact::Message(MessageEvent::Event { topic, to, .. })) = (&first.head, &first.fact) else {
+        let (Some(head), Fact::Message(MessageEvent::Event { topic, to, id, .. })) = (&first.head, &first.fact) else {
             return Ok(());
         };
         let namespace = head.stream.namespace.clone();
@@ -280,9 +280,9 @@ impl Shard {
         let row = rows::delete(Table::Events, keys::event(&namespace, topic, stream));
         let until = first.at.plus(self.limits.event_kept_ms);
         let timer = rows::delete(Table::Timers, keys::timer(until, stream));
-        let nobody_took_it = stored.len() == 2;
+        let was_kept = stored.len() == 2;
         tracing::debug!(stream, due = due.0, "an event's park time is over");
-        if to.is_some() && nobody_took_it {
+        if was_kept && to.as_deref().is_some_and(|to| !self.has_taken(&namespace, to, id)) {
             self.metrics.dead_letter();
             let reason = "nobody took it in its park time".to_owned();
             self.append_message(stream, 3, None, MessageEvent::Dead { reason }, Actor::Host, vec![row, timer]);
@@ -290,6 +290,24 @@ impl Shard {
             self.commit_rows(vec![row, timer]);
         }
         Ok(())
+    }
+
+    /// Whether the saga that an event was addressed to took it later. Its own stream says so; the event's does not.
+    fn has_taken(&mut self, namespace: &Namespace, to: &str, event: &str) -> bool {
+        let Ok(id) = SagaId::new(to) else { return false };
+        let key = (namespace.clone(), id);
+        match self.ensure_resident(&key) {
+            Ok(()) => {
+                let taken = self.residents.get(&key).is_some_and(|resident| resident.saga.has_consumed(event));
+                self.park(&key);
+                taken
+            }
+            Err(LoadError::NotFound) => false,
+            Err(error) => {
+                self.lost(&key, &error);
+                true
+            }
+        }
     }
 
     pub(crate) fn storage_refusal(&self, error: &StoreError) -> Refusal {

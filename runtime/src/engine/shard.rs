@@ -444,7 +444,7 @@ impl Shard {
         if self.failed.is_some() {
             return;
         }
-        while let Some((due, stream)) = self.timers.pop(self.now) {
+        while let Some((due, stream)) = self.timers.pop(self.now, self.durable) {
             self.metrics.timer_lag(self.now.since(due));
             match rows::saga_at(self.store.as_ref(), stream) {
                 Ok(Some(key)) => {

@@ -20,6 +20,8 @@ pub(crate) struct Timers {
     beyond: Option<Instant>,
     /// Timers whose rows are on their way to the table: a window that is read meanwhile would miss them.
     in_flight: VecDeque<(Position, Instant, Position)>,
+    /// Timers that are due before the first record of their stream is durable: until then nothing can be read of it.
+    early: Vec<(Instant, Position)>,
 }
 
 impl Timers {
@@ -30,6 +32,7 @@ impl Timers {
         }
         if let Some(before) = before {
             self.window.remove(&(before, stream));
+            self.early.retain(|timer| *timer != (before, stream));
         }
         match after {
             Some(after) if self.beyond.is_none_or(|beyond| after < beyond) => {
@@ -49,17 +52,22 @@ impl Timers {
 
     /// Rows up to this position are in the table.
     pub(crate) fn committed(&mut self, position: Position) {
+        let due = self.early.extract_if(.., |(_, stream)| *stream <= position);
+        self.window.extend(due);
         while self.in_flight.front().is_some_and(|(commit, ..)| *commit <= position) {
             self.in_flight.pop_front();
         }
     }
 
-    /// The next timer that is due.
-    pub(crate) fn pop(&mut self, now: Instant) -> Option<(Instant, Position)> {
-        match self.window.first() {
-            Some((due, _)) if *due <= now => self.window.pop_first(),
-            _ => None,
+    /// The next timer that is due and whose stream can be read.
+    pub(crate) fn pop(&mut self, now: Instant, durable: Position) -> Option<(Instant, Position)> {
+        while self.window.first().is_some_and(|(due, _)| *due <= now) {
+            match self.window.pop_first() {
+                Some((due, stream)) if durable < stream => self.early.push((due, stream)),
+                readable => return readable,
+            }
         }
+        None
     }
 
     /// The moment of the next timer.

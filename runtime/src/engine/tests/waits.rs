@@ -88,6 +88,26 @@ fn a_timer_fires_once_also_when_the_host_was_down() {
     assert_eq!(sim.calls, calls);
 }
 
+/// A backoff that ended before the first commit of its saga was looked up in a store that did not know the saga yet, and the
+/// timer was lost: the saga stood still until the next start. Now it is kept until the stream can be read.
+#[test]
+fn a_timer_that_is_due_before_its_saga_is_durable_is_not_lost() {
+    let mut sim = Sim::new(|call| match call.attempt.number {
+        1 => Outcome::Transient(Failure::new("busy", "")),
+        _ => Outcome::Done(Payload::null()),
+    });
+    sim.deploy(1, definition(&["~a"]));
+    let mut answered = sim.start("S1", "{}", true);
+    sim.end_one();
+    sim.now = sim.now.plus(60_000);
+    sim.input(Input::Tick);
+    assert_eq!(sim.calls, ["a@1"]);
+    assert!(is_open(&mut answered));
+    sim.settle();
+    assert_eq!(sim.calls, ["a@1", "a@2"]);
+    assert_eq!(said(answered).expect("started").view.status, Status::Completed);
+}
+
 #[test]
 fn ten_thousand_timers_of_one_moment_all_fire() {
     let mut sim = Sim::new(b_waits);
@@ -113,4 +133,21 @@ fn an_event_that_nobody_takes_is_forgotten_after_its_park_time() {
     let _started = sim.start("S9", "{}", false);
     sim.settle();
     assert_eq!(status(&mut sim, "S9"), Status::Waiting);
+}
+
+/// A signal that was kept and taken later was counted as a dead letter at the end of its park time: its own stream says only
+/// that it was kept. Now the saga is asked.
+#[test]
+fn a_signal_that_was_taken_later_is_no_dead_letter() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~b"]));
+    let _taken = sim.publish("E1", Some("S1"), "42");
+    let _for_nobody = sim.publish("E2", Some("S2"), "42");
+    sim.settle();
+    let _started = sim.start("S1", "{}", false);
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
+    sim.pass(8 * 86_400_000);
+    let metrics = sim.shard.metrics.text();
+    assert!(metrics.contains("amends_dead_letters_total 1\n"), "{metrics}");
 }

@@ -120,10 +120,15 @@ impl Host {
         assert_eq!(status.signal(), Some(9), "the host ended otherwise: {status}\n{}", self.log());
     }
 
+    /// Asks it to end.
+    pub(crate) fn terminate(&self) {
+        self.process.signal(Signal::TERM);
+    }
+
     /// Asks it to end, and waits for it.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> ExitStatus {
-        self.process.signal(Signal::TERM);
+        self.terminate();
         self.process.ended()
     }
 
