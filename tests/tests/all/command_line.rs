@@ -3,7 +3,11 @@
 use participants::{Fault, Operation, Rule};
 use serde_json::{Value, json};
 
-use crate::harness::{api::Traffic, desk::Desk, guests::{Way, guest_path}};
+use crate::harness::{
+    api::Traffic,
+    desk::Desk,
+    guests::{Way, guest_path},
+};
 
 #[test]
 fn starts_exit_with_how_the_saga_ended() {

@@ -1,10 +1,6 @@
 //! Many sagas at once: new versions under load, more starts than the host takes, and ten thousand that wait.
 
-use std::{
-    collections::BTreeSet,
-    sync::mpsc::channel,
-    thread,
-};
+use std::{collections::BTreeSet, sync::mpsc::channel, thread};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -104,7 +100,9 @@ async fn flood(address: &str, connections: usize, starts: usize) -> (Vec<String>
                 let (mut accepted, mut refused) = (Vec::new(), 0);
                 for number in 0..starts {
                     let id = format!("O{connection}-{number}");
-                    let head = format!("POST /v1/definitions/order/sagas?id={id} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 2\r\n\r\n{{}}");
+                    let head = format!(
+                        "POST /v1/definitions/order/sagas?id={id} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 2\r\n\r\n{{}}"
+                    );
                     stream.write_all(head.as_bytes()).await.unwrap();
                     match status(&mut stream).await {
                         201 => accepted.push(id),

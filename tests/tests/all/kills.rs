@@ -261,7 +261,10 @@ fn what_was_answered_before_a_kill_is_so_after_it() {
         assert!(!answered.is_empty());
         for told in answered {
             let saga = host.api().saga(told["id"].as_str().unwrap());
-            assert_eq!((&saga["status"], &saga["revision"], &saga["output"]), (&told["status"], &told["revision"], &told["output"]));
+            assert_eq!(
+                (&saga["status"], &saga["revision"], &saga["output"]),
+                (&told["status"], &told["revision"], &told["output"])
+            );
         }
         // Whether this one began is not known; asked for again, it is done.
         assert_eq!(host.api().run("order", &unanswered, &json!({}))["status"], "completed");

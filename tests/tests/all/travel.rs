@@ -383,8 +383,7 @@ mod steps {
             effects: cancel-flight 1, reserve-flight 1
         "#]];
         check(&desk.end("T1"), expected);
-        let late =
-            desk.participants.state().trace.iter().find(|call| call.operation == Operation::ReserveHotel).cloned();
+        let late = desk.participants.state().trace.iter().find(|call| call.operation == Operation::ReserveHotel).cloned();
         assert_eq!(late.unwrap().outcome, "refused cancelled");
     }
 
