@@ -37,8 +37,6 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// What is not JSON is a string.
     pub(crate) body: Value,
-    /// `Amends-Position`.
-    pub(crate) position: Option<String>,
 }
 
 impl Answer {
@@ -220,10 +218,9 @@ impl Api {
 }
 
 fn answer(mut response: Response<ureq::Body>) -> Result<Answer, ureq::Error> {
-    let position = response.headers().get("amends-position").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let text = response.body_mut().with_config().limit(64 << 20).read_to_string()?;
     let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
-    Ok(Answer { status: response.status().as_u16(), body, position })
+    Ok(Answer { status: response.status().as_u16(), body })
 }
 
 fn fresh_key() -> String {

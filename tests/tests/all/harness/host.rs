@@ -57,7 +57,6 @@ impl Options {
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
     pub(crate) url: String,
-    pub(crate) recovered: u64,
     pub(crate) seconds: f64,
 }
 
@@ -368,9 +367,9 @@ fn ready(line: &str) -> Ready {
     let after = |mark: &str| line.split(mark).nth(1).and_then(|rest| rest.split(' ').next());
     let read = || {
         let url = after(" ready on ")?.to_owned();
-        let recovered = after(" recovered=")?.parse().ok()?;
+        let _recovered: u64 = after(" recovered=")?.parse().ok()?;
         let seconds = line.rsplit(" in ").next()?.strip_suffix('s')?.parse().ok()?;
-        Some(Ready { url, recovered, seconds })
+        Some(Ready { url, seconds })
     };
     read().unwrap_or_else(|| panic!("no ready line: {line}"))
 }
