@@ -60,6 +60,11 @@ fn bytes_that_are_no_module_are_refused() {
         ("a component under another name", deployed(&api, &order)),
         ("a component that is too large", deployed(&api, &vec![0; (16 << 20) + 1])),
     ]);
+    // Where a cut component ends depends on the compiler that built it.
+    let found: String = found
+        .lines()
+        .map(|line| line.split_once(": section range ").map_or(line, |(before, _)| before))
+        .fold(String::new(), |text, line| text + line + "\n");
     expect![[r#"
         nothing
           400 bad_request: the body is empty
@@ -68,7 +73,7 @@ fn bytes_that_are_no_module_are_refused() {
           422 text_wasm: this is WebAssembly text
           hint: make it binary with `wasm-tools parse FILE -o FILE.wasm`
         a truncated component
-          422 truncated: the component is cut off: failed to parse WebAssembly module: wasm component contains an invalid module section: section range 1740..209639 is out of bounds (bound = 111106)
+          422 truncated: the component is cut off: failed to parse WebAssembly module: wasm component contains an invalid module section
           hint: copy or build it again
         the first bytes of one
           422 truncated: the file ends after 6 bytes
