@@ -195,7 +195,11 @@ impl Shard {
         for key in takers {
             let arrival = Arrival { id: kept.id.clone(), topic: kept.topic.clone(), data: kept.data.clone() };
             let cause = RecordId { stream: kept.position, version: 1 };
-            woke += u32::from(self.deliver(&key, arrival, Some(cause)));
+            if self.deliver(&key, arrival, Some(cause)) {
+                // The sender is told that a saga took it: that must be durable with the answer, also when the saga runs ahead.
+                self.flush(&key);
+                woke += 1;
+            }
         }
         woke
     }
