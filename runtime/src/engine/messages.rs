@@ -106,11 +106,14 @@ impl Shard {
         let topic = Topic { event_type: publish.event_type, key: publish.key };
         let to = publish.to.as_ref().map(|id| id.as_str().to_owned());
         let kept = Kept { position: self.last_position + 1, topic, to, id: publish.id, data: publish.data };
+        let before = self.actions.len();
         self.append_event(origin, &publish.source, &kept, until);
         let woke = self.give(&origin.namespace, &kept, publish.to.as_ref());
         let kept_until = (woke == 0).then_some(until.0);
         let row = rows::encode(&AnswerRow { woke, kept_until, position: kept.position });
         self.append_fate(origin, &kept, until, woke, rows::put(Table::Answers, dedupe.clone(), row.clone()));
+        // An event without its arrivals would never be given to those that wait already.
+        self.join_commits(before);
         self.recent.remember(dedupe, self.last_position, row);
         Ok(PublishAnswer { duplicate: false, woke, kept_until, position: self.last_position })
     }

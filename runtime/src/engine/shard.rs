@@ -390,6 +390,23 @@ impl Shard {
         self.actions.push(Action::Commit(batch, self.last_position));
     }
 
+    /// Makes all that was handed over since then durable together, or not at all.
+    pub(crate) fn join_commits(&mut self, since: usize) {
+        let mut joined = Batch::default();
+        let mut others = Vec::new();
+        for action in self.actions.drain(since..) {
+            match action {
+                Action::Commit(mut batch, _) => {
+                    joined.appends.append(&mut batch.appends);
+                    joined.rows.append(&mut batch.rows);
+                }
+                other => others.push(other),
+            }
+        }
+        self.actions.push(Action::Commit(joined, self.last_position));
+        self.actions.append(&mut others);
+    }
+
     /// Hands over rows that follow from no record of this commit.
     pub(crate) fn commit_rows(&mut self, rows: Vec<RowChange>) {
         self.actions.push(Action::Commit(Batch { appends: Vec::new(), rows }, self.last_position));

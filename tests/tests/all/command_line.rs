@@ -27,10 +27,10 @@ fn starts_exit_with_how_the_saga_ended() {
     assert_eq!(start("T2", "--wait"), (4, json!("stuck")));
     assert_eq!(desk.host.cli(&["abandon", "T2", "--note", "enough"]).code, 0);
     assert_eq!(start("T2", "--wait"), (6, json!("abandoned")));
-    desk.participants.add(Rule::next(1, Operation::ReserveFlight, Fault::Hold));
+    desk.hold(Operation::ReserveFlight);
     let (code, status) = start("T3", "--wait=10ms");
     assert_eq!((code, status), (5, json!("running")));
-    desk.participants.release(Operation::ReserveFlight);
+    desk.release(Operation::ReserveFlight);
 }
 
 #[test]

@@ -134,7 +134,7 @@ fn xr_27_an_answer_that_never_comes_is_unknown_and_asked_for_again_under_the_sam
     let desk = Desk::open(crate::harness::api::Traffic::Once);
     desk.participants.add(Rule::next(1, Operation::ReserveCar, Fault::Drop));
     desk.book("T1");
-    assert_eq!(desk.end("T1"), crate::travel::BOOKED);
+    desk.ends("T1", &crate::travel::booked());
     let unknown: Vec<Value> = desk.api().journal("T1").into_iter().filter(|record| record["type"] == "unknown").collect();
     assert_eq!(unknown.len(), 1, "{unknown:?}");
     assert_eq!(unknown[0]["step"], "reserve-car");
@@ -151,7 +151,7 @@ fn a_call_that_is_not_granted_stops_the_saga_until_it_is() {
     assert_eq!(desk.trace("T1"), "");
     desk.api().grant("trip", &["https://elsewhere.example", &desk.url()]);
     desk.book("T1");
-    assert_eq!(desk.end("T1"), crate::travel::BOOKED);
+    desk.ends("T1", &crate::travel::booked());
 }
 
 /// A guest that logs the id it was given and the time, and spins in its first attempt, so that the host can be killed meanwhile.

@@ -106,7 +106,7 @@ fn booked(point: Point, nth: u32, operation: Operation) {
         return assert_eq!(desk.end("T1"), given_up(reserved));
     }
     assert!(point.calls().contains(&calls), "{calls} calls");
-    assert_eq!(desk.end("T1"), crate::travel::BOOKED);
+    desk.ends("T1", &crate::travel::booked());
 }
 
 /// The intent of a step is durable with the outcome of the one before it: after step 1 the hotel's attempt is open.
@@ -124,7 +124,7 @@ fn undone(point: Point, nth: u32, operation: Operation) {
     let (before, calls) = end(&mut desk, operation);
     assert!(point.calls_before().contains(&before), "{before} calls before the kill");
     assert!(point.calls().contains(&calls), "{calls} calls");
-    crate::travel::no_funds().assert_eq(&desk.end("T1"));
+    desk.ends("T1", &crate::travel::no_funds());
 }
 
 fn given_up(reserved: u32) -> String {
@@ -188,7 +188,7 @@ fn tb_17_killed_at_f8_rollback_durable() {
     let (before, calls) = end(&mut desk, Operation::CancelCar);
     assert_eq!(calls, 1);
     assert!(before <= 1);
-    crate::travel::no_funds().assert_eq(&desk.end("T1"));
+    desk.ends("T1", &crate::travel::no_funds());
 }
 
 /// Starts an order on a host that dies at this point, and again on the next one. The order's end.

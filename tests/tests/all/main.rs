@@ -8,7 +8,11 @@ mod travel;
 
 mod kills;
 
-mod bad_input;
+mod bad_modules;
+
+mod bad_requests;
+
+mod bad_places;
 
 mod disks;
 

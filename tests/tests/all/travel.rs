@@ -1,4 +1,5 @@
-//! Booking a trip of flight, hotel and car: every way it can go, over real HTTP; each also with every message sent twice.
+//! Booking a trip of flight, hotel and car: every way it can go, over real HTTP; each also with every message sent twice, and
+//! on demand with a kill at every point.
 
 use expect_test::{Expect, expect};
 use participants::{Fault, Operation, Rule};
@@ -6,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::{
     api::Traffic,
-    desk::{Desk, saga_text},
+    desk::{Conditions, Desk, Kill, saga_text},
     guests::{Way, guest},
     host::Options,
     laws,
@@ -20,19 +21,22 @@ macro_rules! scenarios {
 
             #[test]
             fn plain() {
-                super::steps::$name(Traffic::Once);
+                super::steps::$name(Traffic::Once.into());
             }
 
             #[test]
             fn with_every_message_twice() {
-                super::steps::$name(Traffic::Twice);
+                super::steps::$name(Traffic::Twice.into());
             }
 
             #[test]
             fn with_every_message_twice_under_fresh_keys() {
-                super::steps::$name(Traffic::TwiceWithFreshKeys);
+                super::steps::$name(Traffic::TwiceWithFreshKeys.into());
             }
         })*
+
+        /// Each of them.
+        const ROWS: &[(&str, fn(Conditions) -> Desk)] = &[$((stringify!($name), steps::$name)),*];
     };
 }
 
@@ -53,44 +57,19 @@ scenarios! {
 }
 
 /// The end state of TB-01.
-pub(crate) const BOOKED: &str = r#"completed
-  reserve-flight done
-  reserve-hotel done
-  reserve-car done
-  charge done
-  issue-tickets done
-  email-itinerary done
-  = {"price":"870.00","status":"BOOKED","trip":"T1","version":1}
-left: F100 1, H1 0, K1 0, A 130.00; emails 1
-effects: charge 1, issue-tickets 1, reserve-car 1, reserve-flight 1, reserve-hotel 1, send-email 1
-"#;
-
-/// TB-16 is TB-01 under both kinds of duplication, whose names the scenarios above carry; this one counts what was repeated.
-#[test]
-fn tb_16_every_repeated_message_was_recognised() {
-    for traffic in [Traffic::Twice, Traffic::TwiceWithFreshKeys] {
-        let desk = Desk::open(traffic);
-        desk.book("T1");
-        assert_eq!(desk.end("T1"), BOOKED);
-        let outcomes: Vec<String> = desk.participants.trace();
-        assert_eq!(outcomes.len(), 12, "{outcomes:?}");
-        assert_eq!(outcomes.iter().filter(|outcome| outcome.ends_with("repeated")).count(), 6, "{outcomes:?}");
-    }
-}
-
-#[test]
-fn modules_of_both_ways_to_build_behave_alike() {
-    for way in [Way::Plain, Way::Component] {
-        let desk = Desk::open_with(way, Options::default());
-        desk.book("T1");
-        assert_eq!(desk.end("T1"), BOOKED, "{way:?}");
-
-        let desk = Desk::open_with(way, Options::default());
-        desk.participants.set_account("A", 10_000);
-        desk.participants.add(Rule::next(3, Operation::CancelHotel, Fault::Fail));
-        desk.book("T1");
-        check(&desk.end("T1"), no_funds());
-    }
+pub(crate) fn booked() -> Expect {
+    expect![[r#"
+        completed
+          reserve-flight done
+          reserve-hotel done
+          reserve-car done
+          charge done
+          issue-tickets done
+          email-itinerary done
+          = {"price":"870.00","status":"BOOKED","trip":"T1","version":1}
+        left: F100 1, H1 0, K1 0, A 130.00; emails 1
+        effects: charge 1, issue-tickets 1, reserve-car 1, reserve-flight 1, reserve-hotel 1, send-email 1
+    "#]]
 }
 
 /// The end state of TB-05.
@@ -108,28 +87,107 @@ pub(crate) fn no_funds() -> Expect {
     "#]]
 }
 
-#[track_caller]
-fn check(found: &str, expected: Expect) {
-    expected.assert_eq(found);
+/// TB-16 is TB-01 under both kinds of duplication, whose names the scenarios above carry; this one counts what was repeated.
+#[test]
+fn tb_16_every_repeated_message_was_recognised() {
+    for traffic in [Traffic::Twice, Traffic::TwiceWithFreshKeys] {
+        let desk = Desk::open(traffic);
+        desk.book("T1");
+        desk.ends("T1", &booked());
+        let outcomes: Vec<String> = desk.participants.trace();
+        assert_eq!(outcomes.len(), 12, "{outcomes:?}");
+        assert_eq!(outcomes.iter().filter(|outcome| outcome.ends_with("repeated")).count(), 6, "{outcomes:?}");
+    }
 }
 
+#[test]
+fn modules_of_both_ways_to_build_behave_alike() {
+    for way in [Way::Plain, Way::Component] {
+        let desk = Desk::open_with(way, Options::default());
+        desk.book("T1");
+        desk.ends("T1", &booked());
+
+        let desk = Desk::open_with(way, Options::default());
+        desk.participants.set_account("A", 10_000);
+        desk.participants.add(Rule::next(3, Operation::CancelHotel, Fault::Fail));
+        desk.book("T1");
+        desk.ends("T1", &no_funds());
+    }
+}
+
+/// Every row above times every point at which the host can be killed: the end is the same. Half an hour, so on demand only:
+/// `cargo test -p amends-tests -- --ignored every_row`.
+#[test]
+#[ignore = "half an hour: every scenario times every kill"]
+fn tb_17_every_row_ends_the_same_after_a_kill_at_every_point() {
+    let mut kills = 0;
+    for (name, row) in ROWS {
+        for point in POINTS {
+            // Until the scenario is over before the host comes to it so often.
+            kills += (1..).take_while(|nth| was_killed(name, *row, Kill::At(point, *nth))).count();
+        }
+        kills += OPERATIONS.iter().filter(|operation| was_killed(name, *row, Kill::By(**operation))).count();
+        println!("{name}: {kills} kills so far");
+    }
+    assert!(kills > 300, "{kills}");
+}
+
+fn was_killed(name: &str, row: fn(Conditions) -> Desk, kill: Kill) -> bool {
+    println!("{name}, {kill:?}");
+    row(Conditions { traffic: Traffic::Once, kill: Some(kill) }).host.lives() > 1
+}
+
+/// As `AMENDS_FAILPOINT` knows them.
+const POINTS: [&str; 12] = [
+    "accepted",
+    "intent-durable",
+    "guest-running",
+    "outcome-seen",
+    "outcome-durable",
+    "rollback-durable",
+    "undo-intent-durable",
+    "undo-guest-running",
+    "undo-outcome-seen",
+    "undo-outcome-durable",
+    "last-step-durable",
+    "end-durable",
+];
+
+const OPERATIONS: [Operation; 11] = [
+    Operation::ReserveFlight,
+    Operation::CancelFlight,
+    Operation::ReserveHotel,
+    Operation::CancelHotel,
+    Operation::ReserveCar,
+    Operation::CancelCar,
+    Operation::Charge,
+    Operation::Refund,
+    Operation::IssueTickets,
+    Operation::VoidTickets,
+    Operation::SendEmail,
+];
+
+/// What happens in each scenario. Under a kill the end is the same, and what is said of the way there holds only without one.
 mod steps {
     use super::*;
 
-    pub(super) fn tb_01_a_trip_is_booked(traffic: Traffic) {
-        let desk = Desk::open(traffic);
+    pub(super) fn tb_01_a_trip_is_booked(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
         desk.book("T1");
-        assert_eq!(desk.end("T1"), BOOKED);
+        desk.ends("T1", &booked());
         let order = "reserve-flight reserve-hotel reserve-car charge issue-tickets send-email";
-        assert_eq!(desk.trace("T1"), order);
+        assert!(desk.trace("T1") == order || !desk.is_calm(), "{}", desk.trace("T1"));
+        desk
     }
 
-    pub(super) fn tb_02_no_cars_rolls_back_in_reverse(traffic: Traffic) {
-        let desk = Desk::open(traffic);
+    pub(super) fn tb_02_no_cars_rolls_back_in_reverse(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
         desk.participants.set_stock("K1", 0);
         desk.book("T1");
-        check(&desk.end("T1"), no_cars());
-        assert_eq!(desk.trace("T1"), "reserve-flight reserve-hotel reserve-car✗ cancel-hotel cancel-flight");
+        desk.ends("T1", &no_cars());
+        let order = "reserve-flight reserve-hotel reserve-car✗ cancel-hotel cancel-flight";
+        assert!(desk.trace("T1") == order || !desk.is_calm(), "{}", desk.trace("T1"));
+        desk
     }
 
     fn no_cars() -> Expect {
@@ -146,8 +204,8 @@ mod steps {
         "#]]
     }
 
-    pub(super) fn tb_03_no_rooms_leaves_the_car_untouched(traffic: Traffic) {
-        let desk = Desk::open(traffic);
+    pub(super) fn tb_03_no_rooms_leaves_the_car_untouched(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
         desk.participants.set_stock("H1", 0);
         desk.book("T1");
         let expected = expect![[r#"
@@ -161,12 +219,14 @@ mod steps {
             left: F100 2, H1 0, K1 1, A 1000.00; emails 0
             effects: cancel-flight 1, reserve-flight 1
         "#]];
-        check(&desk.end("T1"), expected);
-        assert_eq!(desk.trace("T1"), "reserve-flight reserve-hotel✗ cancel-flight");
+        desk.ends("T1", &expected);
+        let order = "reserve-flight reserve-hotel✗ cancel-flight";
+        assert!(desk.trace("T1") == order || !desk.is_calm(), "{}", desk.trace("T1"));
+        desk
     }
 
-    pub(super) fn tb_04_no_seats_has_nothing_to_undo(traffic: Traffic) {
-        let desk = Desk::open(traffic);
+    pub(super) fn tb_04_no_seats_has_nothing_to_undo(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
         desk.participants.set_stock("F100", 0);
         desk.book("T1");
         let expected = expect![[r#"
@@ -180,31 +240,36 @@ mod steps {
             left: F100 0, H1 1, K1 1, A 1000.00; emails 0
             effects: none
         "#]];
-        check(&desk.end("T1"), expected);
-        assert_eq!(desk.trace("T1"), "reserve-flight✗");
+        desk.ends("T1", &expected);
+        assert!(desk.trace("T1") == "reserve-flight✗" || !desk.is_calm(), "{}", desk.trace("T1"));
+        desk
     }
 
-    pub(super) fn tb_05_no_funds_gives_everything_back(traffic: Traffic) {
-        let desk = Desk::open(traffic);
+    pub(super) fn tb_05_no_funds_gives_everything_back(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
         desk.participants.set_account("A", 10_000);
         desk.book("T1");
-        check(&desk.end("T1"), no_funds());
+        desk.ends("T1", &no_funds());
         let order = "reserve-flight reserve-hotel reserve-car charge✗ cancel-car cancel-hotel cancel-flight";
-        assert_eq!(desk.trace("T1"), order);
+        assert!(desk.trace("T1") == order || !desk.is_calm(), "{}", desk.trace("T1"));
+        desk
     }
 
-    pub(super) fn tb_06_undoing_is_semantic(traffic: Traffic) {
-        let desk = Desk::open(traffic);
-        let seats = || desk.participants.state().stock["F100"];
+    pub(super) fn tb_06_undoing_is_semantic(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
+        let seats = |expected: u32| {
+            let seats = desk.participants.state().stock["F100"];
+            assert!(seats == expected || !desk.is_calm(), "{seats}");
+        };
         desk.participants.set_stock("F100", 10);
         desk.participants.set_stock("H1", 0);
-        desk.participants.add(Rule::next(1, Operation::ReserveHotel, Fault::Hold));
+        desk.hold(Operation::ReserveHotel);
         desk.begin("trip", "T1");
-        desk.asked(Operation::ReserveHotel, 1);
-        assert_eq!(seats(), 9);
+        desk.asked(Operation::ReserveHotel);
+        seats(9);
         desk.api().run("flight", "T2", &desk.trip());
-        assert_eq!(seats(), 8);
-        desk.participants.release(Operation::ReserveHotel);
+        seats(8);
+        desk.release(Operation::ReserveHotel);
         desk.book("T1");
         let expected = expect![[r#"
             compensated, refused no_room
@@ -217,21 +282,22 @@ mod steps {
             left: F100 9, H1 0, K1 1, A 700.00; emails 0
             effects: cancel-flight 1, charge 1, reserve-flight 2
         "#]];
-        check(&desk.end("T1"), expected);
+        desk.ends("T1", &expected);
         laws::hold(&desk.api(), "T2");
         assert_eq!(desk.api().saga("T2")["status"], "completed");
+        desk
     }
 
-    pub(super) fn tb_07_a_late_success_of_a_parallel_step_is_undone(traffic: Traffic) {
-        let desk = Desk::open(traffic);
+    pub(super) fn tb_07_a_late_success_of_a_parallel_step_is_undone(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
         desk.participants.set_stock("H1", 0);
-        desk.participants.add(Rule::next(1, Operation::ReserveFlight, Fault::Hold));
+        desk.hold(Operation::ReserveFlight);
         desk.begin("trip-parallel", "T1");
-        desk.asked(Operation::ReserveFlight, 1);
+        desk.asked(Operation::ReserveFlight);
         desk.api().until_type("T1", "rollback_begun");
         // What is open is awaited: nothing is undone beside it.
-        assert_eq!(desk.participants.state().effects.get("cancel-flight"), None);
-        desk.participants.release(Operation::ReserveFlight);
+        assert!(!desk.participants.state().effects.contains_key("cancel-flight") || !desk.is_calm());
+        desk.release(Operation::ReserveFlight);
         desk.api().run("trip-parallel", "T1", &desk.trip());
         let expected = expect![[r#"
             compensated, refused no_room
@@ -244,22 +310,28 @@ mod steps {
             left: F100 2, H1 0, K1 1, A 1000.00; emails 0
             effects: cancel-car 1, cancel-flight 1, reserve-car 1, reserve-flight 1
         "#]];
-        check(&desk.end("T1"), expected);
+        match desk.is_calm() {
+            true => desk.ends("T1", &expected),
+            // Which of the parallel steps took hold depends on the kill; nothing is left of any.
+            false => assert!(desk.end("T1").contains("left: F100 2, H1 0, K1 1, A 1000.00; emails 0")),
+        }
+        desk
     }
 
-    pub(super) fn tb_09_a_compensation_is_tried_again(traffic: Traffic) {
-        let desk = Desk::open(traffic);
+    pub(super) fn tb_09_a_compensation_is_tried_again(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
         desk.participants.set_stock("K1", 0);
         desk.participants.add(Rule::next(3, Operation::CancelHotel, Fault::Fail));
         let saga = desk.book("T1");
-        check(&desk.end("T1"), no_cars());
-        if traffic == Traffic::Once {
+        desk.ends("T1", &no_cars());
+        if conditions.traffic == Traffic::Once && desk.is_calm() {
             assert_eq!(saga["steps"][1]["undo"]["attempts"], 4);
         }
+        desk
     }
 
-    pub(super) fn tb_10_a_compensation_that_never_works_is_done_by_hand(traffic: Traffic) {
-        let desk = Desk::open(traffic);
+    pub(super) fn tb_10_a_compensation_that_never_works_is_done_by_hand(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
         desk.participants.set_stock("K1", 0);
         desk.participants.add(Rule::every(Operation::CancelHotel, Fault::Fail));
         let stuck = desk.book("T1");
@@ -272,18 +344,20 @@ mod steps {
               issue-tickets pending
               email-itinerary pending
         "#]];
-        check(&saga_text(&stuck), expected);
+        if desk.is_calm() {
+            expected.assert_eq(&saga_text(&stuck));
+            assert_eq!(stuck["steps"][1]["undo"]["attempts"], 5);
+        }
         let why = &stuck["stuck"][0];
         assert_eq!(
             (&why["step"], &why["direction"], &why["code"]),
             (&json!("reserve-hotel"), &json!("undo"), &json!("exhausted"))
         );
-        assert_eq!(stuck["steps"][1]["undo"]["attempts"], 5);
         assert_eq!(stuck["outstanding"], json!(["reserve-flight", "reserve-hotel"]));
 
         let by_hand = json!({"step": "reserve-hotel", "undone": true, "note": "called the hotel"});
         let acted = desk.act("T1", "resolve", &by_hand).expect(200);
-        assert_eq!(acted["applied"], true);
+        assert!(acted["applied"] == true || !desk.is_calm());
         desk.book("T1");
         let expected = expect![[r#"
             compensated, refused no_car, manual 1
@@ -296,7 +370,11 @@ mod steps {
             left: F100 2, H1 0, K1 0, A 1000.00; emails 0
             effects: cancel-flight 1, reserve-flight 1, reserve-hotel 1
         "#]];
-        check(&desk.end("T1"), expected);
+        // A participant that killed the host had cancelled before: people then did again what was done.
+        match desk.participants.state().effects.contains_key("cancel-hotel") {
+            true => drop(desk.end("T1")),
+            false => desk.ends("T1", &expected),
+        }
         let resolved: Vec<_> = desk.api().journal("T1").into_iter().filter(|record| record["type"] == "resolved").collect();
         let [resolved] = &resolved[..] else { panic!("not one record: {resolved:?}") };
         assert_eq!(
@@ -304,16 +382,21 @@ mod steps {
             (&json!("called the hotel"), &json!("tester"), &json!("local"), &json!("undone"))
         );
         assert!(resolved["at"].is_string());
+        desk
     }
 
-    pub(super) fn tb_13_a_cancel_awaits_what_is_open(traffic: Traffic) {
-        let desk = Desk::open(traffic);
-        desk.participants.add(Rule::next(1, Operation::ReserveCar, Fault::Hold));
+    pub(super) fn tb_13_a_cancel_awaits_what_is_open(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
+        desk.hold(Operation::ReserveCar);
         desk.begin("trip", "T1");
-        desk.asked(Operation::ReserveCar, 1);
+        if !desk.asked(Operation::ReserveCar) {
+            desk.book("T1");
+            desk.end("T1");
+            return desk;
+        }
         let acted = desk.act("T1", "cancel", &json!({"note": "the traveller is ill"})).expect(200);
-        assert_eq!((&acted["applied"], &acted["status"]), (&json!(true), &json!("compensating")));
-        desk.participants.release(Operation::ReserveCar);
+        assert!((acted["applied"] == true && acted["status"] == "compensating") || !desk.is_calm(), "{acted}");
+        desk.release(Operation::ReserveCar);
         desk.book("T1");
         let expected = expect![[r#"
             compensated, cancelled cancelled
@@ -326,23 +409,33 @@ mod steps {
             left: F100 2, H1 1, K1 1, A 1000.00; emails 0
             effects: cancel-car 1, cancel-flight 1, cancel-hotel 1, reserve-car 1, reserve-flight 1, reserve-hotel 1
         "#]];
-        check(&desk.end("T1"), expected);
-        assert_eq!(desk.trace("T1"), "reserve-flight reserve-hotel reserve-car cancel-car cancel-hotel cancel-flight");
+        match desk.is_calm() {
+            true => desk.ends("T1", &expected),
+            // The car's first call may come after its cancel, and is refused then.
+            false => assert!(desk.end("T1").contains("left: F100 2, H1 1, K1 1, A 1000.00; emails 0")),
+        }
+        let order = "reserve-flight reserve-hotel reserve-car cancel-car cancel-hotel cancel-flight";
+        assert!(desk.trace("T1") == order || !desk.is_calm(), "{}", desk.trace("T1"));
         let asked = desk.api().journal("T1").into_iter().find(|record| record["type"] == "cancel_requested").unwrap();
         assert_eq!((&asked["note"], &asked["by"]), (&json!("the traveller is ill"), &json!("tester")));
+        desk
     }
 
-    pub(super) fn tb_14_after_the_pivot_only_a_refund_takes_back(traffic: Traffic) {
-        let desk = Desk::open(traffic);
-        desk.participants.add(Rule::next(1, Operation::IssueTickets, Fault::Hold));
+    pub(super) fn tb_14_after_the_pivot_only_a_refund_takes_back(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
+        desk.hold(Operation::IssueTickets);
         desk.begin("trip", "T1");
-        desk.asked(Operation::IssueTickets, 1);
+        if !desk.asked(Operation::IssueTickets) {
+            desk.book("T1");
+            desk.end("T1");
+            return desk;
+        }
         let refused = desk.act("T1", "cancel", &json!({}));
         assert_eq!(refused.code(), "409 past_point_of_no_return");
         assert!(refused.body["error"]["hint"].as_str().unwrap().contains("refund"), "{}", refused.body);
-        desk.participants.release(Operation::IssueTickets);
+        desk.release(Operation::IssueTickets);
         desk.book("T1");
-        assert_eq!(desk.end("T1"), BOOKED);
+        desk.ends("T1", &booked());
 
         let mut refund = desk.trip();
         refund["trip"] = json!("T1");
@@ -359,18 +452,19 @@ mod steps {
             left: F100 2, H1 1, K1 1, A 1000.00; emails 2
             effects: cancel-car 1, cancel-flight 1, cancel-hotel 1, charge 1, issue-tickets 1, refund 1, reserve-car 1, reserve-flight 1, reserve-hotel 1, send-email 2, void-tickets 1
         "#]];
-        check(&desk.end("R1"), expected);
+        desk.ends("R1", &expected);
+        desk
     }
 
-    pub(super) fn tb_15_a_reservation_that_lands_late_is_refused(traffic: Traffic) {
-        let mut desk = Desk::open(traffic);
-        desk.participants.add(Rule::next(1, Operation::ReserveHotel, Fault::Hold));
+    pub(super) fn tb_15_a_reservation_that_lands_late_is_refused(conditions: Conditions) -> Desk {
+        let mut desk = Desk::open(conditions);
+        desk.hold(Operation::ReserveHotel);
         desk.begin("trip", "T1");
-        desk.asked(Operation::ReserveHotel, 1);
+        let was_asked = desk.asked(Operation::ReserveHotel);
         desk.host.advance_ms(30_000);
         desk.book("T1");
         desk.host.advance_ms(10_000);
-        desk.participants.release(Operation::ReserveHotel);
+        desk.release(Operation::ReserveHotel);
         let expected = expect![[r#"
             compensated, unknown deadline
               reserve-flight compensated
@@ -382,30 +476,37 @@ mod steps {
             left: F100 2, H1 1, K1 1, A 1000.00; emails 0
             effects: cancel-flight 1, reserve-flight 1
         "#]];
-        check(&desk.end("T1"), expected);
-        let late = desk.participants.state().trace.iter().find(|call| call.operation == Operation::ReserveHotel).cloned();
-        assert_eq!(late.unwrap().outcome, "refused cancelled");
+        desk.ends("T1", &expected);
+        if was_asked && desk.is_calm() {
+            let late = desk.participants.state().trace.into_iter().find(|call| call.operation == Operation::ReserveHotel);
+            assert_eq!(late.unwrap().outcome, "refused cancelled");
+        }
+        desk
     }
 
-    pub(super) fn tb_18_a_saga_and_its_compensations_stay_on_their_version(traffic: Traffic) {
-        let desk = Desk::open(traffic);
+    pub(super) fn tb_18_a_saga_and_its_compensations_stay_on_their_version(conditions: Conditions) -> Desk {
+        let desk = Desk::open(conditions);
         for (resource, left) in [("H1", 2), ("K1", 2)] {
             desk.participants.set_stock(resource, left);
         }
         desk.participants.set_account("A", 10_000);
+        // T1's only: T2 overtakes it.
         desk.participants.add(Rule::next(1, Operation::ReserveCar, Fault::Hold));
         desk.begin("trip", "T1");
-        desk.asked(Operation::ReserveCar, 1);
-        let deployed = desk.api().put("/v1/modules/trip", &guest(Way::Plain, "trip-v2")).expect(201);
-        assert_eq!(deployed["version"], 2);
+        desk.asked(Operation::ReserveCar);
+        let deployed = desk.api().put("/v1/modules/trip", &guest(Way::Plain, "trip-v2"));
+        assert!(deployed.status == 201 || (deployed.status == 200 && !desk.is_calm()), "{}", deployed.body);
+        assert_eq!(deployed.body["version"], 2);
         let second = desk.book("T2");
-        desk.participants.release(Operation::ReserveCar);
+        desk.release(Operation::ReserveCar);
         let first = desk.book("T1");
-        let price = |saga: &serde_json::Value| saga["steps"][2]["output"]["amount_cents"].clone();
-        assert_eq!((price(&first), price(&second)), (json!(12_000), json!(12_500)));
         assert_eq!((&first["version"], &second["version"]), (&json!(1), &json!(2)));
-        for id in ["T1", "T2"] {
-            let end = expect![[r#"
+        let given_up = ["T1", "T2"].map(|id| desk.was_given_up(id)).contains(&true);
+        let ends = ["T1", "T2"].map(|id| desk.end(id));
+        if !given_up {
+            let price = |saga: &serde_json::Value| saga["steps"][2]["output"]["amount_cents"].clone();
+            assert_eq!((price(&first), price(&second)), (json!(12_000), json!(12_500)));
+            let expected = expect![[r#"
                 compensated, refused no_funds
                   reserve-flight compensated
                   reserve-hotel compensated
@@ -416,19 +517,21 @@ mod steps {
                 left: F100 2, H1 2, K1 2, A 100.00; emails 0
                 effects: cancel-car 2, cancel-flight 2, cancel-hotel 2, reserve-car 2, reserve-flight 2, reserve-hotel 2
             "#]];
-            check(&desk.end(id), end);
+            ends.iter().for_each(|end| expected.assert_eq(end));
         }
+        // Which code asked the participants: of its own version only, forward and back.
         let code = |trip: &str| {
             let calls = desk.participants.state().trace.into_iter().filter(|call| call.trip == trip);
             let mut code: Vec<String> = calls.map(|call| call.by).collect();
             code.dedup();
-            code.join(", ")
+            code
         };
-        let expected = "trip 1 reserve_flight, trip 1 reserve_hotel, trip 1 reserve_car, trip 1 charge, \
-            trip 1 cancel_car, trip 1 cancel_hotel, trip 1 cancel_flight";
-        assert_eq!(code("T1"), expected);
-        let expected = "trip 2 reserve_flight, trip 2 reserve_hotel, trip 2 reserve_car, trip 2 charge, \
-            trip 2 give_back_car, trip 2 cancel_hotel, trip 2 cancel_flight";
-        assert_eq!(code("T2"), expected);
+        assert!(code("T1").iter().all(|by| by.starts_with("trip 1 ")) && code("T2").iter().all(|by| by.starts_with("trip 2 ")));
+        if desk.is_calm() {
+            let way = "reserve_flight reserve_hotel reserve_car charge cancel_car cancel_hotel cancel_flight";
+            assert_eq!(code("T1").join(" ").replace("trip 1 ", ""), way);
+            assert_eq!(code("T2").join(" ").replace("trip 2 ", ""), way.replace("cancel_car", "give_back_car"));
+        }
+        desk
     }
 }

@@ -151,3 +151,16 @@ fn a_signal_that_was_taken_later_is_no_dead_letter() {
     let metrics = sim.shard.metrics.text();
     assert!(metrics.contains("amends_dead_letters_total 1\n"), "{metrics}");
 }
+
+/// An event, its arrivals and the answer were three commits. A host that died between them left an event that was answered as
+/// taken, was not kept, and that the saga never saw: it waited for ever.
+#[test]
+fn an_event_is_durable_with_its_arrivals_or_not_at_all() {
+    let mut sim = waiting();
+    let _answered = sim.publish("E1", None, "42");
+    let (batch, _) = sim.queue.pop_front().expect("the event is on its way");
+    sim.store.commit(&[batch]).expect("the journal ends where it begins");
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
+}

@@ -1,13 +1,18 @@
 //! A client of the host's API that knows no types of the host: what it gets is what everybody gets.
 
 use std::{
-    io::{BufRead, BufReader},
-    sync::atomic::{AtomicU64, Ordering},
+    io::{self, BufRead, BufReader},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use serde_json::{Value, json};
 use ureq::http::{Method, Request, Response};
+
+use super::process::Lives;
 
 /// Longer than anything takes on a busy machine; a test that needs it has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -29,6 +34,8 @@ pub(crate) struct Api {
     url: String,
     namespace: String,
     traffic: Traffic,
+    /// The lives of a host that is started again when it dies: what it did not answer is asked again.
+    lives: Option<Arc<Lives>>,
 }
 
 /// An answer.
@@ -73,7 +80,12 @@ impl Api {
             // Connections that a killed host left behind must not be met again.
             .max_idle_connections(0)
             .timeout_global(Some(PATIENCE));
-        Self { agent: config.build().new_agent(), url: url.to_owned(), namespace: "default".to_owned(), traffic }
+        Self { agent: config.build().new_agent(), url: url.to_owned(), namespace: "default".to_owned(), traffic, lives: None }
+    }
+
+    /// Asks the next life of the host what this one did not answer.
+    pub(crate) fn outliving(self, lives: &Arc<Lives>) -> Self {
+        Self { lives: Some(Arc::clone(lives)), ..self }
     }
 
     pub(crate) fn in_namespace(&self, namespace: &str) -> Self {
@@ -120,8 +132,23 @@ impl Api {
         answer
     }
 
-    /// One request; an error if there is no answer, as from a host that is killed.
+    /// One request; an error if there is no answer, as from a host that is killed and not started again.
     pub(crate) fn try_send(&self, method: Method, path: &str, key: Option<&str>, body: &[u8]) -> Result<Answer, ureq::Error> {
+        loop {
+            let life = self.lives.as_ref().map(|lives| lives.current().begun);
+            match self.send(method.clone(), path, key, body) {
+                Ok(answer) => return Ok(answer),
+                Err(error) => self.next_life(life).ok_or(error)?,
+            }
+        }
+    }
+
+    /// Waits for the life of the host after this one; none if it has but one.
+    fn next_life(&self, life: Option<usize>) -> Option<()> {
+        self.lives.as_ref()?.after(life?).map(drop)
+    }
+
+    fn send(&self, method: Method, path: &str, key: Option<&str>, body: &[u8]) -> Result<Answer, ureq::Error> {
         let mut request = Request::builder().method(&method).uri(format!("{}{path}", self.url));
         request = request.header("amends-namespace", &self.namespace).header("amends-by", "tester");
         if let Some(key) = key {
@@ -173,22 +200,40 @@ impl Api {
     /// Follows a saga until a record is as wanted, and gives it. What never comes ends the test by the client's patience.
     #[track_caller]
     pub(crate) fn until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        let request =
-            Request::builder().uri(format!("{}/v1/sagas/{id}/watch", self.url)).header("amends-namespace", &self.namespace);
-        let request = request.body(()).unwrap_or_else(|error| panic!("watch {id}: {error}"));
-        let mut response = self.agent.run(request).unwrap_or_else(|error| panic!("watch {id}: {error}"));
+        loop {
+            let life = self.lives.as_ref().map(|lives| lives.current().begun);
+            match self.follow(id, &wanted) {
+                Ok(Some(record)) => return record,
+                Ok(None) => panic!("saga {id} ended before it came to it: {:?}", self.journal(id)),
+                Err(error) => {
+                    let lived_on = self.next_life(life);
+                    assert!(lived_on.is_some(), "saga {id} did not come to it: {error}");
+                }
+            }
+        }
+    }
+
+    /// None: the saga ended first. An error: the host did.
+    fn follow(&self, id: &str, wanted: &impl Fn(&Value) -> bool) -> Result<Option<Value>, ureq::Error> {
+        let request = Request::builder().uri(format!("{}/v1/sagas/{id}/watch", self.url));
+        let mut response = self.agent.run(request.header("amends-namespace", &self.namespace).body(())?)?;
         assert_eq!(response.status(), 200, "watch {id}");
-        let mut seen = Vec::new();
+        let mut name = String::new();
         for line in BufReader::new(response.body_mut().as_reader()).lines() {
-            let line = line.unwrap_or_else(|error| panic!("saga {id} did not come to it: {error}; it has {seen:?}"));
+            let line = line?;
+            if let Some(event) = line.strip_prefix("event:") {
+                name = event.trim().to_owned();
+            }
             let Some(data) = line.strip_prefix("data:") else { continue };
+            if name == "end" {
+                return Ok(None);
+            }
             let record: Value = serde_json::from_str(data.trim()).unwrap_or_else(|error| panic!("{data}: {error}"));
             if wanted(&record) {
-                return record;
+                return Ok(Some(record));
             }
-            seen.push(record["type"].to_string());
         }
-        panic!("saga {id} ended before it came to it: {seen:?}");
+        Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
     }
 
     /// Follows a saga until a record of this type.

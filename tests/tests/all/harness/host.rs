@@ -2,23 +2,20 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Write},
+    net::{SocketAddr, TcpListener},
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, ExitStatus, Output, Stdio},
-    sync::{
-        Arc, Condvar, Mutex, MutexGuard, PoisonError,
-        mpsc::{Receiver, channel},
-    },
+    process::{ExitStatus, Output, Stdio},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
-    time::Instant,
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 
 use super::{
-    api::{Api, PATIENCE, Traffic},
+    api::{Api, Traffic},
     folder::DataFolder,
+    process::{Log, Process, bare, set_clock, spawn},
 };
 
 /// The binary under test.
@@ -33,11 +30,13 @@ pub(crate) struct Options {
     pub(crate) environment: Vec<(String, String)>,
     /// How far its clock is ahead of the machine's.
     pub(crate) clock_ms: u64,
+    /// A host that dies is started again at once, on this port and without what was to kill it.
+    pub(crate) supervised: Option<u16>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { binary: BINARY.into(), traffic: Traffic::Once, environment: Vec::new(), clock_ms: 0 }
+        Self { binary: BINARY.into(), traffic: Traffic::Once, environment: Vec::new(), clock_ms: 0, supervised: None }
     }
 }
 
@@ -45,6 +44,13 @@ impl Options {
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// On a port that was free a moment ago.
+    pub(crate) fn supervised(self) -> Self {
+        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).and_then(|listener| listener.local_addr());
+        let port = listener.unwrap_or_else(|error| panic!("no free port: {error}")).port();
+        Self { supervised: Some(port), ..self }
     }
 
     /// The host kills itself when it comes to this point for the nth time.
@@ -89,21 +95,30 @@ impl Host {
     }
 
     pub(crate) fn api(&self) -> Api {
-        Api::new(&self.ready.url, self.options.traffic)
+        let api = Api::new(&self.ready.url, self.options.traffic);
+        match self.options.supervised {
+            Some(_) => api.outliving(&self.process.lives),
+            None => api,
+        }
     }
 
+    /// The process that serves.
     pub(crate) fn pid(&self) -> u32 {
-        self.process.pid
+        self.process.lives.current().pid.unwrap_or(self.process.pid)
+    }
+
+    /// How often it was started, if it is supervised.
+    pub(crate) fn lives(&self) -> usize {
+        self.process.lives.current().begun
     }
 
     /// Moves its clock ahead, also while it is dead.
     pub(crate) fn advance_ms(&mut self, ms: u64) {
         self.options.clock_ms += ms;
-        if self.process.end.is_none() {
-            let steering = &mut self.process.stdin;
-            let steered = writeln!(steering, "{ms}").and_then(|()| steering.flush());
-            steered.unwrap_or_else(|error| panic!("cannot steer the clock: {error}"));
+        if self.options.supervised.is_some() {
+            set_clock(self.folder.path(), self.options.clock_ms);
         }
+        self.process.tell(&ms.to_string()).unwrap_or_else(|error| panic!("cannot steer the clock: {error}"));
     }
 
     /// `kill -9`.
@@ -195,7 +210,7 @@ impl Drop for Host {
             eprintln!("the end of the host's log:\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"));
         }
         self.process.signal(Signal::KILL);
-        self.process.end.get_or_insert_with(|| self.process.exited.recv_timeout(PATIENCE).ok().unwrap_or_default());
+        self.process.reap();
     }
 }
 
@@ -231,147 +246,6 @@ pub(crate) fn refuses_to_start(data: &Path, options: &Options) -> NotReady {
         }
         Err(not_ready) => not_ready,
     }
-}
-
-/// A command without anything of this process's environment that a host might read.
-fn bare(binary: &Path) -> Command {
-    let mut command = Command::new(binary);
-    command.env_clear();
-    for name in ["PATH", "HOME", "TMPDIR", "TZ"] {
-        command.envs(std::env::var_os(name).map(|value| (name, value)));
-    }
-    command
-}
-
-struct Process {
-    pid: u32,
-    stdin: ChildStdin,
-    exited: Receiver<ExitStatus>,
-    end: Option<ExitStatus>,
-}
-
-impl Process {
-    fn signal(&self, signal: Signal) {
-        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
-        if let (None, Some(pid)) = (self.end, pid) {
-            // It may have ended by itself meanwhile.
-            let _ = kill_process(pid, signal);
-        }
-    }
-
-    #[track_caller]
-    fn ended(&mut self) -> ExitStatus {
-        *self.end.get_or_insert_with(|| {
-            self.exited.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("the host does not end: {error}"))
-        })
-    }
-}
-
-/// What hosts wrote to stderr, in all their lives.
-#[derive(Default)]
-struct Log {
-    lines: Mutex<Lines>,
-    grew: Condvar,
-}
-
-#[derive(Default)]
-struct Lines {
-    all: Vec<String>,
-    /// How many were looked at.
-    seen: usize,
-}
-
-impl Log {
-    fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn text(&self) -> String {
-        self.lines().all.join("\n")
-    }
-
-    fn push(&self, line: String) {
-        self.lines().all.push(line);
-        self.grew.notify_all();
-    }
-
-    fn next(&self, wanted: impl Fn(&str) -> bool) -> Option<String> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut lines = self.lines();
-        loop {
-            while let Some(line) = lines.all.get(lines.seen).cloned() {
-                lines.seen += 1;
-                if wanted(&line) {
-                    return Some(line);
-                }
-            }
-            let left = deadline.checked_duration_since(Instant::now())?;
-            lines = self.grew.wait_timeout(lines, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-}
-
-/// Starts a host and waits for the line that says that it is ready.
-fn spawn(data: &Path, log: &Arc<Log>, options: &Options) -> Result<(Process, Ready), NotReady> {
-    let written = log.lines().all.len();
-    let mut command = bare(&options.binary);
-    command.arg("serve").arg("--data").arg(data);
-    if !options.environment.iter().any(|(name, _)| name == "AMENDS_LISTEN") {
-        command.args(["--listen", "127.0.0.1:0"]);
-    }
-    command.env("AMENDS_CLOCK", format!("steered:{}", options.clock_ms));
-    command.envs(options.environment.iter().map(|(name, value)| (name, value)));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("cannot run {}: {error}", options.binary.display()));
-    let (Some(stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take()) else {
-        panic!("the host has no stdin, stdout and stderr")
-    };
-    let logging = Arc::clone(log);
-    let logged = thread::spawn(move || BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| logging.push(line)));
-    let (say, said) = channel();
-    thread::spawn(move || {
-        // Read to its end, so that the host never waits for us.
-        for line in BufReader::new(stdout).lines() {
-            let Ok(line) = line else { return };
-            // Only the first line is waited for.
-            let _ = say.send(line);
-        }
-    });
-    let pid = child.id();
-    let mut process = Process { pid, stdin, exited: watched(child), end: None };
-    match said.recv_timeout(PATIENCE) {
-        Ok(line) => Ok((process, ready(&line))),
-        Err(_) => {
-            process.signal(Signal::KILL);
-            let end = process.ended();
-            // It ends with the process, and a thread that reads lines does not panic.
-            let _ = logged.join();
-            Err(NotReady { code: end.code(), stderr: log.lines().all[written..].join("\n") })
-        }
-    }
-}
-
-/// How the process ended, once it has.
-fn watched(mut child: Child) -> Receiver<ExitStatus> {
-    let (tell, exited) = channel();
-    thread::spawn(move || {
-        let status = child.wait().unwrap_or_default();
-        // Nobody waits for it any more when the test is over.
-        let _ = tell.send(status);
-    });
-    exited
-}
-
-/// `amends 0.1.0 ready on http://127.0.0.1:8420 data=./amends-data recovered=12 in 0.08s`
-fn ready(line: &str) -> Ready {
-    let after = |mark: &str| line.split(mark).nth(1).and_then(|rest| rest.split(' ').next());
-    let read = || {
-        let url = after(" ready on ")?.to_owned();
-        let _recovered: u64 = after(" recovered=")?.parse().ok()?;
-        let seconds = line.rsplit(" in ").next()?.strip_suffix('s')?.parse().ok()?;
-        Some(Ready { url, seconds })
-    };
-    read().unwrap_or_else(|| panic!("no ready line: {line}"))
 }
 
 /// At most four hosts at a time: more only wait for each other.

@@ -8,6 +8,8 @@ pub(crate) mod folder;
 
 pub(crate) mod host;
 
+pub(crate) mod process;
+
 pub(crate) mod duplicator;
 
 pub(crate) mod laws;
@@ -15,3 +17,8 @@ pub(crate) mod laws;
 pub(crate) mod desk;
 
 pub(crate) mod probe;
+
+/// What each of these got, one after the other.
+pub(crate) fn said<const N: usize>(answers: [(&str, String); N]) -> String {
+    answers.map(|(what, error)| format!("{what}\n  {error}")).concat()
+}
