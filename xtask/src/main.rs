@@ -5,6 +5,7 @@ mod component;
 mod demo;
 mod guests;
 mod http;
+mod newproject;
 mod process;
 mod server;
 mod tally;

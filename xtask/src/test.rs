@@ -6,6 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use crate::guests::{self, Way};
+use crate::newproject;
 use crate::process::{self, say};
 use crate::tally::Tally;
 use crate::workspace::Workspace;
@@ -40,7 +41,9 @@ fn run_tests(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     say("test: units, examples, scenarios, crashes, hostile guests");
     tally.run(cargo(workspace, "test").args(["--workspace", "--all-targets", "--no-fail-fast"]), &mut screen)?;
     say("test: what the documentation shows");
-    tally.run(cargo(workspace, "test").args(["--workspace", "--doc", "--no-fail-fast"]), &mut screen)
+    tally.run(cargo(workspace, "test").args(["--workspace", "--doc", "--no-fail-fast"]), &mut screen)?;
+    say("test: a new module, as a user makes it");
+    newproject::test(workspace, tally, &mut screen)
 }
 
 fn build_user_binary(workspace: &Workspace) -> Result<()> {

@@ -28,12 +28,13 @@ use super::{
     },
     session::{Session, print, say},
 };
-use crate::{api::wire::module::Deployed, config::Size};
+use crate::{api::wire::module::Deployed, client::ClientError, config::Size};
 
 /// Build a module and deploy it to a running host, now and each time that it is saved. Ctrl-c ends it.
 ///
 /// New sagas start on the new version; those in flight stay on theirs. When a saga calls an address of this machine that its
-/// module may not reach yet, as http://127.0.0.1:9000, that is granted. Nothing else is, and nothing by a host elsewhere.
+/// module may not reach yet, as http://127.0.0.1:9000, that is granted, and the saga goes on. Nothing else is granted, and nothing
+/// at all by a host on another machine.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends dev\n  amends dev services/shop --namespace test")]
 pub(super) struct Dev {
@@ -116,7 +117,10 @@ impl Standing {
     }
 
     fn not_deployed(&self, error: &anyhow::Error) -> String {
-        format!("{}: {error:#}; the next save tries again{}", paint(BAD, "not deployed"), self.stays())
+        // A host that is not there runs nothing.
+        let is_gone = matches!(error.downcast_ref(), Some(ClientError::Unreachable { .. }));
+        let stays = if is_gone { String::new() } else { self.stays() };
+        format!("{}: {error:#}; the next save tries again{stays}", paint(BAD, "not deployed"))
     }
 
     fn stays(&self) -> String {
@@ -180,10 +184,14 @@ mod tests {
         assert_eq!(plain(&again), "shop version 1  the same bytes as before, 365.1 KiB, built in 930ms, deployed in 210ms");
         let warned = standing.deployed(&Deployed { warnings: vec!["step `charge` is odd".to_owned()], ..shop(2) }, true, &took);
         assert!(plain(&warned).ends_with("deployed in 210ms; warning: step `charge` is odd"), "{warned}");
-        let error = anyhow::anyhow!("no host answers at http://127.0.0.1:8420");
+        let error = anyhow::anyhow!("step `charge` comes after a pivot");
         assert_eq!(
             plain(&standing.not_deployed(&error)),
-            "not deployed: no host answers at http://127.0.0.1:8420; the next save tries again; shop version 2 stays"
+            "not deployed: step `charge` comes after a pivot; the next save tries again; shop version 2 stays"
         );
+        let (address, cause) = ("http://127.0.0.1:8420".to_owned(), "refused".to_owned());
+        let gone = plain(&standing.not_deployed(&ClientError::Unreachable { address, cause }.into()));
+        assert!(gone.starts_with("not deployed: no host answers at http://127.0.0.1:8420 (refused)"), "{gone}");
+        assert!(gone.ends_with("; the next save tries again"), "{gone}");
     }
 }

@@ -43,11 +43,12 @@ pub(in crate::cli) enum Voice {
 impl Cargo {
     /// Of the module that a folder belongs to. Sets a toolchain up if there is none that can build it.
     pub(in crate::cli) fn of(dir: &Path) -> Result<Self> {
-        let dir_shown = dir.display();
-        let dir = fs::canonicalize(dir).with_context(|| format!("cannot find {dir_shown}"))?;
+        let dir = fs::canonicalize(dir).with_context(|| format!("cannot find {}", dir.display()))?;
         let Some(folder) = dir.ancestors().find(|above| above.join("Cargo.toml").is_file()) else {
-            let what = format!("there is no Cargo.toml in {dir_shown} or above it; make a module with `amends new NAME`");
-            return Err(Usage(what).into());
+            let dir = dir.display();
+            return Err(
+                Usage(format!("there is no Cargo.toml in {dir} or above it; make a module with `amends new NAME`")).into()
+            );
         };
         let tools = tools()?;
         let need = Need { folder, targets: &[TARGET], tools: &tools, stale: None, say };

@@ -95,11 +95,11 @@ impl Follower<'_> {
     fn answer(&self, grant: &Grant, saga: &str, command: &str) -> String {
         let (module, origins) = (self.module, grant.http.join(" and "));
         if !grant.http.iter().all(|origin| is_loopback(origin)) {
-            return format!("{module} may not reach {origins}, which {saga} called; {command}");
+            return format!("{saga} is stuck: {module} may not reach {origins}; {command}");
         }
         match grant::give(grant, self.session) {
-            Ok(_) => format!("{module} may reach {origins} from now on, as {saga} called it"),
-            Err(error) => format!("{module} may not reach {origins}, which {saga} called: {error:#}; {command}"),
+            Ok(_) => format!("granted {origins} to {module}: {saga} called it, and goes on"),
+            Err(error) => format!("{saga} is stuck: {module} may not reach {origins}, and cannot be granted it: {error:#}"),
         }
     }
 }

@@ -57,7 +57,10 @@ impl Saves {
     pub(super) fn built(&mut self, component: &Path) -> Result<()> {
         // Without this file only the module's own source is watched.
         let list = fs::read_to_string(component.with_extension("d")).unwrap_or_default();
-        let read: BTreeSet<PathBuf> = sources(&list).into_iter().map(|file| self.folder.join(file)).collect();
+        // What a build script wrote is no source; it lies near the component.
+        let made = component.parent().unwrap_or(component);
+        let read = sources(&list).into_iter().map(|file| self.folder.join(file)).filter(|file| !file.starts_with(made));
+        let read: BTreeSet<PathBuf> = read.collect();
         let crates =
             |file: &PathBuf| file.ancestors().skip(1).find(|above| above.join("Cargo.toml").is_file()).map(Path::to_path_buf);
         let folders = read.iter().filter_map(|file| Some(file.parent()?.to_path_buf())).chain(read.iter().filter_map(crates));
@@ -98,10 +101,11 @@ impl Saves {
     }
 
     fn is_source(&self, path: &Path) -> bool {
-        // Cargo.lock is written by builds; who edits it builds by saving something else.
-        let is_rust =
-            path.extension().is_some_and(|kind| kind == "rs") || path.file_name().is_some_and(|name| name == "Cargo.toml");
-        is_rust || path.starts_with(self.folder.join("src")) && path.is_dir() || self.read.contains(path)
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        // Editors keep hidden files beside what they edit. Cargo.lock is written by builds; who edits it saves another file, too.
+        let is_rust = !name.starts_with('.') && (name.ends_with(".rs") || name == "Cargo.toml");
+        let is_new_folder = path.starts_with(self.folder.join("src")) && path.is_dir();
+        is_rust || is_new_folder || self.read.contains(path)
     }
 }
 
@@ -160,7 +164,9 @@ mod tests {
 
         let mut saves = Saves::of(&folder).unwrap();
         saves.built(&component).unwrap();
-        for unimportant in ["target/debug/shop.wasm", "amends-data/journal.redb", "Cargo.lock", "src/.lib.rs.swp", "notes.txt"] {
+        for unimportant in
+            ["target/debug/shop.wasm", "amends-data/journal.redb", "Cargo.lock", "src/.lib.rs.swp", "src/.#lib.rs", "notes.txt"]
+        {
             write(unimportant);
         }
         fs::read(&library).unwrap();

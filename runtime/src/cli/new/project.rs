@@ -25,6 +25,7 @@ const FILE: &str = "MY_FILE";
 const TEMPLATE: &[File] = &[
     File { path: "Cargo.toml", text: include_str!("template/Cargo.toml") },
     File { path: "README.md", text: include_str!("template/README.md") },
+    File { path: "rustfmt.toml", text: include_str!("template/rustfmt.toml") },
     File { path: ".gitignore", text: include_str!("template/gitignore") },
     File { path: "src/lib.rs", text: include_str!("template/src/lib.rs") },
 ];
@@ -152,6 +153,8 @@ fn clear(folder: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use expect_test::expect;
+
     use super::*;
 
     fn name(text: &str) -> Name {
@@ -174,12 +177,29 @@ mod tests {
     }
 
     #[test]
+    fn a_module_is_a_small_crate_with_the_sdk_beside_it() {
+        let paths = files().map(|file| file.path).filter(|path| !path.starts_with("vendor/amends-sdk/src/"));
+        expect![[r#"
+            Cargo.toml
+            README.md
+            rustfmt.toml
+            .gitignore
+            src/lib.rs
+            vendor/amends-sdk/Cargo.toml
+            vendor/wit/amends.wit
+            vendor/amends-sdk/LICENSE-APACHE
+            vendor/amends-sdk/LICENSE-MIT
+            vendor/amends-sdk/rustfmt.toml"#]]
+        .assert_eq(&paths.collect::<Vec<_>>().join("\n"));
+    }
+
+    #[test]
     fn a_folder_that_is_not_empty_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
         create(&name("shop"), folder).unwrap();
         fs::remove_dir_all(folder.join("vendor")).unwrap();
-        for path in ["Cargo.toml", "README.md", ".gitignore"] {
+        for path in ["Cargo.toml", "README.md", "rustfmt.toml", ".gitignore"] {
             fs::remove_file(folder.join(path)).unwrap();
         }
         let error = create(&name("shop"), folder).unwrap_err().to_string();

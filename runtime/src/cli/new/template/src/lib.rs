@@ -1,6 +1,7 @@
 //! An order in two steps: goods are reserved, then the customer pays.
 //!
-//! If the customer cannot pay, the goods are released. If the host dies in between, the saga goes on where it was.
+//! If the customer cannot pay, the goods are released. If the host dies in between, the saga goes
+//! on where it was.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +20,13 @@ pub struct Order {
     pub wallet_cents: u64,
 }
 
-/// What `reserve` returns. The host writes it down, and gives it to the steps that need it and to the undo.
+impl Default for Order {
+    fn default() -> Order {
+        Order { item: "tea".to_owned(), quantity: 2, wallet_cents: 2000 }
+    }
+}
+
+/// What `reserve` returns. The host writes it down, for the steps that need it and for the undo.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Reservation {
     /// Its number.
@@ -42,7 +49,7 @@ pub struct Receipt {
 }
 
 /// The saga. First come steps that can be undone, then at most one pivot, the point of no return.
-/// What must happen after it would follow as `Step::retriable`: it is tried until it is done.
+/// What must happen after that would follow as `Step::retriable`: it is tried until it is done.
 pub fn saga() -> Saga<Order> {
     Saga::new("my-module")
         .step(Step::compensatable("reserve", reserve).effect_free().undo(release))
@@ -55,15 +62,12 @@ pub fn module() -> Module {
 }
 amends_sdk::export!(saga: module);
 
-/// A refusal is a decision of the business: it is not tried again, and what was done before is undone.
+/// A refusal is a decision of the business: the step is not tried again, and what was done before
+/// it is undone. What fails by accident is tried again.
 ///
-/// This step reaches nowhere and says so with `effect_free`. One that asks somebody leaves that out, calls
-///
-/// ```text
-/// let reservation = http::post("http://127.0.0.1:9000/reservations").json(&order).send()?.ok()?.json()?;
-/// ```
-///
-/// and may do so once it is granted: `amends grant my-module --http http://127.0.0.1:9000`.
+/// This step reaches nowhere, and says so with `effect_free`. One that asks somebody leaves that
+/// out, and calls `http::post("http://127.0.0.1:9000/holds").json(&order).send()?.ok()?.json()?`.
+/// It may do so once that is granted: `amends grant my-module --http http://127.0.0.1:9000`.
 fn reserve(order: Order, call: &Call) -> Result<Reservation> {
     if order.quantity > 10 {
         let message = format_args!("there are not {} of {}", order.quantity, order.item);
@@ -73,7 +77,8 @@ fn reserve(order: Order, call: &Call) -> Result<Reservation> {
     Ok(Reservation { id, price_cents: 500 * u64::from(order.quantity) })
 }
 
-/// Undoes `reserve` by a new action. Without a reservation nobody knows whether `reserve` happened: an undo must bear that.
+/// Undoes `reserve` by a new action. There is no reservation if nobody knows whether `reserve`
+/// happened, as when its answer was lost; an undo must bear that.
 fn release(order: Order, reservation: Option<Reservation>, _: &Call) -> Result {
     let id = reservation.map_or_else(|| "no reservation".to_owned(), |reservation| reservation.id);
     log::info!("released {id}: {} of {}", order.quantity, order.item);
@@ -96,13 +101,6 @@ fn charge(order: Order, call: &Call) -> Result<Receipt> {
     })
 }
 
-impl Default for Order {
-    fn default() -> Order {
-        Order { item: "tea".to_owned(), quantity: 2, wallet_cents: 2000 }
-    }
-}
-
-/// These run without wasm and without a host; time would pass at once.
 #[cfg(test)]
 mod tests {
     use super::*;
