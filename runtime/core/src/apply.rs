@@ -5,7 +5,7 @@
 //! what follows from it without a decision, as the next stage becoming ready.
 
 use crate::{
-    definition::OnUnknown,
+    definition::{OnUnknown, Undo},
     event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Resolution, Wait},
     id::{Direction, Leg, StepPath},
     saga::{LegRun, LegState, Phase, ReplayError, Saga, StepRun, UndoneBy, Verdict},
@@ -61,11 +61,15 @@ impl Saga {
 
     fn fold_intent(&mut self, intent: &Intent, at: Instant) -> Result<(), String> {
         let Attempt { leg, number } = &intent.attempt;
+        let next_undo = self.is_next_undo(leg);
         let run = self.at(&leg.path)?;
-        let has_the_turn = run.has_the_turn(leg.direction);
+        if next_undo && *number == 1 {
+            run.undo_alternate += 1;
+            run.undo = LegRun { state: LegState::Ready, ready_at: at, ..LegRun::default() };
+        }
+        let may_begin = run.has_in_hand(leg) && run.has_the_turn(leg.direction);
         let used = run.leg_mut(leg.direction);
-        let may_begin = has_the_turn && matches!(used.state, LegState::Ready | LegState::BackingOff { .. });
-        if !is_a_leg(leg) || !may_begin || *number != used.attempts + 1 {
+        if !may_begin || !matches!(used.state, LegState::Ready | LegState::BackingOff { .. }) || *number != used.attempts + 1 {
             return Err(format!("attempt {number} of {leg} is out of order"));
         }
         used.unknown = false;
@@ -78,6 +82,15 @@ impl Saga {
             run.verdict = Verdict::Open;
         }
         Ok(())
+    }
+
+    /// The compensation's next alternate, after the one in hand has failed.
+    fn is_next_undo(&self, leg: &Leg) -> bool {
+        let Some(run) = self.run(&leg.path) else { return false };
+        let Undo::Code(policy) = &self.step(run).undo else { return false };
+        let after = leg.direction == Direction::Undo(run.undo_alternate + 1) && run.undo_alternate < policy.alternates;
+        let failed = matches!(run.undo.state, LegState::Closed) && run.undo.attempts > 0;
+        after && failed && leg.alternate == run.alternate && leg.round == 0 && self.wants_undo(run)
     }
 
     fn fold_done(&mut self, attempt: &Attempt, output: &Payload, at: Instant) -> Result<(), String> {
@@ -236,10 +249,13 @@ impl Saga {
     fn fold_resolved(&mut self, path: &StepPath, resolution: &Resolution, at: Instant) -> Result<(), String> {
         let backward = self.phase == Phase::Backward;
         let stage = self.stage;
+        let alternates = self.run(path).map_or(0, |run| self.step(run).alternates);
         let run = self.at(path)?;
+        // A refused alternate that did not happen either makes place for the next one.
+        let turns = run.verdict == Verdict::Refused && run.alternate < alternates;
         let settled = run.is_done() || run.has_open_forward() || (!backward && run.stage != stage);
         let fits = match resolution {
-            Resolution::Output(_) => !backward && !settled,
+            Resolution::Output(_) => !backward && !settled && matches!(run.undo.state, LegState::Idle),
             Resolution::NotDone => !settled && !run.undo.is_open(),
             Resolution::Undone => run.undo.is_at_rest(),
         };
@@ -257,7 +273,8 @@ impl Saga {
                 run.forward.doubtful = 0;
                 run.forward.unknown = false;
                 run.check.close(at);
-                if backward {
+                if backward || turns {
+                    run.forward.close(at);
                     run.undo.close(at);
                 } else {
                     run.forward.state = LegState::Ready;
@@ -283,9 +300,25 @@ impl Saga {
     }
 
     fn settle_forward(&mut self, at: Instant) {
+        self.settle_alternates(at);
         if self.stage < self.definition.stages.len() && self.current().all(StepRun::is_done) {
             self.stage += 1;
             self.make_ready(self.stage, at);
+        }
+    }
+
+    /// A refused alternate makes place for the next one, after its compensation if it may have run.
+    fn settle_alternates(&mut self, at: Instant) {
+        let turning: Vec<StepPath> =
+            self.current().filter(|run| self.has_another_alternate(run)).map(|run| run.path.clone()).collect();
+        for path in turning {
+            let undo = self.run(&path).is_some_and(|run| self.wants_undo(run));
+            let Some(run) = self.run_mut(&path) else { continue };
+            if !undo {
+                run.take_next_alternate(at);
+            } else if matches!(run.undo.state, LegState::Idle) {
+                (run.undo.state, run.undo.ready_at) = (LegState::Ready, at);
+            }
         }
     }
 
@@ -379,10 +412,11 @@ impl Saga {
     }
 
     fn named(&mut self, leg: &Leg) -> Result<&mut LegRun, String> {
-        if !is_a_leg(leg) {
+        let run = self.at(&leg.path)?;
+        if !run.has_in_hand(leg) {
             return Err(format!("no leg {leg}"));
         }
-        Ok(self.at(&leg.path)?.leg_mut(leg.direction))
+        Ok(run.leg_mut(leg.direction))
     }
 
     fn end(&mut self, phase: Phase, fits: bool, at: Instant) -> Result<(), String> {
@@ -400,11 +434,6 @@ impl Saga {
         }
         Ok(())
     }
-}
-
-/// Alternates and rounds do not exist yet: only the first of each.
-fn is_a_leg(leg: &Leg) -> bool {
-    leg.alternate == 0 && leg.round == 0 && !matches!(leg.direction, Direction::Undo(1..))
 }
 
 /// Spends an attempt of the leg's budget; after a stop of the host the leg is tried again at once.

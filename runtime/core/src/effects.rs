@@ -38,7 +38,7 @@ pub struct Call {
     pub outputs: Vec<(String, Payload)>,
     /// What the step had returned.
     pub own_output: Option<Payload>,
-    /// The last failure of this leg; in a first compensation the forward one.
+    /// The last failure of this leg; in a first compensation the forward one; in a new alternate that of the one before.
     pub last_failure: Option<Failure>,
     /// An earlier attempt may have happened.
     pub may_have_run: bool,
@@ -77,7 +77,7 @@ impl Saga {
             input: self.started.input.clone(),
             outputs: needs.filter_map(|name| Some((name.clone(), self.output_of(name)?.clone()))).collect(),
             own_output: (!forward).then(|| run.output().cloned()).flatten(),
-            last_failure: used.last_failure.clone().or_else(|| run.forward.last_failure.clone()),
+            last_failure: used.last_failure.clone().or_else(|| run.failure().cloned()),
             may_have_run: match leg.direction {
                 Direction::Forward | Direction::Undo(_) => used.doubtful > 0,
                 Direction::Check => true,
@@ -139,18 +139,13 @@ impl Saga {
 
     /// Legs of the moving stage whose next attempt may begin now.
     pub(crate) fn startable(&self, now: Instant) -> Vec<Leg> {
-        let directions: &[Direction] = match self.phase {
-            Phase::Forward => &[Direction::Forward, Direction::Check],
-            Phase::Backward => &[Direction::Undo(0)],
-            Phase::Completed | Phase::Compensated | Phase::Abandoned => &[],
-        };
         let due = |state: &LegState| match state {
             LegState::Ready => true,
             LegState::BackingOff { until, .. } => *until <= now,
             _ => false,
         };
         self.current()
-            .flat_map(|run| directions.iter().map(move |direction| (run, *direction)))
+            .flat_map(|run| run.directions().map(|direction| (run, direction)))
             .filter(|(run, direction)| due(&run.leg(*direction).state))
             .map(|(run, direction)| run.name_leg(direction))
             .collect()
@@ -167,8 +162,7 @@ impl Saga {
     }
 
     pub(crate) fn legs(&self) -> impl Iterator<Item = (&StepRun, Direction, &LegState)> {
-        let directions = [Direction::Forward, Direction::Check, Direction::Undo(0)];
-        self.steps.iter().flat_map(move |run| directions.map(|direction| (run, direction, &run.leg(direction).state)))
+        self.steps.iter().flat_map(|run| run.directions().map(|direction| (run, direction, &run.leg(direction).state)))
     }
 
     /// The step has code that undoes it.
@@ -178,6 +172,11 @@ impl Saga {
 }
 
 impl StepRun {
+    /// The last failure of the alternate in hand, else of the one before it.
+    pub(crate) fn failure(&self) -> Option<&Failure> {
+        self.forward.last_failure.as_ref().or_else(|| self.past.last()?.failure.as_ref())
+    }
+
     pub(crate) fn output(&self) -> Option<&Payload> {
         match &self.verdict {
             Verdict::Done(output) => Some(output),

@@ -11,7 +11,7 @@ use crate::{
     id::{Direction, Leg},
     outcome::{Left, Outcome, Report},
     retry::{Spent, next_attempt},
-    saga::{LegState, Phase, Saga, StepRun},
+    saga::{LegRun, LegState, Phase, Saga, StepRun},
     value::{Failure, Instant, Payload},
     verbs::Rejected,
 };
@@ -111,7 +111,9 @@ impl Turn<'_> {
             Recorded::Done(output) => self.emit(Event::Done(attempt, output)),
             Recorded::Refused(failure) => {
                 self.emit(Event::Refused(attempt.clone(), failure.clone()));
-                self.give_up(&attempt.leg, GiveUp::Refused, failure);
+                if !self.goes_on_otherwise(&attempt.leg) {
+                    self.give_up(&attempt.leg, GiveUp::Refused, failure);
+                }
             }
             Recorded::Transient(failure) => {
                 self.emit(Event::Transient(attempt.clone(), failure.clone(), Charge::Leg));
@@ -129,6 +131,11 @@ impl Turn<'_> {
             Recorded::Wait(wait) => self.emit(Event::Wait(attempt, wait)),
             Recorded::Denied(what) => self.denied(attempt, what, left),
         }
+    }
+
+    /// Another alternate follows the refused one.
+    fn goes_on_otherwise(&self, leg: &Leg) -> bool {
+        self.saga.run(&leg.path).is_some_and(|run| run.alternate != leg.alternate || self.saga.has_another_alternate(run))
     }
 
     /// Stuck at once. What is stuck is the leg that goes on once the grant is there: after an unknown outcome it may be the check.
@@ -155,7 +162,7 @@ impl Turn<'_> {
     /// A leg still goes on: compensations do, forward legs only before a rollback.
     fn may_move(&self, leg: &Leg) -> bool {
         match leg.direction {
-            Direction::Undo(_) => self.saga.phase == Phase::Backward,
+            Direction::Undo(_) => self.saga.run(&leg.path).is_some_and(|run| self.saga.goes_back(run)),
             Direction::Forward | Direction::Check => self.saga.phase == Phase::Forward,
         }
     }
@@ -200,7 +207,12 @@ impl Turn<'_> {
         let Some(run) = self.saga.run(&leg.path) else { return };
         let step = self.saga.step(run);
         let path = leg.path.clone();
-        let stays = leg.direction != Direction::Forward && leg.direction != Direction::Check
+        if let (Direction::Undo(k), Undo::Code(policy)) = (leg.direction, &step.undo)
+            && k < policy.alternates
+        {
+            return self.begin(leg.turned(Direction::Undo(k + 1)));
+        }
+        let stays = matches!(leg.direction, Direction::Undo(_))
             || step.kind == Kind::Retriable
             || self.saga.is_past_point_of_no_return()
             || (give_up == GiveUp::Exhausted && step.on_exhausted == OnExhausted::Stuck);
@@ -320,7 +332,9 @@ impl Turn<'_> {
     fn begin(&mut self, leg: Leg) {
         let Some(run) = self.saga.run(&leg.path) else { return };
         let step = self.saga.step(run);
-        let used = run.leg(leg.direction);
+        // An alternate of a compensation begins afresh.
+        let fresh = LegRun::default();
+        let used = if run.has_in_hand(&leg) { run.leg(leg.direction) } else { &fresh };
         let deadline_ms = match (&step.undo, leg.direction) {
             (Undo::Code(policy), Direction::Undo(_)) => policy.deadline_ms,
             _ => step.deadline_ms,

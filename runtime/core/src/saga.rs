@@ -44,12 +44,27 @@ pub(crate) struct StepRun {
     pub(crate) path: StepPath,
     pub(crate) stage: usize,
     pub(crate) index: usize,
+    /// The forward alternate in hand; the three legs are its own.
+    pub(crate) alternate: u32,
+    /// The compensation's alternate in hand.
+    pub(crate) undo_alternate: u32,
     pub(crate) forward: LegRun,
     pub(crate) check: LegRun,
     pub(crate) undo: LegRun,
     pub(crate) verdict: Verdict,
     pub(crate) undone: Option<UndoneBy>,
     pub(crate) manual: bool,
+    /// Alternates that were given up, in order. None of them stands, but for what an operator skipped.
+    pub(crate) past: Vec<Past>,
+}
+
+/// What an alternate left behind when the next one took its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Past {
+    pub(crate) alternate: u32,
+    pub(crate) attempts: u32,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) undone: Option<UndoneBy>,
 }
 
 /// What is known of a step.
@@ -211,7 +226,7 @@ impl Saga {
     pub fn is_past_point_of_no_return(&self) -> bool {
         self.steps.iter().any(|run| match self.step(run).kind {
             Kind::Pivot => matches!(run.verdict, Verdict::Done(_)),
-            Kind::Retriable => run.forward.attempts > 0 || run.is_done(),
+            Kind::Retriable => run.has_begun() || run.is_done(),
             Kind::Compensatable => false,
         })
     }
@@ -253,9 +268,26 @@ impl Saga {
     /// The leg has something left to do: compensations in a rollback, forward legs before one.
     pub(crate) fn is_unsettled(&self, run: &StepRun, direction: Direction) -> bool {
         match direction {
-            Direction::Undo(_) => self.phase == Phase::Backward && self.wants_undo(run),
+            Direction::Undo(_) => self.goes_back(run) && self.wants_undo(run),
             Direction::Forward | Direction::Check => self.phase == Phase::Forward && !run.is_done(),
         }
+    }
+
+    /// The refused alternate is over and another one follows it: once what may have happened is undone.
+    ///
+    /// Where a step may have happened and has no compensation there is no such way: it is rolled back or stuck.
+    pub(crate) fn has_another_alternate(&self, run: &StepRun) -> bool {
+        let step = self.step(run);
+        let closed =
+            matches!(run.forward.state, LegState::Closed) && matches!(run.check.state, LegState::Idle | LegState::Closed);
+        let refused = run.verdict == Verdict::Refused && closed;
+        let way_out = step.undo != Undo::None || !run.is_in_doubt() || run.undone.is_some();
+        self.phase == Phase::Forward && refused && run.alternate < step.alternates && way_out
+    }
+
+    /// Compensations of the step may run: in a rollback, or before its next alternate.
+    pub(crate) fn goes_back(&self, run: &StepRun) -> bool {
+        self.phase == Phase::Backward || self.has_another_alternate(run)
     }
 
     /// The pivot may have happened and there is no compensation for it: it cannot be rolled back.
@@ -288,12 +320,15 @@ impl StepRun {
             path,
             stage,
             index,
+            alternate: 0,
+            undo_alternate: 0,
             forward: LegRun::default(),
             check: LegRun::default(),
             undo: LegRun::default(),
             verdict: Verdict::Open,
             undone: None,
             manual: false,
+            past: Vec::new(),
         }
     }
 
@@ -314,7 +349,42 @@ impl StepRun {
     }
 
     pub(crate) fn name_leg(&self, direction: Direction) -> Leg {
-        Leg::forward(self.path.clone()).turned(direction)
+        Leg { path: self.path.clone(), alternate: self.alternate, round: 0, direction }
+    }
+
+    /// The three directions of the alternate in hand.
+    pub(crate) fn directions(&self) -> [Direction; 3] {
+        [Direction::Forward, Direction::Check, self.undo_direction()]
+    }
+
+    pub(crate) fn undo_direction(&self) -> Direction {
+        Direction::Undo(self.undo_alternate)
+    }
+
+    /// The leg is of the alternates in hand.
+    pub(crate) fn has_in_hand(&self, leg: &Leg) -> bool {
+        let undo = !matches!(leg.direction, Direction::Undo(k) if k != self.undo_alternate);
+        leg.alternate == self.alternate && leg.round == 0 && undo
+    }
+
+    /// Some attempt of it was begun, by any alternate.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.forward.attempts > 0 || !self.past.is_empty()
+    }
+
+    /// Lets the next alternate take over, with legs, keys and counters of its own.
+    pub(crate) fn take_next_alternate(&mut self, at: Instant) {
+        let before = std::mem::take(&mut self.forward);
+        (self.check, self.undo, self.undo_alternate) = (LegRun::default(), LegRun::default(), 0);
+        self.past.push(Past {
+            alternate: self.alternate,
+            attempts: before.attempts,
+            failure: before.last_failure,
+            undone: self.undone.take(),
+        });
+        self.alternate += 1;
+        self.verdict = Verdict::Open;
+        (self.forward.state, self.forward.ready_at) = (LegState::Ready, at);
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -16,12 +16,14 @@ pub struct Limits {
     pub stage_steps_max: usize,
     /// The longest step deadline, in milliseconds.
     pub deadline_ms_max: u64,
+    /// Alternates of a step, and of a compensation.
+    pub alternates_max: u32,
 }
 
 impl Default for Limits {
-    /// 256 steps, 64 a stage, a deadline of at most an hour.
+    /// 256 steps, 64 a stage, a deadline of at most an hour, 16 alternates.
     fn default() -> Self {
-        Self { steps_max: 256, stage_steps_max: 64, deadline_ms_max: 3_600_000 }
+        Self { steps_max: 256, stage_steps_max: 64, deadline_ms_max: 3_600_000, alternates_max: 16 }
     }
 }
 
@@ -172,9 +174,7 @@ fn check_step(definition: &Definition, stage: usize, step: &Step, limits: &Limit
     }
     check_undo(step, limits, found);
     check_policies(step, limits, found);
-    if step.alternates > 0 {
-        found.step(step, "alternates are not supported by this host yet");
-    }
+    check_alternates(step, step.alternates, "alternates", limits, found);
     if matches!(step.body, Body::Child(_)) {
         found.step(step, "child sagas are not supported by this host yet");
     }
@@ -195,11 +195,15 @@ fn check_undo(step: &Step, limits: &Limits, found: &mut Found<'_>) {
         (Undo::Code(policy), _) => {
             check_retry(step, "compensation", &policy.retry, found);
             check_deadline(step, "compensation", policy.deadline_ms, limits, found);
-            if policy.alternates > 0 {
-                found.step(step, "alternates of compensations are not supported by this host yet");
-            }
+            check_alternates(step, policy.alternates, "alternates of its compensation", limits, found);
         }
         _ => {}
+    }
+}
+
+fn check_alternates(step: &Step, alternates: u32, what: &str, limits: &Limits, found: &mut Found<'_>) {
+    if alternates > limits.alternates_max {
+        found.step(step, format!("it has {alternates} {what}; at most {} are tried", limits.alternates_max));
     }
 }
 

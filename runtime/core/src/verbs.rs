@@ -96,7 +96,7 @@ fn retry(saga: &Saga, path: Option<StepPath>, act: Act) -> Result<Vec<Event>, Re
         .steps
         .iter()
         .filter(|run| path.as_ref().is_none_or(|path| run.path == *path))
-        .flat_map(|run| DIRECTIONS.map(|direction| (run, direction)))
+        .flat_map(|run| run.directions().map(|direction| (run, direction)))
         .filter(|(run, direction)| is_retriable(run, *direction))
         .map(|(run, direction)| run.name_leg(direction))
         .collect();
@@ -129,7 +129,8 @@ fn resolve(saga: &Saga, path: StepPath, resolution: Resolution, act: Act) -> Res
     if !fits {
         return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
     }
-    let overdue = (resolution == Resolution::NotDone).then(|| overdue_rollback(run)).flatten();
+    let last = run.alternate == saga.step(run).alternates;
+    let overdue = (resolution == Resolution::NotDone && last).then(|| overdue_rollback(run)).flatten();
     let resolved = Event::Resolved(path, resolution, act);
     Ok(iter::once(resolved).chain(overdue.map(Event::RollbackBegun)).collect())
 }
@@ -147,8 +148,6 @@ fn overdue_rollback(run: &StepRun) -> Option<Reason> {
     }
 }
 
-const DIRECTIONS: [Direction; 3] = [Direction::Forward, Direction::Check, Direction::Undo(0)];
-
 fn find<'a>(saga: &'a Saga, path: &StepPath) -> Result<&'a StepRun, Rejected> {
     saga.run(path).ok_or_else(|| Rejected::NoSuchStep(path.clone()))
 }
@@ -159,25 +158,28 @@ fn is_retriable(run: &StepRun, direction: Direction) -> bool {
 
 fn takes_output(saga: &Saga, run: &StepRun) -> bool {
     let at_rest = run.is_in_doubt() || run.forward.is_at_rest() || run.check.is_at_rest();
-    saga.phase == Phase::Forward && run.stage == saga.stage && !run.is_done() && !run.has_open_forward() && at_rest
+    let goes_back = !matches!(run.undo.state, LegState::Idle);
+    saga.phase == Phase::Forward && run.stage == saga.stage && !run.is_done() && !run.has_open_forward() && !goes_back && at_rest
 }
 
 fn takes_not_done(saga: &Saga, run: &StepRun) -> bool {
     match saga.phase {
-        Phase::Forward => takes_output(saga, run) && (run.is_in_doubt() || run.forward.is_stuck() || run.check.is_stuck()),
+        Phase::Forward if !saga.goes_back(run) => {
+            takes_output(saga, run) && (run.is_in_doubt() || run.forward.is_stuck() || run.check.is_stuck())
+        }
         _ => run.is_in_doubt() && run.undone.is_none() && !run.has_open_forward() && !run.undo.is_open(),
     }
 }
 
 fn takes_undone(saga: &Saga, run: &StepRun) -> bool {
-    saga.phase == Phase::Backward && saga.wants_undo(run) && run.undo.is_at_rest()
+    saga.goes_back(run) && saga.wants_undo(run) && run.undo.is_at_rest()
 }
 
 /// The verbs that fit the saga now, `abandon` last.
 fn fitting(saga: &Saga) -> Vec<&'static str> {
     let any = |test: &dyn Fn(&StepRun) -> bool| saga.steps.iter().any(test);
     let mut fits = Vec::new();
-    if any(&|run| DIRECTIONS.iter().any(|direction| is_retriable(run, *direction))) {
+    if any(&|run| run.directions().iter().any(|direction| is_retriable(run, *direction))) {
         fits.push("retry");
     }
     if any(&|run| takes_output(saga, run) || takes_not_done(saga, run) || takes_undone(saga, run)) {

@@ -6,7 +6,7 @@ use crate::{
     definition::{Kind, Undo},
     event::{Reason, Wait, Why},
     id::{Leg, StepPath},
-    saga::{LegRun, LegState, Phase, Saga, StepRun, UndoneBy, Verdict},
+    saga::{LegRun, LegState, Past, Phase, Saga, StepRun, UndoneBy, Verdict},
     value::{Failure, Instant, Payload},
 };
 
@@ -147,13 +147,17 @@ pub struct StepView {
     pub kind: Kind,
     /// Where it stands.
     pub status: StepStatus,
+    /// The alternate in hand, from 0.
+    pub alternate: u32,
+    /// Alternates that were given up, in order.
+    pub past: Vec<PastView>,
     /// The forward leg.
     pub forward: LegView,
     /// The compensation's leg, once it was begun.
     pub undo: Option<LegView>,
     /// What it returned.
     pub output: Option<Payload>,
-    /// The last failure of its forward leg.
+    /// The last failure of its forward leg, else of the alternate before.
     pub failure: Option<Failure>,
     /// An attempt of it may have happened.
     pub may_have_run: bool,
@@ -161,6 +165,19 @@ pub struct StepView {
     pub undo_declared: bool,
     /// People said what happened.
     pub manual: bool,
+}
+
+/// What an alternate came to before the next one took its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastView {
+    /// From 0.
+    pub alternate: u32,
+    /// How many forward attempts were begun.
+    pub attempts: u32,
+    /// Its last failure.
+    pub failure: Option<Failure>,
+    /// It may have run, and was compensated, or its compensation was skipped and its effect stands.
+    pub undone: Option<StepStatus>,
 }
 
 /// One leg's counters and times.
@@ -241,13 +258,14 @@ impl Saga {
     }
 
     fn outstanding(&self) -> Vec<StepPath> {
-        if matches!(self.phase, Phase::Completed | Phase::Forward) {
-            return Vec::new();
-        }
+        let forward = matches!(self.phase, Phase::Completed | Phase::Forward);
         let stands = |run: &&StepRun| {
-            (run.may_stand() || run.forward.reaches_outside_now())
-                && !matches!(run.undone, Some(UndoneBy::Code | UndoneBy::Hand))
-                && self.step(run).undo != Undo::Nothing
+            let skipped = run.past.iter().any(|past| past.undone == Some(UndoneBy::Skip));
+            skipped
+                || !forward
+                    && (run.may_stand() || run.forward.reaches_outside_now())
+                    && !matches!(run.undone, Some(UndoneBy::Code | UndoneBy::Hand))
+                    && self.step(run).undo != Undo::Nothing
         };
         self.steps.iter().filter(stands).map(|run| run.path.clone()).collect()
     }
@@ -273,7 +291,9 @@ impl Saga {
             forward: run.forward.view(),
             undo: (!matches!(run.undo.state, LegState::Idle) || run.undone.is_some()).then(|| run.undo.view()),
             output: run.output().cloned(),
-            failure: run.forward.last_failure.clone(),
+            failure: run.failure().cloned(),
+            alternate: run.alternate,
+            past: run.past.iter().map(Past::view).collect(),
             may_have_run: run.is_in_doubt() || run.forward.reaches_outside_now(),
             undo_declared: self.has_undo(run),
             manual: run.manual,
@@ -289,7 +309,7 @@ impl Saga {
         if [&run.forward, &run.check, &run.undo].iter().any(|leg| leg.is_stuck()) {
             return StepStatus::Stuck;
         }
-        if self.phase == Phase::Backward && !matches!(run.undo.state, LegState::Idle | LegState::Closed) {
+        if self.goes_back(run) && !matches!(run.undo.state, LegState::Idle | LegState::Closed) {
             return StepStatus::Compensating;
         }
         match (&run.verdict, &run.forward.state) {
@@ -301,6 +321,7 @@ impl Saga {
             (_, LegState::BackingOff { .. }) if !run.is_in_doubt() => StepStatus::BackingOff,
             _ if run.is_in_doubt() => StepStatus::Unknown,
             (Verdict::Refused, _) => StepStatus::Refused,
+            (Verdict::Open, LegState::Closed) if !run.past.is_empty() => StepStatus::Refused,
             (Verdict::Open, _) => StepStatus::Pending,
         }
     }
@@ -314,6 +335,16 @@ impl LegState {
             Self::BackingOff { since, until } => until.since(*since) > 5_000,
             _ => false,
         }
+    }
+}
+
+impl Past {
+    fn view(&self) -> PastView {
+        let undone = self.undone.map(|by| match by {
+            UndoneBy::Skip => StepStatus::Skipped,
+            UndoneBy::Code | UndoneBy::Hand => StepStatus::Compensated,
+        });
+        PastView { alternate: self.alternate, attempts: self.attempts, failure: self.failure.clone(), undone }
     }
 }
 

@@ -283,6 +283,8 @@ fn step_view(name: &str, stage: usize, kind: Kind) -> StepView {
         kind,
         status: StepStatus::Done,
         forward: ran(0, 40),
+        alternate: 0,
+        past: Vec::new(),
         undo: None,
         output: Some(Payload::json("{}")),
         failure: None,

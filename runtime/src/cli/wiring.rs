@@ -100,6 +100,7 @@ fn definition_limits(config: &Config) -> validate::Limits {
         steps_max: config.limits.steps,
         stage_steps_max: config.limits.stage_steps,
         deadline_ms_max: config.guest.deadline_max.ms(),
+        ..validate::Limits::default()
     }
 }
 

@@ -15,7 +15,7 @@ use amends_core::{
 };
 
 use crate::{
-    model::{Law, Model, law},
+    model::{Law, Model, is_undo, law},
     play::Play,
     random::{Random, any_definition, any_move},
     script::{Move, Said},
@@ -119,7 +119,12 @@ impl<'a> Course<'a> {
             self.see_event(event);
             match event {
                 Event::Done(..) if rolled_back => self.see("a late success"),
-                Event::Wait(attempt, _) if attempt.leg.direction == Direction::Undo(0) => self.see("a compensation waits"),
+                Event::Wait(attempt, _) if is_undo(&attempt.leg) => self.see("a compensation waits"),
+                Event::Intent(intent) if intent.attempt.leg.alternate > 0 => self.see("an alternate"),
+                Event::Intent(intent) if matches!(intent.attempt.leg.direction, Direction::Undo(1..)) => {
+                    self.see("an alternate of a compensation");
+                }
+                Event::Undone(_) if !rolled_back => self.see("an alternate is undone before the next"),
                 Event::Intent(intent) if intent.solo => self.see("an attempt alone"),
                 Event::Resolved(..) if rolled_back => self.see("resolved in a rollback"),
                 _ => {}
@@ -162,7 +167,7 @@ impl<'a> Course<'a> {
     /// Liveness: once everything answers `done`, timers fire, events come, grants are given and what is stuck is tried again,
     /// every saga ends within a bounded number of inputs. And what it recorded is what it is.
     fn comes_to_an_end(mut self) -> Result<Vec<(amends_core::Instant, Event)>, String> {
-        let bound = 20 + 12 * self.play.saga.definition().steps().count();
+        let bound = 20 + 30 * self.play.saga.definition().steps().count();
         for (n, step) in [Move::JournalFull(false), Move::Reach(true)].into_iter().enumerate() {
             self.step(&step).map_err(|problem| format!("before the end, {n}: {problem}"))?;
         }
@@ -279,6 +284,9 @@ pub(crate) const MUST_BE_SEEN: &[&str] = &[
     "a stale outcome",
     "a compensation waits",
     "an attempt alone",
+    "an alternate",
+    "an alternate of a compensation",
+    "an alternate is undone before the next",
     "resolved in a rollback",
     "a cancel that the pivot decides",
     "409 ended",

@@ -38,6 +38,13 @@ pub(crate) struct StepModel {
     pub(crate) path: StepPath,
     pub(crate) stage: usize,
     pub(crate) step: Step,
+    /// The alternates in hand.
+    pub(crate) alternate: u32,
+    pub(crate) undo_alternate: u32,
+    /// Some attempt of some alternate was begun.
+    pub(crate) begun: bool,
+    /// An earlier alternate stands: an operator gave its compensation up.
+    pub(crate) left_standing: bool,
     pub(crate) forward: LegModel,
     pub(crate) check: LegModel,
     pub(crate) undo: LegModel,
@@ -92,6 +99,10 @@ impl Model {
             path: StepPath::new(&step.name),
             stage,
             step: step.clone(),
+            alternate: 0,
+            undo_alternate: 0,
+            begun: false,
+            left_standing: false,
             forward: LegModel::default(),
             check: LegModel::default(),
             undo: LegModel::default(),
@@ -117,7 +128,7 @@ impl Model {
     pub(crate) fn is_past_point_of_no_return(&self) -> bool {
         self.steps.iter().any(|step| match step.step.kind {
             Kind::Pivot => step.done,
-            Kind::Retriable => step.done || step.forward.attempts > 0,
+            Kind::Retriable => step.done || step.begun,
             Kind::Compensatable => false,
         })
     }
@@ -218,6 +229,12 @@ impl Model {
             }
             Event::Abandoned(_) => self.ended = Some("abandoned"),
         }
+        for step in self.steps.iter_mut().filter(|step| step.turns() && !step.wants_undo()) {
+            law!(self.rolls_back || step.legs().all(|leg| matches!(leg.at, At::Nowhere)), "{} turns too early", step.path);
+            if !self.rolls_back {
+                step.make_place();
+            }
+        }
         if self.ended.is_some() {
             for step in &mut self.steps {
                 step.doubts += u32::from(step.forward.reaches_outside());
@@ -229,6 +246,7 @@ impl Model {
 
     fn intent(&mut self, intent: &Intent, context: &Context) -> Law {
         let leg = &intent.attempt.leg;
+        self.takes_in_hand(leg)?;
         let now = context.now;
         match leg.direction {
             Direction::Undo(_) => self.may_undo(&leg.path)?,
@@ -277,11 +295,30 @@ impl Model {
         used.attempts += 1;
         used.since.get_or_insert(now);
         used.at = At::Open(intent.clone());
+        step.begun = true;
+        Ok(())
+    }
+
+    /// The leg is one in hand. A compensation's next alternate takes over when the one before it is exhausted.
+    fn takes_in_hand(&mut self, leg: &Leg) -> Law {
+        let step = self.step(&leg.path)?;
+        if leg.direction == Direction::Undo(step.undo_alternate + 1) {
+            let Undo::Code(policy) = &step.step.undo else { return Err(format!("{leg} has no compensation")) };
+            law!(step.undo_alternate < policy.alternates, "{leg} is no alternate that there is");
+            law!(matches!(step.undo.at, At::Nowhere) && step.undo.attempts > 0, "{leg} begins before the one before it is over");
+            law!(step.leg_is_exhausted(leg), "{leg} begins, and the one before it has tries left");
+            (step.undo, step.undo_alternate) = (LegModel::default(), step.undo_alternate + 1);
+        }
+        law!(step.has_in_hand(leg), "{leg} is not in hand");
         Ok(())
     }
 
     /// A stage's undo begins when none of its forward attempts is open, and after all later stages are undone.
     fn may_undo(&mut self, path: &StepPath) -> Law {
+        if self.step(path)?.undo.attempts > 0 || self.goes_back(path)? && !self.rolls_back {
+            law!(self.step(path)?.wants_undo(), "{path} is undone and wants no undo");
+            return Ok(());
+        }
         law!(self.rolls_back, "{path} is undone without a rollback");
         let stage = self.step(path)?.stage;
         for other in &self.steps {
@@ -369,7 +406,7 @@ impl Model {
     }
 
     fn backoff(&mut self, leg: &Leg, until: Instant, now: Instant) -> Law {
-        law!(is_undo(leg) == self.rolls_back, "{leg} is tried again the wrong way");
+        law!(is_undo(leg) == self.goes_back(&leg.path)?, "{leg} is tried again the wrong way");
         let retry = self.retry(leg)?.clone();
         let used = self.step(&leg.path)?.leg(leg);
         law!(matches!(used.at, At::Nowhere) && used.attempts > 0, "{leg} backs off without a failure");
@@ -393,7 +430,11 @@ impl Model {
             law!(step.doubts == 0 || step.has_undo(), "a rollback begins while the pivot is in doubt");
         }
         match reason {
-            Reason::Refused(path, _) => law!(self.step(path)?.refused, "{path} was not refused"),
+            Reason::Refused(path, _) => {
+                let step = self.step(path)?;
+                law!(step.refused, "{path} was not refused");
+                law!(step.alternate == step.step.alternates, "{path} was refused, and has another alternate");
+            }
             Reason::Exhausted(path, _) => {
                 let step = self.step(path)?;
                 law!(step.step.on_exhausted == OnExhausted::Rollback, "{path} is to be stuck when it is exhausted");
@@ -432,10 +473,11 @@ impl Model {
                 (step.doubts, step.spent_its_once, step.must_ask) = (0, false, false);
                 (step.check.at, step.undo.at) = (At::Nowhere, At::Nowhere);
                 step.forward.beyond_budget = true;
-                step.forward.at = if rolls_back { At::Nowhere } else { At::Due };
+                let another = step.refused && step.alternate < step.step.alternates;
+                step.forward.at = if rolls_back || another { At::Nowhere } else { At::Due };
             }
             Resolution::Undone => {
-                law!(rolls_back && step.wants_undo(), "{path} is undone by hand and wants no undo");
+                law!((rolls_back || step.turns()) && step.wants_undo(), "{path} is undone by hand and wants no undo");
                 step.undone = Some("hand");
                 step.undo.at = At::Nowhere;
             }
@@ -445,7 +487,7 @@ impl Model {
 
     fn again(&mut self, leg: &Leg) -> Law {
         let step = self.step(&leg.path)?;
-        if leg.direction != Direction::Undo(0) {
+        if !is_undo(leg) {
             step.forward.renew();
         }
         if leg.direction == Direction::Forward {
@@ -459,7 +501,8 @@ impl Model {
     }
 
     fn stuck(&mut self, leg: &Leg, why: &Why, context: &Context) -> Law {
-        law!(is_undo(leg) == self.rolls_back, "{leg} is stuck the wrong way");
+        self.takes_in_hand(leg)?;
+        law!(is_undo(leg) == self.goes_back(&leg.path)?, "{leg} is stuck the wrong way");
         let past = self.is_past_point_of_no_return();
         let step = self.step(&leg.path)?;
         let no_way_back = is_undo(leg) || past || step.step.kind == Kind::Retriable;
@@ -467,8 +510,14 @@ impl Model {
             Why::Exhausted(_) => {
                 let stays = no_way_back || step.step.on_exhausted == OnExhausted::Stuck;
                 law!(stays && step.leg_is_exhausted(leg), "{leg} is not exhausted");
+                let alternates = if let Undo::Code(policy) = &step.step.undo { policy.alternates } else { 0 };
+                law!(!is_undo(leg) || step.undo_alternate == alternates, "{leg} is stuck, and has another alternate");
             }
-            Why::Refused(_) => law!(no_way_back && step.refused, "{leg} was not refused, or there is a way back"),
+            Why::Refused(_) => {
+                law!(no_way_back && step.refused, "{leg} was not refused, or there is a way back");
+                let last = step.alternate == step.step.alternates || (step.doubts > 0 && step.step.undo == Undo::None);
+                law!(last, "{leg} is stuck, and has another alternate");
+            }
             Why::Unknown(_) => {
                 let stops = no_way_back || step.step.on_unknown == OnUnknown::OnceThenStop;
                 law!(stops && step.spent_its_once, "{leg} may go on");
@@ -487,6 +536,11 @@ impl Model {
         law!(!matches!(used.at, At::Open(_) | At::Waits(..)), "{leg} is stuck and open");
         used.at = At::Stuck(why.clone());
         Ok(())
+    }
+
+    /// Compensations of the step may run: in a rollback, or before its next alternate.
+    fn goes_back(&mut self, path: &StepPath) -> Result<bool, String> {
+        Ok(self.rolls_back || self.step(path)?.turns())
     }
 
     fn retry(&self, leg: &Leg) -> Result<&Retry, String> {
@@ -518,6 +572,25 @@ impl StepModel {
 
     pub(crate) fn legs(&self) -> impl Iterator<Item = &LegModel> {
         [&self.forward, &self.check, &self.undo].into_iter()
+    }
+
+    pub(crate) fn has_in_hand(&self, leg: &Leg) -> bool {
+        leg.alternate == self.alternate && (!is_undo(leg) || leg.direction == Direction::Undo(self.undo_alternate))
+    }
+
+    /// It was refused and another alternate follows, once what may have happened is undone.
+    pub(crate) fn turns(&self) -> bool {
+        let over = matches!(self.forward.at, At::Nowhere) && matches!(self.check.at, At::Nowhere);
+        let way = self.doubts == 0 || self.step.undo != Undo::None;
+        !self.done && self.refused && over && way && self.alternate < self.step.alternates
+    }
+
+    /// A refused step's next alternate takes over, with legs and counters of its own.
+    fn make_place(&mut self) {
+        self.left_standing |= self.undone == Some("skip");
+        (self.forward, self.check, self.undo) = (LegModel::default(), LegModel::default(), LegModel::default());
+        (self.alternate, self.undo_alternate, self.doubts, self.undone) = (self.alternate + 1, 0, 0, None);
+        (self.refused, self.spent_its_once, self.must_ask) = (false, false, false);
     }
 
     pub(crate) fn has_undo(&self) -> bool {

@@ -124,7 +124,7 @@ impl Model {
             let stage = self.steps.iter().filter(|step| !step.done).map(|step| step.stage).min();
             law!(stage.is_some(), "every step is done, and the saga goes on");
             for step in self.steps.iter().filter(|step| Some(step.stage) == stage && !step.done) {
-                law!(live(&step.forward) || live(&step.check), "{} is forgotten", step.path);
+                law!(step.legs().any(live), "{} is forgotten", step.path);
                 let once = step.spent_its_once && !matches!(step.forward.at, At::Stuck(_));
                 law!(!once, "{} is run once, may have happened, and is not stuck", step.path);
             }
@@ -186,9 +186,10 @@ impl Model {
             stands && !matches!(step.undone, Some("code" | "hand")) && step.step.undo != Undo::Nothing
         };
         let shown = self.rolls_back || self.ended == Some("abandoned");
-        let outstanding: Vec<&StepPath> = self.steps.iter().filter(stands).filter(|_| shown).map(|step| &step.path).collect();
+        let shown = |step: &&StepModel| step.left_standing || shown && stands(step);
+        let outstanding: Vec<&StepPath> = self.steps.iter().filter(shown).map(|step| &step.path).collect();
         law!(view.outstanding.iter().eq(outstanding), "outstanding is wrong");
-        let clean = self.steps.iter().all(|step| step.undone != Some("skip"));
+        let clean = self.steps.iter().all(|step| step.undone != Some("skip") && !step.left_standing);
         let compensated = view.status == Status::Compensated && clean;
         law!(!compensated || view.outstanding.is_empty(), "compensated, and {:?} stands", view.outstanding);
         let stuck: Vec<Leg> = self.legs().filter(|(_, at)| matches!(at, At::Stuck(_))).map(|(leg, _)| leg).collect();
@@ -222,11 +223,11 @@ impl Model {
 
     fn legs(&self) -> impl Iterator<Item = (Leg, &At)> {
         self.steps.iter().flat_map(|step| {
-            let forward = Leg::forward(step.path.clone());
+            let forward = Leg { alternate: step.alternate, ..Leg::forward(step.path.clone()) };
             [
                 (forward.clone(), &step.forward.at),
                 (forward.turned(Direction::Check), &step.check.at),
-                (forward.turned(Direction::Undo(0)), &step.undo.at),
+                (forward.turned(Direction::Undo(step.undo_alternate)), &step.undo.at),
             ]
         })
     }

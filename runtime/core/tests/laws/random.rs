@@ -2,7 +2,7 @@
 
 use amends_core::{
     Definition, Payload,
-    definition::{Kind, OnExhausted, OnUnknown, Retry, Stage, Step, Undo},
+    definition::{Kind, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     effects::Effects,
     event::{Resolution, Topic},
     id::{Direction, Leg, StepPath},
@@ -79,6 +79,10 @@ fn any_step(random: &mut Random, name: &str, kind: Kind) -> Step {
         Kind::Pivot if random.percent(40) => undo_code,
         _ => plain.undo.clone(),
     };
+    let undo = match undo {
+        Undo::Code(policy) => Undo::Code(UndoPolicy { alternates: *random.pick(&[0, 0, 0, 1, 2]), ..policy }),
+        other => other,
+    };
     let way_back = kind == Kind::Compensatable || undo != Undo::None;
     let unknown: &[OnUnknown] = if way_back {
         &[OnUnknown::Retry, OnUnknown::Check, OnUnknown::OnceThenRollback, OnUnknown::OnceThenStop]
@@ -97,6 +101,7 @@ fn any_step(random: &mut Random, name: &str, kind: Kind) -> Step {
             time_box_ms: *random.pick(&[None, Some(3_000), Some(20_000), Some(86_400_000)]),
             ..plain.retry.clone()
         },
+        alternates: *random.pick(&[0, 0, 0, 1, 2]),
         undo,
         ..plain
     }
@@ -141,8 +146,9 @@ fn any_path(random: &mut Random, play: &Play) -> StepPath {
 }
 
 fn any_leg(random: &mut Random, play: &Play) -> Leg {
-    let directions = [Direction::Forward, Direction::Forward, Direction::Check, Direction::Undo(0)];
-    Leg::forward(any_path(random, play)).turned(*random.pick(&directions))
+    let directions = [Direction::Forward, Direction::Forward, Direction::Check, Direction::Undo(0), Direction::Undo(1)];
+    let leg = Leg::forward(any_path(random, play)).turned(*random.pick(&directions));
+    Leg { alternate: *random.pick(&[0, 0, 1]), ..leg }
 }
 
 fn any_report(random: &mut Random, leg: Leg, number: Option<u32>) -> Move {

@@ -104,10 +104,18 @@ fn step_text(step: &Step) -> String {
     match &step.undo {
         Undo::None => options.push("no undo".to_owned()),
         Undo::Nothing => options.push("undo nothing".to_owned()),
-        Undo::Code(policy) => options.push(match policy.retry.attempts_max {
-            Some(n) => format!("undo tries {n}"),
-            None => "undo".to_owned(),
-        }),
+        Undo::Code(policy) => {
+            options.push(match policy.retry.attempts_max {
+                Some(n) => format!("undo tries {n}"),
+                None => "undo".to_owned(),
+            });
+            if policy.alternates > 0 {
+                options.push(format!("undo alternates {}", policy.alternates));
+            }
+        }
+    }
+    if step.alternates > 0 {
+        options.push(format!("alternates {}", step.alternates));
     }
     let free = if step.effect_free { "~" } else { "" };
     format!("{}{kind}{free}({})", step.name, options.join(", "))

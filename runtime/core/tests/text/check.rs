@@ -97,6 +97,11 @@ fn view_text(view: &View) -> String {
     text.push('\n');
     for step in &view.steps {
         write!(text, "  {} {}", step.path, step.status.as_str()).unwrap();
+        for past in &step.past {
+            let undone = past.undone.map_or(String::new(), |undone| format!(" and {}", undone.as_str()));
+            let failure = past.failure.as_ref().map_or("", |failure| failure.code.as_str());
+            write!(text, ", alternate {} {failure}{undone}", past.alternate).unwrap();
+        }
         if step.may_have_run {
             text.push_str(", may have run");
         }

@@ -22,6 +22,8 @@ mod host;
 
 mod waits;
 
+mod alternates;
+
 mod rollback;
 
 mod pivot;

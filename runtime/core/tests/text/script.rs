@@ -64,7 +64,8 @@ pub(crate) fn failure(code: &str) -> Failure {
 /// `reserve-flight | a ‖ b | charge*(check) | issue> ; deadline 60s`.
 ///
 /// `*` is a pivot, `>` retriable, `~` effect-free. In brackets: `check` `once-rollback` `once-stop` · `stuck` `rollback` ·
-/// `tries N` `any tries` `first 1s` `jitter 20` `box 10s` `no box` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP`.
+/// `tries N` `any tries` `first 1s` `jitter 20` `box 10s` `no box` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP` ·
+/// `alternates N` `undo alternates N` (after `undo`).
 pub(crate) fn definition(text: &str) -> Definition {
     let (stages, options) = text.split_once(" ; ").unwrap_or((text, ""));
     let mut definition = Definition {
@@ -136,6 +137,11 @@ pub(crate) fn step(text: &str) -> Step {
             ["box", length] => step.retry.time_box_ms = Some(ms(length)),
             ["deadline", length] => step.deadline_ms = ms(length),
             ["needs", need] => step.needs.push((*need).into()),
+            ["alternates", n] => step.alternates = number(n),
+            ["undo", "alternates", n] => match &mut step.undo {
+                Undo::Code(policy) => policy.alternates = number(n),
+                _ => panic!("no compensation to have alternates"),
+            },
             ["undo"] => step.undo = Undo::Code(undo.clone()),
             ["undo", "nothing"] => step.undo = Undo::Nothing,
             ["no", "undo"] => step.undo = Undo::None,
@@ -251,10 +257,20 @@ fn leg_of<'a, 'b>(words: &'a [&'b str]) -> (Leg, &'a [&'b str]) {
     let (direction, words) = match words {
         ["undo", rest @ ..] => (Direction::Undo(0), rest),
         ["check", rest @ ..] => (Direction::Check, rest),
+        [first, rest @ ..] if first.starts_with("undo#") => (Direction::Undo(number(&first[5..])), rest),
         rest => (Direction::Forward, rest),
     };
     let [step, rest @ ..] = words else { panic!("no step in {words:?}") };
-    (Leg::forward(StepPath::new(step)).turned(direction), rest)
+    let (alternate, rest) = counted("alternate", rest);
+    let (round, rest) = counted("round", rest);
+    (Leg { path: StepPath::new(step), alternate, round, direction }, rest)
+}
+
+fn counted<'a, 'b>(what: &str, words: &'a [&'b str]) -> (u32, &'a [&'b str]) {
+    match words {
+        [word, n, rest @ ..] if *word == what => (number(n), rest),
+        rest => (0, rest),
+    }
 }
 
 fn words(text: &str) -> Vec<&str> {

@@ -11,7 +11,7 @@ use crate::script::definition;
 
 #[track_caller]
 fn broken(definition: &Definition, expect: Expect) {
-    let limits = Limits { steps_max: 4, stage_steps_max: 3, deadline_ms_max: 3_600_000 };
+    let limits = Limits { steps_max: 4, stage_steps_max: 3, deadline_ms_max: 3_600_000, alternates_max: 16 };
     let lines: Vec<String> = problems(definition, &limits).iter().map(ToString::to_string).collect();
     expect.assert_eq(&lines.join("\n"));
 }
@@ -198,11 +198,6 @@ fn what_this_host_does_not_know_yet_is_named() {
     changed("a", |it| it.locks.push(lock), expect!["saga `test`: lock keys are not supported by this host yet"]);
     changed(
         "a",
-        |it| it.stages[0].steps[0].alternates = 1,
-        expect!["saga `test`, step `a`: alternates are not supported by this host yet"],
-    );
-    changed(
-        "a",
         |it| it.stages[0].steps[0].body = Body::Child("b".into()),
         expect!["saga `test`, step `a`: child sagas are not supported by this host yet"],
     );
@@ -212,10 +207,12 @@ fn what_this_host_does_not_know_yet_is_named() {
         |it| it.stages[0].steps[0].each = Some(each),
         expect!["saga `test`, step `a`: fan-out is not supported by this host yet"],
     );
-    let undo = |it: &mut Definition| {
-        if let Undo::Code(policy) = &mut it.stages[0].steps[0].undo {
-            policy.alternates = 1;
-        }
-    };
-    changed("a", undo, expect!["saga `test`, step `a`: alternates of compensations are not supported by this host yet"]);
+}
+
+#[test]
+fn alternates_are_at_most_sixteen() {
+    refused("a(alternates 16, undo, undo alternates 16)", expect![[""]]);
+    refused("a(alternates 17, undo, undo alternates 17)", expect![[r#"
+        saga `test`, step `a`: it has 17 alternates of its compensation; at most 16 are tried
+        saga `test`, step `a`: it has 17 alternates; at most 16 are tried"#]]);
 }

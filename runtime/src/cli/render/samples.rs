@@ -61,6 +61,8 @@ fn pending(name: &str, stage: usize, kind: Kind) -> StepView {
         kind,
         status: StepStatus::Pending,
         forward: LegView::default(),
+        alternate: 0,
+        past: Vec::new(),
         undo: None,
         output: None,
         failure: None,
