@@ -6,7 +6,7 @@
 
 use crate::{
     definition::{OnUnknown, Undo},
-    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Resolution, Wait},
+    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Resolution, Round, Wait},
     id::{Direction, Leg, StepPath},
     saga::{LegRun, LegState, Phase, ReplayError, Saga, StepRun, UndoneBy, Verdict},
     value::{Failure, Instant, Payload},
@@ -46,6 +46,7 @@ impl Saga {
             Event::Unstuck(leg) => self.fold_again(std::slice::from_ref(leg)),
             Event::Retried(legs, _) => self.fold_again(legs),
             Event::RollbackBegun(reason) => self.fold_rollback_begun(reason, at),
+            Event::RoundBegun(round) => self.fold_round_begun(round, at),
             Event::Resolved(path, resolution, _) => self.fold_resolved(path, resolution, at),
             Event::Skipped(path, _) => self.fold_skipped(path, at),
             Event::CancelRequested(cancel) => {
@@ -90,7 +91,7 @@ impl Saga {
         let Undo::Code(policy) = &self.step(run).undo else { return false };
         let after = leg.direction == Direction::Undo(run.undo_alternate + 1) && run.undo_alternate < policy.alternates;
         let failed = matches!(run.undo.state, LegState::Closed) && run.undo.attempts > 0;
-        after && failed && leg.alternate == run.alternate && leg.round == 0 && self.wants_undo(run)
+        after && failed && leg.alternate == run.alternate && leg.round == run.round && self.wants_undo(run)
     }
 
     fn fold_done(&mut self, attempt: &Attempt, output: &Payload, at: Instant) -> Result<(), String> {
@@ -226,13 +227,31 @@ impl Saga {
     }
 
     fn fold_rollback_begun(&mut self, reason: &Reason, at: Instant) -> Result<(), String> {
-        if self.phase != Phase::Forward || self.is_past_point_of_no_return() {
+        let target = self.target_of(reason);
+        let further = self.goes_to_a_savepoint() && target == 0;
+        if (self.phase != Phase::Forward && !further) || self.is_past_point_of_no_return() || self.is_done() {
             return Err("there is no way back".into());
         }
+        self.target = target;
         self.phase = Phase::Backward;
         self.rollback = Some(reason.clone());
         self.stage = self.stage.min(self.definition.stages.len().saturating_sub(1));
         self.close_forward(at);
+        Ok(())
+    }
+
+    /// The steps after the savepoint begin afresh; those before it stay done.
+    fn fold_round_begun(&mut self, round: &Round, at: Instant) -> Result<(), String> {
+        let number = self.round + 1;
+        if self.savepoint() != Some(&round.savepoint) || round.number != number || !self.is_back_at_target() {
+            return Err(format!("round {} does not begin here", round.number));
+        }
+        for run in self.steps.iter_mut().filter(|run| run.stage >= self.target) {
+            run.begin_round(number);
+        }
+        self.cause = self.rollback.take().and_then(Reason::into_failure);
+        (self.phase, self.round, self.target) = (Phase::Forward, number, 0);
+        self.make_ready(self.stage, at);
         Ok(())
     }
 
@@ -337,7 +356,7 @@ impl Saga {
                     run.undo.ready_at = at;
                 }
             }
-            if !wanting.is_empty() || self.stage == 0 {
+            if !wanting.is_empty() || self.stage == self.target {
                 return;
             }
             self.stage -= 1;
@@ -351,8 +370,19 @@ impl Saga {
 
     /// Everything that was done or may have run is undone: the saga may end compensated.
     pub(crate) fn is_undone(&self) -> bool {
+        self.target == 0 && self.is_back_at_target()
+    }
+
+    /// The savepoint that the rollback under way goes to.
+    pub(crate) fn savepoint(&self) -> Option<&String> {
+        let before = self.target.checked_sub(1).filter(|_| self.phase == Phase::Backward)?;
+        self.definition.stages.get(before)?.savepoint_after.as_ref()
+    }
+
+    /// Everything after the rollback's target that was done or may have run is undone.
+    pub(crate) fn is_back_at_target(&self) -> bool {
         self.phase == Phase::Backward
-            && self.stage == 0
+            && self.stage == self.target
             && !self.current().any(|run| run.has_open_forward() || self.wants_undo(run))
     }
 

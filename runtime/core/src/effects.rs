@@ -38,7 +38,8 @@ pub struct Call {
     pub outputs: Vec<(String, Payload)>,
     /// What the step had returned.
     pub own_output: Option<Payload>,
-    /// The last failure of this leg; in a first compensation the forward one; in a new alternate that of the one before.
+    /// The last failure of this leg; in a first compensation the forward one; in a new alternate that of the one before, in a
+    /// new round what the round before it failed for.
     pub last_failure: Option<Failure>,
     /// An earlier attempt may have happened.
     pub may_have_run: bool,
@@ -77,13 +78,18 @@ impl Saga {
             input: self.started.input.clone(),
             outputs: needs.filter_map(|name| Some((name.clone(), self.output_of(name)?.clone()))).collect(),
             own_output: (!forward).then(|| run.output().cloned()).flatten(),
-            last_failure: used.last_failure.clone().or_else(|| run.failure().cloned()),
+            last_failure: used.last_failure.as_ref().or_else(|| run.failure()).or(self.cause_for(run)).cloned(),
             may_have_run: match leg.direction {
                 Direction::Forward | Direction::Undo(_) => used.doubtful > 0,
                 Direction::Check => true,
             },
             arrived: used.arrived.clone(),
         })
+    }
+
+    /// What a step of the round under way is told of the one before.
+    fn cause_for(&self, run: &StepRun) -> Option<&Failure> {
+        self.cause.as_ref().filter(|_| run.round > 0 && run.round == self.round)
     }
 
     /// The saga's output: of the step that the definition names, else of the last stage.
@@ -172,9 +178,10 @@ impl Saga {
 }
 
 impl StepRun {
-    /// The last failure of the alternate in hand, else of the one before it.
+    /// The last failure of the alternate in hand, else of the one before it in this round.
     pub(crate) fn failure(&self) -> Option<&Failure> {
-        self.forward.last_failure.as_ref().or_else(|| self.past.last()?.failure.as_ref())
+        let before = self.past.last().filter(|past| past.round == self.round);
+        self.forward.last_failure.as_ref().or_else(|| before?.failure.as_ref())
     }
 
     pub(crate) fn output(&self) -> Option<&Payload> {

@@ -38,6 +38,8 @@ pub enum Event {
     Backoff(Leg, Instant),
     /// From here on the saga only goes backward.
     RollbackBegun(Reason),
+    /// The rollback has come to its savepoint: the stages after it are tried again.
+    RoundBegun(Round),
     /// A compensation is done.
     Undone(Attempt),
     /// An operator said what happened.
@@ -169,6 +171,15 @@ pub enum Reason {
     Deadline,
 }
 
+/// A round, begun where a rollback stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Round {
+    /// From 1; the first is 0 and has no record.
+    pub number: u32,
+    /// The savepoint.
+    pub savepoint: String,
+}
+
 /// Who asked for a cancel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Cancel {
@@ -217,6 +228,16 @@ pub enum Why {
     JournalFull,
 }
 
+impl Reason {
+    /// The failure of the step that it was begun for.
+    pub fn into_failure(self) -> Option<Failure> {
+        match self {
+            Self::Refused(_, failure) | Self::Exhausted(_, failure) | Self::Unknown(_, failure) => Some(failure),
+            Self::Cancelled | Self::Deadline => None,
+        }
+    }
+}
+
 impl Event {
     /// The saga ends with this record.
     pub fn is_terminal(&self) -> bool {
@@ -239,6 +260,7 @@ impl Event {
             Self::Stale(..) => "stale",
             Self::Backoff(..) => "backoff",
             Self::RollbackBegun(_) => "rollback_begun",
+            Self::RoundBegun(_) => "round_begun",
             Self::Undone(_) => "undone",
             Self::Resolved(..) => "resolved",
             Self::Skipped(..) => "skipped",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::{
     definition::{Definition, Kind, OnExhausted, OnUnknown, Retry, Undo},
-    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Started, Wait, Why},
+    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Round, Started, Wait, Why},
     id::{Direction, Leg},
     outcome::{Left, Outcome, Report},
     retry::{Spent, next_attempt},
@@ -297,10 +297,16 @@ impl Turn<'_> {
         if late && !self.saga.deadline_passed {
             self.emit(Event::CancelRequested(Cancel::Deadline));
         }
-        if self.saga.phase == Phase::Forward
+        if (self.saga.phase == Phase::Forward || self.saga.goes_to_a_savepoint())
             && let Some(reason) = self.cancel_reason()
         {
             self.emit(Event::RollbackBegun(reason));
+        }
+        if self.saga.is_back_at_target()
+            && let Some(savepoint) = self.saga.savepoint()
+        {
+            let round = Round { number: self.saga.round + 1, savepoint: savepoint.clone() };
+            self.emit(Event::RoundBegun(round));
         }
         for leg in self.saga.startable(self.context.now) {
             self.begin(leg);

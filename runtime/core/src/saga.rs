@@ -21,6 +21,12 @@ pub struct Saga {
     /// The stage that moves: forward the first with a step not done, backward the last with a step not undone.
     pub(crate) stage: usize,
     pub(crate) steps: Vec<StepRun>,
+    /// How many rounds were begun after the first.
+    pub(crate) round: u32,
+    /// Where a rollback stops: the first stage that it undoes; 0 is the start.
+    pub(crate) target: usize,
+    /// What the round before this one failed for.
+    pub(crate) cause: Option<Failure>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) deadline_passed: bool,
     pub(crate) rollback: Option<Reason>,
@@ -46,6 +52,8 @@ pub(crate) struct StepRun {
     pub(crate) index: usize,
     /// The forward alternate in hand; the three legs are its own.
     pub(crate) alternate: u32,
+    /// The round that its legs are of.
+    pub(crate) round: u32,
     /// The compensation's alternate in hand.
     pub(crate) undo_alternate: u32,
     pub(crate) forward: LegRun,
@@ -54,16 +62,18 @@ pub(crate) struct StepRun {
     pub(crate) verdict: Verdict,
     pub(crate) undone: Option<UndoneBy>,
     pub(crate) manual: bool,
-    /// Alternates that were given up, in order. None of them stands, but for what an operator skipped.
+    /// Alternates and rounds that are over, in order. None of them stands, but for what an operator skipped.
     pub(crate) past: Vec<Past>,
 }
 
-/// What an alternate left behind when the next one took its place.
+/// What an alternate, or a round, left behind when the next one took its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Past {
+    pub(crate) round: u32,
     pub(crate) alternate: u32,
     pub(crate) attempts: u32,
     pub(crate) failure: Option<Failure>,
+    pub(crate) done: bool,
     pub(crate) undone: Option<UndoneBy>,
 }
 
@@ -176,6 +186,9 @@ impl Saga {
             revision: 1,
             phase: Phase::Forward,
             stage: 0,
+            round: 0,
+            target: 0,
+            cause: None,
             steps,
             cancel: None,
             deadline_passed: false,
@@ -296,6 +309,29 @@ impl Saga {
         step.kind == Kind::Pivot && run.is_in_doubt() && !matches!(step.undo, Undo::Code(_))
     }
 
+    /// Where a rollback for this reason stops: at the latest savepoint while rounds are left, else at the start.
+    ///
+    /// Only a refusal or used-up retries begin a new round. A step that is run once and may have happened must not be run
+    /// again by one, and a cancel or the deadline asks for the start.
+    pub(crate) fn target_of(&self, reason: &Reason) -> usize {
+        let again = matches!(reason, Reason::Refused(..) | Reason::Exhausted(..));
+        if !again || self.cancel.is_some() || self.round >= self.definition.rounds {
+            return 0;
+        }
+        let before = self.definition.stages.iter().take(self.stage);
+        before
+            .enumerate()
+            .filter(|(_, stage)| stage.savepoint_after.is_some())
+            .map(|(index, _)| index + 1)
+            .next_back()
+            .unwrap_or(0)
+    }
+
+    /// A rollback is on its way to a savepoint.
+    pub(crate) fn goes_to_a_savepoint(&self) -> bool {
+        self.phase == Phase::Backward && self.target > 0
+    }
+
     /// A cancel was asked for, or the deadline passed, and the pivot's outcome decides about it.
     pub(crate) fn is_cancel_pending(&self) -> bool {
         self.cancel.is_some() && self.phase == Phase::Forward && !self.is_past_point_of_no_return()
@@ -321,6 +357,7 @@ impl StepRun {
             stage,
             index,
             alternate: 0,
+            round: 0,
             undo_alternate: 0,
             forward: LegRun::default(),
             check: LegRun::default(),
@@ -349,7 +386,7 @@ impl StepRun {
     }
 
     pub(crate) fn name_leg(&self, direction: Direction) -> Leg {
-        Leg { path: self.path.clone(), alternate: self.alternate, round: 0, direction }
+        Leg { path: self.path.clone(), alternate: self.alternate, round: self.round, direction }
     }
 
     /// The three directions of the alternate in hand.
@@ -364,7 +401,7 @@ impl StepRun {
     /// The leg is of the alternates in hand.
     pub(crate) fn has_in_hand(&self, leg: &Leg) -> bool {
         let undo = !matches!(leg.direction, Direction::Undo(k) if k != self.undo_alternate);
-        leg.alternate == self.alternate && leg.round == 0 && undo
+        leg.alternate == self.alternate && leg.round == self.round && undo
     }
 
     /// Some attempt of it was begun, by any alternate.
@@ -374,17 +411,32 @@ impl StepRun {
 
     /// Lets the next alternate take over, with legs, keys and counters of its own.
     pub(crate) fn take_next_alternate(&mut self, at: Instant) {
+        self.retire();
+        self.alternate += 1;
+        (self.forward.state, self.forward.ready_at) = (LegState::Ready, at);
+    }
+
+    /// Begins afresh, for a new round.
+    pub(crate) fn begin_round(&mut self, round: u32) {
+        if self.forward.attempts > 0 || self.is_done() {
+            self.retire();
+        }
+        (self.alternate, self.round) = (0, round);
+    }
+
+    /// The legs in hand are over: what is to be told of them is kept, and new ones take their place.
+    fn retire(&mut self) {
         let before = std::mem::take(&mut self.forward);
         (self.check, self.undo, self.undo_alternate) = (LegRun::default(), LegRun::default(), 0);
         self.past.push(Past {
+            round: self.round,
             alternate: self.alternate,
             attempts: before.attempts,
             failure: before.last_failure,
+            done: self.is_done(),
             undone: self.undone.take(),
         });
-        self.alternate += 1;
         self.verdict = Verdict::Open;
-        (self.forward.state, self.forward.ready_at) = (LegState::Ready, at);
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -18,12 +18,14 @@ pub struct Limits {
     pub deadline_ms_max: u64,
     /// Alternates of a step, and of a compensation.
     pub alternates_max: u32,
+    /// Rounds after the first.
+    pub rounds_max: u32,
 }
 
 impl Default for Limits {
-    /// 256 steps, 64 a stage, a deadline of at most an hour, 16 alternates.
+    /// 256 steps, 64 a stage, a deadline of at most an hour, 16 alternates, 100 more rounds.
     fn default() -> Self {
-        Self { steps_max: 256, stage_steps_max: 64, deadline_ms_max: 3_600_000, alternates_max: 16 }
+        Self { steps_max: 256, stage_steps_max: 64, deadline_ms_max: 3_600_000, alternates_max: 16, rounds_max: 100 }
     }
 }
 
@@ -57,6 +59,7 @@ pub fn problems(definition: &Definition, limits: &Limits) -> Vec<Problem> {
     let mut found = Found { saga: &definition.name, problems: Vec::new() };
     check_saga(definition, limits, &mut found);
     check_kinds(definition, &mut found);
+    check_savepoints(definition, limits, &mut found);
     for (stage, step) in definition.steps() {
         check_step(definition, stage, step, limits, &mut found);
     }
@@ -96,9 +99,6 @@ fn check_saga(definition: &Definition, limits: &Limits, found: &mut Found<'_>) {
                 found.saga(format!("stage {} has {n} steps; at most {} run in parallel", index + 1, limits.stage_steps_max));
             }
             _ => {}
-        }
-        if stage.savepoint_after.is_some() {
-            found.saga("savepoints are not supported by this host yet");
         }
     }
     if !definition.locks.is_empty() {
@@ -153,6 +153,33 @@ fn check_kinds(definition: &Definition, found: &mut Found<'_>) {
                 ),
             );
         }
+    }
+}
+
+/// Savepoints stand between stages, before the pivot: after it nothing is rolled back to one.
+fn check_savepoints(definition: &Definition, limits: &Limits, found: &mut Found<'_>) {
+    let mut names: Vec<&str> = Vec::new();
+    for (index, stage) in definition.stages.iter().enumerate() {
+        let Some(name) = &stage.savepoint_after else { continue };
+        if let Err(bad) = Name::new(name) {
+            found.saga(format!("its savepoint after stage {}: {bad}", index + 1));
+        }
+        if names.contains(&name.as_str()) {
+            found.saga(format!("it has two savepoints `{}`; names are unique", shown(name)));
+        }
+        names.push(name);
+        if index + 1 == definition.stages.len() {
+            found.saga(format!("nothing follows its savepoint `{}`; leave it out", shown(name)));
+        }
+        if let Some(step) = stage.steps.iter().find(|step| step.kind != Kind::Compensatable) {
+            found.step(
+                step,
+                format!("the savepoint `{}` stands after it, and there is no way back to there; put it before", shown(name)),
+            );
+        }
+    }
+    if definition.rounds > limits.rounds_max {
+        found.saga(format!("it allows {} more rounds; at most {}", definition.rounds, limits.rounds_max));
     }
 }
 

@@ -76,7 +76,8 @@ fn cancel(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {
     if saga.is_past_point_of_no_return() {
         return Err(Rejected::PastPointOfNoReturn);
     }
-    if saga.phase == Phase::Backward || saga.is_cancel_pending() {
+    let on_the_way = saga.phase == Phase::Backward && !saga.goes_to_a_savepoint();
+    if on_the_way || saga.is_cancel_pending() {
         return Ok(Vec::new());
     }
     if let Some(run) = saga.pivot_stuck_in_doubt() {
@@ -189,7 +190,8 @@ fn fitting(saga: &Saga) -> Vec<&'static str> {
         fits.push("skip");
     }
     let settled = saga.is_past_point_of_no_return() || saga.is_cancel_pending();
-    if saga.phase == Phase::Forward && !settled && saga.pivot_stuck_in_doubt().is_none() {
+    let may_go_back = saga.phase == Phase::Forward || saga.goes_to_a_savepoint();
+    if may_go_back && !settled && saga.pivot_stuck_in_doubt().is_none() {
         fits.push("cancel");
     }
     fits.push("abandon");

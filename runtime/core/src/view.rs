@@ -124,6 +124,10 @@ pub struct View {
     pub output: Option<Payload>,
     /// Why it rolls or rolled back.
     pub rollback: Option<Reason>,
+    /// The round under way, from 0.
+    pub round: u32,
+    /// The savepoint that the rollback under way goes to; none is the start.
+    pub savepoint: Option<String>,
     /// A cancel that the pivot's outcome decides.
     pub cancel_pending: bool,
     /// Steps in the definition's order.
@@ -149,7 +153,9 @@ pub struct StepView {
     pub status: StepStatus,
     /// The alternate in hand, from 0.
     pub alternate: u32,
-    /// Alternates that were given up, in order.
+    /// The round of the legs below.
+    pub round: u32,
+    /// Alternates and rounds that are over, in order.
     pub past: Vec<PastView>,
     /// The forward leg.
     pub forward: LegView,
@@ -167,17 +173,19 @@ pub struct StepView {
     pub manual: bool,
 }
 
-/// What an alternate came to before the next one took its place.
+/// What an alternate, or a round, came to before the next one took its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PastView {
+    /// From 0.
+    pub round: u32,
     /// From 0.
     pub alternate: u32,
     /// How many forward attempts were begun.
     pub attempts: u32,
     /// Its last failure.
     pub failure: Option<Failure>,
-    /// It may have run, and was compensated, or its compensation was skipped and its effect stands.
-    pub undone: Option<StepStatus>,
+    /// Refused, done with nothing to undo, compensated, or skipped: then its effect stands.
+    pub status: StepStatus,
 }
 
 /// One leg's counters and times.
@@ -226,6 +234,8 @@ impl Saga {
             input: self.started.input.clone(),
             output: self.output(),
             rollback: self.rollback.clone(),
+            round: self.round,
+            savepoint: self.savepoint().cloned(),
             cancel_pending: self.is_cancel_pending(),
             steps: self.steps.iter().map(|run| self.step_view(run)).collect(),
             outstanding: self.outstanding(),
@@ -293,6 +303,7 @@ impl Saga {
             output: run.output().cloned(),
             failure: run.failure().cloned(),
             alternate: run.alternate,
+            round: run.round,
             past: run.past.iter().map(Past::view).collect(),
             may_have_run: run.is_in_doubt() || run.forward.reaches_outside_now(),
             undo_declared: self.has_undo(run),
@@ -321,7 +332,7 @@ impl Saga {
             (_, LegState::BackingOff { .. }) if !run.is_in_doubt() => StepStatus::BackingOff,
             _ if run.is_in_doubt() => StepStatus::Unknown,
             (Verdict::Refused, _) => StepStatus::Refused,
-            (Verdict::Open, LegState::Closed) if !run.past.is_empty() => StepStatus::Refused,
+            (Verdict::Open, LegState::Closed) if run.alternate > 0 => StepStatus::Refused,
             (Verdict::Open, _) => StepStatus::Pending,
         }
     }
@@ -340,11 +351,14 @@ impl LegState {
 
 impl Past {
     fn view(&self) -> PastView {
-        let undone = self.undone.map(|by| match by {
-            UndoneBy::Skip => StepStatus::Skipped,
-            UndoneBy::Code | UndoneBy::Hand => StepStatus::Compensated,
-        });
-        PastView { alternate: self.alternate, attempts: self.attempts, failure: self.failure.clone(), undone }
+        let status = match self.undone {
+            Some(UndoneBy::Skip) => StepStatus::Skipped,
+            Some(UndoneBy::Code | UndoneBy::Hand) => StepStatus::Compensated,
+            None if self.done => StepStatus::Done,
+            None => StepStatus::Refused,
+        };
+        let failure = self.failure.clone();
+        PastView { round: self.round, alternate: self.alternate, attempts: self.attempts, failure, status }
     }
 }
 

@@ -95,7 +95,11 @@ fn damage(random: &mut Random, history: &mut History, other: &History) {
         _ => {
             let leg = Leg::forward(StepPath::new(["a", "b", "zzz", ""][pick(random, 4)]));
             let direction = [Direction::Forward, Direction::Check, Direction::Undo(0), Direction::Undo(7)][pick(random, 4)];
-            let leg = Leg { alternate: u32::from(random.below(9) == 0), ..leg.turned(direction) };
+            let leg = Leg {
+                alternate: u32::from(random.below(9) == 0),
+                round: u32::from(random.below(9) == 0),
+                ..leg.turned(direction)
+            };
             let number = u32::try_from(random.next() >> 32).unwrap() >> random.below(32);
             turn(&mut history[at].1, leg, number);
         }
@@ -124,6 +128,7 @@ fn turn(event: &mut Event, other: Leg, number: u32) {
         Event::Retried(legs, _) => legs.push(other),
         Event::Started(_)
         | Event::RollbackBegun(_)
+        | Event::RoundBegun(_)
         | Event::CancelRequested(_)
         | Event::Completed
         | Event::Compensated

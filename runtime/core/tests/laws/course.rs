@@ -124,6 +124,8 @@ impl<'a> Course<'a> {
                 Event::Intent(intent) if matches!(intent.attempt.leg.direction, Direction::Undo(1..)) => {
                     self.see("an alternate of a compensation");
                 }
+                Event::RoundBegun(round) if round.number > 1 => self.see("a third round"),
+                Event::RollbackBegun(_) if rolled_back => self.see("a rollback goes on to the start"),
                 Event::Undone(_) if !rolled_back => self.see("an alternate is undone before the next"),
                 Event::Intent(intent) if intent.solo => self.see("an attempt alone"),
                 Event::Resolved(..) if rolled_back => self.see("resolved in a rollback"),
@@ -167,7 +169,7 @@ impl<'a> Course<'a> {
     /// Liveness: once everything answers `done`, timers fire, events come, grants are given and what is stuck is tried again,
     /// every saga ends within a bounded number of inputs. And what it recorded is what it is.
     fn comes_to_an_end(mut self) -> Result<Vec<(amends_core::Instant, Event)>, String> {
-        let bound = 20 + 30 * self.play.saga.definition().steps().count();
+        let bound = 20 + 40 * self.play.saga.definition().steps().count();
         for (n, step) in [Move::JournalFull(false), Move::Reach(true)].into_iter().enumerate() {
             self.step(&step).map_err(|problem| format!("before the end, {n}: {problem}"))?;
         }
@@ -253,6 +255,9 @@ pub(crate) const MUST_BE_SEEN: &[&str] = &[
     "stale",
     "backoff",
     "rollback_begun",
+    "round_begun",
+    "a third round",
+    "a rollback goes on to the start",
     "undone",
     "resolved",
     "skipped",

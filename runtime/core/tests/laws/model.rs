@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use amends_core::{
     Context, Definition, Event, Instant,
     definition::{Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
-    event::{Arrival, Attempt, Cancel, Charge, Intent, Reason, Resolution, Wait, Why},
+    event::{Arrival, Attempt, Cancel, Charge, Intent, Reason, Resolution, Round, Wait, Why},
     id::{Direction, Leg, StepPath},
 };
 
@@ -26,6 +26,12 @@ pub(crate) use law;
 pub(crate) struct Model {
     pub(crate) steps: Vec<StepModel>,
     pub(crate) rolls_back: bool,
+    /// The first stage that the rollback undoes.
+    pub(crate) back_to: usize,
+    pub(crate) round: u32,
+    pub(crate) rounds: u32,
+    /// Stages before which a rollback may stop, with the savepoint's name.
+    pub(crate) savepoints: Vec<(usize, String)>,
     pub(crate) ended: Option<&'static str>,
     pub(crate) cancel_asked: bool,
     pub(crate) deadline_seen: bool,
@@ -40,6 +46,7 @@ pub(crate) struct StepModel {
     pub(crate) step: Step,
     /// The alternates in hand.
     pub(crate) alternate: u32,
+    pub(crate) round: u32,
     pub(crate) undo_alternate: u32,
     /// Some attempt of some alternate was begun.
     pub(crate) begun: bool,
@@ -100,6 +107,7 @@ impl Model {
             stage,
             step: step.clone(),
             alternate: 0,
+            round: 0,
             undo_alternate: 0,
             begun: false,
             left_standing: false,
@@ -114,9 +122,15 @@ impl Model {
             spent_its_once: false,
             must_ask: false,
         };
+        let savepoints =
+            definition.stages.iter().enumerate().filter_map(|(n, stage)| Some((n + 1, stage.savepoint_after.clone()?)));
         Self {
             steps: definition.steps().map(step).collect(),
             rolls_back: false,
+            back_to: 0,
+            round: 0,
+            rounds: definition.rounds,
+            savepoints: savepoints.collect(),
             ended: None,
             cancel_asked: false,
             deadline_seen: false,
@@ -192,6 +206,7 @@ impl Model {
             }
             Event::Backoff(leg, until) => self.backoff(leg, *until, now)?,
             Event::RollbackBegun(reason) => self.rollback(reason, now)?,
+            Event::RoundBegun(round) => self.round_begun(round)?,
             Event::Resolved(path, resolution, _) => self.resolved(path, resolution)?,
             Event::Skipped(path, _) => {
                 let step = self.step(path)?;
@@ -207,7 +222,8 @@ impl Model {
                 self.again(leg)?;
             }
             Event::CancelRequested(Cancel::Asked(_)) => {
-                law!(!self.rolls_back && !self.is_past_point_of_no_return(), "a cancel is taken too late");
+                let too_late = self.rolls_back && self.back_to == 0 || self.is_past_point_of_no_return();
+                law!(!too_late, "a cancel is taken too late");
                 self.cancel_asked = true;
             }
             Event::CancelRequested(Cancel::Deadline) => {
@@ -220,7 +236,7 @@ impl Model {
                 self.ended = Some("completed");
             }
             Event::Compensated => {
-                law!(self.rolls_back, "compensated without a rollback");
+                law!(self.rolls_back && self.back_to == 0, "compensated without a rollback");
                 for step in &self.steps {
                     law!(!step.wants_undo(), "compensated, and {} is not undone", step.path);
                     law!(!step.legs().any(|leg| matches!(leg.at, At::Open(_))), "compensated, and {} is open", step.path);
@@ -321,6 +337,7 @@ impl Model {
         }
         law!(self.rolls_back, "{path} is undone without a rollback");
         let stage = self.step(path)?.stage;
+        law!(stage >= self.back_to, "{path} is undone, and the rollback stops after it");
         for other in &self.steps {
             let open = matches!(other.forward.at, At::Open(_)) || matches!(other.check.at, At::Open(_));
             law!(!open, "{path} is undone while an attempt of {} is open", other.path);
@@ -422,7 +439,8 @@ impl Model {
     }
 
     fn rollback(&mut self, reason: &Reason, now: Instant) -> Law {
-        law!(!self.rolls_back, "a rollback begins twice");
+        let again = matches!(reason, Reason::Cancelled | Reason::Deadline) && self.back_to > 0;
+        law!(!self.rolls_back || again, "a rollback begins twice");
         law!(!self.is_past_point_of_no_return(), "a rollback begins after the point of no return");
         for step in self.steps.iter().filter(|step| step.step.kind == Kind::Pivot) {
             let open = matches!(step.forward.at, At::Open(_)) || matches!(step.check.at, At::Open(_));
@@ -447,12 +465,36 @@ impl Model {
             Reason::Cancelled => law!(self.cancel_asked, "nobody asked for a cancel"),
             Reason::Deadline => law!(self.deadline_seen, "the deadline has not passed at {now:?}"),
         }
+        let failed = matches!(reason, Reason::Refused(..) | Reason::Exhausted(..));
+        let stage = self.steps.iter().filter(|step| !step.done).map(|step| step.stage).min().unwrap_or(0);
+        let reached = self.savepoints.iter().map(|(at, _)| *at).filter(|at| *at <= stage);
+        let tries_again = failed && self.round < self.rounds && !self.cancel_asked && !self.deadline_seen;
+        self.back_to = if tries_again { reached.max().unwrap_or(0) } else { 0 };
         self.rolls_back = true;
         for leg in self.steps.iter_mut().flat_map(|step| [&mut step.forward, &mut step.check]) {
             if !matches!(leg.at, At::Open(_)) {
                 leg.at = At::Nowhere;
             }
         }
+        Ok(())
+    }
+
+    /// A rollback has come to its savepoint: the steps after it begin afresh.
+    fn round_begun(&mut self, round: &Round) -> Law {
+        let savepoint = (self.back_to, round.savepoint.clone());
+        law!(self.rolls_back && self.savepoints.contains(&savepoint), "a round begins at no savepoint");
+        law!(round.number == self.round + 1 && round.number <= self.rounds, "round {} is not the next", round.number);
+        for step in &self.steps {
+            law!(step.stage < self.back_to || !step.wants_undo(), "a round begins, and {} is not undone", step.path);
+            law!(step.stage >= self.back_to || step.done, "a round begins, and {} is not done", step.path);
+            law!(!step.legs().any(|leg| matches!(leg.at, At::Open(_))), "a round begins, and {} is open", step.path);
+        }
+        (self.rolls_back, self.round) = (false, round.number);
+        for step in self.steps.iter_mut().filter(|step| step.stage >= self.back_to) {
+            step.make_place();
+            (step.round, step.alternate, step.done) = (round.number, 0, false);
+        }
+        self.back_to = 0;
         Ok(())
     }
 
@@ -575,7 +617,8 @@ impl StepModel {
     }
 
     pub(crate) fn has_in_hand(&self, leg: &Leg) -> bool {
-        leg.alternate == self.alternate && (!is_undo(leg) || leg.direction == Direction::Undo(self.undo_alternate))
+        let forward = leg.alternate == self.alternate && leg.round == self.round;
+        forward && (!is_undo(leg) || leg.direction == Direction::Undo(self.undo_alternate))
     }
 
     /// It was refused and another alternate follows, once what may have happened is undone.

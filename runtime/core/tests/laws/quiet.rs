@@ -112,7 +112,7 @@ impl Model {
             pivot.legs().any(|leg| matches!(leg.at, At::Open(_))) || (pivot.doubts > 0 && !pivot.has_undo())
         });
         let cancelled = self.cancel_asked || self.deadline_seen;
-        let rolls_back = self.rolls_back || self.is_past_point_of_no_return() || held;
+        let rolls_back = self.rolls_back && self.back_to == 0 || self.is_past_point_of_no_return() || held;
         law!(!cancelled || rolls_back, "a cancel is neither done nor decided by the pivot");
         Ok(())
     }
@@ -131,11 +131,12 @@ impl Model {
             return Ok(());
         }
         let open = |step: &StepModel| matches!(step.forward.at, At::Open(_)) || matches!(step.check.at, At::Open(_));
-        law!(self.steps.iter().any(|step| open(step) || step.wants_undo()), "everything is undone, and the saga goes on");
+        let wants = |step: &StepModel| step.stage >= self.back_to && step.wants_undo();
+        law!(self.steps.iter().any(|step| open(step) || wants(step)), "everything is undone, and the saga goes on");
         if self.steps.iter().any(open) {
             return Ok(());
         }
-        let stage = self.steps.iter().filter(|step| step.wants_undo()).map(|step| step.stage).max();
+        let stage = self.steps.iter().filter(|step| wants(step)).map(|step| step.stage).max();
         for step in self.steps.iter().filter(|step| Some(step.stage) == stage && step.wants_undo()) {
             law!(live(&step.undo), "the compensation of {} is forgotten", step.path);
         }
@@ -223,7 +224,7 @@ impl Model {
 
     fn legs(&self) -> impl Iterator<Item = (Leg, &At)> {
         self.steps.iter().flat_map(|step| {
-            let forward = Leg { alternate: step.alternate, ..Leg::forward(step.path.clone()) };
+            let forward = Leg { alternate: step.alternate, round: step.round, ..Leg::forward(step.path.clone()) };
             [
                 (forward.clone(), &step.forward.at),
                 (forward.turned(Direction::Check), &step.check.at),

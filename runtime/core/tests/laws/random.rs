@@ -56,13 +56,17 @@ pub(crate) fn any_definition(random: &mut Random) -> Definition {
     let mut stage = |random: &mut Random, kind: Kind| {
         let width = if kind == Kind::Pivot { 1 } else { *random.pick(&[1, 1, 2, 2, 3]) };
         let steps = names.by_ref().take(width).map(|name| any_step(random, name, kind)).collect();
-        stages.push(Stage { steps, savepoint_after: None });
+        let savepoint = (kind == Kind::Compensatable && random.percent(40)).then(|| format!("s{}", stages.len()));
+        stages.push(Stage { steps, savepoint_after: savepoint });
     };
     (0..before).for_each(|_| stage(random, Kind::Compensatable));
     (0..u64::from(pivot)).for_each(|_| stage(random, Kind::Pivot));
     (0..after).for_each(|_| stage(random, Kind::Retriable));
+    if let Some(last) = stages.last_mut() {
+        last.savepoint_after = None;
+    }
     let deadline_ms = random.percent(25).then(|| *random.pick(&[2_000, 10_000, 60_000]));
-    Definition { stages, deadline_ms, ..definition("a") }
+    Definition { stages, deadline_ms, rounds: *random.pick(&[0, 1, 1, 2, 3]), ..definition("a") }
 }
 
 fn any_step(random: &mut Random, name: &str, kind: Kind) -> Step {
@@ -148,7 +152,7 @@ fn any_path(random: &mut Random, play: &Play) -> StepPath {
 fn any_leg(random: &mut Random, play: &Play) -> Leg {
     let directions = [Direction::Forward, Direction::Forward, Direction::Check, Direction::Undo(0), Direction::Undo(1)];
     let leg = Leg::forward(any_path(random, play)).turned(*random.pick(&directions));
-    Leg { alternate: *random.pick(&[0, 0, 1]), ..leg }
+    Leg { alternate: *random.pick(&[0, 0, 1]), round: *random.pick(&[0, 0, 0, 1]), ..leg }
 }
 
 fn any_report(random: &mut Random, leg: Leg, number: Option<u32>) -> Move {

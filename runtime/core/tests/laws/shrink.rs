@@ -4,7 +4,7 @@ use std::{panic, sync::Arc};
 
 use amends_core::{
     Definition,
-    definition::{Kind, OnExhausted, OnUnknown, Step, Undo},
+    definition::{Kind, OnExhausted, OnUnknown, Stage, Step, Undo},
     validate::{Limits, problems},
 };
 
@@ -62,6 +62,11 @@ fn shorter(mut script: Script) -> Script {
 fn simpler(definition: &Definition) -> Vec<Definition> {
     let mut found = Vec::new();
     for (stage, steps) in definition.stages.iter().enumerate() {
+        if steps.savepoint_after.is_some() {
+            let mut less = definition.clone();
+            less.stages[stage].savepoint_after = None;
+            found.push(less);
+        }
         for step in 0..steps.steps.len() {
             let mut less = definition.clone();
             less.stages[stage].steps.remove(step);
@@ -74,10 +79,14 @@ fn simpler(definition: &Definition) -> Vec<Definition> {
 
 /// The definition as the text tests read it.
 pub(crate) fn definition_text(definition: &Definition) -> String {
-    let stages: Vec<String> =
-        definition.stages.iter().map(|stage| stage.steps.iter().map(step_text).collect::<Vec<_>>().join(" ‖ ")).collect();
-    let deadline = definition.deadline_ms.map(|ms| format!(" ; deadline {}", length(ms))).unwrap_or_default();
-    format!("{}{deadline}", stages.join(" | "))
+    let stage_text = |stage: &Stage| {
+        let steps: Vec<String> = stage.steps.iter().map(step_text).collect();
+        let savepoint = stage.savepoint_after.as_ref().map(|name| format!(" !{name}")).unwrap_or_default();
+        format!("{}{savepoint}", steps.join(" ‖ "))
+    };
+    let stages: Vec<String> = definition.stages.iter().map(stage_text).collect();
+    let deadline = definition.deadline_ms.map(|ms| format!(", deadline {}", length(ms))).unwrap_or_default();
+    format!("{} ; rounds {}{deadline}", stages.join(" | "), definition.rounds)
 }
 
 fn step_text(step: &Step) -> String {

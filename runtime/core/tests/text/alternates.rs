@@ -30,7 +30,7 @@ fn tb_11_a_refused_hotel_is_booked_by_its_alternate_and_nothing_is_undone() {
             > show
               completed revision 10, output null
               flight done, 1 attempts from +0ms to +0ms
-              hotel done, alternate 0 no_room, 1 attempts from +0ms to +0ms
+              hotel done, alternate 0 of round 0 refused no_room, 1 attempts from +0ms to +0ms
               charge done, 1 attempts from +0ms to +0ms
             = completed
         "#]],
@@ -67,7 +67,7 @@ fn an_alternate_that_may_have_run_is_compensated_to_its_end_before_the_next_begi
               completed
             > show
               completed revision 14, output null
-              hotel done, alternate 0 full and compensated, 1 attempts from +2s to +2s
+              hotel done, alternate 0 of round 0 compensated full, 1 attempts from +2s to +2s
             = completed
         "#]],
     );
@@ -98,7 +98,7 @@ fn when_every_alternate_is_refused_the_saga_rolls_back_for_the_last_refusal() {
             > show
               compensating revision 11, rolls back: hotel refused gone
               flight compensating, 1 attempts from +0ms to +0ms; undo, 1 attempts from +0ms
-              hotel refused, alternate 0 full, alternate 1 closed, 1 attempts from +0ms to +0ms, gone ×1
+              hotel refused, alternate 0 of round 0 refused full, alternate 1 of round 0 refused closed, 1 attempts from +0ms to +0ms, gone ×1
             = compensating, runs undo flight, outstanding flight
         "#]],
     );
@@ -275,7 +275,7 @@ fn an_alternate_whose_compensation_was_skipped_makes_place_and_stands() {
               completed
             > show
               completed revision 13, output null
-              a done, alternate 0 no and skipped, 1 attempts from +1s to +1s
+              a done, alternate 0 of round 0 skipped no, 1 attempts from +1s to +1s
             = completed, outstanding a
         "#]],
     );

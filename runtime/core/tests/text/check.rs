@@ -91,6 +91,12 @@ fn view_text(view: &View) -> String {
     if let Some(reason) = &view.rollback {
         write!(text, ", rolls back: {}", reason_text(reason)).unwrap();
     }
+    if let Some(savepoint) = &view.savepoint {
+        write!(text, ", to {savepoint}").unwrap();
+    }
+    if view.round > 0 {
+        write!(text, ", round {}", view.round).unwrap();
+    }
     if let Some(output) = &view.output {
         write!(text, ", output {}", json(output)).unwrap();
     }
@@ -98,9 +104,8 @@ fn view_text(view: &View) -> String {
     for step in &view.steps {
         write!(text, "  {} {}", step.path, step.status.as_str()).unwrap();
         for past in &step.past {
-            let undone = past.undone.map_or(String::new(), |undone| format!(" and {}", undone.as_str()));
-            let failure = past.failure.as_ref().map_or("", |failure| failure.code.as_str());
-            write!(text, ", alternate {} {failure}{undone}", past.alternate).unwrap();
+            let failure = past.failure.as_ref().map_or(String::new(), |failure| format!(" {}", failure.code));
+            write!(text, ", alternate {} of round {} {}{failure}", past.alternate, past.round, past.status.as_str()).unwrap();
         }
         if step.may_have_run {
             text.push_str(", may have run");

@@ -24,6 +24,8 @@ mod waits;
 
 mod alternates;
 
+mod savepoints;
+
 mod rollback;
 
 mod pivot;

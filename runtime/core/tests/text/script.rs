@@ -63,6 +63,7 @@ pub(crate) fn failure(code: &str) -> Failure {
 
 /// `reserve-flight | a ‖ b | charge*(check) | issue> ; deadline 60s`.
 ///
+/// `a !s | b` has the savepoint `s` between `a` and `b`; `; rounds 2` allows two more rounds.
 /// `*` is a pivot, `>` retriable, `~` effect-free. In brackets: `check` `once-rollback` `once-stop` · `stuck` `rollback` ·
 /// `tries N` `any tries` `first 1s` `jitter 20` `box 10s` `no box` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP` ·
 /// `alternates N` `undo alternates N` (after `undo`).
@@ -82,6 +83,7 @@ pub(crate) fn definition(text: &str) -> Definition {
     for option in options.split(", ").filter(|option| !option.is_empty()) {
         match words(option).as_slice() {
             ["deadline", length] => definition.deadline_ms = Some(ms(length)),
+            ["rounds", n] => definition.rounds = number(n),
             ["output", step] => definition.output = Some((*step).into()),
             _ => panic!("no saga option: {option}"),
         }
@@ -90,7 +92,8 @@ pub(crate) fn definition(text: &str) -> Definition {
 }
 
 fn stage(text: &str) -> Stage {
-    Stage { steps: text.split(" ‖ ").map(step).collect(), savepoint_after: None }
+    let (steps, savepoint) = text.split_once(" !").map_or((text, None), |(steps, name)| (steps, Some(name.into())));
+    Stage { steps: steps.split(" ‖ ").map(step).collect(), savepoint_after: savepoint }
 }
 
 /// A step as [`definition`] reads it.
@@ -434,6 +437,7 @@ pub(crate) fn event_text(event: &Event) -> String {
         Event::Stale(attempt, outcome) => format!("{} #{} {outcome}", attempt.leg, attempt.number),
         Event::Backoff(leg, until) => format!("{leg} until {}", moment(*until)),
         Event::RollbackBegun(reason) => reason_text(reason),
+        Event::RoundBegun(round) => format!("{} from {}", round.number, round.savepoint),
         Event::Resolved(path, resolution, _) => format!("{path} {}", resolution_text(resolution)),
         Event::Skipped(path, _) => path.to_string(),
         Event::Retried(legs, _) => legs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),

@@ -11,7 +11,7 @@ use crate::script::definition;
 
 #[track_caller]
 fn broken(definition: &Definition, expect: Expect) {
-    let limits = Limits { steps_max: 4, stage_steps_max: 3, deadline_ms_max: 3_600_000, alternates_max: 16 };
+    let limits = Limits { steps_max: 4, stage_steps_max: 3, deadline_ms_max: 3_600_000, alternates_max: 16, rounds_max: 100 };
     let lines: Vec<String> = problems(definition, &limits).iter().map(ToString::to_string).collect();
     expect.assert_eq(&lines.join("\n"));
 }
@@ -189,11 +189,6 @@ fn the_output_is_a_step() {
 
 #[test]
 fn what_this_host_does_not_know_yet_is_named() {
-    changed(
-        "a",
-        |it| it.stages[0].savepoint_after = Some("s".into()),
-        expect!["saga `test`: savepoints are not supported by this host yet"],
-    );
     let lock = LockKey { name: "order".into(), pointer: "/id".into() };
     changed("a", |it| it.locks.push(lock), expect!["saga `test`: lock keys are not supported by this host yet"]);
     changed(
@@ -210,9 +205,37 @@ fn what_this_host_does_not_know_yet_is_named() {
 }
 
 #[test]
+fn savepoints_stand_between_stages_before_the_pivot() {
+    refused("a !s | b !t | pay*", expect![[""]]);
+    refused(
+        "a !s | b !s | c !t",
+        expect![[r#"
+        saga `test`: it has two savepoints `s`; names are unique
+        saga `test`: nothing follows its savepoint `t`; leave it out"#]],
+    );
+    refused(
+        "a | pay* !s | send>",
+        expect!["saga `test`, step `pay`: the savepoint `s` stands after it, and there is no way back to there; put it before"],
+    );
+    refused(
+        "a | b> !s | c>",
+        expect!["saga `test`, step `b`: the savepoint `s` stands after it, and there is no way back to there; put it before"],
+    );
+    refused(
+        "a !No | b ; rounds 101",
+        expect![[r#"
+        saga `test`: its savepoint after stage 1: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter
+        saga `test`: it allows 101 more rounds; at most 100"#]],
+    );
+}
+
+#[test]
 fn alternates_are_at_most_sixteen() {
     refused("a(alternates 16, undo, undo alternates 16)", expect![[""]]);
-    refused("a(alternates 17, undo, undo alternates 17)", expect![[r#"
+    refused(
+        "a(alternates 17, undo, undo alternates 17)",
+        expect![[r#"
         saga `test`, step `a`: it has 17 alternates of its compensation; at most 16 are tried
-        saga `test`, step `a`: it has 17 alternates; at most 16 are tried"#]]);
+        saga `test`, step `a`: it has 17 alternates; at most 16 are tried"#]],
+    );
 }
