@@ -4,11 +4,15 @@
 //! version of these rules will hold is asked of it: which decisions are right is `handle`'s to know. Then the state settles:
 //! what follows from it without a decision, as the next stage becoming ready.
 
+use std::collections::HashSet;
+
 use crate::{
     definition::{OnUnknown, Undo},
+    elements::{ELEMENTS_MAX, Element, is_key},
     event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Resolution, Round, Wait},
     id::{Direction, Leg, StepPath},
-    saga::{LegRun, LegState, Phase, ReplayError, Saga, StepRun, UndoneBy, Verdict},
+    run::{LegRun, LegState, StepRun, UndoneBy, Verdict},
+    saga::{Phase, ReplayError, Saga},
     value::{Failure, Instant, Payload},
 };
 
@@ -21,7 +25,10 @@ impl Saga {
         } else {
             self.fold(event, at)
         };
-        fold.map_err(|problem| ReplayError { revision, problem })?;
+        if let Err(problem) = fold {
+            self.touched.clear();
+            return Err(ReplayError { revision, problem });
+        }
         self.revision = revision;
         self.settle(at);
         Ok(())
@@ -31,6 +38,7 @@ impl Saga {
         match event {
             Event::Started(_) => Err("started twice".into()),
             Event::Intent(intent) => self.fold_intent(intent, at),
+            Event::Listed(path, elements) => self.fold_listed(path, elements, at),
             Event::Done(attempt, output) => self.fold_done(attempt, output, at),
             Event::Undone(attempt) => self.fold_undone(attempt, at),
             Event::Refused(attempt, failure) => self.fold_refused(attempt, failure, at),
@@ -92,6 +100,24 @@ impl Saga {
         let after = leg.direction == Direction::Undo(run.undo_alternate + 1) && run.undo_alternate < policy.alternates;
         let failed = matches!(run.undo.state, LegState::Closed) && run.undo.attempts > 0;
         after && failed && leg.alternate == run.alternate && leg.round == run.round && self.wants_undo(run)
+    }
+
+    fn fold_listed(&mut self, path: &StepPath, list: &[Element], at: Instant) -> Result<(), String> {
+        let node = self.paths.get(path).copied().ok_or_else(|| format!("no step {path}"))?;
+        let run = &self.steps[node];
+        let expected = run.each().is_some_and(|each| !each.listed) && matches!(run.forward.state, LegState::Ready);
+        let keys: HashSet<&str> = list.iter().map(|element| element.key.as_str()).collect();
+        let fits = list.len() <= ELEMENTS_MAX && keys.len() == list.len() && list.iter().all(|element| is_key(&element.key));
+        if !expected || !fits {
+            return Err(format!("{path} does not fan out over that now"));
+        }
+        self.list(node, list);
+        let run = self.touch(node);
+        run.forward.began_at.get_or_insert(at);
+        run.forward.state = LegState::Closed;
+        // An empty list is done at once.
+        self.settle_each(node, at);
+        Ok(())
     }
 
     fn fold_done(&mut self, attempt: &Attempt, output: &Payload, at: Instant) -> Result<(), String> {
@@ -235,7 +261,7 @@ impl Saga {
         self.target = target;
         self.phase = Phase::Backward;
         self.rollback = Some(reason.clone());
-        self.stage = self.stage.min(self.definition.stages.len().saturating_sub(1));
+        self.scopes[0].unwinds = false;
         self.close_forward(at);
         Ok(())
     }
@@ -246,12 +272,13 @@ impl Saga {
         if self.savepoint() != Some(&round.savepoint) || round.number != number || !self.is_back_at_target() {
             return Err(format!("round {} does not begin here", round.number));
         }
-        for run in self.steps.iter_mut().filter(|run| run.stage >= self.target) {
-            run.begin_round(number);
+        for node in self.scopes[0].stages[self.target..].concat() {
+            self.begin_afresh(node, number);
         }
         self.cause = self.rollback.take().and_then(Reason::into_failure);
         (self.phase, self.round, self.target) = (Phase::Forward, number, 0);
-        self.make_ready(self.stage, at);
+        self.scopes[0].unwinds = false;
+        self.begin_stage(0, at);
         Ok(())
     }
 
@@ -267,12 +294,13 @@ impl Saga {
 
     fn fold_resolved(&mut self, path: &StepPath, resolution: &Resolution, at: Instant) -> Result<(), String> {
         let backward = self.phase == Phase::Backward;
-        let stage = self.stage;
         let alternates = self.run(path).map_or(0, |run| self.step(run).alternates);
+        let is_result = self.run(path).is_some_and(|run| self.is_result(run)) && !backward;
         let run = self.at(path)?;
         // A refused alternate that did not happen either makes place for the next one.
         let turns = run.verdict == Verdict::Refused && run.alternate < alternates;
-        let settled = run.is_done() || run.has_open_forward() || (!backward && run.stage != stage);
+        let begun = !matches!(run.forward.state, LegState::Idle);
+        let settled = is_result || run.is_done() || run.has_open_forward() || !run.is_leaf() || (!backward && !begun);
         let fits = match resolution {
             Resolution::Output(_) => !backward && !settled && matches!(run.undo.state, LegState::Idle),
             Resolution::NotDone => !settled && !run.undo.is_open(),
@@ -309,63 +337,9 @@ impl Saga {
         Ok(())
     }
 
-    /// What follows from the state without a decision.
-    fn settle(&mut self, at: Instant) {
-        match self.phase {
-            Phase::Forward => self.settle_forward(at),
-            Phase::Backward => self.settle_backward(at),
-            Phase::Completed | Phase::Compensated | Phase::Abandoned => {}
-        }
-    }
-
-    fn settle_forward(&mut self, at: Instant) {
-        self.settle_alternates(at);
-        if self.stage < self.definition.stages.len() && self.current().all(StepRun::is_done) {
-            self.stage += 1;
-            self.make_ready(self.stage, at);
-        }
-    }
-
-    /// A refused alternate makes place for the next one, after its compensation if it may have run.
-    fn settle_alternates(&mut self, at: Instant) {
-        let turning: Vec<StepPath> =
-            self.current().filter(|run| self.has_another_alternate(run)).map(|run| run.path.clone()).collect();
-        for path in turning {
-            let undo = self.run(&path).is_some_and(|run| self.wants_undo(run));
-            let Some(run) = self.run_mut(&path) else { continue };
-            if !undo {
-                run.take_next_alternate(at);
-            } else if matches!(run.undo.state, LegState::Idle) {
-                (run.undo.state, run.undo.ready_at) = (LegState::Ready, at);
-            }
-        }
-    }
-
-    /// A stage's undo begins when none of its forward attempts is open, and ends before the stage before it begins.
-    fn settle_backward(&mut self, at: Instant) {
-        loop {
-            if self.current().any(StepRun::has_open_forward) {
-                return;
-            }
-            let wanting: Vec<StepPath> = self.current().filter(|run| self.wants_undo(run)).map(|run| run.path.clone()).collect();
-            for path in &wanting {
-                if let Some(run) = self.run_mut(path)
-                    && matches!(run.undo.state, LegState::Idle)
-                {
-                    run.undo.state = LegState::Ready;
-                    run.undo.ready_at = at;
-                }
-            }
-            if !wanting.is_empty() || self.stage == self.target {
-                return;
-            }
-            self.stage -= 1;
-        }
-    }
-
     /// Every step is done: the saga may end completed.
     pub(crate) fn is_done(&self) -> bool {
-        self.phase == Phase::Forward && self.stage == self.definition.stages.len()
+        self.phase == Phase::Forward && self.scopes[0].stage == self.definition().stages.len()
     }
 
     /// Everything that was done or may have run is undone: the saga may end compensated.
@@ -376,24 +350,24 @@ impl Saga {
     /// The savepoint that the rollback under way goes to.
     pub(crate) fn savepoint(&self) -> Option<&String> {
         let before = self.target.checked_sub(1).filter(|_| self.phase == Phase::Backward)?;
-        self.definition.stages.get(before)?.savepoint_after.as_ref()
+        self.definition().stages.get(before)?.savepoint_after.as_ref()
     }
 
     /// Everything after the rollback's target that was done or may have run is undone.
     pub(crate) fn is_back_at_target(&self) -> bool {
         self.phase == Phase::Backward
-            && self.stage == self.target
-            && !self.current().any(|run| run.has_open_forward() || self.wants_undo(run))
+            && self.scopes[0].unwinds
+            && self.scopes[0].stage == self.target
+            && !self.scopes[0].stages[self.target].iter().any(|node| self.summary(*node).standing)
     }
 
     /// Waits, backoffs and stuck forward legs end when a rollback begins; open attempts run to their outcome.
     fn close_forward(&mut self, at: Instant) {
-        for run in &mut self.steps {
-            for direction in [Direction::Forward, Direction::Check] {
-                let leg = run.leg_mut(direction);
-                if !leg.is_open() {
-                    leg.close(at);
-                }
+        for (node, place) in self.live.clone() {
+            let run = self.touch(node);
+            let leg = if place == 0 { &mut run.forward } else { &mut run.check };
+            if place < 2 && !leg.is_open() {
+                leg.close(at);
             }
         }
     }
@@ -401,7 +375,7 @@ impl Saga {
     fn close_if_backward(&mut self, leg: &Leg, at: Instant) {
         if self.phase == Phase::Backward
             && !matches!(leg.direction, Direction::Undo(_))
-            && let Some(run) = self.run_mut(&leg.path)
+            && let Ok(run) = self.at(&leg.path)
         {
             run.forward.close(at);
             run.check.close(at);
@@ -438,7 +412,8 @@ impl Saga {
     }
 
     fn at(&mut self, path: &StepPath) -> Result<&mut StepRun, String> {
-        self.run_mut(path).ok_or_else(|| format!("no step {path}"))
+        let node = self.paths.get(path).copied().ok_or_else(|| format!("no step {path}"))?;
+        Ok(self.touch(node))
     }
 
     fn named(&mut self, leg: &Leg) -> Result<&mut LegRun, String> {
@@ -455,7 +430,8 @@ impl Saga {
         }
         self.phase = phase;
         self.ended_at = Some(at);
-        for run in &mut self.steps {
+        for (node, _) in self.live.clone() {
+            let run = self.touch(node);
             // Nobody will say what came of an attempt that was open: its effect may stand.
             run.forward.doubtful += u32::from(run.forward.reaches_outside_now());
             run.forward.close(at);

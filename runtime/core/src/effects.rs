@@ -4,7 +4,8 @@ use crate::{
     definition::Undo,
     event::{Arrival, Attempt, Intent, Topic},
     id::{Direction, Leg},
-    saga::{LegState, Phase, Saga, StepRun, Verdict},
+    run::{LegState, StepRun, Verdict},
+    saga::Saga,
     value::{Failure, Instant, Payload},
 };
 
@@ -32,7 +33,9 @@ pub struct Call {
     pub deadline_at: Instant,
     /// The step declares that it does not reach outside.
     pub effect_free: bool,
-    /// The saga's input.
+    /// The key of the element that the step is, or is a part of.
+    pub element: Option<String>,
+    /// The saga's input; the element; in a child what its parent gives it.
     pub input: Payload,
     /// What the step needs, in its order.
     pub outputs: Vec<(String, Payload)>,
@@ -75,8 +78,9 @@ impl Saga {
             started_at: *since,
             deadline_at: open.deadline_at,
             effect_free: step.effect_free,
-            input: self.started.input.clone(),
-            outputs: needs.filter_map(|name| Some((name.clone(), self.output_of(name)?.clone()))).collect(),
+            element: self.element_of(run),
+            input: self.input_of(run),
+            outputs: needs.filter_map(|name| Some((name.clone(), self.output_of(run.scope, name)?.clone()))).collect(),
             own_output: (!forward).then(|| run.output().cloned()).flatten(),
             last_failure: used.last_failure.as_ref().or_else(|| run.failure()).or(self.cause_for(run)).cloned(),
             may_have_run: match leg.direction {
@@ -87,29 +91,18 @@ impl Saga {
         })
     }
 
+    /// The key of the element that a step is, or is a part of.
+    fn element_of(&self, run: &StepRun) -> Option<String> {
+        match (&run.element, self.scopes[run.scope].owner) {
+            (Some(element), _) => Some(element.element.key.clone()),
+            (None, Some(owner)) => self.element_of(&self.steps[owner]),
+            (None, None) => None,
+        }
+    }
+
     /// What a step of the round under way is told of the one before.
     fn cause_for(&self, run: &StepRun) -> Option<&Failure> {
         self.cause.as_ref().filter(|_| run.round > 0 && run.round == self.round)
-    }
-
-    /// The saga's output: of the step that the definition names, else of the last stage.
-    pub fn output(&self) -> Option<Payload> {
-        if self.phase != Phase::Completed {
-            return None;
-        }
-        if let Some(name) = &self.definition.output {
-            return self.output_of(name).cloned();
-        }
-        let last = self.steps.last()?.stage;
-        let runs: Vec<&StepRun> = self.steps.iter().filter(|run| run.stage == last).collect();
-        match runs.as_slice() {
-            [only] => only.output().cloned(),
-            many => Some(object(many)),
-        }
-    }
-
-    fn output_of(&self, name: &str) -> Option<&Payload> {
-        self.steps.iter().find(|run| run.path.as_str() == name)?.output()
     }
 
     /// When this attempt began, if it is open.
@@ -143,18 +136,15 @@ impl Saga {
             .collect()
     }
 
-    /// Legs of the moving stage whose next attempt may begin now.
+    /// Legs whose next attempt may begin now.
     pub(crate) fn startable(&self, now: Instant) -> Vec<Leg> {
         let due = |state: &LegState| match state {
             LegState::Ready => true,
             LegState::BackingOff { until, .. } => *until <= now,
             _ => false,
         };
-        self.current()
-            .flat_map(|run| run.directions().map(|direction| (run, direction)))
-            .filter(|(run, direction)| due(&run.leg(*direction).state))
-            .map(|(run, direction)| run.name_leg(direction))
-            .collect()
+        let legs = self.legs().filter(|(_, _, state)| due(state)).map(|(run, direction, _)| run.name_leg(direction));
+        legs.filter(|leg| self.has_place(&leg.path)).collect()
     }
 
     fn wake_at(&self) -> Option<Instant> {
@@ -165,10 +155,6 @@ impl Saga {
         });
         let deadline = self.started.deadline_at.filter(|_| !self.deadline_passed && !self.is_ended());
         legs.chain(deadline).min()
-    }
-
-    pub(crate) fn legs(&self) -> impl Iterator<Item = (&StepRun, Direction, &LegState)> {
-        self.steps.iter().flat_map(|run| run.directions().map(|direction| (run, direction, &run.leg(direction).state)))
     }
 
     /// The step has code that undoes it.
@@ -190,19 +176,4 @@ impl StepRun {
             Verdict::Open | Verdict::Refused => None,
         }
     }
-}
-
-/// The outputs of a parallel last stage, as one JSON object by step name. Names need no escaping, and what is not JSON is `null`.
-fn object(runs: &[&StepRun]) -> Payload {
-    let mut text = Vec::from(*b"{");
-    for (index, run) in runs.iter().enumerate() {
-        let comma = if index == 0 { "" } else { "," };
-        text.extend_from_slice(format!("{comma}\"{}\":", run.path).as_bytes());
-        match run.output() {
-            Some(output) if output.format == crate::value::Format::Json => text.extend_from_slice(&output.bytes),
-            _ => text.extend_from_slice(b"null"),
-        }
-    }
-    text.push(b'}');
-    Payload::json(text)
 }

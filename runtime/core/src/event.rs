@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    elements::Element,
     id::{Incarnation, Leg, StepPath},
     value::{Failure, Instant, Payload},
 };
@@ -16,6 +17,8 @@ pub enum Event {
     Started(Box<Started>),
     /// An attempt is about to run. Durable before it can reach outside (law 4).
     Intent(Intent),
+    /// The elements of a fan-out, as its list was when the step's stage began. Before the first intent of an element.
+    Listed(StepPath, Vec<Element>),
     /// The attempt, or a check, says that the step is done.
     Done(Attempt, Payload),
     /// Nothing happened, and will not.
@@ -102,7 +105,7 @@ pub struct Intent {
     pub deadline_at: Instant,
     /// Nothing else runs on the shard beside it: it may have taken the host down twice.
     pub solo: bool,
-    /// The element's bytes, for a step with `each`.
+    /// Always none: an element's bytes are in the `listed` record, once for all its attempts.
     pub element: Option<Payload>,
 }
 
@@ -249,6 +252,7 @@ impl Event {
         match self {
             Self::Started(_) => "started",
             Self::Intent(_) => "intent",
+            Self::Listed(..) => "listed",
             Self::Done(..) => "done",
             Self::Refused(..) => "refused",
             Self::Transient(..) => "transient",

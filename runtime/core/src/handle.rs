@@ -6,12 +6,15 @@
 use std::sync::Arc;
 
 use crate::{
-    definition::{Definition, Kind, OnExhausted, OnUnknown, Retry, Undo},
+    definition::{Each, Kind, OnExhausted, OnUnknown, Retry, Undo},
+    elements::elements,
     event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Round, Started, Wait, Why},
     id::{Direction, Leg},
     outcome::{Left, Outcome, Report},
+    plan::Plan,
     retry::{Spent, next_attempt},
-    saga::{LegRun, LegState, Phase, Saga, StepRun},
+    run::{LegRun, LegState, StepRun},
+    saga::{Phase, Saga},
     value::{Failure, Instant, Payload},
     verbs::Rejected,
 };
@@ -51,8 +54,8 @@ pub enum Input {
 
 impl Saga {
     /// The first events of a new saga: its start and the intents of its first stage.
-    pub fn start(definition: Arc<Definition>, started: Started, context: Context) -> (Self, Vec<Event>) {
-        let mut saga = Self::begin(definition, started.clone(), context.now);
+    pub fn start(plan: Arc<Plan>, started: Started, context: Context) -> (Self, Vec<Event>) {
+        let mut saga = Self::begin(plan, started.clone(), context.now);
         let mut turn = Turn { saga: &mut saga, context, events: vec![Event::Started(Box::new(started))] };
         turn.advance();
         let events = turn.events;
@@ -111,7 +114,7 @@ impl Turn<'_> {
             Recorded::Done(output) => self.emit(Event::Done(attempt, output)),
             Recorded::Refused(failure) => {
                 self.emit(Event::Refused(attempt.clone(), failure.clone()));
-                if !self.goes_on_otherwise(&attempt.leg) {
+                if self.may_move(&attempt.leg) && !self.goes_on_otherwise(&attempt.leg) {
                     self.give_up(&attempt.leg, GiveUp::Refused, failure);
                 }
             }
@@ -133,9 +136,11 @@ impl Turn<'_> {
         }
     }
 
-    /// Another alternate follows the refused one.
+    /// Another alternate follows the refused one, or the refusal is a result.
     fn goes_on_otherwise(&self, leg: &Leg) -> bool {
-        self.saga.run(&leg.path).is_some_and(|run| run.alternate != leg.alternate || self.saga.has_another_alternate(run))
+        let goes_on =
+            |run: &StepRun| run.alternate != leg.alternate || self.saga.has_another_alternate(run) || self.saga.is_result(run);
+        self.saga.run(&leg.path).is_some_and(goes_on)
     }
 
     /// Stuck at once. What is stuck is the leg that goes on once the grant is there: after an unknown outcome it may be the check.
@@ -308,11 +313,40 @@ impl Turn<'_> {
             let round = Round { number: self.saga.round + 1, savepoint: savepoint.clone() };
             self.emit(Event::RoundBegun(round));
         }
-        for leg in self.saga.startable(self.context.now) {
-            self.begin(leg);
-        }
+        self.begin_all();
         if self.saga.is_undone() {
             self.emit(Event::Compensated);
+        } else if self.saga.is_done() {
+            self.emit(Event::Completed);
+        }
+    }
+
+    /// Begins what may begin now, and what may begin then: a list brings elements, an empty one the next stage.
+    fn begin_all(&mut self) {
+        loop {
+            let legs = self.saga.startable(self.context.now);
+            if legs.is_empty() {
+                return;
+            }
+            for leg in legs {
+                // One that was begun before it may have taken the last place in its fan-out, or begun a rollback.
+                let begins = |run: &StepRun| match &run.leg(leg.direction).state {
+                    LegState::Ready => true,
+                    LegState::BackingOff { until, .. } => *until <= self.context.now,
+                    _ => false,
+                };
+                if self.saga.run(&leg.path).is_some_and(begins) && self.saga.has_place(&leg.path) {
+                    self.begin(leg);
+                }
+            }
+        }
+    }
+
+    /// The elements of a fan-out are those of its list now. A list that cannot be used is a refusal of the step.
+    fn list(&mut self, leg: Leg, each: &Each, scope: usize) {
+        match elements(each, |pointer| self.saga.source(scope, pointer)) {
+            Ok(elements) => self.emit(Event::Listed(leg.path, elements)),
+            Err(failure) => self.give_up(&leg, GiveUp::Refused, failure),
         }
     }
 
@@ -338,6 +372,10 @@ impl Turn<'_> {
     fn begin(&mut self, leg: Leg) {
         let Some(run) = self.saga.run(&leg.path) else { return };
         let step = self.saga.step(run);
+        if let (Some(each), Some(_)) = (&step.each, run.each()) {
+            let (each, scope) = (each.clone(), run.scope);
+            return self.list(leg, &each, scope);
+        }
         // An alternate of a compensation begins afresh.
         let fresh = LegRun::default();
         let used = if run.has_in_hand(&leg) { run.leg(leg.direction) } else { &fresh };
@@ -414,7 +452,7 @@ fn is_bounded(wait: &Wait, now: Instant) -> bool {
 }
 
 fn retry_of<'a>(saga: &'a Saga, run: &StepRun, direction: Direction) -> Option<&'a Retry> {
-    let step = &saga.definition.stages[run.stage].steps[run.index];
+    let step = saga.step(run);
     match (direction, &step.undo) {
         (Direction::Undo(_), Undo::Code(policy)) => Some(&policy.retry),
         (Direction::Undo(_), _) => None,

@@ -112,6 +112,11 @@ impl StepPath {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The path is `above` or of something in it: a step of a child, an element of a fan-out.
+    pub fn is_in(&self, above: &Self) -> bool {
+        self.0.strip_prefix(above.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '[']))
+    }
 }
 
 /// Which way a leg goes.

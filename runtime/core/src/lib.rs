@@ -32,7 +32,13 @@ pub mod id;
 
 pub mod definition;
 
+pub mod plan;
+
 pub mod validate;
+
+pub mod elements;
+
+mod json;
 
 pub mod event;
 
@@ -41,6 +47,14 @@ pub mod outcome;
 pub mod retry;
 
 pub mod saga;
+
+mod run;
+
+mod tree;
+
+mod settle;
+
+mod output;
 
 mod apply;
 
@@ -56,6 +70,7 @@ pub use crate::{
     definition::Definition,
     event::Event,
     handle::{Context, Input},
+    plan::Plan,
     saga::{ReplayError, Saga},
     value::{Failure, Instant, Payload},
 };

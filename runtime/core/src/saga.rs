@@ -1,26 +1,42 @@
 //! The state of one saga: the fold of its events, and nothing beside it (law 1).
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::Arc,
+};
 
 use crate::{
-    definition::{Definition, Kind, Step, Undo},
-    event::{Arrival, Attempt, Cancel, Event, Intent, Reason, Started, Wait, Why},
+    definition::{Definition, Kind, Undo},
+    event::{Attempt, Cancel, Event, Intent, Reason, Started},
     id::{Direction, Leg, StepPath},
-    value::{Failure, Instant, Payload},
+    plan::Plan,
+    run::{LegRun, LegState, StepRun, Verdict},
+    tree::Scope,
+    value::{Failure, Instant},
 };
 
 /// One saga at one revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Saga {
-    pub(crate) definition: Arc<Definition>,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) started: Arc<Started>,
     pub(crate) started_at: Instant,
     pub(crate) ended_at: Option<Instant>,
     pub(crate) revision: u64,
     pub(crate) phase: Phase,
-    /// The stage that moves: forward the first with a step not done, backward the last with a step not undone.
-    pub(crate) stage: usize,
+    /// The saga's own scope first.
+    pub(crate) scopes: Vec<Scope>,
+    /// Every step there is or was; found by path.
     pub(crate) steps: Vec<StepRun>,
+    pub(crate) paths: HashMap<StepPath, usize>,
+    /// Legs that are ready, open, at rest or stuck: step and direction.
+    pub(crate) live: BTreeSet<(usize, u8)>,
+    /// How many of them go forward or check.
+    pub(crate) live_forward: usize,
+    /// Steps that changed since the state was settled; empty between two events.
+    pub(crate) touched: Vec<usize>,
+    pub(crate) past_point_of_no_return: bool,
     /// How many rounds were begun after the first.
     pub(crate) round: u32,
     /// Where a rollback stops: the first stage that it undoes; 0 is the start.
@@ -44,102 +60,6 @@ pub(crate) enum Phase {
     Abandoned,
 }
 
-/// One step's part of the state.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct StepRun {
-    pub(crate) path: StepPath,
-    pub(crate) stage: usize,
-    pub(crate) index: usize,
-    /// The forward alternate in hand; the three legs are its own.
-    pub(crate) alternate: u32,
-    /// The round that its legs are of.
-    pub(crate) round: u32,
-    /// The compensation's alternate in hand.
-    pub(crate) undo_alternate: u32,
-    pub(crate) forward: LegRun,
-    pub(crate) check: LegRun,
-    pub(crate) undo: LegRun,
-    pub(crate) verdict: Verdict,
-    pub(crate) undone: Option<UndoneBy>,
-    pub(crate) manual: bool,
-    /// Alternates and rounds that are over, in order. None of them stands, but for what an operator skipped.
-    pub(crate) past: Vec<Past>,
-}
-
-/// What an alternate, or a round, left behind when the next one took its place.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Past {
-    pub(crate) round: u32,
-    pub(crate) alternate: u32,
-    pub(crate) attempts: u32,
-    pub(crate) failure: Option<Failure>,
-    pub(crate) done: bool,
-    pub(crate) undone: Option<UndoneBy>,
-}
-
-/// What is known of a step.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    Open,
-    Done(Payload),
-    Refused,
-}
-
-/// How a compensation ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UndoneBy {
-    Code,
-    Hand,
-    Skip,
-}
-
-/// One leg's part of the state.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct LegRun {
-    pub(crate) state: LegState,
-    pub(crate) attempts: u32,
-    pub(crate) spent: u32,
-    /// Ended attempts that could reach outside and did not end refused or transient.
-    pub(crate) doubtful: u32,
-    /// The last attempt ended unknown.
-    pub(crate) unknown: bool,
-    pub(crate) host_stops: u32,
-    pub(crate) ready_at: Instant,
-    pub(crate) budget_since: Option<Instant>,
-    pub(crate) waited_ms: u64,
-    pub(crate) began_at: Option<Instant>,
-    pub(crate) ended_at: Option<Instant>,
-    pub(crate) failures: Vec<(String, u32)>,
-    pub(crate) last_failure: Option<Failure>,
-    /// What ended the last wait: an event, or the timer.
-    pub(crate) arrived: Option<Option<Arrival>>,
-}
-
-/// Where a leg stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) enum LegState {
-    #[default]
-    Idle,
-    Ready,
-    Open {
-        intent: Intent,
-        since: Instant,
-    },
-    BackingOff {
-        since: Instant,
-        until: Instant,
-    },
-    Waiting {
-        wait: Wait,
-        since: Instant,
-    },
-    Stuck {
-        why: Why,
-        since: Instant,
-    },
-    Closed,
-}
-
 /// Why recorded events are not the history of a saga of this definition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReplayError {
@@ -159,44 +79,46 @@ impl std::error::Error for ReplayError {}
 
 impl Saga {
     /// Folds recorded events, the first of them `started`, into the saga that wrote them.
-    pub fn replay(definition: Arc<Definition>, events: impl IntoIterator<Item = (Instant, Event)>) -> Result<Self, ReplayError> {
+    pub fn replay(plan: Arc<Plan>, events: impl IntoIterator<Item = (Instant, Event)>) -> Result<Self, ReplayError> {
         let mut events = events.into_iter();
         let Some((at, Event::Started(started))) = events.next() else {
             return Err(ReplayError { revision: 1, problem: "a stream begins with started".into() });
         };
-        let mut saga = Self::begin(definition, *started, at);
+        let mut saga = Self::begin(plan, *started, at);
         for (at, event) in events {
             saga.apply(&event, at)?;
         }
         Ok(saga)
     }
 
-    pub(crate) fn begin(definition: Arc<Definition>, started: Started, at: Instant) -> Self {
-        let mut steps = Vec::new();
-        for (stage, stage_definition) in definition.stages.iter().enumerate() {
-            for (index, step) in stage_definition.steps.iter().enumerate() {
-                steps.push(StepRun::new(StepPath::new(&step.name), stage, index));
-            }
-        }
+    pub(crate) fn begin(plan: Arc<Plan>, started: Started, at: Instant) -> Self {
+        let definition = Arc::clone(plan.definition());
         let mut saga = Self {
-            definition,
+            plan,
             started: Arc::new(started),
             started_at: at,
             ended_at: None,
             revision: 1,
             phase: Phase::Forward,
-            stage: 0,
+            scopes: Vec::new(),
+            steps: Vec::new(),
+            paths: HashMap::new(),
+            live: BTreeSet::new(),
+            live_forward: 0,
+            touched: Vec::new(),
+            past_point_of_no_return: false,
             round: 0,
             target: 0,
             cause: None,
-            steps,
             cancel: None,
             deadline_passed: false,
             rollback: None,
             manual: 0,
             consumed: Vec::new(),
         };
-        saga.make_ready(0, at);
+        saga.expand(&definition, None, String::new());
+        saga.begin_stage(0, at);
+        saga.settle(at);
         saga
     }
 
@@ -217,7 +139,12 @@ impl Saga {
 
     /// The definition that it follows.
     pub fn definition(&self) -> &Arc<Definition> {
-        &self.definition
+        self.plan.definition()
+    }
+
+    /// What it runs on: its definition and those of its children.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
     }
 
     /// The number of its events: the version of its stream.
@@ -237,23 +164,17 @@ impl Saga {
 
     /// The pivot is done, or a retriable step was begun where there is no pivot (law 8).
     pub fn is_past_point_of_no_return(&self) -> bool {
-        self.steps.iter().any(|run| match self.step(run).kind {
-            Kind::Pivot => matches!(run.verdict, Verdict::Done(_)),
-            Kind::Retriable => run.has_begun() || run.is_done(),
-            Kind::Compensatable => false,
-        })
-    }
-
-    pub(crate) fn step(&self, run: &StepRun) -> &Step {
-        &self.definition.stages[run.stage].steps[run.index]
+        self.past_point_of_no_return
     }
 
     pub(crate) fn run(&self, path: &StepPath) -> Option<&StepRun> {
-        self.steps.iter().find(|run| run.path == *path)
+        self.paths.get(path).map(|node| &self.steps[*node])
     }
 
-    pub(crate) fn run_mut(&mut self, path: &StepPath) -> Option<&mut StepRun> {
-        self.steps.iter_mut().find(|run| run.path == *path)
+    /// A step that is about to change: what follows from it is settled afterwards.
+    pub(crate) fn touch(&mut self, node: usize) -> &mut StepRun {
+        self.touched.push(node);
+        &mut self.steps[node]
     }
 
     pub(crate) fn leg(&self, leg: &Leg) -> Option<&LegRun> {
@@ -268,21 +189,26 @@ impl Saga {
         }
     }
 
-    /// The steps of the stage that moves.
+    /// The saga's own steps in the stage that moves.
     pub(crate) fn current(&self) -> impl Iterator<Item = &StepRun> {
-        self.steps.iter().filter(move |run| run.stage == self.stage)
+        let nodes = self.scopes[0].stages.get(self.scopes[0].stage).into_iter().flatten();
+        nodes.map(|node| &self.steps[*node])
     }
 
-    /// The step is done or may have run, and has a compensation that was not done (law 7).
-    pub(crate) fn wants_undo(&self, run: &StepRun) -> bool {
-        run.undone.is_none() && matches!(self.step(run).undo, Undo::Code(_)) && run.may_stand()
+    /// Legs that are ready, open, at rest or stuck, in the order of their steps.
+    pub(crate) fn legs(&self) -> impl Iterator<Item = (&StepRun, Direction, &LegState)> {
+        self.live.iter().map(|(node, place)| {
+            let run = &self.steps[*node];
+            let direction = run.directions()[usize::from(*place)];
+            (run, direction, &run.leg(direction).state)
+        })
     }
 
     /// The leg has something left to do: compensations in a rollback, forward legs before one.
     pub(crate) fn is_unsettled(&self, run: &StepRun, direction: Direction) -> bool {
         match direction {
             Direction::Undo(_) => self.goes_back(run) && self.wants_undo(run),
-            Direction::Forward | Direction::Check => self.phase == Phase::Forward && !run.is_done(),
+            Direction::Forward | Direction::Check => self.phase == Phase::Forward && !run.is_done() && !self.is_result(run),
         }
     }
 
@@ -315,10 +241,11 @@ impl Saga {
     /// again by one, and a cancel or the deadline asks for the start.
     pub(crate) fn target_of(&self, reason: &Reason) -> usize {
         let again = matches!(reason, Reason::Refused(..) | Reason::Exhausted(..));
-        if !again || self.cancel.is_some() || self.round >= self.definition.rounds {
+        let definition = self.definition();
+        if !again || self.cancel.is_some() || self.round >= definition.rounds {
             return 0;
         }
-        let before = self.definition.stages.iter().take(self.stage);
+        let before = definition.stages.iter().take(self.scopes[0].stage);
         before
             .enumerate()
             .filter(|(_, stage)| stage.savepoint_after.is_some())
@@ -340,175 +267,5 @@ impl Saga {
     /// The pivot may have happened, cannot be undone, and needs an operator.
     pub(crate) fn pivot_stuck_in_doubt(&self) -> Option<&StepRun> {
         self.current().find(|run| self.is_pivot_in_doubt(run) && (run.forward.is_stuck() || run.check.is_stuck()))
-    }
-
-    pub(crate) fn make_ready(&mut self, stage: usize, at: Instant) {
-        for run in self.steps.iter_mut().filter(|run| run.stage == stage) {
-            run.forward.state = LegState::Ready;
-            run.forward.ready_at = at;
-        }
-    }
-}
-
-impl StepRun {
-    fn new(path: StepPath, stage: usize, index: usize) -> Self {
-        Self {
-            path,
-            stage,
-            index,
-            alternate: 0,
-            round: 0,
-            undo_alternate: 0,
-            forward: LegRun::default(),
-            check: LegRun::default(),
-            undo: LegRun::default(),
-            verdict: Verdict::Open,
-            undone: None,
-            manual: false,
-            past: Vec::new(),
-        }
-    }
-
-    pub(crate) fn leg(&self, direction: Direction) -> &LegRun {
-        match direction {
-            Direction::Forward => &self.forward,
-            Direction::Undo(_) => &self.undo,
-            Direction::Check => &self.check,
-        }
-    }
-
-    pub(crate) fn leg_mut(&mut self, direction: Direction) -> &mut LegRun {
-        match direction {
-            Direction::Forward => &mut self.forward,
-            Direction::Undo(_) => &mut self.undo,
-            Direction::Check => &mut self.check,
-        }
-    }
-
-    pub(crate) fn name_leg(&self, direction: Direction) -> Leg {
-        Leg { path: self.path.clone(), alternate: self.alternate, round: self.round, direction }
-    }
-
-    /// The three directions of the alternate in hand.
-    pub(crate) fn directions(&self) -> [Direction; 3] {
-        [Direction::Forward, Direction::Check, self.undo_direction()]
-    }
-
-    pub(crate) fn undo_direction(&self) -> Direction {
-        Direction::Undo(self.undo_alternate)
-    }
-
-    /// The leg is of the alternates in hand.
-    pub(crate) fn has_in_hand(&self, leg: &Leg) -> bool {
-        let undo = !matches!(leg.direction, Direction::Undo(k) if k != self.undo_alternate);
-        leg.alternate == self.alternate && leg.round == self.round && undo
-    }
-
-    /// Some attempt of it was begun, by any alternate.
-    pub(crate) fn has_begun(&self) -> bool {
-        self.forward.attempts > 0 || !self.past.is_empty()
-    }
-
-    /// Lets the next alternate take over, with legs, keys and counters of its own.
-    pub(crate) fn take_next_alternate(&mut self, at: Instant) {
-        self.retire();
-        self.alternate += 1;
-        (self.forward.state, self.forward.ready_at) = (LegState::Ready, at);
-    }
-
-    /// Begins afresh, for a new round.
-    pub(crate) fn begin_round(&mut self, round: u32) {
-        if self.forward.attempts > 0 || self.is_done() {
-            self.retire();
-        }
-        (self.alternate, self.round) = (0, round);
-    }
-
-    /// The legs in hand are over: what is to be told of them is kept, and new ones take their place.
-    fn retire(&mut self) {
-        let before = std::mem::take(&mut self.forward);
-        (self.check, self.undo, self.undo_alternate) = (LegRun::default(), LegRun::default(), 0);
-        self.past.push(Past {
-            round: self.round,
-            alternate: self.alternate,
-            attempts: before.attempts,
-            failure: before.last_failure,
-            done: self.is_done(),
-            undone: self.undone.take(),
-        });
-        self.verdict = Verdict::Open;
-    }
-
-    pub(crate) fn is_done(&self) -> bool {
-        matches!(self.verdict, Verdict::Done(_))
-    }
-
-    /// The mark `may have run` without the open attempt: an earlier attempt may have happened.
-    pub(crate) fn is_in_doubt(&self) -> bool {
-        !self.is_done() && self.forward.doubtful > 0
-    }
-
-    /// The step's effect stands, or may stand.
-    pub(crate) fn may_stand(&self) -> bool {
-        self.is_done() || self.forward.doubtful > 0
-    }
-
-    /// A step and its check take turns: the other of the two has nothing left to do.
-    pub(crate) fn has_the_turn(&self, direction: Direction) -> bool {
-        let other = match direction {
-            Direction::Forward => &self.check,
-            Direction::Check => &self.forward,
-            Direction::Undo(_) => return true,
-        };
-        matches!(other.state, LegState::Idle | LegState::Closed)
-    }
-
-    pub(crate) fn has_open_forward(&self) -> bool {
-        self.forward.is_open() || self.check.is_open()
-    }
-}
-
-impl LegRun {
-    pub(crate) fn is_open(&self) -> bool {
-        matches!(self.state, LegState::Open { .. })
-    }
-
-    /// An attempt is open that can reach outside: it sets the mark `may have run` while it lasts.
-    pub(crate) fn reaches_outside_now(&self) -> bool {
-        matches!(&self.state, LegState::Open { intent, .. } if intent.reaches_outside)
-    }
-
-    pub(crate) fn is_stuck(&self) -> bool {
-        matches!(self.state, LegState::Stuck { .. })
-    }
-
-    /// Stuck, waiting or backing off: it does not move by itself now.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        matches!(self.state, LegState::Stuck { .. } | LegState::Waiting { .. } | LegState::BackingOff { .. })
-    }
-
-    pub(crate) fn fail(&mut self, failure: &Failure) {
-        // Codes come from guests: beyond sixteen different ones they are not told apart.
-        match self.failures.iter().position(|(code, _)| *code == failure.code) {
-            Some(at) => self.failures[at].1 += 1,
-            None if self.failures.len() < 16 => self.failures.push((failure.code.clone(), 1)),
-            None => {}
-        }
-        self.last_failure = Some(failure.clone());
-    }
-
-    /// A fresh budget.
-    pub(crate) fn renew(&mut self) {
-        self.spent = 0;
-        self.host_stops = 0;
-        self.budget_since = None;
-        self.waited_ms = 0;
-    }
-
-    pub(crate) fn close(&mut self, at: Instant) {
-        if !matches!(self.state, LegState::Idle | LegState::Closed) {
-            self.state = LegState::Closed;
-            self.ended_at.get_or_insert(at);
-        }
     }
 }

@@ -1,10 +1,12 @@
 //! The rules that a definition keeps, checked at deploy. Each refusal names the step and the rule.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use crate::{
-    definition::{Body, Definition, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
+    definition::{Body, Definition, Each, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     id::Name,
+    output::token,
+    plan::Plan,
 };
 
 /// The limits of a definition.
@@ -54,10 +56,15 @@ fn shown(name: &str) -> &str {
     name.char_indices().nth(80).map_or(name, |(end, _)| &name[..end])
 }
 
-/// Every rule that the definition breaks; none is a definition that may run.
-pub fn problems(definition: &Definition, limits: &Limits) -> Vec<Problem> {
+/// Every rule that the definition breaks; none is a definition that may run. `module` is what came with it: its children.
+pub fn problems(definition: &Arc<Definition>, module: &[Arc<Definition>], limits: &Limits) -> Vec<Problem> {
     let mut found = Found { saga: &definition.name, problems: Vec::new() };
     check_saga(definition, limits, &mut found);
+    match Plan::new(Arc::clone(definition), module) {
+        Ok(plan) if plan.steps() > limits.steps_max => found.saga(format!("it has more than {} steps", limits.steps_max)),
+        Ok(plan) => check_children(definition, &plan, &mut found),
+        Err(no_plan) => found.saga(no_plan.to_string()),
+    }
     check_kinds(definition, &mut found);
     check_savepoints(definition, limits, &mut found);
     for (stage, step) in definition.steps() {
@@ -89,9 +96,6 @@ fn check_saga(definition: &Definition, limits: &Limits, found: &mut Found<'_>) {
     if definition.stages.is_empty() {
         found.saga("it has no stage; add a step");
     }
-    if definition.steps().count() > limits.steps_max {
-        found.saga(format!("it has more than {} steps", limits.steps_max));
-    }
     for (index, stage) in definition.stages.iter().enumerate() {
         match stage.steps.len() {
             0 => found.saga(format!("stage {} has no step", index + 1)),
@@ -101,9 +105,7 @@ fn check_saga(definition: &Definition, limits: &Limits, found: &mut Found<'_>) {
             _ => {}
         }
     }
-    if !definition.locks.is_empty() {
-        found.saga("lock keys are not supported by this host yet");
-    }
+    check_locks(definition, found);
     if definition.output.as_ref().is_some_and(|name| definition.step(name).is_none()) {
         found.saga("its output names a step that it does not have");
     }
@@ -202,16 +204,98 @@ fn check_step(definition: &Definition, stage: usize, step: &Step, limits: &Limit
     check_undo(step, limits, found);
     check_policies(step, limits, found);
     check_alternates(step, step.alternates, "alternates", limits, found);
-    if matches!(step.body, Body::Child(_)) {
-        found.step(step, "child sagas are not supported by this host yet");
+    if let Some(each) = &step.each {
+        check_each(definition, stage, step, each, found);
     }
-    if step.each.is_some() {
-        found.step(step, "fan-out is not supported by this host yet");
+}
+
+/// A step that stands for a saga: what it is and does not have.
+fn check_children(definition: &Definition, plan: &Plan, found: &mut Found<'_>) {
+    for (_, step) in definition.steps() {
+        let Body::Child(name) = &step.body else { continue };
+        let Some(child) = plan.child(name) else { continue };
+        if step.kind == Kind::Pivot {
+            found.step(step, "it is a pivot and stands for a saga; a pivot is one step");
+        } else if let Some((_, other)) = child.steps().find(|(_, other)| other.kind != step.kind) {
+            let (kind, other_kind) = (kind_text(step.kind), kind_text(other.kind));
+            found.step(
+                step,
+                format!(
+                    "it is {kind}, and its child `{name}` has the {other_kind} step `{}`; a child's steps are of its kind",
+                    other.name
+                ),
+            );
+        }
+        if child.stages.iter().any(|stage| stage.savepoint_after.is_some()) {
+            found.step(step, format!("its child `{name}` has a savepoint; they stand between the stages of the saga itself"));
+        }
+        if step.alternates > 0 {
+            found.step(step, "it stands for a saga and has alternates; give them to the child's steps");
+        }
+        if matches!(step.undo, Undo::Code(_)) {
+            found.step(step, "it stands for a saga and has a compensation; the child's steps are undone by their own");
+        }
     }
+}
+
+fn kind_text(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Compensatable => "compensatable",
+        Kind::Pivot => "pivot",
+        Kind::Retriable => "retriable",
+    }
+}
+
+fn check_each(definition: &Definition, stage: usize, step: &Step, each: &Each, found: &mut Found<'_>) {
+    let from = token(&each.items).and_then(|(first, rest)| match first {
+        "input" => Some(None),
+        "outputs" => Some(Some(token(rest)?.0)),
+        _ => None,
+    });
+    match from {
+        Some(None) => {}
+        Some(Some(name)) if definition.step(name).is_some_and(|(at, _)| at < stage) => {}
+        Some(Some(name)) => {
+            found.step(step, format!("its list is in the output of `{}`, which is no step of an earlier stage", shown(name)));
+        }
+        None => found.step(step, "its list is at no pointer that begins with /input or /outputs/<step>"),
+    }
+    if each.key.as_ref().is_some_and(|key| !is_pointer(key)) {
+        found.step(step, "the key of its elements is no JSON pointer; it is empty or begins with /");
+    }
+    if each.concurrency == 0 {
+        found.step(step, "none of its elements may run; the concurrency is at least 1");
+    }
+    if step.kind == Kind::Pivot {
+        found.step(step, "it is a pivot and fans out; a pivot is one decision");
+    }
+    if each.mode == EachMode::Collect && step.body != Body::Code {
+        found
+            .step(step, "it collects the ends of sagas; a child that is refused is rolled back with its saga: fan out fail-fast");
+    }
+}
+
+fn check_locks(definition: &Definition, found: &mut Found<'_>) {
+    for (index, lock) in definition.locks.iter().enumerate() {
+        if let Err(bad) = Name::new(&lock.name) {
+            found.saga(format!("its lock key `{}`: {bad}", shown(&lock.name)));
+        }
+        if !is_pointer(&lock.pointer) {
+            found.saga(format!("its lock key `{}` is at no JSON pointer; it is empty or begins with /", shown(&lock.name)));
+        }
+        if definition.locks[..index].contains(lock) {
+            found.saga(format!("it has the lock key `{}` twice", shown(&lock.name)));
+        }
+    }
+}
+
+fn is_pointer(text: &str) -> bool {
+    text.is_empty() || text.starts_with('/')
 }
 
 fn check_undo(step: &Step, limits: &Limits, found: &mut Found<'_>) {
     match (&step.undo, step.kind) {
+        (Undo::None, Kind::Compensatable) if step.body != Body::Code => {}
         (Undo::None, Kind::Compensatable) => {
             found.step(step, "it is compensatable and has no compensation; give it one, or say that it leaves nothing to undo");
         }

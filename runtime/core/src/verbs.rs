@@ -5,7 +5,8 @@ use std::{fmt, iter};
 use crate::{
     event::{Act, Cancel, Event, Reason, Resolution, Why},
     id::{Direction, Leg, StepPath},
-    saga::{LegState, Phase, Saga, StepRun, Verdict},
+    run::{LegState, StepRun, Verdict},
+    saga::{Phase, Saga},
 };
 
 /// An operator's verb.
@@ -93,14 +94,9 @@ fn retry(saga: &Saga, path: Option<StepPath>, act: Act) -> Result<Vec<Event>, Re
         find(saga, path)?;
         because = format!("`{path}` is not stuck or backing off");
     }
-    let legs: Vec<Leg> = saga
-        .steps
-        .iter()
-        .filter(|run| path.as_ref().is_none_or(|path| run.path == *path))
-        .flat_map(|run| run.directions().map(|direction| (run, direction)))
-        .filter(|(run, direction)| is_retriable(run, *direction))
-        .map(|(run, direction)| run.name_leg(direction))
-        .collect();
+    let asked = |run: &StepRun| path.as_ref().is_none_or(|path| run.path.is_in(path));
+    let legs = saga.legs().filter(|(run, direction, _)| asked(run) && is_retriable(run, *direction));
+    let legs: Vec<Leg> = legs.map(|(run, direction, _)| run.name_leg(direction)).collect();
     if legs.is_empty() {
         return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
     }
@@ -160,7 +156,8 @@ fn is_retriable(run: &StepRun, direction: Direction) -> bool {
 fn takes_output(saga: &Saga, run: &StepRun) -> bool {
     let at_rest = run.is_in_doubt() || run.forward.is_at_rest() || run.check.is_at_rest();
     let goes_back = !matches!(run.undo.state, LegState::Idle);
-    saga.phase == Phase::Forward && run.stage == saga.stage && !run.is_done() && !run.has_open_forward() && !goes_back && at_rest
+    let open = run.is_leaf() && !run.is_done() && !saga.is_result(run) && !run.has_open_forward();
+    saga.phase == Phase::Forward && open && !goes_back && at_rest
 }
 
 fn takes_not_done(saga: &Saga, run: &StepRun) -> bool {
@@ -168,7 +165,7 @@ fn takes_not_done(saga: &Saga, run: &StepRun) -> bool {
         Phase::Forward if !saga.goes_back(run) => {
             takes_output(saga, run) && (run.is_in_doubt() || run.forward.is_stuck() || run.check.is_stuck())
         }
-        _ => run.is_in_doubt() && run.undone.is_none() && !run.has_open_forward() && !run.undo.is_open(),
+        _ => run.is_leaf() && run.is_in_doubt() && run.undone.is_none() && !run.has_open_forward() && !run.undo.is_open(),
     }
 }
 

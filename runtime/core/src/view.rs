@@ -1,12 +1,16 @@
 //! A saga as people and programs read it: statuses, durations, what it waits for and why.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     definition::{Kind, Undo},
     event::{Reason, Wait, Why},
     id::{Leg, StepPath},
-    saga::{LegRun, LegState, Past, Phase, Saga, StepRun, UndoneBy, Verdict},
+    run::{LegRun, LegState, Past, StepRun, UndoneBy, Verdict},
+    saga::{Phase, Saga},
+    tree::Shape,
     value::{Failure, Instant, Payload},
 };
 
@@ -51,7 +55,7 @@ impl Status {
 }
 
 /// Where a step stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StepStatus {
     /// Not begun.
@@ -145,8 +149,12 @@ pub struct View {
 pub struct StepView {
     /// Its path.
     pub path: StepPath,
-    /// The index of its stage.
+    /// The index of its stage, in its saga or child.
     pub stage: usize,
+    /// What it consists of.
+    pub body: BodyView,
+    /// The key of the element that it is.
+    pub element: Option<String>,
     /// Where it stands to the point of no return.
     pub kind: Kind,
     /// Where it stands.
@@ -171,6 +179,28 @@ pub struct StepView {
     pub undo_declared: bool,
     /// People said what happened.
     pub manual: bool,
+}
+
+/// What a step consists of. The steps of a child and the elements of a fan-out are steps of the view too, by their paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyView {
+    /// Code.
+    Code,
+    /// A saga of the module, expanded in place.
+    Child,
+    /// A fan-out whose list is not known yet.
+    Unlisted,
+    /// A fan-out over so many elements.
+    Each {
+        /// All.
+        elements: usize,
+        /// Done, or refused where that is a result.
+        settled: usize,
+        /// Refused where that is a result.
+        refused: usize,
+        /// An attempt is open, waits or backs off; in a rollback, of the compensation.
+        moving: usize,
+    },
 }
 
 /// What an alternate, or a round, came to before the next one took its place.
@@ -253,7 +283,8 @@ impl Saga {
             Phase::Forward | Phase::Backward => {}
         }
         let any = |test: fn(&LegState) -> bool| self.legs().any(|(_, _, state)| test(state));
-        let runs = any(|state| matches!(state, LegState::Open { .. } | LegState::Ready));
+        // A leg that is ready and does not begin waits for its place among the elements of a fan-out.
+        let runs = any(|state| matches!(state, LegState::Open { .. }));
         let waits = any(LegState::is_long_wait);
         let backs_off = any(|state| matches!(state, LegState::BackingOff { .. }) && !state.is_long_wait());
         if any(|state| matches!(state, LegState::Stuck { .. })) && !runs && !waits && !backs_off {
@@ -273,6 +304,7 @@ impl Saga {
             let skipped = run.past.iter().any(|past| past.undone == Some(UndoneBy::Skip));
             skipped
                 || !forward
+                    && run.is_leaf()
                     && (run.may_stand() || run.forward.reaches_outside_now())
                     && !matches!(run.undone, Some(UndoneBy::Code | UndoneBy::Hand))
                     && self.step(run).undo != Undo::Nothing
@@ -296,6 +328,8 @@ impl Saga {
         StepView {
             path: run.path.clone(),
             stage: run.stage,
+            body: run.body_view(),
+            element: run.element.as_ref().map(|element| element.element.key.clone()),
             kind: step.kind,
             status: self.step_status(run),
             forward: run.forward.view(),
@@ -306,12 +340,15 @@ impl Saga {
             round: run.round,
             past: run.past.iter().map(Past::view).collect(),
             may_have_run: run.is_in_doubt() || run.forward.reaches_outside_now(),
-            undo_declared: self.has_undo(run),
+            undo_declared: run.is_leaf() && self.has_undo(run),
             manual: run.manual,
         }
     }
 
     fn step_status(&self, run: &StepRun) -> StepStatus {
+        if !run.is_leaf() {
+            return self.status_above(run);
+        }
         match run.undone {
             Some(UndoneBy::Skip) => return StepStatus::Skipped,
             Some(UndoneBy::Code | UndoneBy::Hand) => return StepStatus::Compensated,
@@ -334,6 +371,44 @@ impl Saga {
             (Verdict::Refused, _) => StepStatus::Refused,
             (Verdict::Open, LegState::Closed) if run.alternate > 0 => StepStatus::Refused,
             (Verdict::Open, _) => StepStatus::Pending,
+        }
+    }
+}
+
+impl Saga {
+    /// The status of a child or a fan-out: the first that fits what is below it.
+    fn status_above(&self, run: &StepRun) -> StepStatus {
+        let below: BTreeSet<StepStatus> = self.below(run).iter().map(|node| self.step_status(&self.steps[*node])).collect();
+        let any = |statuses: &[StepStatus]| statuses.iter().any(|status| below.contains(status));
+        let undone = [StepStatus::Compensating, StepStatus::Skipped, StepStatus::Compensated];
+        match &run.forward.state {
+            LegState::Stuck { .. } => StepStatus::Stuck,
+            LegState::Ready => StepStatus::Running,
+            _ if any(&[StepStatus::Stuck]) => StepStatus::Stuck,
+            _ if run.is_done() && !any(&undone) => StepStatus::Done,
+            _ => {
+                let order = [undone[0], StepStatus::Running, StepStatus::Unknown, StepStatus::Waiting, StepStatus::BackingOff];
+                let rest = [undone[1], undone[2], StepStatus::Refused];
+                let first = order.into_iter().chain(rest).find(|status| below.contains(status));
+                let begun = if any(&[StepStatus::Done]) { StepStatus::Running } else { StepStatus::Pending };
+                first.unwrap_or(begun)
+            }
+        }
+    }
+}
+
+impl StepRun {
+    fn body_view(&self) -> BodyView {
+        match &self.shape {
+            Shape::Leaf => BodyView::Code,
+            Shape::Child(_) => BodyView::Child,
+            Shape::Each(each) if !each.listed => BodyView::Unlisted,
+            Shape::Each(each) => BodyView::Each {
+                elements: each.elements.len(),
+                settled: each.sum.settled,
+                refused: each.sum.refused,
+                moving: each.sum.moving,
+            },
         }
     }
 }

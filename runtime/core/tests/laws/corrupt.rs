@@ -1,7 +1,5 @@
 //! A journal that something has damaged: replay says what is wrong, and never panics.
 
-use std::sync::Arc;
-
 use amends_core::{
     Context, Event, Input, Instant, Saga,
     event::{Act, Attempt},
@@ -11,7 +9,7 @@ use amends_core::{
 
 use crate::{
     course::{Seen, random_course},
-    random::{Random, any_definition},
+    random::{Random, any_saga},
 };
 
 type History = Vec<(Instant, Event)>;
@@ -22,18 +20,17 @@ fn a_damaged_history_is_refused_or_read_and_never_a_panic() {
     for seed in 0..3_000 {
         let mut random = Random(seed);
         // Now and then it is not even this saga's definition.
-        let mut definition = any_definition(&mut random);
+        let mut given = any_saga(&mut random);
         if random.below(5) == 0 {
-            definition = any_definition(&mut random);
+            given = any_saga(&mut random);
         }
-        let definition = Arc::new(definition);
         let Ok(mut history) = random_course(seed, &mut Seen::new()) else { panic!("seed {seed} breaks a law") };
         let Ok(other) = random_course(seed + 1, &mut Seen::new()) else { panic!("seed {} breaks a law", seed + 1) };
         for _ in 0..=random.below(3) {
             damage(&mut random, &mut history, &other);
         }
         // Event by event: one that is refused leaves the saga as it was, and the rest is tried on it all the same.
-        let Ok(mut saga) = Saga::replay(Arc::clone(&definition), history.iter().take(1).cloned()) else { continue };
+        let Ok(mut saga) = Saga::replay(given.plan(), history.iter().take(1).cloned()) else { continue };
         for (at, event) in history.iter().skip(1) {
             let before = saga.clone();
             match saga.apply(event, *at) {
@@ -124,7 +121,7 @@ fn turn(event: &mut Event, other: Leg, number: u32) {
         Event::Arrived(leg, _) | Event::TimerFired(leg) | Event::Backoff(leg, _) | Event::Stuck(leg, _) | Event::Unstuck(leg) => {
             *leg = other
         }
-        Event::Resolved(path, ..) | Event::Skipped(path, _) => *path = other.path,
+        Event::Resolved(path, ..) | Event::Skipped(path, _) | Event::Listed(path, _) => *path = other.path,
         Event::Retried(legs, _) => legs.push(other),
         Event::Started(_)
         | Event::RollbackBegun(_)

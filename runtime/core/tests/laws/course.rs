@@ -7,7 +7,7 @@ use std::{
 };
 
 use amends_core::{
-    Definition, Event, Input, Payload, Saga,
+    Event, Input, Payload, Saga,
     event::{Cancel, Reason, Why},
     id::Direction,
     outcome::{Left, Outcome},
@@ -17,8 +17,8 @@ use amends_core::{
 use crate::{
     model::{Law, Model, is_undo, law},
     play::Play,
-    random::{Random, any_definition, any_move},
-    script::{Move, Said},
+    random::{Random, any_move, any_saga},
+    script::{Given, Move, Said},
 };
 
 /// How often what was seen: what was never seen was not tested.
@@ -27,17 +27,17 @@ pub(crate) type Seen = BTreeMap<&'static str, u64>;
 /// A definition and the moves that were made.
 #[derive(Clone)]
 pub(crate) struct Script {
-    pub(crate) definition: Arc<Definition>,
+    pub(crate) given: Given,
     pub(crate) moves: Vec<Move>,
 }
 
 /// A random course from a seed: the script that it was, and the law that it broke.
 pub(crate) fn random_course(seed: u64, seen: &mut Seen) -> Result<Vec<(amends_core::Instant, Event)>, (Script, String)> {
     let mut random = Random(seed);
-    let mut script = Script { definition: Arc::new(any_definition(&mut random)), moves: Vec::new() };
+    let mut script = Script { given: any_saga(&mut random), moves: Vec::new() };
     let length = 3 + random.below(32);
     let played = guarded(|| {
-        let mut course = Course::start(&script.definition, seen)?;
+        let mut course = Course::start(&script.given, seen)?;
         let mut after_the_end = 0;
         for _ in 0..length {
             let next = any_move(&mut random, &course.play);
@@ -57,7 +57,7 @@ pub(crate) fn random_course(seed: u64, seen: &mut Seen) -> Result<Vec<(amends_co
 pub(crate) fn broken_by(script: &Script) -> Option<String> {
     let played = guarded(|| {
         let mut seen = Seen::new();
-        let mut course = Course::start(&script.definition, &mut seen)?;
+        let mut course = Course::start(&script.given, &mut seen)?;
         script.moves.iter().try_for_each(|step| course.step(step))?;
         course.comes_to_an_end().map(drop)
     });
@@ -78,9 +78,9 @@ struct Course<'a> {
 }
 
 impl<'a> Course<'a> {
-    fn start(definition: &Arc<Definition>, seen: &'a mut Seen) -> Result<Self, String> {
-        let play = Play::start(Arc::clone(definition));
-        let mut course = Self { play, model: Model::new(definition), seen };
+    fn start(given: &Given, seen: &'a mut Seen) -> Result<Self, String> {
+        let play = Play::start(given);
+        let mut course = Self { play, model: Model::new(given), seen };
         let events: Vec<Event> = course.play.history.iter().map(|(_, event)| event.clone()).collect();
         law!(matches!(events.first(), Some(Event::Started(_))), "a stream begins with started");
         course.see("started");
@@ -180,7 +180,7 @@ impl<'a> Course<'a> {
             self.step(&step).map_err(|problem| format!("on the way to the end, {step}: {problem}"))?;
         }
         law!(self.play.saga.is_ended(), "nothing helps the saga on");
-        let replayed = Saga::replay(Arc::clone(self.play.saga.definition()), self.play.history.iter().cloned());
+        let replayed = Saga::replay(Arc::clone(self.play.saga.plan()), self.play.history.iter().cloned());
         law!(replayed.as_ref() == Ok(&self.play.saga), "the fold of the journal is not the saga");
         Ok(self.play.history)
     }

@@ -31,8 +31,8 @@ use std::{
 
 use crate::{
     course::{MUST_BE_SEEN, Script, Seen, random_course},
-    random::{Random, any_definition},
-    shrink::{definition_text, shrunk},
+    random::{Random, any_saga},
+    shrink::{given_text, shrunk},
 };
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -79,10 +79,10 @@ fn every_saga_keeps_the_laws_and_comes_to_an_end() {
 fn a_move_reads_back_as_it_is_written() {
     for seed in 0..500 {
         let mut random = Random(seed);
-        let definition = any_definition(&mut random);
-        let text = definition_text(&definition);
-        assert_eq!(definition_text(&script::definition(&text)), text);
-        let play = play::Play::start(std::sync::Arc::new(definition));
+        let given = any_saga(&mut random);
+        let text = given_text(&given);
+        assert_eq!(given_text(&script::Given::new(&text)), text);
+        let play = play::Play::start(&given);
         for _ in 0..20 {
             let step = random::any_move(&mut random, &play);
             assert_eq!(script::moves(&step.to_string()), [step]);

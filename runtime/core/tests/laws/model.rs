@@ -5,11 +5,13 @@
 use std::collections::BTreeSet;
 
 use amends_core::{
-    Context, Definition, Event, Instant,
+    Context, Event, Instant,
     definition::{Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     event::{Arrival, Attempt, Cancel, Charge, Intent, Reason, Resolution, Round, Wait, Why},
     id::{Direction, Leg, StepPath},
 };
+
+use crate::script::Given;
 
 pub(crate) type Law = Result<(), String>;
 
@@ -101,7 +103,8 @@ pub(crate) enum At {
 }
 
 impl Model {
-    pub(crate) fn new(definition: &Definition) -> Self {
+    pub(crate) fn new(given: &Given) -> Self {
+        let definition = &given.definition;
         let step = |(stage, step): (usize, &Step)| StepModel {
             path: StepPath::new(&step.name),
             stage,
@@ -154,6 +157,7 @@ impl Model {
         match event {
             Event::Started(_) => return Err("started twice".into()),
             Event::Intent(intent) => self.intent(intent, context)?,
+            Event::Listed(path, _) => return Err(format!("{path} has no list")),
             Event::Done(attempt, _) => {
                 self.ends(attempt, Charge::Leg)?;
                 law!(!is_undo(&attempt.leg), "a compensation ends undone");

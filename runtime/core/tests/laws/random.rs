@@ -1,5 +1,7 @@
 //! Random definitions and moves from a seed. Knows what can be said to a saga, and nothing of what it means.
 
+use std::sync::Arc;
+
 use amends_core::{
     Definition, Payload,
     definition::{Kind, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
@@ -12,7 +14,7 @@ use amends_core::{
 
 use crate::{
     play::Play,
-    script::{Move, Said, definition, failure, step},
+    script::{Given, Move, Said, definition, failure, step},
 };
 
 /// SplitMix64: small, seeded, the same everywhere.
@@ -42,7 +44,11 @@ impl Random {
 }
 
 /// One to four stages that keep the rule of kinds, small budgets, every policy that is legal for its kind.
-pub(crate) fn any_definition(random: &mut Random) -> Definition {
+pub(crate) fn any_saga(random: &mut Random) -> Given {
+    Given { definition: Arc::new(any_definition(random)), module: Vec::new(), input: "{}".into() }
+}
+
+fn any_definition(random: &mut Random) -> Definition {
     let (before, pivot, after) = match random.below(6) {
         0 => (1, false, 0),
         1 => (2 + random.below(2), false, 0),

@@ -4,13 +4,13 @@ use std::{panic, sync::Arc};
 
 use amends_core::{
     Definition,
-    definition::{Kind, OnExhausted, OnUnknown, Stage, Step, Undo},
+    definition::{Body, EachMode, Kind, OnExhausted, OnUnknown, Stage, Step, Undo},
     validate::{Limits, problems},
 };
 
 use crate::{
     course::{Script, broken_by},
-    script::length,
+    script::{Given, length},
 };
 
 /// The shortest script that was found to break a law, as a text test would hold it.
@@ -23,7 +23,7 @@ pub(crate) fn shrunk(script: Script) -> String {
     let moves: Vec<String> = script.moves.iter().map(ToString::to_string).collect();
     format!(
         "definition: {}\nscript: {}\nbreaks: {}",
-        definition_text(&script.definition),
+        given_text(&script.given),
         moves.join(" · "),
         broken.unwrap_or("nothing any more".into())
     )
@@ -31,7 +31,7 @@ pub(crate) fn shrunk(script: Script) -> String {
 
 fn shorter(mut script: Script) -> Script {
     loop {
-        let before = (script.moves.len(), script.definition.steps().count());
+        let before = (script.moves.len(), size(&script.given));
         let mut chunk = script.moves.len().max(1);
         while chunk > 0 {
             let mut at = 0;
@@ -46,17 +46,41 @@ fn shorter(mut script: Script) -> Script {
             }
             chunk /= 2;
         }
-        for definition in simpler(&script.definition) {
-            let less = Script { definition: Arc::new(definition), moves: script.moves.clone() };
-            if problems(&less.definition, &Limits::default()).is_empty() && broken_by(&less).is_some() {
+        for given in simpler_sagas(&script.given) {
+            let less = Script { given, moves: script.moves.clone() };
+            if is_legal(&less.given) && broken_by(&less).is_some() {
                 script = less;
                 break;
             }
         }
-        if (script.moves.len(), script.definition.steps().count()) == before {
+        if (script.moves.len(), size(&script.given)) == before {
             return script;
         }
     }
+}
+
+fn size(given: &Given) -> usize {
+    let all = std::iter::once(&given.definition).chain(&given.module);
+    all.map(|it| it.steps().count() + it.stages.iter().filter(|stage| stage.savepoint_after.is_some()).count()).sum()
+}
+
+/// Every definition keeps the rules.
+pub(crate) fn is_legal(given: &Given) -> bool {
+    let mut all = std::iter::once(&given.definition).chain(&given.module);
+    all.all(|it| problems(it, &given.module, &Limits::default()).is_empty())
+}
+
+fn simpler_sagas(given: &Given) -> Vec<Given> {
+    let own = simpler(&given.definition).into_iter();
+    let mut found: Vec<Given> = own.map(|it| Given { definition: Arc::new(it), ..given.clone() }).collect();
+    for (index, child) in given.module.iter().enumerate() {
+        for less in simpler(child) {
+            let mut module = given.module.clone();
+            module[index] = Arc::new(less);
+            found.push(Given { module, ..given.clone() });
+        }
+    }
+    found
 }
 
 fn simpler(definition: &Definition) -> Vec<Definition> {
@@ -77,7 +101,15 @@ fn simpler(definition: &Definition) -> Vec<Definition> {
     found
 }
 
-/// The definition as the text tests read it.
+/// A saga as the text tests read it.
+pub(crate) fn given_text(given: &Given) -> String {
+    let children = given.module.iter().map(|child| format!("{} = {}", child.name, definition_text(child)));
+    let children: Vec<String> = children.collect();
+    let children = if children.is_empty() { String::new() } else { format!(" where {}", children.join(" and ")) };
+    format!("{}, input {}{children}", definition_text(&given.definition), given.input)
+}
+
+/// A definition as the text tests read it.
 pub(crate) fn definition_text(definition: &Definition) -> String {
     let stage_text = |stage: &Stage| {
         let steps: Vec<String> = stage.steps.iter().map(step_text).collect();
@@ -122,6 +154,15 @@ fn step_text(step: &Step) -> String {
                 options.push(format!("undo alternates {}", policy.alternates));
             }
         }
+    }
+    if let Body::Child(name) = &step.body {
+        options = vec![format!("child {name}")];
+    }
+    if let Some(each) = &step.each {
+        let by = each.key.as_ref().map(|key| format!(" by {key}")).unwrap_or_default();
+        options.push(format!("each {}{by}", each.items));
+        options.push(format!("at once {}", each.concurrency));
+        options.extend((each.mode == EachMode::Collect).then(|| "collect".to_owned()));
     }
     if step.alternates > 0 {
         options.push(format!("alternates {}", step.alternates));

@@ -8,21 +8,23 @@ use amends_core::{
     id::StepPath,
     validate::{Limits, problems},
     verbs::Rejected,
-    view::{LegView, View},
+    view::{BodyView, LegView, View},
 };
 use expect_test::Expect;
 
 use crate::{
     play::Play,
-    script::{Move, event_text, json, moment, moves, reason_text, shared, wait_text, why_text},
+    script::{Given, Move, event_text, json, moment, moves, reason_text, wait_text, why_text},
 };
 
 /// Plays `script` against a new saga of `definition`: each move with the events that it brought, then where the saga stands.
 #[track_caller]
 pub(crate) fn check(definition: &str, script: &str, expect: Expect) {
-    let definition = shared(definition);
-    assert_eq!(problems(&definition, &Limits::default()), [], "a test's definition keeps the rules");
-    let mut play = Play::start(definition);
+    let given = Given::new(definition);
+    for it in std::iter::once(&given.definition).chain(&given.module) {
+        assert_eq!(problems(it, &given.module, &Limits::default()), [], "a test's definition keeps the rules");
+    }
+    let mut play = Play::start(&given);
     let mut text = String::from("> start\n");
     for (_, event) in &play.history {
         writeln!(text, "  {}", event_text(event)).unwrap();
@@ -103,6 +105,9 @@ fn view_text(view: &View) -> String {
     text.push('\n');
     for step in &view.steps {
         write!(text, "  {} {}", step.path, step.status.as_str()).unwrap();
+        if let BodyView::Each { elements, settled, refused, moving } = step.body {
+            write!(text, ", {elements} elements, {settled} settled, {refused} refused, {moving} moving").unwrap();
+        }
         for past in &step.past {
             let failure = past.failure.as_ref().map_or(String::new(), |failure| format!(" {}", failure.code));
             write!(text, ", alternate {} of round {} {}{failure}", past.alternate, past.round, past.status.as_str()).unwrap();
@@ -147,6 +152,12 @@ fn leg_text(leg: &LegView) -> String {
 
 fn call_text(call: &Call) -> String {
     let mut text = format!("  now {}, began {}, until {}", moment(call.now), moment(call.started_at), moment(call.deadline_at));
+    if let Some(element) = &call.element {
+        write!(text, ", element {element}").unwrap();
+    }
+    if json(&call.input) != "{}" {
+        write!(text, ", input {}", json(&call.input)).unwrap();
+    }
     for (name, output) in &call.outputs {
         write!(text, ", {name} = {}", json(output)).unwrap();
     }

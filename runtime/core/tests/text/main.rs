@@ -26,6 +26,10 @@ mod alternates;
 
 mod savepoints;
 
+mod children;
+
+mod fan_out;
+
 mod rollback;
 
 mod pivot;

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use amends_core::{
-    Context, Definition, Event, Input, Instant, Saga,
+    Context, Event, Input, Instant, Saga,
     event::{Act, Arrival, Attempt},
     id::Leg,
     outcome::Report,
     verbs::Rejected,
 };
 
-use crate::script::{Move, T0, started};
+use crate::script::{Given, Move, T0};
 
 /// A saga, its history and what surrounds it.
 pub(crate) struct Play {
@@ -24,11 +24,12 @@ pub(crate) struct Play {
 }
 
 impl Play {
-    pub(crate) fn start(definition: Arc<Definition>) -> Self {
+    pub(crate) fn start(given: &Given) -> Self {
+        let plan = given.plan();
         let context = Context { now: T0, jitter: 0, may_reach_outside: true, snapshot: 1, journal_full: false };
-        let (saga, events) = Saga::start(Arc::clone(&definition), started(&definition), context);
+        let (saga, events) = Saga::start(Arc::clone(&plan), given.started(), context);
         let history: Vec<(Instant, Event)> = events.into_iter().map(|event| (T0, event)).collect();
-        let shadow = Saga::replay(Arc::clone(&definition), history.clone()).unwrap();
+        let shadow = Saga::replay(plan, history.clone()).unwrap();
         assert_eq!(shadow, saga, "a saga is the fold of its events");
         Self { saga, history, now: T0, reach: true, journal_full: false, shadow, turns: 0 }
     }

@@ -9,7 +9,7 @@ use expect_test::expect;
 
 use crate::{
     check::check,
-    script::{T0, failure, shared, started},
+    script::{Given, T0, failure},
 };
 
 const PAPER: &str = "t1 !first | t2 | t3 !second | t4 | t5 | t6 ; rounds 2";
@@ -109,8 +109,8 @@ fn histories_that_it_does_not_allow_are_refused() {
 /// Reads a history in the paper's words, `t1 t2 c2 …`: from a `t` to a `c` the next step is refused, and a `t` after a `c`
 /// begins a round. What is wrong with it, and where.
 fn read(words: &str) -> String {
-    let definition = shared(PAPER);
-    let mut saga = Saga::replay(definition.clone(), [(T0, Event::Started(Box::new(started(&definition))))]).unwrap();
+    let given = Given::new(PAPER);
+    let mut saga = Saga::replay(given.plan(), [(T0, Event::Started(Box::new(given.started())))]).unwrap();
     let (mut rounds, mut back, mut done) = (std::collections::BTreeMap::new(), false, Vec::new());
     let mut round = 0;
     let mut seen = Vec::new();

@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use amends_core::{
-    Definition, Event, Failure, Instant, Payload,
-    definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    Definition, Event, Failure, Instant, Payload, Plan,
+    definition::{Body, Each, EachMode, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     event::{Cancel, Charge, Reason, Resolution, Started, Topic, Wait, Why},
     id::{Direction, Incarnation, Leg, StepPath},
     outcome::{Left, Outcome},
@@ -64,13 +64,18 @@ pub(crate) fn failure(code: &str) -> Failure {
 /// `reserve-flight | a ‖ b | charge*(check) | issue> ; deadline 60s`.
 ///
 /// `a !s | b` has the savepoint `s` between `a` and `b`; `; rounds 2` allows two more rounds.
+/// `child NAME`, `each /input/list [by /id]`, then `collect` and `at once N`.
 /// `*` is a pivot, `>` retriable, `~` effect-free. In brackets: `check` `once-rollback` `once-stop` · `stuck` `rollback` ·
 /// `tries N` `any tries` `first 1s` `jitter 20` `box 10s` `no box` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP` ·
 /// `alternates N` `undo alternates N` (after `undo`).
 pub(crate) fn definition(text: &str) -> Definition {
+    named("test", text)
+}
+
+fn named(name: &str, text: &str) -> Definition {
     let (stages, options) = text.split_once(" ; ").unwrap_or((text, ""));
     let mut definition = Definition {
-        name: "test".into(),
+        name: name.into(),
         version: 1,
         stages: stages.split(" | ").map(stage).collect(),
         output: None,
@@ -83,6 +88,7 @@ pub(crate) fn definition(text: &str) -> Definition {
     for option in options.split(", ").filter(|option| !option.is_empty()) {
         match words(option).as_slice() {
             ["deadline", length] => definition.deadline_ms = Some(ms(length)),
+            ["input", _] => {}
             ["rounds", n] => definition.rounds = number(n),
             ["output", step] => definition.output = Some((*step).into()),
             _ => panic!("no saga option: {option}"),
@@ -140,6 +146,11 @@ pub(crate) fn step(text: &str) -> Step {
             ["box", length] => step.retry.time_box_ms = Some(ms(length)),
             ["deadline", length] => step.deadline_ms = ms(length),
             ["needs", need] => step.needs.push((*need).into()),
+            ["child", name] => (step.body, step.undo) = (Body::Child((*name).into()), Undo::None),
+            ["each", items] => step.each = Some(each(items, None)),
+            ["each", items, "by", key] => step.each = Some(each(items, Some((*key).into()))),
+            ["collect"] => step.each.as_mut().unwrap().mode = EachMode::Collect,
+            ["at", "once", n] => step.each.as_mut().unwrap().concurrency = number(n),
             ["alternates", n] => step.alternates = number(n),
             ["undo", "alternates", n] => match &mut step.undo {
                 Undo::Code(policy) => policy.alternates = number(n),
@@ -156,6 +167,37 @@ pub(crate) fn step(text: &str) -> Step {
         }
     }
     step
+}
+
+fn each(items: &str, key: Option<String>) -> Each {
+    Each { items: items.into(), key, mode: EachMode::FailFast, concurrency: 100 }
+}
+
+/// A definition, what came with it, and what it is started with.
+#[derive(Clone, Debug)]
+pub(crate) struct Given {
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) module: Vec<Arc<Definition>>,
+    pub(crate) input: String,
+}
+
+impl Given {
+    /// `a | b(child leg) ; input {"x":1} where leg = c | d and other = …`.
+    pub(crate) fn new(text: &str) -> Self {
+        let (own, children) = text.split_once(" where ").map_or((text, ""), |(own, children)| (own, children));
+        let input = own.split_once(" input ").map_or("{}", |(_, input)| input.split(", ").next().unwrap_or("{}"));
+        let children = children.split(" and ").filter_map(|child| child.split_once(" = "));
+        let module = children.map(|(name, text)| Arc::new(named(name, text))).collect();
+        Self { definition: Arc::new(definition(own)), module, input: input.into() }
+    }
+
+    pub(crate) fn plan(&self) -> Arc<Plan> {
+        Arc::new(Plan::new(Arc::clone(&self.definition), &self.module).unwrap())
+    }
+
+    pub(crate) fn started(&self) -> Started {
+        Started { input: Payload::json(self.input.clone()), ..started(&self.definition) }
+    }
 }
 
 pub(crate) fn started(definition: &Definition) -> Started {
@@ -425,6 +467,10 @@ pub(crate) fn event_text(event: &Event) -> String {
             let solo = if intent.solo { " (alone)" } else { "" };
             format!("{} #{}{reach}{solo}", intent.attempt.leg, intent.attempt.number)
         }
+        Event::Listed(path, elements) => {
+            let keys: Vec<&str> = elements.iter().map(|element| element.key.as_str()).collect();
+            format!("{path}: {}", keys.join(", "))
+        }
         Event::Done(attempt, output) => format!("{} #{}{}", attempt.leg, attempt.number, and_json(output)),
         Event::Refused(attempt, failure) => format!("{} #{} {}", attempt.leg, attempt.number, failure.code),
         Event::Transient(attempt, failure, charge) | Event::Unknown(attempt, failure, charge) => {
@@ -446,9 +492,4 @@ pub(crate) fn event_text(event: &Event) -> String {
         Event::Stuck(leg, why) => format!("{leg}: {}", why_text(why)),
     };
     format!("{} {rest}", event.name()).trim_end().to_owned()
-}
-
-/// A definition, shared as the core wants it.
-pub(crate) fn shared(text: &str) -> Arc<Definition> {
-    Arc::new(definition(text))
 }

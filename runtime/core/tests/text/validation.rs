@@ -1,18 +1,20 @@
 //! Every rule of a definition, and the sentence that names the step and what to do.
 
+use std::sync::Arc;
+
 use amends_core::{
     Definition,
-    definition::{Body, Each, EachMode, LockKey, Undo},
+    definition::{LockKey, Undo},
     validate::{Limits, problems},
 };
 use expect_test::{Expect, expect};
 
-use crate::script::definition;
+use crate::script::{Given, definition};
 
 #[track_caller]
 fn broken(definition: &Definition, expect: Expect) {
     let limits = Limits { steps_max: 4, stage_steps_max: 3, deadline_ms_max: 3_600_000, alternates_max: 16, rounds_max: 100 };
-    let lines: Vec<String> = problems(definition, &limits).iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = problems(&Arc::new(definition.clone()), &[], &limits).iter().map(ToString::to_string).collect();
     expect.assert_eq(&lines.join("\n"));
 }
 
@@ -187,20 +189,108 @@ fn the_output_is_a_step() {
     refused("a ; output x", expect!["saga `test`: its output names a step that it does not have"]);
 }
 
+#[track_caller]
+fn family(text: &str, expect: Expect) {
+    let given = Given::new(text);
+    let lines: Vec<String> =
+        problems(&given.definition, &given.module, &Limits::default()).iter().map(ToString::to_string).collect();
+    expect.assert_eq(&lines.join("\n"));
+}
+
 #[test]
-fn what_this_host_does_not_know_yet_is_named() {
-    let lock = LockKey { name: "order".into(), pointer: "/id".into() };
-    changed("a", |it| it.locks.push(lock), expect!["saga `test`: lock keys are not supported by this host yet"]);
-    changed(
-        "a",
-        |it| it.stages[0].steps[0].body = Body::Child("b".into()),
-        expect!["saga `test`, step `a`: child sagas are not supported by this host yet"],
+fn a_child_is_a_saga_of_the_module_and_never_part_of_itself() {
+    family("a(child leg) | b where leg = c | d ‖ e", expect![[""]]);
+    family("a(child leg)", expect!["saga `test`: its child `leg` is no saga of this module"]);
+    family("a(child test)", expect!["saga `test`: its child `test` comes back to itself; a saga cannot be part of itself"]);
+    family(
+        "a(child leg) where leg = b(child log) and log = c(child leg)",
+        expect!["saga `test`: its child `leg` comes back to itself; a saga cannot be part of itself"],
     );
-    let each = Each { items: "/x".into(), key: None, mode: EachMode::Collect, concurrency: 1 };
+    let deep: Vec<String> = (0..9).map(|n| format!("c{n} = a(child c{})", n + 1)).collect();
+    family(
+        &format!("a(child c0) where {} and c9 = a", deep.join(" and ")),
+        expect!["saga `test`: its children are nested deeper than 8; flatten them"],
+    );
+    let wide = |name: usize| {
+        format!("w{name} = {}", (0..60).map(|n| format!("s{n}(child w{})", name + 1)).collect::<Vec<_>>().join(" ‖ "))
+    };
+    family(
+        &format!("a(child w0) where {} and {} and {} and w3 = a", wide(0), wide(1), wide(2)),
+        expect!["saga `test`: it has more than 4096 steps with those of its children"],
+    );
+}
+
+#[test]
+fn the_steps_of_a_child_are_of_the_kind_of_the_step_that_it_stands_for() {
+    family(
+        "a(child leg) where leg = b | c*",
+        expect![
+            "saga `test`, step `a`: it is compensatable, and its child `leg` has the pivot step `c`; a child's steps are of its kind"
+        ],
+    );
+    family(
+        "a(child leg) where leg = b>",
+        expect![
+            "saga `test`, step `a`: it is compensatable, and its child `leg` has the retriable step `b`; a child's steps are of its kind"
+        ],
+    );
+    family(
+        "a*(child leg) where leg = b*",
+        expect!["saga `test`, step `a`: it is a pivot and stands for a saga; a pivot is one step"],
+    );
+    family("a>(child leg) where leg = b> | c>", expect![[""]]);
+}
+
+#[test]
+fn what_a_child_may_not_have_is_said() {
+    family(
+        "a(child leg) | z where leg = b !s | c",
+        expect!["saga `test`, step `a`: its child `leg` has a savepoint; they stand between the stages of the saga itself"],
+    );
+    family(
+        "a(child leg, alternates 1, undo) where leg = b",
+        expect![[r#"
+        saga `test`, step `a`: it stands for a saga and has alternates; give them to the child's steps
+        saga `test`, step `a`: it stands for a saga and has a compensation; the child's steps are undone by their own"#]],
+    );
+}
+
+#[test]
+fn a_fan_out_names_a_list_that_there_is_by_then() {
+    family("a | b(each /input/rooms by /id, at once 3, collect) | c(each /outputs/a)", expect![[""]]);
+    family(
+        "a ‖ b(each /outputs/a) | c(each /outputs/d/x)",
+        expect![[r#"
+        saga `test`, step `b`: its list is in the output of `a`, which is no step of an earlier stage
+        saga `test`, step `c`: its list is in the output of `d`, which is no step of an earlier stage"#]],
+    );
+    family(
+        "a(each rooms by id, at once 0)",
+        expect![[r#"
+        saga `test`, step `a`: its list is at no pointer that begins with /input or /outputs/<step>
+        saga `test`, step `a`: the key of its elements is no JSON pointer; it is empty or begins with /
+        saga `test`, step `a`: none of its elements may run; the concurrency is at least 1"#]],
+    );
+    family("a*(each /input)", expect!["saga `test`, step `a`: it is a pivot and fans out; a pivot is one decision"]);
+    family(
+        "a(child leg, each /input, collect) where leg = b",
+        expect![
+            "saga `test`, step `a`: it collects the ends of sagas; a child that is refused is rolled back with its saga: fan out fail-fast"
+        ],
+    );
+}
+
+#[test]
+fn lock_keys_have_names_and_pointers() {
+    let lock = |name: &str, pointer: &str| LockKey { name: name.into(), pointer: pointer.into() };
+    changed("a", |it| it.locks = vec![lock("order", "/id"), lock("seat", "")], expect![[""]]);
     changed(
         "a",
-        |it| it.stages[0].steps[0].each = Some(each),
-        expect!["saga `test`, step `a`: fan-out is not supported by this host yet"],
+        |it| it.locks = vec![lock("Order", "id"), lock("seat", "/s"), lock("seat", "/s")],
+        expect![[r#"
+        saga `test`: its lock key `Order`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter
+        saga `test`: its lock key `Order` is at no JSON pointer; it is empty or begins with /
+        saga `test`: it has the lock key `seat` twice"#]],
     );
 }
 

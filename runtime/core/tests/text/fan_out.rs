@@ -1,0 +1,529 @@
+//! Fan-out over a list that is known only at run time.
+
+use expect_test::expect;
+
+use crate::{
+    check::check,
+    play::Play,
+    script::{Given, moves},
+};
+
+const ROOMS: &str = r#"; input {"rooms":[{"id":"r1"},{"id":"r2"},{"id":"r3"}]}"#;
+
+#[test]
+fn each_element_is_a_step_with_its_own_input_and_path() {
+    check(
+        &format!("book(each /input/rooms by /id) {ROOMS}"),
+        "call book[r2] · book[r2] done 2 · book[r1] done 1 · book[r3] done 3 · show",
+        expect![[r#"
+            > start
+              started
+              listed book: r1, r2, r3
+              intent book[r1] #1
+              intent book[r2] #1
+              intent book[r3] #1
+            > call book[r2]
+              now +0ms, began +0ms, until +30s, element r2, input {"id":"r2"}
+            > book[r2] done 2
+              done book[r2] #1 2
+            > book[r1] done 1
+              done book[r1] #1 1
+            > book[r3] done 3
+              done book[r3] #1 3
+              completed
+            > show
+              completed revision 9, output [1,2,3]
+              book done, 3 elements, 3 settled, 0 refused, 0 moving from +0ms to +0ms
+              book[r1] done, 1 attempts from +0ms to +0ms
+              book[r2] done, 1 attempts from +0ms to +0ms
+              book[r3] done, 1 attempts from +0ms to +0ms
+            = completed
+        "#]],
+    );
+}
+
+#[test]
+fn at_most_so_many_elements_run_at_once_both_ways() {
+    check(
+        &format!("book(each /input/rooms by /id, at once 2) | z {ROOMS}"),
+        "book[r1] transient busy · book[r2] done · +1s · book[r3] done · book[r1] done · z refused no · undo book[r3] done · undo book[r1] done · undo book[r2] done",
+        expect![[r#"
+            > start
+              started
+              listed book: r1, r2, r3
+              intent book[r1] #1
+              intent book[r2] #1
+            > book[r1] transient busy
+              transient book[r1] #1 busy
+              backoff book[r1] until +1s
+            > book[r2] done
+              done book[r2] #1
+              intent book[r3] #1
+            > +1s
+              intent book[r1] #2
+            > book[r3] done
+              done book[r3] #1
+            > book[r1] done
+              done book[r1] #2
+              intent z #1
+            > z refused no
+              refused z #1 no
+              rollback_begun z refused no
+              intent undo book[r2] #1
+              intent undo book[r3] #1
+            > undo book[r3] done
+              undone undo book[r3] #1
+              intent undo book[r1] #1
+            > undo book[r1] done
+              undone undo book[r1] #1
+            > undo book[r2] done
+              undone undo book[r2] #1
+              compensated
+            = compensated
+        "#]],
+    );
+}
+
+#[test]
+fn fail_fast_one_refusal_is_the_steps() {
+    check(
+        &format!("a | book(each /input/rooms by /id, at once 2) {ROOMS}"),
+        "a done · book[r1] done · book[r2] refused full · book[r3] done · undo book[r3] done · undo book[r1] done · undo a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              listed book: r1, r2, r3
+              intent book[r1] #1
+              intent book[r2] #1
+            > book[r1] done
+              done book[r1] #1
+              intent book[r3] #1
+            > book[r2] refused full
+              refused book[r2] #1 full
+              rollback_begun book[r2] refused full
+            > book[r3] done
+              done book[r3] #1
+              intent undo book[r1] #1
+              intent undo book[r3] #1
+            > undo book[r3] done
+              undone undo book[r3] #1
+            > undo book[r1] done
+              undone undo book[r1] #1
+              intent undo a #1
+            > undo a done
+              undone undo a #1
+              compensated
+            = compensated
+        "#]],
+    );
+}
+
+#[test]
+fn collect_is_done_when_every_element_is_done_or_refused() {
+    check(
+        &format!("out(each /input/rooms by /id, collect, undo nothing) {ROOMS}"),
+        "out[r1] done 1 · out[r2] refused busy · show · out[r3] done · show",
+        expect![[r#"
+            > start
+              started
+              listed out: r1, r2, r3
+              intent out[r1] #1
+              intent out[r2] #1
+              intent out[r3] #1
+            > out[r1] done 1
+              done out[r1] #1 1
+            > out[r2] refused busy
+              refused out[r2] #1 busy
+            > show
+              running revision 7
+              out running, 3 elements, 2 settled, 1 refused, 1 moving from +0ms
+              out[r1] done, 1 attempts from +0ms to +0ms
+              out[r2] refused, 1 attempts from +0ms to +0ms, busy ×1
+              out[r3] running, may have run, 1 attempts from +0ms
+            > out[r3] done
+              done out[r3] #1
+              completed
+            > show
+              completed revision 9, output {"done":[{"key":"r1","output":1},{"key":"r3","output":null}],"refused":[{"key":"r2","failure":{"code":"busy","message":"","data":null}}]}
+              out done, 3 elements, 3 settled, 1 refused, 0 moving from +0ms to +0ms
+              out[r1] done, 1 attempts from +0ms to +0ms
+              out[r2] refused, 1 attempts from +0ms to +0ms, busy ×1
+              out[r3] done, 1 attempts from +0ms to +0ms
+            = completed
+        "#]],
+    );
+}
+
+#[test]
+fn a_later_rollback_undoes_the_collected_that_are_done_or_may_have_run() {
+    check(
+        &format!("out(each /input/rooms by /id, collect) | z {ROOMS}"),
+        "out[r1] done · out[r2] refused no · out[r3] traps unanswered · +1s · out[r3] refused no · z refused no · undo out[r3] done · undo out[r1] done",
+        expect![[r#"
+            > start
+              started
+              listed out: r1, r2, r3
+              intent out[r1] #1
+              intent out[r2] #1
+              intent out[r3] #1
+            > out[r1] done
+              done out[r1] #1
+            > out[r2] refused no
+              refused out[r2] #1 no
+            > out[r3] traps trap unanswered
+              unknown out[r3] #1 trap
+              backoff out[r3] until +1s
+            > +1s
+              intent out[r3] #2
+            > out[r3] refused no
+              refused out[r3] #2 no
+              intent z #1
+            > z refused no
+              refused z #1 no
+              rollback_begun z refused no
+              intent undo out[r1] #1
+              intent undo out[r3] #1
+            > undo out[r3] done
+              undone undo out[r3] #1
+            > undo out[r1] done
+              undone undo out[r1] #1
+              compensated
+            = compensated
+        "#]],
+    );
+}
+
+#[test]
+fn a_refused_element_of_a_retriable_step_is_a_result_too() {
+    check(
+        &format!("pay* | out>(each /input/rooms by /id, collect) {ROOMS}"),
+        "pay done · out[r1] refused no · out[r2] done · out[r3] done",
+        expect![[r#"
+        > start
+          started
+          intent pay #1
+        > pay done
+          done pay #1
+          listed out: r1, r2, r3
+          intent out[r1] #1
+          intent out[r2] #1
+          intent out[r3] #1
+        > out[r1] refused no
+          refused out[r1] #1 no
+        > out[r2] done
+          done out[r2] #1
+        > out[r3] done
+          done out[r3] #1
+          completed
+        = completed
+    "#]],
+    );
+}
+
+#[test]
+fn an_element_tries_its_alternates() {
+    check(
+        &format!("out(each /input/rooms by /id, collect, alternates 1, at once 1) {ROOMS}"),
+        "out[r1] refused no · out[r1] alternate 1 refused no · out[r2] refused no · out[r2] alternate 1 done",
+        expect![[r#"
+            > start
+              started
+              listed out: r1, r2, r3
+              intent out[r1] #1
+            > out[r1] refused no
+              refused out[r1] #1 no
+              intent out[r1] alternate 1 #1
+            > out[r1] alternate 1 refused no
+              refused out[r1] alternate 1 #1 no
+              intent out[r2] #1
+            > out[r2] refused no
+              refused out[r2] #1 no
+              intent out[r2] alternate 1 #1
+            > out[r2] alternate 1 done
+              done out[r2] alternate 1 #1
+              intent out[r3] #1
+            = running, runs out[r3]
+        "#]],
+    );
+}
+
+#[test]
+fn the_list_may_be_an_earlier_output_and_an_empty_one_is_done_at_once() {
+    check(
+        "find | book(each /outputs/find/found) | z",
+        r#"find done {"found":[7,8]} · call book[1] · book[0] done · book[1] done"#,
+        expect![[r#"
+        > start
+          started
+          intent find #1
+        > find done {"found":[7,8]}
+          done find #1 {"found":[7,8]}
+          listed book: 0, 1
+          intent book[0] #1
+          intent book[1] #1
+        > call book[1]
+          now +0ms, began +0ms, until +30s, element 1, input 8
+        > book[0] done
+          done book[0] #1
+        > book[1] done
+          done book[1] #1
+          intent z #1
+        = running, runs z
+    "#]],
+    );
+    check(
+        "find | book(each /outputs/find) | z>(each /outputs/find)",
+        "find done []",
+        expect![[r#"
+        > start
+          started
+          intent find #1
+        > find done []
+          done find #1 []
+          listed book:
+          listed z:
+          completed
+        = completed
+    "#]],
+    );
+}
+
+#[test]
+fn equal_keys_are_one_element_and_a_list_that_cannot_be_used_refuses_the_step() {
+    check(
+        r#"b(each /input) ; input ["x","x","y"]"#,
+        "b[0] done",
+        expect![[r#"
+        > start
+          started
+          listed b: 0, 1, 2
+          intent b[0] #1
+          intent b[1] #1
+          intent b[2] #1
+        > b[0] done
+          done b[0] #1
+        = running, runs b[1], b[2]
+    "#]],
+    );
+    check(
+        r#"b(each /input by /k) ; input [{"k":"x/y"},{"k":"x/y"}]"#,
+        "b[x%2Fy] done",
+        expect![[r#"
+        > start
+          started
+          listed b: x/y
+          intent b[x%2Fy] #1
+        > b[x%2Fy] done
+          done b[x%2Fy] #1
+          completed
+        = completed
+    "#]],
+    );
+    check(
+        r#"a | b(each /input by /k) ; input [{"k":1},{"k":1,"n":2}]"#,
+        "a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          rollback_begun b refused clashing_keys
+          intent undo a #1
+        = compensating, runs undo a, outstanding a
+    "#]],
+    );
+    check(
+        r#"a | b(each /input/x)"#,
+        "a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          rollback_begun b refused no_list
+          intent undo a #1
+        = compensating, runs undo a, outstanding a
+    "#]],
+    );
+    check(
+        "pay* | b>(each /input)",
+        "pay done · retry · resolve b done",
+        expect![[r#"
+        > start
+          started
+          intent pay #1
+        > pay done
+          done pay #1
+          stuck b: refused no_list
+        > retry
+          retried b
+          stuck b: refused no_list
+        > resolve b done
+          409 `b` is not stuck, waiting, backing off or in doubt on the way forward; fits: retry, abandon
+        = stuck, stuck b: refused no_list
+    "#]],
+    );
+}
+
+#[test]
+fn a_stuck_element_leaves_its_place_to_others_and_takes_one_again() {
+    check(
+        &format!("pay* | out>(each /input/rooms by /id, at once 1) {ROOMS}"),
+        "pay done · out[r1] refused no · out[r2] refused no · retry out · out[r3] done · out[r1] done · out[r2] done",
+        expect![[r#"
+            > start
+              started
+              intent pay #1
+            > pay done
+              done pay #1
+              listed out: r1, r2, r3
+              intent out[r1] #1
+            > out[r1] refused no
+              refused out[r1] #1 no
+              stuck out[r1]: refused no
+              intent out[r2] #1
+            > out[r2] refused no
+              refused out[r2] #1 no
+              stuck out[r2]: refused no
+              intent out[r3] #1
+            > retry out
+              retried out[r1], out[r2]
+            > out[r3] done
+              done out[r3] #1
+              intent out[r1] #2
+            > out[r1] done
+              done out[r1] #2
+              intent out[r2] #2
+            > out[r2] done
+              done out[r2] #2
+              completed
+            = completed
+        "#]],
+    );
+}
+
+#[test]
+fn an_element_may_be_a_child() {
+    check(
+        &format!("t(child trip, each /input/rooms by /id, at once 2) | z {ROOMS} where trip = a | b"),
+        "call t[r1]/a · t[r1]/a done · t[r1]/b done 1 · t[r2]/a done · t[r3]/a done · t[r2]/b done · t[r3]/b refused no · undo t[r3]/a done · undo t[r2]/b done · undo t[r1]/b done · undo t[r2]/a done · undo t[r1]/a done",
+        expect![[r#"
+            > start
+              started
+              listed t: r1, r2, r3
+              intent t[r1]/a #1
+              intent t[r2]/a #1
+            > call t[r1]/a
+              now +0ms, began +0ms, until +30s, element r1, input {"id":"r1"}
+            > t[r1]/a done
+              done t[r1]/a #1
+              intent t[r1]/b #1
+            > t[r1]/b done 1
+              done t[r1]/b #1 1
+              intent t[r3]/a #1
+            > t[r2]/a done
+              done t[r2]/a #1
+              intent t[r2]/b #1
+            > t[r3]/a done
+              done t[r3]/a #1
+              intent t[r3]/b #1
+            > t[r2]/b done
+              done t[r2]/b #1
+            > t[r3]/b refused no
+              refused t[r3]/b #1 no
+              rollback_begun t[r3]/b refused no
+              intent undo t[r2]/b #1
+              intent undo t[r3]/a #1
+            > undo t[r3]/a done
+              undone undo t[r3]/a #1
+              intent undo t[r1]/b #1
+            > undo t[r2]/b done
+              undone undo t[r2]/b #1
+              intent undo t[r2]/a #1
+            > undo t[r1]/b done
+              undone undo t[r1]/b #1
+              intent undo t[r1]/a #1
+            > undo t[r2]/a done
+              undone undo t[r2]/a #1
+            > undo t[r1]/a done
+              undone undo t[r1]/a #1
+              compensated
+            = compensated
+        "#]],
+    );
+}
+
+#[test]
+fn a_new_round_lists_anew_and_the_same_element_has_another_key() {
+    check(
+        "a !s | find | b(each /outputs/find) | z",
+        "a done · find done [1] · b[0] done · z refused no · undo b[0] done · undo find done · find round 1 done [1,2] · b[0] round 1 done · b[1] round 1 done · show",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent find #1
+            > find done [1]
+              done find #1 [1]
+              listed b: 0
+              intent b[0] #1
+            > b[0] done
+              done b[0] #1
+              intent z #1
+            > z refused no
+              refused z #1 no
+              rollback_begun z refused no
+              intent undo b[0] #1
+            > undo b[0] done
+              undone undo b[0] #1
+              intent undo find #1
+            > undo find done
+              undone undo find #1
+              round_begun 1 from s
+              intent find round 1 #1
+            > find round 1 done [1,2]
+              done find round 1 #1 [1,2]
+              listed b: 0, 1
+              intent b[0] round 1 #1
+              intent b[1] round 1 #1
+            > b[0] round 1 done
+              done b[0] round 1 #1
+            > b[1] round 1 done
+              done b[1] round 1 #1
+              intent z round 1 #1
+            > show
+              running revision 24, round 1
+              a done, 1 attempts from +0ms to +0ms
+              find done, alternate 0 of round 0 compensated, 1 attempts from +0ms to +0ms
+              b done, 2 elements, 2 settled, 0 refused, 0 moving from +0ms to +0ms
+              z running, alternate 0 of round 0 refused no, may have run, 1 attempts from +0ms
+              b[0] done, alternate 0 of round 0 compensated, 1 attempts from +0ms to +0ms
+              b[1] done, 1 attempts from +0ms to +0ms
+            = running, runs z round 1
+        "#]],
+    );
+}
+
+/// A thousand elements: each event costs what it changes, not what there is.
+#[test]
+fn a_thousand_elements_are_done_and_undone() {
+    let list = format!("[{}]", (0..1_000).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
+    let mut play = Play::start(&Given::new(&format!("b(each /input, at once 50) | z ; input {list}")));
+    let mut say = |text: String| play.play(&moves(&text)[0]).unwrap();
+    for n in 0..1_000 {
+        say(format!("b[{n}] done"));
+    }
+    say("z refused no".into());
+    for n in (0..1_000).rev() {
+        say(format!("undo b[{n}] done"));
+    }
+    assert_eq!(play.saga.status().as_str(), "compensated");
+    assert_eq!(play.history.len(), 1 + 1 + 2_000 + 3 + 2_000 + 1);
+}
