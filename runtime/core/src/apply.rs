@@ -76,7 +76,7 @@ impl Saga {
             run.undo_alternate += 1;
             run.undo = LegRun { state: LegState::Ready, ready_at: at, ..LegRun::default() };
         }
-        let may_begin = run.has_in_hand(leg) && run.has_the_turn(leg.direction);
+        let may_begin = run.is_leaf() && run.has_in_hand(leg) && run.has_the_turn(leg.direction);
         let used = run.leg_mut(leg.direction);
         if !may_begin || !matches!(used.state, LegState::Ready | LegState::BackingOff { .. }) || *number != used.attempts + 1 {
             return Err(format!("attempt {number} of {leg} is out of order"));
@@ -224,8 +224,9 @@ impl Saga {
     fn fold_at_rest(&mut self, leg: &Leg, rest: LegState) -> Result<(), String> {
         let run = self.run(&leg.path);
         let unsettled = run.is_some_and(|run| self.is_unsettled(run, leg.direction) && run.has_the_turn(leg.direction));
+        let has_legs = run.is_some_and(StepRun::has_legs);
         let used = self.named(leg)?;
-        if !unsettled || matches!(used.state, LegState::Idle | LegState::Open { .. } | LegState::Waiting { .. }) {
+        if !unsettled || !has_legs || matches!(used.state, LegState::Idle | LegState::Open { .. } | LegState::Waiting { .. }) {
             return Err(format!("{leg} is not at the end of an attempt"));
         }
         used.ended_at = None;

@@ -307,13 +307,13 @@ impl Turn<'_> {
         {
             self.emit(Event::RollbackBegun(reason));
         }
-        if self.saga.is_back_at_target()
-            && let Some(savepoint) = self.saga.savepoint()
-        {
+        loop {
+            self.begin_all();
+            // A list that cannot be used rolls back where nothing was begun: then the next round begins in the same turn.
+            let Some(savepoint) = self.saga.savepoint().filter(|_| self.saga.is_back_at_target()) else { break };
             let round = Round { number: self.saga.round + 1, savepoint: savepoint.clone() };
             self.emit(Event::RoundBegun(round));
         }
-        self.begin_all();
         if self.saga.is_undone() {
             self.emit(Event::Compensated);
         } else if self.saga.is_done() {

@@ -236,6 +236,15 @@ impl StepRun {
         matches!(self.shape, Shape::Leaf)
     }
 
+    /// It is code, or a fan-out whose list is to be read.
+    pub(crate) fn has_legs(&self) -> bool {
+        match &self.shape {
+            Shape::Leaf => true,
+            Shape::Child(_) => false,
+            Shape::Each(each) => !each.listed,
+        }
+    }
+
     pub(crate) fn has_open_forward(&self) -> bool {
         self.forward.is_open() || self.check.is_open()
     }

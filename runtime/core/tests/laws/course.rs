@@ -117,6 +117,7 @@ impl<'a> Course<'a> {
         self.see(self.play.saga.status().as_str());
         for event in &events {
             self.see_event(event);
+            self.see_place(event);
             match event {
                 Event::Done(..) if rolled_back => self.see("a late success"),
                 Event::Wait(attempt, _) if is_undo(&attempt.leg) => self.see("a compensation waits"),
@@ -136,6 +137,26 @@ impl<'a> Course<'a> {
             self.see("a cancel that the pivot decides");
         }
         Ok(())
+    }
+
+    fn see_place(&mut self, event: &Event) {
+        match event {
+            Event::Intent(intent) => {
+                let path = intent.attempt.leg.path.as_str();
+                match (path.contains('/'), path.contains('[')) {
+                    (true, true) => self.see("a step of a child of an element"),
+                    (true, false) => self.see("a step of a child"),
+                    (false, true) => self.see("an element"),
+                    (false, false) => {}
+                }
+            }
+            Event::Listed(_, elements) if elements.is_empty() => self.see("a list of no elements"),
+            Event::Stuck(_, Why::Refused(failure)) if failure.code == "no_list" => self.see("stuck for a list"),
+            Event::Refused(attempt, _) if self.model.step(&attempt.leg.path).is_ok_and(|step| step.is_result()) => {
+                self.see("a refusal that is a result");
+            }
+            _ => {}
+        }
     }
 
     /// What an operator is told to fit does fit, and a refusal has its reason.
@@ -169,7 +190,7 @@ impl<'a> Course<'a> {
     /// Liveness: once everything answers `done`, timers fire, events come, grants are given and what is stuck is tried again,
     /// every saga ends within a bounded number of inputs. And what it recorded is what it is.
     fn comes_to_an_end(mut self) -> Result<Vec<(amends_core::Instant, Event)>, String> {
-        let bound = 20 + 40 * self.play.saga.definition().steps().count();
+        let bound = 40 + 100 * self.model.steps.len();
         for (n, step) in [Move::JournalFull(false), Move::Reach(true)].into_iter().enumerate() {
             self.step(&step).map_err(|problem| format!("before the end, {n}: {problem}"))?;
         }
@@ -195,6 +216,10 @@ impl<'a> Course<'a> {
             let outcome = Said::Outcome(Outcome::Done(Payload::null()));
             let leg = intent.attempt.leg.clone();
             return Some(Move::Report { leg, number: None, outcome, left: Left::Answered });
+        }
+        let no_list = |why: &Why| matches!(why, Why::Refused(failure) if failure.code == "no_list");
+        if stuck.iter().any(|stuck| no_list(&stuck.why)) {
+            return Some(Move::Verb(Verb::Abandon));
         }
         if stuck.iter().any(|stuck| matches!(stuck.why, Why::Denied(_))) {
             return Some(Move::GrantsChange);
@@ -256,6 +281,13 @@ pub(crate) const MUST_BE_SEEN: &[&str] = &[
     "backoff",
     "rollback_begun",
     "round_begun",
+    "listed",
+    "a step of a child",
+    "an element",
+    "a step of a child of an element",
+    "a refusal that is a result",
+    "stuck for a list",
+    "a list of no elements",
     "a third round",
     "a rollback goes on to the start",
     "undone",

@@ -2,11 +2,12 @@
 //!
 //! It is written from the rules and not from the core: it keeps what the rules speak of, and decides nothing.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use amends_core::{
-    Context, Event, Instant,
-    definition::{Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
+    Context, Definition, Event, Instant,
+    definition::{Body, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
+    elements::Element,
     event::{Arrival, Attempt, Cancel, Charge, Intent, Reason, Resolution, Round, Wait, Why},
     id::{Direction, Leg, StepPath},
 };
@@ -27,6 +28,7 @@ pub(crate) use law;
 /// What the rules speak of, of one saga.
 pub(crate) struct Model {
     pub(crate) steps: Vec<StepModel>,
+    module: Vec<Arc<Definition>>,
     pub(crate) rolls_back: bool,
     /// The first stage that the rollback undoes.
     pub(crate) back_to: usize,
@@ -41,10 +43,15 @@ pub(crate) struct Model {
     pub(crate) manual: u32,
 }
 
-/// One step.
+/// One step of code, or a fan-out whose list is not known yet.
 pub(crate) struct StepModel {
     pub(crate) path: StepPath,
-    pub(crate) stage: usize,
+    pub(crate) place: Place,
+    /// It fans out: then it has no attempts, and is done with its last element.
+    pub(crate) fans_out: bool,
+    pub(crate) listed: bool,
+    /// An element of a round that is over, which the list of this one does not have.
+    pub(crate) gone: bool,
     pub(crate) step: Step,
     /// The alternates in hand.
     pub(crate) alternate: u32,
@@ -105,30 +112,11 @@ pub(crate) enum At {
 impl Model {
     pub(crate) fn new(given: &Given) -> Self {
         let definition = &given.definition;
-        let step = |(stage, step): (usize, &Step)| StepModel {
-            path: StepPath::new(&step.name),
-            stage,
-            step: step.clone(),
-            alternate: 0,
-            round: 0,
-            undo_alternate: 0,
-            begun: false,
-            left_standing: false,
-            forward: LegModel::default(),
-            check: LegModel::default(),
-            undo: LegModel::default(),
-            done: false,
-            refused: false,
-            doubts: 0,
-            undone: None,
-            by_hand: false,
-            spent_its_once: false,
-            must_ask: false,
-        };
         let savepoints =
             definition.stages.iter().enumerate().filter_map(|(n, stage)| Some((n + 1, stage.savepoint_after.clone()?)));
         Self {
-            steps: definition.steps().map(step).collect(),
+            steps: planted(definition, &given.module, "", &Place::default()),
+            module: given.module.clone(),
             rolls_back: false,
             back_to: 0,
             round: 0,
@@ -145,7 +133,7 @@ impl Model {
     pub(crate) fn is_past_point_of_no_return(&self) -> bool {
         self.steps.iter().any(|step| match step.step.kind {
             Kind::Pivot => step.done,
-            Kind::Retriable => step.done || step.begun,
+            Kind::Retriable => step.done || step.begun || step.fans_out && self.is_settled(step),
             Kind::Compensatable => false,
         })
     }
@@ -157,7 +145,7 @@ impl Model {
         match event {
             Event::Started(_) => return Err("started twice".into()),
             Event::Intent(intent) => self.intent(intent, context)?,
-            Event::Listed(path, _) => return Err(format!("{path} has no list")),
+            Event::Listed(path, elements) => self.listed(path, elements)?,
             Event::Done(attempt, _) => {
                 self.ends(attempt, Charge::Leg)?;
                 law!(!is_undo(&attempt.leg), "a compensation ends undone");
@@ -236,7 +224,10 @@ impl Model {
             }
             Event::Stuck(leg, why) => self.stuck(leg, why, context)?,
             Event::Completed => {
-                law!(!self.rolls_back && self.steps.iter().all(|step| step.done), "completed with a step that is not done");
+                law!(
+                    !self.rolls_back && self.steps.iter().all(|step| self.is_settled(step)),
+                    "completed with a step that is not done"
+                );
                 self.ended = Some("completed");
             }
             Event::Compensated => {
@@ -272,14 +263,17 @@ impl Model {
             Direction::Undo(_) => self.may_undo(&leg.path)?,
             Direction::Forward | Direction::Check => {
                 law!(!self.rolls_back, "{leg} begins during a rollback");
-                let stage = self.step(&leg.path)?.stage;
-                let before = self.steps.iter().find(|step| step.stage < stage && !step.done);
+                let at = self.at(&leg.path)?;
+                let before = self.steps.iter().find(|step| step.place.is_before(&self.steps[at].place) && !self.is_settled(step));
                 law!(before.is_none(), "{leg} begins before an earlier stage is done");
+                law!(!self.is_settled(&self.steps[at]) && !self.steps[at].gone, "{leg} begins and is over");
                 law!(!self.step(&leg.path)?.done, "{leg} begins and is done");
             }
         }
         let retry = self.retry(leg)?.clone();
+        law!(self.has_place(&leg.path)?, "{leg} begins, and as many elements run as may");
         let step = self.step(&leg.path)?;
+        law!(!step.fans_out, "{leg} is no code");
         let open = [&step.forward, &step.check, &step.undo].iter().any(|leg| matches!(leg.at, At::Open(_)));
         law!(!open, "two attempts of {} are open", step.path);
         match leg.direction {
@@ -340,13 +334,14 @@ impl Model {
             return Ok(());
         }
         law!(self.rolls_back, "{path} is undone without a rollback");
-        let stage = self.step(path)?.stage;
-        law!(stage >= self.back_to, "{path} is undone, and the rollback stops after it");
+        let place = self.step(path)?.place.clone();
+        law!(place.stage() >= self.back_to, "{path} is undone, and the rollback stops after it");
         for other in &self.steps {
             let open = matches!(other.forward.at, At::Open(_)) || matches!(other.check.at, At::Open(_));
             law!(!open, "{path} is undone while an attempt of {} is open", other.path);
-            law!(other.stage <= stage || !other.wants_undo(), "{path} is undone before {} of a later stage", other.path);
-            let earlier = other.stage < stage && other.undo.attempts > 0;
+            let later = place.is_before(&other.place);
+            law!(!later || !other.wants_undo(), "{path} is undone before {} of a later stage", other.path);
+            let earlier = other.place.is_before(&place) && other.undo.attempts > 0 && !other.gone;
             law!(!earlier, "{path} is undone after {} of an earlier stage", other.path);
         }
         let step = self.step(path)?;
@@ -454,8 +449,10 @@ impl Model {
         match reason {
             Reason::Refused(path, _) => {
                 let step = self.step(path)?;
-                law!(step.refused, "{path} was not refused");
-                law!(step.alternate == step.step.alternates, "{path} was refused, and has another alternate");
+                let unlisted = step.fans_out && !step.listed;
+                law!(step.refused || unlisted, "{path} was not refused");
+                law!(!step.collects(), "{path} was refused, which is a result");
+                law!(unlisted || step.alternate == step.step.alternates, "{path} was refused, and has another alternate");
             }
             Reason::Exhausted(path, _) => {
                 let step = self.step(path)?;
@@ -470,7 +467,7 @@ impl Model {
             Reason::Deadline => law!(self.deadline_seen, "the deadline has not passed at {now:?}"),
         }
         let failed = matches!(reason, Reason::Refused(..) | Reason::Exhausted(..));
-        let stage = self.steps.iter().filter(|step| !step.done).map(|step| step.stage).min().unwrap_or(0);
+        let stage = self.steps.iter().filter(|step| !self.is_settled(step)).map(|step| step.place.stage()).min().unwrap_or(0);
         let reached = self.savepoints.iter().map(|(at, _)| *at).filter(|at| *at <= stage);
         let tries_again = failed && self.round < self.rounds && !self.cancel_asked && !self.deadline_seen;
         self.back_to = if tries_again { reached.max().unwrap_or(0) } else { 0 };
@@ -489,17 +486,71 @@ impl Model {
         law!(self.rolls_back && self.savepoints.contains(&savepoint), "a round begins at no savepoint");
         law!(round.number == self.round + 1 && round.number <= self.rounds, "round {} is not the next", round.number);
         for step in &self.steps {
-            law!(step.stage < self.back_to || !step.wants_undo(), "a round begins, and {} is not undone", step.path);
-            law!(step.stage >= self.back_to || step.done, "a round begins, and {} is not done", step.path);
+            let after = step.place.stage() >= self.back_to;
+            law!(!after || !step.wants_undo(), "a round begins, and {} is not undone", step.path);
+            law!(after || self.is_settled(step), "a round begins, and {} is not done", step.path);
             law!(!step.legs().any(|leg| matches!(leg.at, At::Open(_))), "a round begins, and {} is open", step.path);
         }
         (self.rolls_back, self.round) = (false, round.number);
-        for step in self.steps.iter_mut().filter(|step| step.stage >= self.back_to) {
+        for step in self.steps.iter_mut().filter(|step| step.place.stage() >= self.back_to) {
             step.make_place();
-            (step.round, step.alternate, step.done) = (round.number, 0, false);
+            (step.round, step.alternate, step.done, step.listed) = (round.number, 0, false, false);
+            step.gone = step.place.is_of_an_element();
         }
         self.back_to = 0;
         Ok(())
+    }
+
+    /// The list of a fan-out is known. An element that an earlier round had is the same step with other keys.
+    fn listed(&mut self, path: &StepPath, elements: &[Element]) -> Law {
+        let at = self.at(path)?;
+        let each = &mut self.steps[at];
+        law!(each.fans_out && !each.listed && !each.gone && !self.rolls_back, "{path} is listed out of turn");
+        each.listed = true;
+        each.forward.at = At::Nowhere;
+        let (template, place, round) = (each.step.clone(), each.place.clone(), each.round);
+        let before = self.steps.iter().find(|step| step.place.is_before(&place) && !self.is_settled(step));
+        law!(before.is_none(), "{path} is listed before an earlier stage is done");
+        for element in elements {
+            let name = format!("[{}]", element.key);
+            let place = place.below(0, &name);
+            let body = Step { each: template.each.clone(), ..template.clone() };
+            for mut step in planted_body(&body, &self.module, &format!("{path}{name}"), &place) {
+                step.round = round;
+                match self.steps.iter_mut().find(|known| known.path == step.path) {
+                    Some(known) => (known.gone, known.round) = (false, round),
+                    None => self.steps.push(step),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Done, refused where that is a result, or listed: elements count for themselves.
+    pub(crate) fn is_settled(&self, step: &StepModel) -> bool {
+        if step.fans_out {
+            let mut elements = self.steps.iter().filter(|other| !other.gone && other.place.is_element_of(&step.place));
+            return step.gone || step.listed && elements.all(|other| self.is_settled(other));
+        }
+        step.gone || step.done || step.is_result()
+    }
+
+    /// Each fan-out that the step is in has fewer elements moving than may, or this one among them.
+    pub(crate) fn has_place(&mut self, path: &StepPath) -> Result<bool, String> {
+        let at = self.at(path)?;
+        let place = &self.steps[at].place;
+        for each in self.steps.iter().filter(|step| step.fans_out && place.is_element_of(&step.place)) {
+            let below = self.steps.iter().filter(|step| step.place.is_element_of(&each.place) && !step.gone);
+            let moves =
+                |step: &&StepModel| step.legs().any(|leg| matches!(leg.at, At::Open(_) | At::Waits(..) | At::BacksOff { .. }));
+            let depth = each.place.0.len();
+            let moving: BTreeSet<_> = below.filter(moves).map(|step| &step.place.0[depth]).collect();
+            let concurrency = each.step.each.as_ref().map_or(0, |each| each.concurrency as usize);
+            if moving.len() >= concurrency && !moving.contains(&place.0[depth]) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn resolved(&mut self, path: &StepPath, resolution: &Resolution) -> Law {
@@ -559,7 +610,9 @@ impl Model {
                 let alternates = if let Undo::Code(policy) = &step.step.undo { policy.alternates } else { 0 };
                 law!(!is_undo(leg) || step.undo_alternate == alternates, "{leg} is stuck, and has another alternate");
             }
+            Why::Refused(_) if step.fans_out => law!(no_way_back && !step.listed, "{leg} has its list"),
             Why::Refused(_) => {
+                law!(!step.collects(), "{leg} was refused, which is a result");
                 law!(no_way_back && step.refused, "{leg} was not refused, or there is a way back");
                 let last = step.alternate == step.step.alternates || (step.doubts > 0 && step.step.undo == Undo::None);
                 law!(last, "{leg} is stuck, and has another alternate");
@@ -598,6 +651,10 @@ impl Model {
         }
     }
 
+    fn at(&self, path: &StepPath) -> Result<usize, String> {
+        self.steps.iter().position(|step| step.path == *path).ok_or_else(|| format!("no step {path}"))
+    }
+
     pub(crate) fn is_open(&mut self, attempt: &Attempt) -> bool {
         self.step(&attempt.leg.path).is_ok_and(|step| step.leg(&attempt.leg).is_open(attempt))
     }
@@ -607,7 +664,103 @@ impl Model {
     }
 }
 
+/// The steps of a definition, with those of its children in place of theirs.
+fn planted(definition: &Definition, module: &[Arc<Definition>], prefix: &str, place: &Place) -> Vec<StepModel> {
+    let mut steps = Vec::new();
+    for (stage, step) in definition.steps() {
+        let (path, place) = (format!("{prefix}{}", step.name), place.below(stage, &step.name));
+        if step.each.is_some() {
+            steps.push(StepModel { fans_out: true, ..StepModel::new(&path, place, step) });
+        } else {
+            steps.extend(planted_body(step, module, &path, &place));
+        }
+    }
+    steps
+}
+
+fn planted_body(step: &Step, module: &[Arc<Definition>], path: &str, place: &Place) -> Vec<StepModel> {
+    match &step.body {
+        Body::Code => vec![StepModel::new(path, place.clone(), step)],
+        Body::Child(name) => {
+            let child = module.iter().find(|child| child.name == *name);
+            child.map_or(Vec::new(), |child| planted(child, module, &format!("{path}/"), place))
+        }
+    }
+}
+
+/// Where a step stands in the tree: the stage and the name at each level. An element is a level of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Place(Vec<(usize, String)>);
+
+impl Place {
+    fn below(&self, stage: usize, name: &str) -> Self {
+        Self(self.0.iter().cloned().chain([(stage, name.to_owned())]).collect())
+    }
+
+    /// The stage of the saga itself.
+    pub(crate) fn stage(&self) -> usize {
+        self.0[0].0
+    }
+
+    /// Where the two part, this one is in an earlier stage.
+    pub(crate) fn is_before(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).find(|(a, b)| a != b).is_some_and(|(a, b)| a.0 < b.0)
+    }
+
+    pub(crate) fn depth(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(crate) fn at(&self, depth: usize) -> &(usize, String) {
+        &self.0[depth]
+    }
+
+    pub(crate) fn is_element_of(&self, each: &Self) -> bool {
+        self.0.len() > each.0.len() && self.0.starts_with(&each.0)
+    }
+
+    fn is_of_an_element(&self) -> bool {
+        self.0.iter().any(|(_, name)| name.starts_with('['))
+    }
+}
+
 impl StepModel {
+    fn new(path: &str, place: Place, step: &Step) -> Self {
+        Self {
+            path: StepPath::new(path),
+            place,
+            fans_out: false,
+            listed: false,
+            gone: false,
+            step: step.clone(),
+            alternate: 0,
+            round: 0,
+            undo_alternate: 0,
+            begun: false,
+            left_standing: false,
+            forward: LegModel::default(),
+            check: LegModel::default(),
+            undo: LegModel::default(),
+            done: false,
+            refused: false,
+            doubts: 0,
+            undone: None,
+            by_hand: false,
+            spent_its_once: false,
+            must_ask: false,
+        }
+    }
+
+    /// A refusal of it is a result.
+    pub(crate) fn collects(&self) -> bool {
+        !self.fans_out && self.step.each.as_ref().is_some_and(|each| each.mode == EachMode::Collect)
+    }
+
+    pub(crate) fn is_result(&self) -> bool {
+        let over = matches!(self.forward.at, At::Nowhere) && matches!(self.check.at, At::Nowhere);
+        self.collects() && self.refused && !self.done && over && !self.turns()
+    }
+
     pub(crate) fn leg(&mut self, leg: &Leg) -> &mut LegModel {
         match leg.direction {
             Direction::Forward => &mut self.forward,

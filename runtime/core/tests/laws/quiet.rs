@@ -1,5 +1,7 @@
 //! The laws of a whole turn: what a report may be recorded as, and what holds when a saga has come to rest.
 
+use std::collections::BTreeSet;
+
 use amends_core::{
     Context, Event, Input, Instant, Saga,
     definition::{Kind, Undo},
@@ -81,7 +83,7 @@ impl Model {
     }
 
     /// What holds between two inputs.
-    pub(crate) fn quiet(&self, saga: &Saga, now: Instant) -> Law {
+    pub(crate) fn quiet(&mut self, saga: &Saga, now: Instant) -> Law {
         law!(saga.is_ended() == self.ended.is_some(), "the saga is wrong about its end");
         law!(
             saga.is_past_point_of_no_return() == self.is_past_point_of_no_return(),
@@ -95,7 +97,8 @@ impl Model {
         self.view(saga)
     }
 
-    fn nothing_is_overdue(&self, saga: &Saga, now: Instant) -> Law {
+    fn nothing_is_overdue(&mut self, saga: &Saga, now: Instant) -> Law {
+        let mut due_legs = Vec::new();
         for (leg, at) in self.legs() {
             let due = match at {
                 At::Waits(wait, _) => wait.until.is_some_and(|until| until <= now),
@@ -103,7 +106,10 @@ impl Model {
                 At::Due => true,
                 At::Nowhere | At::Open(_) | At::Stuck(_) => false,
             };
-            law!(!due, "{leg} is overdue");
+            due_legs.extend(due.then_some(leg));
+        }
+        for leg in due_legs {
+            law!(!self.has_place(&leg.path)?, "{leg} is overdue");
         }
         let late = saga.started().deadline_at.is_some_and(|at| at <= now);
         law!(!late || self.deadline_seen, "the deadline has passed and nothing says so");
@@ -121,26 +127,40 @@ impl Model {
     fn everything_goes_on(&self) -> Law {
         let live = |leg: &crate::model::LegModel| !matches!(leg.at, At::Nowhere);
         if !self.rolls_back {
-            let stage = self.steps.iter().filter(|step| !step.done).map(|step| step.stage).min();
-            law!(stage.is_some(), "every step is done, and the saga goes on");
-            for step in self.steps.iter().filter(|step| Some(step.stage) == stage && !step.done) {
-                law!(step.legs().any(live), "{} is forgotten", step.path);
+            let open: Vec<&StepModel> = self.steps.iter().filter(|step| !self.is_settled(step)).collect();
+            law!(!open.is_empty(), "every step is done, and the saga goes on");
+            for step in open.iter().filter(|step| !step.fans_out || !step.listed) {
+                let later = open.iter().any(|other| other.place.is_before(&step.place));
+                law!(later || step.legs().any(live) || self.is_full(step), "{} is forgotten", step.path);
                 let once = step.spent_its_once && !matches!(step.forward.at, At::Stuck(_));
                 law!(!once, "{} is run once, may have happened, and is not stuck", step.path);
             }
             return Ok(());
         }
         let open = |step: &StepModel| matches!(step.forward.at, At::Open(_)) || matches!(step.check.at, At::Open(_));
-        let wants = |step: &StepModel| step.stage >= self.back_to && step.wants_undo();
+        let wants = |step: &StepModel| step.place.stage() >= self.back_to && step.wants_undo();
         law!(self.steps.iter().any(|step| open(step) || wants(step)), "everything is undone, and the saga goes on");
         if self.steps.iter().any(open) {
             return Ok(());
         }
-        let stage = self.steps.iter().filter(|step| wants(step)).map(|step| step.stage).max();
-        for step in self.steps.iter().filter(|step| Some(step.stage) == stage && step.wants_undo()) {
-            law!(live(&step.undo), "the compensation of {} is forgotten", step.path);
+        for step in self.steps.iter().filter(|step| wants(step)) {
+            let earlier = self.steps.iter().any(|other| wants(other) && step.place.is_before(&other.place));
+            law!(earlier || live(&step.undo) || self.is_full(step), "the compensation of {} is forgotten", step.path);
         }
         Ok(())
+    }
+
+    /// As many elements of a fan-out that the step is in are under way as may be.
+    fn is_full(&self, step: &StepModel) -> bool {
+        let busy = |at: &At| !matches!(at, At::Nowhere | At::Stuck(_));
+        self.steps.iter().any(|each| {
+            let depth = each.place.depth();
+            let below = self.steps.iter().filter(|other| other.place.is_element_of(&each.place) && !other.gone);
+            let elements: BTreeSet<_> =
+                below.filter(|step| step.legs().any(|leg| busy(&leg.at))).map(|step| step.place.at(depth)).collect();
+            let concurrency = each.step.each.as_ref().map_or(usize::MAX, |each| each.concurrency as usize);
+            each.fans_out && step.place.is_element_of(&each.place) && elements.len() >= concurrency
+        })
     }
 
     /// What the saga wants is what its events say that it wants; and it tells each guest the truth.
@@ -188,14 +208,21 @@ impl Model {
         };
         let shown = self.rolls_back || self.ended == Some("abandoned");
         let shown = |step: &&StepModel| step.left_standing || shown && stands(step);
-        let outstanding: Vec<&StepPath> = self.steps.iter().filter(shown).map(|step| &step.path).collect();
-        law!(view.outstanding.iter().eq(outstanding), "outstanding is wrong");
+        let outstanding: BTreeSet<&StepPath> = self.steps.iter().filter(shown).map(|step| &step.path).collect();
+        let shown: BTreeSet<&StepPath> = view.outstanding.iter().collect();
+        law!(shown == outstanding && shown.len() == view.outstanding.len(), "outstanding is wrong");
         let clean = self.steps.iter().all(|step| step.undone != Some("skip") && !step.left_standing);
         let compensated = view.status == Status::Compensated && clean;
         law!(!compensated || view.outstanding.is_empty(), "compensated, and {:?} stands", view.outstanding);
-        let stuck: Vec<Leg> = self.legs().filter(|(_, at)| matches!(at, At::Stuck(_))).map(|(leg, _)| leg).collect();
-        law!(view.stuck.iter().map(|stuck| &stuck.leg).eq(stuck.iter()), "the wrong legs are shown as stuck");
-        for (shown, step) in view.steps.iter().zip(&self.steps) {
+        let stuck: BTreeSet<Leg> = self.legs().filter(|(_, at)| matches!(at, At::Stuck(_))).map(|(leg, _)| leg).collect();
+        law!(
+            view.stuck.iter().map(|stuck| stuck.leg.clone()).collect::<BTreeSet<_>>() == stuck,
+            "the wrong legs are shown as stuck"
+        );
+        for step in &self.steps {
+            let Some(shown) = view.steps.iter().find(|shown| shown.path == step.path) else {
+                return Err(format!("{} is not shown", step.path));
+            };
             let mark = !step.done && step.may_have_run();
             law!(shown.may_have_run == mark, "the mark of {} is shown wrong", step.path);
             law!(shown.manual == step.by_hand, "{} is wrong about the hand", step.path);

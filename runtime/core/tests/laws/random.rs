@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amends_core::{
     Definition, Payload,
-    definition::{Kind, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    definition::{Body, Each, EachMode, Kind, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     effects::Effects,
     event::{Resolution, Topic},
     id::{Direction, Leg, StepPath},
@@ -14,7 +14,7 @@ use amends_core::{
 
 use crate::{
     play::Play,
-    script::{Given, Move, Said, definition, failure, step},
+    script::{self, Given, Move, Said, definition, failure, step},
 };
 
 /// SplitMix64: small, seeded, the same everywhere.
@@ -45,7 +45,65 @@ impl Random {
 
 /// One to four stages that keep the rule of kinds, small budgets, every policy that is legal for its kind.
 pub(crate) fn any_saga(random: &mut Random) -> Given {
-    Given { definition: Arc::new(any_definition(random)), module: Vec::new(), input: "{}".into() }
+    let mut own = any_definition(random);
+    let kinds = [("kid", Kind::Compensatable), ("kit", Kind::Retriable)];
+    let mut module: Vec<Definition> = kinds.iter().map(|(name, kind)| any_child(random, name, *kind)).collect();
+    let grandchildren = [("toc", Kind::Compensatable), ("tor", Kind::Retriable)];
+    if random.percent(30) {
+        for ((name, kind), child) in grandchildren.iter().zip(&mut module) {
+            stands_for(&mut child.stages[0].steps[0], name, *kind);
+        }
+    }
+    module.extend(grandchildren.iter().map(|(name, kind)| any_child(random, name, *kind)));
+    if random.percent(40) {
+        for step in own.stages.iter_mut().flat_map(|stage| &mut stage.steps).filter(|step| step.kind != Kind::Pivot) {
+            if random.percent(40) {
+                stands_for(step, if step.kind == Kind::Retriable { "kit" } else { "kid" }, step.kind);
+            }
+        }
+    }
+    let fan_out = random.percent(40);
+    for it in std::iter::once(&mut own).chain(&mut module) {
+        let names: Vec<(usize, String)> = it.steps().map(|(stage, step)| (stage, step.name.clone())).collect();
+        for (stage, steps) in it.stages.iter_mut().enumerate() {
+            for step in steps.steps.iter_mut().filter(|step| step.kind != Kind::Pivot) {
+                let own = names.iter().all(|(_, name)| !name.starts_with('k'));
+                if fan_out && random.percent(if own { 35 } else { 20 }) {
+                    let before: Vec<&String> = names.iter().filter(|(at, _)| *at < stage).map(|(_, name)| name).collect();
+                    step.each = Some(any_each(random, &before, step.body == Body::Code));
+                }
+            }
+        }
+    }
+    let items = (0..random.below(5)).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
+    Given { definition: Arc::new(own), module: module.into_iter().map(Arc::new).collect(), input: format!("{{\"l\":[{items}]}}") }
+}
+
+/// A step that is a child has no policies of its own.
+fn stands_for(step: &mut Step, child: &str, kind: Kind) {
+    let mark = if kind == Kind::Retriable { ">" } else { "" };
+    *step = script::step(&format!("{}{mark}(child {child})", step.name));
+}
+
+fn any_child(random: &mut Random, name: &str, kind: Kind) -> Definition {
+    let mut names = ["k", "l", "m", "n"].into_iter();
+    let stages = (0..1 + random.below(2)).map(|_| {
+        let width = *random.pick(&[1, 1, 2]);
+        let steps = names.by_ref().take(width).map(|name| any_step(random, name, kind)).collect();
+        Stage { steps, savepoint_after: None }
+    });
+    Definition { stages: stages.collect(), name: name.into(), ..definition("a") }
+}
+
+/// A list that is there more often than not.
+fn any_each(random: &mut Random, before: &[&String], code: bool) -> Each {
+    let items = match random.below(10) {
+        0..=6 => "/input/l".into(),
+        7..=8 if !before.is_empty() => format!("/outputs/{}", random.pick(before)),
+        _ => "/input/none".into(),
+    };
+    let mode = if code && random.percent(40) { EachMode::Collect } else { EachMode::FailFast };
+    Each { items, key: None, mode, concurrency: *random.pick(&[1, 2, 3, 9]) }
 }
 
 fn any_definition(random: &mut Random) -> Definition {
@@ -151,8 +209,8 @@ pub(crate) fn any_move(random: &mut Random, play: &Play) -> Move {
 }
 
 fn any_path(random: &mut Random, play: &Play) -> StepPath {
-    let names: Vec<&str> = play.saga.definition().steps().map(|(_, step)| step.name.as_str()).collect();
-    StepPath::new(random.pick::<&str>(&names))
+    let paths: Vec<StepPath> = play.saga.view().steps.into_iter().map(|step| step.path).collect();
+    random.pick(&paths).clone()
 }
 
 fn any_leg(random: &mut Random, play: &Play) -> Leg {
@@ -165,7 +223,7 @@ fn any_report(random: &mut Random, leg: Leg, number: Option<u32>) -> Move {
     let left = *random.pick(&[Left::Nothing, Left::Nothing, Left::Answered, Left::Unanswered]);
     let check = leg.direction == Direction::Check;
     let said = match random.below(100) {
-        0..=41 if !check => Outcome::Done(Payload::json(*random.pick(&["1", "null", "{}"]))),
+        0..=41 if !check => Outcome::Done(Payload::json(*random.pick(&["1", "null", "{}", "[1,2]", "[]"]))),
         0..=21 if check => Outcome::Done(Payload::null()),
         22..=49 if check => Outcome::NotDone,
         0..=51 => Outcome::Refused(failure("no")),
