@@ -12,7 +12,7 @@ use crate::{
     event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Resolution, Round, Wait},
     id::{Direction, Leg, StepPath},
     run::{LegRun, LegState, StepRun, UndoneBy, Verdict},
-    saga::{Phase, ReplayError, Saga},
+    saga::{Locking, Phase, ReplayError, Saga},
     value::{Failure, Instant, Payload},
 };
 
@@ -62,6 +62,9 @@ impl Saga {
                 self.cancel.get_or_insert_with(|| cancel.clone());
                 Ok(())
             }
+            Event::LockQueued(behind) => self.fold_locking(Locking::Queued { behind: behind.clone(), since: at }, at),
+            Event::LockTaken => self.fold_locking(Locking::Taken, at),
+            Event::LockBroken(key, _) => self.fold_lock_broken(key),
             Event::Completed => self.end(Phase::Completed, self.is_done(), at),
             Event::Compensated => self.end(Phase::Compensated, self.is_undone(), at),
             Event::Abandoned(_) => self.end(Phase::Abandoned, true, at),
@@ -224,7 +227,9 @@ impl Saga {
     fn fold_at_rest(&mut self, leg: &Leg, rest: LegState) -> Result<(), String> {
         let run = self.run(&leg.path);
         let unsettled = run.is_some_and(|run| self.is_unsettled(run, leg.direction) && run.has_the_turn(leg.direction));
-        let has_legs = run.is_some_and(StepRun::has_legs);
+        // A fan-out whose list cannot be used is stuck; it is not tried again by itself.
+        let stuck = matches!(rest, LegState::Stuck { .. });
+        let has_legs = run.is_some_and(|run| run.is_leaf() || stuck && run.has_legs());
         let used = self.named(leg)?;
         if !unsettled || !has_legs || matches!(used.state, LegState::Idle | LegState::Open { .. } | LegState::Waiting { .. }) {
             return Err(format!("{leg} is not at the end of an attempt"));
@@ -280,6 +285,27 @@ impl Saga {
         (self.phase, self.round, self.target) = (Phase::Forward, number, 0);
         self.scopes[0].unwinds = false;
         self.begin_stage(0, at);
+        Ok(())
+    }
+
+    /// Its lock keys are not free, or they are its own: then it begins.
+    fn fold_locking(&mut self, locking: Locking, at: Instant) -> Result<(), String> {
+        let queued_twice = locking != Locking::Taken && self.locking != Locking::Asked;
+        if self.has_its_locks() || queued_twice || self.phase != Phase::Forward {
+            return Err("it does not wait for its lock keys".into());
+        }
+        self.locking = locking;
+        if self.has_its_locks() {
+            self.begin_stage(0, at);
+        }
+        Ok(())
+    }
+
+    fn fold_lock_broken(&mut self, key: &String) -> Result<(), String> {
+        if !self.has_its_locks() || !self.lock_keys().any(|held| held == key) {
+            return Err(format!("it does not hold the lock key {key}"));
+        }
+        self.broken.push(key.clone());
         Ok(())
     }
 

@@ -57,6 +57,12 @@ pub enum Event {
     Stuck(Leg, Why),
     /// What held the leg is gone, a grant was given: a new attempt now with a fresh budget.
     Unstuck(Leg),
+    /// Others hold these of its lock keys, or came before it: it waits its turn.
+    LockQueued(Vec<String>),
+    /// All its lock keys are its own: it begins.
+    LockTaken,
+    /// An operator broke one of its lock keys: it goes on without.
+    LockBroken(String, Act),
     /// Every step is done.
     Completed,
     /// Everything that was done or may have run is undone.
@@ -272,6 +278,9 @@ impl Event {
             Self::CancelRequested(_) => "cancel_requested",
             Self::Stuck(..) => "stuck",
             Self::Unstuck(_) => "unstuck",
+            Self::LockQueued(_) => "lock_queued",
+            Self::LockTaken => "lock_taken",
+            Self::LockBroken(..) => "lock_broken",
             Self::Completed => "completed",
             Self::Compensated => "compensated",
             Self::Abandoned(_) => "abandoned",

@@ -14,7 +14,7 @@ use crate::{
     plan::Plan,
     retry::{Spent, next_attempt},
     run::{LegRun, LegState, StepRun},
-    saga::{Phase, Saga},
+    saga::{Locking, Phase, Saga},
     value::{Failure, Instant, Payload},
     verbs::Rejected,
 };
@@ -48,12 +48,17 @@ pub enum Input {
         /// Executing, not awaiting the host.
         executing: Vec<Attempt>,
     },
+    /// All its lock keys are its own. In the turn of its start, or when those before it have ended.
+    LocksTaken,
+    /// These of its lock keys are not free. In the turn of its start.
+    LocksQueued(Vec<String>),
     /// Grants changed: what was denied may be tried again.
     GrantsChanged,
 }
 
 impl Saga {
-    /// The first events of a new saga: its start and the intents of its first stage.
+    /// The first events of a new saga: its start and the intents of its first stage. With lock keys, only its start: whether they
+    /// are its own is the next input, in the same commit.
     pub fn start(plan: Arc<Plan>, started: Started, context: Context) -> (Self, Vec<Event>) {
         let mut saga = Self::begin(plan, started.clone(), context.now);
         let mut turn = Turn { saga: &mut saga, context, events: vec![Event::Started(Box::new(started))] };
@@ -70,6 +75,8 @@ impl Saga {
             Input::Wake => {}
             Input::Arrived(arrival) => turn.arrived(arrival),
             Input::HostStopped { executing } => turn.host_stopped(&executing),
+            Input::LocksTaken => turn.locked(Event::LockTaken),
+            Input::LocksQueued(behind) => turn.locked(Event::LockQueued(behind)),
             Input::GrantsChanged => turn.grants_changed(),
         }
         turn.advance();
@@ -242,6 +249,18 @@ impl Turn<'_> {
         }
         if let Some((leg, _)) = self.saga.waits().into_iter().find(|(_, topic)| *topic == arrival.topic) {
             self.emit(Event::Arrived(leg, arrival));
+        }
+    }
+
+    /// Said twice, or of a saga that rolls back meanwhile, it means nothing.
+    fn locked(&mut self, event: Event) {
+        let expected = match self.saga.locking {
+            Locking::Asked => true,
+            Locking::Queued { .. } => event == Event::LockTaken,
+            Locking::Taken => false,
+        };
+        if expected && self.saga.phase == Phase::Forward {
+            self.emit(event);
         }
     }
 

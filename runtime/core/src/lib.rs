@@ -17,10 +17,13 @@
 //! - [`id`]: names, ids, step paths, legs and step keys
 //! - [`definition`]: what a module declares about a saga
 //! - [`validate`]: the rules that a definition keeps
+//! - [`plan`]: a definition with those of its children
+//! - [`elements`]: the elements of a fan-out
 //! - [`event`]: the facts of a saga's stream
 //! - [`outcome`]: what an attempt says at its end
-//! - [`saga`]: the state; `apply` is its fold
+//! - [`saga`]: the state; `apply` is its fold, in a tree of steps (`tree`, `run`) that settles by itself (`settle`)
 //! - [`verbs`]: what an operator may do
+//! - [`locks`]: who has which lock key
 //! - [`handle`](mod@handle): decisions
 //! - [`effects`]: what is wanted now
 //! - [`retry`]: when to try again
@@ -61,6 +64,8 @@ mod apply;
 pub mod handle;
 
 pub mod verbs;
+
+pub mod locks;
 
 pub mod effects;
 

@@ -43,11 +43,26 @@ pub struct Saga {
     pub(crate) target: usize,
     /// What the round before this one failed for.
     pub(crate) cause: Option<Failure>,
+    pub(crate) locking: Locking,
+    /// Lock keys that an operator broke.
+    pub(crate) broken: Vec<String>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) deadline_passed: bool,
     pub(crate) rollback: Option<Reason>,
     pub(crate) manual: u32,
     pub(crate) consumed: Vec<String>,
+}
+
+/// Where a saga stands to its lock keys. Without any it has them all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Locking {
+    /// Nobody has said yet whether they are free.
+    Asked,
+    Queued {
+        behind: Vec<String>,
+        since: Instant,
+    },
+    Taken,
 }
 
 /// Which way the saga goes.
@@ -110,6 +125,8 @@ impl Saga {
             round: 0,
             target: 0,
             cause: None,
+            locking: Locking::Asked,
+            broken: Vec::new(),
             cancel: None,
             deadline_passed: false,
             rollback: None,
@@ -117,8 +134,11 @@ impl Saga {
             consumed: Vec::new(),
         };
         saga.expand(&definition, None, String::new());
-        saga.begin_stage(0, at);
-        saga.settle(at);
+        if saga.started.lock_keys.is_empty() {
+            saga.locking = Locking::Taken;
+            saga.begin_stage(0, at);
+            saga.settle(at);
+        }
         saga
     }
 
@@ -150,6 +170,16 @@ impl Saga {
     /// The number of its events: the version of its stream.
     pub fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// The lock keys that it holds or waits for: those of its start but for the broken ones; none after its end.
+    pub fn lock_keys(&self) -> impl Iterator<Item = &String> {
+        self.started.lock_keys.iter().filter(|key| !self.is_ended() && !self.broken.contains(key))
+    }
+
+    /// It has begun: its lock keys are its own, or it wants none.
+    pub fn has_its_locks(&self) -> bool {
+        self.locking == Locking::Taken
     }
 
     /// No event but audit follows.

@@ -20,6 +20,8 @@ pub enum Verb {
     Skip(StepPath),
     /// Say what happened to a step.
     Resolve(StepPath, Resolution),
+    /// Break one of its lock keys: others may have it, and the saga goes on without.
+    Unlock(String),
     /// End it where it stands.
     Abandon,
 }
@@ -69,6 +71,7 @@ pub(crate) fn decide(saga: &Saga, verb: Verb, act: Act) -> Result<Vec<Event>, Re
         Verb::Retry(path) => retry(saga, path, act),
         Verb::Skip(path) => skip(saga, path, act),
         Verb::Resolve(path, resolution) => resolve(saga, path, resolution, act),
+        Verb::Unlock(key) => unlock(saga, key, act),
         Verb::Abandon => Ok(vec![Event::Abandoned(act)]),
     }
 }
@@ -101,6 +104,17 @@ fn retry(saga: &Saga, path: Option<StepPath>, act: Act) -> Result<Vec<Event>, Re
         return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
     }
     Ok(vec![Event::Retried(legs, act)])
+}
+
+fn unlock(saga: &Saga, key: String, act: Act) -> Result<Vec<Event>, Rejected> {
+    if saga.broken.contains(&key) {
+        return Ok(Vec::new());
+    }
+    if saga.has_its_locks() && saga.lock_keys().any(|held| *held == key) {
+        return Ok(vec![Event::LockBroken(key, act)]);
+    }
+    let because = format!("it does not hold the lock key `{key}`");
+    Err(Rejected::DoesNotFit { because, fits: fitting(saga) })
 }
 
 fn skip(saga: &Saga, path: StepPath, act: Act) -> Result<Vec<Event>, Rejected> {
@@ -190,6 +204,9 @@ fn fitting(saga: &Saga) -> Vec<&'static str> {
     let may_go_back = saga.phase == Phase::Forward || saga.goes_to_a_savepoint();
     if may_go_back && !settled && saga.pivot_stuck_in_doubt().is_none() {
         fits.push("cancel");
+    }
+    if saga.has_its_locks() && saga.lock_keys().next().is_some() {
+        fits.push("unlock");
     }
     fits.push("abandon");
     fits

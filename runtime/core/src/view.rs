@@ -9,7 +9,7 @@ use crate::{
     event::{Reason, Wait, Why},
     id::{Leg, StepPath},
     run::{LegRun, LegState, Past, StepRun, UndoneBy, Verdict},
-    saga::{Phase, Saga},
+    saga::{Locking, Phase, Saga},
     tree::Shape,
     value::{Failure, Instant, Payload},
 };
@@ -28,7 +28,7 @@ pub enum Status {
     Stuck,
     /// A rollback has begun.
     Compensating,
-    /// Every open leg waits for an event, a timer or a long backoff.
+    /// Every open leg waits for an event, a timer or a long backoff, or the saga for its lock keys.
     Waiting,
     /// None of these.
     Running,
@@ -128,6 +128,8 @@ pub struct View {
     pub output: Option<Payload>,
     /// Why it rolls or rolled back.
     pub rollback: Option<Reason>,
+    /// Its lock keys, if it wants any.
+    pub locks: Option<LocksView>,
     /// The round under way, from 0.
     pub round: u32,
     /// The savepoint that the rollback under way goes to; none is the start.
@@ -142,6 +144,17 @@ pub struct View {
     pub manual: u32,
     /// Legs that need an operator.
     pub stuck: Vec<StuckView>,
+}
+
+/// A saga's lock keys, seen from the saga. Who else holds and waits is in [`crate::locks::Locks`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocksView {
+    /// Held, or waited for; none after its end.
+    pub keys: Vec<String>,
+    /// Broken by an operator.
+    pub broken: Vec<String>,
+    /// Since when it waits, and which of its keys were not free then.
+    pub waits: Option<(Instant, Vec<String>)>,
 }
 
 /// A step, seen at one revision of its saga.
@@ -264,6 +277,7 @@ impl Saga {
             input: self.started.input.clone(),
             output: self.output(),
             rollback: self.rollback.clone(),
+            locks: self.locks_view(),
             round: self.round,
             savepoint: self.savepoint().cloned(),
             cancel_pending: self.is_cancel_pending(),
@@ -274,6 +288,15 @@ impl Saga {
         }
     }
 
+    fn locks_view(&self) -> Option<LocksView> {
+        let waits = match &self.locking {
+            Locking::Queued { behind, since } if !self.is_ended() => Some((*since, behind.clone())),
+            Locking::Asked | Locking::Queued { .. } | Locking::Taken => None,
+        };
+        let keys = self.lock_keys().cloned().collect();
+        (!self.started.lock_keys.is_empty()).then(|| LocksView { keys, broken: self.broken.clone(), waits })
+    }
+
     /// Where the saga stands: the first status that fits.
     pub fn status(&self) -> Status {
         match self.phase {
@@ -281,6 +304,9 @@ impl Saga {
             Phase::Compensated => return Status::Compensated,
             Phase::Abandoned => return Status::Abandoned,
             Phase::Forward | Phase::Backward => {}
+        }
+        if self.phase == Phase::Forward && !self.has_its_locks() {
+            return Status::Waiting;
         }
         let any = |test: fn(&LegState) -> bool| self.legs().any(|(_, _, state)| test(state));
         // A leg that is ready and does not begin waits for its place among the elements of a fan-out.

@@ -126,6 +126,9 @@ fn turn(event: &mut Event, other: Leg, number: u32) {
         Event::Started(_)
         | Event::RollbackBegun(_)
         | Event::RoundBegun(_)
+        | Event::LockQueued(_)
+        | Event::LockTaken
+        | Event::LockBroken(..)
         | Event::CancelRequested(_)
         | Event::Completed
         | Event::Compensated

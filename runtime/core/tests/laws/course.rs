@@ -125,6 +125,7 @@ impl<'a> Course<'a> {
                 Event::Intent(intent) if matches!(intent.attempt.leg.direction, Direction::Undo(1..)) => {
                     self.see("an alternate of a compensation");
                 }
+                Event::Compensated if !self.play.saga.has_its_locks() => self.see("cancelled in the queue"),
                 Event::RoundBegun(round) if round.number > 1 => self.see("a third round"),
                 Event::RollbackBegun(_) if rolled_back => self.see("a rollback goes on to the start"),
                 Event::Undone(_) if !rolled_back => self.see("an alternate is undone before the next"),
@@ -210,6 +211,9 @@ impl<'a> Course<'a> {
         if self.play.saga.is_ended() {
             return None;
         }
+        if !self.play.saga.has_its_locks() {
+            return Some(Move::Locks(None));
+        }
         let effects = self.play.saga.effects();
         let stuck = self.play.saga.view().stuck;
         if let Some(intent) = effects.run.first() {
@@ -281,6 +285,10 @@ pub(crate) const MUST_BE_SEEN: &[&str] = &[
     "backoff",
     "rollback_begun",
     "round_begun",
+    "lock_queued",
+    "lock_taken",
+    "lock_broken",
+    "cancelled in the queue",
     "listed",
     "a step of a child",
     "an element",

@@ -29,6 +29,10 @@ pub(crate) use law;
 pub(crate) struct Model {
     pub(crate) steps: Vec<StepModel>,
     module: Vec<Arc<Definition>>,
+    /// It wants lock keys, and they are not its own yet.
+    pub(crate) waits_for_locks: bool,
+    pub(crate) queued: bool,
+    pub(crate) locks: BTreeSet<String>,
     pub(crate) rolls_back: bool,
     /// The first stage that the rollback undoes.
     pub(crate) back_to: usize,
@@ -117,6 +121,9 @@ impl Model {
         Self {
             steps: planted(definition, &given.module, "", &Place::default()),
             module: given.module.clone(),
+            waits_for_locks: !definition.locks.is_empty(),
+            queued: false,
+            locks: given.started().lock_keys.into_iter().collect(),
             rolls_back: false,
             back_to: 0,
             round: 0,
@@ -223,6 +230,17 @@ impl Model {
                 self.deadline_seen = true;
             }
             Event::Stuck(leg, why) => self.stuck(leg, why, context)?,
+            Event::LockQueued(_) => {
+                law!(self.waits_for_locks && !self.queued && !self.rolls_back, "queued out of turn");
+                self.queued = true;
+            }
+            Event::LockTaken => {
+                law!(self.waits_for_locks && !self.rolls_back, "its lock keys are taken out of turn");
+                self.waits_for_locks = false;
+            }
+            Event::LockBroken(key, _) => {
+                law!(!self.waits_for_locks && self.locks.remove(key), "{key} is broken and not held");
+            }
             Event::Completed => {
                 law!(
                     !self.rolls_back && self.steps.iter().all(|step| self.is_settled(step)),
@@ -263,6 +281,7 @@ impl Model {
             Direction::Undo(_) => self.may_undo(&leg.path)?,
             Direction::Forward | Direction::Check => {
                 law!(!self.rolls_back, "{leg} begins during a rollback");
+                law!(!self.waits_for_locks, "{leg} begins before the saga has its lock keys");
                 let at = self.at(&leg.path)?;
                 let before = self.steps.iter().find(|step| step.place.is_before(&self.steps[at].place) && !self.is_settled(step));
                 law!(before.is_none(), "{leg} begins before an earlier stage is done");

@@ -38,7 +38,7 @@ impl Model {
                     law!(recorded, "{} was open when the host stopped", intent.attempt.leg);
                 }
             }
-            Some(Input::Wake | Input::GrantsChanged) | None => {}
+            Some(Input::Wake | Input::GrantsChanged | Input::LocksTaken | Input::LocksQueued(_)) | None => {}
         }
         events.iter().try_for_each(|event| self.fold(event, context))?;
         let denied = self.legs().find(|(_, at)| matches!(at, At::Stuck(Why::Denied(_))));
@@ -126,6 +126,9 @@ impl Model {
     /// No step of the stage that moves is forgotten.
     fn everything_goes_on(&self) -> Law {
         let live = |leg: &crate::model::LegModel| !matches!(leg.at, At::Nowhere);
+        if !self.rolls_back && self.waits_for_locks {
+            return Ok(());
+        }
         if !self.rolls_back {
             let open: Vec<&StepModel> = self.steps.iter().filter(|step| !self.is_settled(step)).collect();
             law!(!open.is_empty(), "every step is done, and the saga goes on");
@@ -201,6 +204,9 @@ impl Model {
         let view = saga.view();
         law!(view.status.as_str() == self.status(), "{} is shown, and it is {}", view.status.as_str(), self.status());
         law!(view.status == saga.status() && view.status.is_ended() == saga.is_ended(), "two statuses");
+        let held = view.locks.map_or(Vec::new(), |locks| locks.keys);
+        let keys = self.locks.iter().filter(|_| self.ended.is_none());
+        law!(held.iter().eq(keys), "the lock keys are wrong");
         law!(view.manual == self.manual, "manual is wrong");
         let stands = |step: &&StepModel| {
             let stands = step.done || step.may_have_run();
@@ -242,6 +248,7 @@ impl Model {
         let stuck = any(|at| matches!(at, At::Stuck(_)));
         match self.ended {
             Some(end) => end,
+            None if self.waits_for_locks && !self.rolls_back => "waiting",
             None if stuck && !runs && !waits && !soon => "stuck",
             None if self.rolls_back => "compensating",
             None if waits && !runs && !soon => "waiting",

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amends_core::{
     Definition, Payload,
-    definition::{Body, Each, EachMode, Kind, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    definition::{Body, Each, EachMode, Kind, LockKey, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     effects::Effects,
     event::{Resolution, Topic},
     id::{Direction, Leg, StepPath},
@@ -62,6 +62,10 @@ pub(crate) fn any_saga(random: &mut Random) -> Given {
             }
         }
     }
+    if random.percent(15) {
+        own.locks =
+            vec![LockKey { name: "order".into(), pointer: "/id".into() }, LockKey { name: "seat".into(), pointer: "/id".into() }];
+    }
     let fan_out = random.percent(40);
     for it in std::iter::once(&mut own).chain(&mut module) {
         let names: Vec<(usize, String)> = it.steps().map(|(stage, step)| (stage, step.name.clone())).collect();
@@ -76,7 +80,11 @@ pub(crate) fn any_saga(random: &mut Random) -> Given {
         }
     }
     let items = (0..random.below(5)).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
-    Given { definition: Arc::new(own), module: module.into_iter().map(Arc::new).collect(), input: format!("{{\"l\":[{items}]}}") }
+    Given {
+        definition: Arc::new(own),
+        module: module.into_iter().map(Arc::new).collect(),
+        input: format!("{{\"l\":[{items}],\"id\":7}}"),
+    }
 }
 
 /// A step that is a child has no policies of its own.
@@ -178,6 +186,13 @@ fn any_step(random: &mut Random, name: &str, kind: Kind) -> Step {
 /// A move that fits the saga's state more often than not.
 pub(crate) fn any_move(random: &mut Random, play: &Play) -> Move {
     let effects = play.saga.effects();
+    if play.saga.view().locks.is_some() && random.percent(if play.saga.has_its_locks() { 6 } else { 50 }) {
+        return match random.below(4) {
+            0..=1 => Move::Locks(None),
+            2 => Move::Locks(Some(vec!["seat/7".into()])),
+            _ => Move::Verb(Verb::Unlock((*random.pick(&["order/7", "seat/7", "seat/8"])).into())),
+        };
+    }
     match random.below(100) {
         0..=59 if !effects.run.is_empty() => {
             let leg = random.pick(&effects.run).attempt.leg.clone();

@@ -118,7 +118,9 @@ pub(crate) fn definition_text(definition: &Definition) -> String {
     };
     let stages: Vec<String> = definition.stages.iter().map(stage_text).collect();
     let deadline = definition.deadline_ms.map(|ms| format!(", deadline {}", length(ms))).unwrap_or_default();
-    format!("{} ; rounds {}{deadline}", stages.join(" | "), definition.rounds)
+    let locks = definition.locks.iter().map(|lock| format!(", lock {} {}", lock.name, lock.pointer));
+    let locks: String = locks.collect();
+    format!("{} ; rounds {}{deadline}{locks}", stages.join(" | "), definition.rounds)
 }
 
 fn step_text(step: &Step) -> String {

@@ -65,6 +65,9 @@ fn standing(saga: &Saga) -> String {
         let topics: Vec<String> = effects.topics.iter().map(|topic| format!("{}/{}", topic.event_type, topic.key)).collect();
         write!(text, ", waits for {}", topics.join(", ")).unwrap();
     }
+    if let Some((since, behind)) = view.locks.and_then(|locks| locks.waits) {
+        write!(text, ", waits for lock {} since {}", behind.join(" "), moment(since)).unwrap();
+    }
     if let Some(at) = effects.wake_at {
         write!(text, ", wakes at {}", moment(at)).unwrap();
     }

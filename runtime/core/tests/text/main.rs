@@ -26,6 +26,8 @@ mod alternates;
 
 mod savepoints;
 
+mod locks;
+
 mod children;
 
 mod fan_out;

@@ -73,6 +73,8 @@ impl Play {
                 let attempt = |leg: &Leg| Attempt { leg: leg.clone(), number: self.attempts(leg) };
                 Input::HostStopped { executing: legs.iter().map(attempt).collect() }
             }
+            Move::Locks(None) => Input::LocksTaken,
+            Move::Locks(Some(behind)) => Input::LocksQueued(behind.clone()),
             Move::GrantsChange => Input::GrantsChanged,
             Move::Verb(_) | Move::Clock(_) | Move::Reach(_) | Move::JournalFull(_) | Move::Show | Move::Call(_) => return None,
         })

@@ -4,9 +4,10 @@ use std::{fmt, sync::Arc};
 
 use amends_core::{
     Definition, Event, Failure, Instant, Payload, Plan,
-    definition::{Body, Each, EachMode, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    definition::{Body, Each, EachMode, Kind, LockKey, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     event::{Cancel, Charge, Reason, Resolution, Started, Topic, Wait, Why},
     id::{Direction, Incarnation, Leg, StepPath},
+    locks::keys_of,
     outcome::{Left, Outcome},
     verbs::Verb,
 };
@@ -29,6 +30,8 @@ pub(crate) enum Move {
     Verb(Verb),
     /// `host stops`, `host stops in undo reserve-car, charge`: in those the guest was executing.
     HostStops(Vec<Leg>),
+    /// `locks taken`, `locks queued KEY…`: what the engine says of its lock keys.
+    Locks(Option<Vec<String>>),
     /// `grants change`.
     GrantsChange,
     /// `reach on`, `reach off`: whether later attempts can reach outside.
@@ -89,6 +92,7 @@ fn named(name: &str, text: &str) -> Definition {
         match words(option).as_slice() {
             ["deadline", length] => definition.deadline_ms = Some(ms(length)),
             ["input", _] => {}
+            ["lock", name, pointer] => definition.locks.push(LockKey { name: (*name).into(), pointer: (*pointer).into() }),
             ["rounds", n] => definition.rounds = number(n),
             ["output", step] => definition.output = Some((*step).into()),
             _ => panic!("no saga option: {option}"),
@@ -196,7 +200,9 @@ impl Given {
     }
 
     pub(crate) fn started(&self) -> Started {
-        Started { input: Payload::json(self.input.clone()), ..started(&self.definition) }
+        let input = Payload::json(self.input.clone());
+        let lock_keys = keys_of(&self.definition, &input).unwrap();
+        Started { input, lock_keys, ..started(&self.definition) }
     }
 }
 
@@ -249,6 +255,9 @@ fn parse(line: &str) -> Move {
             let legs = line.trim_start_matches("host stops in ");
             Move::HostStops(legs.split(", ").map(|leg| leg_of(&words(leg)).0).collect())
         }
+        ["locks", "taken"] => Move::Locks(None),
+        ["locks", "queued", keys @ ..] => Move::Locks(Some(keys.iter().map(ToString::to_string).collect())),
+        ["unlock", key] => Move::Verb(Verb::Unlock((*key).into())),
         ["grants", "change"] => Move::GrantsChange,
         ["reach", switch] => Move::Reach(*switch == "on"),
         ["journal", "full"] => Move::JournalFull(true),
@@ -411,6 +420,9 @@ impl fmt::Display for Move {
             Self::HostStops(legs) => {
                 write!(f, "host stops in {}", legs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
             }
+            Self::Locks(None) => write!(f, "locks taken"),
+            Self::Locks(Some(keys)) => write!(f, "locks queued {}", keys.join(" ")),
+            Self::Verb(Verb::Unlock(key)) => write!(f, "unlock {key}"),
             Self::GrantsChange => write!(f, "grants change"),
             Self::Reach(on) => write!(f, "reach {}", if *on { "on" } else { "off" }),
             Self::JournalFull(full) => write!(f, "journal {}", if *full { "full" } else { "has room" }),
@@ -461,7 +473,9 @@ pub(crate) fn why_text(why: &Why) -> String {
 /// An event as one line: its name, its leg and attempt, what matters of the rest.
 pub(crate) fn event_text(event: &Event) -> String {
     let rest = match event {
-        Event::Started(_) | Event::Completed | Event::Compensated | Event::Abandoned(_) => String::new(),
+        Event::LockQueued(behind) => behind.join(" "),
+        Event::LockBroken(key, _) => key.clone(),
+        Event::Started(_) | Event::LockTaken | Event::Completed | Event::Compensated | Event::Abandoned(_) => String::new(),
         Event::Intent(intent) => {
             let reach = if intent.reaches_outside { "" } else { " (effect-free)" };
             let solo = if intent.solo { " (alone)" } else { "" };
