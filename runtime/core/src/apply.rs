@@ -62,6 +62,7 @@ impl Saga {
                 self.cancel.get_or_insert_with(|| cancel.clone());
                 Ok(())
             }
+            Event::Moved(_) => Err("a move is folded with the plan of its digest".into()),
             Event::LockQueued(behind) => self.fold_locking(Locking::Queued { behind: behind.clone(), since: at }, at),
             Event::LockTaken => self.fold_locking(Locking::Taken, at),
             Event::LockBroken(key, _) => self.fold_lock_broken(key),

@@ -57,6 +57,8 @@ pub enum Event {
     Stuck(Leg, Why),
     /// What held the leg is gone, a grant was given: a new attempt now with a fresh budget.
     Unstuck(Leg),
+    /// From here on it runs on another version of its module.
+    Moved(Box<Moved>),
     /// Others hold these of its lock keys, or came before it: it waits its turn.
     LockQueued(Vec<String>),
     /// All its lock keys are its own: it begins.
@@ -96,6 +98,26 @@ pub struct Started {
     pub trace_context: Option<String>,
     /// Lock keys, taken together with this record.
     pub lock_keys: Vec<String>,
+}
+
+/// What a saga and its compensations run on (law 9).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Code {
+    /// The module's version, for people.
+    pub version: u32,
+    /// SHA-256 of the component.
+    pub digest: [u8; 32],
+    /// SHA-256 of the encoded definition.
+    pub definition_hash: [u8; 32],
+}
+
+/// A move to another version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// What it runs on from here on.
+    pub code: Code,
+    /// Who, and why.
+    pub act: Act,
 }
 
 /// An attempt that is about to run.
@@ -278,6 +300,7 @@ impl Event {
             Self::CancelRequested(_) => "cancel_requested",
             Self::Stuck(..) => "stuck",
             Self::Unstuck(_) => "unstuck",
+            Self::Moved(_) => "moved",
             Self::LockQueued(_) => "lock_queued",
             Self::LockTaken => "lock_taken",
             Self::LockBroken(..) => "lock_broken",

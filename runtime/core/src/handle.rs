@@ -96,14 +96,14 @@ impl Saga {
 }
 
 /// One decision in the making.
-struct Turn<'a> {
-    saga: &'a mut Saga,
-    context: Context,
-    events: Vec<Event>,
+pub(crate) struct Turn<'a> {
+    pub(crate) saga: &'a mut Saga,
+    pub(crate) context: Context,
+    pub(crate) events: Vec<Event>,
 }
 
 impl Turn<'_> {
-    fn emit(&mut self, event: Event) {
+    pub(crate) fn emit(&mut self, event: Event) {
         let applied = self.saga.apply(&event, self.context.now);
         assert!(applied.is_ok(), "a decided event fits its saga: {applied:?} of {event:?}");
         self.events.push(event);
@@ -306,7 +306,7 @@ impl Turn<'_> {
     }
 
     /// Everything that follows from the state and the time: the end, timers, the saga's deadline, intents.
-    fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         if self.saga.is_ended() {
             return;
         }

@@ -23,6 +23,7 @@
 //! - [`outcome`]: what an attempt says at its end
 //! - [`saga`]: the state; `apply` is its fold, in a tree of steps (`tree`, `run`) that settles by itself (`settle`)
 //! - [`verbs`]: what an operator may do
+//! - [`moving`]: going over to another version
 //! - [`locks`]: who has which lock key
 //! - [`handle`](mod@handle): decisions
 //! - [`effects`]: what is wanted now
@@ -66,6 +67,8 @@ pub mod handle;
 pub mod verbs;
 
 pub mod locks;
+
+pub mod moving;
 
 pub mod effects;
 

@@ -242,7 +242,8 @@ mod tests {
     #[test]
     fn xr_34_two_hundred_sagas_that_want_two_keys_in_opposite_order_all_have_their_turn_in_order() {
         let mut locks = Locks::default();
-        let keys = |n: u64| if n.is_multiple_of(2) { ["r1".to_owned(), "r2".to_owned()] } else { ["r2".to_owned(), "r1".to_owned()] };
+        let keys =
+            |n: u64| if n.is_multiple_of(2) { ["r1".to_owned(), "r2".to_owned()] } else { ["r2".to_owned(), "r1".to_owned()] };
         let mut turns: Vec<SagaId> = (0..200).filter(|n| locks.want(&id(*n), &keys(*n)) == Wanted::Taken).map(id).collect();
         let mut at = 0;
         while let Some(saga) = turns.get(at).cloned() {

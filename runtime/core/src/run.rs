@@ -225,6 +225,12 @@ impl StepRun {
         matches!(other.state, LegState::Idle | LegState::Closed)
     }
 
+    /// Takes over what is known of the same step in another tree.
+    pub(crate) fn take_state_of(&mut self, other: &Self) {
+        let Self { path, scope, stage, index, element, shape, .. } = self.clone();
+        *self = Self { path, scope, stage, index, element, shape, ..other.clone() };
+    }
+
     /// Everything that a child or a fan-out consists of is settled.
     pub(crate) fn end_above(&mut self, output: Payload, at: Instant) {
         self.verdict = Verdict::Done(output);

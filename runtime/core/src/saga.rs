@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     definition::{Definition, Kind, Undo},
-    event::{Attempt, Cancel, Event, Intent, Reason, Started},
+    event::{Attempt, Cancel, Code, Event, Intent, Reason, Started},
     id::{Direction, Leg, StepPath},
     plan::Plan,
     run::{LegRun, LegState, StepRun, Verdict},
@@ -21,6 +21,7 @@ use crate::{
 pub struct Saga {
     pub(crate) plan: Arc<Plan>,
     pub(crate) started: Arc<Started>,
+    pub(crate) code: Code,
     pub(crate) started_at: Instant,
     pub(crate) ended_at: Option<Instant>,
     pub(crate) revision: u64,
@@ -93,15 +94,33 @@ impl fmt::Display for ReplayError {
 impl std::error::Error for ReplayError {}
 
 impl Saga {
-    /// Folds recorded events, the first of them `started`, into the saga that wrote them.
+    /// Folds recorded events, the first of them `started`, into the saga that wrote them and never moved.
     pub fn replay(plan: Arc<Plan>, events: impl IntoIterator<Item = (Instant, Event)>) -> Result<Self, ReplayError> {
+        let mut first = Some(plan);
+        Self::replay_moved(|_| first.take(), events)
+    }
+
+    /// Folds recorded events into the saga that wrote them. `plans` knows what each digest has under the saga's name; it is asked
+    /// for that of the start record and for each that the saga moved to.
+    pub fn replay_moved(
+        mut plans: impl FnMut(&[u8; 32]) -> Option<Arc<Plan>>,
+        events: impl IntoIterator<Item = (Instant, Event)>,
+    ) -> Result<Self, ReplayError> {
         let mut events = events.into_iter();
         let Some((at, Event::Started(started))) = events.next() else {
             return Err(ReplayError { revision: 1, problem: "a stream begins with started".into() });
         };
+        let missing = |revision| ReplayError { revision, problem: "there is no plan for its digest".into() };
+        let plan = plans(&started.digest).ok_or_else(|| missing(1))?;
         let mut saga = Self::begin(plan, *started, at);
         for (at, event) in events {
-            saga.apply(&event, at)?;
+            match event {
+                Event::Moved(moved) => {
+                    let plan = plans(&moved.code.digest).ok_or_else(|| missing(saga.revision + 1))?;
+                    saga.apply_moved(plan, &moved, at)?;
+                }
+                event => saga.apply(&event, at)?,
+            }
         }
         Ok(saga)
     }
@@ -110,6 +129,7 @@ impl Saga {
         let definition = Arc::clone(plan.definition());
         let mut saga = Self {
             plan,
+            code: Code { version: started.version, digest: started.digest, definition_hash: started.definition_hash },
             started: Arc::new(started),
             started_at: at,
             ended_at: None,
@@ -145,6 +165,11 @@ impl Saga {
     /// What the saga was started with.
     pub fn started(&self) -> &Started {
         &self.started
+    }
+
+    /// What it runs on now: what it was started on, or moved to.
+    pub fn code(&self) -> Code {
+        self.code
     }
 
     /// When the start was recorded.

@@ -26,6 +26,13 @@ impl Saga {
         }
     }
 
+    /// Everything that is kept beside the steps, made anew from them.
+    pub(crate) fn reindex(&mut self) {
+        (0..self.steps.len()).for_each(|node| self.index(node));
+        // What is below comes after what it is in.
+        (0..self.steps.len()).rev().for_each(|node| self.tell(node));
+    }
+
     /// Keeps the list of legs that are ready, open, at rest or stuck: all that is ever looked through.
     fn index(&mut self, node: usize) {
         for direction in self.steps[node].directions() {

@@ -117,7 +117,11 @@ impl Saga {
         node
     }
 
-    fn add(&mut self, run: StepRun) -> usize {
+    pub(crate) fn prefix_of(&self, scope: usize) -> &str {
+        &self.scopes[scope].prefix
+    }
+
+    pub(crate) fn add(&mut self, run: StepRun) -> usize {
         let node = self.steps.len();
         self.paths.insert(run.path.clone(), node);
         self.steps.push(run);
@@ -151,6 +155,13 @@ impl Saga {
             nodes.push(node);
         }
         self.steps[each].shape = Shape::Each(Box::new(EachRun { listed: true, elements: nodes, ..EachRun::default() }));
+    }
+
+    /// How far a fan-out has come, when its elements go over into another tree.
+    pub(crate) fn keep_progress(&mut self, node: usize, before: &EachRun) {
+        if let Shape::Each(each) = &mut self.steps[node].shape {
+            (each.begun, each.unwound, each.unwinds) = (before.begun, before.unwound, before.unwinds);
+        }
     }
 
     /// A step and everything below it.

@@ -5,6 +5,7 @@ use std::{fmt, iter};
 use crate::{
     event::{Act, Cancel, Event, Reason, Resolution, Why},
     id::{Direction, Leg, StepPath},
+    moving::Obstacle,
     run::{LegState, StepRun, Verdict},
     saga::{Phase, Saga},
 };
@@ -35,6 +36,8 @@ pub enum Rejected {
     PastPointOfNoReturn,
     /// There is no such step.
     NoSuchStep(StepPath),
+    /// It cannot move to that version, for all of these.
+    DoesNotMove(Vec<Obstacle>),
     /// It does not fit the saga's state; these verbs do.
     DoesNotFit {
         /// What stands against it.
@@ -50,6 +53,10 @@ impl fmt::Display for Rejected {
             Self::Ended => f.write_str("the saga has ended"),
             Self::PastPointOfNoReturn => f.write_str("the saga is past its point of no return"),
             Self::NoSuchStep(path) => write!(f, "the saga has no step `{path}`"),
+            Self::DoesNotMove(obstacles) => {
+                let obstacles: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
+                write!(f, "the saga cannot move: {}", obstacles.join("; "))
+            }
             Self::DoesNotFit { because, .. } => f.write_str(because),
         }
     }

@@ -267,8 +267,8 @@ impl Saga {
         View {
             definition: self.started.definition.clone(),
             module: self.started.module.clone(),
-            version: self.started.version,
-            digest: self.started.digest,
+            version: self.code.version,
+            digest: self.code.digest,
             revision: self.revision,
             status: self.status(),
             started_at: self.started_at,

@@ -128,6 +128,7 @@ fn turn(event: &mut Event, other: Leg, number: u32) {
         | Event::RoundBegun(_)
         | Event::LockQueued(_)
         | Event::LockTaken
+        | Event::Moved(_)
         | Event::LockBroken(..)
         | Event::CancelRequested(_)
         | Event::Completed

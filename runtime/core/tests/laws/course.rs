@@ -8,10 +8,11 @@ use std::{
 
 use amends_core::{
     Event, Input, Payload, Saga,
-    event::{Cancel, Reason, Why},
+    event::{Act, Cancel, Moved, Reason, Why},
     id::Direction,
     outcome::{Left, Outcome},
     verbs::{Rejected, Verb},
+    view::View,
 };
 
 use crate::{
@@ -114,6 +115,7 @@ impl<'a> Course<'a> {
         let rolled_back = self.model.rolls_back;
         self.model.turn(input.as_ref(), &events, &self.play.context())?;
         self.model.quiet(&self.play.saga, self.play.now)?;
+        self.moves_to_itself()?;
         self.see(self.play.saga.status().as_str());
         for event in &events {
             self.see_event(event);
@@ -137,6 +139,24 @@ impl<'a> Course<'a> {
         if self.play.saga.view().cancel_pending {
             self.see("a cancel that the pivot decides");
         }
+        Ok(())
+    }
+
+    /// A move to the very same definition is always possible, and changes nothing.
+    fn moves_to_itself(&mut self) -> Law {
+        let before = self.play.saga.view();
+        let rests = self.play.saga.effects().run.is_empty() && before.stuck.is_empty() && !self.play.saga.is_ended();
+        if !rests {
+            return Ok(());
+        }
+        let mut moved = self.play.saga.clone();
+        let record = Moved { code: moved.code(), act: Act::default() };
+        let events = moved.move_to(Arc::clone(moved.plan()), record, self.play.context());
+        law!(events.is_ok_and(|events| events.len() == 1), "a move to the same definition is refused, or does something");
+        let after = View { revision: before.revision, ..moved.view() };
+        law!(after == before, "a move to the same definition changes what is shown");
+        law!(moved.effects() == self.play.saga.effects(), "a move to the same definition changes what is wanted");
+        self.see("a move to the same definition");
         Ok(())
     }
 
@@ -165,6 +185,7 @@ impl<'a> Course<'a> {
         let Move::Verb(verb) = step else { return Err("only a verb is rejected".into()) };
         match rejected {
             Rejected::Ended => law!(self.model.ended.is_some(), "the saga has not ended"),
+            Rejected::DoesNotMove(_) => return Err("nobody asked for a move".into()),
             Rejected::NoSuchStep(path) => law!(self.model.step(path).is_err(), "there is a step {path}"),
             Rejected::PastPointOfNoReturn => {
                 law!(*verb == Verb::Cancel && self.model.is_past_point_of_no_return(), "there is a way back");
@@ -182,6 +203,7 @@ impl<'a> Course<'a> {
         self.see(match rejected {
             Rejected::Ended => "409 ended",
             Rejected::PastPointOfNoReturn => "409 past the point of no return",
+            Rejected::DoesNotMove(_) => "409 does not move",
             Rejected::NoSuchStep(_) => "409 no such step",
             Rejected::DoesNotFit { .. } => "409 does not fit",
         });
@@ -285,6 +307,7 @@ pub(crate) const MUST_BE_SEEN: &[&str] = &[
     "backoff",
     "rollback_begun",
     "round_begun",
+    "a move to the same definition",
     "lock_queued",
     "lock_taken",
     "lock_broken",

@@ -230,6 +230,7 @@ impl Model {
                 self.deadline_seen = true;
             }
             Event::Stuck(leg, why) => self.stuck(leg, why, context)?,
+            Event::Moved(_) => return Err("nobody asked for a move".into()),
             Event::LockQueued(_) => {
                 law!(self.waits_for_locks && !self.queued && !self.rolls_back, "queued out of turn");
                 self.queued = true;

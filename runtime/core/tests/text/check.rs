@@ -87,7 +87,9 @@ fn standing(saga: &Saga) -> String {
 fn rejected_text(rejected: &Rejected) -> String {
     match rejected {
         Rejected::DoesNotFit { fits, .. } => format!("409 {rejected}; fits: {}", fits.join(", ")),
-        Rejected::Ended | Rejected::PastPointOfNoReturn | Rejected::NoSuchStep(_) => format!("409 {rejected}"),
+        Rejected::Ended | Rejected::DoesNotMove(_) | Rejected::PastPointOfNoReturn | Rejected::NoSuchStep(_) => {
+            format!("409 {rejected}")
+        }
     }
 }
 

@@ -28,6 +28,8 @@ mod savepoints;
 
 mod locks;
 
+mod moving;
+
 mod children;
 
 mod fan_out;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use amends_core::{
-    Context, Event, Input, Instant, Saga,
-    event::{Act, Arrival, Attempt},
+    Context, Event, Input, Instant, Plan, Saga,
+    event::{Act, Arrival, Attempt, Moved},
     id::Leg,
     outcome::Report,
     verbs::Rejected,
@@ -57,6 +57,18 @@ impl Play {
         }
         assert_eq!(self.shadow, self.saga, "a saga is the fold of its events");
         Ok(events)
+    }
+
+    /// Moves the saga to another version; the shadow is replayed, because it is another tree.
+    #[allow(dead_code, reason = "the laws move no saga")]
+    pub(crate) fn move_to(&mut self, plan: Arc<Plan>, moved: Moved) -> Vec<Event> {
+        let before = self.saga.plan().clone();
+        let events = self.saga.move_to(Arc::clone(&plan), moved, self.context()).unwrap();
+        self.history.extend(events.iter().map(|event| (self.now, event.clone())));
+        let plans = |digest: &[u8; 32]| Some(if *digest == self.saga.started().digest { before.clone() } else { plan.clone() });
+        self.shadow = Saga::replay_moved(plans, self.history.clone()).unwrap();
+        assert_eq!(self.shadow, self.saga, "a saga is the fold of its events");
+        events
     }
 
     /// What the move tells the saga, if it tells it anything.

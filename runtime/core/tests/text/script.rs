@@ -473,6 +473,7 @@ pub(crate) fn why_text(why: &Why) -> String {
 /// An event as one line: its name, its leg and attempt, what matters of the rest.
 pub(crate) fn event_text(event: &Event) -> String {
     let rest = match event {
+        Event::Moved(moved) => format!("to version {}", moved.code.version),
         Event::LockQueued(behind) => behind.join(" "),
         Event::LockBroken(key, _) => key.clone(),
         Event::Started(_) | Event::LockTaken | Event::Completed | Event::Compensated | Event::Abandoned(_) => String::new(),
