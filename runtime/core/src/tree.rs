@@ -172,6 +172,20 @@ impl Saga {
         }
     }
 
+    /// Every step, what it consists of right after it; at the end what belongs to no list any more.
+    pub(crate) fn in_order(&self) -> Vec<usize> {
+        let mut order = Vec::with_capacity(self.steps.len());
+        let mut ahead: Vec<usize> = self.scopes[0].stages.concat().into_iter().rev().collect();
+        let mut seen = vec![false; self.steps.len()];
+        while let Some(node) = ahead.pop() {
+            seen[node] = true;
+            order.push(node);
+            ahead.extend(self.below(&self.steps[node]).into_iter().rev());
+        }
+        order.extend((0..self.steps.len()).filter(|node| !seen[*node]));
+        order
+    }
+
     /// The steps that a step consists of.
     pub(crate) fn below(&self, run: &StepRun) -> Vec<usize> {
         match &run.shape {

@@ -136,7 +136,7 @@ pub struct View {
     pub savepoint: Option<String>,
     /// A cancel that the pivot's outcome decides.
     pub cancel_pending: bool,
-    /// Steps in the definition's order.
+    /// Steps in the definition's order, what a step consists of right after it; then elements of rounds that are over.
     pub steps: Vec<StepView>,
     /// Steps whose effects stand and are not undone; empty for a completed saga.
     pub outstanding: Vec<StepPath>,
@@ -281,7 +281,7 @@ impl Saga {
             round: self.round,
             savepoint: self.savepoint().cloned(),
             cancel_pending: self.is_cancel_pending(),
-            steps: self.steps.iter().map(|run| self.step_view(run)).collect(),
+            steps: self.in_order().into_iter().map(|node| self.step_view(&self.steps[node])).collect(),
             outstanding: self.outstanding(),
             manual: self.manual,
             stuck: self.stuck(),
@@ -335,7 +335,8 @@ impl Saga {
                     && !matches!(run.undone, Some(UndoneBy::Code | UndoneBy::Hand))
                     && self.step(run).undo != Undo::Nothing
         };
-        self.steps.iter().filter(stands).map(|run| run.path.clone()).collect()
+        let runs = self.in_order().into_iter().map(|node| &self.steps[node]);
+        runs.filter(stands).map(|run| run.path.clone()).collect()
     }
 
     fn stuck(&self) -> Vec<StuckView> {

@@ -507,9 +507,9 @@ fn a_new_round_lists_anew_and_the_same_element_has_another_key() {
               a done, 1 attempts from +0ms to +0ms
               find done, alternate 0 of round 0 compensated, 1 attempts from +0ms to +0ms
               b done, 2 elements, 2 settled, 0 refused, 0 moving from +0ms to +0ms
-              z running, alternate 0 of round 0 refused no, may have run, 1 attempts from +0ms
               b[0] done, alternate 0 of round 0 compensated, 1 attempts from +0ms to +0ms
               b[1] done, 1 attempts from +0ms to +0ms
+              z running, alternate 0 of round 0 refused no, may have run, 1 attempts from +0ms
             = running, runs z round 1
         "#]],
     );
