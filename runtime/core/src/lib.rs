@@ -28,6 +28,8 @@
 //! - [`handle`](mod@handle): decisions
 //! - [`effects`]: what is wanted now
 //! - [`retry`]: when to try again
+//! - [`lint`]: what a definition's author hardly means
+//! - [`preview`]: what a cancel would do
 //! - [`view`]: statuses as people and programs read them
 
 pub mod value;
@@ -43,6 +45,8 @@ pub mod validate;
 pub mod elements;
 
 mod json;
+
+pub mod lint;
 
 pub mod event;
 
@@ -73,6 +77,8 @@ pub mod moving;
 pub mod effects;
 
 pub mod view;
+
+pub mod preview;
 
 pub use crate::{
     definition::Definition,

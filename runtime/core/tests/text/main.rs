@@ -30,6 +30,10 @@ mod locks;
 
 mod moving;
 
+mod preview;
+
+mod lint;
+
 mod children;
 
 mod fan_out;

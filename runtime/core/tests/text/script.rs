@@ -161,6 +161,10 @@ pub(crate) fn step(text: &str) -> Step {
                 _ => panic!("no compensation to have alternates"),
             },
             ["undo"] => step.undo = Undo::Code(undo.clone()),
+            ["undo", "any", "tries"] => match &mut step.undo {
+                Undo::Code(policy) => policy.retry.attempts_max = None,
+                _ => panic!("no compensation to be tried"),
+            },
             ["undo", "nothing"] => step.undo = Undo::Nothing,
             ["no", "undo"] => step.undo = Undo::None,
             ["undo", "tries", n] => {
