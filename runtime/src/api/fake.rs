@@ -72,6 +72,7 @@ impl Fake {
                 in_flight: 3,
                 quarantined: None,
             }],
+            next_version: 2,
             grants: self.grants.lock().unwrap().clone(),
             revision: 2,
         }

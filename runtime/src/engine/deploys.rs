@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::{
     engine::{
+        modules::Module,
         port::{Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Refusal, RefusalCode, Which},
         release::Release,
         resident::SagaKey,
@@ -39,8 +40,7 @@ impl Shard {
         self.refuse_if_failed()?;
         let module = self.modules.get(namespace, &deploy.module);
         let known = module.and_then(|module| module.version_of(&deploy.digest));
-        let next = module.and_then(|module| module.versions.keys().max()).map_or(1, |last| last + 1);
-        let version = known.unwrap_or(next);
+        let version = known.unwrap_or_else(|| module.map_or(1, Module::next_version));
         let mut events = Vec::new();
         if known.is_none() {
             let description = serde_json::to_string(&deploy.definitions).map_err(|error| {
@@ -274,6 +274,7 @@ impl Shard {
             name: name.to_owned(),
             active: module.active,
             versions,
+            next_version: module.next_version(),
             grants: module.grants.to_vec(),
             revision: module.revision,
         })

@@ -25,6 +25,8 @@ pub(crate) struct Module {
     pub(crate) active: Option<u32>,
     pub(crate) previous: Vec<u32>,
     pub(crate) versions: BTreeMap<u32, Version>,
+    /// The highest number that a version ever had, also one that was removed: a number never means other bytes (law 9).
+    last_version: u32,
     pub(crate) grants: Arc<[Grant]>,
     /// Grants as they were from a revision on, newest last: an attempt reads the snapshot that its intent names.
     pub(crate) snapshots: Vec<(u64, Arc<[Grant]>)>,
@@ -155,6 +157,7 @@ impl Modules {
                 let hashes = definitions.iter().map(|definition| definition::hash(definition)).collect();
                 let version_facts = Version { digest, bytes, deployed_at: at, definitions, hashes, imports, quarantined: None };
                 module.versions.insert(*version, version_facts);
+                module.last_version = module.last_version.max(*version);
             }
             ModuleEvent::Activated { version } => {
                 module.previous.extend(module.active.filter(|active| active != version));
@@ -215,6 +218,11 @@ impl Module {
     /// The module may reach outside over HTTP.
     pub(crate) fn may_reach_outside(&self) -> bool {
         self.grants.iter().any(|grant| matches!(grant, Grant::Http { .. }))
+    }
+
+    /// The number that the next version gets.
+    pub(crate) fn next_version(&self) -> u32 {
+        self.last_version + 1
     }
 
     /// The version of this digest.

@@ -152,6 +152,8 @@ pub struct ModuleView {
     pub active: Option<u32>,
     /// Oldest first.
     pub versions: Vec<VersionView>,
+    /// The number that the next version gets: one more than any version ever had.
+    pub next_version: u32,
     /// What it may reach.
     pub grants: Vec<Grant>,
     /// The revision of its stream; grants and config are read from a numbered snapshot.

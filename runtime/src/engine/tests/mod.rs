@@ -20,7 +20,7 @@ use super::{
     metrics::Metrics,
     port::{
         Answer, Deploy, Force, ModuleAnswer, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, Start, Verb,
-        VerbAnswer, VerbRequest,
+        VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
     resident::SagaKey,
@@ -153,6 +153,13 @@ impl Sim {
         let answered = self.ask(|answer| Request::Deploy(origin(), deploy, answer));
         self.settle();
         said(answered).expect("deployed")
+    }
+
+    pub(super) fn activate(&mut self, version: u32) {
+        let which = Which::Version(version);
+        let answered = self.ask(|answer| Request::Activate(origin(), "demo".into(), which, Act::default(), answer));
+        self.settle();
+        said(answered).expect("activated");
     }
 
     pub(super) fn remove(&mut self, version: u32) -> Result<ModuleAnswer, Refusal> {
