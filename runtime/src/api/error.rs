@@ -129,6 +129,8 @@ fn status_and_code(code: RefusalCode) -> (StatusCode, &'static str) {
         RefusalCode::RevisionChanged => (StatusCode::CONFLICT, "revision_changed"),
         RefusalCode::NameTaken => (StatusCode::CONFLICT, "name_taken"),
         RefusalCode::GrantInUse => (StatusCode::CONFLICT, "grant_in_use"),
+        RefusalCode::VersionActive => (StatusCode::CONFLICT, "version_active"),
+        RefusalCode::VersionInUse => (StatusCode::CONFLICT, "version_in_use"),
         RefusalCode::Quarantined => (StatusCode::CONFLICT, "quarantined"),
         RefusalCode::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key_reused"),
         RefusalCode::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),

@@ -204,10 +204,14 @@ impl Shard {
         let module = self.modules.get(namespace, name).ok_or_else(|| no_module(name))?;
         module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
         let live = self.live.of(namespace, name, version);
-        if live > 0 || module.active == Some(version) {
-            let why = if live > 0 { format!("{live} sagas run on it") } else { "it is active".to_owned() };
-            let said = format!("{name} v{version} cannot be removed: {why}");
-            return Err(Refusal::new(RefusalCode::GrantInUse, said).hint("activate another version and let its sagas end"));
+        let refused = |code, why: String| Refusal::new(code, format!("{name} v{version} cannot be removed: {why}"));
+        if module.active == Some(version) {
+            return Err(refused(RefusalCode::VersionActive, "new sagas start on it".to_owned())
+                .hint(format!("activate another one first: amends activate {name} VERSION")));
+        }
+        if live > 0 {
+            return Err(refused(RefusalCode::VersionInUse, format!("{live} sagas run on it"))
+                .hint("let them end, or cancel them; they are in: amends list"));
         }
         Ok(Decided { version, events: vec![ModuleEvent::Removed { version }] })
     }

@@ -243,6 +243,10 @@ pub enum RefusalCode {
     NameTaken,
     /// 409: live sagas declare the grant.
     GrantInUse,
+    /// 409: new sagas start on the version.
+    VersionActive,
+    /// 409: sagas that have not ended run on the version.
+    VersionInUse,
     /// 409.
     Quarantined,
     /// 422: a key used again with another body.

@@ -198,12 +198,21 @@ fn a_version_is_removed_only_when_nothing_needs_it() {
     sim.deploy(1, definition(&["~a", "~b"]));
     let _old = sim.start("OLD", "{}", false);
     sim.settle();
-    assert_eq!(sim.remove(1).unwrap_err().message, "demo v1 cannot be removed: 1 sagas run on it");
+    let active = sim.remove(1).unwrap_err();
+    assert_eq!(
+        (active.code, active.message.as_str()),
+        (RefusalCode::VersionActive, "demo v1 cannot be removed: new sagas start on it")
+    );
+    assert_eq!(active.hint.unwrap(), "activate another one first: amends activate demo VERSION");
     sim.deploy(2, definition(&["~a"]));
-    sim.remove(1).unwrap_err();
+    let in_use = sim.remove(1).unwrap_err();
+    assert_eq!(
+        (in_use.code, in_use.message.as_str()),
+        (RefusalCode::VersionInUse, "demo v1 cannot be removed: 1 sagas run on it")
+    );
     let _woken = sim.publish("E1", None, "42");
     sim.settle();
-    assert_eq!(sim.remove(2).unwrap_err().message, "demo v2 cannot be removed: it is active");
+    assert_eq!(sim.remove(2).unwrap_err().code, RefusalCode::VersionActive);
     assert_eq!(sim.remove(1).unwrap().module.versions.len(), 1);
     assert_eq!(sim.forgotten, [1]);
     let ended = sim.start("OLD", "{}", true);
@@ -237,7 +246,8 @@ fn a_saga_that_runs_ahead_of_its_records_counts_as_running() {
     sim.deploy(1, definition(&["~a", "~b"]));
     let _ahead = sim.start("S1", "{}", true);
     assert!(sim.queue.is_empty(), "none of its records is on its way");
-    assert_eq!(sim.remove(1).unwrap_err().message, "demo v1 cannot be removed: 1 sagas run on it");
+    let module = sim.modules().remove(0);
+    assert_eq!(module.versions[0].in_flight, 1);
 }
 
 #[test]

@@ -19,8 +19,8 @@ use super::{
     guests::AttemptCall,
     metrics::Metrics,
     port::{
-        Answer, Deploy, Force, ModuleAnswer, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, Start, Verb,
-        VerbAnswer, VerbRequest, Which,
+        Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, Start,
+        Verb, VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
     resident::SagaKey,
@@ -160,6 +160,12 @@ impl Sim {
         let answered = self.ask(|answer| Request::Activate(origin(), "demo".into(), which, Act::default(), answer));
         self.settle();
         said(answered).expect("activated");
+    }
+
+    pub(super) fn modules(&mut self) -> Vec<ModuleView> {
+        let answered = self.ask(|answer| Request::Modules(origin(), answer));
+        self.settle();
+        said(answered).expect("listed")
     }
 
     pub(super) fn remove(&mut self, version: u32) -> Result<ModuleAnswer, Refusal> {
