@@ -132,9 +132,9 @@ impl Runtime for Fake {
                 self.note(format!("activate {module} {which:?}"));
                 let _ = answer.send(Ok(self.module_answer()));
             }
-            Request::SetGrants(_, module, grants, _, force, answer) => {
-                self.note(format!("grants {module} {force:?}"));
-                *self.grants.lock().unwrap() = grants;
+            Request::SetGrants(_, set, answer) => {
+                self.note(format!("grants {} {:?} at {:?}", set.module, set.force, set.expect_revision));
+                *self.grants.lock().unwrap() = set.grants;
                 let _ = answer.send(Ok(self.module_answer()));
             }
             Request::Remove(_, module, version, answer) => {

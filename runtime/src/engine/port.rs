@@ -130,6 +130,21 @@ pub struct Deploy {
     pub activate: bool,
 }
 
+/// Replaces what a module may reach.
+#[derive(Clone, Debug)]
+pub struct SetGrants {
+    /// The module.
+    pub module: String,
+    /// All that it may reach from now on.
+    pub grants: Vec<Grant>,
+    /// Why and who, as the client says.
+    pub act: Act,
+    /// Whether to revoke what live sagas may need.
+    pub force: Force,
+    /// Only if the module is at this revision, or has these grants already.
+    pub expect_revision: Option<u64>,
+}
+
 /// The answer to a deploy or an activation.
 #[derive(Clone, Debug)]
 pub struct ModuleAnswer {
@@ -284,7 +299,7 @@ pub enum Request {
     /// Makes a version the one that new work starts on.
     Activate(Origin, String, Which, Act, Answer<ModuleAnswer>),
     /// Replaces what a module may reach.
-    SetGrants(Origin, String, Vec<Grant>, Act, Force, Answer<ModuleAnswer>),
+    SetGrants(Origin, SetGrants, Answer<ModuleAnswer>),
     /// Removes a version that nothing needs.
     Remove(Origin, String, u32, Answer<ModuleAnswer>),
     /// The modules of a namespace.

@@ -41,9 +41,7 @@ impl Shard {
             Request::Publish(origin, publish, answer) => self.publish(&origin, publish, answer),
             Request::Deploy(origin, deploy, answer) => self.deploy(&origin, deploy, answer),
             Request::Activate(origin, module, which, _, answer) => self.activate(&origin, &module, which, answer),
-            Request::SetGrants(origin, module, grants, act, force, answer) => {
-                self.set_grants(&origin, &module, grants, &act, force, answer);
-            }
+            Request::SetGrants(origin, set, answer) => self.set_grants(&origin, set, answer),
             Request::Remove(origin, module, version, answer) => self.remove(&origin, &module, version, answer),
             Request::Modules(origin, answer) => {
                 let said = self.module_views(&origin.namespace);

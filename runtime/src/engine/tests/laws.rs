@@ -220,6 +220,26 @@ fn a_version_is_removed_only_when_nothing_needs_it() {
     assert_eq!(said(ended).unwrap().view.status, Status::Completed, "what ended can still be shown");
 }
 
+/// `grant` and `revoke` read, change and put: of two at once, the later put took back what the earlier one had given. A put says
+/// now which revision it was made from.
+#[test]
+fn of_two_changes_of_grants_from_one_revision_the_second_is_refused_and_loses_nothing() {
+    let config = |key: &str| Grant::Config { key: key.into(), value: "1".into() };
+    let mut sim = Sim::new(all_done);
+    let read = sim.deploy(1, definition(&["~a"])).module.revision;
+    let first = sim.set_grants(vec![config("a")], Some(read)).unwrap();
+    let late = sim.set_grants(vec![config("b")], Some(read)).unwrap_err();
+    assert_eq!(
+        (late.code, late.message),
+        (RefusalCode::RevisionChanged, format!("module `demo` is at revision {}, not {read}", first.module.revision))
+    );
+    let again = sim.set_grants(vec![config("a")], Some(read)).unwrap();
+    assert_eq!((again.created, again.module.revision), (false, first.module.revision), "delivered twice, it happens once");
+    let both = sim.set_grants(vec![config("a"), config("b")], Some(first.module.revision)).unwrap();
+    assert_eq!(both.module.grants, [config("a"), config("b")]);
+    assert_eq!(sim.set_grants(Vec::new(), None).unwrap().module.grants, [], "without a revision the last one wins");
+}
+
 /// The next number used to be one more than the highest that was left, so that after a removal other bytes got a number that
 /// journals, logs and people had already used for something else. It comes from every deploy that was recorded.
 #[test]

@@ -19,8 +19,8 @@ use super::{
     guests::AttemptCall,
     metrics::Metrics,
     port::{
-        Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, Start,
-        Verb, VerbAnswer, VerbRequest, Which,
+        Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, SetGrants,
+        Start, Verb, VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
     resident::SagaKey,
@@ -176,9 +176,14 @@ impl Sim {
 
     pub(super) fn grant(&mut self) {
         let grants = vec![Grant::Http { origin: "http://127.0.0.1:1".into(), private: true }];
-        let answered = self.ask(|answer| Request::SetGrants(origin(), "demo".into(), grants, Act::default(), Force::No, answer));
+        self.set_grants(grants, None).expect("granted");
+    }
+
+    pub(super) fn set_grants(&mut self, grants: Vec<Grant>, expect_revision: Option<u64>) -> Result<ModuleAnswer, Refusal> {
+        let set = SetGrants { module: "demo".into(), grants, act: Act::default(), force: Force::No, expect_revision };
+        let answered = self.ask(|answer| Request::SetGrants(origin(), set, answer));
         self.settle();
-        said(answered).expect("granted");
+        said(answered)
     }
 
     pub(super) fn start(&mut self, id: &str, input: &str, wait: bool) -> Receiver<Result<SagaAnswer, Refusal>> {
