@@ -59,6 +59,8 @@ pub struct Config {
     pub clock: Clock,
     /// Records that wait for a commit; beyond them starts are refused.
     pub queue_records: usize,
+    /// The folder of the operator's secrets, if there is one.
+    pub secrets: Option<PathBuf>,
     /// When the disk is too full for new sagas.
     pub free: Free,
 }
@@ -301,6 +303,7 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
         modules: Arc::new(source),
         compile: Compile::Worker { program: config.worker.clone(), args: vec!["compile-worker".into()] },
         cache: Some(config.data.join("cache")),
+        secrets: config.secrets.clone(),
     })
     .map_err(|error| NodeError::Other(error.to_string()))?;
     host.set_listeners(config.listening.clone());

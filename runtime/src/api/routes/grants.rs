@@ -83,15 +83,19 @@ fn grants(asked: &Grants) -> Result<Vec<Grant>, ApiError> {
     for (key, value) in &asked.config {
         grants.push(Grant::Config { key: label(key)?, value: value.clone() });
     }
-    let secrets: BTreeSet<String> = asked.secrets.iter().map(|name| label(name)).collect::<Result<_, _>>()?;
-    grants.extend(secrets.into_iter().map(|name| Grant::Secret { name }));
+    let secrets: BTreeSet<&String> = asked.secrets.iter().collect();
+    if let Some(bad) = secrets.iter().find(|name| !Grant::is_secret_name(name)) {
+        let message = format!("\"{}\" is no name of a secret", bad.escape_debug());
+        return Err(ApiError::bad_request(message).hint("use 1 to 128 of letters, digits, . _ and -, not beginning with a dot"));
+    }
+    grants.extend(secrets.into_iter().map(|name| Grant::Secret { name: name.clone() }));
     Ok(grants)
 }
 
 fn label(text: &str) -> Result<String, ApiError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
     if text.is_empty() || text.len() > 128 || !text.chars().all(fits) {
-        return Err(ApiError::bad_request("keys and names are 1 to 128 of letters, digits, . _ - and /"));
+        return Err(ApiError::bad_request("keys are 1 to 128 of letters, digits, . _ - and /"));
     }
     Ok(text.to_owned())
 }

@@ -158,6 +158,7 @@ fn activation_and_grants_are_checked_and_passed_on() {
             "POST /v1/modules/trip/activate\n\n{\"version\":1,\"previous\":true}",
             "PUT /v1/modules/trip/grants\n\n{\"grants\":{\"http\":[{\"origin\":\"hotel.example\"}]}}",
             "PUT /v1/modules/trip/grants\n\n{\"grants\":{\"files\":[]}}",
+            "PUT /v1/modules/trip/grants\n\n{\"grants\":{\"secrets\":[\"../key\"]}}",
             "PUT /v1/modules/trip/grants\n\n{\"grants\":{},\"expect_revision\":\"new\"}",
         ],
         expect![[r#"
@@ -165,6 +166,7 @@ fn activation_and_grants_are_checked_and_passed_on() {
             400 bad_request: give `version`, or `previous`: true
             400 bad_request: origin "hotel.example" is not one; write it as https://api.example.com:443
             400 bad_request: the body does not fit: unknown field `files`, expected one of `http`, `config`, `secrets` at line 1 column 18
+            400 bad_request: "../key" is no name of a secret
             400 bad_request: expect_revision `new` is no revision
         "#]],
     );
