@@ -26,6 +26,7 @@ use crate::{
         metrics::Metrics,
         port::{Change, ListFilter, Offered, Origin, Refusal, RefusalCode, Request},
         reader::Reader,
+        schema::Schema,
         shard,
     },
     host::{self, Compile, Host, HostConfig},
@@ -259,6 +260,10 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
         .map_err(|bad| bad_definition(vec![format!("module name `{}`: {bad}", description.module)]))?;
     let mut reasons: Vec<String> =
         description.sagas.iter().flat_map(|saga| validate::problems(saga, limits)).map(|problem| problem.to_string()).collect();
+    reasons.extend(description.sagas.iter().filter_map(|saga| {
+        let why = Schema::read(saga.schema.as_deref()?).err()?;
+        Some(format!("saga `{}`: the schema of its input cannot be used: {why}", saga.name))
+    }));
     let mut names: Vec<&str> = description.sagas.iter().map(|saga| saga.name.as_str()).collect();
     names.sort_unstable();
     reasons.extend(names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("saga `{}` is defined twice", pair[0])));

@@ -269,6 +269,8 @@ pub enum RefusalCode {
     /// 413.
     PayloadTooLarge,
     /// 422: the input does not fit the definition's schema.
+    InputDoesNotFit,
+    /// 422: what was sent cannot be recorded.
     InputRefused,
     /// 503: a queue is full; try again later.
     Overloaded,

@@ -19,6 +19,7 @@ use crate::{
         release::Release,
         resident::{Resident, SagaKey},
         rows,
+        schema::Misfit,
         shard::{Shard, context},
     },
     journal::keys,
@@ -91,6 +92,9 @@ impl Shard {
         if let Some(reason) = &active.version.quarantined {
             let said = format!("{} v{} is quarantined: {reason}", active.name, active.number);
             return Err(Refusal::new(RefusalCode::Quarantined, said).hint("activate another version, or this one again"));
+        }
+        if let Some(misfit) = active.misfit(&start.input) {
+            return Err(does_not_fit(&start.definition, misfit));
         }
         let started = started(&active, start, self.now);
         let definition = Arc::clone(active.definition);
@@ -226,6 +230,12 @@ fn started(active: &Active<'_>, start: &Start, now: Instant) -> Started {
 
 fn is_same(started: &Started, start: &Start) -> bool {
     started.definition == start.definition && started.input_hash == start.input_hash
+}
+
+fn does_not_fit(definition: &str, Misfit { path, reason }: Misfit) -> Refusal {
+    let place = if path.is_empty() { String::new() } else { format!("at {path}: ") };
+    Refusal::new(RefusalCode::InputDoesNotFit, format!("the input does not fit saga `{definition}`: {place}{reason}"))
+        .hint(format!("its schema is in GET /v1/definitions/{definition}"))
 }
 
 fn id_taken(key: &SagaKey) -> Refusal {

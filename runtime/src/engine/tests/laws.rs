@@ -110,6 +110,27 @@ fn the_same_start_is_the_same_saga_and_anything_else_is_refused() {
 }
 
 #[test]
+fn an_input_that_does_not_fit_the_schema_starts_nothing_and_a_repeated_start_is_not_checked_again() {
+    let with_schema = |schema: &str| Definition { schema: Some(schema.to_owned()), ..definition(&["~a"]) };
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, with_schema(r#"{"required": ["sku"]}"#));
+    let refused = sim.start("S1", "{}", true);
+    let refused = said(refused).unwrap_err();
+    assert_eq!(refused.code, RefusalCode::InputDoesNotFit);
+    assert!(refused.message.starts_with("the input does not fit saga `demo`: "), "{refused:?}");
+    assert!(sim.calls.is_empty() && sim.queue.is_empty());
+    let taken = sim.start("S1", r#"{"sku":1}"#, true);
+    sim.settle();
+    assert!(said(taken).unwrap().created, "what was refused has taken no id");
+    sim.deploy(2, with_schema(r#"{"properties": {"sku": {"type": "string"}}}"#));
+    let again = sim.start("S1", r#"{"sku":1}"#, true);
+    sim.settle();
+    assert!(!said(again).unwrap().created, "it is the saga that is there, whatever starts now");
+    let late = said(sim.start("S2", r#"{"sku":1}"#, true)).unwrap_err();
+    assert!(late.message.starts_with("the input does not fit saga `demo`: at /sku: "), "{late:?}");
+}
+
+#[test]
 fn a_saga_stays_on_its_digest_and_new_ones_start_on_the_new_version() {
     let mut sim = Sim::new(b_waits);
     sim.deploy(1, definition(&["~a", "~b", "~c"]));
