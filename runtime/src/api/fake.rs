@@ -34,6 +34,8 @@ pub(crate) struct Fake {
     pub(crate) refuse: Mutex<Option<Refusal>>,
     pub(crate) grants: Mutex<Vec<Grant>>,
     pub(crate) never_ends: Mutex<bool>,
+    /// Asking it is a bug.
+    pub(crate) panics: Mutex<bool>,
     pub(crate) changes: broadcast::Sender<Change>,
 }
 
@@ -46,6 +48,7 @@ impl Fake {
             refuse: Mutex::default(),
             grants: Mutex::default(),
             never_ends: Mutex::default(),
+            panics: Mutex::default(),
             changes: broadcast::channel(16).0,
         })
     }
@@ -93,6 +96,8 @@ impl Runtime for Fake {
     }
 
     fn ask(&self, request: Request) -> Result<(), Refusal> {
+        let panics = *self.panics.lock().unwrap();
+        assert!(!panics, "a bug of ours");
         if let Some(refusal) = self.refuse.lock().unwrap().clone() {
             return Err(refusal);
         }
