@@ -201,7 +201,7 @@ impl Node {
         })
     }
 
-    /// How many sagas were running when the host before this one stopped.
+    /// How many sagas had not ended when the host before this one stopped: running, waiting, compensating or stuck.
     pub fn recovered(&self) -> u64 {
         self.engine.recovered
     }

@@ -19,7 +19,7 @@ use crate::{
 pub struct Host {
     /// What the API asks.
     pub runtime: Arc<dyn Runtime>,
-    /// How many live sagas were there.
+    /// How many sagas had not ended.
     pub recovered: u64,
     /// Ends only if the host cannot go on (law 14).
     pub failed: Pin<Box<dyn Future<Output = Fatal> + Send>>,

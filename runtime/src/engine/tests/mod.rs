@@ -49,6 +49,9 @@ pub(super) struct Sim {
     pub(super) commits: usize,
     /// The first byte of each digest whose component may be deleted.
     pub(super) forgotten: Vec<u8>,
+    /// How many sagas the shard found when it started.
+    pub(super) recovered: u64,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Sim {
@@ -61,10 +64,12 @@ impl Sim {
 
     fn on(store: Arc<MemoryStore>, world: World, now: Instant, suspects: &[Suspect]) -> Self {
         let shared: Arc<dyn Store> = store.clone();
-        let Recovered { shard, actions, .. } =
-            recover(shared, Limits::default(), Arc::new(Metrics::default()), 7, suspects, now).expect("a memory store recovers");
+        let metrics = Arc::new(Metrics::default());
+        let Recovered { shard, actions, sagas: recovered, .. } =
+            recover(shared, Limits::default(), Arc::clone(&metrics), 7, suspects, now).expect("a memory store recovers");
         let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0, forgotten: Vec::new() };
+        let mut sim =
+            Self { store, shard, now, world, queue, open, calls, commits: 0, forgotten: Vec::new(), recovered, metrics };
         sim.carry_out(actions);
         sim
     }
