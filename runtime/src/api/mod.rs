@@ -22,6 +22,8 @@ mod caller;
 
 mod guard;
 
+mod panics;
+
 mod mint;
 
 mod routes;

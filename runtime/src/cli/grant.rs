@@ -5,12 +5,12 @@ use clap::Args;
 
 use super::{
     exit::{Exit, Usage},
-    modules,
+    grants, modules,
     session::{Form, Session, print, print_json},
 };
 use crate::api::{
     origin,
-    wire::module::{HttpGrant, ModuleGrants, SetGrants},
+    wire::module::{Grants, HttpGrant, ModuleGrants},
 };
 
 /// Let a module reach something: an origin, a configuration value, a secret. Nothing is granted by default.
@@ -55,8 +55,10 @@ pub(super) fn run(grant: &Grant, session: &Session) -> Result<Exit> {
 
 /// Adds to what the module may reach.
 pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
-    let path = ["v1", "modules", &grant.module, "grants"];
-    let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
+    grants::change(session, &grant.module, false, grant.note.as_deref(), |grants| add(grant, grants))
+}
+
+fn add(grant: &Grant, grants: &mut Grants) -> Result<()> {
     for origin in &grant.http {
         let origin = origin::normal(origin).map_err(Usage)?;
         grants.http.retain(|known| known.origin != origin);
@@ -72,6 +74,5 @@ pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
             pair.split_once('=').ok_or_else(|| Usage(format!("`{pair}` is no configuration; write it as KEY=VALUE")))?;
         grants.config.insert(key.to_owned(), value.to_owned());
     }
-    let body = SetGrants { grants, force: false, note: grant.note.clone() };
-    Ok(session.client.put(&path, &body)?)
+    Ok(())
 }

@@ -5,13 +5,10 @@ use clap::Args;
 
 use super::{
     exit::{Exit, Usage},
-    modules,
+    grants, modules,
     session::{Form, Session, confirmed, print, print_json},
 };
-use crate::api::{
-    origin,
-    wire::module::{Grants, ModuleGrants, SetGrants},
-};
+use crate::api::{origin, wire::module::Grants};
 
 /// Take back what a module may reach. Refused while live sagas may need it, unless forced.
 #[derive(Args, Debug)]
@@ -45,14 +42,12 @@ pub(super) struct Revoke {
 }
 
 pub(super) fn run(revoke: &Revoke, session: &Session) -> Result<Exit> {
-    let path = ["v1", "modules", &revoke.module, "grants"];
-    let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
-    take(revoke, &mut grants)?;
-    if !confirmed(&format!("revoke it from {}, also for sagas that run?", revoke.module), revoke.yes)? {
-        return Ok(Exit::Failed);
-    }
-    let body = SetGrants { grants, force: revoke.force, note: revoke.note.clone() };
-    let left: ModuleGrants = session.client.put(&path, &body)?;
+    let mut agreed = false;
+    let left = grants::change(session, &revoke.module, revoke.force, revoke.note.as_deref(), |grants| {
+        take(revoke, grants)?;
+        agreed = agreed || confirmed(&format!("revoke it from {}, also for sagas that run?", revoke.module), revoke.yes)?;
+        if agreed { Ok(()) } else { bail!("nothing was revoked") }
+    })?;
     if revoke.form.json {
         print_json(&left)?;
     } else {
