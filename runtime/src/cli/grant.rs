@@ -8,9 +8,9 @@ use super::{
     modules,
     session::{Form, Session, print, print_json},
 };
-use crate::api::{
-    origin,
-    wire::module::{HttpGrant, ModuleGrants, SetGrants},
+use crate::{
+    api::wire::module::{HttpGrant, ModuleGrants, SetGrants},
+    origin::Origin,
 };
 
 /// Let a module reach something: an origin, a configuration value, a secret. Nothing is granted by default.
@@ -53,12 +53,17 @@ pub(super) fn run(grant: &Grant, session: &Session) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
+/// An origin as the host records it.
+pub(super) fn spelled_out(origin: &str) -> Result<String> {
+    Ok(Origin::parse(origin).map_err(|bad| Usage(bad.to_string()))?.spelled_out())
+}
+
 /// Adds to what the module may reach.
 pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
     let path = ["v1", "modules", &grant.module, "grants"];
     let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
     for origin in &grant.http {
-        let origin = origin::normal(origin).map_err(Usage)?;
+        let origin = spelled_out(origin)?;
         grants.http.retain(|known| known.origin != origin);
         grants.http.push(HttpGrant { origin, private: grant.private });
     }

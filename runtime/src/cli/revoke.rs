@@ -4,14 +4,11 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{
-    exit::{Exit, Usage},
-    modules,
-    session::{Form, Session, confirmed, print, print_json},
+    exit::Exit,
+    grant, modules,
+    session::{Form, Session, confirmed, print, print_json, say},
 };
-use crate::api::{
-    origin,
-    wire::module::{Grants, ModuleGrants, SetGrants},
-};
+use crate::api::wire::module::{Grants, ModuleGrants, SetGrants};
 
 /// Take back what a module may reach. Refused while live sagas may need it, unless forced.
 #[derive(Args, Debug)]
@@ -49,6 +46,7 @@ pub(super) fn run(revoke: &Revoke, session: &Session) -> Result<Exit> {
     let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
     take(revoke, &mut grants)?;
     if !confirmed(&format!("revoke it from {}, also for sagas that run?", revoke.module), revoke.yes)? {
+        say("nothing was done");
         return Ok(Exit::Failed);
     }
     let body = SetGrants { grants, force: revoke.force, note: revoke.note.clone() };
@@ -63,7 +61,7 @@ pub(super) fn run(revoke: &Revoke, session: &Session) -> Result<Exit> {
 
 fn take(revoke: &Revoke, grants: &mut Grants) -> Result<()> {
     let had = grants.http.len() + grants.secrets.len() + grants.config.len();
-    let origins: Vec<String> = revoke.http.iter().map(|text| origin::normal(text)).collect::<Result<_, _>>().map_err(Usage)?;
+    let origins: Vec<String> = revoke.http.iter().map(|text| grant::spelled_out(text)).collect::<Result<_>>()?;
     grants.http.retain(|grant| !origins.contains(&grant.origin));
     grants.secrets.retain(|name| !revoke.secret.contains(name));
     grants.config.retain(|key, _| !revoke.config.contains(key));

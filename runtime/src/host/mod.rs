@@ -29,8 +29,6 @@ mod random;
 
 mod egress;
 
-mod origin;
-
 mod address;
 
 mod headers;
@@ -98,7 +96,6 @@ pub use self::{
     describe::Description,
     label::Label,
     limits::Limits,
-    origin::{BadOrigin, Origin},
     verify::{Verified, VerifyError},
 };
 use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
