@@ -74,6 +74,8 @@ pub enum Fatal {
     DataInUse(String),
     /// 76: names the address.
     AddressInUse(String),
+    /// 2: the data folder is not one, and is left alone.
+    NotOurs(String),
     /// 1: anything else.
     Other(String),
 }
@@ -85,6 +87,7 @@ impl Fatal {
             Self::StorageFailed(_) => Exit::StorageFailed,
             Self::DataInUse(_) => Exit::DataInUse,
             Self::AddressInUse(_) => Exit::AddressInUse,
+            Self::NotOurs(_) => Exit::Usage,
             Self::Other(_) => Exit::Failed,
         }
     }
@@ -93,7 +96,11 @@ impl Fatal {
 impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::StorageFailed(what) | Self::DataInUse(what) | Self::AddressInUse(what) | Self::Other(what) => f.write_str(what),
+            Self::StorageFailed(what)
+            | Self::DataInUse(what)
+            | Self::AddressInUse(what)
+            | Self::NotOurs(what)
+            | Self::Other(what) => f.write_str(what),
         }
     }
 }

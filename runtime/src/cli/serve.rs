@@ -26,7 +26,8 @@ use crate::{
 /// Settings come from a flag, else an AMENDS_* variable, else the configuration file, else a default. Any key of the
 /// file has its variable: `memory` of [guest] is AMENDS_GUEST_MEMORY.
 ///
-/// Ends with 74 when the storage failed, 75 when the data folder is in use, 76 when the address is.
+/// Ends with 74 when the storage failed, 75 when the data folder is in use, 76 when the address is, and 2 when the folder holds
+/// something else than a journal.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends serve --data ./amends-data --listen 127.0.0.1:8420")]
 pub(super) struct Serve {
