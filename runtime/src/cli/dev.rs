@@ -118,7 +118,7 @@ impl Standing {
 
     fn not_deployed(&self, error: &anyhow::Error) -> String {
         // A host that is not there runs nothing.
-        let is_gone = matches!(error.downcast_ref(), Some(ClientError::Unreachable { .. }));
+        let is_gone = error.downcast_ref::<ClientError>().is_some_and(|error| error.no_host().is_some());
         let stays = if is_gone { String::new() } else { self.stays() };
         format!("{}: {error:#}; the next save tries again{stays}", paint(BAD, "not deployed"))
     }

@@ -101,8 +101,8 @@ pub(super) fn follow(
                 say("the connection ended; connecting again …");
             }
             // Only a host that was there may be waited for; the others are typing errors.
-            Err(ClientError::Unreachable { .. }) if was_connected && failed < RECONNECTS_MAX => failed += 1,
-            Err(ClientError::Unreachable { address, cause }) if was_connected => {
+            Err(error) if was_connected && error.no_host().is_some() && failed < RECONNECTS_MAX => failed += 1,
+            Err(ClientError::Unreachable { address, cause } | ClientError::Lost { address, cause }) if was_connected => {
                 bail!("the host at {address} did not come back ({cause}); watch again once it does")
             }
             Err(error) => return Err(error.into()),
