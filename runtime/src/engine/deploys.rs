@@ -125,7 +125,10 @@ impl Shard {
             module.grants.iter().filter(|held| !grants.iter().any(|grant| grant.same_target(held))).cloned().collect();
         let live = self.live.of_module(namespace, name);
         if !revoked.is_empty() && live > 0 && force == Force::No {
-            let said = format!("{live} sagas of `{name}` have not ended and may need what is revoked");
+            let said = match live {
+                1 => format!("1 saga of `{name}` has not ended and may need what is revoked"),
+                live => format!("{live} sagas of `{name}` have not ended and may need what is revoked"),
+            };
             return Err(Refusal::new(RefusalCode::GrantInUse, said)
                 .hint(format!("they are in: amends list; to revoke all the same: amends revoke {name} … --force")));
         }
@@ -205,7 +208,7 @@ impl Shard {
         module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
         let live = self.live.of(namespace, name, version);
         if live > 0 || module.active == Some(version) {
-            let why = if live > 0 { format!("{live} sagas run on it") } else { "it is active".to_owned() };
+            let why = if live > 0 { format!("{} on it", running(live)) } else { "it is active".to_owned() };
             let said = format!("{name} v{version} cannot be removed: {why}");
             return Err(Refusal::new(RefusalCode::GrantInUse, said).hint("activate another version and let its sagas end"));
         }
@@ -278,6 +281,10 @@ impl Shard {
             revision: module.revision,
         })
     }
+}
+
+fn running(live: u64) -> String {
+    if live == 1 { "1 saga runs".to_owned() } else { format!("{live} sagas run") }
 }
 
 fn no_module(name: &str) -> Refusal {

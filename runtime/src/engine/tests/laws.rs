@@ -198,7 +198,7 @@ fn a_version_is_removed_only_when_nothing_needs_it() {
     sim.deploy(1, definition(&["~a", "~b"]));
     let _old = sim.start("OLD", "{}", false);
     sim.settle();
-    assert_eq!(sim.remove(1).unwrap_err().message, "demo v1 cannot be removed: 1 sagas run on it");
+    assert_eq!(sim.remove(1).unwrap_err().message, "demo v1 cannot be removed: 1 saga runs on it");
     sim.deploy(2, definition(&["~a"]));
     sim.remove(1).unwrap_err();
     let _woken = sim.publish("E1", None, "42");
@@ -217,7 +217,7 @@ fn a_saga_that_runs_ahead_of_its_records_counts_as_running() {
     sim.deploy(1, definition(&["~a", "~b"]));
     let _ahead = sim.start("S1", "{}", true);
     assert!(sim.queue.is_empty(), "none of its records is on its way");
-    assert_eq!(sim.remove(1).unwrap_err().message, "demo v1 cannot be removed: 1 sagas run on it");
+    assert_eq!(sim.remove(1).unwrap_err().message, "demo v1 cannot be removed: 1 saga runs on it");
 }
 
 #[test]
