@@ -21,7 +21,7 @@ pub(super) struct Abandon {
 }
 
 pub(super) fn run(abandon: &Abandon, session: &Session) -> Result<Exit> {
-    let plan = |saga: &_| format!("abandon {} for good: {} will not be undone", abandon.id, act::effects(saga));
+    let plan = |saga: &_| format!("abandon {} for good, outstanding: {}", abandon.id, act::outstanding(saga));
     let body = |revision| verb::Act { note: abandon.common.note.clone(), expect_revision: Some(revision) };
     act(session, &abandon.id, "abandon", &abandon.common, Asks::First, plan, body)
 }

@@ -21,7 +21,7 @@ pub(super) struct Cancel {
 }
 
 pub(super) fn run(cancel: &Cancel, session: &Session) -> Result<Exit> {
-    let plan = |saga: &_| format!("cancel {}: undo {}", cancel.id, act::effects(saga));
+    let plan = |saga: &_| format!("cancel {}: undo {}", cancel.id, act::to_undo(saga));
     let body = |revision| verb::Act { note: cancel.common.note.clone(), expect_revision: Some(revision) };
     act(session, &cancel.id, "cancel", &cancel.common, Asks::First, plan, body)
 }
