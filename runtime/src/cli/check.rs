@@ -24,7 +24,7 @@ use crate::{
     config::Size,
 };
 
-/// Verify a module without a host: its interfaces, its sagas, the pivot rule, and what it would need granted.
+/// Verify a module without a host, and say what it would need granted.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends check trip.wasm")]
 pub(super) struct Check {

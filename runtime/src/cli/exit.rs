@@ -31,8 +31,15 @@ pub enum Exit {
 }
 
 /// What `--help` says of them.
-pub const HELP: &str = "Exit codes: 0 fine · 1 the host refused or failed · 2 wrong usage · 3 the saga ended compensated · \
-4 it is stuck · 5 it has not ended yet · 6 it was abandoned";
+pub const HELP: &str = "\
+Exit codes:
+  0 fine
+  1 the host refused or failed
+  2 wrong usage
+  3 the saga ended compensated
+  4 it is stuck
+  5 it has not ended yet
+  6 it was abandoned";
 
 impl Exit {
     /// Of a command that waited for a saga.

@@ -13,9 +13,9 @@ use crate::{
     origin::Origin,
 };
 
-/// Let a module reach something: an origin, a configuration value, a secret. Nothing is granted by default.
+/// Let a module reach an origin, a configuration value or a secret.
 ///
-/// A saga that is stuck for want of a grant goes on by itself once it is given.
+/// Nothing is granted by default. A saga that is stuck for want of a grant goes on by itself once it is given.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends grant trip --http https://hotel.example.com --http http://127.0.0.1:9000\n  amends grant trip --config region=eu",

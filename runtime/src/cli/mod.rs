@@ -76,7 +76,7 @@ use self::{
     session::{Remote, Session},
 };
 
-/// Durable sagas: steps and compensations as WebAssembly components, journaled, rolled back in order, hot-swappable.
+/// Durable sagas: steps and compensations as WebAssembly components.
 #[derive(Debug, Parser)]
 #[command(name = "amends", version, after_help = exit::HELP, max_term_width = 110, infer_subcommands = false)]
 struct Cli {
@@ -207,6 +207,9 @@ mod tests {
             let help = verb.clone().render_long_help().to_string();
             assert!(help.contains(&format!("amends {}", verb.get_name())), "no example in {help}");
             assert!(help.contains("Example"), "no example in {help}");
+            // Beside the longest name, on a terminal of 80 columns or a little more.
+            let about = verb.get_about().unwrap().to_string();
+            assert!(about.len() <= 85, "{} columns: {about}", about.len());
         }
     }
 

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::api::wire::module::{Grants, Module, Modules as All};
 
-/// List modules and their versions, with the number of sagas in flight on each.
+/// List modules and their versions, with how many sagas are in flight on each.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends modules\n  amends modules trip --json\n  amends modules trip --remove 1")]
 pub(super) struct Modules {

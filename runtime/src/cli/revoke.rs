@@ -10,7 +10,7 @@ use super::{
 };
 use crate::api::wire::module::{Grants, ModuleGrants, SetGrants};
 
-/// Take back what a module may reach. Refused while live sagas may need it, unless forced.
+/// Take back what a module may reach; refused while live sagas may need it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends revoke trip --http https://hotel.example.com\n  amends revoke trip --config region --force",

@@ -102,6 +102,8 @@ impl Asked<'_> {
         let (_, mut saga) = self.start(session, None)?;
         while !is_settled(&saga) {
             let left = until.saturating_duration_since(Instant::now()).min(WAIT_MAX);
+            // In whole milliseconds, as the host is asked: it never says earlier than that that the time is up.
+            let left = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
             if left.is_zero() {
                 break;
             }

@@ -29,9 +29,9 @@ const RECONNECTS_MAX: u32 = 60;
 /// Between them.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Follow a saga record by record until it ends, whose outcome is the exit code; or all sagas.
+/// Follow a saga, or all of them, record by record.
 ///
-/// It goes on where it was when the host restarts.
+/// One saga is followed until it ends, and its outcome is the exit code. It goes on where it was when the host restarts.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends watch T1\n  amends watch --json")]
 pub(super) struct Watch {
