@@ -25,7 +25,7 @@ fn a_host_that_is_down_is_named() {
     assert_eq!(said.code, 1);
     let found = said.stderr.replace(&url, "URL");
     expect![[r#"
-        amends: no host answers at URL (Connection refused (os error 111)); start one with `amends serve`, or name another with --host
+        amends: no host answers at URL (connection refused); start one with `amends serve`, or name another with --host
     "#]].assert_eq(&found);
     let said = cli(&[], &["--host", "ftp://nowhere", "list"]);
     assert_eq!(said.code, 2);
