@@ -11,6 +11,7 @@ use std::{
 };
 
 use amends_core::{
+    Definition,
     id::{Name, Namespace, SagaId},
     validate,
     value::Instant,
@@ -261,8 +262,12 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
     let host::Verified { digest, description, imports, .. } = found;
     let module = Name::new(&description.module)
         .map_err(|bad| bad_definition(vec![format!("module name `{}`: {bad}", description.module)]))?;
-    let mut reasons: Vec<String> =
-        description.sagas.iter().flat_map(|saga| validate::problems(saga, limits)).map(|problem| problem.to_string()).collect();
+    let sagas: Vec<Arc<Definition>> = description.sagas.iter().cloned().map(Arc::new).collect();
+    let problems = sagas.iter().flat_map(|saga| validate::problems(saga, &sagas, limits));
+    let mut reasons: Vec<String> = problems.map(|problem| problem.to_string()).collect();
+    // Until the shard keeps them: a lock that does not hold is worse than none.
+    let locked = sagas.iter().filter(|saga| !saga.locks.is_empty());
+    reasons.extend(locked.map(|saga| format!("saga `{}`: lock keys are not supported by this host yet", saga.name)));
     reasons.extend(description.sagas.iter().filter_map(|saga| {
         let why = Schema::read(saga.schema.as_deref()?).err()?;
         Some(format!("saga `{}`: the schema of its input cannot be used: {why}", saga.name))

@@ -215,7 +215,7 @@ impl Saga {
         }
         let awaited = |wait: &Wait| wait.event.as_ref() == Some(&arrival.topic);
         self.waking(leg, awaited, at)?.arrived = Some(Some(arrival.clone()));
-        self.consumed.push(arrival.id.clone());
+        self.consumed.insert(arrival.id.clone());
         Ok(())
     }
 

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use crate::{
     definition::{Each, Kind, OnExhausted, OnUnknown, Retry, Undo},
     elements::elements,
-    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Round, Started, Wait, Why},
+    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Round, Started, Why},
     id::{Direction, Leg},
-    outcome::{Left, Outcome, Report},
+    outcome::{Left, Recorded, Report, recorded},
     plan::Plan,
     retry::{Spent, next_attempt},
     run::{LegRun, LegState, StepRun},
     saga::{Locking, Phase, Saga},
-    value::{Failure, Instant, Payload},
+    value::{Failure, Instant},
     verbs::Rejected,
 };
 
@@ -429,45 +429,6 @@ enum GiveUp {
     Refused,
     Exhausted,
     Unknown,
-}
-
-/// An outcome after law 5.
-enum Recorded {
-    Done(Payload),
-    Refused(Failure),
-    Transient(Failure),
-    Unknown(Failure),
-    NotDone,
-    Wait(Wait),
-    Denied(String),
-}
-
-/// A wait is at most ten years long.
-const WAIT_MS_MAX: u64 = 3_653 * 86_400_000;
-
-/// Law 5: what the host knows of what left decides between `unknown` and the rest. Only a step can be refused, only a check
-/// can say not-done, and a check does not wait: else the guest returned garbage.
-fn recorded(direction: Direction, outcome: Outcome, left: Left, reached: bool, now: Instant) -> Recorded {
-    let trapped = |failure| if left == Left::Nothing { Recorded::Transient(failure) } else { Recorded::Unknown(failure) };
-    match (outcome, direction) {
-        (Outcome::Done(output), _) => Recorded::Done(output),
-        (Outcome::Denied(what), _) => Recorded::Denied(what),
-        (Outcome::NotDone, Direction::Check) => Recorded::NotDone,
-        (Outcome::Wait(wait), Direction::Forward | Direction::Undo(_)) if is_bounded(&wait, now) => Recorded::Wait(wait),
-        (Outcome::Refused(failure) | Outcome::Transient(failure), _) if left == Left::Unanswered => Recorded::Unknown(failure),
-        (Outcome::Refused(failure), Direction::Forward) => Recorded::Refused(failure),
-        (Outcome::Refused(failure) | Outcome::Transient(failure), _) => Recorded::Transient(failure),
-        (Outcome::Unknown(failure), _) if !reached => Recorded::Transient(failure),
-        (Outcome::Unknown(failure), _) => Recorded::Unknown(failure),
-        (Outcome::Trapped(failure), _) => trapped(failure),
-        (Outcome::NotDone, _) => trapped(Failure::new("bad_output", "only a check may say not-done")),
-        (Outcome::Wait(_), Direction::Check) => trapped(Failure::new("bad_output", "a check does not wait")),
-        (Outcome::Wait(_), _) => trapped(Failure::new("bad_wait", "wait for an event, or for a moment within ten years")),
-    }
-}
-
-fn is_bounded(wait: &Wait, now: Instant) -> bool {
-    (wait.event.is_some() || wait.until.is_some()) && wait.until.is_none_or(|until| until <= now.plus(WAIT_MS_MAX))
 }
 
 fn retry_of<'a>(saga: &'a Saga, run: &StepRun, direction: Direction) -> Option<&'a Retry> {

@@ -2,7 +2,8 @@
 
 use crate::{
     event::{Attempt, Wait},
-    value::{Failure, Payload},
+    id::Direction,
+    value::{Failure, Instant, Payload},
 };
 
 /// What came of one attempt, before the laws are applied to it.
@@ -62,4 +63,43 @@ pub struct Report {
     pub outcome: Outcome,
     /// What left meanwhile.
     pub left: Left,
+}
+
+/// An outcome after law 5.
+pub(crate) enum Recorded {
+    Done(Payload),
+    Refused(Failure),
+    Transient(Failure),
+    Unknown(Failure),
+    NotDone,
+    Wait(Wait),
+    Denied(String),
+}
+
+/// A wait is at most ten years long.
+const WAIT_MS_MAX: u64 = 3_653 * 86_400_000;
+
+/// Law 5: what the host knows of what left decides between `unknown` and the rest. Only a step can be refused, only a check
+/// can say not-done, and a check does not wait: else the guest returned garbage.
+pub(crate) fn recorded(direction: Direction, outcome: Outcome, left: Left, reached: bool, now: Instant) -> Recorded {
+    let trapped = |failure| if left == Left::Nothing { Recorded::Transient(failure) } else { Recorded::Unknown(failure) };
+    match (outcome, direction) {
+        (Outcome::Done(output), _) => Recorded::Done(output),
+        (Outcome::Denied(what), _) => Recorded::Denied(what),
+        (Outcome::NotDone, Direction::Check) => Recorded::NotDone,
+        (Outcome::Wait(wait), Direction::Forward | Direction::Undo(_)) if is_bounded(&wait, now) => Recorded::Wait(wait),
+        (Outcome::Refused(failure) | Outcome::Transient(failure), _) if left == Left::Unanswered => Recorded::Unknown(failure),
+        (Outcome::Refused(failure), Direction::Forward) => Recorded::Refused(failure),
+        (Outcome::Refused(failure) | Outcome::Transient(failure), _) => Recorded::Transient(failure),
+        (Outcome::Unknown(failure), _) if !reached => Recorded::Transient(failure),
+        (Outcome::Unknown(failure), _) => Recorded::Unknown(failure),
+        (Outcome::Trapped(failure), _) => trapped(failure),
+        (Outcome::NotDone, _) => trapped(Failure::new("bad_output", "only a check may say not-done")),
+        (Outcome::Wait(_), Direction::Check) => trapped(Failure::new("bad_output", "a check does not wait")),
+        (Outcome::Wait(_), _) => trapped(Failure::new("bad_wait", "wait for an event, or for a moment within ten years")),
+    }
+}
+
+fn is_bounded(wait: &Wait, now: Instant) -> bool {
+    (wait.event.is_some() || wait.until.is_some()) && wait.until.is_none_or(|until| until <= now.plus(WAIT_MS_MAX))
 }

@@ -1,7 +1,7 @@
 //! The state of one saga: the fold of its events, and nothing beside it (law 1).
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     fmt,
     sync::Arc,
 };
@@ -51,7 +51,7 @@ pub struct Saga {
     pub(crate) deadline_passed: bool,
     pub(crate) rollback: Option<Reason>,
     pub(crate) manual: u32,
-    pub(crate) consumed: Vec<String>,
+    pub(crate) consumed: HashSet<String>,
 }
 
 /// Where a saga stands to its lock keys. Without any it has them all.
@@ -151,7 +151,7 @@ impl Saga {
             deadline_passed: false,
             rollback: None,
             manual: 0,
-            consumed: Vec::new(),
+            consumed: HashSet::new(),
         };
         saga.expand(&definition, None, String::new());
         if saga.started.lock_keys.is_empty() {
@@ -214,7 +214,7 @@ impl Saga {
 
     /// The saga has taken this event already; each is consumed once.
     pub fn has_consumed(&self, event_id: &str) -> bool {
-        self.consumed.iter().any(|id| id == event_id)
+        self.consumed.contains(event_id)
     }
 
     /// The pivot is done, or a retriable step was begun where there is no pivot (law 8).

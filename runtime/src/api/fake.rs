@@ -10,7 +10,7 @@ use amends_core::{
     definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     id::{Leg, Namespace, SagaId, StepPath},
     value::{Failure, Instant, Payload},
-    view::{LegView, Status, StepStatus, StepView, View},
+    view::{BodyView, LegView, Status, StepStatus, StepView, View},
 };
 use bytes::Bytes;
 use tokio::sync::broadcast;
@@ -270,6 +270,9 @@ pub(crate) fn completed() -> View {
         input: Payload::json("{\"trip\":1}"),
         output: Some(Payload::json("{\"paid\":true}")),
         rollback: None,
+        locks: None,
+        round: 0,
+        savepoint: None,
         cancel_pending: false,
         steps: ["reserve-flight", "reserve-hotel", "charge", "send-mail"]
             .into_iter()
@@ -289,7 +292,10 @@ fn step_view(name: &str, stage: usize, kind: Kind) -> StepView {
         kind,
         status: StepStatus::Done,
         forward: ran(0, 40),
+        body: BodyView::Code,
+        element: None,
         alternate: 0,
+        round: 0,
         past: Vec::new(),
         undo: None,
         output: Some(Payload::json("{}")),

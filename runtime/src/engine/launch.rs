@@ -69,7 +69,7 @@ impl Shard {
 
     fn call(&self, key: &SagaKey, resident: &Resident, intent: &Intent) -> Option<AttemptCall> {
         let call = resident.saga.call(intent)?;
-        let started = resident.saga.started();
+        let (started, code) = (resident.saga.started(), resident.saga.code());
         let leg = &intent.attempt.leg;
         let forward = leg.turned(Direction::Forward);
         let name = |leg: &Leg| leg.key(&key.0, &key.1, started.incarnation);
@@ -77,12 +77,12 @@ impl Shard {
         Some(AttemptCall {
             namespace: key.0.clone(),
             module: started.module.clone(),
-            version: started.version,
-            digest: started.digest,
+            version: code.version,
+            digest: code.digest,
             saga: key.1.clone(),
             definition: started.definition.clone(),
             step: call.step,
-            element: None,
+            element: call.element,
             attempt: intent.attempt.clone(),
             key: name(leg),
             forward_key: name(&forward),

@@ -1,6 +1,6 @@
 //! Reading a saga back from its stream: recovery, parking and the API's reads all replay the same way (law 11).
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use amends_core::{Event, Instant, Saga};
 
@@ -69,11 +69,12 @@ pub(crate) fn saga(store: &dyn Store, definitions: &Definitions, key: &SagaKey) 
     let Some((_, Event::Started(started))) = events.first() else {
         return Err(LoadError::Corrupt(format!("the stream of saga {} does not begin with its start", key.1)));
     };
-    let definition = definitions.find(&started.digest, &started.definition).ok_or_else(|| {
-        LoadError::Corrupt(format!("saga {} runs on a component whose definition `{}` is not here", key.1, started.definition))
-    })?;
-    let saga =
-        Saga::replay(Arc::clone(&definition), events).map_err(|error| LoadError::Corrupt(format!("saga {}: {error}", key.1)))?;
+    let name = started.definition.clone();
+    if definitions.find(&started.digest, &name).is_none() {
+        return Err(LoadError::Corrupt(format!("saga {} runs on a component whose definition `{name}` is not here", key.1)));
+    }
+    let saga = Saga::replay_moved(|digest| definitions.find(digest, &name), events)
+        .map_err(|error| LoadError::Corrupt(format!("saga {}: {error}", key.1)))?;
     Ok(Loaded { saga, stream, position, bytes })
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use amends_core::{
+    Plan,
     definition::Definition,
     id::Namespace,
     value::{Instant, Payload},
@@ -44,6 +45,8 @@ pub(crate) struct Version {
     pub(crate) bytes: u64,
     pub(crate) deployed_at: Instant,
     pub(crate) definitions: Vec<Arc<Definition>>,
+    /// What the sagas of each run on.
+    plans: Vec<Arc<Plan>>,
     /// The hash of each, for the start records of its sagas.
     pub(crate) hashes: Vec<[u8; 32]>,
     /// The input's schema of each.
@@ -54,13 +57,13 @@ pub(crate) struct Version {
 
 /// Definitions by the digest that they came with, for everyone who replays a saga.
 #[derive(Clone, Debug, Default)]
-pub struct Definitions(Arc<RwLock<HashMap<ModuleDigest, Vec<Arc<Definition>>>>>);
+pub struct Definitions(Arc<RwLock<HashMap<ModuleDigest, Vec<Arc<Plan>>>>>);
 
 impl Definitions {
-    /// The definition of this name in the component of this digest.
-    pub fn find(&self, digest: &ModuleDigest, name: &str) -> Option<Arc<Definition>> {
+    /// What the sagas of this name run on in the component of this digest.
+    pub fn find(&self, digest: &ModuleDigest, name: &str) -> Option<Arc<Plan>> {
         let all = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.get(digest)?.iter().find(|definition| definition.name == name).cloned()
+        all.get(digest)?.iter().find(|plan| plan.definition().name == name).cloned()
     }
 
     /// Every digest that was deployed and not removed.
@@ -68,8 +71,8 @@ impl Definitions {
         self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).keys().copied().collect()
     }
 
-    fn insert(&self, digest: ModuleDigest, definitions: Vec<Arc<Definition>>) {
-        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest, definitions);
+    fn insert(&self, digest: ModuleDigest, plans: Vec<Arc<Plan>>) {
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest, plans);
     }
 }
 
@@ -105,7 +108,8 @@ impl Modules {
         let at = version.definitions.iter().position(|found| found.name == definition)?;
         let definition = version.definitions.get(at)?;
         let definition_hash = *version.hashes.get(at)?;
-        Some(Active { name, number, version, definition, definition_hash, schema: version.schemas.get(at)? })
+        let (plan, schema) = (version.plans.get(at)?, version.schemas.get(at)?);
+        Some(Active { name, number, version, definition, plan, definition_hash, schema })
     }
 
     /// Another module of the namespace whose active version has a saga of one of these names.
@@ -160,12 +164,15 @@ impl Modules {
                 let definitions: Vec<Definition> = serde_json::from_str(description)
                     .map_err(|error| format!("the description of {name} v{version} is unreadable: {error}"))?;
                 let definitions: Vec<Arc<Definition>> = definitions.into_iter().map(Arc::new).collect();
-                self.definitions.insert(*digest, definitions.clone());
+                let plan = |definition: &Arc<Definition>| Plan::new(Arc::clone(definition), &definitions).map(Arc::new);
+                let plans: Result<Vec<Arc<Plan>>, _> = definitions.iter().map(plan).collect();
+                let plans = plans.map_err(|error| format!("the description of {name} v{version} is no plan: {error}"))?;
+                self.definitions.insert(*digest, plans.clone());
                 let (digest, bytes, imports) = (*digest, *bytes, imports.clone());
                 let hashes = definitions.iter().map(|definition| definition::hash(definition)).collect();
                 let schemas = vec![schema::Kept::default(); definitions.len()];
                 let version_facts =
-                    Version { digest, bytes, deployed_at: at, definitions, hashes, schemas, imports, quarantined: None };
+                    Version { digest, bytes, deployed_at: at, definitions, plans, hashes, schemas, imports, quarantined: None };
                 module.versions.insert(*version, version_facts);
                 module.last_version = module.last_version.max(*version);
             }
@@ -210,6 +217,7 @@ pub(crate) struct Active<'a> {
     pub(crate) number: u32,
     pub(crate) version: &'a Version,
     pub(crate) definition: &'a Arc<Definition>,
+    pub(crate) plan: &'a Arc<Plan>,
     pub(crate) definition_hash: [u8; 32],
     schema: &'a schema::Kept,
 }

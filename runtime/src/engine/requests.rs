@@ -97,9 +97,9 @@ impl Shard {
             return Err(does_not_fit(&start.definition, misfit));
         }
         let started = started(&active, start, self.now);
-        let definition = Arc::clone(active.definition);
+        let plan = Arc::clone(active.plan);
         let context = context(&self.modules, &self.limits, key, &started, 0, self.now, &mut self.jitter);
-        let (saga, events) = Saga::start(definition, started, context);
+        let (saga, events) = Saga::start(plan, started, context);
         self.failpoints.reached("accepted");
         self.begin(key.clone(), Resident::new(saga), events, &origin.actor);
         Ok(true)
@@ -281,6 +281,7 @@ fn refusal(key: &SagaKey, saga: &Saga, rejected: Rejected) -> Refusal {
             let hint = format!("these fit: {}", fits.join(", "));
             Refusal { fits, ..Refusal::new(RefusalCode::VerbDoesNotFit, said).hint(hint) }
         }
+        Rejected::DoesNotMove(_) => Refusal::new(RefusalCode::VerbDoesNotFit, said),
         Rejected::NoSuchStep(_) => {
             Refusal::new(RefusalCode::StepNotFound, said).hint(format!("its steps are in: amends show {id}"))
         }

@@ -236,7 +236,7 @@ impl Shard {
     pub(crate) fn took(&mut self, key: &SagaKey, events: Vec<Event>, actor: &Actor, causation: Option<RecordId>) {
         let Some(resident) = self.residents.get_mut(key) else { return };
         let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
-        let suspect = host_died.then(|| (resident.saga.started().module.clone(), resident.saga.started().version));
+        let suspect = host_died.then(|| (resident.saga.started().module.clone(), resident.saga.code().version));
         if !events.is_empty() {
             if resident.unflushed.is_empty() {
                 self.unflushed.push_back((self.now, key.clone()));

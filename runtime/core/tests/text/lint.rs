@@ -59,9 +59,12 @@ fn a_compensation_that_can_never_run_is_named() {
         saga `test`, step `pay`: its compensation can never run: a pivot that does not reach outside is never in doubt; leave it out"#]],
     );
     warned("a(undo tries 2, undo alternates 1)", expect![[""]]);
-    warned("a(undo any tries) | b(undo any tries, undo alternates 1)", expect![[r#"
+    warned(
+        "a(undo any tries) | b(undo any tries, undo alternates 1)",
+        expect![[r#"
         saga `test`, step `a`: its compensation is tried for ever; give it a limit, and then be stuck, where people see it
-        saga `test`, step `b`: the alternates of its compensation can never run: the first way is tried for ever; give it a limit"#]]);
+        saga `test`, step `b`: the alternates of its compensation can never run: the first way is tried for ever; give it a limit"#]],
+    );
 }
 
 #[test]

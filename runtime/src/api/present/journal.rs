@@ -59,7 +59,20 @@ fn with_event(entry: journal::Entry, event: &Event) -> journal::Entry {
         Event::CancelRequested(Cancel::Asked(act)) | Event::Abandoned(act) => with_act(entry, act),
         Event::CancelRequested(Cancel::Deadline) => journal::Entry { why: Some("deadline".to_owned()), ..entry },
         Event::Stuck(leg, why) => journal::Entry { why: Some(help::why(why).1), ..with_leg(entry, leg) },
-        Event::Completed | Event::Compensated => entry,
+        Event::Listed(path, elements) => {
+            let why = Some(format!("{} elements", elements.len()));
+            journal::Entry { step: Some(path.as_str().to_owned()), why, ..entry }
+        }
+        Event::RoundBegun(round) => {
+            journal::Entry { why: Some(format!("round {} from savepoint {}", round.number, round.savepoint)), ..entry }
+        }
+        Event::Moved(moved) => {
+            let why = Some(format!("to version {} ({})", moved.code.version, hex::encode(moved.code.digest)));
+            journal::Entry { why, ..with_act(entry, &moved.act) }
+        }
+        Event::LockQueued(behind) => journal::Entry { why: Some(behind.join(", ")), ..entry },
+        Event::LockBroken(key, act) => journal::Entry { why: Some(key.clone()), ..with_act(entry, act) },
+        Event::LockTaken | Event::Completed | Event::Compensated => entry,
     }
 }
 

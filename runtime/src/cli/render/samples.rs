@@ -5,7 +5,7 @@ use amends_core::{
     event::{Act, Attempt, Cancel, Event, Intent, Reason, Resolution, Started, Topic, Wait, Why},
     id::{Direction, Incarnation, SagaId, StepPath},
     value::{Failure, Instant, Payload},
-    view::{LegView, Status, StepStatus, StepView, StuckView, View},
+    view::{BodyView, LegView, Status, StepStatus, StepView, StuckView, View},
 };
 
 use crate::{
@@ -46,6 +46,9 @@ fn trip(status: Status) -> View {
         input: Payload::json("{\"trip\":\"T2\"}"),
         output: None,
         rollback: None,
+        locks: None,
+        round: 0,
+        savepoint: None,
         cancel_pending: false,
         steps: STEPS.iter().map(|(name, stage, kind)| pending(name, *stage, *kind)).collect(),
         outstanding: Vec::new(),
@@ -61,7 +64,10 @@ fn pending(name: &str, stage: usize, kind: Kind) -> StepView {
         kind,
         status: StepStatus::Pending,
         forward: LegView::default(),
+        body: BodyView::Code,
+        element: None,
         alternate: 0,
+        round: 0,
         past: Vec::new(),
         undo: None,
         output: None,

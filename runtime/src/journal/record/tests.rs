@@ -1,7 +1,10 @@
 use std::collections::BTreeSet;
 
 use amends_core::{
-    event::{Act, Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Resolution, Started, Topic, Wait, Why},
+    elements::Element,
+    event::{
+        Act, Arrival, Attempt, Cancel, Charge, Code, Event, Intent, Moved, Reason, Resolution, Round, Started, Topic, Wait, Why,
+    },
     id::{Direction, Incarnation, Leg, Namespace, StepPath},
     value::Failure,
 };
@@ -92,6 +95,15 @@ fn facts() -> Vec<Fact> {
         Event::Completed,
         Event::Compensated,
         Event::Abandoned(act()),
+        Event::RoundBegun(Round { number: 1, savepoint: "booked".into() }),
+        Event::Moved(Box::new(Moved {
+            code: Code { version: 4, digest: [0x66; 32], definition_hash: [0x77; 32] },
+            act: act(),
+        })),
+        Event::LockQueued(vec!["order/7".into()]),
+        Event::LockTaken,
+        Event::LockBroken("order/7".into(), act()),
+        Event::Listed(StepPath::new("pay"), vec![Element { key: "sku-7".into(), value: Payload::json("7") }]),
     ];
     let module = [
         ModuleEvent::Deployed {
