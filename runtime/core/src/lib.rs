@@ -66,6 +66,8 @@ mod output;
 
 mod apply;
 
+mod apply_acts;
+
 pub mod handle;
 
 pub mod verbs;
@@ -77,6 +79,8 @@ pub mod moving;
 pub mod effects;
 
 pub mod view;
+
+mod show;
 
 pub mod preview;
 
