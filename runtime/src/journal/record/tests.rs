@@ -96,10 +96,7 @@ fn facts() -> Vec<Fact> {
         Event::Compensated,
         Event::Abandoned(act()),
         Event::RoundBegun(Round { number: 1, savepoint: "booked".into() }),
-        Event::Moved(Box::new(Moved {
-            code: Code { version: 4, digest: [0x66; 32], definition_hash: [0x77; 32] },
-            act: act(),
-        })),
+        Event::Moved(Box::new(Moved { code: Code { version: 4, digest: [0x66; 32], definition_hash: [0x77; 32] }, act: act() })),
         Event::LockQueued(vec!["order/7".into()]),
         Event::LockTaken,
         Event::LockBroken("order/7".into(), act()),
