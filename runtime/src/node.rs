@@ -57,8 +57,6 @@ pub struct Config {
     pub worker: PathBuf,
     /// What tells the time.
     pub clock: Clock,
-    /// Records that wait for a commit; beyond them starts are refused.
-    pub queue_records: usize,
     /// When the disk is too full for new sagas.
     pub free: Free,
 }
@@ -163,7 +161,6 @@ impl Node {
             limits: config.engine,
             metrics: Arc::clone(&metrics),
             seed: seed()?,
-            queue_records: config.queue_records,
             suspects,
             on_forget: forget(&folder, &host),
             on_failure,

@@ -57,9 +57,10 @@ pub(super) fn run(serve: &Serve) -> Result<Exit> {
     log_to_stderr(config.server.log_format);
     raise_file_limit();
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("amends-api").build()?;
-    tokio.block_on(host(config, address))?;
-    // Threads that still read must not hold the process.
+    let ended = tokio.block_on(host(config, address));
+    // Threads that still read a dying disk, or compile, must not hold the process.
     tokio.shutdown_timeout(Duration::from_secs(1));
+    ended?;
     Ok(Exit::Fine)
 }
 

@@ -50,13 +50,13 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
         engine: shard::Limits {
             saga_bytes_max: config.limits.journal.bytes(),
             event_kept_ms: config.retention.events.ms(),
+            queue_records: config.store.queue_records,
             ..shard::Limits::default()
         },
         definitions: definition_limits(config),
         listening: vec![listening],
         worker,
         clock: node::wall_clock(),
-        queue_records: config.store.queue_records,
         free: node::Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent },
     })?;
     let node = Arc::new(node);

@@ -85,9 +85,14 @@ impl Shard {
     }
 
     pub(crate) fn publish(&mut self, origin: &Origin, publish: Publish, answer: Answer<PublishAnswer>) {
-        match self.published(origin, publish) {
-            Ok(said) => self.release_at(said.position, Release::Publish(answer, Ok(said))),
-            Err(refusal) => Release::Publish(answer, Err(refusal)).answer(),
+        let to = publish.to.clone().map(|id| (origin.namespace.clone(), id));
+        match (self.published(origin, publish), to) {
+            (Ok(said), _) => self.release_at(said.position, Release::Publish(answer, Ok(said))),
+            (Err(refusal), Some(key)) => {
+                self.release_after(&key, Release::Publish(answer, Err(refusal)));
+                self.park(&key);
+            }
+            (Err(refusal), None) => self.release_at(0, Release::Publish(answer, Err(refusal))),
         }
     }
 
@@ -99,6 +104,7 @@ impl Shard {
             let AnswerRow { woke, kept_until, position } = said;
             return Ok(PublishAnswer { duplicate: true, woke, kept_until, position });
         }
+        self.refuse_if_crowded()?;
         if let Some(id) = &publish.to {
             self.refuse_ended(&(origin.namespace.clone(), id.clone()))?;
         }
@@ -122,7 +128,6 @@ impl Shard {
         match self.ensure_resident(key) {
             Ok(()) => {
                 let ended = self.residents.get(key).is_some_and(|resident| resident.saga.is_ended());
-                self.park(key);
                 if ended {
                     let said = format!("saga {} has ended: nothing in it waits for a signal", key.1);
                     return Err(Refusal::new(RefusalCode::SagaEnded, said));
@@ -224,18 +229,22 @@ impl Shard {
     }
 
     /// A saga begins to wait: the first event that came before the wait and that it has not consumed.
-    pub(crate) fn match_kept(&mut self, key: &SagaKey, topics: &[Topic]) {
+    /// True if one was given to it.
+    pub(crate) fn match_kept(&mut self, key: &SagaKey, topics: &[Topic]) -> bool {
         for topic in topics {
             match self.first_kept(key, topic) {
                 Ok(Some(kept)) => {
                     let arrival = Arrival { id: kept.id, topic: kept.topic, data: kept.data };
-                    self.deliver(key, arrival, Some(RecordId { stream: kept.position, version: 1 }));
-                    return;
+                    return self.deliver(key, arrival, Some(RecordId { stream: kept.position, version: 1 }));
                 }
                 Ok(None) => {}
-                Err(error) => return self.fail(error.to_string()),
+                Err(error) => {
+                    self.fail(error.to_string());
+                    return false;
+                }
             }
         }
+        false
     }
 
     fn first_kept(&self, key: &SagaKey, topic: &Topic) -> Result<Option<Kept>, StoreError> {

@@ -4,7 +4,7 @@
 //! - [`guests`]: how guest code is run, seen from here
 //! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed
 //! - `requests`, `deploys`, `messages`: what each request means
-//! - `resident`, `rows`, `load`, `timers`, `live`, `release`: a saga in memory, its rows, and back
+//! - `resident`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its rows, and back
 //! - `recover`: start-up; [`driver`]: threads and the clock; [`reader`]: committed reads; [`metrics`]: counters
 
 pub mod port;
@@ -30,6 +30,8 @@ mod load;
 mod live;
 
 mod timers;
+
+mod waiters;
 
 mod launch;
 

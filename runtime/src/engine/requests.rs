@@ -62,9 +62,19 @@ impl Shard {
             Ok(created) => self.answer_start(&key, start.wait, created, answer),
             Err(refusal) => {
                 self.metrics.refused(refusal.code);
-                Release::Saga(answer, Err(refusal)).answer();
+                self.release_after(&key, Release::Saga(answer, Err(refusal)));
+                self.park(&key);
             }
         }
+    }
+
+    /// New work is refused while the disk is behind; what has begun never is.
+    pub(crate) fn refuse_if_crowded(&self) -> Result<(), Refusal> {
+        if self.is_crowded() {
+            let said = format!("{} records wait for the disk, which is as many as this host takes", self.limits.queue_records);
+            return Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"));
+        }
+        Ok(())
     }
 
     /// Makes the saga, or finds the one that the same start made before; true if it was made now.
@@ -84,6 +94,7 @@ impl Shard {
         if self.stopping {
             return Err(Refusal::new(RefusalCode::Stopping, "the host is stopping and takes no new sagas").hint("try again soon"));
         }
+        self.refuse_if_crowded()?;
         if self.residents.len() >= self.limits.residents_max {
             let said = format!("{} sagas are running, which is as many as this host takes", self.residents.len());
             return Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"));
@@ -107,10 +118,7 @@ impl Shard {
         let status = self.residents.get(key).map(|resident| resident.saga.status());
         let settled = status.is_some_and(|status| status.is_ended() || status == Status::Stuck);
         if wait && !settled {
-            let waiting = self.waiters.entry(key.clone()).or_default();
-            // Clients that gave up waiting have closed their end.
-            waiting.retain(|(answer, _)| !answer.is_closed());
-            waiting.push((answer, created));
+            self.waiters.push(key.clone(), answer, created);
         } else {
             self.flush(key);
             if let Some(said) = self.saga_answer(key, created) {
@@ -123,7 +131,7 @@ impl Shard {
     fn settle(&mut self, key: SagaKey, answer: Answer<SagaAnswer>) {
         match self.ensure_resident(&key) {
             Ok(()) => self.answer_start(&key, true, false, answer),
-            Err(error) => Release::Saga(answer, Err(not_readable(&key, &error))).answer(),
+            Err(error) => self.release_at(0, Release::Saga(answer, Err(not_readable(&key, &error)))),
         }
     }
 
@@ -147,14 +155,14 @@ impl Shard {
                 self.flush(&key);
                 // A verb that changed nothing leaves a saga that only waits parked.
                 if let Err(error) = self.ensure_resident(&key) {
-                    return Release::Verb(answer, Err(not_readable(&key, &error))).answer();
+                    return self.release_at(0, Release::Verb(answer, Err(not_readable(&key, &error))));
                 }
                 let Some(resident) = self.residents.get(&key) else { return };
                 let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
                 let said = VerbAnswer { applied, view: Box::new(resident.saga.view()), position };
                 self.release_after(&key, Release::Verb(answer, Ok(said)));
             }
-            Err(refusal) => Release::Verb(answer, Err(refusal)).answer(),
+            Err(refusal) => self.release_after(&key, Release::Verb(answer, Err(refusal))),
         }
         self.park(&key);
     }

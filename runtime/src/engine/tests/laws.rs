@@ -163,6 +163,54 @@ fn after_a_storage_error_nothing_is_acknowledged() {
     assert_eq!(said(late).unwrap_err().code, RefusalCode::StorageFailed);
 }
 
+/// A report that came after the storage had failed was decided on. Nothing was flushed any more, so that its client was told
+/// the saga's end, and its next attempt began, by records that no disk ever held.
+#[test]
+fn after_a_storage_error_nothing_begins() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["a", "b"]));
+    sim.grant();
+    let waiting = sim.start("S1", "{}", true);
+    while sim.commit() {}
+    sim.input(Input::StorageFailed("no space".into()));
+    assert_eq!(said(waiting).unwrap_err().code, RefusalCode::StorageFailed);
+    while sim.end_one() {}
+    assert_eq!(sim.calls, ["a@1"]);
+    assert!(sim.queue.is_empty());
+}
+
+/// A verb's refusal says where a saga stands. It left at once, while the records that it spoke of were in the queue: after a
+/// kill in between, what was called ended ran on.
+#[test]
+fn a_refusal_waits_for_what_it_says() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["~a"]));
+    let _started = sim.start("S1", "{}", true);
+    while sim.end_one() {}
+    let mut refused = sim.verb("S1", Verb::Cancel, "k");
+    assert!(is_open(&mut refused));
+    sim.settle();
+    assert_eq!(said(refused).unwrap_err().code, RefusalCode::SagaEnded);
+}
+
+/// Steps that reach nowhere do not wait for their commits, and the queue of the committer had no bound: a slow disk under a fast
+/// guest was memory without end.
+#[test]
+fn what_runs_ahead_waits_when_the_queue_is_full() {
+    let mut sim = Sim::new(all_done);
+    let names: Vec<String> = (0..100).map(|n| format!("~s{n}")).collect();
+    sim.deploy(1, definition(&names.iter().map(String::as_str).collect::<Vec<_>>()));
+    sim.shard.limits.queue_records = 16;
+    let waiting = sim.start("S1", "{}", true);
+    while sim.end_one() {}
+    assert!((20..60).contains(&sim.calls.len()), "{} steps ran ahead", sim.calls.len());
+    let late = sim.start("S2", "{}", false);
+    assert_eq!(said(late).unwrap_err().code, RefusalCode::Overloaded);
+    sim.settle();
+    assert_eq!(said(waiting).unwrap().view.status, Status::Completed);
+    assert_eq!(sim.calls.len(), 100);
+}
+
 #[test]
 fn a_guest_that_was_executing_at_three_deaths_of_the_host_runs_alone_and_then_not_again() {
     let mut sim = Sim::new(all_done);
