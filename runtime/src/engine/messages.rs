@@ -15,6 +15,7 @@ use crate::{
         load::LoadError,
         port::{Answer, Origin, Publish, PublishAnswer, Refusal, RefusalCode},
         release::Release,
+        requests,
         resident::SagaKey,
         rows,
         shard::Shard,
@@ -127,12 +128,8 @@ impl Shard {
     fn refuse_ended(&mut self, key: &SagaKey) -> Result<(), Refusal> {
         match self.ensure_resident(key) {
             Ok(()) => {
-                let ended = self.residents.get(key).is_some_and(|resident| resident.saga.is_ended());
-                if ended {
-                    let said = format!("saga {} has ended: nothing in it waits for a signal", key.1);
-                    return Err(Refusal::new(RefusalCode::SagaEnded, said));
-                }
-                Ok(())
+                let saga = self.residents.get(key).map(|resident| &resident.saga);
+                saga.filter(|saga| saga.is_ended()).map_or(Ok(()), |saga| Err(requests::ended(&key.1, saga)))
             }
             Err(LoadError::NotFound) => Ok(()),
             Err(error) => {

@@ -391,9 +391,10 @@ impl Shard {
             ended: ends.then(|| after.status.as_str()),
         });
         let counted = (begins != ends).then(|| self.live.count(key, resident.saga.started(), begins, &self.metrics));
+        let moved = self.live.moved(before.as_ref().map(|before| before.status), after.status, &self.metrics);
         let mut rows = rows::of_saga(key, &resident.saga, before.as_ref(), &after);
         rows.append(&mut resident.rows);
-        rows.extend(counted);
+        rows.extend(counted.into_iter().chain(moved));
         self.timers.moved(stream, before.as_ref().and_then(|flushed| flushed.wake_at), after.wake_at, after.position);
         self.last_position = after.position;
         resident.cautious = false;
@@ -537,6 +538,9 @@ impl Shard {
         if self.failed.is_none() {
             self.failed = Some(why.clone());
             self.releases.refuse_all(&storage_failed(&why));
+            for answer in self.waiters.take_all() {
+                Release::Saga(answer, Err(storage_failed(&why))).answer();
+            }
             self.actions.push(Action::Fail(why));
         }
     }

@@ -37,6 +37,11 @@ impl Waiters {
         self.by_saga.remove(key).unwrap_or_default()
     }
 
+    /// Every client, when nobody will be told how a saga ends.
+    pub(crate) fn take_all(&mut self) -> impl Iterator<Item = Answer<SagaAnswer>> {
+        std::mem::take(&mut self.by_saga).into_values().flatten().map(|(answer, _)| answer)
+    }
+
     /// A client that gave up has closed its end; it does not say so to the shard.
     fn forget_those_that_gave_up(&mut self) {
         self.by_saga.retain(|_, waiters| {
