@@ -26,7 +26,8 @@ fn a_host_that_is_down_is_named() {
     let found = said.stderr.replace(&url, "URL");
     expect![[r#"
         amends: no host answers at URL (connection refused); start one with `amends serve`, or name another with --host
-    "#]].assert_eq(&found);
+    "#]]
+    .assert_eq(&found);
     let said = cli(&[], &["--host", "ftp://nowhere", "list"]);
     assert_eq!(said.code, 2);
     expect![[r#"
