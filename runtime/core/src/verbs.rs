@@ -44,9 +44,9 @@ pub enum Rejected {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ended => f.write_str("the saga has ended"),
-            Self::PastPointOfNoReturn => f.write_str("the saga is past its point of no return"),
-            Self::NoSuchStep(path) => write!(f, "the saga has no step `{path}`"),
+            Self::Ended => f.write_str("it has ended"),
+            Self::PastPointOfNoReturn => f.write_str("it is past its point of no return"),
+            Self::NoSuchStep(path) => write!(f, "it has no step `{path}`"),
             Self::DoesNotFit { because, .. } => f.write_str(because),
         }
     }

@@ -277,7 +277,7 @@ fn verbs_that_do_not_fit_say_which_do() {
           409 verb_does_not_fit: saga waits: `request` is not stuck or in doubt, or an attempt is open
           hint: these fit: resolve, cancel, abandon
         resolve of no step
-          404 step_not_found: saga waits: the saga has no step `decline`
+          404 step_not_found: saga waits: it has no step `decline`
           hint: its steps are in: amends show waits
         resolve of nothing
           400 bad_request: give exactly one of `output`, `not_done` and `undone`
