@@ -8,6 +8,8 @@ mod travel;
 
 mod kills;
 
+mod survivors;
+
 mod bad_modules;
 
 mod bad_requests;
@@ -20,7 +22,13 @@ mod hostile;
 
 mod correspondence;
 
+mod promptness;
+
+mod operators;
+
 mod crowds;
+
+mod floods;
 
 mod command_line;
 
