@@ -13,7 +13,10 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
-use super::{error::ApiError, strict};
+use super::{
+    error::{ApiError, Part},
+    strict,
+};
 use crate::{engine::port::Origin, journal::Actor};
 
 /// A body that takes longer is given up: a slow sender must not hold a connection for ever.
@@ -112,15 +115,15 @@ fn bad_name(text: &str, bad: &BadName) -> ApiError {
 }
 
 /// The whole body, if it is not larger than allowed.
-pub(in crate::api) async fn read_body(what: &str, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    match tokio::time::timeout(BODY_TIMEOUT, collect(what, body, bytes_max)).await {
-        Ok(collected) => collected,
-        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", format!("{what} came too slowly"))),
+pub(in crate::api) async fn read_body(part: Part, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    match tokio::time::timeout(BODY_TIMEOUT, collect(body, bytes_max)).await {
+        Ok(collected) => collected?.ok_or_else(|| ApiError::too_large(part, bytes_max)),
+        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", format!("the {} came too slowly", part.name()))),
     }
 }
 
-/// A body that is too large is read and dropped up to a point: a client that still sends would not read the answer.
-async fn collect(what: &str, mut body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+/// None if it is too large. Such a body is read and dropped up to a point: a client that still sends would not read the answer.
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, ApiError> {
     let mut whole = BytesMut::new();
     let mut dropped = 0;
     while let Some(frame) = body.frame().await {
@@ -128,7 +131,7 @@ async fn collect(what: &str, mut body: Body, bytes_max: usize) -> Result<Bytes, 
         let Ok(chunk) = frame.into_data() else { continue };
         if dropped == 0 && whole.len() + chunk.len() <= bytes_max {
             if whole.is_empty() && body.is_end_stream() {
-                return Ok(chunk);
+                return Ok(Some(chunk));
             }
             whole.extend_from_slice(&chunk);
             continue;
@@ -139,12 +142,12 @@ async fn collect(what: &str, mut body: Body, bytes_max: usize) -> Result<Bytes, 
             break;
         }
     }
-    if dropped > 0 { Err(ApiError::too_large(what, bytes_max)) } else { Ok(whole.freeze()) }
+    Ok((dropped == 0).then(|| whole.freeze()))
 }
 
 /// A body of ours: strict JSON of a known shape. An empty one is `{}`.
 pub(in crate::api) async fn read_json<T: DeserializeOwned>(body: Body, bytes_max: usize) -> Result<T, ApiError> {
-    let bytes = read_body("the body", body, bytes_max).await?;
+    let bytes = read_body(Part::Body, body, bytes_max).await?;
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
     strict::check(text)?;
     // Without this, `[]` would pass for an object whose every field is left out.

@@ -16,7 +16,7 @@ use crate::{
     api::{
         Api,
         caller::{self, Caller, InPath},
-        error::ApiError,
+        error::{ApiError, Part},
         mint, strict,
         wire::{
             Time,
@@ -97,7 +97,7 @@ pub(in crate::api) async fn signal(
 ) -> Result<Response, ApiError> {
     let saga = caller::saga_id(&id)?;
     let event_type = text("signal", &name)?;
-    let body = caller::read_body("the data", body, api.options.payload_bytes_max).await?;
+    let body = caller::read_body(Part::Data, body, api.options.payload_bytes_max).await?;
     let data = match body.is_empty() {
         true => None,
         false => strict::check(&body).map(|()| Some(Payload::json(body)))?,
