@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use amends_core::id::{BadName, Name, Namespace, SagaId};
+use amends_core::{
+    Payload,
+    id::{BadName, Name, Namespace, SagaId},
+};
 use axum::{
     body::{Body, HttpBody as _},
     extract::{FromRequestParts, Path, Query},
@@ -55,7 +58,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             return Err(ApiError::bad_request(format!("header idempotency-key has 1 to {KEY_BYTES_MAX} characters")));
         }
         let by = text_header(&parts.headers, "amends-by")?.unwrap_or_default();
-        if by.len() > BY_BYTES_MAX || by.contains(char::is_control) {
+        if by.len() > BY_BYTES_MAX || !is_printable(by) {
             return Err(ApiError::bad_request(format!("header amends-by has at most {BY_BYTES_MAX} printable bytes")));
         }
         // As the W3C says: a malformed one is ignored, and a new trace begins.
@@ -112,6 +115,17 @@ fn bad_name(text: &str, bad: &BadName) -> ApiError {
     let shown: String = text.chars().take(80).collect();
     let message = format!("bad {} \"{}\": use {}", bad.what, shown.escape_debug(), bad.rule);
     ApiError::new(StatusCode::BAD_REQUEST, "bad_name", message)
+}
+
+/// Whether text shows as what it is: without control characters, and without marks that turn the reading direction.
+pub(in crate::api) fn is_printable(text: &str) -> bool {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !text.contains(|c: char| c.is_control() || turns(c))
+}
+
+/// A part of a body as a payload, if it is not larger than one may be.
+pub(in crate::api) fn fitting(part: Part, payload: Payload, bytes_max: usize) -> Result<Payload, ApiError> {
+    if payload.bytes.len() > bytes_max { Err(ApiError::too_large(part, bytes_max)) } else { Ok(payload) }
 }
 
 /// The whole body, if it is not larger than allowed.

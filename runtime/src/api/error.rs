@@ -32,6 +32,8 @@ pub enum Part {
     Input,
     /// A signal's data.
     Data,
+    /// A step's output, said by hand.
+    Output,
     /// Anything else, in JSON.
     Body,
 }
@@ -43,6 +45,7 @@ impl Part {
             Self::Component => "component",
             Self::Input => "input",
             Self::Data => "data",
+            Self::Output => "output",
             Self::Body => "body",
         }
     }
@@ -51,7 +54,9 @@ impl Part {
     fn remedy(self) -> &'static str {
         match self {
             Self::Component => "strip it (`strip = true` and `opt-level = \"s\"` in its profile), or raise `wasm` in [limits]",
-            Self::Input | Self::Data | Self::Body => "send a reference to what is large, or raise `payload` in [limits]",
+            Self::Input | Self::Data | Self::Output | Self::Body => {
+                "send a reference to what is large, or raise `payload` in [limits]"
+            }
         }
     }
 }

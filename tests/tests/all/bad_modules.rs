@@ -90,6 +90,7 @@ fn bytes_that_are_no_module_are_refused() {
           hint: deploy it as `order`, or change the name in its source
         a component that is too large
           413 payload_too_large: the component is larger than 16777216 bytes
+          hint: strip it (`strip = true` and `opt-level = "s"` in its profile), or raise `wasm` in [limits]
     "#]].assert_eq(&found);
     assert_unharmed(&host, &modules, files);
 }

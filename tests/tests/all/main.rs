@@ -12,6 +12,10 @@ mod survivors;
 
 mod bad_modules;
 
+mod bad_names;
+
+mod bad_json;
+
 mod bad_requests;
 
 mod bad_places;
