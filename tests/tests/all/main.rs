@@ -18,6 +18,8 @@ mod bad_json;
 
 mod bad_requests;
 
+mod bad_commands;
+
 mod bad_places;
 
 mod disks;
