@@ -117,9 +117,7 @@ fn in_worker(mut command: Command, wasm: &[u8], limits: &Limits) -> Result<Vec<u
         End::TooLong => {
             Err(CompileError::Limit(format!("compiling it takes over {:?} (`compile_wall` in [guest])", limits.compile_wall)))
         }
-        End::TooMuch => {
-            Err(CompileError::Limit(format!("its machine code is over {} (`compile_output` in [guest])", limits.compile_output)))
-        }
+        End::TooMuch => Err(CompileError::Limit(format!("its machine code is over {}", limits.compile_output))),
     }
 }
 

@@ -105,7 +105,7 @@ impl Bounds {
         };
         if bytes.len() > self.payload_bytes_max {
             let message =
-                format!("the {what} has {} bytes and may have {} (`payload` in [guest])", bytes.len(), self.payload_bytes_max);
+                format!("the {what} has {} bytes and may have {} (`payload` in [limits])", bytes.len(), self.payload_bytes_max);
             return Err(Fault::bad_output(message));
         }
         if format == Format::Json {
@@ -155,7 +155,7 @@ fn payload_in(payload: &Payload, bytes_max: usize) -> Result<wit::Payload, Fault
     if bytes.len() > bytes_max {
         return Err(Fault::new(
             "bad_input",
-            format!("a payload of {} bytes is over the limit of {bytes_max} (`payload` in [guest])", bytes.len()),
+            format!("a payload of {} bytes is over the limit of {bytes_max} (`payload` in [limits])", bytes.len()),
         ));
     }
     match payload.format {

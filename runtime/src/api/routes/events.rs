@@ -16,7 +16,7 @@ use crate::{
     api::{
         Api,
         caller::{self, Caller, InPath},
-        error::ApiError,
+        error::{ApiError, Part},
         mint, strict,
         wire::{
             Time,
@@ -67,6 +67,7 @@ pub(in crate::api) async fn publish(
         }
         (None, None) => None,
     };
+    let data = data.map(|data| caller::fitting(Part::Data, data, api.options.payload_bytes_max)).transpose()?;
     let publish = Publish {
         source: text("source", &event.source)?,
         id: text("id", &event.id)?,
@@ -97,7 +98,7 @@ pub(in crate::api) async fn signal(
 ) -> Result<Response, ApiError> {
     let saga = caller::saga_id(&id)?;
     let event_type = text("signal", &name)?;
-    let body = caller::read_body("the data", body, api.options.payload_bytes_max).await?;
+    let body = caller::read_body(Part::Data, body, api.options.payload_bytes_max).await?;
     let data = match body.is_empty() {
         true => None,
         false => strict::check(&body).map(|()| Some(Payload::json(body)))?,
@@ -135,7 +136,7 @@ fn structured(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 fn text(what: &str, text: &str) -> Result<String, ApiError> {
-    if text.is_empty() || text.len() > TEXT_BYTES_MAX || text.contains(char::is_control) {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX || !caller::is_printable(text) {
         return Err(ApiError::bad_request(format!("`{what}` has 1 to {TEXT_BYTES_MAX} printable bytes")));
     }
     Ok(text.to_owned())

@@ -18,7 +18,7 @@ use crate::{
     api::{
         Api,
         caller::{self, Caller, InPath, InQuery},
-        error::ApiError,
+        error::{ApiError, Part},
         present,
         runtime::Verified,
         wire::{
@@ -168,7 +168,7 @@ pub(super) fn not_found(name: &str) -> ApiError {
 }
 
 async fn verify(api: &Api, body: Body) -> Result<Verified, ApiError> {
-    let bytes = caller::read_body("the component", body, api.options.wasm_bytes_max).await?;
+    let bytes = caller::read_body(Part::Component, body, api.options.wasm_bytes_max).await?;
     if bytes.is_empty() {
         return Err(ApiError::bad_request("the body is empty").hint("send the bytes of a component"));
     }
