@@ -67,7 +67,9 @@ pub(in crate::api) async fn saga(
     if saga.view.status.is_ended() && seen >= saga.view.revision {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let follower = Follower { api, namespace, id, next: seen + 1, changes, ended: false };
+    // Nobody has seen more than there is: an id from elsewhere follows from now on, and is not waited for.
+    let next = seen.min(saga.view.revision) + 1;
+    let follower = Follower { api, namespace, id, next, changes, ended: false };
     let batches = stream::unfold(follower, |mut follower| async {
         let batch = follower.batch().await?;
         Some((stream::iter(batch.into_iter().map(Ok::<_, Infallible>)), follower))
