@@ -93,7 +93,7 @@ impl Shard {
 
     fn published(&mut self, origin: &Origin, publish: Publish) -> Result<PublishAnswer, Refusal> {
         self.refuse_if_failed()?;
-        let dedupe = keys::answer(&origin.namespace, &format!("event/{}/{}", publish.source, publish.id));
+        let dedupe = keys::answer(&origin.namespace, &format!("event/{}", name_of(&publish.source, &publish.id)));
         if let Some(row) = self.answer_row(&dedupe).map_err(|error| self.storage_refusal(&error))? {
             let said: AnswerRow = rows::decode(&row, "an event's answer").map_err(|error| self.storage_refusal(&error))?;
             let AnswerRow { woke, kept_until, position } = said;
@@ -145,8 +145,7 @@ impl Shard {
             to: kept.to.clone(),
             data: kept.data.clone(),
         };
-        let stream =
-            StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: format!("{source}/{}", kept.id) };
+        let stream = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: name_of(source, &kept.id) };
         let head = StreamHead::new(stream.clone(), kept.to.clone().unwrap_or_else(|| kept.id.clone()));
         let row = EventRow { to: kept.to.clone(), id: kept.id.clone(), until };
         let start = kept.position;
@@ -320,4 +319,9 @@ impl Shard {
     pub(crate) fn storage_refusal(&self, error: &StoreError) -> Refusal {
         Refusal::new(RefusalCode::StorageFailed, error.to_string())
     }
+}
+
+/// An event's name. Its source and its id may hold any text; the source is escaped, so that the first `/` ends it.
+fn name_of(source: &str, id: &str) -> String {
+    format!("{}/{id}", source.replace('%', "%25").replace('/', "%2F"))
 }

@@ -164,3 +164,21 @@ fn an_event_is_durable_with_its_arrivals_or_not_at_all() {
     sim.settle();
     assert_eq!(status(&mut sim, "S1"), Status::Completed);
 }
+
+/// Sources and ids are free text, and an event was named by both with a `/` between: `/orders` with `1/2` was `/orders/1` with
+/// `2`. The second was answered as a duplicate of the first and dropped. Now a `/` in a source is escaped.
+#[test]
+fn events_whose_source_and_id_read_alike_are_two() {
+    let mut sim = waiting();
+    let pairs = [("/orders", "1/2"), ("/orders/1", "2"), ("%2Forders", "1/2"), ("", "/orders/1/2")];
+    for (source, id) in pairs {
+        let published = sim.publish_from(source, id, None, "7");
+        sim.settle();
+        assert!(!said(published).unwrap().duplicate, "{source} {id}");
+    }
+    for (source, id) in pairs {
+        let again = sim.publish_from(source, id, None, "7");
+        sim.settle();
+        assert!(said(again).unwrap().duplicate, "{source} {id}");
+    }
+}
