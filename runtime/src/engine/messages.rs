@@ -274,7 +274,9 @@ impl Shard {
     }
 
     /// The end of an event's park time: it is forgotten, and a dead letter if it was addressed to one saga that never took it.
-    pub(crate) fn expire_event(&mut self, stream: Position) -> Result<(), StoreError> {
+    ///
+    /// `due` is the moment of the timer that fired: the park time of an event is the one that held when it came.
+    pub(crate) fn expire_event(&mut self, stream: Position, due: Instant) -> Result<(), StoreError> {
         let stored = self.store.stream(stream, 1, 3)?;
         let Some(first) = stored.first() else { return Ok(()) };
         let first = record::decode_stored(first)?;
@@ -282,10 +284,8 @@ impl Shard {
             return Ok(());
         };
         let namespace = head.stream.namespace.clone();
-        let due = self.now;
         let row = rows::delete(Table::Events, keys::event(&namespace, topic, stream));
-        let until = first.at.plus(self.limits.event_kept_ms);
-        let timer = rows::delete(Table::Timers, keys::timer(until, stream));
+        let timer = rows::delete(Table::Timers, keys::timer(due, stream));
         let was_kept = stored.len() == 2;
         tracing::debug!(stream, due = due.0, "an event's park time is over");
         if was_kept && to.as_deref().is_some_and(|to| !self.has_taken(&namespace, to, id)) {

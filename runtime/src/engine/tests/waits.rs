@@ -182,3 +182,15 @@ fn events_whose_source_and_id_read_alike_are_two() {
         assert!(said(again).unwrap().duplicate, "{source} {id}");
     }
 }
+
+/// The row of an event's timer was deleted under the moment that today's configuration gives. With another park time than when
+/// the event came that row was not there, and the real one fired at every start. Now the timer that fired is the one deleted.
+#[test]
+fn an_events_timer_fires_once_also_after_the_park_time_was_changed() {
+    let mut sim = waiting();
+    let _kept = sim.publish("E1", Some("S9"), "42");
+    sim.settle();
+    sim.shard.limits.event_kept_ms /= 7;
+    sim.pass(8 * 86_400_000);
+    assert_eq!(crate::engine::rows::timers_from(sim.store.as_ref(), Instant(0), 10).unwrap(), []);
+}
