@@ -117,7 +117,7 @@ impl Runtime for Fake {
             }
             Request::Verb(origin, verb, answer) => {
                 self.note(format!("{:?} {:?} key={:?}", verb.verb, verb.act, origin.idempotency_key));
-                let _ = answer.send(Ok(VerbAnswer { applied: true, view: Box::new(completed()), position: 8 }));
+                let _ = answer.send(Ok(VerbAnswer { applied: true, status: Status::Completed, revision: 17, position: 8 }));
             }
             Request::Publish(_, publish, answer) => {
                 self.note(format!("{publish:?}"));

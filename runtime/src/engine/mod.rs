@@ -15,6 +15,8 @@ pub mod shard;
 
 mod requests;
 
+mod fingerprint;
+
 mod deploys;
 
 mod messages;
