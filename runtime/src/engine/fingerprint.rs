@@ -5,11 +5,12 @@
 
 use amends_core::{
     event::Resolution,
+    id::SagaId,
     value::{Format, Payload},
 };
 use sha2::{Digest, Sha256};
 
-use crate::engine::port::{Verb, VerbRequest};
+use crate::engine::port::{Publish, Verb, VerbRequest};
 
 /// SHA-256 of the parts, each behind its length.
 pub(crate) type Fingerprint = [u8; 32];
@@ -33,6 +34,13 @@ pub(crate) fn of_verb(request: &VerbRequest) -> Fingerprint {
         Verb::Abandon => parts.part("abandon"),
     };
     parts.part(&request.act.note).done()
+}
+
+/// To whom, the name, the key, and the data byte by byte.
+pub(crate) fn of_signal(publish: &Publish) -> Fingerprint {
+    let to = publish.to.as_ref().map_or("", SagaId::as_str);
+    let parts = Parts::default().part(to).part(&publish.event_type).part(&publish.key);
+    publish.data.iter().fold(parts, Parts::payload).done()
 }
 
 #[derive(Default)]
@@ -61,10 +69,7 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
-    use amends_core::{
-        event::Act,
-        id::{SagaId, StepPath},
-    };
+    use amends_core::{event::Act, id::StepPath};
 
     use super::*;
 
@@ -95,7 +100,8 @@ mod tests {
             9bab396a Resolve(StepPath("pay"), NotDone)
             5de934ea Resolve(StepPath("pay"), Undone)
             fe8b7db6 Abandon
-        "#]].assert_eq(&said);
+        "#]]
+        .assert_eq(&said);
         assert_ne!(shown(Verb::Cancel, ""), shown(Verb::Cancel, "why"));
     }
 

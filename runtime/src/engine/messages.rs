@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
+        fingerprint::{self, Fingerprint},
         load::LoadError,
         port::{Answer, Origin, Publish, PublishAnswer, Refusal, RefusalCode},
         release::Release,
+        requests::key_reused,
         resident::SagaKey,
         rows,
         shard::Shard,
@@ -51,6 +53,8 @@ struct EventRow {
 /// The row of an answer that a repeated message gets again.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct AnswerRow {
+    /// What a signal said; none for a published event, whose source and id alone say that it is the same.
+    fingerprint: Option<Fingerprint>,
     woke: u32,
     kept_until: Option<u64>,
     position: Position,
@@ -93,10 +97,14 @@ impl Shard {
 
     fn published(&mut self, origin: &Origin, publish: Publish) -> Result<PublishAnswer, Refusal> {
         self.refuse_if_failed()?;
+        let fingerprint = publish.to.is_some().then(|| fingerprint::of_signal(&publish));
         let dedupe = keys::answer(&origin.namespace, &format!("event/{}", name_of(&publish.source, &publish.id)));
         if let Some(row) = self.answer_row(&dedupe).map_err(|error| self.storage_refusal(&error))? {
             let said: AnswerRow = rows::decode(&row, "an event's answer").map_err(|error| self.storage_refusal(&error))?;
-            let AnswerRow { woke, kept_until, position } = said;
+            let AnswerRow { fingerprint: first, woke, kept_until, position } = said;
+            if first != fingerprint {
+                return Err(key_reused());
+            }
             return Ok(PublishAnswer { duplicate: true, woke, kept_until, position });
         }
         if let Some(id) = &publish.to {
@@ -110,7 +118,7 @@ impl Shard {
         self.append_event(origin, &publish.source, &kept, until);
         let woke = self.give(&origin.namespace, &kept, publish.to.as_ref());
         let kept_until = (woke == 0).then_some(until.0);
-        let row = rows::encode(&AnswerRow { woke, kept_until, position: kept.position });
+        let row = rows::encode(&AnswerRow { fingerprint, woke, kept_until, position: kept.position });
         self.append_fate(origin, &kept, until, woke, rows::put(Table::Answers, dedupe.clone(), row.clone()));
         // An event without its arrivals would never be given to those that wait already.
         self.join_commits(before);

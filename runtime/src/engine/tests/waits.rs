@@ -194,3 +194,19 @@ fn an_events_timer_fires_once_also_after_the_park_time_was_changed() {
     sim.pass(8 * 86_400_000);
     assert_eq!(crate::engine::rows::timers_from(sim.store.as_ref(), Instant(0), 10).unwrap(), []);
 }
+
+/// Signals were told apart by saga and key alone: another one under a used key was answered as a duplicate and lost, though
+/// its sender was told that all was well. Verbs refuse such a key, and now signals do.
+#[test]
+fn another_signal_under_a_used_key_is_refused_and_the_same_one_is_a_duplicate() {
+    let mut sim = waiting();
+    let mut send = |id: &str, to: &str, key: &str| {
+        let sent = sim.publish(id, Some(to), key);
+        sim.settle();
+        said(sent).map(|said| said.duplicate)
+    };
+    assert_eq!(send("k", "S9", "42"), Ok(false));
+    assert_eq!(send("k", "S9", "42"), Ok(true));
+    assert_eq!(send("k", "S9", "43").unwrap_err().code, RefusalCode::KeyReused);
+    assert_eq!(send("k2", "S9", "43"), Ok(false));
+}
