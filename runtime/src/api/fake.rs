@@ -194,6 +194,16 @@ impl Runtime for Fake {
         })
     }
 
+    fn keep(&self, bytes: Bytes) -> BoxFuture<'_, Result<(), Unverified>> {
+        self.note(format!("keep {} bytes", bytes.len()));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn discard(&self, digest: [u8; 32]) -> BoxFuture<'_, ()> {
+        self.note(format!("discard {}", hex::encode(&digest[..2])));
+        Box::pin(async {})
+    }
+
     fn changes(&self) -> broadcast::Receiver<Change> {
         self.changes.subscribe()
     }

@@ -39,7 +39,7 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::{error::ApiError, position::Positions, runtime::Runtime};
 use crate::engine::port::{Answer, Request};
@@ -49,6 +49,8 @@ pub struct Api {
     runtime: Arc<dyn Runtime>,
     options: Options,
     stop: watch::Receiver<bool>,
+    /// The turn of the deploy that is being recorded.
+    recording: Arc<Semaphore>,
 }
 
 /// What the operator may set.
@@ -72,7 +74,7 @@ impl Default for Options {
 
 /// The routes over a running host. When `stop` turns true, waiting requests are answered and streams end.
 pub fn router(runtime: Arc<dyn Runtime>, options: Options, stop: watch::Receiver<bool>) -> Router {
-    routes::router(Arc::new(Api { runtime, options, stop }))
+    routes::router(Arc::new(Api { runtime, options, stop, recording: Arc::new(Semaphore::new(1)) }))
 }
 
 impl Api {

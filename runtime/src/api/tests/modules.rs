@@ -3,7 +3,10 @@
 use expect_test::expect;
 
 use super::{answer, check_refusals};
-use crate::api::fake::Fake;
+use crate::{
+    api::fake::{Fake, refusal},
+    engine::port::RefusalCode,
+};
 
 #[test]
 fn a_component_is_verified_before_it_is_a_version() {
@@ -61,7 +64,7 @@ fn a_component_is_verified_before_it_is_a_version() {
         }
     "#]]
     .assert_eq(&answer(&fake, "POST /v1/modules?plan=true\n\n\0asm"));
-    assert_eq!(fake.take_asked(), ["deploy trip activate=false"]);
+    assert_eq!(fake.take_asked(), ["keep 4 bytes", "deploy trip activate=false", "discard 0101"]);
     let large = format!("PUT /v1/modules/trip\n\n{}", "a".repeat(101));
     check_refusals(
         &[
@@ -79,6 +82,20 @@ fn a_component_is_verified_before_it_is_a_version() {
             413 payload_too_large: the component is larger than 100 bytes
         "#]],
     );
+    answer(&fake, "PUT /v1/modules/order\n\n\0asm");
+    assert_eq!(fake.take_asked(), ["discard 0101"]);
+}
+
+/// Verifying stored and loaded a component before anything was decided about it, so that what was only planned, or refused as
+/// another module's name, stayed on the disk until a restart. Now a plan stores nothing, and a refused deploy takes it back.
+#[test]
+fn a_refused_deploy_leaves_nothing_and_one_that_may_have_happened_leaves_its_component() {
+    let fake = Fake::new();
+    for (code, left) in [(RefusalCode::NameTaken, "discard 0101"), (RefusalCode::StorageFailed, "")] {
+        *fake.refuse.lock().unwrap() = Some(refusal(code, "no"));
+        answer(&fake, "PUT /v1/modules/trip\n\n\0asm");
+        assert_eq!(fake.take_asked().join(" "), format!("keep 4 bytes {left}").trim_end(), "{code:?}");
+    }
 }
 
 #[test]
