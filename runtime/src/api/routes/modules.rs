@@ -12,6 +12,7 @@ use axum::{
 };
 use bytes::Bytes;
 use serde::Deserialize;
+use tokio::sync::SemaphorePermit;
 use utoipa::IntoParams;
 
 use super::{verbs::checked_note, written};
@@ -50,6 +51,7 @@ pub(in crate::api) struct DeployQuery {
         (status = 409, description = "a name belongs to another module", body = ErrorBody),
         (status = 413, description = "too large", body = ErrorBody),
         (status = 422, description = "it does not verify; `reasons` says why", body = ErrorBody),
+        (status = 503, description = "too many deploys at once, or the host cannot take it now", body = ErrorBody),
     )
 )]
 pub(in crate::api) async fn deploy(
@@ -58,6 +60,7 @@ pub(in crate::api) async fn deploy(
     InQuery(query): InQuery<DeployQuery>,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let _place = place(&api)?;
     let candidate = verify(&api, body).await?;
     go_on(&api, caller, &query, candidate).await
 }
@@ -72,6 +75,7 @@ pub(in crate::api) async fn deploy(
         (status = 409, description = "a name belongs to another module", body = ErrorBody),
         (status = 413, description = "too large", body = ErrorBody),
         (status = 422, description = "it does not verify; `reasons` says why", body = ErrorBody),
+        (status = 503, description = "too many deploys at once, or the host cannot take it now", body = ErrorBody),
     )
 )]
 pub(in crate::api) async fn deploy_as(
@@ -82,6 +86,7 @@ pub(in crate::api) async fn deploy_as(
     body: Body,
 ) -> Result<Response, ApiError> {
     caller::name(&name)?;
+    let _place = place(&api)?;
     let candidate = verify(&api, body).await?;
     let inside = &candidate.verified.module;
     if *inside != name {
@@ -168,6 +173,18 @@ pub(super) async fn find(api: &Api, caller: Caller, name: &str) -> Result<Option
 pub(super) fn not_found(name: &str) -> ApiError {
     ApiError::new(StatusCode::NOT_FOUND, "module_not_found", format!("no module `{name}` in this namespace"))
         .hint("`amends modules` shows the ones that there are")
+}
+
+/// Taken before the body is read: a burst of deploys is refused before it takes memory.
+fn place(api: &Api) -> Result<SemaphorePermit<'_>, ApiError> {
+    api.deploys.try_acquire().map_err(|_| {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "as many modules are being deployed as this host takes at once",
+        )
+        .hint("try again in a moment")
+    })
 }
 
 /// A component that was verified, with its bytes.

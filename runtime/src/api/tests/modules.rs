@@ -1,10 +1,20 @@
 //! Deploying, activating, granting.
 
+use axum::{body::Body, http::Request};
+use bytes::Bytes;
 use expect_test::expect;
+use futures_util::{FutureExt, stream};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::watch;
 
-use super::{answer, check_refusals};
+use super::{answer, check_refusals, run};
 use crate::{
-    api::fake::{Fake, refusal},
+    api::{
+        Options,
+        fake::{Fake, refusal},
+        router,
+    },
     engine::port::RefusalCode,
 };
 
@@ -96,6 +106,29 @@ fn a_refused_deploy_leaves_nothing_and_one_that_may_have_happened_leaves_its_com
         answer(&fake, "PUT /v1/modules/trip\n\n\0asm");
         assert_eq!(fake.take_asked().join(" "), format!("keep 4 bytes {left}").trim_end(), "{code:?}");
     }
+}
+
+/// Deploys were not counted: a burst of them held a component and a thread each, and as they described themselves they took the
+/// places of attempts. Now there are four places, taken before the body is read.
+#[test]
+fn a_burst_of_deploys_is_refused_before_its_bodies_are_read() {
+    let fake = Fake::new();
+    let (_running, stop) = watch::channel(false);
+    let service = TowerToHyperService::new(router(fake.clone(), Options::default(), stop));
+    let deploy = |body: Body| {
+        let request = Request::builder().method("PUT").uri("/v1/modules/trip").header("host", "localhost");
+        service.call(request.body(body).unwrap())
+    };
+    run(async {
+        let endless = || Body::from_stream(stream::pending::<Result<Bytes, std::convert::Infallible>>());
+        let mut held: Vec<_> = (0..4).map(|_| Box::pin(deploy(endless()))).collect();
+        for held in &mut held {
+            assert!(held.as_mut().now_or_never().is_none());
+        }
+        assert_eq!(deploy(endless()).await.unwrap().status(), 503);
+        held.pop();
+        assert_eq!(deploy(Body::from("\0asm")).await.unwrap().status(), 201);
+    });
 }
 
 #[test]
