@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{BufRead, BufReader},
+    io::{self, BufRead, BufReader},
     time::Duration,
 };
 
@@ -39,6 +39,15 @@ pub enum ClientError {
         /// Why.
         cause: String,
     },
+    /// A write was sent, and there is no answer in full: the host may have taken it.
+    Unanswered {
+        /// Where.
+        address: String,
+        /// Why.
+        cause: String,
+    },
+    /// This machine cannot ask.
+    Unable(String),
     /// The host said no.
     Refused(StatusCode, Box<ErrorDetail>),
     /// Something answers, but not as a host of Amends does.
@@ -56,6 +65,13 @@ impl fmt::Display for ClientError {
             Self::Unreachable { address, cause } => {
                 write!(f, "no host answers at {address} ({cause}); start one with `amends serve`, or name another with --host")
             }
+            Self::Unanswered { address, cause } => {
+                write!(
+                    f,
+                    "the host at {address} did not answer ({cause}), and may have taken it; look with `amends show` or `amends list` before you ask again"
+                )
+            }
+            Self::Unable(why) => f.write_str(why),
             Self::Refused(_, detail) => {
                 f.write_str(&detail.message)?;
                 match (&detail.hint, detail.fits.as_slice()) {
@@ -78,7 +94,7 @@ impl ClientError {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(_, detail) => Some(&detail.code),
-            Self::Unreachable { .. } | Self::Garbled { .. } => None,
+            Self::Unreachable { .. } | Self::Unanswered { .. } | Self::Unable(_) | Self::Garbled { .. } => None,
         }
     }
 }
@@ -148,7 +164,7 @@ impl Client {
     pub fn get_text(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, ClientError> {
         let request = self.request(Method::GET, path, query).body(()).map_err(|error| self.garbled(error))?;
         let request = self.agent.configure_request(request).timeout_global(Some(ANSWER_TIMEOUT)).build();
-        let (_, text) = self.answer(self.agent.run(request))?;
+        let (_, text) = self.answer(self.agent.run(request), Self::unreachable)?;
         Ok(text)
     }
 
@@ -165,7 +181,7 @@ impl Client {
         let request = request.body(write.body).map_err(|error| self.garbled(error))?;
         let timeout = ANSWER_TIMEOUT + write.patience;
         let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
-        let (status, text) = self.answer(self.agent.run(request))?;
+        let (status, text) = self.answer(self.agent.run(request), Self::not_answered)?;
         Ok((status, self.json(&text)?))
     }
 
@@ -193,7 +209,7 @@ impl Client {
         match response.status() {
             StatusCode::NO_CONTENT => Ok(None),
             StatusCode::OK => Ok(Some(Messages { lines: Box::new(BufReader::new(response.into_body().into_reader())) })),
-            _ => self.answer(Ok(response)).map(|_| None),
+            _ => self.answer(Ok(response), Self::unreachable).map(|_| None),
         }
     }
 
@@ -214,11 +230,15 @@ impl Client {
         Request::builder().method(method).uri(url.as_str()).header("amends-namespace", self.namespace.as_str())
     }
 
-    fn answer(&self, answered: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<(StatusCode, String), ClientError> {
-        let mut response = answered.map_err(|error| self.unreachable(&error))?;
+    fn answer(
+        &self,
+        answered: Result<http::Response<ureq::Body>, ureq::Error>,
+        failed: impl Fn(&Self, &ureq::Error) -> ClientError,
+    ) -> Result<(StatusCode, String), ClientError> {
+        let mut response = answered.map_err(|error| failed(self, &error))?;
         let status = response.status();
         let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
-        let text = text.map_err(|error| self.unreachable(&error))?;
+        let text = text.map_err(|error| failed(self, &error))?;
         if status.is_success() {
             return Ok((status, text));
         }
@@ -234,20 +254,48 @@ impl Client {
 
     fn fresh_key(&self) -> Result<String, ClientError> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|error| self.garbled(error))?;
+        getrandom::fill(&mut bytes)
+            .map_err(|error| ClientError::Unable(format!("this machine gives no random bytes for a fresh key: {error}")))?;
         Ok(hex::encode(bytes))
     }
 
     fn unreachable(&self, error: &ureq::Error) -> ClientError {
-        let cause = match error {
-            ureq::Error::Io(error) => error.to_string(),
-            other => other.to_string(),
-        };
-        ClientError::Unreachable { address: self.address().to_owned(), cause }
+        ClientError::Unreachable { address: self.address().to_owned(), cause: cause(error) }
+    }
+
+    /// Of a write: whether it was sent makes the difference.
+    fn not_answered(&self, error: &ureq::Error) -> ClientError {
+        if never_sent(error) {
+            return self.unreachable(error);
+        }
+        ClientError::Unanswered { address: self.address().to_owned(), cause: cause(error) }
     }
 
     fn garbled(&self, cause: impl fmt::Display) -> ClientError {
         ClientError::Garbled { address: self.address().to_owned(), cause: cause.to_string() }
+    }
+}
+
+fn cause(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
+/// There was no connection to send anything on.
+fn never_sent(error: &ureq::Error) -> bool {
+    use io::ErrorKind::{
+        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, PermissionDenied,
+    };
+    match error {
+        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+        ureq::Error::Timeout(at) => matches!(at, ureq::Timeout::Resolve | ureq::Timeout::Connect),
+        ureq::Error::Io(error) => matches!(
+            error.kind(),
+            ConnectionRefused | HostUnreachable | NetworkUnreachable | NetworkDown | AddrNotAvailable | PermissionDenied
+        ),
+        _ => false,
     }
 }
 
@@ -297,6 +345,27 @@ mod tests {
             data: data.to_owned(),
         };
         assert_eq!(messages, [message(Some("3"), "record", "{\"a\":1}"), message(None, "end", "{}")]);
+    }
+
+    /// Whatever went wrong was called a host that is not there, with the advice to start one: also a write that was sent and not
+    /// answered, which the host may have taken.
+    #[test]
+    fn a_write_that_was_sent_and_not_answered_may_have_been_taken() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let host = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = [0; 1024];
+            assert!(io::Read::read(&mut stream, &mut heard).unwrap() > 0);
+        });
+        let client = Client::new(&address, "default", None).unwrap();
+        let error = client.delete::<String>(&["v1", "x"]).unwrap_err().to_string();
+        host.join().unwrap();
+        assert!(error.starts_with(&format!("the host at {address} did not answer (")), "{error}");
+        assert!(error.contains("may have taken it"), "{error}");
+        let down = Client::new("http://127.0.0.1:9", "default", None).unwrap();
+        let error = down.delete::<String>(&["v1", "x"]).unwrap_err().to_string();
+        assert!(error.starts_with("no host answers at"), "{error}");
     }
 
     #[test]
