@@ -245,11 +245,17 @@ impl Node {
 
     fn check(&self, bytes: &Bytes) -> Result<Verified, Unverified> {
         let found = self.host.verify(bytes).map_err(unverified)?;
-        let verified = verified(found, bytes.len() as u64, &self.definitions)?;
-        // Durable before the journal names it, and ready to run before new work starts on it.
-        self.folder.modules().put(bytes).map_err(|error| not_stored(&error.to_string()))?;
-        self.host.load(&verified.digest).map_err(|error| not_stored(&error.to_string()))?;
-        Ok(verified)
+        let digest = found.digest;
+        verified(found, bytes.len() as u64, &self.definitions).inspect_err(|_| {
+            if !self.is_named(&digest) {
+                self.host.forget(&digest);
+            }
+        })
+    }
+
+    /// Some version is these bytes.
+    fn is_named(&self, digest: &ModuleDigest) -> bool {
+        self.engine.definitions().digests().contains(digest)
     }
 }
 
@@ -395,6 +401,23 @@ impl Runtime for Node {
 
     fn verify(&self, bytes: Bytes) -> BoxFuture<'_, Result<Verified, Unverified>> {
         Box::pin(async move { tokio::task::block_in_place(|| self.check(&bytes)) })
+    }
+
+    fn keep(&self, bytes: Bytes) -> BoxFuture<'_, Result<(), Unverified>> {
+        let keep = move || {
+            // Durable before the journal names it, and ready to run before new work starts on it.
+            let digest = self.folder.modules().put(&bytes).map_err(|error| not_stored(&error.to_string()))?;
+            self.host.load(&digest).map_err(|error| not_stored(&error.to_string()))
+        };
+        Box::pin(async move { tokio::task::block_in_place(keep) })
+    }
+
+    fn discard(&self, digest: ModuleDigest) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if !self.is_named(&digest) {
+                tokio::task::block_in_place(|| forget(&self.folder, &self.host)(&digest));
+            }
+        })
     }
 
     fn changes(&self) -> broadcast::Receiver<Change> {

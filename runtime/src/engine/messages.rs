@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
+        fingerprint::{self, Fingerprint},
         load::LoadError,
         port::{Answer, Origin, Publish, PublishAnswer, Refusal, RefusalCode},
         release::Release,
-        requests,
+        requests::{self, key_reused},
         resident::SagaKey,
         rows,
         shard::Shard,
@@ -52,6 +53,8 @@ struct EventRow {
 /// The row of an answer that a repeated message gets again.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct AnswerRow {
+    /// What a signal said; none for a published event, whose source and id alone say that it is the same.
+    fingerprint: Option<Fingerprint>,
     woke: u32,
     kept_until: Option<u64>,
     position: Position,
@@ -99,10 +102,14 @@ impl Shard {
 
     fn published(&mut self, origin: &Origin, publish: Publish) -> Result<PublishAnswer, Refusal> {
         self.refuse_if_failed()?;
-        let dedupe = keys::answer(&origin.namespace, &format!("event/{}/{}", publish.source, publish.id));
+        let fingerprint = publish.to.is_some().then(|| fingerprint::of_signal(&publish));
+        let dedupe = keys::answer(&origin.namespace, &format!("event/{}", name_of(&publish.source, &publish.id)));
         if let Some(row) = self.answer_row(&dedupe).map_err(|error| self.storage_refusal(&error))? {
             let said: AnswerRow = rows::decode(&row, "an event's answer").map_err(|error| self.storage_refusal(&error))?;
-            let AnswerRow { woke, kept_until, position } = said;
+            let AnswerRow { fingerprint: first, woke, kept_until, position } = said;
+            if first != fingerprint {
+                return Err(key_reused());
+            }
             return Ok(PublishAnswer { duplicate: true, woke, kept_until, position });
         }
         self.refuse_if_crowded()?;
@@ -117,7 +124,7 @@ impl Shard {
         self.append_event(origin, &publish.source, &kept, until);
         let woke = self.give(&origin.namespace, &kept, publish.to.as_ref());
         let kept_until = (woke == 0).then_some(until.0);
-        let row = rows::encode(&AnswerRow { woke, kept_until, position: kept.position });
+        let row = rows::encode(&AnswerRow { fingerprint, woke, kept_until, position: kept.position });
         self.append_fate(origin, &kept, until, woke, rows::put(Table::Answers, dedupe.clone(), row.clone()));
         // An event without its arrivals would never be given to those that wait already.
         self.join_commits(before);
@@ -147,8 +154,7 @@ impl Shard {
             to: kept.to.clone(),
             data: kept.data.clone(),
         };
-        let stream =
-            StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: format!("{source}/{}", kept.id) };
+        let stream = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: name_of(source, &kept.id) };
         let head = StreamHead::new(stream.clone(), kept.to.clone().unwrap_or_else(|| kept.id.clone()));
         let row = EventRow { to: kept.to.clone(), id: kept.id.clone(), until };
         let start = kept.position;
@@ -281,7 +287,9 @@ impl Shard {
     }
 
     /// The end of an event's park time: it is forgotten, and a dead letter if it was addressed to one saga that never took it.
-    pub(crate) fn expire_event(&mut self, stream: Position) -> Result<(), StoreError> {
+    ///
+    /// `due` is the moment of the timer that fired: the park time of an event is the one that held when it came.
+    pub(crate) fn expire_event(&mut self, stream: Position, due: Instant) -> Result<(), StoreError> {
         let stored = self.store.stream(stream, 1, 3)?;
         let Some(first) = stored.first() else { return Ok(()) };
         let first = record::decode_stored(first)?;
@@ -289,10 +297,8 @@ impl Shard {
             return Ok(());
         };
         let namespace = head.stream.namespace.clone();
-        let due = self.now;
         let row = rows::delete(Table::Events, keys::event(&namespace, topic, stream));
-        let until = first.at.plus(self.limits.event_kept_ms);
-        let timer = rows::delete(Table::Timers, keys::timer(until, stream));
+        let timer = rows::delete(Table::Timers, keys::timer(due, stream));
         let was_kept = stored.len() == 2;
         tracing::debug!(stream, due = due.0, "an event's park time is over");
         if was_kept && to.as_deref().is_some_and(|to| !self.has_taken(&namespace, to, id)) {
@@ -326,4 +332,9 @@ impl Shard {
     pub(crate) fn storage_refusal(&self, error: &StoreError) -> Refusal {
         Refusal::new(RefusalCode::StorageFailed, error.to_string())
     }
+}
+
+/// An event's name. Its source and its id may hold any text; the source is escaped, so that the first `/` ends it.
+fn name_of(source: &str, id: &str) -> String {
+    format!("{}/{id}", source.replace('%', "%25").replace('/', "%2F"))
 }

@@ -16,6 +16,8 @@ pub mod shard;
 
 mod requests;
 
+mod fingerprint;
+
 mod deploys;
 
 mod messages;

@@ -497,7 +497,7 @@ impl Shard {
                     }
                 }
                 Ok(None) => {
-                    if let Err(error) = self.expire_event(stream) {
+                    if let Err(error) = self.expire_event(stream, due) {
                         return self.fail(error.to_string());
                     }
                 }

@@ -58,6 +58,10 @@ pub(in crate::api) async fn publish(
     if event.specversion != "1.0" {
         return Err(ApiError::bad_request(format!("specversion `{}` is not 1.0", event.specversion)));
     }
+    if event.source == SIGNALS {
+        return Err(ApiError::bad_request(format!("the source `{SIGNALS}` is the host's own"))
+            .hint("send a signal to a saga, or give the source a name of your own"));
+    }
     let data = match (&event.data, &event.data_base64) {
         (Some(_), Some(_)) => return Err(ApiError::bad_request("give `data` or `data_base64`, not both")),
         (Some(data), None) => Some(Payload::json(data.as_str().to_owned())),
@@ -88,6 +92,7 @@ pub(in crate::api) async fn publish(
         (status = 202, description = "durable; `kept_until` if the saga did not take it at once", body = Accepted),
         (status = 200, description = "it was there already", body = Accepted),
         (status = 409, description = "the saga has ended", body = ErrorBody),
+        (status = 422, description = "the Idempotency-Key was used for another signal", body = ErrorBody),
     )
 )]
 pub(in crate::api) async fn signal(

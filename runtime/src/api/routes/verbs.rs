@@ -130,8 +130,7 @@ async fn act(
     let expect_revision = expect_revision.as_deref().map(revision).transpose()?;
     let request = VerbRequest { id: id.clone(), verb, act, expect_revision };
     let answer = api.ask(|answer| Request::Verb(caller.origin, request, answer)).await?;
-    let acted =
-        Acted { id: id.into(), status: answer.view.status, revision: answer.view.revision.to_string(), applied: answer.applied };
+    let acted = Acted { id: id.into(), status: answer.status, revision: answer.revision.to_string(), applied: answer.applied };
     Ok(written(api, answer.position, Json(acted)))
 }
 

@@ -65,7 +65,9 @@ pub(in crate::api) async fn saga(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let has_ended = saga.view.status.is_ended();
-    let follower = Follower { api, namespace, id, next: seen.saturating_add(1), changes, has_ended, has_said_so: false };
+    // Nobody has seen more than there is: an id from elsewhere follows from now on, and is not waited for.
+    let next = seen.min(saga.view.revision) + 1;
+    let follower = Follower { api, namespace, id, next, changes, has_ended, has_said_so: false };
     let batches = stream::unfold(follower, |mut follower| async {
         let batch = follower.batch().await?;
         Some((stream::iter(batch.into_iter().map(Ok::<_, Infallible>)), follower))

@@ -157,10 +157,16 @@ fn a_repeated_verb_is_answered_and_done_once() {
     sim.settle();
     let first = sim.verb("S1", Verb::Cancel, "k");
     sim.settle();
-    assert!(said(first).unwrap().applied);
+    let first = said(first).unwrap();
+    assert_eq!((first.applied, first.status), (true, Status::Compensating));
+    // The saga has gone on since, and a repeat is answered as the first was.
     let again = sim.verb("S1", Verb::Cancel, "k");
     sim.settle();
-    assert!(!said(again).unwrap().applied);
+    let again = said(again).unwrap();
+    assert_eq!(
+        (again.applied, again.status, again.revision, again.position),
+        (false, Status::Compensating, first.revision, first.position)
+    );
     let other = sim.verb("S1", Verb::Abandon, "k");
     sim.settle();
     assert_eq!(said(other).unwrap_err().code, RefusalCode::KeyReused);

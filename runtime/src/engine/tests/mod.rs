@@ -211,8 +211,18 @@ impl Sim {
     }
 
     pub(super) fn publish(&mut self, id: &str, to: Option<&str>, key: &str) -> Receiver<Result<PublishAnswer, Refusal>> {
+        self.publish_from("test", id, to, key)
+    }
+
+    pub(super) fn publish_from(
+        &mut self,
+        source: &str,
+        id: &str,
+        to: Option<&str>,
+        key: &str,
+    ) -> Receiver<Result<PublishAnswer, Refusal>> {
         let publish = Publish {
-            source: "test".into(),
+            source: source.into(),
             id: id.into(),
             event_type: "approval".into(),
             key: key.into(),

@@ -233,3 +233,49 @@ fn a_host_says_how_many_sagas_it_found_without_reading_those_that_wait() {
     counts.sort();
     assert_eq!(counts, ["\"running\"} 1", "\"waiting\"} 2"]);
 }
+
+/// Sources and ids are free text, and an event was named by both with a `/` between: `/orders` with `1/2` was `/orders/1` with
+/// `2`. The second was answered as a duplicate of the first and dropped. Now a `/` in a source is escaped.
+#[test]
+fn events_whose_source_and_id_read_alike_are_two() {
+    let mut sim = waiting();
+    let pairs = [("/orders", "1/2"), ("/orders/1", "2"), ("%2Forders", "1/2"), ("", "/orders/1/2")];
+    for (source, id) in pairs {
+        let published = sim.publish_from(source, id, None, "7");
+        sim.settle();
+        assert!(!said(published).unwrap().duplicate, "{source} {id}");
+    }
+    for (source, id) in pairs {
+        let again = sim.publish_from(source, id, None, "7");
+        sim.settle();
+        assert!(said(again).unwrap().duplicate, "{source} {id}");
+    }
+}
+
+/// The row of an event's timer was deleted under the moment that today's configuration gives. With another park time than when
+/// the event came that row was not there, and the real one fired at every start. Now the timer that fired is the one deleted.
+#[test]
+fn an_events_timer_fires_once_also_after_the_park_time_was_changed() {
+    let mut sim = waiting();
+    let _kept = sim.publish("E1", Some("S9"), "42");
+    sim.settle();
+    sim.shard.limits.event_kept_ms /= 7;
+    sim.pass(8 * 86_400_000);
+    assert_eq!(crate::engine::rows::timers_from(sim.store.as_ref(), Instant(0), 10).unwrap(), []);
+}
+
+/// Signals were told apart by saga and key alone: another one under a used key was answered as a duplicate and lost, though
+/// its sender was told that all was well. Verbs refuse such a key, and now signals do.
+#[test]
+fn another_signal_under_a_used_key_is_refused_and_the_same_one_is_a_duplicate() {
+    let mut sim = waiting();
+    let mut send = |id: &str, to: &str, key: &str| {
+        let sent = sim.publish(id, Some(to), key);
+        sim.settle();
+        said(sent).map(|said| said.duplicate)
+    };
+    assert_eq!(send("k", "S9", "42"), Ok(false));
+    assert_eq!(send("k", "S9", "42"), Ok(true));
+    assert_eq!(send("k", "S9", "43").unwrap_err().code, RefusalCode::KeyReused);
+    assert_eq!(send("k2", "S9", "43"), Ok(false));
+}
