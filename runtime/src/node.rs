@@ -21,7 +21,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::{
     api::runtime::{BoxFuture, Committed, Readiness, Runtime, SagaPage, Unverified, Verified},
     engine::{
-        driver::{Clock, Engine, OnForget, Parts, Running},
+        driver::{Clock, Engine, Parts, Running},
         guests::ModuleDigest,
         metrics::Metrics,
         port::{Change, ListFilter, Offered, Origin, Refusal, RefusalCode, Request},
@@ -168,7 +168,6 @@ impl Node {
             metrics: Arc::clone(&metrics),
             seed: seed()?,
             suspects,
-            on_forget: forget(&folder, &host),
             on_failure,
         })?;
         let engine = running.engine().clone();
@@ -321,26 +320,22 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
     Ok(host)
 }
 
-fn forget(folder: &Folder, host: &Arc<Host>) -> OnForget {
-    let (modules, host) = (folder.modules(), Arc::clone(host));
-    Box::new(move |digest| {
-        host.forget(digest);
-        if let Err(error) = modules.remove(digest) {
-            tracing::warn!(digest = hex::encode(digest), %error, "a component that nothing needs was not deleted");
-        }
-    })
+fn forget(folder: &Folder, host: &Host, digest: &ModuleDigest) {
+    host.forget(digest);
+    if let Err(error) = folder.modules().remove(digest) {
+        tracing::warn!(digest = hex::encode(digest), %error, "a component that nothing needs was not deleted");
+    }
 }
 
 /// Deletes components that no record names: a deploy stores its bytes first, and was refused or cut off after that.
 ///
 /// Done before the first request is taken, so that no deploy can be counting on them.
-fn forget_unnamed(folder: &Folder, host: &Arc<Host>, named: &[ModuleDigest]) {
+fn forget_unnamed(folder: &Folder, host: &Host, named: &[ModuleDigest]) {
     let stored = folder.modules().digests().unwrap_or_else(|error| {
         tracing::warn!(%error, "the stored components cannot be listed");
         Vec::new()
     });
-    let forget = forget(folder, host);
-    stored.iter().filter(|digest| !named.contains(digest)).for_each(forget);
+    stored.iter().filter(|digest| !named.contains(digest)).for_each(|digest| forget(folder, host, digest));
 }
 
 /// The wall clock of this machine; tests may move it.
@@ -415,7 +410,7 @@ impl Runtime for Node {
     fn discard(&self, digest: ModuleDigest) -> BoxFuture<'_, ()> {
         Box::pin(async move {
             if !self.is_named(&digest) {
-                tokio::task::block_in_place(|| forget(&self.folder, &self.host)(&digest));
+                tokio::task::block_in_place(|| forget(&self.folder, &self.host, &digest));
             }
         })
     }

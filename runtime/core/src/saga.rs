@@ -207,6 +207,11 @@ impl Saga {
         self.consumed.iter().any(|id| id == event_id)
     }
 
+    /// A leg of it was denied something that a grant would permit.
+    pub fn is_denied(&self) -> bool {
+        self.legs().any(|(_, _, state)| matches!(state, LegState::Stuck { why: Why::Denied(_), .. }))
+    }
+
     /// The pivot is done, or a retriable step was begun where there is no pivot (law 8).
     pub fn is_past_point_of_no_return(&self) -> bool {
         self.steps.iter().any(|run| match self.step(run).kind {

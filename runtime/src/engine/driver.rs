@@ -19,7 +19,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     engine::{
-        guests::{Guests, ModuleDigest},
+        guests::Guests,
         metrics::Metrics,
         modules::Definitions,
         port::{Change, Refusal, RefusalCode, Request},
@@ -36,9 +36,6 @@ use crate::{
 
 /// The wall clock. The binary under test moves it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
-
-/// What is told when no version names a component any more: its bytes and code may go.
-pub type OnForget = Box<dyn Fn(&ModuleDigest) + Send>;
 
 /// What is told when the storage fails, or the engine does: the host exits at once.
 pub type OnFailure = Box<dyn FnOnce(&str) + Send>;
@@ -78,8 +75,6 @@ pub struct Parts {
     pub seed: u64,
     /// Guests that were executing when the host before this one died.
     pub suspects: Vec<Suspect>,
-    /// What to do when a version was removed.
-    pub on_forget: OnForget,
     /// What to do when the storage fails.
     pub on_failure: OnFailure,
 }
@@ -96,7 +91,7 @@ const CHANGES_KEPT: usize = 4_096;
 impl Running {
     /// Recovers the shard and starts its threads.
     pub fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, guests, clock, limits, metrics, seed, suspects, on_forget, on_failure } = parts;
+        let Parts { store, guests, clock, limits, metrics, seed, suspects, on_failure } = parts;
         let Recovered { shard, actions, sagas, clean } =
             recover::recover(Arc::clone(&store), limits, Arc::clone(&metrics), seed, &suspects, clock())?;
         let (inputs, received) = channel();
@@ -123,18 +118,8 @@ impl Running {
             recovered: sagas,
             clean,
         };
-        let mut drive = Drive {
-            shard,
-            committer,
-            guests,
-            clock,
-            inputs,
-            changes,
-            queued,
-            on_forget,
-            last_word: LastWord(Some(on_failure)),
-            metrics,
-        };
+        let mut drive =
+            Drive { shard, committer, guests, clock, inputs, changes, queued, last_word: LastWord(Some(on_failure)), metrics };
         let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
             drive.carry_out(actions, &mut waiting);
             drive.run(&received, &mut waiting);
@@ -188,7 +173,6 @@ struct Drive {
     inputs: Sender<Input>,
     changes: broadcast::Sender<Change>,
     queued: Arc<AtomicUsize>,
-    on_forget: OnForget,
     last_word: LastWord,
     metrics: Arc<Metrics>,
 }
@@ -267,7 +251,6 @@ impl Drive {
                 Action::Run(key, call) => self.run_guest(key, *call),
                 // No watcher is no failure.
                 Action::Changed((namespace, id), revision) => drop(self.changes.send(Change { namespace, id, revision })),
-                Action::Forget(digest) => (self.on_forget)(&digest),
                 Action::Fail(why) => self.last_word.say(&why),
             }
         }

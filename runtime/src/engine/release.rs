@@ -6,7 +6,6 @@ use amends_core::event::Intent;
 
 use crate::{
     engine::{
-        guests::ModuleDigest,
         metrics::Counts,
         port::{Answer, ModuleAnswer, ModuleView, Offered, PublishAnswer, Refusal, SagaAnswer, VerbAnswer},
         resident::SagaKey,
@@ -23,8 +22,6 @@ pub(crate) enum Release {
     Changed(SagaKey, u64),
     /// Sagas that metrics may count.
     Counts(Counts),
-    /// A component that no version names any more.
-    Forget(ModuleDigest),
     Saga(Answer<SagaAnswer>, Result<SagaAnswer, Refusal>),
     Verb(Answer<VerbAnswer>, Result<VerbAnswer, Refusal>),
     Publish(Answer<PublishAnswer>, Result<PublishAnswer, Refusal>),
@@ -43,7 +40,7 @@ impl Release {
             Self::Module(answer, said) => drop(answer.send(said)),
             Self::Modules(answer, said) => drop(answer.send(Ok(said))),
             Self::Definitions(answer, said) => drop(answer.send(Ok(said))),
-            Self::Run(..) | Self::Changed(..) | Self::Counts(_) | Self::Forget(_) => {}
+            Self::Run(..) | Self::Changed(..) | Self::Counts(_) => {}
         }
     }
 
@@ -56,7 +53,7 @@ impl Release {
             Self::Module(answer, _) => drop(answer.send(Err(refusal))),
             Self::Modules(answer, _) => drop(answer.send(Err(refusal))),
             Self::Definitions(answer, _) => drop(answer.send(Err(refusal))),
-            Self::Run(..) | Self::Changed(..) | Self::Counts(_) | Self::Forget(_) => {}
+            Self::Run(..) | Self::Changed(..) | Self::Counts(_) => {}
         }
     }
 }

@@ -42,7 +42,7 @@ impl Shard {
             Request::Verb(origin, verb, answer) => self.verb(&origin, verb, answer),
             Request::Publish(origin, publish, answer) => self.publish(&origin, publish, answer),
             Request::Deploy(origin, deploy, answer) => self.deploy(&origin, deploy, answer),
-            Request::Activate(origin, module, which, _, answer) => self.activate(&origin, &module, which, answer),
+            Request::Activate(origin, module, which, act, answer) => self.activate(&origin, &module, which, act, answer),
             Request::SetGrants(origin, set, answer) => self.set_grants(&origin, set, answer),
             Request::Remove(origin, module, version, answer) => self.remove(&origin, &module, version, answer),
             Request::Modules(origin, answer) => {
@@ -188,8 +188,10 @@ impl Shard {
             self.now,
             &mut self.jitter,
         );
-        let events =
-            resident.saga.act(request.verb, request.act, context).map_err(|rejected| refusal(key, &resident.saga, rejected))?;
+        let events = resident
+            .saga
+            .act(request.verb, request.act.clone(), context)
+            .map_err(|rejected| refusal(key, &resident.saga, rejected))?;
         let (status, revision) = (resident.saga.status(), resident.saga.revision());
         if events.is_empty() {
             let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
@@ -198,7 +200,7 @@ impl Shard {
         let position = self.last_position + events.len() as u64;
         let started = resident.saga.started();
         let retried = events.iter().any(|event| matches!(event, Event::Retried(..)));
-        let lifts = retried.then(|| (started.module.clone(), started.version));
+        let lifts = retried.then(|| (started.module.clone(), started.version, request.act));
         if let Some(dedupe) = dedupe {
             let row = rows::encode(&VerbRow { fingerprint, status, revision, position });
             resident.rows.push(rows::put(Table::Answers, dedupe.clone(), row.clone()));
@@ -207,8 +209,8 @@ impl Shard {
         self.took(key, events, &origin.actor, None);
         // Before anything else gets a place: the answer names this one.
         self.flush(key);
-        if let Some((module, version)) = lifts {
-            self.lift_quarantine(origin, &module, version);
+        if let Some((module, version, act)) = lifts {
+            self.lift_quarantine(origin, &module, version, act);
         }
         Ok(VerbAnswer { applied: true, status, revision, position })
     }

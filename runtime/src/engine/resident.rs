@@ -58,6 +58,8 @@ pub(crate) struct Flushed {
     pub(crate) status: Status,
     pub(crate) wake_at: Option<Instant>,
     pub(crate) topics: Vec<Topic>,
+    /// A grant would let it go on.
+    pub(crate) is_denied: bool,
 }
 
 impl Resident {
@@ -84,6 +86,7 @@ impl Resident {
             status: saga.status(),
             wake_at: effects.wake_at,
             topics: effects.topics,
+            is_denied: saga.is_denied(),
         };
         Self { waits: flushed.topics.clone(), flushed: Some(flushed), journal_bytes, ..Self::new(saga) }
     }

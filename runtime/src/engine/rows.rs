@@ -58,6 +58,11 @@ pub(crate) fn of_saga(key: &SagaKey, saga: &Saga, before: Option<&Flushed>, afte
         rows.extend(woken.map(|due| delete(Table::Timers, keys::timer(due, after.stream))));
         rows.extend(after.wake_at.map(|due| put(Table::Timers, keys::timer(due, after.stream), Bytes::new())));
     }
+    let was_denied = before.is_some_and(|before| before.is_denied);
+    if was_denied != after.is_denied {
+        let key = keys::denied(&key.0, &saga.started().module, after.stream);
+        rows.push(if after.is_denied { put(Table::Denied, key, Bytes::new()) } else { delete(Table::Denied, key) });
+    }
     let waited: &[Topic] = before.map_or(&[], |before| &before.topics);
     for topic in waited.iter().filter(|topic| !after.topics.contains(topic)) {
         rows.push(delete(Table::Waits, keys::wait(&key.0, topic, after.stream)));
@@ -136,6 +141,15 @@ fn timers(store: &dyn Store, from: Vec<u8>, to: Option<Vec<u8>>, limit: usize) -
 pub(crate) fn waiting_for(store: &dyn Store, namespace: &Namespace, topic: &Topic) -> Result<Vec<Position>, StoreError> {
     let rows = store.rows(&keys::waits_for(namespace, topic, usize::MAX))?;
     rows.iter().map(|row| Ok(keys::parse_wait(&row.key)?.2)).collect()
+}
+
+/// Sagas that a grant to this module would let go on.
+pub(crate) fn denied(store: &dyn Store, namespace: &Namespace, module: &str) -> Result<Vec<SagaKey>, StoreError> {
+    let mut keys = Vec::new();
+    for row in store.rows(&keys::denied_of(namespace, module, usize::MAX))? {
+        keys.extend(saga_at(store, keys::parse_denied(&row.key)?)?);
+    }
+    Ok(keys)
 }
 
 /// One page of `list`, newest first, with the cursor of the next. It may be shorter than asked for, also empty, and not the last.

@@ -18,7 +18,7 @@ use amends_core::{
 use crate::{
     engine::{
         failpoints::Failpoints,
-        guests::{AttemptCall, ModuleDigest},
+        guests::AttemptCall,
         launch::Launches,
         live::Live,
         load::{self, LoadError},
@@ -61,8 +61,6 @@ pub enum Action {
     Run(SagaKey, Box<AttemptCall>),
     /// A committed change that watchers may see.
     Changed(SagaKey, u64),
-    /// No version names this component any more: its bytes and code may go.
-    Forget(ModuleDigest),
     /// Close the host: the storage failed.
     Fail(String),
 }
@@ -334,7 +332,6 @@ impl Shard {
                 self.run(key.clone(), intent);
                 self.park(&key);
             }
-            Release::Forget(digest) => self.actions.push(Action::Forget(digest)),
             Release::Changed(key, revision) => self.actions.push(Action::Changed(key, revision)),
             Release::Counts(counts) => self.metrics.counted(counts),
             other => other.answer(),
@@ -382,6 +379,7 @@ impl Shard {
             status: resident.saga.status(),
             wake_at: effects.wake_at,
             topics: effects.topics,
+            is_denied: resident.saga.is_denied(),
         };
         let begins = before.is_none();
         let ends = after.status.is_ended() && before.as_ref().is_none_or(|before| !before.status.is_ended());

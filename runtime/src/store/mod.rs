@@ -57,11 +57,13 @@ pub enum Table {
     Modules,
     /// (namespace, idempotency key): answers of verbs and of deduplicated messages.
     Answers,
+    /// (namespace, module, start position): sagas that a grant to the module would let go on.
+    Denied,
 }
 
 impl Table {
     /// All of them, in the order in which they are opened.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::ById,
         Self::Sagas,
@@ -71,6 +73,7 @@ impl Table {
         Self::Events,
         Self::Modules,
         Self::Answers,
+        Self::Denied,
     ];
 }
 

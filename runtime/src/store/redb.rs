@@ -295,6 +295,7 @@ fn rows_of(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8
         Table::Events => "events",
         Table::Modules => "modules",
         Table::Answers => "answers",
+        Table::Denied => "denied",
     })
 }
 

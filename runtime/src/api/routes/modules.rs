@@ -158,7 +158,8 @@ pub(in crate::api) async fn remove(
     InPath((name, version)): InPath<(String, u32)>,
 ) -> Result<Response, ApiError> {
     let name = String::from(caller::name(&name)?);
-    let answer = api.ask(|answer| Request::Remove(caller.origin, name, version, answer)).await?;
+    let removing = Arc::clone(&api);
+    let answer = in_turn(&api, async move { take_out(&removing, caller.origin, name, version).await }).await??;
     Ok(written(&api, answer.position, Json(present::module::module(&answer.module))))
 }
 
@@ -236,6 +237,18 @@ async fn record(api: &Api, origin: Origin, candidate: Candidate, activate: bool)
         api.runtime.discard(digest).await;
     }
     answer
+}
+
+/// Has the removal recorded, and drops the component unless some other version is it.
+async fn take_out(api: &Api, origin: Origin, name: String, version: u32) -> Result<ModuleAnswer, ApiError> {
+    let modules = api.ask(|answer| Request::Modules(origin.clone(), answer)).await?;
+    let versions = modules.iter().filter(|module| module.name == name).flat_map(|module| &module.versions);
+    let digest = versions.filter(|known| known.version == version).map(|known| known.digest).next();
+    let answer = api.ask(|answer| Request::Remove(origin, name, version, answer)).await?;
+    if let Some(digest) = digest {
+        api.runtime.discard(digest).await;
+    }
+    Ok(answer)
 }
 
 async fn discard(api: &Arc<Api>, digest: [u8; 32]) -> Result<(), ApiError> {

@@ -279,3 +279,27 @@ fn another_signal_under_a_used_key_is_refused_and_the_same_one_is_a_duplicate() 
     assert_eq!(send("k", "S9", "43").unwrap_err().code, RefusalCode::KeyReused);
     assert_eq!(send("k2", "S9", "43"), Ok(false));
 }
+
+/// Sagas that lack a grant were looked for among the stuck ones. One that waited for an event in a stage-mate as well was
+/// `waiting`, and a grant passed it by: its denied step stayed stuck after the wait had ended.
+#[test]
+fn a_grant_reaches_a_saga_that_waits_for_something_else_too() {
+    let mut sim = Sim::new(|call| match call.step.as_str() {
+        "a" if call.grants.is_empty() => Outcome::Denied("http://127.0.0.1:1".into()),
+        _ => b_waits(call),
+    });
+    let mut both = definition(&["~b", "a"]);
+    let a = both.stages.remove(1).steps;
+    both.stages[0].steps.extend(a);
+    sim.deploy(1, both);
+    let _started = sim.start("S1", "{}", false);
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Waiting);
+    assert!(sim.shard.residents.is_empty());
+    sim.calls.clear();
+    sim.grant();
+    assert_eq!(sim.calls, ["a@2"]);
+    let _approved = sim.publish("E1", None, "42");
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
+}
