@@ -80,6 +80,8 @@ pub struct Free {
 pub enum NodeError {
     /// Another host has the data folder.
     InUse(String),
+    /// The data folder holds something else, which is left alone.
+    NotOurs(String),
     /// The storage failed.
     Storage(String),
     /// Anything else.
@@ -89,7 +91,7 @@ pub enum NodeError {
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse(what) | Self::Storage(what) | Self::Other(what) => f.write_str(what),
+            Self::InUse(what) | Self::NotOurs(what) | Self::Storage(what) | Self::Other(what) => f.write_str(what),
         }
     }
 }
@@ -100,6 +102,7 @@ impl From<FolderError> for NodeError {
     fn from(error: FolderError) -> Self {
         match error {
             FolderError::InUse(what) => Self::InUse(what),
+            FolderError::NotOurs(what) => Self::NotOurs(what),
             FolderError::Failed(what) => Self::Storage(what),
         }
     }

@@ -12,8 +12,6 @@ pub mod graph;
 
 pub mod strict;
 
-pub mod origin;
-
 pub mod position;
 
 pub mod error;
@@ -24,7 +22,7 @@ mod guard;
 
 mod panics;
 
-mod mint;
+pub(crate) mod mint;
 
 mod routes;
 

@@ -8,14 +8,14 @@ use super::{
     grants, modules,
     session::{Form, Session, print, print_json},
 };
-use crate::api::{
-    origin,
-    wire::module::{Grants, HttpGrant, ModuleGrants},
+use crate::{
+    api::wire::module::{Grants, HttpGrant, ModuleGrants},
+    origin::Origin,
 };
 
-/// Let a module reach something: an origin, a configuration value, a secret. Nothing is granted by default.
+/// Let a module reach an origin, a configuration value or a secret.
 ///
-/// A saga that is stuck for want of a grant goes on by itself once it is given.
+/// Nothing is granted by default. A saga that is stuck for want of a grant goes on by itself once it is given.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends grant trip --http https://hotel.example.com --http http://127.0.0.1:9000\n  amends grant trip --config region=eu",
@@ -53,6 +53,11 @@ pub(super) fn run(grant: &Grant, session: &Session) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
+/// An origin as the host records it.
+pub(super) fn spelled_out(origin: &str) -> Result<String> {
+    Ok(Origin::parse(origin).map_err(|bad| Usage(bad.to_string()))?.spelled_out())
+}
+
 /// Adds to what the module may reach.
 pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
     grants::change(session, &grant.module, false, grant.note.as_deref(), |grants| add(grant, grants))
@@ -60,7 +65,7 @@ pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
 
 fn add(grant: &Grant, grants: &mut Grants) -> Result<()> {
     for origin in &grant.http {
-        let origin = origin::normal(origin).map_err(Usage)?;
+        let origin = spelled_out(origin)?;
         grants.http.retain(|known| known.origin != origin);
         grants.http.push(HttpGrant { origin, private: grant.private });
     }

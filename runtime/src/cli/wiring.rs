@@ -31,6 +31,7 @@ impl From<NodeError> for Fatal {
     fn from(error: NodeError) -> Self {
         match error {
             NodeError::InUse(what) => Self::DataInUse(what),
+            NodeError::NotOurs(what) => Self::NotOurs(what),
             NodeError::Storage(what) => Self::StorageFailed(what),
             NodeError::Other(what) => Self::Other(what),
         }
@@ -71,20 +72,20 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
     })
 }
 
+/// The one place where a setting meets the limit that it sets; the other limits are not for an operator to set.
 fn guest_limits(config: &Config) -> host::Limits {
-    let config::Guest { in_flight, memory, table_elements, instances, cpu, log, .. } = &config.guest;
-    let guest = &config.guest;
+    let Config { guest, limits, .. } = config;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let size = |size: config::Size| ByteSize::b(size.bytes());
     host::Limits {
-        in_flight_max: count(*in_flight),
-        memory: size(*memory),
-        table_elements_max: count(*table_elements),
-        instances_max: count(*instances),
-        cpu: cpu.0,
-        log: size(*log),
-        payload: size(config.limits.payload),
-        wasm: size(config.limits.wasm),
+        in_flight_max: count(guest.in_flight),
+        memory: size(guest.memory),
+        table_elements_max: count(guest.table_elements),
+        instances_max: count(guest.instances),
+        cpu: guest.cpu.0,
+        log: size(guest.log),
+        payload: size(limits.payload),
+        wasm: size(limits.wasm),
         http_requests_max: guest.http_requests,
         http_request: size(guest.http_request),
         http_response: size(guest.http_response),
@@ -125,4 +126,15 @@ pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
 /// The body of the hidden subcommand `compile-worker`.
 pub fn compile_worker() -> ExitCode {
     host::compile_worker::main()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_settings_has_the_documented_limits() {
+        assert_eq!(guest_limits(&Config::default()), host::Limits::default());
+        assert_eq!(definition_limits(&Config::default()), validate::Limits::default());
+    }
 }

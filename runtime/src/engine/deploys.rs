@@ -119,7 +119,10 @@ impl Shard {
         }
         let live = self.live.of_module(namespace, &name);
         if !revoked.is_empty() && live > 0 && force == Force::No {
-            let said = format!("{live} sagas of `{name}` have not ended and may need what is revoked");
+            let said = match live {
+                1 => format!("1 saga of `{name}` has not ended and may need what is revoked"),
+                live => format!("{live} sagas of `{name}` have not ended and may need what is revoked"),
+            };
             return Err(Refusal::new(RefusalCode::GrantInUse, said)
                 .hint(format!("they are in: amends list; to revoke all the same: amends revoke {name} … --force")));
         }
@@ -203,7 +206,7 @@ impl Shard {
                 .hint(format!("activate another one first: amends activate {name} VERSION")));
         }
         if live > 0 {
-            return Err(refused(RefusalCode::VersionInUse, format!("{live} sagas run on it"))
+            return Err(refused(RefusalCode::VersionInUse, format!("{} on it", running(live)))
                 .hint("let them end, or cancel them; they are in: amends list"));
         }
         Ok(Decided { version, events: vec![ModuleEvent::Removed { version }] })
@@ -276,6 +279,10 @@ impl Shard {
             revision: module.revision,
         })
     }
+}
+
+fn running(live: u64) -> String {
+    if live == 1 { "1 saga runs".to_owned() } else { format!("{live} sagas run") }
 }
 
 fn no_module(name: &str) -> Refusal {

@@ -31,8 +31,6 @@ mod secrets;
 
 mod egress;
 
-mod origin;
-
 mod address;
 
 mod headers;
@@ -101,7 +99,6 @@ pub use self::{
     describe::Description,
     label::Label,
     limits::Limits,
-    origin::{BadOrigin, Origin},
     verify::{Verified, VerifyError},
 };
 use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};

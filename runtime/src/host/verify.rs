@@ -207,7 +207,7 @@ mod tests {
             "wasi:keyvalue/store@0.2.0",
             "wasi:http/types@0.3.0",
             "amends:module/types@0.2.0",
-            "amends:module/secrets@0.1.0",
+            "amends:module/messages@0.1.0",
             "env",
             "my:own/api@1.0.0",
         ];

@@ -15,7 +15,7 @@ use crate::{
         Api,
         caller::{self, Caller, InPath},
         error::ApiError,
-        origin, present,
+        present,
         wire::{
             error::ErrorBody,
             module::{Grants, ModuleGrants, SetGrants},
@@ -23,6 +23,7 @@ use crate::{
     },
     engine::port::{self, Force, Request},
     journal::Grant,
+    origin::Origin,
 };
 
 /// More is a mistake, and each is looked at on every outgoing call.
@@ -75,7 +76,8 @@ fn grants(asked: &Grants) -> Result<Vec<Grant>, ApiError> {
     }
     let mut grants: Vec<Grant> = Vec::new();
     for http in &asked.http {
-        let grant = Grant::Http { origin: origin::normal(&http.origin).map_err(ApiError::bad_request)?, private: http.private };
+        let origin = Origin::parse(&http.origin).map_err(|bad| ApiError::bad_request(bad.to_string()))?;
+        let grant = Grant::Http { origin: origin.spelled_out(), private: http.private };
         if !grants.contains(&grant) {
             grants.push(grant);
         }

@@ -164,7 +164,7 @@ fn activation_and_grants_are_checked_and_passed_on() {
         expect![[r#"
             400 bad_request: give `version`, or `previous`: true
             400 bad_request: give `version`, or `previous`: true
-            400 bad_request: origin "hotel.example" is not one; write it as https://api.example.com:443
+            400 bad_request: `hotel.example` is no origin: it does not parse as a URL; write it as https://api.example.com or http://127.0.0.1:9000
             400 bad_request: the body does not fit: unknown field `files`, expected one of `http`, `config`, `secrets` at line 1 column 18
             400 bad_request: "../key" is no name of a secret
             400 bad_request: expect_revision `new` is no revision

@@ -229,7 +229,7 @@ fn a_version_is_removed_only_when_nothing_needs_it() {
     let in_use = sim.remove(1).unwrap_err();
     assert_eq!(
         (in_use.code, in_use.message.as_str()),
-        (RefusalCode::VersionInUse, "demo v1 cannot be removed: 1 sagas run on it")
+        (RefusalCode::VersionInUse, "demo v1 cannot be removed: 1 saga runs on it")
     );
     let _woken = sim.publish("E1", None, "42");
     sim.settle();
