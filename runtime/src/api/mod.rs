@@ -20,6 +20,8 @@ mod caller;
 
 mod guard;
 
+mod panics;
+
 pub(crate) mod mint;
 
 mod routes;

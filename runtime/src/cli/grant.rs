@@ -5,11 +5,11 @@ use clap::Args;
 
 use super::{
     exit::{Exit, Usage},
-    modules,
+    grants, modules,
     session::{Form, Session, print, print_json},
 };
 use crate::{
-    api::wire::module::{HttpGrant, ModuleGrants, SetGrants},
+    api::wire::module::{Grants, HttpGrant, ModuleGrants},
     origin::Origin,
 };
 
@@ -60,8 +60,10 @@ pub(super) fn spelled_out(origin: &str) -> Result<String> {
 
 /// Adds to what the module may reach.
 pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
-    let path = ["v1", "modules", &grant.module, "grants"];
-    let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
+    grants::change(session, &grant.module, false, grant.note.as_deref(), |grants| add(grant, grants))
+}
+
+fn add(grant: &Grant, grants: &mut Grants) -> Result<()> {
     for origin in &grant.http {
         let origin = spelled_out(origin)?;
         grants.http.retain(|known| known.origin != origin);
@@ -77,6 +79,5 @@ pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
             pair.split_once('=').ok_or_else(|| Usage(format!("`{pair}` is no configuration; write it as KEY=VALUE")))?;
         grants.config.insert(key.to_owned(), value.to_owned());
     }
-    let body = SetGrants { grants, force: false, note: grant.note.clone() };
-    Ok(session.client.put(&path, &body)?)
+    Ok(())
 }

@@ -30,6 +30,8 @@ mod activate;
 
 mod grant;
 
+mod grants;
+
 mod revoke;
 
 mod check;

@@ -5,10 +5,10 @@ use clap::Args;
 
 use super::{
     exit::Exit,
-    grant, modules,
+    grant, grants, modules,
     session::{Form, Session, confirmed, print, print_json, say},
 };
-use crate::api::wire::module::{Grants, ModuleGrants, SetGrants};
+use crate::api::wire::module::{Grants, ModuleGrants};
 
 /// Take back what a module may reach; refused while live sagas may need it.
 #[derive(Args, Debug)]
@@ -43,14 +43,13 @@ pub(super) struct Revoke {
 
 pub(super) fn run(revoke: &Revoke, session: &Session) -> Result<Exit> {
     let path = ["v1", "modules", &revoke.module, "grants"];
-    let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
-    take(revoke, &mut grants)?;
+    take(revoke, &mut session.client.get::<ModuleGrants>(&path, &[])?.grants)?;
     if !confirmed(&format!("revoke it from {}, also for sagas that run?", revoke.module), revoke.yes)? {
         say("nothing was done");
         return Ok(Exit::Failed);
     }
-    let body = SetGrants { grants, force: revoke.force, note: revoke.note.clone() };
-    let left: ModuleGrants = session.client.put(&path, &body)?;
+    let change = |grants: &mut Grants| take(revoke, grants);
+    let left = grants::change(session, &revoke.module, revoke.force, revoke.note.as_deref(), change)?;
     if revoke.form.json {
         print_json(&left)?;
     } else {

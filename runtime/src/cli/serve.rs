@@ -37,6 +37,9 @@ pub(super) struct Serve {
     /// The address to listen on, on this machine; port 0 picks a free one. By default 127.0.0.1:8420.
     #[arg(long, value_name = "ADDR", env = "AMENDS_LISTEN", hide_env_values = true)]
     listen: Option<String>,
+    /// The folder of the secrets that modules may be granted: a file for each, named as it is. By default there are none.
+    #[arg(long, value_name = "DIR", env = "AMENDS_SECRETS")]
+    secrets: Option<PathBuf>,
     /// The configuration file, in TOML: [server] [store] [guest] [limits] [retention].
     #[arg(long, value_name = "FILE", env = "AMENDS_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
@@ -48,6 +51,7 @@ pub(super) struct Serve {
 pub(super) fn run(serve: &Serve) -> Result<Exit> {
     let flags = Flags {
         data: serve.data.clone(),
+        secrets: serve.secrets.clone(),
         listen: serve.listen.clone(),
         file: serve.config.clone(),
         log_format: serve.log_format,

@@ -19,7 +19,7 @@ use crate::{
 pub struct Host {
     /// What the API asks.
     pub runtime: Arc<dyn Runtime>,
-    /// How many live sagas were there.
+    /// How many sagas had not ended.
     pub recovered: u64,
     /// Ends only if the host cannot go on (law 14).
     pub failed: Pin<Box<dyn Future<Output = Fatal> + Send>>,
@@ -57,6 +57,7 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
         listening: vec![listening],
         worker,
         clock: node::wall_clock(),
+        secrets: Some(config.guest.secrets.clone()).filter(|folder| !folder.as_os_str().is_empty()),
         queue_records: config.store.queue_records,
         free: node::Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent },
     })?;
@@ -115,6 +116,7 @@ pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
         modules: Arc::new(|_| Err(std::io::Error::other("nothing is stored without a host"))),
         compile: Compile::Worker { program, args: vec!["compile-worker".into()] },
         cache: None,
+        secrets: None,
     })
     .map_err(|error| refused(error.to_string()))?;
     let found = host.verify(&bytes).map_err(node::unverified)?;

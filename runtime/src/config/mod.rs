@@ -21,6 +21,8 @@ pub use self::{
 pub struct Flags {
     /// The data folder.
     pub data: Option<PathBuf>,
+    /// The folder of secrets.
+    pub secrets: Option<PathBuf>,
     /// The address to listen on.
     pub listen: Option<String>,
     /// The configuration file.
@@ -57,6 +59,7 @@ pub fn load(flags: &Flags, environment: impl Iterator<Item = (String, String)>) 
         }
     };
     set("store", "data", flags.data.as_ref().map(|path| path.display().to_string()));
+    set("guest", "secrets", flags.secrets.as_ref().map(|path| path.display().to_string()));
     set("server", "listen", flags.listen.clone());
     set("server", "log_format", flags.log_format.map(|format| format.as_str().to_owned()));
     table.try_into().map_err(|error: toml::de::Error| ConfigError(format!("bad configuration: {}", error.message())))

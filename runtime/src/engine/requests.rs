@@ -19,6 +19,7 @@ use crate::{
         release::Release,
         resident::{Resident, SagaKey},
         rows,
+        schema::Misfit,
         shard::{Shard, context},
     },
     journal::keys,
@@ -41,9 +42,7 @@ impl Shard {
             Request::Publish(origin, publish, answer) => self.publish(&origin, publish, answer),
             Request::Deploy(origin, deploy, answer) => self.deploy(&origin, deploy, answer),
             Request::Activate(origin, module, which, _, answer) => self.activate(&origin, &module, which, answer),
-            Request::SetGrants(origin, module, grants, act, force, answer) => {
-                self.set_grants(&origin, &module, grants, &act, force, answer);
-            }
+            Request::SetGrants(origin, set, answer) => self.set_grants(&origin, set, answer),
             Request::Remove(origin, module, version, answer) => self.remove(&origin, &module, version, answer),
             Request::Modules(origin, answer) => {
                 let said = self.module_views(&origin.namespace);
@@ -93,6 +92,9 @@ impl Shard {
         if let Some(reason) = &active.version.quarantined {
             let said = format!("{} v{} is quarantined: {reason}", active.name, active.number);
             return Err(Refusal::new(RefusalCode::Quarantined, said).hint("activate another version, or this one again"));
+        }
+        if let Some(misfit) = active.misfit(&start.input) {
+            return Err(does_not_fit(&start.definition, misfit));
         }
         let started = started(&active, start, self.now);
         let definition = Arc::clone(active.definition);
@@ -229,6 +231,12 @@ fn started(active: &Active<'_>, start: &Start, now: Instant) -> Started {
 
 fn is_same(started: &Started, start: &Start) -> bool {
     started.definition == start.definition && started.input_hash == start.input_hash
+}
+
+fn does_not_fit(definition: &str, Misfit { path, reason }: Misfit) -> Refusal {
+    let place = if path.is_empty() { String::new() } else { format!("at {path}: ") };
+    Refusal::new(RefusalCode::InputDoesNotFit, format!("the input does not fit saga `{definition}`: {place}{reason}"))
+        .hint(format!("its schema is in GET /v1/definitions/{definition}"))
 }
 
 fn id_taken(key: &SagaKey) -> Refusal {

@@ -27,6 +27,8 @@ mod console;
 
 mod random;
 
+mod secrets;
+
 mod egress;
 
 mod address;
@@ -90,6 +92,7 @@ use self::{
     fault::Fault,
     lanes::{Job, Lanes},
     modules::{Modules, Ready},
+    secrets::Secrets,
 };
 pub use self::{
     compile::Compile,
@@ -122,6 +125,8 @@ pub struct HostConfig {
     pub compile: Compile,
     /// Where compiled code is kept between two runs, as `DIR/cache`; none keeps nothing.
     pub cache: Option<PathBuf>,
+    /// The folder of the operator's secrets, a file each; none: there are none.
+    pub secrets: Option<PathBuf>,
 }
 
 /// Runs guests on threads of its own. Dropping it stops them; attempts in flight are dropped without a report.
@@ -139,6 +144,7 @@ struct Shared {
     compiler: Compiler,
     cache: Option<Cache>,
     gate: Gate,
+    secrets: Arc<Secrets>,
     // One at a time: many attempts may want the same module, and a compilation takes threads and memory.
     late_load: tokio::sync::Mutex<()>,
     late_loads: AtomicU64,
@@ -147,7 +153,7 @@ struct Shared {
 impl Host {
     /// Sets wasmtime up and starts the guest threads.
     pub fn new(config: HostConfig) -> Result<Self, HostError> {
-        let HostConfig { limits, clock, modules, compile, cache } = config;
+        let HostConfig { limits, clock, modules, compile, cache, secrets } = config;
         let engine = settings::engine(&limits).map_err(HostError::new)?;
         let mut linker = Linker::new(&engine);
         guest::link(&mut linker).map_err(HostError::new)?;
@@ -164,6 +170,7 @@ impl Host {
             compiler: Compiler::new(compile, &limits),
             modules: Modules::new(linker, modules),
             gate: Gate::new(&limits, connect::system(), Vec::new()),
+            secrets: Arc::new(Secrets::of(secrets).map_err(HostError::new)?),
             late_load: tokio::sync::Mutex::default(),
             late_loads: AtomicU64::new(0),
             engine,

@@ -8,6 +8,7 @@ use crate::harness::{
     folder::DataFolder,
     guests::Way,
     host::{Host, Options},
+    probe::{DONE, Probe},
     said,
 };
 
@@ -312,6 +313,27 @@ fn xr_29_inputs_are_taken_whole_or_refused() {
     assert_eq!(host.api().get("/v1/sagas/larger").code(), "404 saga_not_found");
     host.restart();
     assert_eq!(host.api().saga("large")["input"]["note"].as_str().unwrap().len(), (1 << 20) - 11);
+}
+
+#[test]
+fn an_input_that_does_not_fit_the_sagas_schema_is_refused_with_the_place() {
+    let host = Host::start(DataFolder::empty(), Options::default());
+    let api = host.api();
+    let schema = json!({"type": "object", "required": ["sku"], "properties": {"qty": {"type": "integer", "minimum": 1}}});
+    let probe = Probe { schema: Some(schema.to_string()), ..Probe::execute(DONE) };
+    api.put("/v1/modules/probe", &probe.component()).expect(201);
+    let refused = |input: Value| api.start("probe", "P1", &input).error();
+    expect![[r#"
+        422 input_does_not_fit: the input does not fit saga `probe`: at /qty: must be >=1, but got 0
+          hint: its schema is in GET /v1/definitions/probe
+    "#]]
+    .assert_eq(&refused(json!({"sku": "K1", "qty": 0})));
+    expect![[r#"
+        422 input_does_not_fit: the input does not fit saga `probe`: missing properties 'sku'
+          hint: its schema is in GET /v1/definitions/probe
+    "#]]
+    .assert_eq(&refused(json!({})));
+    assert_eq!(api.run("probe", "P1", &json!({"sku": "K1"}))["status"], "completed", "what was refused has taken no id");
 }
 
 /// A moment as `…`.
