@@ -38,7 +38,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDR", env = "AMENDS_LISTEN", hide_env_values = true)]
     listen: Option<String>,
     /// The folder of the secrets that modules may be granted: a file for each, named as it is. By default there are none.
-    #[arg(long, value_name = "DIR", env = "AMENDS_SECRETS")]
+    #[arg(long, value_name = "DIR", env = "AMENDS_SECRETS", hide_env_values = true)]
     secrets: Option<PathBuf>,
     /// The configuration file, in TOML: [server] [store] [guest] [limits] [retention].
     #[arg(long, value_name = "FILE", env = "AMENDS_CONFIG", hide_env_values = true)]
