@@ -72,7 +72,8 @@ fn a_data_folder_that_may_not_be_written_is_exit_74() {
     let not_ready = refuses_to_start(folder.path(), &options);
     assert_eq!(not_ready.code, Some(74), "{}", not_ready.stderr);
     let found = not_ready.stderr.lines().last().unwrap().replace(folder.path().to_str().unwrap(), "DATA");
-    expect!["amends: DATA may not be used by this user; change its owner, or choose another folder with --data"].assert_eq(&found);
+    expect!["amends: DATA may not be used by this user; change its owner, or choose another folder with --data"]
+        .assert_eq(&found);
     permit(folder.path(), 0o600);
     let host = Host::start(folder, options);
     assert_eq!(host.api().run("order", "O1", &json!({}))["status"], "completed");

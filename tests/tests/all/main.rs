@@ -38,4 +38,8 @@ mod floods;
 
 mod command_line;
 
+mod secrets;
+
 mod binaries;
+
+mod guards;
