@@ -231,7 +231,7 @@ mod tests {
             let of = |command: &Command| command.get_arguments().filter(|arg| arg.get_env().is_some()).count();
             (of(&command), of(serve))
         };
-        assert_eq!((variables("x"), variables("")), ((2, 3), (0, 0)));
+        assert_eq!((variables("x"), variables("")), ((2, 4), (0, 0)));
     }
 
     #[test]

@@ -200,17 +200,17 @@ mod tests {
     fn imports_are_compared_by_track_and_strangers_are_named() {
         let check = |names: &[&str]| imports(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
         assert_eq!(
-            check(&["amends:module/context@0.1.0", "wasi:io/poll@0.2.3", "wasi:http/types@0.2.99", "wasi:sockets/tcp@0.2.0"]),
+            check(&[
+                "amends:module/context@0.1.0",
+                "amends:module/secrets@0.1.0",
+                "wasi:io/poll@0.2.3",
+                "wasi:http/types@0.2.99",
+                "wasi:sockets/tcp@0.2.0",
+            ]),
             Ok(())
         );
-        let strangers = [
-            "wasi:keyvalue/store@0.2.0",
-            "wasi:http/types@0.3.0",
-            "amends:module/types@0.2.0",
-            "amends:module/secrets@0.1.0",
-            "env",
-            "my:own/api@1.0.0",
-        ];
+        let strangers =
+            ["wasi:keyvalue/store@0.2.0", "wasi:http/types@0.3.0", "amends:module/types@0.2.0", "env", "my:own/api@1.0.0"];
         let error = check(&strangers).unwrap_err();
         for stranger in strangers {
             assert!(error.message.contains(stranger), "{}", error.message);
