@@ -200,7 +200,13 @@ mod tests {
     fn imports_are_compared_by_track_and_strangers_are_named() {
         let check = |names: &[&str]| imports(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
         assert_eq!(
-            check(&["amends:module/context@0.1.0", "wasi:io/poll@0.2.3", "wasi:http/types@0.2.99", "wasi:sockets/tcp@0.2.0"]),
+            check(&[
+                "amends:module/context@0.1.0",
+                "amends:module/secrets@0.1.0",
+                "wasi:io/poll@0.2.3",
+                "wasi:http/types@0.2.99",
+                "wasi:sockets/tcp@0.2.0",
+            ]),
             Ok(())
         );
         let strangers = [

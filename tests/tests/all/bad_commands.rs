@@ -7,6 +7,7 @@ use crate::harness::{
     folder::DataFolder,
     guests::Way,
     host::{Host, Options},
+    without_time,
 };
 
 /// The exit code of each command and what it says, without the address of the host.
@@ -18,7 +19,7 @@ fn said_by(host: &Host, commands: &[&[&str]]) -> String {
         assert!(!said.stderr.contains('\u{202e}'), "{arguments:?}");
         let shown: Vec<String> = arguments.iter().map(|word| word.escape_debug().take(20).collect()).collect();
         found.push_str(&format!("{}: exit {}\n", shown.join(" "), said.code));
-        said.stderr.lines().for_each(|line| found.push_str(&format!("  {line}\n")));
+        said.stderr.lines().for_each(|line| found.push_str(&format!("  {}\n", without_time(line.to_owned()))));
     }
     found.replace(&host.ready.url, "URL")
 }
@@ -131,10 +132,9 @@ fn bad_input_at_the_command_line_is_refused() {
         grant ordr --http https://example.org: exit 1
           amends: no module `ordr` in this namespace; `amends modules` shows the ones that there are
         grant order --http example.org: exit 2
-          amends: origin "example.org" is not one; write it as https://api.example.com:443
+          amends: `example.org` is no origin: it does not parse as a URL; write it as https://api.example.com or http://127.0.0.1:9000
         cancel ended --yes: exit 1
-          order ended is completed at revision 8
-          amends: saga ended: the saga has ended
+          amends: saga ended completed at … and takes no more verbs or signals; what it did is undone by another saga, as a refund
         retry waits: exit 1
           approval waits is waiting at revision 5
           retry what backs off in waits

@@ -9,7 +9,7 @@ use crate::harness::{
     guests::Way,
     host::{Host, Options},
     probe::{DONE, Probe},
-    said,
+    said, without_time,
 };
 
 fn host() -> Host {

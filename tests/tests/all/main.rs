@@ -41,3 +41,5 @@ mod command_line;
 mod secrets;
 
 mod binaries;
+
+mod guards;
