@@ -10,7 +10,7 @@ use crate::{
     event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Started, Wait, Why},
     id::{Direction, Leg},
     outcome::{Left, Outcome, Report},
-    retry::{Spent, next_attempt},
+    retry::{AGAIN_MS_MIN, Spent, next_attempt},
     saga::{LegState, Phase, Saga, StepRun},
     value::{Failure, Instant, Payload},
     verbs::Rejected,
@@ -27,8 +27,19 @@ pub struct Context {
     pub may_reach_outside: bool,
     /// The revision of the module stream that holds grants and config.
     pub snapshot: u64,
-    /// The saga's journal is as large as it may be: no further forward attempt begins.
-    pub journal_full: bool,
+    /// What may still be written to the saga's journal.
+    pub journal: Room,
+}
+
+/// How much room a saga's journal has. A way back may write when a way forward may not any more, and has an end as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Any attempt may begin.
+    Free,
+    /// No forward attempt begins; what was done can still be undone.
+    Full,
+    /// No attempt begins at all.
+    Spent,
 }
 
 /// What can happen to a saga.
@@ -126,7 +137,11 @@ impl Turn<'_> {
                 let failure = Failure::new("not_done", "the check found that it did not happen");
                 self.try_again(&attempt.leg.turned(Direction::Forward), failure);
             }
-            Recorded::Wait(wait) => self.emit(Event::Wait(attempt, wait)),
+            Recorded::Wait(Wait { event, until }) => {
+                // A moment that has passed would call a guest that always says so again without end in between.
+                let until = until.map(|until| until.max(self.context.now.plus(AGAIN_MS_MIN)));
+                self.emit(Event::Wait(attempt, Wait { event, until }));
+            }
             Recorded::Denied(what) => self.denied(attempt, what, left),
         }
     }
@@ -327,7 +342,7 @@ impl Turn<'_> {
         };
         let event = if used.host_stops >= HOST_STOPS_MAX {
             Event::Stuck(leg, Why::HostDied)
-        } else if self.context.journal_full && leg.direction == Direction::Forward {
+        } else if !self.has_room(&leg) {
             Event::Stuck(leg, Why::JournalFull)
         } else {
             Event::Intent(Intent {
@@ -340,6 +355,14 @@ impl Turn<'_> {
             })
         };
         self.emit(event);
+    }
+
+    fn has_room(&self, leg: &Leg) -> bool {
+        match self.context.journal {
+            Room::Free => true,
+            Room::Full => leg.direction != Direction::Forward,
+            Room::Spent => false,
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use amends_core::{
-    Context, Definition, Event, Instant,
+    Context, Definition, Event, Instant, Room,
     definition::{Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     event::{Arrival, Attempt, Cancel, Charge, Intent, Reason, Resolution, Wait, Why},
     id::{Direction, Leg, StepPath},
@@ -248,12 +248,13 @@ impl Model {
             Direction::Forward => {
                 law!(!step.spent_its_once, "{leg} is run once, may have happened, and begins again");
                 law!(!step.must_ask, "{leg} begins and its check was not asked");
-                law!(!context.journal_full, "{leg} begins and the journal is full");
+                law!(context.journal == Room::Free, "{leg} begins and the journal is full");
                 step.refused = false;
             }
             Direction::Check => law!(step.must_ask, "{leg} begins and there is no question"),
             Direction::Undo(_) => {}
         }
+        law!(context.journal != Room::Spent, "{leg} begins and the journal is spent");
         let reaches = context.may_reach_outside && !step.step.effect_free;
         let deadline_ms = match (&step.step.undo, leg.direction) {
             (Undo::Code(policy), Direction::Undo(_)) => policy.deadline_ms,
@@ -480,7 +481,8 @@ impl Model {
             Why::Denied(_) => {}
             Why::HostDied => law!(step.leg(leg).stops >= 3, "{leg} did not take the host down"),
             Why::JournalFull => {
-                law!(context.journal_full && leg.direction == Direction::Forward, "the journal has room for {leg}");
+                let full = context.journal == Room::Full && leg.direction == Direction::Forward;
+                law!(full || context.journal == Room::Spent, "the journal has room for {leg}");
             }
         }
         let used = step.leg(leg);

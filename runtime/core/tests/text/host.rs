@@ -521,7 +521,7 @@ fn a_denial_of_a_step_that_declares_itself_effect_free_is_transient_and_stuck() 
 }
 
 #[test]
-fn a_full_journal_stops_the_way_forward_and_never_the_way_back() {
+fn a_full_journal_stops_the_way_forward_and_leaves_room_for_the_way_back() {
     check(
         "a | b",
         "journal full · a done · retry · cancel · undo a done",
@@ -568,5 +568,44 @@ fn a_full_journal_stops_the_way_forward_and_never_the_way_back() {
           intent a #2
         = running, runs a
     "#]],
+    );
+}
+
+/// The way back had no limit, since an undo is never refused: a compensation that fails or waits without end filled the disk, which
+/// ends the host. It has as much room again as the way forward, and then waits for an operator.
+#[test]
+fn a_spent_journal_stops_the_way_back_as_well() {
+    check(
+        "a | b",
+        "a done · b refused no · journal spent · undo a transient busy · +1h · retry · journal has room · retry · undo a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent b #1
+            > b refused no
+              refused b #1 no
+              rollback_begun b refused no
+              intent undo a #1
+            > journal spent
+            > undo a transient busy
+              transient undo a #1 busy
+              backoff undo a until +1s
+            > +1h
+              stuck undo a: journal full
+            > retry
+              retried undo a
+              stuck undo a: journal full
+            > journal has room
+            > retry
+              retried undo a
+              intent undo a #2
+            > undo a done
+              undone undo a #2
+              compensated
+            = compensated
+        "#]],
     );
 }

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use amends_core::{
-    Definition, Event, Failure, Instant, Payload,
+    Definition, Event, Failure, Instant, Payload, Room,
     definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     event::{Cancel, Charge, Reason, Resolution, Started, Topic, Wait, Why},
     id::{Direction, Incarnation, Leg, StepPath},
@@ -33,8 +33,8 @@ pub(crate) enum Move {
     GrantsChange,
     /// `reach on`, `reach off`: whether later attempts can reach outside.
     Reach(bool),
-    /// `journal full`, `journal has room`.
-    JournalFull(bool),
+    /// `journal full`, `journal spent`, `journal has room`.
+    Journal(Room),
     /// `show`: the view.
     Show,
     /// `call LEG`: what the guest of the open attempt is told.
@@ -200,8 +200,9 @@ fn parse(line: &str) -> Move {
         }
         ["grants", "change"] => Move::GrantsChange,
         ["reach", switch] => Move::Reach(*switch == "on"),
-        ["journal", "full"] => Move::JournalFull(true),
-        ["journal", "has", "room"] => Move::JournalFull(false),
+        ["journal", "full"] => Move::Journal(Room::Full),
+        ["journal", "spent"] => Move::Journal(Room::Spent),
+        ["journal", "has", "room"] => Move::Journal(Room::Free),
         ["show"] => Move::Show,
         ["call", leg @ ..] => Move::Call(leg_of(leg).0),
         words => report(words),
@@ -352,7 +353,9 @@ impl fmt::Display for Move {
             }
             Self::GrantsChange => write!(f, "grants change"),
             Self::Reach(on) => write!(f, "reach {}", if *on { "on" } else { "off" }),
-            Self::JournalFull(full) => write!(f, "journal {}", if *full { "full" } else { "has room" }),
+            Self::Journal(Room::Full) => f.write_str("journal full"),
+            Self::Journal(Room::Spent) => f.write_str("journal spent"),
+            Self::Journal(Room::Free) => f.write_str("journal has room"),
             Self::Show => write!(f, "show"),
             Self::Call(leg) => write!(f, "call {leg}"),
         }
