@@ -10,7 +10,7 @@ use crate::{
     event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Started, Wait, Why},
     id::{Direction, Leg},
     outcome::{Left, Outcome, Report},
-    retry::{AGAIN_MS_MIN, Spent, next_attempt},
+    retry::{AGAIN_MS_MIN, Spent, after_host_fault, next_attempt},
     saga::{LegState, Phase, Saga, StepRun},
     value::{Failure, Instant, Payload},
     verbs::Rejected,
@@ -117,6 +117,9 @@ impl Turn<'_> {
         };
         // In an attempt that cannot reach outside nothing left, whatever is said of it.
         let left = if intent.reaches_outside { left } else { Left::Nothing };
+        if let Outcome::HostFault(failure) = outcome {
+            return self.host_failed(attempt, failure, left);
+        }
         match recorded(attempt.leg.direction, outcome, left, intent.reaches_outside, self.context.now) {
             Recorded::Done(_) if matches!(attempt.leg.direction, Direction::Undo(_)) => self.emit(Event::Undone(attempt)),
             Recorded::Done(output) => self.emit(Event::Done(attempt, output)),
@@ -143,6 +146,24 @@ impl Turn<'_> {
                 self.emit(Event::Wait(attempt, Wait { event, until }));
             }
             Recorded::Denied(what) => self.denied(attempt, what, left),
+        }
+    }
+
+    /// What the host could not do is no failure of the step: nothing of its budget is used up, and it waits until the host can.
+    fn host_failed(&mut self, attempt: Attempt, failure: Failure, left: Left) {
+        let leg = attempt.leg.clone();
+        self.emit(match left {
+            Left::Nothing => Event::Transient(attempt, failure.clone(), Charge::HostFault),
+            Left::Answered | Left::Unanswered => Event::Unknown(attempt, failure.clone(), Charge::HostFault),
+        });
+        let doubtful = left != Left::Nothing && leg.direction == Direction::Forward;
+        if doubtful && self.on_unknown(&leg).is_some_and(|policy| policy != OnUnknown::Retry) {
+            return self.after_unknown(&leg, failure);
+        }
+        if self.may_move(&leg) {
+            let attempts = self.saga.run(&leg.path).map_or(0, |run| run.leg(leg.direction).attempts);
+            let until = after_host_fault(attempts, self.context.now, self.context.jitter.wrapping_mul(u64::from(attempts) | 1));
+            self.emit(Event::Backoff(leg, until));
         }
     }
 
@@ -405,7 +426,7 @@ fn recorded(direction: Direction, outcome: Outcome, left: Left, reached: bool, n
         (Outcome::Refused(failure) | Outcome::Transient(failure), _) => Recorded::Transient(failure),
         (Outcome::Unknown(failure), _) if !reached => Recorded::Transient(failure),
         (Outcome::Unknown(failure), _) => Recorded::Unknown(failure),
-        (Outcome::Trapped(failure), _) => trapped(failure),
+        (Outcome::Trapped(failure) | Outcome::HostFault(failure), _) => trapped(failure),
         (Outcome::NotDone, _) => trapped(Failure::new("bad_output", "only a check may say not-done")),
         (Outcome::Wait(_), Direction::Check) => trapped(Failure::new("bad_output", "a check does not wait")),
         (Outcome::Wait(_), _) => trapped(Failure::new("bad_wait", "wait for an event, or for a moment within ten years")),

@@ -30,6 +30,13 @@ pub fn next_attempt(retry: &Retry, spent: Spent, now: Instant, jitter: u64) -> O
     in_the_box.then_some(at)
 }
 
+/// The moment of the next attempt after a fault of the host, which uses no budget up and has no limit: 200 ms after the leg's
+/// first attempt, twice as long after each further one, at most a minute.
+pub fn after_host_fault(attempts: u32, now: Instant, jitter: u64) -> Instant {
+    let retry = Retry::forward();
+    now.plus(shifted(delay_ms(&retry, attempts), retry.jitter_percent, jitter))
+}
+
 fn delay_ms(retry: &Retry, attempts: u32) -> u64 {
     let mut delay = u128::from(retry.first_ms);
     for _ in 1..attempts {

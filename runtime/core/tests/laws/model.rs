@@ -9,6 +9,7 @@ use amends_core::{
     definition::{Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     event::{Arrival, Attempt, Cancel, Charge, Intent, Reason, Resolution, Wait, Why},
     id::{Direction, Leg, StepPath},
+    retry::AGAIN_MS_MIN,
 };
 
 pub(crate) type Law = Result<(), String>;
@@ -64,6 +65,8 @@ pub(crate) struct LegModel {
     pub(crate) since: Option<Instant>,
     pub(crate) waited_ms: u64,
     pub(crate) stops: u32,
+    /// Its last attempt ended by a fault of the host: it is tried again, whatever is used up.
+    pub(crate) host_failed: bool,
     /// Said by an operator to be tried although its budget is used up.
     pub(crate) beyond_budget: bool,
     pub(crate) arrived: Option<Option<Arrival>>,
@@ -316,6 +319,7 @@ impl Model {
                 used.charged += 1;
                 used.beyond_budget = false;
             }
+            Charge::HostFault => used.host_failed = true,
             Charge::HostStop { executing } => {
                 used.stops += u32::from(executing);
                 if goes_on {
@@ -374,6 +378,12 @@ impl Model {
         let retry = self.retry(leg)?.clone();
         let used = self.step(&leg.path)?.leg(leg);
         law!(matches!(used.at, At::Nowhere) && used.attempts > 0, "{leg} backs off without a failure");
+        if std::mem::take(&mut used.host_failed) {
+            let within = now.plus(AGAIN_MS_MIN)..=now.plus(72_000);
+            law!(within.contains(&until), "{leg} backs off for the wrong time after a fault of the host");
+            used.at = At::BacksOff { since: now, until };
+            return Ok(());
+        }
         law!(retry.attempts_max.is_none_or(|max| used.charged < max), "{leg} backs off and its attempts are used up");
         let delay = retry.cap_ms.min(retry.first_ms << used.charged.saturating_sub(1).min(20));
         let reach = delay * u64::from(retry.jitter_percent) / 100;

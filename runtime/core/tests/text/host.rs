@@ -609,3 +609,41 @@ fn a_spent_journal_stops_the_way_back_as_well() {
         "#]],
     );
 }
+
+/// A host without a free place, or without the code of a module, reported that as a trap of the guest: each time used up one of
+/// the step's retries, and twenty of them made a compensation stuck that had never been called.
+#[test]
+fn a_fault_of_the_host_uses_no_retry_up_and_is_waited_out() {
+    check(
+        "a(tries 1) | b(once-rollback)",
+        "a host-fails host_busy · +1s · a host-fails module_not_loaded · +1s · a done · b host-fails host_busy · +1s · b host-fails host_bug unanswered",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a host-fails host_busy
+              transient a #1 host_busy (not charged)
+              backoff a until +194ms
+            > +1s
+              intent a #2
+            > a host-fails module_not_loaded
+              transient a #2 module_not_loaded (not charged)
+              backoff a until +1437ms
+            > +1s
+              intent a #3
+            > a done
+              done a #3
+              intent b #1
+            > b host-fails host_busy
+              transient b #1 host_busy (not charged)
+              backoff b until +2208ms
+            > +1s
+              intent b #2
+            > b host-fails host_bug unanswered
+              unknown b #2 host_bug (not charged)
+              rollback_begun b unknown host_bug
+              intent undo b #1
+            = compensating, runs undo b, outstanding a, b
+        "#]],
+    );
+}

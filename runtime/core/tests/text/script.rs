@@ -237,6 +237,7 @@ fn report(words: &[&str]) -> Move {
         ["unknown", code] => said(Outcome::Unknown(failure(code))),
         ["traps"] => said(Outcome::Trapped(failure("trap"))),
         ["traps", code] => said(Outcome::Trapped(failure(code))),
+        ["host-fails", code] => said(Outcome::HostFault(failure(code))),
         ["not-done"] => said(Outcome::NotDone),
         ["denied", what] => said(Outcome::Denied((*what).into())),
         ["waits", "for", "nothing"] => Said::Wait { event: None, for_ms: None },
@@ -322,6 +323,7 @@ impl fmt::Display for Move {
                     Said::Outcome(Outcome::Transient(failure)) => write!(f, " transient {}", failure.code)?,
                     Said::Outcome(Outcome::Unknown(failure)) => write!(f, " unknown {}", failure.code)?,
                     Said::Outcome(Outcome::Trapped(failure)) => write!(f, " traps {}", failure.code)?,
+                    Said::Outcome(Outcome::HostFault(failure)) => write!(f, " host-fails {}", failure.code)?,
                     Said::Outcome(Outcome::NotDone) => write!(f, " not-done")?,
                     Said::Outcome(Outcome::Denied(what)) => write!(f, " denied {what}")?,
                     Said::Outcome(Outcome::Wait(_)) => panic!("a script's waits are relative"),
@@ -374,7 +376,7 @@ fn charge_text(charge: Charge) -> &'static str {
     match charge {
         Charge::Leg => "",
         Charge::HostStop { executing: true } => " (executing)",
-        Charge::HostStop { executing: false } => " (not charged)",
+        Charge::HostFault | Charge::HostStop { executing: false } => " (not charged)",
     }
 }
 
