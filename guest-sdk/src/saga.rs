@@ -1,6 +1,7 @@
 //! Sagas and modules: what a component contains, in the order in which it runs.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -126,9 +127,10 @@ impl<I> Saga<I> {
         self
     }
 
-    /// A JSON Schema of the input, for the host to show and to check at the start.
-    pub fn schema(mut self, schema: impl Into<String>) -> Self {
-        self.definition.schema = Some(schema.into());
+    /// A JSON Schema of the input, as text or as a `serde_json::Value`: the host shows it, and starts no saga whose input does not
+    /// fit. It refers to nothing outside of itself, and is refused at deploy if it is none. The test kit does not look at it.
+    pub fn schema(mut self, schema: impl fmt::Display) -> Self {
+        self.definition.schema = Some(schema.to_string());
         self
     }
 

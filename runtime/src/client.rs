@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{self, BufRead, BufReader},
+    io::{BufRead, BufReader, ErrorKind},
     time::Duration,
 };
 
@@ -39,8 +39,8 @@ pub enum ClientError {
         /// Why.
         cause: String,
     },
-    /// A write was sent, and there is no answer in full: the host may have taken it.
-    Unanswered {
+    /// A host was there, and is gone before it answered: what was asked may have happened.
+    Lost {
         /// Where.
         address: String,
         /// Why.
@@ -65,12 +65,10 @@ impl fmt::Display for ClientError {
             Self::Unreachable { address, cause } => {
                 write!(f, "no host answers at {address} ({cause}); start one with `amends serve`, or name another with --host")
             }
-            Self::Unanswered { address, cause } => {
-                write!(
-                    f,
-                    "the host at {address} did not answer ({cause}), and may have taken it; look with `amends show` or `amends list` before you ask again"
-                )
-            }
+            Self::Lost { address, cause } => write!(
+                f,
+                "the host at {address} went away before it answered ({cause}); what was asked may have happened, and may be asked again"
+            ),
             Self::Unable(why) => f.write_str(why),
             Self::Refused(_, detail) => {
                 f.write_str(&detail.message)?;
@@ -94,7 +92,15 @@ impl ClientError {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(_, detail) => Some(&detail.code),
-            Self::Unreachable { .. } | Self::Unanswered { .. } | Self::Unable(_) | Self::Garbled { .. } => None,
+            Self::Unreachable { .. } | Self::Lost { .. } | Self::Unable(_) | Self::Garbled { .. } => None,
+        }
+    }
+
+    /// Why there is no host any more, or none yet.
+    pub fn no_host(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { cause, .. } | Self::Lost { cause, .. } => Some(cause),
+            Self::Refused(..) | Self::Unable(_) | Self::Garbled { .. } => None,
         }
     }
 }
@@ -164,7 +170,7 @@ impl Client {
     pub fn get_text(&self, path: &[&str], query: &[(&str, &str)]) -> Result<String, ClientError> {
         let request = self.request(Method::GET, path, query).body(()).map_err(|error| self.garbled(error))?;
         let request = self.agent.configure_request(request).timeout_global(Some(ANSWER_TIMEOUT)).build();
-        let (_, text) = self.answer(self.agent.run(request), Self::unreachable)?;
+        let (_, text) = self.answer(self.agent.run(request))?;
         Ok(text)
     }
 
@@ -181,7 +187,7 @@ impl Client {
         let request = request.body(write.body).map_err(|error| self.garbled(error))?;
         let timeout = ANSWER_TIMEOUT + write.patience;
         let request = self.agent.configure_request(request).timeout_global(Some(timeout)).build();
-        let (status, text) = self.answer(self.agent.run(request), Self::not_answered)?;
+        let (status, text) = self.answer(self.agent.run(request))?;
         Ok((status, self.json(&text)?))
     }
 
@@ -205,11 +211,11 @@ impl Client {
         let request = self.request(Method::GET, path, &[]).header("accept", "text/event-stream");
         let request = seen.iter().fold(request, |request, id| request.header("last-event-id", *id));
         let request = request.body(()).map_err(|error| self.garbled(error))?;
-        let response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        let response = self.agent.run(request).map_err(|error| self.silent(&error))?;
         match response.status() {
             StatusCode::NO_CONTENT => Ok(None),
             StatusCode::OK => Ok(Some(Messages { lines: Box::new(BufReader::new(response.into_body().into_reader())) })),
-            _ => self.answer(Ok(response), Self::unreachable).map(|_| None),
+            _ => self.answer(Ok(response)).map(|_| None),
         }
     }
 
@@ -230,15 +236,11 @@ impl Client {
         Request::builder().method(method).uri(url.as_str()).header("amends-namespace", self.namespace.as_str())
     }
 
-    fn answer(
-        &self,
-        answered: Result<http::Response<ureq::Body>, ureq::Error>,
-        failed: impl Fn(&Self, &ureq::Error) -> ClientError,
-    ) -> Result<(StatusCode, String), ClientError> {
-        let mut response = answered.map_err(|error| failed(self, &error))?;
+    fn answer(&self, answered: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<(StatusCode, String), ClientError> {
+        let mut response = answered.map_err(|error| self.silent(&error))?;
         let status = response.status();
         let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
-        let text = text.map_err(|error| failed(self, &error))?;
+        let text = text.map_err(|error| self.silent(&error))?;
         if status.is_success() {
             return Ok((status, text));
         }
@@ -259,16 +261,13 @@ impl Client {
         Ok(hex::encode(bytes))
     }
 
-    fn unreachable(&self, error: &ureq::Error) -> ClientError {
-        ClientError::Unreachable { address: self.address().to_owned(), cause: cause(error) }
-    }
-
-    /// Of a write: whether it was sent makes the difference.
-    fn not_answered(&self, error: &ureq::Error) -> ClientError {
-        if never_sent(error) {
-            return self.unreachable(error);
-        }
-        ClientError::Unanswered { address: self.address().to_owned(), cause: cause(error) }
+    fn silent(&self, error: &ureq::Error) -> ClientError {
+        let address = self.address().to_owned();
+        let cause = match error {
+            ureq::Error::Io(error) => in_words(error),
+            other => other.to_string(),
+        };
+        if was_connected(error) { ClientError::Lost { address, cause } } else { ClientError::Unreachable { address, cause } }
     }
 
     fn garbled(&self, cause: impl fmt::Display) -> ClientError {
@@ -276,26 +275,33 @@ impl Client {
     }
 }
 
-fn cause(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
+/// Without the number that the operating system has for it.
+fn in_words(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => {
+            "the connection broke".to_owned()
+        }
+        _ => error.to_string(),
     }
 }
 
-/// There was no connection to send anything on.
-fn never_sent(error: &ureq::Error) -> bool {
-    use io::ErrorKind::{
-        AddrNotAvailable, ConnectionRefused, HostUnreachable, NetworkDown, NetworkUnreachable, PermissionDenied,
-    };
+/// Something took the request, or may have.
+fn was_connected(error: &ureq::Error) -> bool {
+    use ureq::{Error, Timeout};
     match error {
-        ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
-        ureq::Error::Timeout(at) => matches!(at, ureq::Timeout::Resolve | ureq::Timeout::Connect),
-        ureq::Error::Io(error) => matches!(
+        Error::Io(error) => !matches!(
             error.kind(),
-            ConnectionRefused | HostUnreachable | NetworkUnreachable | NetworkDown | AddrNotAvailable | PermissionDenied
+            ErrorKind::ConnectionRefused
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::NetworkDown
+                | ErrorKind::AddrNotAvailable
+                | ErrorKind::PermissionDenied
         ),
-        _ => false,
+        Error::Timeout(timeout) => !matches!(timeout, Timeout::Resolve | Timeout::Connect),
+        Error::HostNotFound | Error::ConnectionFailed | Error::BadUri(_) => false,
+        _ => true,
     }
 }
 
@@ -350,22 +356,18 @@ mod tests {
     /// Whatever went wrong was called a host that is not there, with the advice to start one: also a write that was sent and not
     /// answered, which the host may have taken.
     #[test]
-    fn a_write_that_was_sent_and_not_answered_may_have_been_taken() {
+    fn a_write_that_was_sent_and_not_answered_may_have_happened() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let host = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut heard = [0; 1024];
-            assert!(io::Read::read(&mut stream, &mut heard).unwrap() > 0);
+            assert!(std::io::Read::read(&mut stream, &mut heard).unwrap() > 0);
         });
         let client = Client::new(&address, "default", None).unwrap();
         let error = client.delete::<String>(&["v1", "x"]).unwrap_err().to_string();
         host.join().unwrap();
-        assert!(error.starts_with(&format!("the host at {address} did not answer (")), "{error}");
-        assert!(error.contains("may have taken it"), "{error}");
-        let down = Client::new("http://127.0.0.1:9", "default", None).unwrap();
-        let error = down.delete::<String>(&["v1", "x"]).unwrap_err().to_string();
-        assert!(error.starts_with("no host answers at"), "{error}");
+        assert!(error.starts_with(&format!("the host at {address} went away")) && error.contains("may have happened"), "{error}");
     }
 
     #[test]

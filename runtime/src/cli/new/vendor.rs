@@ -35,6 +35,7 @@ pub(super) const SDK: &[File] = sdk![
     "src/payload.rs",
     "src/retry.rs",
     "src/saga.rs",
+    "src/secrets.rs",
     "src/step.rs",
     "src/stop.rs",
     "src/testing.rs",
