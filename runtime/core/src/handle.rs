@@ -409,8 +409,8 @@ enum Recorded {
     Denied(String),
 }
 
-/// A wait is at most ten years long.
-const WAIT_MS_MAX: u64 = 3_653 * 86_400_000;
+/// A wait is at most ten years long, in milliseconds: a longer one is a mistake in a unit.
+pub const WAIT_MS_MAX: u64 = 3_653 * 86_400_000;
 
 /// Law 5: what the host knows of what left decides between `unknown` and the rest. Only a step can be refused, only a check
 /// can say not-done, and a check does not wait: else the guest returned garbage.

@@ -21,7 +21,7 @@ use prometheus_client::{
 
 use crate::{engine::port::RefusalCode, store::committer::Totals};
 
-/// What the host counts. Cloning shares the counters.
+/// What the host counts since it started, but for what is live: that is set to what there is.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -39,7 +39,7 @@ pub struct Metrics {
     queue_depth: Family<ByQueue, Gauge>,
     /// Starts that had to wait for a compilation or an activation: it stays 0.
     pub starts_blocked_on_module: Counter,
-    /// What the committer made durable: commits, records and the seconds that it took.
+    /// Commits that the committer made durable.
     pub commits: Counter,
     /// Records of all commits.
     pub commit_records: Counter,
