@@ -407,10 +407,10 @@ fn is_a_leg(leg: &Leg) -> bool {
     leg.alternate == 0 && leg.round == 0 && !matches!(leg.direction, Direction::Undo(1..))
 }
 
-/// Spends an attempt of the leg's budget; after a stop of the host the leg is tried again at once.
+/// Spends an attempt of the leg's budget; after a stop of the host the leg is tried again at once, after a fault of it in a while.
 fn charge_leg(leg: &mut LegRun, charge: Charge) {
     spend(leg, charge);
-    if charge != Charge::Leg {
+    if matches!(charge, Charge::HostStop { .. }) {
         leg.state = LegState::Ready;
         leg.ended_at = None;
     }
@@ -421,6 +421,6 @@ fn spend(leg: &mut LegRun, charge: Charge) {
     match charge {
         Charge::Leg => leg.spent += 1,
         Charge::HostStop { executing: true } => leg.host_stops += 1,
-        Charge::HostStop { executing: false } => {}
+        Charge::HostFault | Charge::HostStop { executing: false } => {}
     }
 }

@@ -123,6 +123,8 @@ pub enum Charge {
         /// The guest was executing, not awaiting the host.
         executing: bool,
     },
+    /// The host could not do its part; it does not.
+    HostFault,
 }
 
 /// What a leg waits for: an event, a moment, or whichever comes first.

@@ -10,7 +10,7 @@ use crate::{
     event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Started, Wait, Why},
     id::{Direction, Leg},
     outcome::{Left, Outcome, Report},
-    retry::{Spent, next_attempt},
+    retry::{AGAIN_MS_MIN, Spent, after_host_fault, next_attempt},
     saga::{LegState, Phase, Saga, StepRun},
     value::{Failure, Instant, Payload},
     verbs::Rejected,
@@ -27,8 +27,19 @@ pub struct Context {
     pub may_reach_outside: bool,
     /// The revision of the module stream that holds grants and config.
     pub snapshot: u64,
-    /// The saga's journal is as large as it may be: no further forward attempt begins.
-    pub journal_full: bool,
+    /// What may still be written to the saga's journal.
+    pub journal: Room,
+}
+
+/// How much room a saga's journal has. A way back may write when a way forward may not any more, and has an end as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Any attempt may begin.
+    Free,
+    /// No forward attempt begins; what was done can still be undone.
+    Full,
+    /// No attempt begins at all.
+    Spent,
 }
 
 /// What can happen to a saga.
@@ -106,6 +117,9 @@ impl Turn<'_> {
         };
         // In an attempt that cannot reach outside nothing left, whatever is said of it.
         let left = if intent.reaches_outside { left } else { Left::Nothing };
+        if let Outcome::HostFault(failure) = outcome {
+            return self.host_failed(attempt, failure, left);
+        }
         match recorded(attempt.leg.direction, outcome, left, intent.reaches_outside, self.context.now) {
             Recorded::Done(_) if matches!(attempt.leg.direction, Direction::Undo(_)) => self.emit(Event::Undone(attempt)),
             Recorded::Done(output) => self.emit(Event::Done(attempt, output)),
@@ -126,8 +140,30 @@ impl Turn<'_> {
                 let failure = Failure::new("not_done", "the check found that it did not happen");
                 self.try_again(&attempt.leg.turned(Direction::Forward), failure);
             }
-            Recorded::Wait(wait) => self.emit(Event::Wait(attempt, wait)),
+            Recorded::Wait(Wait { event, until }) => {
+                // A moment that has passed would call a guest that always says so again without end in between.
+                let until = until.map(|until| until.max(self.context.now.plus(AGAIN_MS_MIN)));
+                self.emit(Event::Wait(attempt, Wait { event, until }));
+            }
             Recorded::Denied(what) => self.denied(attempt, what, left),
+        }
+    }
+
+    /// What the host could not do is no failure of the step: nothing of its budget is used up, and it waits until the host can.
+    fn host_failed(&mut self, attempt: Attempt, failure: Failure, left: Left) {
+        let leg = attempt.leg.clone();
+        self.emit(match left {
+            Left::Nothing => Event::Transient(attempt, failure.clone(), Charge::HostFault),
+            Left::Answered | Left::Unanswered => Event::Unknown(attempt, failure.clone(), Charge::HostFault),
+        });
+        let doubtful = left != Left::Nothing && leg.direction == Direction::Forward;
+        if doubtful && self.on_unknown(&leg).is_some_and(|policy| policy != OnUnknown::Retry) {
+            return self.after_unknown(&leg, failure);
+        }
+        if self.may_move(&leg) {
+            let attempts = self.saga.run(&leg.path).map_or(0, |run| run.leg(leg.direction).attempts);
+            let until = after_host_fault(attempts, self.context.now, self.context.jitter.wrapping_mul(u64::from(attempts) | 1));
+            self.emit(Event::Backoff(leg, until));
         }
     }
 
@@ -327,7 +363,7 @@ impl Turn<'_> {
         };
         let event = if used.host_stops >= HOST_STOPS_MAX {
             Event::Stuck(leg, Why::HostDied)
-        } else if self.context.journal_full && leg.direction == Direction::Forward {
+        } else if !self.has_room(&leg) {
             Event::Stuck(leg, Why::JournalFull)
         } else {
             Event::Intent(Intent {
@@ -340,6 +376,14 @@ impl Turn<'_> {
             })
         };
         self.emit(event);
+    }
+
+    fn has_room(&self, leg: &Leg) -> bool {
+        match self.context.journal {
+            Room::Free => true,
+            Room::Full => leg.direction != Direction::Forward,
+            Room::Spent => false,
+        }
     }
 }
 
@@ -365,8 +409,8 @@ enum Recorded {
     Denied(String),
 }
 
-/// A wait is at most ten years long.
-const WAIT_MS_MAX: u64 = 3_653 * 86_400_000;
+/// A wait is at most ten years long, in milliseconds: a longer one is a mistake in a unit.
+pub const WAIT_MS_MAX: u64 = 3_653 * 86_400_000;
 
 /// Law 5: what the host knows of what left decides between `unknown` and the rest. Only a step can be refused, only a check
 /// can say not-done, and a check does not wait: else the guest returned garbage.
@@ -382,7 +426,7 @@ fn recorded(direction: Direction, outcome: Outcome, left: Left, reached: bool, n
         (Outcome::Refused(failure) | Outcome::Transient(failure), _) => Recorded::Transient(failure),
         (Outcome::Unknown(failure), _) if !reached => Recorded::Transient(failure),
         (Outcome::Unknown(failure), _) => Recorded::Unknown(failure),
-        (Outcome::Trapped(failure), _) => trapped(failure),
+        (Outcome::Trapped(failure) | Outcome::HostFault(failure), _) => trapped(failure),
         (Outcome::NotDone, _) => trapped(Failure::new("bad_output", "only a check may say not-done")),
         (Outcome::Wait(_), Direction::Check) => trapped(Failure::new("bad_output", "a check does not wait")),
         (Outcome::Wait(_), _) => trapped(Failure::new("bad_wait", "wait for an event, or for a moment within ten years")),

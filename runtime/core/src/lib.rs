@@ -55,7 +55,7 @@ pub mod view;
 pub use crate::{
     definition::Definition,
     event::Event,
-    handle::{Context, Input},
+    handle::{Context, Input, Room},
     saga::{ReplayError, Saga},
     value::{Failure, Instant, Payload},
 };

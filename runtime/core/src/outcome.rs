@@ -22,6 +22,8 @@ pub enum Outcome {
     Wait(Wait),
     /// The guest trapped, went over a limit, ran past its deadline or returned garbage; the host says which.
     Trapped(Failure),
+    /// The host could not do its part, as when it has no place for the guest or cannot load its code.
+    HostFault(Failure),
     /// The host refused a call for which there is no grant: what was asked for, and the command that grants it.
     Denied(String),
 }
@@ -37,6 +39,7 @@ impl Outcome {
             Self::NotDone => "not_done",
             Self::Wait(_) => "wait",
             Self::Trapped(_) => "trapped",
+            Self::HostFault(_) => "host_fault",
             Self::Denied(_) => "denied",
         }
     }

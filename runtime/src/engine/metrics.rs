@@ -30,7 +30,8 @@ pub(crate) struct Counts {
     pub(crate) ended: Option<&'static str>,
 }
 
-/// What the host counts. An attempt is counted when it ends: it has happened, whatever the journal will say.
+/// What the host counts since it started, but for what is live: that is set to what there is. An attempt is counted when it ends:
+/// it has happened, whatever the journal will say.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -48,7 +49,7 @@ pub struct Metrics {
     queue_depth: Family<ByQueue, Gauge>,
     /// Starts that had to wait for a compilation or an activation: it stays 0.
     pub starts_blocked_on_module: Counter,
-    /// What the committer made durable: commits, records and the seconds that it took.
+    /// Commits that the committer made durable.
     pub commits: Counter,
     /// Records of all commits.
     pub commit_records: Counter,

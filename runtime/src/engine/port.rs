@@ -46,7 +46,7 @@ pub struct Start {
     pub wait: bool,
 }
 
-/// The answer to a start, or to waiting for a saga.
+/// The answer to a start.
 #[derive(Clone, Debug)]
 pub struct SagaAnswer {
     /// The saga.
@@ -292,8 +292,6 @@ pub type Answer<T> = tokio::sync::oneshot::Sender<Result<T, Refusal>>;
 pub enum Request {
     /// Starts a saga.
     Start(Origin, Start, Answer<SagaAnswer>),
-    /// Waits until a saga ends or is stuck.
-    Settle(Origin, SagaId, Answer<SagaAnswer>),
     /// An operator's verb.
     Verb(Origin, VerbRequest, Answer<VerbAnswer>),
     /// An event, or a signal.

@@ -34,11 +34,10 @@ impl Shard {
             Request::Deploy(..) | Request::Activate(..) | Request::SetGrants(..) | Request::Remove(..) | Request::Modules(..) => {
                 self.flush_all();
             }
-            Request::Start(..) | Request::Settle(..) | Request::Verb(..) | Request::Publish(..) | Request::Definitions(..) => {}
+            Request::Start(..) | Request::Verb(..) | Request::Publish(..) | Request::Definitions(..) => {}
         }
         match request {
             Request::Start(origin, start, answer) => self.start(&origin, start, answer),
-            Request::Settle(origin, id, answer) => self.settle((origin.namespace, id), answer),
             Request::Verb(origin, verb, answer) => self.verb(&origin, verb, answer),
             Request::Publish(origin, publish, answer) => self.publish(&origin, publish, answer),
             Request::Deploy(origin, deploy, answer) => self.deploy(&origin, deploy, answer),
@@ -129,13 +128,6 @@ impl Shard {
             }
         }
         self.park(key);
-    }
-
-    fn settle(&mut self, key: SagaKey, answer: Answer<SagaAnswer>) {
-        match self.ensure_resident(&key) {
-            Ok(()) => self.answer_start(&key, true, false, answer),
-            Err(error) => self.release_at(0, Release::Saga(answer, Err(not_readable(&key, &error)))),
-        }
     }
 
     fn no_definition(&self, namespace: &Namespace, name: &str) -> Refusal {

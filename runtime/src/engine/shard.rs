@@ -9,7 +9,7 @@ use std::{
 };
 
 use amends_core::{
-    Context, Event, Input as SagaInput, Instant,
+    Context, Event, Input as SagaInput, Instant, Room,
     event::{Arrival, Started, Topic, Why},
     outcome::Report,
     view::Status,
@@ -70,7 +70,7 @@ pub enum Action {
 pub struct Limits {
     /// Sagas in memory; a start beyond it is refused, an outcome never.
     pub residents_max: usize,
-    /// A saga's journal in bytes; beyond it no forward attempt begins.
+    /// A saga's journal in bytes; beyond it no forward attempt begins, beyond twice as much no attempt at all.
     pub saga_bytes_max: u64,
     /// How long an event that nobody took stays findable.
     pub event_kept_ms: u64,
@@ -580,7 +580,12 @@ pub(crate) fn context(
         jitter: next_random(jitter),
         may_reach_outside: imports_http && module.is_some_and(super::modules::Module::may_reach_outside),
         snapshot: module.map_or(0, |module| module.revision),
-        journal_full: journal_bytes >= limits.saga_bytes_max,
+        journal: match journal_bytes {
+            bytes if bytes < limits.saga_bytes_max => Room::Free,
+            // What was done is worth as much again for undoing it.
+            bytes if bytes < limits.saga_bytes_max.saturating_mul(2) => Room::Full,
+            _ => Room::Spent,
+        },
     }
 }
 

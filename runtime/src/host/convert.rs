@@ -4,6 +4,7 @@
 
 use amends_core::{
     event::{Arrival, Topic, Wait},
+    handle::WAIT_MS_MAX,
     id::Direction,
     outcome::Outcome,
     value::{Failure, Format, Instant, Payload},
@@ -21,9 +22,6 @@ const CODE_BYTES_MAX: usize = 128;
 
 /// The longest type or key of an event that a guest waits for.
 const TOPIC_BYTES_MAX: usize = 1 << 10;
-
-/// A wait for longer than ten years is a mistake in a unit.
-const WAIT_MS_MAX: u64 = 10 * 366 * 86_400_000;
 
 /// What the guest is told about its call.
 pub(super) fn call(call: &AttemptCall, payload_bytes_max: usize) -> Result<saga::Call, Fault> {

@@ -39,7 +39,7 @@ pub type Position = u64;
 /// The derived tables. State that can be computed again from the journal, committed together with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// Facts about the data folder: format, epoch, generation.
+    /// Facts about the data folder: its format, the last epoch, whether that ended in order, and how many sagas are live.
     Meta,
     /// (namespace, kind, id) to the start position of its stream. The only randomly keyed table.
     ById,

@@ -209,10 +209,3 @@ fn an_input_that_does_not_fit_the_sagas_schema_is_refused_with_the_place() {
     .assert_eq(&refused(json!({})));
     assert_eq!(api.run("probe", "P1", &json!({"sku": "K1"}))["status"], "completed", "what was refused has taken no id");
 }
-
-/// A moment as `…`.
-fn without_time(said: String) -> String {
-    let Some((before, after)) = said.split_once(" at 2") else { return said };
-    let after = after.split_once("Z ").map_or("", |(_, after)| after);
-    format!("{before} at … {after}")
-}

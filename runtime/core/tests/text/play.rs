@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::{
-    Context, Definition, Event, Input, Instant, Saga,
+    Context, Definition, Event, Input, Instant, Room, Saga,
     event::{Act, Arrival, Attempt},
     id::Leg,
     outcome::Report,
@@ -18,19 +18,19 @@ pub(crate) struct Play {
     pub(crate) history: Vec<(Instant, Event)>,
     pub(crate) now: Instant,
     pub(crate) reach: bool,
-    pub(crate) journal_full: bool,
+    pub(crate) journal: Room,
     shadow: Saga,
     turns: u64,
 }
 
 impl Play {
     pub(crate) fn start(definition: Arc<Definition>) -> Self {
-        let context = Context { now: T0, jitter: 0, may_reach_outside: true, snapshot: 1, journal_full: false };
+        let context = Context { now: T0, jitter: 0, may_reach_outside: true, snapshot: 1, journal: Room::Free };
         let (saga, events) = Saga::start(Arc::clone(&definition), started(&definition), context);
         let history: Vec<(Instant, Event)> = events.into_iter().map(|event| (T0, event)).collect();
         let shadow = Saga::replay(Arc::clone(&definition), history.clone()).unwrap();
         assert_eq!(shadow, saga, "a saga is the fold of its events");
-        Self { saga, history, now: T0, reach: true, journal_full: false, shadow, turns: 0 }
+        Self { saga, history, now: T0, reach: true, journal: Room::Free, shadow, turns: 0 }
     }
 
     /// Does one move; the events that the core decided.
@@ -40,7 +40,7 @@ impl Play {
             Move::Pass(ms) => self.now = self.now.plus(*ms),
             Move::Clock(ms) => self.now = Instant(self.now.0.saturating_add_signed(*ms)),
             Move::Reach(on) => self.reach = *on,
-            Move::JournalFull(full) => self.journal_full = *full,
+            Move::Journal(room) => self.journal = *room,
             _ => {}
         }
         let events = match step {
@@ -73,7 +73,7 @@ impl Play {
                 Input::HostStopped { executing: legs.iter().map(attempt).collect() }
             }
             Move::GrantsChange => Input::GrantsChanged,
-            Move::Verb(_) | Move::Clock(_) | Move::Reach(_) | Move::JournalFull(_) | Move::Show | Move::Call(_) => return None,
+            Move::Verb(_) | Move::Clock(_) | Move::Reach(_) | Move::Journal(_) | Move::Show | Move::Call(_) => return None,
         })
     }
 
@@ -89,7 +89,7 @@ impl Play {
             jitter: self.turns.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             may_reach_outside: self.reach,
             snapshot: 1,
-            journal_full: self.journal_full,
+            journal: self.journal,
         }
     }
 }
