@@ -56,7 +56,7 @@ pub(super) fn look(bytes: &[u8], bytes_max: u64) -> Result<(), VerifyError> {
         return Err(VerifyError::new(
             "too_large",
             message,
-            "strip it (`strip = true` and `opt-level = \"s\"` in its profile), or raise `wasm` in [guest]",
+            "strip it (`strip = true` and `opt-level = \"s\"` in its profile), or raise `wasm` in [limits]",
         ));
     }
     let text = bytes.trim_ascii_start();
