@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
+        answers::{self, About},
         fingerprint::{self, Fingerprint},
         load::LoadError,
         port::{Answer, Origin, Publish, PublishAnswer, Refusal, RefusalCode},
@@ -103,7 +104,7 @@ impl Shard {
     fn published(&mut self, origin: &Origin, publish: Publish) -> Result<PublishAnswer, Refusal> {
         self.refuse_if_failed()?;
         let fingerprint = publish.to.is_some().then(|| fingerprint::of_signal(&publish));
-        let dedupe = keys::answer(&origin.namespace, &format!("event/{}", name_of(&publish.source, &publish.id)));
+        let dedupe = answers::key_of_event(&origin.namespace, &name_of(&publish.source, &publish.id));
         if let Some(row) = self.answer_row(&dedupe).map_err(|error| self.storage_refusal(&error))? {
             let said: AnswerRow = rows::decode(&row, "an event's answer").map_err(|error| self.storage_refusal(&error))?;
             let AnswerRow { fingerprint: first, woke, kept_until, position } = said;
@@ -291,22 +292,24 @@ impl Shard {
     /// `due` is the moment of the timer that fired: the park time of an event is the one that held when it came.
     pub(crate) fn expire_event(&mut self, stream: Position, due: Instant) -> Result<(), StoreError> {
         let stored = self.store.stream(stream, 1, 3)?;
-        let Some(first) = stored.first() else { return Ok(()) };
+        let Some(first) = stored.first() else { return self.expire_verb(stream, due) };
         let first = record::decode_stored(first)?;
-        let (Some(head), Fact::Message(MessageEvent::Event { topic, to, id, .. })) = (&first.head, &first.fact) else {
+        let (Some(head), Fact::Message(MessageEvent::Event { source, topic, to, id, .. })) = (&first.head, &first.fact) else {
             return Ok(());
         };
         let namespace = head.stream.namespace.clone();
         let row = rows::delete(Table::Events, keys::event(&namespace, topic, stream));
-        let timer = rows::delete(Table::Timers, keys::timer(due, stream));
+        let about = About { saga: self.addressee(&namespace, to.as_deref())?, position: stream, since: first.at };
+        let mut changes = self.expire_answer(&answers::key_of_event(&namespace, &name_of(source, id)), about, due)?;
+        changes.push(row);
         let was_kept = stored.len() == 2;
         tracing::debug!(stream, due = due.0, "an event's park time is over");
         if was_kept && to.as_deref().is_some_and(|to| !self.has_taken(&namespace, to, id)) {
             self.metrics.dead_letter();
             let reason = "nobody took it in its park time".to_owned();
-            self.append_message(stream, 3, None, MessageEvent::Dead { reason }, Actor::Host, vec![row, timer]);
+            self.append_message(stream, 3, None, MessageEvent::Dead { reason }, Actor::Host, changes);
         } else {
-            self.commit_rows(vec![row, timer]);
+            self.commit_rows(changes);
         }
         Ok(())
     }

@@ -18,6 +18,8 @@ mod requests;
 
 mod fingerprint;
 
+mod answers;
+
 mod deploys;
 
 mod messages;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
+        answers,
         fingerprint::{self, Fingerprint},
         load::LoadError,
         modules::Active,
@@ -23,7 +24,6 @@ use crate::{
         schema::Misfit,
         shard::{Shard, context},
     },
-    journal::keys,
     store::{Position, Table},
 };
 
@@ -156,7 +156,7 @@ impl Shard {
         self.refuse_if_failed()?;
         self.ensure_resident(key).map_err(|error| not_readable(key, &error))?;
         let fingerprint = fingerprint::of_verb(&request);
-        let dedupe = origin.idempotency_key.as_ref().map(|name| keys::answer(&key.0, &format!("verb/{name}")));
+        let dedupe = origin.idempotency_key.as_ref().map(|name| answers::key_of_verb(&key.0, name));
         if let Some(dedupe) = &dedupe
             && let Some(row) = self.answer_row(dedupe).map_err(|error| self.storage_refusal(&error))?
         {
@@ -196,6 +196,8 @@ impl Shard {
         if let Some(dedupe) = dedupe {
             let row = rows::encode(&VerbRow { fingerprint, status, revision, position });
             resident.rows.push(rows::put(Table::Answers, dedupe.clone(), row.clone()));
+            let timer = self.keep_verb(&dedupe, position);
+            self.residents.entry(key.clone()).and_modify(|resident| resident.rows.push(timer));
             self.recent.remember(dedupe, position, row);
         }
         self.took(key, events, &origin.actor, None);

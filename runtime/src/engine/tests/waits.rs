@@ -3,7 +3,10 @@
 use amends_core::view::Status;
 
 use super::*;
-use crate::engine::port::RefusalCode;
+use crate::{
+    engine::port::RefusalCode,
+    store::{Range, Table},
+};
 
 fn waiting() -> Sim {
     let mut sim = Sim::new(b_waits);
@@ -302,4 +305,35 @@ fn a_grant_reaches_a_saga_that_waits_for_something_else_too() {
     let _approved = sim.publish("E1", None, "42");
     sim.settle();
     assert_eq!(status(&mut sim, "S1"), Status::Completed);
+}
+
+/// First answers were kept for ever: a table that only grew, by a row for each verb, signal and event. Now they go a week after
+/// their saga, and one without a saga a week after it came.
+#[test]
+fn first_answers_are_kept_while_their_saga_lives_and_a_week_more() {
+    const DAY: u64 = 86_400_000;
+    let mut sim = Sim::new(|call| match call.arrived {
+        None => Outcome::Wait(Wait { event: None, until: Some(call.started_at.plus(30 * DAY)) }),
+        Some(_) => Outcome::Done(Payload::null()),
+    });
+    sim.deploy(1, definition(&["~a"]));
+    for id in ["S1", "S2"] {
+        let _started = sim.start(id, "{}", false);
+    }
+    let _signal = sim.publish("to-one", Some("S1"), "7");
+    let _event = sim.publish("to-all", None, "7");
+    let _verb = sim.verb("S2", Verb::Cancel, "k");
+    sim.settle();
+    let kept = |sim: &Sim, table| sim.store.rows(&Range::under(table, b"", 10)).unwrap().len();
+    assert_eq!((status(&mut sim, "S1"), status(&mut sim, "S2")), (Status::Waiting, Status::Compensated));
+    let mut left = Vec::new();
+    for _ in 0..6 {
+        left.push(kept(&sim, Table::Answers));
+        sim.pass(7 * DAY);
+    }
+    assert_eq!((left, status(&mut sim, "S1")), (vec![3, 1, 1, 1, 1, 1], Status::Completed));
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    sim.pass(7 * DAY);
+    assert_eq!((kept(&sim, Table::Answers), kept(&sim, Table::Timers)), (0, 0));
 }
