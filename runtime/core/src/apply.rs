@@ -166,12 +166,12 @@ impl Saga {
     }
 
     fn fold_arrived(&mut self, leg: &Leg, arrival: &Arrival, at: Instant) -> Result<(), String> {
-        if self.has_consumed(&arrival.id) {
+        if self.has_consumed(&arrival.source, &arrival.id) {
             return Err(format!("event {} arrives twice", arrival.id));
         }
         let awaited = |wait: &Wait| wait.event.as_ref() == Some(&arrival.topic);
         self.waking(leg, awaited, at)?.arrived = Some(Some(arrival.clone()));
-        self.consumed.push(arrival.id.clone());
+        self.consumed.push((arrival.source.clone(), arrival.id.clone()));
         Ok(())
     }
 

@@ -148,7 +148,9 @@ pub struct Topic {
 /// An event that ended a wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
-    /// The event's id; a saga consumes each once.
+    /// Who published it.
+    pub source: String,
+    /// Its id, which is its publisher's; a saga consumes each event of a publisher once.
     pub id: String,
     /// Its type and key.
     pub topic: Topic,

@@ -256,7 +256,7 @@ impl Turn<'_> {
     }
 
     fn arrived(&mut self, arrival: Arrival) {
-        if self.saga.is_ended() || self.saga.has_consumed(&arrival.id) {
+        if self.saga.is_ended() || self.saga.has_consumed(&arrival.source, &arrival.id) {
             return;
         }
         if let Some((leg, _)) = self.saga.waits().into_iter().find(|(_, topic)| *topic == arrival.topic) {

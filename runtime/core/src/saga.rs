@@ -25,7 +25,7 @@ pub struct Saga {
     pub(crate) deadline_passed: bool,
     pub(crate) rollback: Option<Reason>,
     pub(crate) manual: u32,
-    pub(crate) consumed: Vec<String>,
+    pub(crate) consumed: Vec<(String, String)>,
 }
 
 /// Which way the saga goes.
@@ -203,8 +203,8 @@ impl Saga {
     }
 
     /// The saga has taken this event already; each is consumed once.
-    pub fn has_consumed(&self, event_id: &str) -> bool {
-        self.consumed.iter().any(|id| id == event_id)
+    pub fn has_consumed(&self, source: &str, id: &str) -> bool {
+        self.consumed.iter().any(|(from, taken)| from == source && taken == id)
     }
 
     /// A leg of it was denied something that a grant would permit.

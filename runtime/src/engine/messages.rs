@@ -37,16 +37,24 @@ pub(crate) struct Recent {
 #[derive(Clone, Debug)]
 struct Kept {
     position: Position,
+    source: String,
+    id: String,
     topic: Topic,
     to: Option<String>,
-    id: String,
     data: Option<Payload>,
+}
+
+impl Kept {
+    fn arrival(&self) -> Arrival {
+        Arrival { source: self.source.clone(), id: self.id.clone(), topic: self.topic.clone(), data: self.data.clone() }
+    }
 }
 
 /// The row of an event: enough to match it without reading the journal.
 #[derive(Debug, Serialize, Deserialize)]
 struct EventRow {
     to: Option<String>,
+    source: String,
     id: String,
     until: Instant,
 }
@@ -119,11 +127,13 @@ impl Shard {
         }
         let until = self.now.plus(self.limits.event_kept_ms);
         let topic = Topic { event_type: publish.event_type, key: publish.key };
-        let to = publish.to.as_ref().map(|id| id.as_str().to_owned());
-        let kept = Kept { position: self.last_position + 1, topic, to, id: publish.id, data: publish.data };
+        let addressed = publish.to;
+        let to = addressed.as_ref().map(|id| id.as_str().to_owned());
+        let Publish { source, id, data, .. } = publish;
+        let kept = Kept { position: self.last_position + 1, source, id, topic, to, data };
         let before = self.actions.len();
-        self.append_event(origin, &publish.source, &kept, until);
-        let woke = self.give(&origin.namespace, &kept, publish.to.as_ref());
+        self.append_event(origin, &kept, until);
+        let woke = self.give(&origin.namespace, &kept, addressed.as_ref());
         let kept_until = (woke == 0).then_some(until.0);
         let row = rows::encode(&AnswerRow { fingerprint, woke, kept_until, position: kept.position });
         self.append_fate(origin, &kept, until, woke, rows::put(Table::Answers, dedupe.clone(), row.clone()));
@@ -147,17 +157,18 @@ impl Shard {
         }
     }
 
-    fn append_event(&mut self, origin: &Origin, source: &str, kept: &Kept, until: Instant) {
+    fn append_event(&mut self, origin: &Origin, kept: &Kept, until: Instant) {
         let fact = MessageEvent::Event {
-            source: source.to_owned(),
+            source: kept.source.clone(),
             id: kept.id.clone(),
             topic: kept.topic.clone(),
             to: kept.to.clone(),
             data: kept.data.clone(),
         };
-        let stream = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: name_of(source, &kept.id) };
+        let name = name_of(&kept.source, &kept.id);
+        let stream = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: name };
         let head = StreamHead::new(stream.clone(), kept.to.clone().unwrap_or_else(|| kept.id.clone()));
-        let row = EventRow { to: kept.to.clone(), id: kept.id.clone(), until };
+        let row = EventRow { to: kept.to.clone(), source: kept.source.clone(), id: kept.id.clone(), until };
         let start = kept.position;
         let rows = vec![
             rows::put(Table::ById, keys::by_id(&stream), Bytes::copy_from_slice(&start.to_be_bytes())),
@@ -205,7 +216,7 @@ impl Shard {
         };
         let mut woke = 0;
         for key in takers {
-            let arrival = Arrival { id: kept.id.clone(), topic: kept.topic.clone(), data: kept.data.clone() };
+            let arrival = kept.arrival();
             let cause = RecordId { stream: kept.position, version: 1 };
             if self.deliver(&key, arrival, Some(cause)) {
                 // The sender is told that a saga took it: that must be durable with the answer, also when the saga runs ahead.
@@ -238,7 +249,7 @@ impl Shard {
         for topic in topics {
             match self.first_kept(key, topic) {
                 Ok(Some(kept)) => {
-                    let arrival = Arrival { id: kept.id, topic: kept.topic, data: kept.data };
+                    let arrival = kept.arrival();
                     return self.deliver(key, arrival, Some(RecordId { stream: kept.position, version: 1 }));
                 }
                 Ok(None) => {}
@@ -254,9 +265,9 @@ impl Shard {
     fn first_kept(&self, key: &SagaKey, topic: &Topic) -> Result<Option<Kept>, StoreError> {
         let Some(resident) = self.residents.get(key) else { return Ok(None) };
         let started = resident.flushed.as_ref().map_or(Position::MAX, |flushed| flushed.stream);
-        let fits = |position: Position, to: Option<&str>, id: &str| {
+        let fits = |position: Position, to: Option<&str>, source: &str, id: &str| {
             let addressed = to == Some(key.1.as_str());
-            (addressed || (to.is_none() && position > started)) && !resident.saga.has_consumed(id)
+            (addressed || (to.is_none() && position > started)) && !resident.saga.has_consumed(source, id)
         };
         let mut from = 0;
         loop {
@@ -265,7 +276,7 @@ impl Shard {
             for row in &page {
                 let (.., position) = keys::parse_event(&row.key)?;
                 let event: EventRow = rows::decode(&row.value, "an event's row")?;
-                if event.until > self.now && fits(position, event.to.as_deref(), &event.id) {
+                if event.until > self.now && fits(position, event.to.as_deref(), &event.source, &event.id) {
                     return self.kept_at(position);
                 }
                 from = position + 1;
@@ -275,14 +286,16 @@ impl Shard {
             }
         }
         let recent = self.recent.events.iter().filter(|(_, namespace, kept)| *namespace == key.0 && kept.topic == *topic);
-        Ok(recent.map(|(.., kept)| kept).find(|kept| fits(kept.position, kept.to.as_deref(), &kept.id)).cloned())
+        Ok(recent.map(|(.., kept)| kept).find(|kept| fits(kept.position, kept.to.as_deref(), &kept.source, &kept.id)).cloned())
     }
 
     fn kept_at(&self, position: Position) -> Result<Option<Kept>, StoreError> {
         let stored = self.store.log(position, 1)?;
         let Some(stored) = stored.first() else { return Ok(None) };
         match record::decode_stored(stored)?.fact {
-            Fact::Message(MessageEvent::Event { id, topic, to, data, .. }) => Ok(Some(Kept { position, topic, to, id, data })),
+            Fact::Message(MessageEvent::Event { source, id, topic, to, data }) => {
+                Ok(Some(Kept { position, source, id, topic, to, data }))
+            }
             _ => Err(StoreError::Corrupt(format!("position {position} is no event, though a row says so"))),
         }
     }
@@ -304,7 +317,7 @@ impl Shard {
         changes.push(row);
         let was_kept = stored.len() == 2;
         tracing::debug!(stream, due = due.0, "an event's park time is over");
-        if was_kept && to.as_deref().is_some_and(|to| !self.has_taken(&namespace, to, id)) {
+        if was_kept && to.as_deref().is_some_and(|to| !self.has_taken(&namespace, to, source, id)) {
             self.metrics.dead_letter();
             let reason = "nobody took it in its park time".to_owned();
             self.append_message(stream, 3, None, MessageEvent::Dead { reason }, Actor::Host, changes);
@@ -315,12 +328,12 @@ impl Shard {
     }
 
     /// Whether the saga that an event was addressed to took it later. Its own stream says so; the event's does not.
-    fn has_taken(&mut self, namespace: &Namespace, to: &str, event: &str) -> bool {
+    fn has_taken(&mut self, namespace: &Namespace, to: &str, source: &str, event: &str) -> bool {
         let Ok(id) = SagaId::new(to) else { return false };
         let key = (namespace.clone(), id);
         match self.ensure_resident(&key) {
             Ok(()) => {
-                let taken = self.residents.get(&key).is_some_and(|resident| resident.saga.has_consumed(event));
+                let taken = self.residents.get(&key).is_some_and(|resident| resident.saga.has_consumed(source, event));
                 self.park(&key);
                 taken
             }

@@ -509,10 +509,10 @@ impl Shard {
 
     /// An event reaches one saga; true if it took it.
     pub(crate) fn deliver(&mut self, key: &SagaKey, arrival: Arrival, causation: Option<RecordId>) -> bool {
-        let id = arrival.id.clone();
+        let (source, id) = (arrival.source.clone(), arrival.id.clone());
         let taken = self.turn(key, Actor::Host, causation, |saga, context| saga.handle(SagaInput::Arrived(arrival), context));
         match taken {
-            Ok(()) => self.residents.get(key).is_some_and(|resident| resident.saga.has_consumed(&id)),
+            Ok(()) => self.residents.get(key).is_some_and(|resident| resident.saga.has_consumed(&source, &id)),
             Err(error) => {
                 self.lost(key, &error);
                 false

@@ -67,7 +67,9 @@ impl Play {
                 Input::Report(Report { attempt, outcome: outcome.at(self.now), left: *left })
             }
             Move::Pass(_) => Input::Wake,
-            Move::Event { topic, id } => Input::Arrived(Arrival { id: id.clone(), topic: topic.clone(), data: None }),
+            Move::Event { topic, id } => {
+                Input::Arrived(Arrival { source: "test".to_owned(), id: id.clone(), topic: topic.clone(), data: None })
+            }
             Move::HostStops(legs) => {
                 let attempt = |leg: &Leg| Attempt { leg: leg.clone(), number: self.attempts(leg) };
                 Input::HostStopped { executing: legs.iter().map(attempt).collect() }

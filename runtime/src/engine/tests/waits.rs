@@ -337,3 +337,24 @@ fn first_answers_are_kept_while_their_saga_lives_and_a_week_more() {
     sim.pass(7 * DAY);
     assert_eq!((kept(&sim, Table::Answers), kept(&sim, Table::Timers)), (0, 0));
 }
+
+/// A saga remembered what it took by the event's id alone, which is unique only for its publisher: the event `1` of a second
+/// publisher was passed over, and the saga waited on.
+#[test]
+fn events_of_two_publishers_may_have_the_same_id() {
+    let mut sim = Sim::new(|call| match &call.arrived {
+        Some(Some(_)) => all_done(call),
+        _ => Outcome::Wait(Wait {
+            event: Some(amends_core::event::Topic { event_type: "approval".into(), key: "42".into() }),
+            until: None,
+        }),
+    });
+    sim.deploy(1, definition(&["~a", "~b"]));
+    let _started = sim.start("S1", "{}", false);
+    sim.settle();
+    for source in ["shop", "bank"] {
+        let _published = sim.publish_from(source, "1", None, "42");
+        sim.settle();
+    }
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
+}

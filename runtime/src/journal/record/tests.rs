@@ -64,7 +64,7 @@ fn facts() -> Vec<Fact> {
         Event::NotDone(Attempt { leg: leg().turned(Direction::Check), number: 1 }),
         Event::Wait(attempt(), Wait { event: Some(topic()), until: Some(Instant(5)) }),
         Event::Wait(attempt(), Wait { event: None, until: Some(Instant(u64::MAX)) }),
-        Event::Arrived(leg(), Arrival { id: "e1".into(), topic: topic(), data: Some(Payload::null()) }),
+        Event::Arrived(leg(), Arrival { source: "shop".into(), id: "e1".into(), topic: topic(), data: Some(Payload::null()) }),
         Event::TimerFired(leg()),
         Event::Stale(attempt(), "done".into()),
         Event::Backoff(leg(), Instant(200)),
@@ -246,7 +246,7 @@ fn every_body_keeps_its_bytes() {
         7 not_done 1267726f75702f322f7061795b736b752d375d01020201
         8 wait 03706179000000ac020108617070726f76616c0234320105
         8 wait 03706179000000ac020001ffffffffffffffffff01
-        9 arrived 1267726f75702f322f7061795b736b752d375d0102010302653108617070726f76616c0234320100046e756c6c
+        9 arrived 1267726f75702f322f7061795b736b752d375d010201030473686f7002653108617070726f76616c0234320100046e756c6c
         10 timer_fired 1267726f75702f322f7061795b736b752d375d01020103
         11 stale 03706179000000ac0204646f6e65
         12 backoff 1267726f75702f322f7061795b736b752d375d01020103c801
