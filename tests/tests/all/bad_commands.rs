@@ -146,6 +146,6 @@ fn bad_input_at_the_command_line_is_refused() {
         resolve waits decline --not-done --yes: exit 1
           approval waits is waiting at revision 5
           record that decline of waits did not happen
-          amends: saga waits: the saga has no step `decline`; its steps are in: amends show waits
+          amends: saga waits: it has no step `decline`; its steps are in: amends show waits
     "#]].assert_eq(&found);
 }
