@@ -46,6 +46,8 @@ pub enum ClientError {
         /// Why.
         cause: String,
     },
+    /// This machine cannot ask.
+    Unable(String),
     /// The host said no.
     Refused(StatusCode, Box<ErrorDetail>),
     /// Something answers, but not as a host of Amends does.
@@ -67,6 +69,7 @@ impl fmt::Display for ClientError {
                 f,
                 "the host at {address} went away before it answered ({cause}); what was asked may have happened, and may be asked again"
             ),
+            Self::Unable(why) => f.write_str(why),
             Self::Refused(_, detail) => {
                 f.write_str(&detail.message)?;
                 match (&detail.hint, detail.fits.as_slice()) {
@@ -89,7 +92,7 @@ impl ClientError {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(_, detail) => Some(&detail.code),
-            Self::Unreachable { .. } | Self::Lost { .. } | Self::Garbled { .. } => None,
+            Self::Unreachable { .. } | Self::Lost { .. } | Self::Unable(_) | Self::Garbled { .. } => None,
         }
     }
 
@@ -97,7 +100,7 @@ impl ClientError {
     pub fn no_host(&self) -> Option<&str> {
         match self {
             Self::Unreachable { cause, .. } | Self::Lost { cause, .. } => Some(cause),
-            Self::Refused(..) | Self::Garbled { .. } => None,
+            Self::Refused(..) | Self::Unable(_) | Self::Garbled { .. } => None,
         }
     }
 }
@@ -253,7 +256,8 @@ impl Client {
 
     fn fresh_key(&self) -> Result<String, ClientError> {
         let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|error| self.garbled(error))?;
+        getrandom::fill(&mut bytes)
+            .map_err(|error| ClientError::Unable(format!("this machine gives no random bytes for a fresh key: {error}")))?;
         Ok(hex::encode(bytes))
     }
 
@@ -347,6 +351,23 @@ mod tests {
             data: data.to_owned(),
         };
         assert_eq!(messages, [message(Some("3"), "record", "{\"a\":1}"), message(None, "end", "{}")]);
+    }
+
+    /// Whatever went wrong was called a host that is not there, with the advice to start one: also a write that was sent and not
+    /// answered, which the host may have taken.
+    #[test]
+    fn a_write_that_was_sent_and_not_answered_may_have_happened() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let host = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut heard = [0; 1024];
+            assert!(std::io::Read::read(&mut stream, &mut heard).unwrap() > 0);
+        });
+        let client = Client::new(&address, "default", None).unwrap();
+        let error = client.delete::<String>(&["v1", "x"]).unwrap_err().to_string();
+        host.join().unwrap();
+        assert!(error.starts_with(&format!("the host at {address} went away")) && error.contains("may have happened"), "{error}");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::{
     api::runtime::{BoxFuture, Committed, Readiness, Runtime, SagaPage, Unverified, Verified},
     engine::{
-        driver::{Clock, Engine, OnForget, Parts, Running},
+        driver::{Clock, Engine, Parts, Running},
         guests::ModuleDigest,
         metrics::Metrics,
         port::{Change, ListFilter, Offered, Origin, Refusal, RefusalCode, Request},
@@ -59,8 +59,6 @@ pub struct Config {
     pub worker: PathBuf,
     /// What tells the time.
     pub clock: Clock,
-    /// Records that wait for a commit; beyond them starts are refused.
-    pub queue_records: usize,
     /// The folder of the operator's secrets, if there is one.
     pub secrets: Option<PathBuf>,
     /// When the disk is too full for new sagas.
@@ -170,9 +168,7 @@ impl Node {
             limits: config.engine,
             metrics: Arc::clone(&metrics),
             seed: seed()?,
-            queue_records: config.queue_records,
             suspects,
-            on_forget: forget(&folder, &host),
             on_failure,
         })?;
         let engine = running.engine().clone();
@@ -249,11 +245,17 @@ impl Node {
 
     fn check(&self, bytes: &Bytes) -> Result<Verified, Unverified> {
         let found = self.host.verify(bytes).map_err(unverified)?;
-        let verified = verified(found, bytes.len() as u64, &self.definitions)?;
-        // Durable before the journal names it, and ready to run before new work starts on it.
-        self.folder.modules().put(bytes).map_err(|error| not_stored(&error.to_string()))?;
-        self.host.load(&verified.digest).map_err(|error| not_stored(&error.to_string()))?;
-        Ok(verified)
+        let digest = found.digest;
+        verified(found, bytes.len() as u64, &self.definitions).inspect_err(|_| {
+            if !self.is_named(&digest) {
+                self.host.forget(&digest);
+            }
+        })
+    }
+
+    /// Some version is these bytes.
+    fn is_named(&self, digest: &ModuleDigest) -> bool {
+        self.engine.definitions().digests().contains(digest)
     }
 }
 
@@ -323,26 +325,22 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
     Ok(host)
 }
 
-fn forget(folder: &Folder, host: &Arc<Host>) -> OnForget {
-    let (modules, host) = (folder.modules(), Arc::clone(host));
-    Box::new(move |digest| {
-        host.forget(digest);
-        if let Err(error) = modules.remove(digest) {
-            tracing::warn!(digest = hex::encode(digest), %error, "a component that nothing needs was not deleted");
-        }
-    })
+fn forget(folder: &Folder, host: &Host, digest: &ModuleDigest) {
+    host.forget(digest);
+    if let Err(error) = folder.modules().remove(digest) {
+        tracing::warn!(digest = hex::encode(digest), %error, "a component that nothing needs was not deleted");
+    }
 }
 
 /// Deletes components that no record names: a deploy stores its bytes first, and was refused or cut off after that.
 ///
 /// Done before the first request is taken, so that no deploy can be counting on them.
-fn forget_unnamed(folder: &Folder, host: &Arc<Host>, named: &[ModuleDigest]) {
+fn forget_unnamed(folder: &Folder, host: &Host, named: &[ModuleDigest]) {
     let stored = folder.modules().digests().unwrap_or_else(|error| {
         tracing::warn!(%error, "the stored components cannot be listed");
         Vec::new()
     });
-    let forget = forget(folder, host);
-    stored.iter().filter(|digest| !named.contains(digest)).for_each(forget);
+    stored.iter().filter(|digest| !named.contains(digest)).for_each(|digest| forget(folder, host, digest));
 }
 
 /// The wall clock of this machine; tests may move it.
@@ -403,6 +401,23 @@ impl Runtime for Node {
 
     fn verify(&self, bytes: Bytes) -> BoxFuture<'_, Result<Verified, Unverified>> {
         Box::pin(async move { tokio::task::block_in_place(|| self.check(&bytes)) })
+    }
+
+    fn keep(&self, bytes: Bytes) -> BoxFuture<'_, Result<(), Unverified>> {
+        let keep = move || {
+            // Durable before the journal names it, and ready to run before new work starts on it.
+            let digest = self.folder.modules().put(&bytes).map_err(|error| not_stored(&error.to_string()))?;
+            self.host.load(&digest).map_err(|error| not_stored(&error.to_string()))
+        };
+        Box::pin(async move { tokio::task::block_in_place(keep) })
+    }
+
+    fn discard(&self, digest: ModuleDigest) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            if !self.is_named(&digest) {
+                tokio::task::block_in_place(|| forget(&self.folder, &self.host, &digest));
+            }
+        })
     }
 
     fn changes(&self) -> broadcast::Receiver<Change> {

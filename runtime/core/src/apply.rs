@@ -210,12 +210,12 @@ impl Saga {
     }
 
     fn fold_arrived(&mut self, leg: &Leg, arrival: &Arrival, at: Instant) -> Result<(), String> {
-        if self.has_consumed(&arrival.id) {
+        if self.has_consumed(&arrival.source, &arrival.id) {
             return Err(format!("event {} arrives twice", arrival.id));
         }
         let awaited = |wait: &Wait| wait.event.as_ref() == Some(&arrival.topic);
         self.waking(leg, awaited, at)?.arrived = Some(Some(arrival.clone()));
-        self.consumed.insert(arrival.id.clone());
+        self.consumed.insert((arrival.source.clone(), arrival.id.clone()));
         Ok(())
     }
 
@@ -376,10 +376,10 @@ impl Saga {
     }
 }
 
-/// Spends an attempt of the leg's budget; after a stop of the host the leg is tried again at once.
+/// Spends an attempt of the leg's budget; after a stop of the host the leg is tried again at once, after a fault of it in a while.
 fn charge_leg(leg: &mut LegRun, charge: Charge) {
     spend(leg, charge);
-    if charge != Charge::Leg {
+    if matches!(charge, Charge::HostStop { .. }) {
         leg.state = LegState::Ready;
         leg.ended_at = None;
     }
@@ -390,6 +390,6 @@ fn spend(leg: &mut LegRun, charge: Charge) {
     match charge {
         Charge::Leg => leg.spent += 1,
         Charge::HostStop { executing: true } => leg.host_stops += 1,
-        Charge::HostStop { executing: false } => {}
+        Charge::HostFault | Charge::HostStop { executing: false } => {}
     }
 }

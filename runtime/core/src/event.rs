@@ -156,6 +156,8 @@ pub enum Charge {
         /// The guest was executing, not awaiting the host.
         executing: bool,
     },
+    /// The host could not do its part; it does not.
+    HostFault,
 }
 
 /// What a leg waits for: an event, a moment, or whichever comes first.
@@ -179,7 +181,9 @@ pub struct Topic {
 /// An event that ended a wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Arrival {
-    /// The event's id; a saga consumes each once.
+    /// Who published it.
+    pub source: String,
+    /// Its id, which is its publisher's; a saga consumes each event of a publisher once.
     pub id: String,
     /// Its type and key.
     pub topic: Topic,

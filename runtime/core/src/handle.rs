@@ -8,11 +8,11 @@ use std::sync::Arc;
 use crate::{
     definition::{Each, Kind, OnExhausted, OnUnknown, Retry, Undo},
     elements::elements,
-    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Round, Started, Why},
+    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Round, Started, Wait, Why},
     id::{Direction, Leg},
-    outcome::{Left, Recorded, Report, recorded},
+    outcome::{Left, Outcome, Recorded, Report, recorded},
     plan::Plan,
-    retry::{Spent, next_attempt},
+    retry::{AGAIN_MS_MIN, Spent, after_host_fault, next_attempt},
     run::{LegRun, LegState, StepRun},
     saga::{Locking, Phase, Saga},
     value::{Failure, Instant},
@@ -30,8 +30,19 @@ pub struct Context {
     pub may_reach_outside: bool,
     /// The revision of the module stream that holds grants and config.
     pub snapshot: u64,
-    /// The saga's journal is as large as it may be: no further forward attempt begins.
-    pub journal_full: bool,
+    /// What may still be written to the saga's journal.
+    pub journal: Room,
+}
+
+/// How much room a saga's journal has. A way back may write when a way forward may not any more, and has an end as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// Any attempt may begin.
+    Free,
+    /// No forward attempt begins; what was done can still be undone.
+    Full,
+    /// No attempt begins at all.
+    Spent,
 }
 
 /// What can happen to a saga.
@@ -116,6 +127,9 @@ impl Turn<'_> {
         };
         // In an attempt that cannot reach outside nothing left, whatever is said of it.
         let left = if intent.reaches_outside { left } else { Left::Nothing };
+        if let Outcome::HostFault(failure) = outcome {
+            return self.host_failed(attempt, failure, left);
+        }
         match recorded(attempt.leg.direction, outcome, left, intent.reaches_outside, self.context.now) {
             Recorded::Done(_) if matches!(attempt.leg.direction, Direction::Undo(_)) => self.emit(Event::Undone(attempt)),
             Recorded::Done(output) => self.emit(Event::Done(attempt, output)),
@@ -138,7 +152,11 @@ impl Turn<'_> {
                 let failure = Failure::new("not_done", "the check found that it did not happen");
                 self.try_again(&attempt.leg.turned(Direction::Forward), failure);
             }
-            Recorded::Wait(wait) => self.emit(Event::Wait(attempt, wait)),
+            Recorded::Wait(Wait { event, until }) => {
+                // A moment that has passed would call a guest that always says so again without end in between.
+                let until = until.map(|until| until.max(self.context.now.plus(AGAIN_MS_MIN)));
+                self.emit(Event::Wait(attempt, Wait { event, until }));
+            }
             Recorded::Denied(what) => self.denied(attempt, what, left),
         }
     }
@@ -148,6 +166,24 @@ impl Turn<'_> {
         let goes_on =
             |run: &StepRun| run.alternate != leg.alternate || self.saga.has_another_alternate(run) || self.saga.is_result(run);
         self.saga.run(&leg.path).is_some_and(goes_on)
+    }
+
+    /// What the host could not do is no failure of the step: nothing of its budget is used up, and it waits until the host can.
+    fn host_failed(&mut self, attempt: Attempt, failure: Failure, left: Left) {
+        let leg = attempt.leg.clone();
+        self.emit(match left {
+            Left::Nothing => Event::Transient(attempt, failure.clone(), Charge::HostFault),
+            Left::Answered | Left::Unanswered => Event::Unknown(attempt, failure.clone(), Charge::HostFault),
+        });
+        let doubtful = left != Left::Nothing && leg.direction == Direction::Forward;
+        if doubtful && self.on_unknown(&leg).is_some_and(|policy| policy != OnUnknown::Retry) {
+            return self.after_unknown(&leg, failure);
+        }
+        if self.may_move(&leg) {
+            let attempts = self.saga.run(&leg.path).map_or(0, |run| run.leg(leg.direction).attempts);
+            let until = after_host_fault(attempts, self.context.now, self.context.jitter.wrapping_mul(u64::from(attempts) | 1));
+            self.emit(Event::Backoff(leg, until));
+        }
     }
 
     /// Stuck at once. What is stuck is the leg that goes on once the grant is there: after an unknown outcome it may be the check.
@@ -222,7 +258,9 @@ impl Turn<'_> {
         if let (Direction::Undo(k), Undo::Code(policy)) = (leg.direction, &step.undo)
             && k < policy.alternates
         {
-            return self.begin(leg.turned(Direction::Undo(k + 1)));
+            let next = leg.turned(Direction::Undo(k + 1));
+            // Where nothing may be written any more the alternate in hand is what is stuck.
+            return if self.has_room(&next) { self.begin(next) } else { self.emit(Event::Stuck(leg.clone(), Why::JournalFull)) };
         }
         let stays = matches!(leg.direction, Direction::Undo(_))
             || step.kind == Kind::Retriable
@@ -244,7 +282,7 @@ impl Turn<'_> {
     }
 
     fn arrived(&mut self, arrival: Arrival) {
-        if self.saga.is_ended() || self.saga.has_consumed(&arrival.id) {
+        if self.saga.is_ended() || self.saga.has_consumed(&arrival.source, &arrival.id) {
             return;
         }
         if let Some((leg, _)) = self.saga.waits().into_iter().find(|(_, topic)| *topic == arrival.topic) {
@@ -404,7 +442,7 @@ impl Turn<'_> {
         };
         let event = if used.host_stops >= HOST_STOPS_MAX {
             Event::Stuck(leg, Why::HostDied)
-        } else if self.context.journal_full && leg.direction == Direction::Forward {
+        } else if !self.has_room(&leg) {
             Event::Stuck(leg, Why::JournalFull)
         } else {
             Event::Intent(Intent {
@@ -417,6 +455,14 @@ impl Turn<'_> {
             })
         };
         self.emit(event);
+    }
+
+    fn has_room(&self, leg: &Leg) -> bool {
+        match self.context.journal {
+            Room::Free => true,
+            Room::Full => leg.direction != Direction::Forward,
+            Room::Spent => false,
+        }
     }
 }
 

@@ -87,7 +87,7 @@ pub mod preview;
 pub use crate::{
     definition::Definition,
     event::Event,
-    handle::{Context, Input},
+    handle::{Context, Input, Room},
     plan::Plan,
     saga::{ReplayError, Saga},
     value::{Failure, Instant, Payload},

@@ -23,6 +23,8 @@ pub enum Outcome {
     Wait(Wait),
     /// The guest trapped, went over a limit, ran past its deadline or returned garbage; the host says which.
     Trapped(Failure),
+    /// The host could not do its part, as when it has no place for the guest or cannot load its code.
+    HostFault(Failure),
     /// The host refused a call for which there is no grant: what was asked for, and the command that grants it.
     Denied(String),
 }
@@ -38,6 +40,7 @@ impl Outcome {
             Self::NotDone => "not_done",
             Self::Wait(_) => "wait",
             Self::Trapped(_) => "trapped",
+            Self::HostFault(_) => "host_fault",
             Self::Denied(_) => "denied",
         }
     }
@@ -76,8 +79,8 @@ pub(crate) enum Recorded {
     Denied(String),
 }
 
-/// A wait is at most ten years long.
-const WAIT_MS_MAX: u64 = 3_653 * 86_400_000;
+/// A wait is at most ten years long, in milliseconds: a longer one is a mistake in a unit.
+pub const WAIT_MS_MAX: u64 = 3_653 * 86_400_000;
 
 /// Law 5: what the host knows of what left decides between `unknown` and the rest. Only a step can be refused, only a check
 /// can say not-done, and a check does not wait: else the guest returned garbage.
@@ -93,7 +96,7 @@ pub(crate) fn recorded(direction: Direction, outcome: Outcome, left: Left, reach
         (Outcome::Refused(failure) | Outcome::Transient(failure), _) => Recorded::Transient(failure),
         (Outcome::Unknown(failure), _) if !reached => Recorded::Transient(failure),
         (Outcome::Unknown(failure), _) => Recorded::Unknown(failure),
-        (Outcome::Trapped(failure), _) => trapped(failure),
+        (Outcome::Trapped(failure) | Outcome::HostFault(failure), _) => trapped(failure),
         (Outcome::NotDone, _) => trapped(Failure::new("bad_output", "only a check may say not-done")),
         (Outcome::Wait(_), Direction::Check) => trapped(Failure::new("bad_output", "a check does not wait")),
         (Outcome::Wait(_), _) => trapped(Failure::new("bad_wait", "wait for an event, or for a moment within ten years")),

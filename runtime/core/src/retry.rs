@@ -2,6 +2,10 @@
 
 use crate::{definition::Retry, value::Instant};
 
+/// No leg is called again sooner, whatever its guest says and its definition declares: a guest decides how often it is called,
+/// and each call is records on the host's disk.
+pub const AGAIN_MS_MIN: u64 = 10;
+
 /// What a leg has used of its budget so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spent {
@@ -16,14 +20,21 @@ pub struct Spent {
 /// The moment of the next attempt, or none if the budget is used up.
 ///
 /// The n-th delay is `first_ms * factor^(n-1)`, at most `cap_ms`, shifted by at most `jitter_percent` either way
-/// as `jitter` says: any 64 random bits. An attempt that would begin after the time box is not begun.
+/// as `jitter` says: any 64 random bits; it is at least [`AGAIN_MS_MIN`]. An attempt that would begin after the time box is not begun.
 pub fn next_attempt(retry: &Retry, spent: Spent, now: Instant, jitter: u64) -> Option<Instant> {
     if retry.attempts_max.is_some_and(|max| spent.attempts >= max) {
         return None;
     }
-    let at = now.plus(shifted(delay_ms(retry, spent.attempts), retry.jitter_percent, jitter));
+    let at = now.plus(shifted(delay_ms(retry, spent.attempts), retry.jitter_percent, jitter).max(AGAIN_MS_MIN));
     let in_the_box = retry.time_box_ms.is_none_or(|ms| at <= spent.since.plus(ms).plus(spent.waited_ms));
     in_the_box.then_some(at)
+}
+
+/// The moment of the next attempt after a fault of the host, which uses no budget up and has no limit: 200 ms after the leg's
+/// first attempt, twice as long after each further one, at most a minute.
+pub fn after_host_fault(attempts: u32, now: Instant, jitter: u64) -> Instant {
+    let retry = Retry::forward();
+    now.plus(shifted(delay_ms(&retry, attempts), retry.jitter_percent, jitter))
 }
 
 fn delay_ms(retry: &Retry, attempts: u32) -> u64 {
@@ -59,6 +70,14 @@ mod tests {
     fn delays_double_up_to_the_cap() {
         let retry = Retry { cap_ms: 1_000, jitter_percent: 0, ..Retry::forward() };
         assert_eq!(delays(&retry, 9), [200, 400, 800, 1_000, 1_000, 1_000]);
+    }
+
+    /// A compensation without a limit of attempts and without a delay was called again at once, for ever: only the way forward
+    /// had an end, and the records of the way back filled the disk.
+    #[test]
+    fn no_delay_is_less_than_the_least_one() {
+        let retry = Retry { first_ms: 0, cap_ms: 0, attempts_max: None, ..Retry::forward() };
+        assert_eq!(delays(&retry, 9), [AGAIN_MS_MIN; 6]);
     }
 
     #[test]

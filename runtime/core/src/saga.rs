@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     definition::{Definition, Kind, Undo},
-    event::{Attempt, Cancel, Code, Event, Intent, Reason, Started},
+    event::{Attempt, Cancel, Code, Event, Intent, Reason, Started, Why},
     id::{Direction, Leg, StepPath},
     plan::Plan,
     run::{LegRun, LegState, StepRun, Verdict},
@@ -51,7 +51,7 @@ pub struct Saga {
     pub(crate) deadline_passed: bool,
     pub(crate) rollback: Option<Reason>,
     pub(crate) manual: u32,
-    pub(crate) consumed: HashSet<String>,
+    pub(crate) consumed: HashSet<(String, String)>,
 }
 
 /// Where a saga stands to its lock keys. Without any it has them all.
@@ -213,8 +213,13 @@ impl Saga {
     }
 
     /// The saga has taken this event already; each is consumed once.
-    pub fn has_consumed(&self, event_id: &str) -> bool {
-        self.consumed.contains(event_id)
+    pub fn has_consumed(&self, source: &str, id: &str) -> bool {
+        self.consumed.contains(&(source.to_owned(), id.to_owned()))
+    }
+
+    /// A leg of it was denied something that a grant would permit.
+    pub fn is_denied(&self) -> bool {
+        self.legs().any(|(_, _, state)| matches!(state, LegState::Stuck { why: Why::Denied(_), .. }))
     }
 
     /// The pivot is done, or a retriable step was begun where there is no pivot (law 8).

@@ -50,12 +50,12 @@ pub enum Rejected {
 impl fmt::Display for Rejected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ended => f.write_str("the saga has ended"),
-            Self::PastPointOfNoReturn => f.write_str("the saga is past its point of no return"),
-            Self::NoSuchStep(path) => write!(f, "the saga has no step `{path}`"),
+            Self::Ended => f.write_str("it has ended"),
+            Self::PastPointOfNoReturn => f.write_str("it is past its point of no return"),
+            Self::NoSuchStep(path) => write!(f, "it has no step `{path}`"),
             Self::DoesNotMove(obstacles) => {
                 let obstacles: Vec<String> = obstacles.iter().map(ToString::to_string).collect();
-                write!(f, "the saga cannot move: {}", obstacles.join("; "))
+                write!(f, "it cannot move: {}", obstacles.join("; "))
             }
             Self::DoesNotFit { because, .. } => f.write_str(because),
         }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use amends_core::id::{BadName, Name, Namespace, SagaId};
+use amends_core::{
+    Payload,
+    id::{BadName, Name, Namespace, SagaId},
+};
 use axum::{
     body::{Body, HttpBody as _},
     extract::{FromRequestParts, Path, Query},
@@ -13,7 +16,10 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
-use super::{error::ApiError, strict};
+use super::{
+    error::{ApiError, Part},
+    strict,
+};
 use crate::{engine::port::Origin, journal::Actor};
 
 /// A body that takes longer is given up: a slow sender must not hold a connection for ever.
@@ -52,7 +58,7 @@ impl<S: Sync> FromRequestParts<S> for Caller {
             return Err(ApiError::bad_request(format!("header idempotency-key has 1 to {KEY_BYTES_MAX} characters")));
         }
         let by = text_header(&parts.headers, "amends-by")?.unwrap_or_default();
-        if by.len() > BY_BYTES_MAX || by.contains(char::is_control) {
+        if by.len() > BY_BYTES_MAX || !is_printable(by) {
             return Err(ApiError::bad_request(format!("header amends-by has at most {BY_BYTES_MAX} printable bytes")));
         }
         // As the W3C says: a malformed one is ignored, and a new trace begins.
@@ -111,16 +117,27 @@ fn bad_name(text: &str, bad: &BadName) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "bad_name", message)
 }
 
+/// Whether text shows as what it is: without control characters, and without marks that turn the reading direction.
+pub(in crate::api) fn is_printable(text: &str) -> bool {
+    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    !text.contains(|c: char| c.is_control() || turns(c))
+}
+
+/// A part of a body as a payload, if it is not larger than one may be.
+pub(in crate::api) fn fitting(part: Part, payload: Payload, bytes_max: usize) -> Result<Payload, ApiError> {
+    if payload.bytes.len() > bytes_max { Err(ApiError::too_large(part, bytes_max)) } else { Ok(payload) }
+}
+
 /// The whole body, if it is not larger than allowed.
-pub(in crate::api) async fn read_body(what: &str, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    match tokio::time::timeout(BODY_TIMEOUT, collect(what, body, bytes_max)).await {
-        Ok(collected) => collected,
-        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", format!("{what} came too slowly"))),
+pub(in crate::api) async fn read_body(part: Part, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    match tokio::time::timeout(BODY_TIMEOUT, collect(body, bytes_max)).await {
+        Ok(collected) => collected?.ok_or_else(|| ApiError::too_large(part, bytes_max)),
+        Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", format!("the {} came too slowly", part.name()))),
     }
 }
 
-/// A body that is too large is read and dropped up to a point: a client that still sends would not read the answer.
-async fn collect(what: &str, mut body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+/// None if it is too large. Such a body is read and dropped up to a point: a client that still sends would not read the answer.
+async fn collect(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, ApiError> {
     let mut whole = BytesMut::new();
     let mut dropped = 0;
     while let Some(frame) = body.frame().await {
@@ -128,7 +145,7 @@ async fn collect(what: &str, mut body: Body, bytes_max: usize) -> Result<Bytes, 
         let Ok(chunk) = frame.into_data() else { continue };
         if dropped == 0 && whole.len() + chunk.len() <= bytes_max {
             if whole.is_empty() && body.is_end_stream() {
-                return Ok(chunk);
+                return Ok(Some(chunk));
             }
             whole.extend_from_slice(&chunk);
             continue;
@@ -139,12 +156,12 @@ async fn collect(what: &str, mut body: Body, bytes_max: usize) -> Result<Bytes, 
             break;
         }
     }
-    if dropped > 0 { Err(ApiError::too_large(what, bytes_max)) } else { Ok(whole.freeze()) }
+    Ok((dropped == 0).then(|| whole.freeze()))
 }
 
 /// A body of ours: strict JSON of a known shape. An empty one is `{}`.
 pub(in crate::api) async fn read_json<T: DeserializeOwned>(body: Body, bytes_max: usize) -> Result<T, ApiError> {
-    let bytes = read_body("the body", body, bytes_max).await?;
+    let bytes = read_body(Part::Body, body, bytes_max).await?;
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
     strict::check(text)?;
     // Without this, `[]` would pass for an object whose every field is left out.

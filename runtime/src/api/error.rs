@@ -23,6 +23,44 @@ pub struct ApiError {
     detail: Box<ErrorDetail>,
 }
 
+/// A body, by what it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Part {
+    /// A component to deploy.
+    Component,
+    /// A saga's input.
+    Input,
+    /// A signal's data.
+    Data,
+    /// A step's output, said by hand.
+    Output,
+    /// Anything else, in JSON.
+    Body,
+}
+
+impl Part {
+    /// In words.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Component => "component",
+            Self::Input => "input",
+            Self::Data => "data",
+            Self::Output => "output",
+            Self::Body => "body",
+        }
+    }
+
+    /// What to do where it is too large.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Component => "strip it (`strip = true` and `opt-level = \"s\"` in its profile), or raise `wasm` in [limits]",
+            Self::Input | Self::Data | Self::Output | Self::Body => {
+                "send a reference to what is large, or raise `payload` in [limits]"
+            }
+        }
+    }
+}
+
 impl ApiError {
     /// An error with a code for machines and a message for people.
     pub fn new(status: StatusCode, code: &str, message: impl Into<String>) -> Self {
@@ -48,8 +86,9 @@ impl ApiError {
     }
 
     /// 413: more bytes than the host takes.
-    pub fn too_large(what: &str, bytes_max: usize) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", format!("{what} is larger than {bytes_max} bytes"))
+    pub fn too_large(part: Part, bytes_max: usize) -> Self {
+        let message = format!("the {} is larger than {bytes_max} bytes", part.name());
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large", message).hint(part.remedy())
     }
 
     /// 404: no such saga.

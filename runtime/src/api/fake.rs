@@ -123,7 +123,7 @@ impl Runtime for Fake {
             }
             Request::Verb(origin, verb, answer) => {
                 self.note(format!("{:?} {:?} key={:?}", verb.verb, verb.act, origin.idempotency_key));
-                let _ = answer.send(Ok(VerbAnswer { applied: true, view: Box::new(completed()), position: 8 }));
+                let _ = answer.send(Ok(VerbAnswer { applied: true, status: Status::Completed, revision: 17, position: 8 }));
             }
             Request::Publish(_, publish, answer) => {
                 self.note(format!("{publish:?}"));
@@ -198,6 +198,16 @@ impl Runtime for Fake {
                 warnings: Vec::new(),
             })
         })
+    }
+
+    fn keep(&self, bytes: Bytes) -> BoxFuture<'_, Result<(), Unverified>> {
+        self.note(format!("keep {} bytes", bytes.len()));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn discard(&self, digest: [u8; 32]) -> BoxFuture<'_, ()> {
+        self.note(format!("discard {}", hex::encode(&digest[..2])));
+        Box::pin(async {})
     }
 
     fn changes(&self) -> broadcast::Receiver<Change> {

@@ -104,8 +104,8 @@ fn dot(definition: &Definition, out: &mut String) -> fmt::Result {
 fn text(definition: &Definition, out: &mut String) -> fmt::Result {
     let width = steps(definition).map(|step| step.name.len()).max().unwrap_or(0);
     match definition.version {
-        Some(version) => writeln!(out, "{}  {} v{version}", definition.name, definition.module)?,
-        None => writeln!(out, "{}  {}", definition.name, definition.module)?,
+        Some(version) => writeln!(out, "saga {} (module {} v{version})", definition.name, definition.module)?,
+        None => writeln!(out, "saga {} (module {})", definition.name, definition.module)?,
     }
     for (number, stage) in definition.stages.iter().enumerate() {
         for (index, step) in stage.steps.iter().enumerate() {
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a_definition_draws_as_text() {
         expect![[r#"
-            trip  trip v2
+            saga trip (module trip v2)
               1  reserve-flight  compensatable  undone by code
               ‖  reserve-hotel   compensatable  undone by code
               2  charge          pivot

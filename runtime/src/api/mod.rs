@@ -39,7 +39,7 @@ mod tests;
 use std::sync::Arc;
 
 use axum::Router;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use self::{error::ApiError, position::Positions, runtime::Runtime};
 use crate::engine::port::{Answer, Request};
@@ -49,7 +49,15 @@ pub struct Api {
     runtime: Arc<dyn Runtime>,
     options: Options,
     stop: watch::Receiver<bool>,
+    /// Places of deploys, from their body to their answer.
+    deploys: Semaphore,
+    /// The turn of the deploy that is being recorded.
+    recording: Arc<Semaphore>,
 }
+
+/// Deploys at a time, plans included: each holds a component of up to `wasm_bytes_max`, a thread, and while it describes itself one
+/// of the host's few places for guests beside the attempts.
+const DEPLOYS_MAX: usize = 4;
 
 /// What the operator may set.
 #[derive(Clone, Debug)]
@@ -72,7 +80,8 @@ impl Default for Options {
 
 /// The routes over a running host. When `stop` turns true, waiting requests are answered and streams end.
 pub fn router(runtime: Arc<dyn Runtime>, options: Options, stop: watch::Receiver<bool>) -> Router {
-    routes::router(Arc::new(Api { runtime, options, stop }))
+    let (deploys, recording) = (Semaphore::new(DEPLOYS_MAX), Arc::new(Semaphore::new(1)));
+    routes::router(Arc::new(Api { runtime, options, stop, deploys, recording }))
 }
 
 impl Api {

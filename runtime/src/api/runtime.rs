@@ -49,8 +49,16 @@ pub trait Runtime: Send + Sync + 'static {
     /// The definitions that new sagas start on.
     fn definitions(&self, namespace: &Namespace) -> Result<Vec<Offered>, Refusal>;
 
-    /// Compiles and describes a component apart from this process, and stores its bytes under their digest.
+    /// Compiles a component apart from this process, and asks it on a guest thread to describe itself. Nothing of it is stored but
+    /// the compiled code, until it is kept or discarded.
     fn verify(&self, bytes: Bytes) -> BoxFuture<'_, Result<Verified, Unverified>>;
+
+    /// Makes a verified component durable and ready to run, before a record names it.
+    fn keep(&self, bytes: Bytes) -> BoxFuture<'_, Result<(), Unverified>>;
+
+    /// Drops what is left of a component that was planned or refused, unless some version is these bytes. No deploy may be between
+    /// `keep` and its answer meanwhile.
+    fn discard(&self, digest: [u8; 32]) -> BoxFuture<'_, ()>;
 
     /// Every committed change of a saga from now on. A receiver that falls behind is told so and reads the journal again.
     fn changes(&self) -> broadcast::Receiver<Change>;

@@ -90,7 +90,7 @@ pub(super) async fn turned(stop: &mut watch::Receiver<bool>) {
 mod tests {
     use std::{sync::Arc, thread};
 
-    use amends_core::event::Event;
+    use amends_core::{event::Event, view::Status};
 
     use super::*;
     use crate::{
@@ -198,6 +198,8 @@ mod tests {
         running.start("1s");
         *fake.records.lock().unwrap() =
             vec![record(1, Event::TimerFired(fake::leg("a"))), record(2, Event::TimerFired(fake::leg("b")))];
+        let is = |status| fake.sagas.lock().unwrap().get_mut("T1").unwrap().0.status = status;
+        is(Status::Running);
         let path = ["v1", "sagas", "T1", "watch"];
         let mut messages = running.client.follow(&path, Some("1")).unwrap().unwrap();
         let first = messages.next().unwrap();
@@ -209,9 +211,14 @@ mod tests {
             id: amends_core::id::SagaId::new("T1").unwrap(),
             revision: 3,
         };
+        is(Status::Completed);
         fake.changes.send(change.clone()).unwrap();
         let rest: Vec<String> = messages.map(|message| message.event).collect();
         assert_eq!(rest, ["record", "end"]);
+        // What comes after the end is stale. Who had seen the end and asked again waited for another one, for ever.
+        fake.records.lock().unwrap().push(record(4, Event::TimerFired(fake::leg("a"))));
+        let late = running.client.follow(&path, Some("3")).unwrap().unwrap();
+        assert_eq!(late.map(|message| message.event).collect::<Vec<_>>(), ["record", "end"]);
         assert!(running.client.follow(&path, Some("17")).unwrap().is_none(), "nothing is left to say");
         let mut all = running.client.follow(&["v1", "watch"], None).unwrap().unwrap();
         fake.changes.send(change).unwrap();

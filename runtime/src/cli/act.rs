@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     exit::Exit,
-    render::style,
+    render::{style, text},
     session::{Form, Session, confirmed, print, print_json, say},
 };
 use crate::api::wire::{
@@ -57,7 +57,8 @@ pub(super) fn act<B: Serialize>(
     // An ended saga is not asked about: the host says how it ended and what helps, or that it was asked before.
     if !saga.status.is_ended() {
         say(&format!("{} {} is {} at revision {}", saga.saga, saga.id, style::status(saga.status), saga.revision));
-        let plan = plan(&saga);
+        // The names in it are as they were typed.
+        let plan = text::clean(&plan(&saga)).into_owned();
         say(&plan);
         if asks == Asks::First && !confirmed("go on?", common.yes)? {
             say("nothing was done");

@@ -103,7 +103,7 @@ mod tests {
         };
         expect![[r#"
             module trip  1.2 MiB  sha256 010101010101
-            trip  trip
+            saga trip (module trip)
               1  reserve-flight  compensatable  undone by code
               ‖  reserve-hotel   compensatable  undone by code
               2  charge          pivot

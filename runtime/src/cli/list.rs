@@ -54,7 +54,7 @@ pub(super) fn run(list: &List, session: &Session) -> Result<Exit> {
         shown += page.sagas.len();
         left = left.saturating_sub(page.sagas.len());
         cursor = page.cursor;
-        if cursor.is_none() || left == 0 || page.sagas.is_empty() {
+        if cursor.is_none() || left == 0 {
             break;
         }
     }

@@ -13,7 +13,10 @@ use super::{
     },
     session::{Form, Session, print, print_json, say},
 };
-use crate::api::wire::module::{Grants, Module, Modules as All};
+use crate::{
+    api::wire::module::{Grants, Module, Modules as All},
+    origin::Origin,
+};
 
 /// List modules and their versions, with how many sagas are in flight on each.
 #[derive(Args, Debug)]
@@ -32,7 +35,9 @@ pub(super) fn run(modules: &Modules, session: &Session) -> Result<Exit> {
     let found = match &modules.name {
         Some(name) if modules.remove.is_some() => {
             let version = modules.remove.unwrap_or_default().to_string();
-            vec![session.client.delete::<Module>(&["v1", "modules", name, "versions", &version])?]
+            let left = session.client.delete::<Module>(&["v1", "modules", name, "versions", &version])?;
+            say(&format!("{name} version {version} is removed"));
+            vec![left]
         }
         Some(name) => vec![session.client.get::<Module>(&["v1", "modules", name], &[])?],
         None => session.client.get::<All>(&["v1", "modules"], &[])?.modules,
@@ -81,10 +86,52 @@ fn table(modules: &[Module], now: &Now) -> String {
 pub(super) fn grants(grants: &Grants) -> String {
     let http = grants.http.iter().map(|grant| {
         let private = if grant.private { "  (private addresses too)" } else { "" };
-        format!("may reach {}{private}\n", grant.origin)
+        // As people write it, and as the host names it when it is denied.
+        let origin = Origin::parse(&grant.origin).map_or_else(|_| grant.origin.clone(), |origin| origin.to_string());
+        format!("may reach {origin}{private}\n")
     });
     let config = grants.config.iter().map(|(key, value)| format!("config {key}={}\n", clean(value)));
     let secrets = grants.secrets.iter().map(|name| format!("secret {name}\n"));
     let all: String = http.chain(config).chain(secrets).collect();
     if all.is_empty() { "may reach nothing\n".to_owned() } else { all }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::api::{
+        fake::NOON,
+        wire::module::{HttpGrant, Version},
+    };
+
+    #[test]
+    fn versions_are_a_table_with_names_over_its_columns() {
+        let version = |version, in_flight| Version {
+            version,
+            digest: "3f9c".repeat(16),
+            bytes: 1,
+            deployed_at: NOON.into(),
+            sagas: vec!["trip".to_owned(), "flight".to_owned()],
+            imports: Vec::new(),
+            in_flight,
+            quarantined: None,
+        };
+        let http = vec![HttpGrant { origin: "https://hotel.example:443".to_owned(), private: true }];
+        let grants = Grants { http, ..Grants::default() };
+        let (name, versions) = ("trip".to_owned(), vec![version(1, 12), version(2, 0)]);
+        let trip = Module { name, active: Some(2), versions, grants, revision: "4".to_owned() };
+        let now = Now { at: NOON.into(), zone: TimeZone::UTC };
+        let shown = table(std::slice::from_ref(&trip), &now) + &super::grants(&trip.grants);
+        expect![[r#"
+            MODULE  VERSION  DIGEST        IN FLIGHT  DEPLOYED  SAGAS
+            trip    v2       3f9c3f9c3f9c  0          12:00:00  trip, flight  active
+            trip    v1       3f9c3f9c3f9c  12         12:00:00  trip, flight
+            may reach https://hotel.example  (private addresses too)
+        "#]]
+        .assert_eq(&anstream::adapter::strip_str(&shown).to_string());
+        assert_eq!(table(&[], &now), "", "nothing has no header");
+    }
 }

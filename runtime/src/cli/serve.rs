@@ -38,7 +38,7 @@ pub(super) struct Serve {
     #[arg(long, value_name = "ADDR", env = "AMENDS_LISTEN", hide_env_values = true)]
     listen: Option<String>,
     /// The folder of the secrets that modules may be granted: a file for each, named as it is. By default there are none.
-    #[arg(long, value_name = "DIR", env = "AMENDS_SECRETS")]
+    #[arg(long, value_name = "DIR", env = "AMENDS_SECRETS", hide_env_values = true)]
     secrets: Option<PathBuf>,
     /// The configuration file, in TOML: [server] [store] [guest] [limits] [retention].
     #[arg(long, value_name = "FILE", env = "AMENDS_CONFIG", hide_env_values = true)]
@@ -62,9 +62,10 @@ pub(super) fn run(serve: &Serve) -> Result<Exit> {
     log_to_stderr(config.server.log_format);
     raise_file_limit();
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("amends-api").build()?;
-    tokio.block_on(host(config, address))?;
-    // Threads that still read must not hold the process.
+    let ended = tokio.block_on(host(config, address));
+    // Threads that still read a dying disk, or compile, must not hold the process.
     tokio.shutdown_timeout(Duration::from_secs(1));
+    ended?;
     Ok(Exit::Fine)
 }
 

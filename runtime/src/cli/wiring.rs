@@ -51,6 +51,7 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
         engine: shard::Limits {
             saga_bytes_max: config.limits.journal.bytes(),
             event_kept_ms: config.retention.events.ms(),
+            queue_records: config.store.queue_records,
             ..shard::Limits::default()
         },
         definitions: definition_limits(config),
@@ -58,7 +59,6 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
         worker,
         clock: node::wall_clock(),
         secrets: Some(config.guest.secrets.clone()).filter(|folder| !folder.as_os_str().is_empty()),
-        queue_records: config.store.queue_records,
         free: node::Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent },
     })?;
     let node = Arc::new(node);

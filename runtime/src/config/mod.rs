@@ -197,6 +197,37 @@ mod tests {
         );
     }
 
+    /// Hints named keys of other tables, and keys that there were never: who followed them had a host that did not start.
+    #[test]
+    fn every_setting_that_a_hint_names_exists() {
+        let known = known().unwrap();
+        let hints = named_settings(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+        assert!(hints.len() >= 10, "{hints:?}");
+        for (key, section) in hints {
+            let keys = known.get(&section).and_then(Value::as_table);
+            assert!(keys.is_some_and(|keys| keys.contains_key(&key)), "`{key}` in [{section}]");
+        }
+    }
+
+    /// All of the form "`key` in [section]" in the sources of this folder, but for the tests of bad ones here.
+    fn named_settings(folder: &Path) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+            if entry.is_dir() && entry.file_name() != Some("config".as_ref()) {
+                found.extend(named_settings(&entry));
+            } else if entry.extension() == Some("rs".as_ref()) {
+                let text = fs::read_to_string(&entry).unwrap();
+                let named = text.match_indices("` in [").filter_map(|(at, mark)| {
+                    let (_, key) = text[..at].rsplit_once('`')?;
+                    let (section, _) = text[at + mark.len()..].split_once(']')?;
+                    Some((key.to_owned(), section.to_owned()))
+                });
+                found.extend(named);
+            }
+        }
+        found
+    }
+
     #[test]
     fn a_bad_value_is_an_error_that_names_the_line_and_the_form() {
         assert_eq!(

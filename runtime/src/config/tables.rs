@@ -79,7 +79,7 @@ pub struct Store {
     /// Memory for pages of the journal's file.
     pub cache: Size,
     /// Records that wait for a commit; beyond them new work is refused.
-    pub queue_records: usize,
+    pub queue_records: u64,
     /// New starts are refused when less than this is free on the disk…
     pub free_min: Size,
     /// …or less than so many percent of it.

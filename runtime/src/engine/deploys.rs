@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use amends_core::{
     Input as SagaInput,
+    event::Act,
     id::{Name, Namespace},
-    view::Status,
 };
 use bytes::Bytes;
 
@@ -14,12 +14,11 @@ use crate::{
         modules::Module,
         port::{Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Refusal, RefusalCode, SetGrants, Which},
         release::Release,
-        resident::SagaKey,
         rows,
         shard::Shard,
     },
     journal::{Actor, Fact, Grant, ModuleEvent, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record},
-    store::{Append, StoreError, Table},
+    store::{Append, Table},
 };
 
 /// What came of a request about a module: the version that it was about, and the facts to record.
@@ -51,7 +50,7 @@ impl Shard {
         if deploy.activate && module.and_then(|module| module.active) != Some(version) {
             let definitions: Vec<_> = deploy.definitions.into_iter().map(Arc::new).collect();
             self.refuse_taken_names(namespace, &deploy.module, &definitions)?;
-            events.push(ModuleEvent::Activated { version });
+            events.push(ModuleEvent::Activated { version, act: Act::default() });
         }
         Ok(Decided { version, events })
     }
@@ -71,12 +70,12 @@ impl Shard {
         }
     }
 
-    pub(crate) fn activate(&mut self, origin: &Origin, module: &str, which: Which, answer: Answer<ModuleAnswer>) {
-        let decided = self.decide_activate(&origin.namespace, module, which);
+    pub(crate) fn activate(&mut self, origin: &Origin, module: &str, which: Which, act: Act, answer: Answer<ModuleAnswer>) {
+        let decided = self.decide_activate(&origin.namespace, module, which, act);
         self.record_module(origin, module, decided, answer);
     }
 
-    fn decide_activate(&self, namespace: &Namespace, name: &str, which: Which) -> Result<Decided, Refusal> {
+    fn decide_activate(&self, namespace: &Namespace, name: &str, which: Which, act: Act) -> Result<Decided, Refusal> {
         self.refuse_if_failed()?;
         let module = self.modules.get(namespace, name).ok_or_else(|| no_module(name))?;
         let version = match which {
@@ -89,8 +88,10 @@ impl Shard {
         let facts = module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
         self.refuse_taken_names(namespace, name, &facts.definitions)?;
         let lifts = facts.quarantined.is_some();
-        let events = if module.active == Some(version) && !lifts { Vec::new() } else { vec![ModuleEvent::Activated { version }] };
-        Ok(Decided { version, events })
+        if module.active == Some(version) && !lifts {
+            return Ok(Decided { version, events: Vec::new() });
+        }
+        Ok(Decided { version, events: vec![ModuleEvent::Activated { version, act }] })
     }
 
     pub(crate) fn set_grants(&mut self, origin: &Origin, set: SetGrants, answer: Answer<ModuleAnswer>) {
@@ -133,28 +134,18 @@ impl Shard {
 
     /// Grants changed: sagas that a denial stopped go on.
     fn unblock(&mut self, namespace: &Namespace, module: &str) {
-        let mut keys = self.residents_where(|resident| resident.saga.started().module == module);
-        for status in [Status::Stuck, Status::Running, Status::Compensating] {
-            match self.parked_of(status, module) {
-                Ok(parked) => keys.extend(parked),
-                Err(error) => return self.fail(error.to_string()),
-            }
+        let mut keys = self.residents_where(|resident| resident.saga.is_denied() && resident.saga.started().module == module);
+        keys.retain(|(at, _)| at == namespace);
+        match rows::denied(self.store.as_ref(), namespace, module) {
+            Ok(parked) => keys.extend(parked),
+            Err(error) => return self.fail(error.to_string()),
         }
-        for key in keys.into_iter().filter(|(at, _)| at == namespace) {
+        for key in keys {
             if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::GrantsChanged, context))
             {
                 self.lost(&key, &error);
             }
         }
-    }
-
-    fn parked_of(&self, status: Status, module: &str) -> Result<Vec<SagaKey>, StoreError> {
-        let mut keys = Vec::new();
-        for stream in rows::of_status(self.store.as_ref(), status, 0, usize::MAX)? {
-            let summary = rows::summary_at(self.store.as_ref(), stream)?;
-            keys.extend(summary.filter(|summary| summary.module == module).map(|summary| (summary.namespace, summary.id)));
-        }
-        Ok(keys)
     }
 
     /// A version took the host down more than once: no new work starts on it until somebody activates it again.
@@ -171,28 +162,19 @@ impl Shard {
     }
 
     /// An operator retries what the host died of: new work may start on the version again.
-    pub(crate) fn lift_quarantine(&mut self, origin: &Origin, module: &str, version: u32) {
+    pub(crate) fn lift_quarantine(&mut self, origin: &Origin, module: &str, version: u32, act: Act) {
         let facts = self.modules.get(&origin.namespace, module);
         let lifts = facts.is_some_and(|module| {
             module.active == Some(version) && module.versions.get(&version).is_some_and(|version| version.quarantined.is_some())
         });
-        if lifts && let Err(error) = self.append_module(origin, module, vec![ModuleEvent::Activated { version }]) {
+        if lifts && let Err(error) = self.append_module(origin, module, vec![ModuleEvent::Activated { version, act }]) {
             tracing::error!(module, version, error, "a quarantine cannot be lifted");
         }
     }
 
     pub(crate) fn remove(&mut self, origin: &Origin, module: &str, version: u32, answer: Answer<ModuleAnswer>) {
         let decided = self.decide_remove(&origin.namespace, module, version);
-        let digest = self
-            .modules
-            .get(&origin.namespace, module)
-            .and_then(|module| module.versions.get(&version))
-            .map(|facts| facts.digest);
-        let removed = decided.is_ok();
         self.record_module(origin, module, decided, answer);
-        if let Some(digest) = digest.filter(|digest| removed && !self.modules.names(digest)) {
-            self.release_at(self.last_position, Release::Forget(digest));
-        }
     }
 
     fn decide_remove(&self, namespace: &Namespace, name: &str, version: u32) -> Result<Decided, Refusal> {

@@ -19,7 +19,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     engine::{
-        guests::{Guests, ModuleDigest},
+        guests::Guests,
         metrics::Metrics,
         modules::Definitions,
         port::{Change, Refusal, RefusalCode, Request},
@@ -37,10 +37,7 @@ use crate::{
 /// The wall clock. The binary under test moves it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-/// What is told when no version names a component any more: its bytes and code may go.
-pub type OnForget = Box<dyn Fn(&ModuleDigest) + Send>;
-
-/// What is told when the storage fails: the host exits at once.
+/// What is told when the storage fails, or the engine does: the host exits at once.
 pub type OnFailure = Box<dyn FnOnce(&str) + Send>;
 
 /// A shard that is being driven. Cloning shares it.
@@ -76,12 +73,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// 64 random bits.
     pub seed: u64,
-    /// Records that wait for a commit; beyond them starts are refused.
-    pub queue_records: usize,
     /// Guests that were executing when the host before this one died.
     pub suspects: Vec<Suspect>,
-    /// What to do when a version was removed.
-    pub on_forget: OnForget,
     /// What to do when the storage fails.
     pub on_failure: OnFailure,
 }
@@ -98,7 +91,7 @@ const CHANGES_KEPT: usize = 4_096;
 impl Running {
     /// Recovers the shard and starts its threads.
     pub fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, guests, clock, limits, metrics, seed, queue_records, suspects, on_forget, on_failure } = parts;
+        let Parts { store, guests, clock, limits, metrics, seed, suspects, on_failure } = parts;
         let Recovered { shard, actions, sagas, clean } =
             recover::recover(Arc::clone(&store), limits, Arc::clone(&metrics), seed, &suspects, clock())?;
         let (inputs, received) = channel();
@@ -125,19 +118,8 @@ impl Running {
             recovered: sagas,
             clean,
         };
-        let mut drive = Drive {
-            shard,
-            committer,
-            queue_records,
-            guests,
-            clock,
-            inputs,
-            changes,
-            queued,
-            on_forget,
-            on_failure: Some(on_failure),
-            metrics,
-        };
+        let mut drive =
+            Drive { shard, committer, guests, clock, inputs, changes, queued, last_word: LastWord(Some(on_failure)), metrics };
         let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
             drive.carry_out(actions, &mut waiting);
             drive.run(&received, &mut waiting);
@@ -186,15 +168,32 @@ const STOP_MS: u64 = 10_000;
 struct Drive {
     shard: Shard,
     committer: Committer,
-    queue_records: usize,
     guests: Arc<dyn Guests>,
     clock: Clock,
     inputs: Sender<Input>,
     changes: broadcast::Sender<Change>,
     queued: Arc<AtomicUsize>,
-    on_forget: OnForget,
-    on_failure: Option<OnFailure>,
+    last_word: LastWord,
     metrics: Arc<Metrics>,
+}
+
+/// Says once that the host must end: when the storage fails, and when the shard's own thread dies of a bug.
+struct LastWord(Option<OnFailure>);
+
+impl LastWord {
+    fn say(&mut self, why: &str) {
+        if let Some(on_failure) = self.0.take() {
+            on_failure(why);
+        }
+    }
+}
+
+impl Drop for LastWord {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.say("the engine's thread panicked, which is a bug; what it said is above");
+        }
+    }
 }
 
 impl Drive {
@@ -241,16 +240,6 @@ impl Drive {
         if matches!(input, Input::Request(_)) {
             self.queued.fetch_sub(1, Ordering::Relaxed);
         }
-        let input = match input {
-            Input::Request(Request::Start(.., answer)) if self.committer.depth() > self.queue_records => {
-                let said = format!("{} records wait for the disk, which is as many as this host takes", self.queue_records);
-                // A client that has gone does not mind.
-                return drop(
-                    answer.send(Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"))),
-                );
-            }
-            input => input,
-        };
         let actions = self.shard.step(input, (self.clock)());
         self.carry_out(actions, tags);
     }
@@ -262,12 +251,7 @@ impl Drive {
                 Action::Run(key, call) => self.run_guest(key, *call),
                 // No watcher is no failure.
                 Action::Changed((namespace, id), revision) => drop(self.changes.send(Change { namespace, id, revision })),
-                Action::Forget(digest) => (self.on_forget)(&digest),
-                Action::Fail(why) => {
-                    if let Some(on_failure) = self.on_failure.take() {
-                        on_failure(&why);
-                    }
-                }
+                Action::Fail(why) => self.last_word.say(&why),
             }
         }
         self.shard.reuse(actions);
@@ -280,8 +264,8 @@ impl Drive {
     fn commit(&mut self, batch: Batch, position: Position, tags: &mut Tags) {
         let tag = tags.next(position);
         if self.committer.push_reserved(Work { tag, batch }).is_err() {
-            // The committer says why in its notice.
-            tracing::debug!(position, "a batch came after the storage failed");
+            // One that failed said why before this; one that panicked said nothing.
+            let _ = self.inputs.send(Input::StorageFailed("the committer has ended".to_owned()));
         }
     }
 

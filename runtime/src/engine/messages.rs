@@ -12,10 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
+        answers::{self, About},
+        fingerprint::{self, Fingerprint},
         load::LoadError,
         port::{Answer, Origin, Publish, PublishAnswer, Refusal, RefusalCode},
         release::Release,
-        requests,
+        requests::{self, key_reused},
         resident::SagaKey,
         rows,
         shard::Shard,
@@ -35,16 +37,24 @@ pub(crate) struct Recent {
 #[derive(Clone, Debug)]
 struct Kept {
     position: Position,
+    source: String,
+    id: String,
     topic: Topic,
     to: Option<String>,
-    id: String,
     data: Option<Payload>,
+}
+
+impl Kept {
+    fn arrival(&self) -> Arrival {
+        Arrival { source: self.source.clone(), id: self.id.clone(), topic: self.topic.clone(), data: self.data.clone() }
+    }
 }
 
 /// The row of an event: enough to match it without reading the journal.
 #[derive(Debug, Serialize, Deserialize)]
 struct EventRow {
     to: Option<String>,
+    source: String,
     id: String,
     until: Instant,
 }
@@ -52,6 +62,8 @@ struct EventRow {
 /// The row of an answer that a repeated message gets again.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct AnswerRow {
+    /// What a signal said; none for a published event, whose source and id alone say that it is the same.
+    fingerprint: Option<Fingerprint>,
     woke: u32,
     kept_until: Option<u64>,
     position: Position,
@@ -86,32 +98,44 @@ impl Shard {
     }
 
     pub(crate) fn publish(&mut self, origin: &Origin, publish: Publish, answer: Answer<PublishAnswer>) {
-        match self.published(origin, publish) {
-            Ok(said) => self.release_at(said.position, Release::Publish(answer, Ok(said))),
-            Err(refusal) => Release::Publish(answer, Err(refusal)).answer(),
+        let to = publish.to.clone().map(|id| (origin.namespace.clone(), id));
+        match (self.published(origin, publish), to) {
+            (Ok(said), _) => self.release_at(said.position, Release::Publish(answer, Ok(said))),
+            (Err(refusal), Some(key)) => {
+                self.release_after(&key, Release::Publish(answer, Err(refusal)));
+                self.park(&key);
+            }
+            (Err(refusal), None) => self.release_at(0, Release::Publish(answer, Err(refusal))),
         }
     }
 
     fn published(&mut self, origin: &Origin, publish: Publish) -> Result<PublishAnswer, Refusal> {
         self.refuse_if_failed()?;
-        let dedupe = keys::answer(&origin.namespace, &format!("event/{}/{}", publish.source, publish.id));
+        let fingerprint = publish.to.is_some().then(|| fingerprint::of_signal(&publish));
+        let dedupe = answers::key_of_event(&origin.namespace, &name_of(&publish.source, &publish.id));
         if let Some(row) = self.answer_row(&dedupe).map_err(|error| self.storage_refusal(&error))? {
             let said: AnswerRow = rows::decode(&row, "an event's answer").map_err(|error| self.storage_refusal(&error))?;
-            let AnswerRow { woke, kept_until, position } = said;
+            let AnswerRow { fingerprint: first, woke, kept_until, position } = said;
+            if first != fingerprint {
+                return Err(key_reused());
+            }
             return Ok(PublishAnswer { duplicate: true, woke, kept_until, position });
         }
+        self.refuse_if_crowded()?;
         if let Some(id) = &publish.to {
             self.refuse_ended(&(origin.namespace.clone(), id.clone()))?;
         }
         let until = self.now.plus(self.limits.event_kept_ms);
         let topic = Topic { event_type: publish.event_type, key: publish.key };
-        let to = publish.to.as_ref().map(|id| id.as_str().to_owned());
-        let kept = Kept { position: self.last_position + 1, topic, to, id: publish.id, data: publish.data };
+        let addressed = publish.to;
+        let to = addressed.as_ref().map(|id| id.as_str().to_owned());
+        let Publish { source, id, data, .. } = publish;
+        let kept = Kept { position: self.last_position + 1, source, id, topic, to, data };
         let before = self.actions.len();
-        self.append_event(origin, &publish.source, &kept, until);
-        let woke = self.give(&origin.namespace, &kept, publish.to.as_ref());
+        self.append_event(origin, &kept, until);
+        let woke = self.give(&origin.namespace, &kept, addressed.as_ref());
         let kept_until = (woke == 0).then_some(until.0);
-        let row = rows::encode(&AnswerRow { woke, kept_until, position: kept.position });
+        let row = rows::encode(&AnswerRow { fingerprint, woke, kept_until, position: kept.position });
         self.append_fate(origin, &kept, until, woke, rows::put(Table::Answers, dedupe.clone(), row.clone()));
         // An event without its arrivals would never be given to those that wait already.
         self.join_commits(before);
@@ -123,9 +147,7 @@ impl Shard {
         match self.ensure_resident(key) {
             Ok(()) => {
                 let saga = self.residents.get(key).map(|resident| &resident.saga);
-                let refused = saga.filter(|saga| saga.is_ended()).map(|saga| requests::ended(&key.1, saga));
-                self.park(key);
-                refused.map_or(Ok(()), Err)
+                saga.filter(|saga| saga.is_ended()).map_or(Ok(()), |saga| Err(requests::ended(&key.1, saga)))
             }
             Err(LoadError::NotFound) => Ok(()),
             Err(error) => {
@@ -135,18 +157,18 @@ impl Shard {
         }
     }
 
-    fn append_event(&mut self, origin: &Origin, source: &str, kept: &Kept, until: Instant) {
+    fn append_event(&mut self, origin: &Origin, kept: &Kept, until: Instant) {
         let fact = MessageEvent::Event {
-            source: source.to_owned(),
+            source: kept.source.clone(),
             id: kept.id.clone(),
             topic: kept.topic.clone(),
             to: kept.to.clone(),
             data: kept.data.clone(),
         };
-        let stream =
-            StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: format!("{source}/{}", kept.id) };
+        let name = name_of(&kept.source, &kept.id);
+        let stream = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: name };
         let head = StreamHead::new(stream.clone(), kept.to.clone().unwrap_or_else(|| kept.id.clone()));
-        let row = EventRow { to: kept.to.clone(), id: kept.id.clone(), until };
+        let row = EventRow { to: kept.to.clone(), source: kept.source.clone(), id: kept.id.clone(), until };
         let start = kept.position;
         let rows = vec![
             rows::put(Table::ById, keys::by_id(&stream), Bytes::copy_from_slice(&start.to_be_bytes())),
@@ -194,7 +216,7 @@ impl Shard {
         };
         let mut woke = 0;
         for key in takers {
-            let arrival = Arrival { id: kept.id.clone(), topic: kept.topic.clone(), data: kept.data.clone() };
+            let arrival = kept.arrival();
             let cause = RecordId { stream: kept.position, version: 1 };
             if self.deliver(&key, arrival, Some(cause)) {
                 // The sender is told that a saga took it: that must be durable with the answer, also when the saga runs ahead.
@@ -222,26 +244,30 @@ impl Shard {
     }
 
     /// A saga begins to wait: the first event that came before the wait and that it has not consumed.
-    pub(crate) fn match_kept(&mut self, key: &SagaKey, topics: &[Topic]) {
+    /// True if one was given to it.
+    pub(crate) fn match_kept(&mut self, key: &SagaKey, topics: &[Topic]) -> bool {
         for topic in topics {
             match self.first_kept(key, topic) {
                 Ok(Some(kept)) => {
-                    let arrival = Arrival { id: kept.id, topic: kept.topic, data: kept.data };
-                    self.deliver(key, arrival, Some(RecordId { stream: kept.position, version: 1 }));
-                    return;
+                    let arrival = kept.arrival();
+                    return self.deliver(key, arrival, Some(RecordId { stream: kept.position, version: 1 }));
                 }
                 Ok(None) => {}
-                Err(error) => return self.fail(error.to_string()),
+                Err(error) => {
+                    self.fail(error.to_string());
+                    return false;
+                }
             }
         }
+        false
     }
 
     fn first_kept(&self, key: &SagaKey, topic: &Topic) -> Result<Option<Kept>, StoreError> {
         let Some(resident) = self.residents.get(key) else { return Ok(None) };
         let started = resident.flushed.as_ref().map_or(Position::MAX, |flushed| flushed.stream);
-        let fits = |position: Position, to: Option<&str>, id: &str| {
+        let fits = |position: Position, to: Option<&str>, source: &str, id: &str| {
             let addressed = to == Some(key.1.as_str());
-            (addressed || (to.is_none() && position > started)) && !resident.saga.has_consumed(id)
+            (addressed || (to.is_none() && position > started)) && !resident.saga.has_consumed(source, id)
         };
         let mut from = 0;
         loop {
@@ -250,7 +276,7 @@ impl Shard {
             for row in &page {
                 let (.., position) = keys::parse_event(&row.key)?;
                 let event: EventRow = rows::decode(&row.value, "an event's row")?;
-                if event.until > self.now && fits(position, event.to.as_deref(), &event.id) {
+                if event.until > self.now && fits(position, event.to.as_deref(), &event.source, &event.id) {
                     return self.kept_at(position);
                 }
                 from = position + 1;
@@ -260,50 +286,54 @@ impl Shard {
             }
         }
         let recent = self.recent.events.iter().filter(|(_, namespace, kept)| *namespace == key.0 && kept.topic == *topic);
-        Ok(recent.map(|(.., kept)| kept).find(|kept| fits(kept.position, kept.to.as_deref(), &kept.id)).cloned())
+        Ok(recent.map(|(.., kept)| kept).find(|kept| fits(kept.position, kept.to.as_deref(), &kept.source, &kept.id)).cloned())
     }
 
     fn kept_at(&self, position: Position) -> Result<Option<Kept>, StoreError> {
         let stored = self.store.log(position, 1)?;
         let Some(stored) = stored.first() else { return Ok(None) };
         match record::decode_stored(stored)?.fact {
-            Fact::Message(MessageEvent::Event { id, topic, to, data, .. }) => Ok(Some(Kept { position, topic, to, id, data })),
+            Fact::Message(MessageEvent::Event { source, id, topic, to, data }) => {
+                Ok(Some(Kept { position, source, id, topic, to, data }))
+            }
             _ => Err(StoreError::Corrupt(format!("position {position} is no event, though a row says so"))),
         }
     }
 
     /// The end of an event's park time: it is forgotten, and a dead letter if it was addressed to one saga that never took it.
-    pub(crate) fn expire_event(&mut self, stream: Position) -> Result<(), StoreError> {
+    ///
+    /// `due` is the moment of the timer that fired: the park time of an event is the one that held when it came.
+    pub(crate) fn expire_event(&mut self, stream: Position, due: Instant) -> Result<(), StoreError> {
         let stored = self.store.stream(stream, 1, 3)?;
-        let Some(first) = stored.first() else { return Ok(()) };
+        let Some(first) = stored.first() else { return self.expire_verb(stream, due) };
         let first = record::decode_stored(first)?;
-        let (Some(head), Fact::Message(MessageEvent::Event { topic, to, id, .. })) = (&first.head, &first.fact) else {
+        let (Some(head), Fact::Message(MessageEvent::Event { source, topic, to, id, .. })) = (&first.head, &first.fact) else {
             return Ok(());
         };
         let namespace = head.stream.namespace.clone();
-        let due = self.now;
         let row = rows::delete(Table::Events, keys::event(&namespace, topic, stream));
-        let until = first.at.plus(self.limits.event_kept_ms);
-        let timer = rows::delete(Table::Timers, keys::timer(until, stream));
+        let about = About { saga: self.addressee(&namespace, to.as_deref())?, position: stream, since: first.at };
+        let mut changes = self.expire_answer(&answers::key_of_event(&namespace, &name_of(source, id)), about, due)?;
+        changes.push(row);
         let was_kept = stored.len() == 2;
         tracing::debug!(stream, due = due.0, "an event's park time is over");
-        if was_kept && to.as_deref().is_some_and(|to| !self.has_taken(&namespace, to, id)) {
+        if was_kept && to.as_deref().is_some_and(|to| !self.has_taken(&namespace, to, source, id)) {
             self.metrics.dead_letter();
             let reason = "nobody took it in its park time".to_owned();
-            self.append_message(stream, 3, None, MessageEvent::Dead { reason }, Actor::Host, vec![row, timer]);
+            self.append_message(stream, 3, None, MessageEvent::Dead { reason }, Actor::Host, changes);
         } else {
-            self.commit_rows(vec![row, timer]);
+            self.commit_rows(changes);
         }
         Ok(())
     }
 
     /// Whether the saga that an event was addressed to took it later. Its own stream says so; the event's does not.
-    fn has_taken(&mut self, namespace: &Namespace, to: &str, event: &str) -> bool {
+    fn has_taken(&mut self, namespace: &Namespace, to: &str, source: &str, event: &str) -> bool {
         let Ok(id) = SagaId::new(to) else { return false };
         let key = (namespace.clone(), id);
         match self.ensure_resident(&key) {
             Ok(()) => {
-                let taken = self.residents.get(&key).is_some_and(|resident| resident.saga.has_consumed(event));
+                let taken = self.residents.get(&key).is_some_and(|resident| resident.saga.has_consumed(source, event));
                 self.park(&key);
                 taken
             }
@@ -318,4 +348,9 @@ impl Shard {
     pub(crate) fn storage_refusal(&self, error: &StoreError) -> Refusal {
         Refusal::new(RefusalCode::StorageFailed, error.to_string())
     }
+}
+
+/// An event's name. Its source and its id may hold any text; the source is escaped, so that the first `/` ends it.
+fn name_of(source: &str, id: &str) -> String {
+    format!("{}/{id}", source.replace('%', "%25").replace('/', "%2F"))
 }

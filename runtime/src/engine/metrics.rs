@@ -3,7 +3,6 @@
 use std::{sync::atomic::AtomicU64, time::Duration};
 
 use amends_core::{
-    Event, Saga,
     id::{Direction, Namespace},
     outcome::{Outcome, Report},
     view::Status,
@@ -21,7 +20,18 @@ use prometheus_client::{
 
 use crate::{engine::port::RefusalCode, store::committer::Totals};
 
-/// What the host counts. Cloning shares the counters.
+/// What is to be counted once it is durable.
+#[derive(Debug)]
+pub(crate) struct Counts {
+    pub(crate) definition: String,
+    /// The saga was started.
+    pub(crate) begins: bool,
+    /// The status that it ended in.
+    pub(crate) ended: Option<&'static str>,
+}
+
+/// What the host counts since it started, but for what is live: that is set to what there is. An attempt is counted when it ends:
+/// it has happened, whatever the journal will say.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -39,7 +49,7 @@ pub struct Metrics {
     queue_depth: Family<ByQueue, Gauge>,
     /// Starts that had to wait for a compilation or an activation: it stays 0.
     pub starts_blocked_on_module: Counter,
-    /// What the committer made durable: commits, records and the seconds that it took.
+    /// Commits that the committer made durable.
     pub commits: Counter,
     /// Records of all commits.
     pub commit_records: Counter,
@@ -159,17 +169,13 @@ impl Metrics {
         self.commit_seconds.set(totals.seconds);
     }
 
-    pub(crate) fn decided(&self, saga: &Saga, events: &[Event]) {
-        for event in events {
-            let name = || saga.started().definition.clone();
-            match event {
-                Event::Started(_) => drop(self.started.get_or_create(&BySaga { saga: name() }).inc()),
-                event if event.is_terminal() => {
-                    let by = ByStatus { saga: name(), status: event.name().to_owned() };
-                    self.ended.get_or_create(&by).inc();
-                }
-                _ => {}
-            }
+    /// A saga began or ended, and that is durable.
+    pub(crate) fn counted(&self, Counts { definition: saga, begins, ended }: Counts) {
+        if begins {
+            self.started.get_or_create(&BySaga { saga: saga.clone() }).inc();
+        }
+        if let Some(status) = ended {
+            self.ended.get_or_create(&ByStatus { saga, status: status.to_owned() }).inc();
         }
     }
 

@@ -5,7 +5,7 @@
 //! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed
 //! - `requests`, `deploys`, `messages`: what each request means
 //! - [`modules`], `schema`: what is deployed; whether an input fits
-//! - `resident`, `rows`, `load`, `timers`, `live`, `release`: a saga in memory, its rows, and back
+//! - `resident`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its rows, and back
 //! - `recover`: start-up; [`driver`]: threads and the clock; [`reader`]: committed reads; [`metrics`]: counters
 
 pub mod port;
@@ -15,6 +15,10 @@ pub mod guests;
 pub mod shard;
 
 mod requests;
+
+mod fingerprint;
+
+mod answers;
 
 mod deploys;
 
@@ -31,6 +35,8 @@ mod load;
 mod live;
 
 mod timers;
+
+mod waiters;
 
 mod launch;
 

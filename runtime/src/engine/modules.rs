@@ -55,24 +55,40 @@ pub(crate) struct Version {
     pub(crate) quarantined: Option<String>,
 }
 
-/// Definitions by the digest that they came with, for everyone who replays a saga.
+/// Definitions by the digest that they came with, for everyone who replays a saga. Those of a removed version stay: ended sagas of
+/// it are still shown.
 #[derive(Clone, Debug, Default)]
-pub struct Definitions(Arc<RwLock<HashMap<ModuleDigest, Vec<Arc<Plan>>>>>);
+pub struct Definitions(Arc<RwLock<HashMap<ModuleDigest, Described>>>);
+
+#[derive(Debug)]
+struct Described {
+    plans: Vec<Arc<Plan>>,
+    /// Some version is this component.
+    is_named: bool,
+}
 
 impl Definitions {
     /// What the sagas of this name run on in the component of this digest.
     pub fn find(&self, digest: &ModuleDigest, name: &str) -> Option<Arc<Plan>> {
         let all = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
-        all.get(digest)?.iter().find(|plan| plan.definition().name == name).cloned()
+        all.get(digest)?.plans.iter().find(|plan| plan.definition().name == name).cloned()
     }
 
     /// Every digest that was deployed and not removed.
     pub fn digests(&self) -> Vec<ModuleDigest> {
-        self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner).keys().copied().collect()
+        let all = self.0.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        all.iter().filter(|(_, described)| described.is_named).map(|(digest, _)| *digest).collect()
     }
 
     fn insert(&self, digest: ModuleDigest, plans: Vec<Arc<Plan>>) {
-        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest, plans);
+        let described = Described { plans, is_named: true };
+        self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).insert(digest, described);
+    }
+
+    fn unname(&self, digest: &ModuleDigest) {
+        if let Some(described) = self.0.write().unwrap_or_else(std::sync::PoisonError::into_inner).get_mut(digest) {
+            described.is_named = false;
+        }
     }
 }
 
@@ -176,7 +192,7 @@ impl Modules {
                 module.versions.insert(*version, version_facts);
                 module.last_version = module.last_version.max(*version);
             }
-            ModuleEvent::Activated { version } => {
+            ModuleEvent::Activated { version, .. } => {
                 module.previous.extend(module.active.filter(|active| active != version));
                 module.active = Some(*version);
                 if let Some(facts) = module.versions.get_mut(version) {
@@ -202,8 +218,11 @@ impl Modules {
                 }
             }
             ModuleEvent::Removed { version } => {
-                module.versions.remove(version);
                 module.previous.retain(|previous| previous != version);
+                let removed = module.versions.remove(version);
+                if let Some(removed) = removed.filter(|removed| !self.names(&removed.digest)) {
+                    self.definitions.unname(&removed.digest);
+                }
             }
         }
         Ok(())

@@ -8,7 +8,7 @@ use amends_core::{
     event::Act,
     id::{Namespace, SagaId},
     value::Payload,
-    view::View,
+    view::{Status, View},
 };
 
 use crate::{
@@ -46,7 +46,7 @@ pub struct Start {
     pub wait: bool,
 }
 
-/// The answer to a start, or to waiting for a saga.
+/// The answer to a start.
 #[derive(Clone, Debug)]
 pub struct SagaAnswer {
     /// The saga.
@@ -72,14 +72,16 @@ pub struct VerbRequest {
     pub expect_revision: Option<u64>,
 }
 
-/// The answer to a verb.
+/// The answer to a verb. A repeated one gets what the first one got, but for `applied`.
 #[derive(Clone, Debug)]
 pub struct VerbAnswer {
     /// The verb changed the saga; a repeated one did not.
     pub applied: bool,
-    /// The saga afterwards.
-    pub view: Box<View>,
-    /// The position of its last record.
+    /// Where the saga stood afterwards.
+    pub status: Status,
+    /// Its revision then.
+    pub revision: u64,
+    /// The position of its last record then.
     pub position: u64,
 }
 
@@ -290,8 +292,6 @@ pub type Answer<T> = tokio::sync::oneshot::Sender<Result<T, Refusal>>;
 pub enum Request {
     /// Starts a saga.
     Start(Origin, Start, Answer<SagaAnswer>),
-    /// Waits until a saga ends or is stuck.
-    Settle(Origin, SagaId, Answer<SagaAnswer>),
     /// An operator's verb.
     Verb(Origin, VerbRequest, Answer<VerbAnswer>),
     /// An event, or a signal.
@@ -349,7 +349,7 @@ pub struct SagaLine {
     /// The definition's name.
     pub definition: String,
     /// Where it stands.
-    pub status: amends_core::view::Status,
+    pub status: Status,
     /// The module and version that it runs on.
     pub module: String,
     /// For people.
@@ -366,7 +366,7 @@ pub struct ListFilter {
     /// Only this definition.
     pub definition: Option<String>,
     /// Only this status.
-    pub status: Option<amends_core::view::Status>,
+    pub status: Option<Status>,
     /// At most so many.
     pub limit: usize,
     /// Go on where the page before ended: the opaque cursor of its answer.

@@ -6,8 +6,8 @@ use amends_core::event::Intent;
 
 use crate::{
     engine::{
-        guests::ModuleDigest,
-        port::{Answer, ModuleAnswer, ModuleView, Offered, PublishAnswer, Refusal, RefusalCode, SagaAnswer, VerbAnswer},
+        metrics::Counts,
+        port::{Answer, ModuleAnswer, ModuleView, Offered, PublishAnswer, Refusal, SagaAnswer, VerbAnswer},
         resident::SagaKey,
     },
     store::Position,
@@ -20,8 +20,8 @@ pub(crate) enum Release {
     Run(SagaKey, Intent),
     /// A change that watchers may see: the saga and its revision.
     Changed(SagaKey, u64),
-    /// A component that no version names any more.
-    Forget(ModuleDigest),
+    /// Sagas that metrics may count.
+    Counts(Counts),
     Saga(Answer<SagaAnswer>, Result<SagaAnswer, Refusal>),
     Verb(Answer<VerbAnswer>, Result<VerbAnswer, Refusal>),
     Publish(Answer<PublishAnswer>, Result<PublishAnswer, Refusal>),
@@ -31,8 +31,8 @@ pub(crate) enum Release {
 }
 
 impl Release {
-    /// Answers the client. One that has gone does not mind.
-    pub(crate) fn answer(self) {
+    /// Answers the client. One that has gone does not mind. Only the shard's `let_go` may: what is said must be durable.
+    pub(super) fn answer(self) {
         match self {
             Self::Saga(answer, said) => drop(answer.send(said)),
             Self::Verb(answer, said) => drop(answer.send(said)),
@@ -40,11 +40,12 @@ impl Release {
             Self::Module(answer, said) => drop(answer.send(said)),
             Self::Modules(answer, said) => drop(answer.send(Ok(said))),
             Self::Definitions(answer, said) => drop(answer.send(Ok(said))),
-            Self::Run(..) | Self::Changed(..) | Self::Forget(_) => {}
+            Self::Run(..) | Self::Changed(..) | Self::Counts(_) => {}
         }
     }
 
-    fn refuse(self, refusal: Refusal) {
+    /// Answers the client that nothing can be said. Attempts and deletions that it held back never happen.
+    pub(super) fn refuse(self, refusal: Refusal) {
         match self {
             Self::Saga(answer, _) => drop(answer.send(Err(refusal))),
             Self::Verb(answer, _) => drop(answer.send(Err(refusal))),
@@ -52,7 +53,7 @@ impl Release {
             Self::Module(answer, _) => drop(answer.send(Err(refusal))),
             Self::Modules(answer, _) => drop(answer.send(Err(refusal))),
             Self::Definitions(answer, _) => drop(answer.send(Err(refusal))),
-            Self::Run(..) | Self::Changed(..) | Self::Forget(_) => {}
+            Self::Run(..) | Self::Changed(..) | Self::Counts(_) => {}
         }
     }
 }
@@ -77,9 +78,9 @@ impl Releases {
     }
 
     /// The storage failed: everyone who waits is told so, and nothing else leaves.
-    pub(crate) fn refuse_all(&mut self, why: &str) {
+    pub(crate) fn refuse_all(&mut self, refusal: &Refusal) {
         for (_, release) in self.0.drain(..) {
-            release.refuse(Refusal::new(RefusalCode::StorageFailed, format!("the storage failed: {why}")));
+            release.refuse(refusal.clone());
         }
     }
 }

@@ -4,26 +4,27 @@ use std::sync::Arc;
 
 use amends_core::{
     Event, Instant, Saga,
-    event::{Act, Started},
+    event::Started,
     id::{Incarnation, Namespace, SagaId},
     verbs::Rejected,
     view::Status,
 };
-use sha2::{Digest, Sha256};
+use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
+        answers,
+        fingerprint::{self, Fingerprint},
         load::LoadError,
         modules::Active,
-        port::{Answer, Origin, Refusal, RefusalCode, Request, SagaAnswer, Start, Verb, VerbAnswer, VerbRequest},
+        port::{Answer, Origin, Refusal, RefusalCode, Request, SagaAnswer, Start, VerbAnswer, VerbRequest},
         release::Release,
         resident::{Resident, SagaKey},
         rows,
         schema::Misfit,
         shard::{Shard, context},
     },
-    journal::keys,
-    store::Table,
+    store::{Position, Table},
 };
 
 impl Shard {
@@ -33,15 +34,14 @@ impl Shard {
             Request::Deploy(..) | Request::Activate(..) | Request::SetGrants(..) | Request::Remove(..) | Request::Modules(..) => {
                 self.flush_all();
             }
-            Request::Start(..) | Request::Settle(..) | Request::Verb(..) | Request::Publish(..) | Request::Definitions(..) => {}
+            Request::Start(..) | Request::Verb(..) | Request::Publish(..) | Request::Definitions(..) => {}
         }
         match request {
             Request::Start(origin, start, answer) => self.start(&origin, start, answer),
-            Request::Settle(origin, id, answer) => self.settle((origin.namespace, id), answer),
             Request::Verb(origin, verb, answer) => self.verb(&origin, verb, answer),
             Request::Publish(origin, publish, answer) => self.publish(&origin, publish, answer),
             Request::Deploy(origin, deploy, answer) => self.deploy(&origin, deploy, answer),
-            Request::Activate(origin, module, which, _, answer) => self.activate(&origin, &module, which, answer),
+            Request::Activate(origin, module, which, act, answer) => self.activate(&origin, &module, which, act, answer),
             Request::SetGrants(origin, set, answer) => self.set_grants(&origin, set, answer),
             Request::Remove(origin, module, version, answer) => self.remove(&origin, &module, version, answer),
             Request::Modules(origin, answer) => {
@@ -61,9 +61,19 @@ impl Shard {
             Ok(created) => self.answer_start(&key, start.wait, created, answer),
             Err(refusal) => {
                 self.metrics.refused(refusal.code);
-                Release::Saga(answer, Err(refusal)).answer();
+                self.release_after(&key, Release::Saga(answer, Err(refusal)));
+                self.park(&key);
             }
         }
+    }
+
+    /// New work is refused while the disk is behind; what has begun never is.
+    pub(crate) fn refuse_if_crowded(&self) -> Result<(), Refusal> {
+        if self.is_crowded() {
+            let said = format!("{} records wait for the disk, which is as many as this host takes", self.limits.queue_records);
+            return Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"));
+        }
+        Ok(())
     }
 
     /// Makes the saga, or finds the one that the same start made before; true if it was made now.
@@ -83,6 +93,7 @@ impl Shard {
         if self.stopping {
             return Err(Refusal::new(RefusalCode::Stopping, "the host is stopping and takes no new sagas").hint("try again soon"));
         }
+        self.refuse_if_crowded()?;
         if self.residents.len() >= self.limits.residents_max {
             let said = format!("{} sagas are running, which is as many as this host takes", self.residents.len());
             return Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"));
@@ -109,10 +120,7 @@ impl Shard {
         let status = self.residents.get(key).map(|resident| resident.saga.status());
         let settled = status.is_some_and(|status| status.is_ended() || status == Status::Stuck);
         if wait && !settled {
-            let waiting = self.waiters.entry(key.clone()).or_default();
-            // Clients that gave up waiting have closed their end.
-            waiting.retain(|(answer, _)| !answer.is_closed());
-            waiting.push((answer, created));
+            self.waiters.push(key.clone(), answer, created);
         } else {
             self.flush(key);
             if let Some(said) = self.saga_answer(key, created) {
@@ -120,13 +128,6 @@ impl Shard {
             }
         }
         self.park(key);
-    }
-
-    fn settle(&mut self, key: SagaKey, answer: Answer<SagaAnswer>) {
-        match self.ensure_resident(&key) {
-            Ok(()) => self.answer_start(&key, true, false, answer),
-            Err(error) => Release::Saga(answer, Err(not_readable(&key, &error))).answer(),
-        }
     }
 
     fn no_definition(&self, namespace: &Namespace, name: &str) -> Refusal {
@@ -145,40 +146,26 @@ impl Shard {
     fn verb(&mut self, origin: &Origin, request: VerbRequest, answer: Answer<VerbAnswer>) {
         let key = (origin.namespace.clone(), request.id.clone());
         match self.done_verb(origin, &key, request) {
-            Ok(applied) => {
-                self.flush(&key);
-                // A verb that changed nothing leaves a saga that only waits parked.
-                if let Err(error) = self.ensure_resident(&key) {
-                    return Release::Verb(answer, Err(not_readable(&key, &error))).answer();
-                }
-                let Some(resident) = self.residents.get(&key) else { return };
-                let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
-                let said = VerbAnswer { applied, view: Box::new(resident.saga.view()), position };
-                self.release_after(&key, Release::Verb(answer, Ok(said)));
-            }
-            Err(refusal) => Release::Verb(answer, Err(refusal)).answer(),
+            Ok(said) => self.release_at(said.position, Release::Verb(answer, Ok(said))),
+            Err(refusal) => self.release_after(&key, Release::Verb(answer, Err(refusal))),
         }
         self.park(&key);
     }
 
-    /// True if the verb changed the saga; a repeated one does not.
-    fn done_verb(&mut self, origin: &Origin, key: &SagaKey, request: VerbRequest) -> Result<bool, Refusal> {
+    fn done_verb(&mut self, origin: &Origin, key: &SagaKey, request: VerbRequest) -> Result<VerbAnswer, Refusal> {
         self.refuse_if_failed()?;
         self.ensure_resident(key).map_err(|error| not_readable(key, &error))?;
-        let fingerprint = fingerprint(&request);
-        let dedupe = origin.idempotency_key.as_ref().map(|name| keys::answer(&key.0, &format!("verb/{name}")));
+        let fingerprint = fingerprint::of_verb(&request);
+        let dedupe = origin.idempotency_key.as_ref().map(|name| answers::key_of_verb(&key.0, name));
         if let Some(dedupe) = &dedupe
             && let Some(row) = self.answer_row(dedupe).map_err(|error| self.storage_refusal(&error))?
         {
-            let first: [u8; 32] = rows::decode(&row, "a verb's answer").map_err(|error| self.storage_refusal(&error))?;
-            return if first == fingerprint {
-                Ok(false)
-            } else {
-                Err(Refusal::new(RefusalCode::KeyReused, "this Idempotency-Key was used for another request")
-                    .hint("use a fresh key"))
-            };
+            let first: VerbRow = rows::decode(&row, "a verb's answer").map_err(|error| self.storage_refusal(&error))?;
+            return first.again(&fingerprint);
         }
-        let Some(resident) = self.residents.get_mut(key) else { return Ok(false) };
+        // What was decided before gets its places now, so that those of the verb's own records are known.
+        self.flush(key);
+        let Some(resident) = self.residents.get_mut(key) else { return Err(not_found(&key.1)) };
         let revision = resident.saga.revision();
         if let Some(expected) = request.expect_revision.filter(|expected| *expected != revision) {
             let said = format!("saga {} is at revision {revision}, not {expected}", key.1);
@@ -193,24 +180,56 @@ impl Shard {
             self.now,
             &mut self.jitter,
         );
-        let events =
-            resident.saga.act(request.verb, request.act, context).map_err(|rejected| refusal(key, &resident.saga, rejected))?;
-        let applied = !events.is_empty();
+        let events = resident
+            .saga
+            .act(request.verb, request.act.clone(), context)
+            .map_err(|rejected| refusal(key, &resident.saga, rejected))?;
+        let (status, revision) = (resident.saga.status(), resident.saga.revision());
+        if events.is_empty() {
+            let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
+            return Ok(VerbAnswer { applied: false, status, revision, position });
+        }
+        let position = self.last_position + events.len() as u64;
         let started = resident.saga.started();
         let retried = events.iter().any(|event| matches!(event, Event::Retried(..)));
-        let lifts = retried.then(|| (started.module.clone(), started.version));
-        if let Some(dedupe) = dedupe.filter(|_| applied) {
-            let row = rows::encode(&fingerprint);
+        let lifts = retried.then(|| (started.module.clone(), started.version, request.act));
+        if let Some(dedupe) = dedupe {
+            let row = rows::encode(&VerbRow { fingerprint, status, revision, position });
             resident.rows.push(rows::put(Table::Answers, dedupe.clone(), row.clone()));
-            // It cannot be read back before the flush that is to come: one record from now, at the earliest.
-            self.recent.remember(dedupe, self.last_position + 1, row);
+            let timer = self.keep_verb(&dedupe, position);
+            self.residents.entry(key.clone()).and_modify(|resident| resident.rows.push(timer));
+            self.recent.remember(dedupe, position, row);
         }
         self.took(key, events, &origin.actor, None);
-        if let Some((module, version)) = lifts {
-            self.lift_quarantine(origin, &module, version);
+        // Before anything else gets a place: the answer names this one.
+        self.flush(key);
+        if let Some((module, version, act)) = lifts {
+            self.lift_quarantine(origin, &module, version, act);
         }
-        Ok(applied)
+        Ok(VerbAnswer { applied: true, status, revision, position })
     }
+}
+
+/// The row of the first answer to a verb that came with an idempotency key.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct VerbRow {
+    fingerprint: Fingerprint,
+    status: Status,
+    revision: u64,
+    position: Position,
+}
+
+impl VerbRow {
+    /// The answer to the same request; another one under this key is refused.
+    fn again(self, fingerprint: &Fingerprint) -> Result<VerbAnswer, Refusal> {
+        let Self { fingerprint: first, status, revision, position } = self;
+        if first == *fingerprint { Ok(VerbAnswer { applied: false, status, revision, position }) } else { Err(key_reused()) }
+    }
+}
+
+/// One key is one request.
+pub(crate) fn key_reused() -> Refusal {
+    Refusal::new(RefusalCode::KeyReused, "this Idempotency-Key was used for another request").hint("use a fresh key")
 }
 
 fn started(active: &Active<'_>, start: &Start, now: Instant) -> Started {
@@ -288,11 +307,4 @@ fn refusal(key: &SagaKey, saga: &Saga, rejected: Rejected) -> Refusal {
         Rejected::PastPointOfNoReturn => Refusal::new(RefusalCode::PastPointOfNoReturn, said)
             .hint("it goes forward to its end; undo it with a new saga, as a refund"),
     }
-}
-
-/// What a repeated request with the same key must be equal in.
-fn fingerprint(request: &VerbRequest) -> [u8; 32] {
-    let Act { note, .. } = &request.act;
-    let verb: &Verb = &request.verb;
-    Sha256::digest(format!("{}\n{verb:?}\n{note}", request.id)).into()
 }

@@ -27,6 +27,8 @@ pub(crate) struct Resident {
     pub(crate) flushed: Option<Flushed>,
     /// Attempts that were handed to the guests, or wait for their intent's commit.
     pub(crate) launched: BTreeSet<Attempt>,
+    /// What it waits for, and was looked for among the events that came before the wait.
+    pub(crate) waits: Vec<Topic>,
     /// After an unclean stop nothing runs ahead: each recovered saga's first attempt has a durable intent.
     pub(crate) cautious: bool,
     /// Rows that are to be committed with the next flush: answers of verbs.
@@ -56,6 +58,8 @@ pub(crate) struct Flushed {
     pub(crate) status: Status,
     pub(crate) wake_at: Option<Instant>,
     pub(crate) topics: Vec<Topic>,
+    /// A grant would let it go on.
+    pub(crate) is_denied: bool,
 }
 
 impl Resident {
@@ -65,6 +69,7 @@ impl Resident {
             unflushed: Vec::new(),
             flushed: None,
             launched: BTreeSet::new(),
+            waits: Vec::new(),
             cautious: false,
             rows: Vec::new(),
             journal_bytes: 0,
@@ -81,8 +86,9 @@ impl Resident {
             status: saga.status(),
             wake_at: effects.wake_at,
             topics: effects.topics,
+            is_denied: saga.is_denied(),
         };
-        Self { flushed: Some(flushed), journal_bytes, ..Self::new(saga) }
+        Self { waits: flushed.topics.clone(), flushed: Some(flushed), journal_bytes, ..Self::new(saga) }
     }
 
     pub(crate) fn decide(&mut self, events: Vec<Event>, at: Instant, actor: &Actor, causation: Option<RecordId>) {

@@ -15,7 +15,7 @@ use crate::{
         resident::{Flushed, SagaKey},
     },
     journal::{StreamHead, StreamId, StreamKind, keys},
-    store::{Order, Position, Range, RowChange, Store, StoreError, Table},
+    store::{Order, Position, Range, Row, RowChange, Store, StoreError, Table},
 };
 
 /// What is known of a saga without reading its stream.
@@ -57,6 +57,11 @@ pub(crate) fn of_saga(key: &SagaKey, saga: &Saga, before: Option<&Flushed>, afte
     if woken != after.wake_at {
         rows.extend(woken.map(|due| delete(Table::Timers, keys::timer(due, after.stream))));
         rows.extend(after.wake_at.map(|due| put(Table::Timers, keys::timer(due, after.stream), Bytes::new())));
+    }
+    let was_denied = before.is_some_and(|before| before.is_denied);
+    if was_denied != after.is_denied {
+        let key = keys::denied(&key.0, &saga.started().module, after.stream);
+        rows.push(if after.is_denied { put(Table::Denied, key, Bytes::new()) } else { delete(Table::Denied, key) });
     }
     let waited: &[Topic] = before.map_or(&[], |before| &before.topics);
     for topic in waited.iter().filter(|topic| !after.topics.contains(topic)) {
@@ -138,7 +143,16 @@ pub(crate) fn waiting_for(store: &dyn Store, namespace: &Namespace, topic: &Topi
     rows.iter().map(|row| Ok(keys::parse_wait(&row.key)?.2)).collect()
 }
 
-/// One page of `list`, newest first, with the cursor of the next.
+/// Sagas that a grant to this module would let go on.
+pub(crate) fn denied(store: &dyn Store, namespace: &Namespace, module: &str) -> Result<Vec<SagaKey>, StoreError> {
+    let mut keys = Vec::new();
+    for row in store.rows(&keys::denied_of(namespace, module, usize::MAX))? {
+        keys.extend(saga_at(store, keys::parse_denied(&row.key)?)?);
+    }
+    Ok(keys)
+}
+
+/// One page of `list`, newest first, with the cursor of the next. It may be shorter than asked for, also empty, and not the last.
 pub(crate) fn list(
     store: &dyn Store,
     namespace: &Namespace,
@@ -146,12 +160,11 @@ pub(crate) fn list(
 ) -> Result<(Vec<SagaLine>, Option<u64>), StoreError> {
     let mut lines = Vec::new();
     let mut end = filter.cursor;
-    loop {
-        let page = page(store, filter.status, end, 256)?;
-        let last_page = page.len() < 256;
-        for stream in page {
+    for _ in 0..SCANS_MAX {
+        let page = page(store, filter.status, end)?;
+        let last_page = page.len() < PAGE;
+        for (stream, summary) in page {
             end = Some(stream);
-            let Some(summary) = summary_at(store, stream)? else { continue };
             let fits = summary.namespace == *namespace
                 && filter.definition.as_ref().is_none_or(|definition| *definition == summary.definition)
                 && filter.status.is_none_or(|status| status == summary.status);
@@ -166,22 +179,33 @@ pub(crate) fn list(
             return Ok((lines, None));
         }
     }
+    Ok((lines, end))
 }
 
-fn page(store: &dyn Store, status: Option<Status>, before: Option<Position>, limit: usize) -> Result<Vec<Position>, StoreError> {
-    match status {
-        Some(status) => {
-            let all = keys::of_status(code(status), limit);
-            let to = before.map(|before| keys::by_status(code(status), before)).or(all.to.clone());
-            let rows = store.rows(&Range { to, order: Order::Descending, ..all })?;
-            rows.iter().map(|row| Ok(keys::parse_by_status(&row.key)?.1)).collect()
-        }
-        None => {
-            let to = before.map(keys::saga);
-            let rows = store.rows(&Range { table: Table::Sagas, from: keys::saga(0), to, order: Order::Descending, limit })?;
-            rows.iter().map(|row| Ok(keys::parse_saga(&row.key)?)).collect()
-        }
+/// Sagas read at a time.
+const PAGE: usize = 256;
+
+/// Pages read for one answer: a filter that fits nothing costs no more, and says where to go on.
+const SCANS_MAX: usize = 16;
+
+fn page(store: &dyn Store, status: Option<Status>, before: Option<Position>) -> Result<Vec<(Position, Summary)>, StoreError> {
+    let Some(status) = status else {
+        let to = before.map(keys::saga);
+        let all = Range { table: Table::Sagas, from: keys::saga(0), to, order: Order::Descending, limit: PAGE };
+        let found = |row: &Row| Ok((keys::parse_saga(&row.key)?, decode(&row.value, "a saga's summary")?));
+        return store.rows(&all)?.iter().map(found).collect();
+    };
+    let all = keys::of_status(code(status), PAGE);
+    let to = before.map(|before| keys::by_status(code(status), before)).or(all.to.clone());
+    let mut found = Vec::with_capacity(PAGE);
+    for row in store.rows(&Range { to, order: Order::Descending, ..all })? {
+        let (_, stream) = keys::parse_by_status(&row.key)?;
+        let Some(summary) = summary_at(store, stream)? else {
+            return Err(StoreError::Corrupt(format!("a saga of a status is not at {stream}")));
+        };
+        found.push((stream, summary));
     }
+    Ok(found)
 }
 
 fn line(summary: Summary) -> SagaLine {

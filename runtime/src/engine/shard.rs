@@ -9,8 +9,8 @@ use std::{
 };
 
 use amends_core::{
-    Context, Event, Input as SagaInput, Instant,
-    event::{Arrival, Started, Why},
+    Context, Event, Input as SagaInput, Instant, Room,
+    event::{Arrival, Started, Topic, Why},
     outcome::Report,
     view::Status,
 };
@@ -18,17 +18,18 @@ use amends_core::{
 use crate::{
     engine::{
         failpoints::Failpoints,
-        guests::{AttemptCall, ModuleDigest},
+        guests::AttemptCall,
         launch::Launches,
         live::Live,
         load::{self, LoadError},
-        metrics::Metrics,
+        metrics::{Counts, Metrics},
         modules::Modules,
         port::{Answer, Refusal, RefusalCode, Request, SagaAnswer},
         release::{Release, Releases},
         resident::{Flushed, Resident, SagaKey},
         rows,
         timers::Timers,
+        waiters::Waiters,
     },
     journal::{Actor, Fact, Record, RecordId, record},
     store::{Append, Batch, Position, RowChange, Store, StoreError},
@@ -60,8 +61,6 @@ pub enum Action {
     Run(SagaKey, Box<AttemptCall>),
     /// A committed change that watchers may see.
     Changed(SagaKey, u64),
-    /// No version names this component any more: its bytes and code may go.
-    Forget(ModuleDigest),
     /// Close the host: the storage failed.
     Fail(String),
 }
@@ -71,16 +70,18 @@ pub enum Action {
 pub struct Limits {
     /// Sagas in memory; a start beyond it is refused, an outcome never.
     pub residents_max: usize,
-    /// A saga's journal in bytes; beyond it no forward attempt begins.
+    /// A saga's journal in bytes; beyond it no forward attempt begins, beyond twice as much no attempt at all.
     pub saga_bytes_max: u64,
     /// How long an event that nobody took stays findable.
     pub event_kept_ms: u64,
+    /// Records that wait for their commit; beyond them new work is refused, and what runs ahead waits for its commits.
+    pub queue_records: u64,
 }
 
 impl Default for Limits {
-    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days.
+    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records.
     fn default() -> Self {
-        Self { residents_max: 20_000, saga_bytes_max: 64 << 20, event_kept_ms: 7 * 86_400_000 }
+        Self { residents_max: 20_000, saga_bytes_max: 64 << 20, event_kept_ms: 7 * 86_400_000, queue_records: 8_192 }
     }
 }
 
@@ -93,8 +94,7 @@ pub struct Shard {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) residents: HashMap<SagaKey, Resident>,
     pub(crate) timers: Timers,
-    /// Clients that wait for a saga's end, with whether their request made it.
-    pub(crate) waiters: HashMap<SagaKey, Vec<(Answer<SagaAnswer>, bool)>>,
+    pub(crate) waiters: Waiters,
     pub(crate) releases: Releases,
     /// Sagas with records in the committer's queue, by the last position.
     in_flight: VecDeque<(Position, SagaKey)>,
@@ -139,7 +139,7 @@ impl Shard {
             metrics,
             residents: HashMap::new(),
             timers: Timers::default(),
-            waiters: HashMap::new(),
+            waiters: Waiters::default(),
             releases: Releases::default(),
             in_flight: VecDeque::new(),
             unflushed: VecDeque::new(),
@@ -162,6 +162,8 @@ impl Shard {
         self.now = now;
         match input {
             Input::Request(request) => self.request(request),
+            // Law 14: nothing that was not durable by then is decided on, and nothing leaves.
+            _ if self.failed.is_some() => {}
             Input::Report(key, report) => self.report(key, report),
             Input::Committed(position) => self.committed(position),
             Input::StorageFailed(why) => self.fail(why),
@@ -234,6 +236,8 @@ impl Shard {
 
     /// What follows from a decision: records to flush, attempts to run, answers to release.
     pub(crate) fn took(&mut self, key: &SagaKey, events: Vec<Event>, actor: &Actor, causation: Option<RecordId>) {
+        let crowded = self.is_crowded();
+        let since = self.actions.len();
         let Some(resident) = self.residents.get_mut(key) else { return };
         let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
         let suspect = host_died.then(|| (resident.saga.started().module.clone(), resident.saga.code().version));
@@ -241,12 +245,11 @@ impl Shard {
             if resident.unflushed.is_empty() {
                 self.unflushed.push_back((self.now, key.clone()));
             }
-            self.metrics.decided(&resident.saga, &events);
             resident.decide(events, self.now, actor, causation);
         }
         let effects = resident.saga.effects();
         resident.launched.retain(|attempt| effects.run.iter().any(|intent| intent.attempt == *attempt));
-        let cautious = resident.cautious;
+        let cautious = resident.cautious || crowded;
         let mut at_commit = Vec::new();
         let mut ahead = Vec::new();
         for intent in &effects.run {
@@ -259,10 +262,12 @@ impl Shard {
                 }
             }
         }
+        let begun: Vec<Topic> = effects.topics.iter().filter(|topic| !resident.waits.contains(topic)).cloned().collect();
+        resident.waits = effects.topics;
         let parks = effects.run.is_empty();
         let full = resident.unflushed.len() >= UNFLUSHED_MAX;
         let settled = matches!(resident.saga.status(), status if status.is_ended() || status == Status::Stuck);
-        let answers = if settled { self.waiters.remove(key).unwrap_or_default() } else { Vec::new() };
+        let answers = if settled { self.waiters.take(key) } else { Vec::new() };
         if parks || full || !at_commit.is_empty() || !answers.is_empty() {
             self.flush(key);
         }
@@ -276,10 +281,16 @@ impl Shard {
         if let Some((module, version)) = suspect {
             self.quarantine(&key.0, &module, version);
         }
-        if parks && !effects.topics.is_empty() {
-            self.match_kept(key, &effects.topics);
+        if !begun.is_empty() && self.match_kept(key, &begun) {
+            // A wait without its arrival would not look for what came before it a second time.
+            self.join_commits(since);
         }
         self.park(key);
+    }
+
+    /// As much waits for the disk as may.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.last_position - self.durable > self.limits.queue_records
     }
 
     fn release_answers(&mut self, key: &SagaKey, answers: Vec<(Answer<SagaAnswer>, bool)>) {
@@ -305,7 +316,9 @@ impl Shard {
     }
 
     pub(crate) fn release_at(&mut self, position: Position, release: Release) {
-        if position <= self.durable {
+        if let Some(why) = &self.failed {
+            release.refuse(storage_failed(why));
+        } else if position <= self.durable {
             self.let_go(release);
         } else {
             self.releases.push(position, release);
@@ -319,8 +332,8 @@ impl Shard {
                 self.run(key.clone(), intent);
                 self.park(&key);
             }
-            Release::Forget(digest) => self.actions.push(Action::Forget(digest)),
             Release::Changed(key, revision) => self.actions.push(Action::Changed(key, revision)),
+            Release::Counts(counts) => self.metrics.counted(counts),
             other => other.answer(),
         }
     }
@@ -358,6 +371,7 @@ impl Shard {
         }
         let count = records.len() as u64;
         let effects = resident.saga.effects();
+        let definition = &resident.saga.started().definition;
         let after = Flushed {
             stream,
             version: first_version + count - 1,
@@ -365,9 +379,15 @@ impl Shard {
             status: resident.saga.status(),
             wake_at: effects.wake_at,
             topics: effects.topics,
+            is_denied: resident.saga.is_denied(),
         };
         let begins = before.is_none();
         let ends = after.status.is_ended() && before.as_ref().is_none_or(|before| !before.status.is_ended());
+        let counts = (begins || ends).then(|| Counts {
+            definition: definition.clone(),
+            begins,
+            ended: ends.then(|| after.status.as_str()),
+        });
         let counted = (begins != ends).then(|| self.live.count(key, resident.saga.started(), begins, &self.metrics));
         let moved = self.live.moved(before.as_ref().map(|before| before.status), after.status, &self.metrics);
         let mut rows = rows::of_saga(key, &resident.saga, before.as_ref(), &after);
@@ -382,6 +402,9 @@ impl Shard {
         self.in_flight.push_back((self.last_position, key.clone()));
         self.actions.push(Action::Commit(batch, self.last_position));
         self.releases.push(self.last_position, changed);
+        if let Some(counts) = counts {
+            self.releases.push(self.last_position, Release::Counts(counts));
+        }
     }
 
     /// Hands over records that are not a saga's, with their rows.
@@ -472,7 +495,7 @@ impl Shard {
                     }
                 }
                 Ok(None) => {
-                    if let Err(error) = self.expire_event(stream) {
+                    if let Err(error) = self.expire_event(stream, due) {
                         return self.fail(error.to_string());
                     }
                 }
@@ -486,10 +509,10 @@ impl Shard {
 
     /// An event reaches one saga; true if it took it.
     pub(crate) fn deliver(&mut self, key: &SagaKey, arrival: Arrival, causation: Option<RecordId>) -> bool {
-        let id = arrival.id.clone();
+        let (source, id) = (arrival.source.clone(), arrival.id.clone());
         let taken = self.turn(key, Actor::Host, causation, |saga, context| saga.handle(SagaInput::Arrived(arrival), context));
         match taken {
-            Ok(()) => self.residents.get(key).is_some_and(|resident| resident.saga.has_consumed(&id)),
+            Ok(()) => self.residents.get(key).is_some_and(|resident| resident.saga.has_consumed(&source, &id)),
             Err(error) => {
                 self.lost(key, &error);
                 false
@@ -512,15 +535,17 @@ impl Shard {
     pub(crate) fn fail(&mut self, why: String) {
         if self.failed.is_none() {
             self.failed = Some(why.clone());
-            self.releases.refuse_all(&why);
+            self.releases.refuse_all(&storage_failed(&why));
+            for answer in self.waiters.take_all() {
+                Release::Saga(answer, Err(storage_failed(&why))).answer();
+            }
             self.actions.push(Action::Fail(why));
         }
     }
 
     pub(crate) fn refuse_if_failed(&self) -> Result<(), Refusal> {
         match &self.failed {
-            Some(why) => Err(Refusal::new(RefusalCode::StorageFailed, format!("the storage failed: {why}"))
-                .hint("look at the host's log, mend the disk and start the host again")),
+            Some(why) => Err(storage_failed(why)),
             None => Ok(()),
         }
     }
@@ -529,6 +554,11 @@ impl Shard {
     pub(crate) fn residents_where(&self, test: impl Fn(&Resident) -> bool) -> BTreeSet<SagaKey> {
         self.residents.iter().filter(|(_, resident)| test(resident)).map(|(key, _)| key.clone()).collect()
     }
+}
+
+fn storage_failed(why: &str) -> Refusal {
+    Refusal::new(RefusalCode::StorageFailed, format!("the storage failed: {why}"))
+        .hint("look at the host's log, mend the disk and start the host again")
 }
 
 /// What a decision of this saga may depend on now.
@@ -550,7 +580,12 @@ pub(crate) fn context(
         jitter: next_random(jitter),
         may_reach_outside: imports_http && module.is_some_and(super::modules::Module::may_reach_outside),
         snapshot: module.map_or(0, |module| module.revision),
-        journal_full: journal_bytes >= limits.saga_bytes_max,
+        journal: match journal_bytes {
+            bytes if bytes < limits.saga_bytes_max => Room::Free,
+            // What was done is worth as much again for undoing it.
+            bytes if bytes < limits.saga_bytes_max.saturating_mul(2) => Room::Full,
+            _ => Room::Spent,
+        },
     }
 }
 

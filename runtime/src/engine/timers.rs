@@ -1,6 +1,6 @@
 //! Durable timers: a window of the earliest ones in memory, the rest in the store's table.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use amends_core::Instant;
 
@@ -12,20 +12,27 @@ use crate::{
 /// How many timers are held in memory: a million waiting sagas cost no more than this.
 const WINDOW: usize = 4_096;
 
-/// The earliest timers. One that is not in the window lies after all that are.
+/// When something is due, and the stream that it is due in.
+type Timer = (Instant, Position);
+
+/// The earliest timers. One that is not here lies at or after `beyond`, and its row is in the table.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    window: BTreeSet<(Instant, Position)>,
+    /// The earliest ones, and all whose rows are on their way to the table; each with the position that commits its row.
+    window: BTreeMap<Timer, Position>,
     /// Timers at or after this moment may be in the table only; none: the window holds all.
     beyond: Option<Instant>,
-    /// Timers whose rows are on their way to the table: a window that is read meanwhile would miss them.
-    in_flight: VecDeque<(Position, Instant, Position)>,
+    /// Rows on their way to the table, in the order of their commits.
+    on_their_way: VecDeque<(Position, Timer)>,
     /// Timers that are due before the first record of their stream is durable: until then nothing can be read of it.
-    early: Vec<(Instant, Position)>,
+    early: Vec<Timer>,
+    durable: Position,
+    /// What the last cut left: looking again is worth it when there is twice as much.
+    uncut: usize,
 }
 
 impl Timers {
-    /// A saga's timer moved, as its rows do in the same commit.
+    /// A stream's timer moved, as its rows do in the same commit.
     pub(crate) fn moved(&mut self, stream: Position, before: Option<Instant>, after: Option<Instant>, commit: Position) {
         if before == after {
             return;
@@ -34,37 +41,49 @@ impl Timers {
             self.window.remove(&(before, stream));
             self.early.retain(|timer| *timer != (before, stream));
         }
-        match after {
-            Some(after) if self.beyond.is_none_or(|beyond| after < beyond) => {
-                self.window.insert((after, stream));
-            }
-            Some(after) => self.in_flight.push_back((commit, after, stream)),
-            None => {}
+        if let Some(after) = after {
+            self.window.insert((after, stream), commit);
+            self.on_their_way.push_back((commit, (after, stream)));
         }
-        if self.window.len() > 2 * WINDOW {
-            let cut = self.window.iter().nth(WINDOW).map(|(due, _)| *due);
-            if let Some(cut) = cut {
-                self.window.retain(|(due, _)| *due < cut);
-                self.beyond = Some(cut);
-            }
+        if self.window.len() > 2 * WINDOW.max(self.uncut) {
+            self.cut();
         }
+    }
+
+    /// Leaves the latest timers to the table, as far as it has them; those of one moment stay together.
+    fn cut(&mut self) {
+        let first = self.window.keys().next().map(|(due, _)| *due);
+        let middle = self.window.keys().nth(WINDOW).map(|(due, _)| *due);
+        if let (Some(first), Some(middle)) = (first, middle) {
+            let cut = middle.max(first.plus(1));
+            let cut = self.beyond.map_or(cut, |beyond| beyond.min(cut));
+            self.beyond = Some(cut);
+            self.window.retain(|(due, _), commit| *due < cut || *commit > self.durable);
+        }
+        self.uncut = self.window.len();
     }
 
     /// Rows up to this position are in the table.
     pub(crate) fn committed(&mut self, position: Position) {
-        let due = self.early.extract_if(.., |(_, stream)| *stream <= position);
-        self.window.extend(due);
-        while self.in_flight.front().is_some_and(|(commit, ..)| *commit <= position) {
-            self.in_flight.pop_front();
+        self.durable = self.durable.max(position);
+        let readable = self.early.extract_if(.., |(_, stream)| *stream <= position);
+        self.window.extend(readable.map(|timer| (timer, position)));
+        while let Some((commit, timer)) = self.on_their_way.pop_front_if(|(commit, _)| *commit <= position) {
+            let is_beyond = self.beyond.is_some_and(|beyond| timer.0 >= beyond);
+            if is_beyond && self.window.get(&timer) == Some(&commit) {
+                self.window.remove(&timer);
+            }
         }
     }
 
     /// The next timer that is due and whose stream can be read.
-    pub(crate) fn pop(&mut self, now: Instant, durable: Position) -> Option<(Instant, Position)> {
-        while self.window.first().is_some_and(|(due, _)| *due <= now) {
-            match self.window.pop_first() {
-                Some((due, stream)) if durable < stream => self.early.push((due, stream)),
-                readable => return readable,
+    pub(crate) fn pop(&mut self, now: Instant, durable: Position) -> Option<Timer> {
+        while let Some(first) = self.window.first_entry().filter(|first| first.key().0 <= now) {
+            let (timer, _) = first.remove_entry();
+            if durable < timer.1 {
+                self.early.push(timer);
+            } else {
+                return Some(timer);
             }
         }
         None
@@ -72,33 +91,39 @@ impl Timers {
 
     /// The moment of the next timer.
     pub(crate) fn next(&self) -> Option<Instant> {
-        self.window.first().map(|(due, _)| *due).or(self.beyond)
+        self.first().into_iter().chain(self.beyond).min()
     }
 
     /// Reads the next window when this one is used up.
     pub(crate) fn refill(&mut self, store: &dyn Store) -> Result<(), StoreError> {
         match self.beyond {
-            Some(from) if self.window.is_empty() => self.read(store, from),
+            Some(from) if self.first().is_none_or(|first| first >= from) => self.read(store, from),
             _ => Ok(()),
         }
     }
 
     /// Reads the window that begins at `from`.
     pub(crate) fn read(&mut self, store: &dyn Store, from: Instant) -> Result<(), StoreError> {
-        let timers = rows::timers_from(store, from, WINDOW)?;
+        let mut timers = rows::timers_from(store, from, WINDOW)?;
         // A window ends between two moments, so that one moment's timers are never split.
         self.beyond = (timers.len() == WINDOW).then(|| timers.last().map(|(due, _)| *due)).flatten();
-        if let (Some(beyond), Some((first, _))) = (self.beyond, timers.first())
-            && beyond == *first
+        if let (Some(beyond), Some((first, _))) = (self.beyond, timers.first().copied())
+            && beyond == first
         {
             // More timers in one moment than a window holds: all of that moment.
-            self.window.extend(rows::timers_of(store, *first)?);
+            timers = rows::timers_of(store, first)?;
             self.beyond = Some(first.plus(1));
         }
-        let beyond = self.beyond;
-        let in_flight = self.in_flight.iter().map(|(_, due, stream)| (*due, *stream));
-        let within = |(due, _): &(Instant, Position)| beyond.is_none_or(|beyond| *due < beyond);
-        self.window.extend(timers.into_iter().chain(in_flight).filter(within));
+        for timer in timers {
+            if self.beyond.is_none_or(|beyond| timer.0 < beyond) {
+                self.window.entry(timer).or_insert(self.durable);
+            }
+        }
+        self.uncut = self.window.len();
         Ok(())
+    }
+
+    fn first(&self) -> Option<Instant> {
+        self.window.keys().next().map(|(due, _)| *due)
     }
 }

@@ -48,6 +48,12 @@ pub(super) enum CompileError {
 /// Standard error of a worker beyond this is not kept.
 const WORDS_BYTES_MAX: u64 = 64 << 10;
 
+/// Signals that end a worker: by the kernel for the time that it took, by the kernel for want of memory or by somebody, and for
+/// its stack.
+const SIGXCPU: i32 = 24;
+const SIGKILL: i32 = 9;
+const SIGSEGV: i32 = 11;
+
 /// How often a worker is asked whether it has ended.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -117,9 +123,7 @@ fn in_worker(mut command: Command, wasm: &[u8], limits: &Limits) -> Result<Vec<u
         End::TooLong => {
             Err(CompileError::Limit(format!("compiling it takes over {:?} (`compile_wall` in [guest])", limits.compile_wall)))
         }
-        End::TooMuch => {
-            Err(CompileError::Limit(format!("its machine code is over {} (`compile_output` in [guest])", limits.compile_output)))
-        }
+        End::TooMuch => Err(CompileError::Limit(format!("its machine code is over {}", limits.compile_output))),
     }
 }
 
@@ -206,8 +210,11 @@ fn judge(status: ExitStatus, code: Vec<u8>, words: &str, limits: &Limits) -> Res
         (Some(0), _) if !code.is_empty() => Ok(code),
         _ if out_of_memory => Err(memory()),
         (Some(compile_worker::INVALID), _) => Err(CompileError::Invalid(words)),
-        (_, Some(24 | 9)) => Err(time()),
-        (_, Some(11)) => Err(CompileError::Limit("it is nested too deeply to compile".to_owned())),
+        (_, Some(SIGXCPU)) => Err(time()),
+        (_, Some(SIGKILL)) => Err(CompileError::Host(
+            "the compile worker was killed by somebody else, as the kernel does when the machine is out of memory".to_owned(),
+        )),
+        (_, Some(SIGSEGV)) => Err(CompileError::Limit("it is nested too deeply to compile".to_owned())),
         _ => Err(CompileError::Host(format!("the compile worker failed ({status}): {words}"))),
     }
 }
@@ -242,6 +249,14 @@ mod tests {
         // Its talk is not kept beyond a limit either.
         let Err(CompileError::Host(text)) = with_shell("exec cat /dev/zero >&2", &limits) else { panic!() };
         assert!(text.len() < 8_192, "{}", text.len());
+    }
+
+    /// The limit of processor time ended a worker by signal 9, as the kernel does when memory is out: whoever ran out of memory was
+    /// told to raise `compile_cpu`. Now time has its own signal.
+    #[test]
+    fn a_worker_that_somebody_killed_did_not_take_too_much_time() {
+        let Err(CompileError::Host(text)) = with_shell("kill -KILL $$", &Limits::default()) else { panic!() };
+        assert!(text.contains("out of memory") && !text.contains("compile_cpu"), "{text}");
     }
 
     #[test]

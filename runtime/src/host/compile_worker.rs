@@ -52,9 +52,15 @@ fn confine() -> io::Result<()> {
     let told = std::env::var(LIMITS).map_err(|_| missing())?;
     let (memory, seconds) = told.split_once(',').ok_or_else(missing)?;
     let (memory, seconds) = (memory.parse::<u64>().map_err(|_| missing())?, seconds.parse::<u64>().map_err(|_| missing())?);
-    let limits = [(Resource::As, memory), (Resource::Cpu, seconds), (Resource::Fsize, 0), (Resource::Core, 0)];
-    for (resource, limit) in limits {
-        setrlimit(resource, Rlimit { current: Some(limit), maximum: Some(limit) })?;
+    // The soft limit of time comes first, with a signal of its own: whatever kills without one is somebody else.
+    let limits = [
+        (Resource::As, memory, memory),
+        (Resource::Cpu, seconds, seconds.saturating_add(1)),
+        (Resource::Fsize, 0, 0),
+        (Resource::Core, 0, 0),
+    ];
+    for (resource, soft, hard) in limits {
+        setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })?;
     }
     // Standing back is a courtesy: where it is not allowed, the limits above still hold.
     let _ = nice(NICE);

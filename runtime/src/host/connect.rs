@@ -93,8 +93,7 @@ impl Connection {
         tls: &Arc<ClientConfig>,
         limits: &Limits,
     ) -> Result<Self, Error> {
-        let connecting = timeout(limits.http_connect, first(addresses)).await;
-        let (stream, peer) = connecting.map_err(|_| Error::ConnectionTimeout)?.map_err(|error| not_connected(&error))?;
+        let (stream, peer) = first(addresses, limits.http_connect).await?;
         // The kernel connects to what it was told; this is the second of two looks.
         if stream.peer_addr().map_err(|error| not_connected(&error))? != peer {
             return Err(Error::DestinationIpProhibited);
@@ -201,13 +200,19 @@ impl Idle {
     }
 }
 
-async fn first(addresses: &[SocketAddr]) -> io::Result<(TcpStream, SocketAddr)> {
-    let mut last = io::Error::other("there is no address");
-    for &address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => return Ok((stream, address)),
-            Err(error) => last = error,
-        }
+/// The first address that answers, in the order of the resolver. Each gets an equal share of the time that is left, so that one
+/// that is silent leaves time for the others.
+async fn first(addresses: &[SocketAddr], within: Duration) -> Result<(TcpStream, SocketAddr), Error> {
+    let until = Instant::now() + within;
+    let mut last = Error::DestinationUnavailable;
+    for (tried, &address) in addresses.iter().enumerate() {
+        let untried = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let share = until.saturating_duration_since(Instant::now()) / untried;
+        last = match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => return Ok((stream, address)),
+            Ok(Err(error)) => not_connected(&error),
+            Err(_) => Error::ConnectionTimeout,
+        };
     }
     Err(last)
 }
@@ -280,5 +285,35 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Wire<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpSocket;
+
+    use super::*;
+
+    /// All addresses of a name shared one time limit, one after the other: a silent first one, as IPv6 without a route back, used
+    /// it up, and the one that would have answered was never tried. Now each gets its share.
+    #[test]
+    fn a_silent_address_leaves_time_for_the_next() {
+        let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        tokio.block_on(async {
+            let silent = TcpSocket::new_v4().unwrap();
+            silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            // Nobody accepts, and one connection fills the queue: the kernel drops what comes next.
+            let silent = silent.listen(0).unwrap();
+            let silence = silent.local_addr().unwrap();
+            let _filling = TcpStream::connect(silence).await.unwrap();
+            let alone = first(&[silence], Duration::from_millis(50)).await;
+            assert!(matches!(alone, Err(Error::ConnectionTimeout)), "{alone:?}");
+            let answering = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = answering.local_addr().unwrap();
+            let (_, peer) = first(&[silence, silence, address], Duration::from_millis(300)).await.unwrap();
+            assert_eq!(peer, address);
+            let none = first(&[], Duration::from_secs(1)).await;
+            assert!(matches!(none, Err(Error::DestinationUnavailable)), "{none:?}");
+        });
     }
 }

@@ -5,7 +5,7 @@
 use amends_core::{
     event::{Arrival, Topic, Wait},
     id::Direction,
-    outcome::Outcome,
+    outcome::{Outcome, WAIT_MS_MAX},
     value::{Failure, Format, Instant, Payload},
 };
 
@@ -21,9 +21,6 @@ const CODE_BYTES_MAX: usize = 128;
 
 /// The longest type or key of an event that a guest waits for.
 const TOPIC_BYTES_MAX: usize = 1 << 10;
-
-/// A wait for longer than ten years is a mistake in a unit.
-const WAIT_MS_MAX: u64 = 10 * 366 * 86_400_000;
 
 /// What the guest is told about its call.
 pub(super) fn call(call: &AttemptCall, payload_bytes_max: usize) -> Result<saga::Call, Fault> {
@@ -105,7 +102,7 @@ impl Bounds {
         };
         if bytes.len() > self.payload_bytes_max {
             let message =
-                format!("the {what} has {} bytes and may have {} (`payload` in [guest])", bytes.len(), self.payload_bytes_max);
+                format!("the {what} has {} bytes and may have {} (`payload` in [limits])", bytes.len(), self.payload_bytes_max);
             return Err(Fault::bad_output(message));
         }
         if format == Format::Json {
@@ -155,7 +152,7 @@ fn payload_in(payload: &Payload, bytes_max: usize) -> Result<wit::Payload, Fault
     if bytes.len() > bytes_max {
         return Err(Fault::new(
             "bad_input",
-            format!("a payload of {} bytes is over the limit of {bytes_max} (`payload` in [guest])", bytes.len()),
+            format!("a payload of {} bytes is over the limit of {bytes_max} (`payload` in [limits])", bytes.len()),
         ));
     }
     match payload.format {

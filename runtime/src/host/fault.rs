@@ -60,9 +60,13 @@ impl Fault {
         Self::new("trap", cut(&format!("{text}{said}{}", frames(error))))
     }
 
-    /// The attempt's outcome.
+    /// The attempt's outcome: the guest's fault, or the host's.
     pub(super) fn into_outcome(self) -> Outcome {
-        Outcome::Trapped(Failure::new(self.code, self.message))
+        let failure = Failure::new(self.code, self.message);
+        match self.code {
+            "host_busy" | "host_bug" | "module_not_loaded" => Outcome::HostFault(failure),
+            _ => Outcome::Trapped(failure),
+        }
     }
 }
 

@@ -294,7 +294,7 @@ impl ResourceLimiter for Usage {
         let elements = self.elements.saturating_add(desired.saturating_sub(current));
         if elements > self.elements_max {
             let message = format!(
-                "the guest asked for {elements} table elements and may have {} (`table_elements_max` in [guest])",
+                "the guest asked for {elements} table elements and may have {} (`table_elements` in [guest])",
                 self.elements_max
             );
             return Err(Fault::new("table_limit", message).into());

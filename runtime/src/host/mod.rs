@@ -185,6 +185,15 @@ impl Host {
     pub fn verify(&self, wasm: &[u8]) -> Result<Verified, VerifyError> {
         verify::look(wasm, self.shared.limits.wasm.as_u64())?;
         let digest = ModuleDigest::from(Sha256::digest(wasm));
+        let found = self.look_into(digest, wasm);
+        if found.is_err() && self.shared.modules.get(&digest).is_none() {
+            // Nobody will ask for the code of what cannot run.
+            self.forget(&digest);
+        }
+        found
+    }
+
+    fn look_into(&self, digest: ModuleDigest, wasm: &[u8]) -> Result<Verified, VerifyError> {
         let component = self.shared.component(&digest, || Ok(Bytes::copy_from_slice(wasm)))?;
         let ty = component.component_type();
         let imports: Vec<String> = ty.imports(&self.shared.engine).map(|(name, _)| name.to_owned()).collect();

@@ -94,11 +94,7 @@ fn a_memory_bomb_is_stopped_at_its_limit() {
 fn a_table_bomb_is_stopped_at_its_limit() {
     let items = "(table $t 1 funcref)";
     let grow = "(loop $more (br_if $more (i32.ne (table.grow $t (ref.null func) (i32.const 1000)) (i32.const -1))))";
-    check(
-        &TestGuest { items, ..TestGuest::execute(format!("{grow} {DONE}")) },
-        "table_limit",
-        &["`table_elements_max` in [guest]"],
-    );
+    check(&TestGuest { items, ..TestGuest::execute(format!("{grow} {DONE}")) }, "table_limit", &["`table_elements` in [guest]"]);
 }
 
 #[test]
@@ -218,7 +214,7 @@ fn a_guest_reads_the_secrets_that_its_module_was_granted_and_no_others() {
 #[test]
 fn a_module_that_is_not_stored_is_named() {
     let host = TestHost::new(TestHost::limits());
-    let Outcome::Trapped(failure) = host.run(call([9; 32])).outcome else { panic!("not trapped") };
+    let Outcome::HostFault(failure) = host.run(call([9; 32])).outcome else { panic!("no fault of the host") };
     assert_eq!(failure.code, "module_not_loaded");
     assert!(failure.message.contains("0909") && failure.message.contains("no such component"), "{}", failure.message);
     assert_eq!(host.host.late_loads(), 1);
@@ -330,11 +326,11 @@ fn a_panic_of_the_host_costs_one_attempt() {
         std::thread::yield_now();
     }
     host.break_clock();
-    let Outcome::Trapped(failure) = spinning.recv().unwrap().outcome else { panic!("not trapped") };
+    let Outcome::HostFault(failure) = spinning.recv().unwrap().outcome else { panic!("no fault of the host") };
     assert_eq!(failure.code, "host_bug");
     // Before a guest begins.
     let report = host.run(call(host.store(TestGuest::default().component())));
-    assert!(matches!(report.outcome, Outcome::Trapped(failure) if failure.code == "host_bug"));
+    assert!(matches!(report.outcome, Outcome::HostFault(failure) if failure.code == "host_bug"));
     host.mend_clock();
     assert_eq!(host.execute(&TestGuest::default()).outcome, Outcome::Done(Payload::null()));
     // Both places were given back; the last report may be a moment ahead of that.

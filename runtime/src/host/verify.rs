@@ -56,7 +56,7 @@ pub(super) fn look(bytes: &[u8], bytes_max: u64) -> Result<(), VerifyError> {
         return Err(VerifyError::new(
             "too_large",
             message,
-            "strip it (`strip = true` and `opt-level = \"s\"` in its profile), or raise `wasm` in [guest]",
+            "strip it (`strip = true` and `opt-level = \"s\"` in its profile), or raise `wasm` in [limits]",
         ));
     }
     let text = bytes.trim_ascii_start();
@@ -200,14 +200,20 @@ mod tests {
     fn imports_are_compared_by_track_and_strangers_are_named() {
         let check = |names: &[&str]| imports(&names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>());
         assert_eq!(
-            check(&["amends:module/context@0.1.0", "wasi:io/poll@0.2.3", "wasi:http/types@0.2.99", "wasi:sockets/tcp@0.2.0"]),
+            check(&[
+                "amends:module/context@0.1.0",
+                "amends:module/secrets@0.1.0",
+                "wasi:io/poll@0.2.3",
+                "wasi:http/types@0.2.99",
+                "wasi:sockets/tcp@0.2.0",
+            ]),
             Ok(())
         );
         let strangers = [
             "wasi:keyvalue/store@0.2.0",
             "wasi:http/types@0.3.0",
             "amends:module/types@0.2.0",
-            "amends:module/secrets@0.1.0",
+            "amends:module/messages@0.1.0",
             "env",
             "my:own/api@1.0.0",
         ];

@@ -108,7 +108,7 @@ facts! {
         100 "deployed" Deployed {
             version: version, digest: digest, bytes: bytes, description: description, imports: imports
         }
-        101 "activated" Activated { version: version }
+        101 "activated" Activated { version: version, act: act }
         102 "granted" Granted { 0: grant, 1: act }
         103 "revoked" Revoked { 0: grant, 1: act }
         104 "quarantined" Quarantined { version: version, reason: reason }

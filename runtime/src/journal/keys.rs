@@ -87,6 +87,25 @@ pub fn waits_for(namespace: &Namespace, topic: &Topic, limit: usize) -> Range {
     Range::under(Table::Waits, &Key::of_topic(namespace, topic).0, limit)
 }
 
+/// The row of [`Table::Denied`] that says whose grant a saga lacks.
+pub fn denied(namespace: &Namespace, module: &str, start: Position) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(module).number(start).0
+}
+
+/// The saga that a key of [`Table::Denied`] names.
+pub fn parse_denied(key: &[u8]) -> Result<Position, Corrupt> {
+    Parts::new(Table::Denied, key).whole(|parts| {
+        parts.namespace()?;
+        parts.text()?;
+        parts.number()
+    })
+}
+
+/// Sagas that a grant to this module would let go on, oldest first.
+pub fn denied_of(namespace: &Namespace, module: &str, limit: usize) -> Range {
+    Range::under(Table::Denied, &Key::default().text(namespace.as_str()).text(module).0, limit)
+}
+
 /// The row of [`Table::Events`] that keeps an event findable.
 pub fn event(namespace: &Namespace, topic: &Topic, position: Position) -> Vec<u8> {
     Key::of_topic(namespace, topic).number(position).0

@@ -138,6 +138,8 @@ pub enum ModuleEvent {
     Activated {
         /// Which version.
         version: u32,
+        /// Who wanted it, and why.
+        act: Act,
     },
     /// Something that the module may reach.
     Granted(Grant, Act),

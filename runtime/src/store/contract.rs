@@ -31,6 +31,7 @@ promises![
     an_empty_store_has_nothing,
     positions_follow_commit_order_without_gaps,
     a_stream_is_read_from_any_version,
+    a_version_far_behind_the_end_is_an_empty_answer,
     a_commit_is_all_or_nothing,
     an_append_at_another_version_is_a_conflict,
     an_append_at_another_position_is_a_conflict,
@@ -117,6 +118,16 @@ fn a_stream_is_read_from_any_version(store: &dyn Store) {
     assert_eq!(shown(&store.stream(3, 2, 100).unwrap()), "7:b2");
     // A position inside a stream names no stream.
     assert_eq!(shown(&store.stream(2, 1, 100).unwrap()), "");
+}
+
+/// redb added the version that a client asked for to a position: the largest number overflowed, and a host with checked
+/// arithmetic took the panic for a failed disk. A request chooses that number, and the sum was made before it was compared.
+fn a_version_far_behind_the_end_is_an_empty_answer(store: &dyn Store) {
+    store.commit(&[append(1, 1, 1, &["a1", "a2"]), append(3, 1, 3, &["b1"])]).unwrap();
+    for from in [3, 4, u64::MAX - 1, u64::MAX] {
+        assert_eq!(store.stream(1, from, 100).unwrap(), [], "{from}");
+    }
+    assert_eq!(shown(&store.stream(1, 2, 100).unwrap()), "2:a2");
 }
 
 fn a_commit_is_all_or_nothing(store: &dyn Store) {

@@ -6,6 +6,8 @@
 //! | `journal.redb` | the journal and its rows |
 //! | `journal.redb.new` | a journal that is being created; means nothing |
 //! | `modules/` | components by digest |
+//! | `cache/` | compiled code; made by the host, rebuilt when missing |
+//! | `executing` | the crash marker, of the host as well |
 //! | `TAINTED` | left by a host whose storage failed |
 
 use std::{

@@ -39,7 +39,7 @@ pub type Position = u64;
 /// The derived tables. State that can be computed again from the journal, committed together with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// Facts about the data folder: format, epoch, generation.
+    /// Facts about the data folder: its format, the last epoch, whether that ended in order, and how many sagas are live.
     Meta,
     /// (namespace, kind, id) to the start position of its stream. The only randomly keyed table.
     ById,
@@ -57,11 +57,13 @@ pub enum Table {
     Modules,
     /// (namespace, idempotency key): answers of verbs and of deduplicated messages.
     Answers,
+    /// (namespace, module, start position): sagas that a grant to the module would let go on.
+    Denied,
 }
 
 impl Table {
     /// All of them, in the order in which they are opened.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Meta,
         Self::ById,
         Self::Sagas,
@@ -71,6 +73,7 @@ impl Table {
         Self::Events,
         Self::Modules,
         Self::Answers,
+        Self::Denied,
     ];
 }
 

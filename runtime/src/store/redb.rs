@@ -258,7 +258,11 @@ fn read_stream(
         let (key, value) = entry?;
         let ((_, first_version), (first_position, count)) = (key.value(), value.value());
         let skipped = from_version.saturating_sub(first_version);
-        let wanted = count.saturating_sub(skipped).min((limit - records.len()) as u64);
+        if skipped >= count {
+            // Only the last append can end before `from_version`, which a client may choose as large as it likes.
+            break;
+        }
+        let wanted = (count - skipped).min((limit - records.len()) as u64);
         let from = first_position + skipped;
         for (entry, position) in journal.range(from..from + wanted)?.zip(from..) {
             let (at, record) = entry?;
@@ -291,6 +295,7 @@ fn rows_of(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8
         Table::Events => "events",
         Table::Modules => "modules",
         Table::Answers => "answers",
+        Table::Denied => "denied",
     })
 }
 

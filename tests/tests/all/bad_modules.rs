@@ -1,6 +1,6 @@
 //! What bad modules get: a clear error that names the thing and the remedy, and nothing stored.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use expect_test::expect;
 use serde_json::{Value, json};
@@ -90,7 +90,26 @@ fn bytes_that_are_no_module_are_refused() {
           hint: deploy it as `order`, or change the name in its source
         a component that is too large
           413 payload_too_large: the component is larger than 16777216 bytes
+          hint: strip it (`strip = true` and `opt-level = "s"` in its profile), or raise `wasm` in [limits]
     "#]].assert_eq(&found);
+    assert_unharmed(&host, &modules, files);
+}
+
+/// However much of a component arrives, it is refused, and nothing is left of it.
+#[test]
+fn a_component_cut_anywhere_is_refused() {
+    let host = host();
+    let (api, files) = (host.api(), stored(&host));
+    let modules = api.get("/v1/modules").expect(200);
+    let whole = Probe::execute(DONE).component();
+    let mut codes = BTreeMap::new();
+    for end in (0..whole.len()).step_by(whole.len() / 40) {
+        *codes.entry(api.put("/v1/modules/probe", &whole[..end]).code()).or_insert(0) += 1;
+    }
+    // What is cut between two sections is a component, of another world.
+    let others: Vec<_> = codes.iter().filter(|(code, _)| *code != "422 truncated" && *code != "422 no_saga_export").collect();
+    assert_eq!(others, [(&"400 bad_request".to_owned(), &1)], "nothing at all is no component");
+    assert!(codes["422 truncated"] > 30, "{codes:?}");
     assert_unharmed(&host, &modules, files);
 }
 
@@ -198,15 +217,16 @@ fn a_sagas_name_belongs_to_one_module() {
 #[test]
 fn a_component_that_takes_too_long_to_compile_is_refused() {
     let options = Options::default().with("AMENDS_GUEST_COMPILE_WALL", "20ms");
-    let host = Host::start(DataFolder::empty(), options);
-    let found = host.api().put("/v1/modules/order", &guest(Way::Plain, "order")).error();
+    let host = Host::start(DataFolder::with_modules(Way::Plain), options);
+    let (modules, files) = (host.api().get("/v1/modules").expect(200), stored(&host));
+    // Built the other way it has other bytes, which were not compiled before.
+    let found = host.api().put("/v1/modules/order", &guest(Way::Component, "order")).error();
     expect![[r#"
         422 compile_limit: compiling it takes over 20ms (`compile_wall` in [guest])
           hint: make its functions fewer and smaller, or raise the limit
     "#]]
     .assert_eq(&found);
-    assert_eq!(host.api().get("/v1/modules").expect(200), json!({"modules": []}));
-    assert_eq!(stored(&host), 0);
+    assert_unharmed(&host, &modules, files);
 }
 
 #[test]
@@ -222,9 +242,10 @@ fn the_command_line_says_the_same_and_exits_with_1() {
     let text = file("text.wat", b"(component)");
     let pivot = vec![Step::new("pay", Kind::Pivot, Undo::None), Step::new("reserve", Kind::Compensatable, Undo::Code)];
     let pivot = file("pivot.wasm", &Probe::steps(pivot).component());
+    let large = file("large.wasm", &[b"\0asm\x0d\0\x01\0".as_slice(), &[0; 16 << 20]].concat());
     let missing = folder.path().join("missing.wasm").to_str().unwrap().to_owned();
     let mut found = String::new();
-    for file in [&core, &text, &pivot, &missing] {
+    for file in [&core, &text, &pivot, &large, &missing] {
         for said in [host.cli(&["deploy", file]), cli(&[], &["check", file])] {
             assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
             found.push_str(&said.stderr.replace(folder.path().to_str().unwrap(), "DIR"));
@@ -240,6 +261,9 @@ fn the_command_line_says_the_same_and_exits_with_1() {
         uploading DIR/pivot.wasm (8.0 KiB), then the host verifies it …
         amends: saga `probe`, step `reserve`: it is compensatable after the pivot `pay`; put it before, or make it retriable; mend the definition and deploy again; nothing was stored
         amends: DIR/pivot.wasm does not verify: saga `probe`, step `reserve`: it is compensatable after the pivot `pay`; put it before, or make it retriable; mend the definition and deploy again; nothing was stored
+        uploading DIR/large.wasm (16.0 MiB), then the host verifies it …
+        amends: the component is larger than 16777216 bytes; strip it (`strip = true` and `opt-level = "s"` in its profile), or raise `wasm` in [limits]
+        amends: DIR/large.wasm does not verify: the component has 16777224 bytes, and 16777216 is the limit; strip it (`strip = true` and `opt-level = "s"` in its profile), or raise `wasm` in [limits]
         amends: cannot read DIR/missing.wasm: No such file or directory (os error 2)
         amends: cannot read DIR/missing.wasm: No such file or directory (os error 2)
     "#]].assert_eq(&found);

@@ -9,116 +9,11 @@ use crate::harness::{
     guests::Way,
     host::{Host, Options},
     probe::{DONE, Probe},
-    said,
+    said, without_time,
 };
 
 fn host() -> Host {
     Host::start(DataFolder::with_modules(Way::Plain), Options::default())
-}
-
-#[test]
-fn bad_names_are_refused() {
-    let host = host();
-    let api = host.api();
-    let (long, input) = ("a".repeat(300), json!({}));
-    let start = |saga: &str, id: &str| api.start(saga, id, &input).error();
-    let found = said([
-        ("a saga that leads elsewhere", start("..%2Forder", "X1")),
-        ("a saga without a name", start("", "X1")),
-        ("a saga with a long name", start(&long, "X1")),
-        ("a saga whose name turns the reading direction", start("or%E2%80%AEder", "X1")),
-        ("an id that leads elsewhere", start("order", "..%2FX1")),
-        ("an empty id", start("order", "")),
-        ("a long id", start("order", &long)),
-        ("an id that turns the reading direction", start("order", "X%E2%80%AE1")),
-        ("an id with a line break", start("order", "X%0A1")),
-        ("an id that is not UTF-8", start("order", "X%FF1")),
-        ("a module that leads elsewhere", api.put("/v1/modules/..%2Forder", b"").error()),
-        ("a namespace", api.in_namespace("../default").start("order", "X1", &input).error()),
-        ("an id to show", api.get("/v1/sagas/..%2FX1").error()),
-    ]);
-    expect![[r#"
-        a saga that leads elsewhere
-          400 bad_name: bad name "../order": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
-        a saga without a name
-          400 bad_name: bad name "": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
-        a saga with a long name
-          400 bad_name: bad name "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
-        a saga whose name turns the reading direction
-          400 bad_name: bad name "or\u{202e}der": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
-        an id that leads elsewhere
-          400 bad_name: bad saga id "../X1": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
-        an empty id
-          400 bad_name: bad saga id "": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
-        a long id
-          400 bad_name: bad saga id "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
-        an id that turns the reading direction
-          400 bad_name: bad saga id "X\u{202e}1": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
-        an id with a line break
-          400 bad_name: bad saga id "X\n1": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
-        an id that is not UTF-8
-          400 bad_name: bad saga id "X�1": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
-        a module that leads elsewhere
-          400 bad_name: bad name "../order": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
-        a namespace
-          400 bad_name: bad namespace "../default": use 1 to 63 of a-z, 0-9 and -
-        an id to show
-          400 bad_name: bad saga id "../X1": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
-    "#]].assert_eq(&found);
-    assert_eq!(api.get("/v1/sagas").expect(200)["sagas"], json!([]));
-}
-
-#[test]
-fn bad_json_is_refused() {
-    let host = host();
-    let api = host.api();
-    let start = |body: &str| api.write(Method::POST, "/v1/definitions/order/sagas?id=X1", body.as_bytes()).error();
-    let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let found = said([
-        ("no JSON", start("order_id=o-1")),
-        ("half a value", start("{\"order_id\": ")),
-        ("two values", start("{} {}")),
-        ("one name twice", start("{\"qty\": 1, \"qty\": 2}")),
-        ("a number that does not survive", start("{\"qty\": 9007199254740993}")),
-        ("a number without a value", start("{\"qty\": NaN}")),
-        ("65 levels", start(&deep(65))),
-        ("100,000 levels", start(&deep(100_000))),
-        ("a lone surrogate", start("{\"note\": \"\\ud800\"}")),
-        (
-            "bytes that are not UTF-8",
-            api.write(Method::POST, "/v1/definitions/order/sagas?id=X1", b"{\"note\": \"\xff\"}").error(),
-        ),
-        ("more than 1 MiB", start(&format!("{{\"note\": \"{}\"}}", "x".repeat(1 << 20)))),
-    ]);
-    expect![[r#"
-        no JSON
-          400 bad_json: bad JSON: expected value at line 1 column 1
-        half a value
-          400 bad_json: bad JSON: EOF while parsing a value at line 1 column 13
-        two values
-          400 bad_json: bad JSON: trailing characters at line 1 column 4
-        one name twice
-          400 bad_json: bad JSON: key `qty` twice in the outermost object at line 1 column 20
-        a number that does not survive
-          400 bad_json: bad JSON: number 9007199254740993 does not survive a 64-bit float; send it as a string, at line 1 column 9
-        a number without a value
-          400 bad_json: bad JSON: expected value at line 1 column 9
-        65 levels
-          400 bad_json: bad JSON: nested deeper than 64 levels at line 1 column 66
-        100,000 levels
-          400 bad_json: bad JSON: nested deeper than 64 levels at line 1 column 65
-        a lone surrogate
-          400 bad_json: bad JSON: unexpected end of hex escape at line 1 column 17
-        bytes that are not UTF-8
-          400 bad_json: bad JSON: invalid unicode code point at line 1 column 11
-        more than 1 MiB
-          413 payload_too_large: the input is larger than 1048576 bytes
-    "#]]
-    .assert_eq(&found);
-    assert_eq!(api.get("/v1/sagas").expect(200)["sagas"], json!([]));
-    let levels = api.write(Method::POST, "/v1/definitions/order/sagas?id=X1&wait=100s", deep(64).as_bytes());
-    // 64 levels are taken, and it is the module that says what it thinks of them.
-    assert_eq!(levels.body["failure"]["code"], "bad_input", "{}", levels.body);
 }
 
 #[test]
@@ -277,7 +172,7 @@ fn verbs_that_do_not_fit_say_which_do() {
           409 verb_does_not_fit: saga waits: `request` is not stuck or in doubt, or an attempt is open
           hint: these fit: resolve, cancel, abandon
         resolve of no step
-          404 step_not_found: saga waits: the saga has no step `decline`
+          404 step_not_found: saga waits: it has no step `decline`
           hint: its steps are in: amends show waits
         resolve of nothing
           400 bad_request: give exactly one of `output`, `not_done` and `undone`
@@ -292,27 +187,6 @@ fn verbs_that_do_not_fit_say_which_do() {
           400 bad_request: the note is longer than 4096 bytes
     "#]].assert_eq(&found);
     assert_eq!(api.saga("waits")["status"], "waiting");
-}
-
-/// A saga's input may be as large as a payload, and not larger.
-#[test]
-fn xr_29_inputs_are_taken_whole_or_refused() {
-    let mut host = host();
-    let input = |bytes: usize| {
-        let frame = json!({"note": ""}).to_string().len();
-        json!({"note": "x".repeat(bytes - frame)})
-    };
-    for (id, bytes) in [("small", 1 << 10), ("large", 1 << 20)] {
-        assert_eq!(host.api().run("order", id, &input(bytes))["status"], "completed", "{id}");
-    }
-    let found = host.api().start("order", "larger", &input((1 << 20) + 1)).error();
-    expect![[r#"
-        413 payload_too_large: the input is larger than 1048576 bytes
-    "#]]
-    .assert_eq(&found);
-    assert_eq!(host.api().get("/v1/sagas/larger").code(), "404 saga_not_found");
-    host.restart();
-    assert_eq!(host.api().saga("large")["input"]["note"].as_str().unwrap().len(), (1 << 20) - 11);
 }
 
 #[test]
@@ -334,11 +208,4 @@ fn an_input_that_does_not_fit_the_sagas_schema_is_refused_with_the_place() {
     "#]]
     .assert_eq(&refused(json!({})));
     assert_eq!(api.run("probe", "P1", &json!({"sku": "K1"}))["status"], "completed", "what was refused has taken no id");
-}
-
-/// A moment as `…`.
-fn without_time(said: String) -> String {
-    let Some((before, after)) = said.split_once(" at 2") else { return said };
-    let after = after.split_once("Z ").map_or("", |(_, after)| after);
-    format!("{before} at … {after}")
 }

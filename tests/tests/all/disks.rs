@@ -1,4 +1,5 @@
-//! Disks that take no more: read-only, nearly full, full. Each on a small disk of its own, where this user may mount one.
+//! Disks that take no more: read-only, nearly full, full. What any user can have happens in every run; a read-only and a full disk
+//! of its own beside it, where this user may mount one.
 
 use std::{
     fs,
@@ -58,13 +59,28 @@ fn skip(why: &str) -> Option<Disk> {
 }
 
 #[test]
-fn a_read_only_folder_is_exit_74() {
-    // A user whom permissions bind needs no disk for it.
-    if !geteuid().is_root() {
-        let folder = DataFolder::with_modules(Way::Plain);
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o500)).unwrap();
-        return assert_eq!(refuses_to_start(folder.path(), &Options::default()).code, Some(74));
-    }
+fn a_data_folder_that_may_not_be_written_is_exit_74() {
+    let folder = DataFolder::with_modules(Way::Plain);
+    let permit = |folder: &Path, file_mode: u32| {
+        let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
+        files.for_each(|file| fs::set_permissions(file, fs::Permissions::from_mode(file_mode)).unwrap());
+    };
+    permit(folder.path(), 0o400);
+    // Permissions do not bind root, unless it gives that up.
+    let bound = ["setpriv", "--bounding-set=-dac_override", "--inh-caps=-dac_override"];
+    let options = if geteuid().is_root() { Options::default().under(&bound) } else { Options::default() };
+    let not_ready = refuses_to_start(folder.path(), &options);
+    assert_eq!(not_ready.code, Some(74), "{}", not_ready.stderr);
+    let found = not_ready.stderr.lines().last().unwrap().replace(folder.path().to_str().unwrap(), "DATA");
+    expect!["amends: DATA may not be used by this user; change its owner, or choose another folder with --data"]
+        .assert_eq(&found);
+    permit(folder.path(), 0o600);
+    let host = Host::start(folder, options);
+    assert_eq!(host.api().run("order", "O1", &json!({}))["status"], "completed");
+}
+
+#[test]
+fn a_read_only_disk_is_exit_74() {
     let Some(disk) = Disk::mount("64m") else { return };
     let folder = DataFolder::with_modules_on(disk.path());
     disk.remount("ro");
@@ -77,13 +93,13 @@ fn a_read_only_folder_is_exit_74() {
     assert_eq!(host.api().run("order", "O1", &json!({}))["status"], "completed");
 }
 
+/// Every disk is nearly full to a host that wants more left than there is.
 #[test]
 fn a_nearly_full_disk_takes_no_new_sagas_and_ends_those_that_run() {
-    let Some(disk) = Disk::mount("64m") else { return };
-    let roomy = Options::default().with("AMENDS_STORE_FREE_MIN", "0B");
-    let mut host = Host::start(DataFolder::with_modules_on(disk.path()), roomy);
+    let roomy = Options::default().with("AMENDS_STORE_FREE_MIN", "0B").with("AMENDS_STORE_FREE_MIN_PERCENT", "0");
+    let mut host = Host::start(DataFolder::with_modules(Way::Plain), roomy);
     host.api().start("approval", "R1", &json!({})).expect(201);
-    host.restart_with(Options::default());
+    host.restart_with(Options::default().with("AMENDS_STORE_FREE_MIN", "1000000GiB"));
     let found = host.api().start("approval", "R2", &json!({})).error();
     expect![[r#"
         507 low_space: the disk is nearly full: no new sagas are taken
@@ -96,11 +112,14 @@ fn a_nearly_full_disk_takes_no_new_sagas_and_ends_those_that_run() {
     assert_eq!(ended["actor"], "host");
 }
 
-#[test]
-fn a_full_disk_stops_the_host_and_loses_nothing_that_it_acknowledged() {
-    let Some(disk) = Disk::mount("24m") else { return };
-    let options = Options::default().with("AMENDS_STORE_FREE_MIN", "0B").with("AMENDS_STORE_FREE_MIN_PERCENT", "0");
-    let mut host = Host::start(DataFolder::with_modules_on(disk.path()), options.clone());
+/// Without the margin that a host leaves free by itself.
+fn to_the_last_byte() -> Options {
+    Options::default().with("AMENDS_STORE_FREE_MIN", "0B").with("AMENDS_STORE_FREE_MIN_PERCENT", "0")
+}
+
+/// Starts sagas until the host stops for want of room, gives it room, and looks for what it had acknowledged.
+#[track_caller]
+fn assert_nothing_is_lost(mut host: Host, give_room: impl FnOnce(&mut Host)) {
     let input = json!({"note": "x".repeat(300_000)}).to_string();
     let start = |host: &Host, number: usize| {
         let path = format!("/v1/definitions/order/sagas?id=O{number}&wait=100s");
@@ -110,11 +129,28 @@ fn a_full_disk_stops_the_host_and_loses_nothing_that_it_acknowledged() {
     assert!(acknowledged > 0);
     assert_eq!(host.ended().code(), Some(74), "{}", host.log());
     assert!(host.log().contains("the storage failed: nothing is acknowledged any more"), "{}", host.log());
-    disk.remount("size=256m");
-    host.restart();
+    give_room(&mut host);
     for number in 0..acknowledged {
         assert_eq!(host.api().saga(&format!("O{number}"))["status"], "completed");
     }
     // What was not acknowledged is taken now, or was.
     assert!(matches!(start(&host, acknowledged).unwrap().status, 200 | 201));
+}
+
+#[test]
+fn a_full_disk_stops_the_host_and_loses_nothing_that_it_acknowledged() {
+    let Some(disk) = Disk::mount("24m") else { return };
+    let host = Host::start(DataFolder::with_modules_on(disk.path()), to_the_last_byte());
+    assert_nothing_is_lost(host, |host| {
+        disk.remount("size=256m");
+        host.restart();
+    });
+}
+
+/// The kernel refuses what would make a file larger than 20 MiB. This needs no disk, and is the same to the host.
+#[test]
+fn a_full_data_folder_stops_the_host_and_loses_nothing_that_it_acknowledged() {
+    let full = ["sh", "-c", "trap '' XFSZ; exec prlimit --fsize=20971520 \"$0\" \"$@\""];
+    let host = Host::start(DataFolder::with_modules(Way::Plain), to_the_last_byte().under(&full));
+    assert_nothing_is_lost(host, |host| drop(host.restart_with(Options::default()).clone()));
 }

@@ -8,9 +8,17 @@ mod travel;
 
 mod kills;
 
+mod survivors;
+
 mod bad_modules;
 
+mod bad_names;
+
+mod bad_json;
+
 mod bad_requests;
+
+mod bad_commands;
 
 mod bad_places;
 
@@ -20,10 +28,18 @@ mod hostile;
 
 mod correspondence;
 
+mod promptness;
+
+mod operators;
+
 mod crowds;
+
+mod floods;
 
 mod command_line;
 
 mod secrets;
 
 mod binaries;
+
+mod guards;

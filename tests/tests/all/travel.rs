@@ -1,59 +1,65 @@
 //! Booking a trip of flight, hotel and car: every way it can go, over real HTTP; each also with every message sent twice, and
 //! on demand with a kill at every point.
 
+mod bookings;
+
+mod interventions;
+
 use expect_test::{Expect, expect};
 use participants::{Fault, Operation, Rule};
-use serde_json::json;
 
 use crate::harness::{
     api::Traffic,
-    desk::{Conditions, Desk, Kill, saga_text},
-    guests::{Way, guest},
+    desk::{Conditions, Desk, Kill},
+    guests::Way,
     host::Options,
-    laws,
 };
 
-/// Each scenario three times: as it is, with every message twice, and with the second under a fresh key.
+/// Each scenario three times: as it is, with every message twice, and with the second under a fresh key. And on demand once more
+/// for every point at which the host can be killed in it.
 macro_rules! scenarios {
-    ($($name:ident)*) => {
+    ($($file:ident::$name:ident)*) => {
         $(mod $name {
-            use super::Traffic;
+            use super::{Traffic, $file::$name as scenario};
 
             #[test]
             fn plain() {
-                super::steps::$name(Traffic::Once.into());
+                scenario(Traffic::Once.into());
             }
 
             #[test]
             fn with_every_message_twice() {
-                super::steps::$name(Traffic::Twice.into());
+                scenario(Traffic::Twice.into());
             }
 
             #[test]
             fn with_every_message_twice_under_fresh_keys() {
-                super::steps::$name(Traffic::TwiceWithFreshKeys.into());
+                scenario(Traffic::TwiceWithFreshKeys.into());
+            }
+
+            #[test]
+            #[ignore = "minutes: every scenario times every kill"]
+            fn tb_17_ends_the_same_after_a_kill_at_every_point() {
+                super::killed_at_every_point(stringify!($name), scenario);
             }
         })*
-
-        /// Each of them.
-        const ROWS: &[(&str, fn(Conditions) -> Desk)] = &[$((stringify!($name), steps::$name)),*];
     };
 }
 
 scenarios! {
-    tb_01_a_trip_is_booked
-    tb_02_no_cars_rolls_back_in_reverse
-    tb_03_no_rooms_leaves_the_car_untouched
-    tb_04_no_seats_has_nothing_to_undo
-    tb_05_no_funds_gives_everything_back
-    tb_06_undoing_is_semantic
-    tb_07_a_late_success_of_a_parallel_step_is_undone
-    tb_09_a_compensation_is_tried_again
-    tb_10_a_compensation_that_never_works_is_done_by_hand
-    tb_13_a_cancel_awaits_what_is_open
-    tb_14_after_the_pivot_only_a_refund_takes_back
-    tb_15_a_reservation_that_lands_late_is_refused
-    tb_18_a_saga_and_its_compensations_stay_on_their_version
+    bookings::tb_01_a_trip_is_booked
+    bookings::tb_02_no_cars_rolls_back_in_reverse
+    bookings::tb_03_no_rooms_leaves_the_car_untouched
+    bookings::tb_04_no_seats_has_nothing_to_undo
+    bookings::tb_05_no_funds_gives_everything_back
+    bookings::tb_06_undoing_is_semantic
+    bookings::tb_07_a_late_success_of_a_parallel_step_is_undone
+    bookings::tb_09_a_compensation_is_tried_again
+    interventions::tb_10_a_compensation_that_never_works_is_done_by_hand
+    interventions::tb_13_a_cancel_awaits_what_is_open
+    interventions::tb_14_after_the_pivot_only_a_refund_takes_back
+    interventions::tb_15_a_reservation_that_lands_late_is_refused
+    interventions::tb_18_a_saga_and_its_compensations_stay_on_their_version
 }
 
 /// The end state of TB-01.
@@ -115,26 +121,17 @@ fn modules_of_both_ways_to_build_behave_alike() {
     }
 }
 
-/// Every row above times every point at which the host can be killed: the end is the same. Half an hour, so on demand only:
-/// `cargo test -p amends-tests -- --ignored every_row`.
-#[test]
-#[ignore = "half an hour: every scenario times every kill"]
-fn tb_17_every_row_ends_the_same_after_a_kill_at_every_point() {
-    let mut kills = 0;
-    for (name, row) in ROWS {
-        for point in POINTS {
-            // Until the scenario is over before the host comes to it so often.
-            kills += (1..).take_while(|nth| was_killed(name, *row, Kill::At(point, *nth))).count();
-        }
-        kills += OPERATIONS.iter().filter(|operation| was_killed(name, *row, Kill::By(**operation))).count();
-        println!("{name}: {kills} kills so far");
-    }
-    assert!(kills > 300, "{kills}");
-}
-
-fn was_killed(name: &str, row: fn(Conditions) -> Desk, kill: Kill) -> bool {
-    println!("{name}, {kill:?}");
-    row(Conditions { traffic: Traffic::Once, kill: Some(kill) }).host.lives() > 1
+/// A scenario once for every point that its host comes to, until it is over before the host comes to it so often.
+fn killed_at_every_point(name: &str, scenario: fn(Conditions) -> Desk) {
+    let was_killed = |kill: Kill| {
+        println!("{name}, {kill:?}");
+        scenario(Conditions { traffic: Traffic::Once, kill: Some(kill) }).host.lives() > 1
+    };
+    let by_itself: usize = POINTS.iter().map(|point| (1..).take_while(|nth| was_killed(Kill::At(point, *nth))).count()).sum();
+    let by_others = OPERATIONS.iter().filter(|operation| was_killed(Kill::By(**operation))).count();
+    println!("{name}: {} kills", by_itself + by_others);
+    // A step that is refused passes six points, and the start and the participant one each.
+    assert!(by_itself >= 7 && by_others >= 1, "{by_itself} and {by_others} kills");
 }
 
 /// As `AMENDS_FAILPOINT` knows them.
@@ -166,372 +163,3 @@ const OPERATIONS: [Operation; 11] = [
     Operation::VoidTickets,
     Operation::SendEmail,
 ];
-
-/// What happens in each scenario. Under a kill the end is the same, and what is said of the way there holds only without one.
-mod steps {
-    use super::*;
-
-    pub(super) fn tb_01_a_trip_is_booked(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        desk.book("T1");
-        desk.ends("T1", &booked());
-        let order = "reserve-flight reserve-hotel reserve-car charge issue-tickets send-email";
-        assert!(desk.trace("T1") == order || !desk.is_calm(), "{}", desk.trace("T1"));
-        desk
-    }
-
-    pub(super) fn tb_02_no_cars_rolls_back_in_reverse(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        desk.participants.set_stock("K1", 0);
-        desk.book("T1");
-        desk.ends("T1", &no_cars());
-        let order = "reserve-flight reserve-hotel reserve-car✗ cancel-hotel cancel-flight";
-        assert!(desk.trace("T1") == order || !desk.is_calm(), "{}", desk.trace("T1"));
-        desk
-    }
-
-    fn no_cars() -> Expect {
-        expect![[r#"
-            compensated, refused no_car
-              reserve-flight compensated
-              reserve-hotel compensated
-              reserve-car refused
-              charge pending
-              issue-tickets pending
-              email-itinerary pending
-            left: F100 2, H1 1, K1 0, A 1000.00; emails 0
-            effects: cancel-flight 1, cancel-hotel 1, reserve-flight 1, reserve-hotel 1
-        "#]]
-    }
-
-    pub(super) fn tb_03_no_rooms_leaves_the_car_untouched(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        desk.participants.set_stock("H1", 0);
-        desk.book("T1");
-        let expected = expect![[r#"
-            compensated, refused no_room
-              reserve-flight compensated
-              reserve-hotel refused
-              reserve-car pending
-              charge pending
-              issue-tickets pending
-              email-itinerary pending
-            left: F100 2, H1 0, K1 1, A 1000.00; emails 0
-            effects: cancel-flight 1, reserve-flight 1
-        "#]];
-        desk.ends("T1", &expected);
-        let order = "reserve-flight reserve-hotel✗ cancel-flight";
-        assert!(desk.trace("T1") == order || !desk.is_calm(), "{}", desk.trace("T1"));
-        desk
-    }
-
-    pub(super) fn tb_04_no_seats_has_nothing_to_undo(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        desk.participants.set_stock("F100", 0);
-        desk.book("T1");
-        let expected = expect![[r#"
-            compensated, refused no_seat
-              reserve-flight refused
-              reserve-hotel pending
-              reserve-car pending
-              charge pending
-              issue-tickets pending
-              email-itinerary pending
-            left: F100 0, H1 1, K1 1, A 1000.00; emails 0
-            effects: none
-        "#]];
-        desk.ends("T1", &expected);
-        assert!(desk.trace("T1") == "reserve-flight✗" || !desk.is_calm(), "{}", desk.trace("T1"));
-        desk
-    }
-
-    pub(super) fn tb_05_no_funds_gives_everything_back(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        desk.participants.set_account("A", 10_000);
-        desk.book("T1");
-        desk.ends("T1", &no_funds());
-        let order = "reserve-flight reserve-hotel reserve-car charge✗ cancel-car cancel-hotel cancel-flight";
-        assert!(desk.trace("T1") == order || !desk.is_calm(), "{}", desk.trace("T1"));
-        desk
-    }
-
-    pub(super) fn tb_06_undoing_is_semantic(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        let seats = |expected: u32| {
-            let seats = desk.participants.state().stock["F100"];
-            assert!(seats == expected || !desk.is_calm(), "{seats}");
-        };
-        desk.participants.set_stock("F100", 10);
-        desk.participants.set_stock("H1", 0);
-        desk.hold(Operation::ReserveHotel);
-        desk.begin("trip", "T1");
-        desk.asked(Operation::ReserveHotel);
-        seats(9);
-        desk.api().run("flight", "T2", &desk.trip());
-        seats(8);
-        desk.release(Operation::ReserveHotel);
-        desk.book("T1");
-        let expected = expect![[r#"
-            compensated, refused no_room
-              reserve-flight compensated
-              reserve-hotel refused
-              reserve-car pending
-              charge pending
-              issue-tickets pending
-              email-itinerary pending
-            left: F100 9, H1 0, K1 1, A 700.00; emails 0
-            effects: cancel-flight 1, charge 1, reserve-flight 2
-        "#]];
-        desk.ends("T1", &expected);
-        laws::hold(&desk.api(), "T2");
-        assert_eq!(desk.api().saga("T2")["status"], "completed");
-        desk
-    }
-
-    pub(super) fn tb_07_a_late_success_of_a_parallel_step_is_undone(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        desk.participants.set_stock("H1", 0);
-        desk.hold(Operation::ReserveFlight);
-        desk.begin("trip-parallel", "T1");
-        desk.asked(Operation::ReserveFlight);
-        desk.api().until_type("T1", "rollback_begun");
-        // What is open is awaited: nothing is undone beside it.
-        assert!(!desk.participants.state().effects.contains_key("cancel-flight") || !desk.is_calm());
-        desk.release(Operation::ReserveFlight);
-        desk.api().run("trip-parallel", "T1", &desk.trip());
-        let expected = expect![[r#"
-            compensated, refused no_room
-              reserve-flight compensated
-              reserve-hotel refused
-              reserve-car compensated
-              charge pending
-              issue-tickets pending
-              email-itinerary pending
-            left: F100 2, H1 0, K1 1, A 1000.00; emails 0
-            effects: cancel-car 1, cancel-flight 1, reserve-car 1, reserve-flight 1
-        "#]];
-        match desk.is_calm() {
-            true => desk.ends("T1", &expected),
-            // Which of the parallel steps took hold depends on the kill; nothing is left of any.
-            false => assert!(desk.end("T1").contains("left: F100 2, H1 0, K1 1, A 1000.00; emails 0")),
-        }
-        desk
-    }
-
-    pub(super) fn tb_09_a_compensation_is_tried_again(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        desk.participants.set_stock("K1", 0);
-        desk.participants.add(Rule::next(3, Operation::CancelHotel, Fault::Fail));
-        let saga = desk.book("T1");
-        desk.ends("T1", &no_cars());
-        if conditions.traffic == Traffic::Once && desk.is_calm() {
-            assert_eq!(saga["steps"][1]["undo"]["attempts"], 4);
-        }
-        desk
-    }
-
-    pub(super) fn tb_10_a_compensation_that_never_works_is_done_by_hand(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        desk.participants.set_stock("K1", 0);
-        desk.participants.add(Rule::every(Operation::CancelHotel, Fault::Fail));
-        let stuck = desk.book("T1");
-        let expected = expect![[r#"
-            stuck, refused no_car
-              reserve-flight done
-              reserve-hotel stuck
-              reserve-car refused
-              charge pending
-              issue-tickets pending
-              email-itinerary pending
-        "#]];
-        if desk.is_calm() {
-            expected.assert_eq(&saga_text(&stuck));
-            assert_eq!(stuck["steps"][1]["undo"]["attempts"], 5);
-        }
-        let why = &stuck["stuck"][0];
-        assert_eq!(
-            (&why["step"], &why["direction"], &why["code"]),
-            (&json!("reserve-hotel"), &json!("undo"), &json!("exhausted"))
-        );
-        assert_eq!(stuck["outstanding"], json!(["reserve-flight", "reserve-hotel"]));
-
-        let by_hand = json!({"step": "reserve-hotel", "undone": true, "note": "called the hotel"});
-        let acted = desk.act("T1", "resolve", &by_hand).expect(200);
-        assert!(acted["applied"] == true || !desk.is_calm());
-        desk.book("T1");
-        let expected = expect![[r#"
-            compensated, refused no_car, manual 1
-              reserve-flight compensated
-              reserve-hotel compensated
-              reserve-car refused
-              charge pending
-              issue-tickets pending
-              email-itinerary pending
-            left: F100 2, H1 0, K1 0, A 1000.00; emails 0
-            effects: cancel-flight 1, reserve-flight 1, reserve-hotel 1
-        "#]];
-        // A participant that killed the host had cancelled before: people then did again what was done.
-        match desk.participants.state().effects.contains_key("cancel-hotel") {
-            true => drop(desk.end("T1")),
-            false => desk.ends("T1", &expected),
-        }
-        let resolved: Vec<_> = desk.api().journal("T1").into_iter().filter(|record| record["type"] == "resolved").collect();
-        let [resolved] = &resolved[..] else { panic!("not one record: {resolved:?}") };
-        assert_eq!(
-            (&resolved["note"], &resolved["by"], &resolved["actor"], &resolved["resolution"]),
-            (&json!("called the hotel"), &json!("tester"), &json!("local"), &json!("undone"))
-        );
-        assert!(resolved["at"].is_string());
-        desk
-    }
-
-    pub(super) fn tb_13_a_cancel_awaits_what_is_open(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        desk.hold(Operation::ReserveCar);
-        desk.begin("trip", "T1");
-        if !desk.asked(Operation::ReserveCar) {
-            desk.book("T1");
-            desk.end("T1");
-            return desk;
-        }
-        let acted = desk.act("T1", "cancel", &json!({"note": "the traveller is ill"})).expect(200);
-        assert!((acted["applied"] == true && acted["status"] == "compensating") || !desk.is_calm(), "{acted}");
-        desk.release(Operation::ReserveCar);
-        desk.book("T1");
-        let expected = expect![[r#"
-            compensated, cancelled cancelled
-              reserve-flight compensated
-              reserve-hotel compensated
-              reserve-car compensated
-              charge pending
-              issue-tickets pending
-              email-itinerary pending
-            left: F100 2, H1 1, K1 1, A 1000.00; emails 0
-            effects: cancel-car 1, cancel-flight 1, cancel-hotel 1, reserve-car 1, reserve-flight 1, reserve-hotel 1
-        "#]];
-        match desk.is_calm() {
-            true => desk.ends("T1", &expected),
-            // The car's first call may come after its cancel, and is refused then.
-            false => assert!(desk.end("T1").contains("left: F100 2, H1 1, K1 1, A 1000.00; emails 0")),
-        }
-        let order = "reserve-flight reserve-hotel reserve-car cancel-car cancel-hotel cancel-flight";
-        assert!(desk.trace("T1") == order || !desk.is_calm(), "{}", desk.trace("T1"));
-        let asked = desk.api().journal("T1").into_iter().find(|record| record["type"] == "cancel_requested").unwrap();
-        assert_eq!((&asked["note"], &asked["by"]), (&json!("the traveller is ill"), &json!("tester")));
-        desk
-    }
-
-    pub(super) fn tb_14_after_the_pivot_only_a_refund_takes_back(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        desk.hold(Operation::IssueTickets);
-        desk.begin("trip", "T1");
-        if !desk.asked(Operation::IssueTickets) {
-            desk.book("T1");
-            desk.end("T1");
-            return desk;
-        }
-        let refused = desk.act("T1", "cancel", &json!({}));
-        assert_eq!(refused.code(), "409 past_point_of_no_return");
-        assert!(refused.body["error"]["hint"].as_str().unwrap().contains("refund"), "{}", refused.body);
-        desk.release(Operation::IssueTickets);
-        desk.book("T1");
-        desk.ends("T1", &booked());
-
-        let mut refund = desk.trip();
-        refund["trip"] = json!("T1");
-        desk.api().run("trip-refund", "R1", &refund);
-        let expected = expect![[r#"
-            completed
-              refund done
-              void-tickets done
-              cancel-flight done
-              cancel-hotel done
-              cancel-car done
-              email-apology done
-              = {"status":"REFUNDED","trip":"T1","version":1}
-            left: F100 2, H1 1, K1 1, A 1000.00; emails 2
-            effects: cancel-car 1, cancel-flight 1, cancel-hotel 1, charge 1, issue-tickets 1, refund 1, reserve-car 1, reserve-flight 1, reserve-hotel 1, send-email 2, void-tickets 1
-        "#]];
-        desk.ends("R1", &expected);
-        desk
-    }
-
-    pub(super) fn tb_15_a_reservation_that_lands_late_is_refused(conditions: Conditions) -> Desk {
-        let mut desk = Desk::open(conditions);
-        desk.hold(Operation::ReserveHotel);
-        desk.begin("trip", "T1");
-        let was_asked = desk.asked(Operation::ReserveHotel);
-        desk.host.advance_ms(30_000);
-        desk.book("T1");
-        desk.host.advance_ms(10_000);
-        desk.release(Operation::ReserveHotel);
-        let expected = expect![[r#"
-            compensated, unknown deadline
-              reserve-flight compensated
-              reserve-hotel compensated
-              reserve-car pending
-              charge pending
-              issue-tickets pending
-              email-itinerary pending
-            left: F100 2, H1 1, K1 1, A 1000.00; emails 0
-            effects: cancel-flight 1, reserve-flight 1
-        "#]];
-        desk.ends("T1", &expected);
-        if was_asked && desk.is_calm() {
-            let late = desk.participants.state().trace.into_iter().find(|call| call.operation == Operation::ReserveHotel);
-            assert_eq!(late.unwrap().outcome, "refused cancelled");
-        }
-        desk
-    }
-
-    pub(super) fn tb_18_a_saga_and_its_compensations_stay_on_their_version(conditions: Conditions) -> Desk {
-        let desk = Desk::open(conditions);
-        for (resource, left) in [("H1", 2), ("K1", 2)] {
-            desk.participants.set_stock(resource, left);
-        }
-        desk.participants.set_account("A", 10_000);
-        // T1's only: T2 overtakes it.
-        desk.participants.add(Rule::next(1, Operation::ReserveCar, Fault::Hold));
-        desk.begin("trip", "T1");
-        desk.asked(Operation::ReserveCar);
-        let deployed = desk.api().put("/v1/modules/trip", &guest(Way::Plain, "trip-v2"));
-        assert!(deployed.status == 201 || (deployed.status == 200 && !desk.is_calm()), "{}", deployed.body);
-        assert_eq!(deployed.body["version"], 2);
-        let second = desk.book("T2");
-        desk.release(Operation::ReserveCar);
-        let first = desk.book("T1");
-        assert_eq!((&first["version"], &second["version"]), (&json!(1), &json!(2)));
-        let given_up = ["T1", "T2"].map(|id| desk.was_given_up(id)).contains(&true);
-        let ends = ["T1", "T2"].map(|id| desk.end(id));
-        if !given_up {
-            let price = |saga: &serde_json::Value| saga["steps"][2]["output"]["amount_cents"].clone();
-            assert_eq!((price(&first), price(&second)), (json!(12_000), json!(12_500)));
-            let expected = expect![[r#"
-                compensated, refused no_funds
-                  reserve-flight compensated
-                  reserve-hotel compensated
-                  reserve-car compensated
-                  charge refused
-                  issue-tickets pending
-                  email-itinerary pending
-                left: F100 2, H1 2, K1 2, A 100.00; emails 0
-                effects: cancel-car 2, cancel-flight 2, cancel-hotel 2, reserve-car 2, reserve-flight 2, reserve-hotel 2
-            "#]];
-            ends.iter().for_each(|end| expected.assert_eq(end));
-        }
-        // Which code asked the participants: of its own version only, forward and back.
-        let code = |trip: &str| {
-            let calls = desk.participants.state().trace.into_iter().filter(|call| call.trip == trip);
-            let mut code: Vec<String> = calls.map(|call| call.by).collect();
-            code.dedup();
-            code
-        };
-        assert!(code("T1").iter().all(|by| by.starts_with("trip 1 ")) && code("T2").iter().all(|by| by.starts_with("trip 2 ")));
-        if desk.is_calm() {
-            let way = "reserve_flight reserve_hotel reserve_car charge cancel_car cancel_hotel cancel_flight";
-            assert_eq!(code("T1").join(" ").replace("trip 1 ", ""), way);
-            assert_eq!(code("T2").join(" ").replace("trip 2 ", ""), way.replace("cancel_car", "give_back_car"));
-        }
-        desk
-    }
-}

@@ -1,7 +1,7 @@
 //! A journal that something has damaged: replay says what is wrong, and never panics.
 
 use amends_core::{
-    Context, Event, Input, Instant, Saga,
+    Context, Event, Input, Instant, Room, Saga,
     event::{Act, Attempt},
     id::{Direction, Leg, StepPath},
     verbs::Verb,
@@ -62,7 +62,7 @@ fn go_on(random: &mut Random, mut saga: Saga) {
         jitter: random.next(),
         may_reach_outside: random.below(2) == 0,
         snapshot: 1,
-        journal_full: random.below(8) == 0,
+        journal: *random.pick(&[Room::Free, Room::Free, Room::Free, Room::Full, Room::Spent]),
     };
     for _ in 0..6 {
         let input = match random.below(4) {

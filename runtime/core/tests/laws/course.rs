@@ -7,7 +7,7 @@ use std::{
 };
 
 use amends_core::{
-    Event, Input, Payload, Saga,
+    Event, Input, Payload, Room, Saga,
     effects::Effects,
     event::{Act, Cancel, Moved, Reason, Why},
     id::Direction,
@@ -219,7 +219,7 @@ impl<'a> Course<'a> {
     /// every saga ends within a bounded number of inputs. And what it recorded is what it is.
     fn comes_to_an_end(mut self) -> Result<Vec<(amends_core::Instant, Event)>, String> {
         let bound = 40 + 100 * self.model.steps.len();
-        for (n, step) in [Move::JournalFull(false), Move::Reach(true)].into_iter().enumerate() {
+        for (n, step) in [Move::Journal(Room::Free), Move::Reach(true)].into_iter().enumerate() {
             self.step(&step).map_err(|problem| format!("before the end, {n}: {problem}"))?;
         }
         let mut inputs = 0;

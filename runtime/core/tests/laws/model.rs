@@ -5,11 +5,12 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use amends_core::{
-    Context, Definition, Event, Instant,
+    Context, Definition, Event, Instant, Room,
     definition::{Body, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     elements::Element,
     event::{Arrival, Attempt, Cancel, Charge, Intent, Reason, Resolution, Round, Wait, Why},
     id::{Direction, Leg, StepPath},
+    retry::AGAIN_MS_MIN,
 };
 
 use crate::script::Given;
@@ -91,6 +92,8 @@ pub(crate) struct LegModel {
     pub(crate) since: Option<Instant>,
     pub(crate) waited_ms: u64,
     pub(crate) stops: u32,
+    /// Its last attempt ended by a fault of the host: it is tried again, whatever is used up.
+    pub(crate) host_failed: bool,
     /// Said by an operator to be tried although its budget is used up.
     pub(crate) beyond_budget: bool,
     pub(crate) arrived: Option<Option<Arrival>>,
@@ -300,12 +303,13 @@ impl Model {
             Direction::Forward => {
                 law!(!step.spent_its_once, "{leg} is run once, may have happened, and begins again");
                 law!(!step.must_ask, "{leg} begins and its check was not asked");
-                law!(!context.journal_full, "{leg} begins and the journal is full");
+                law!(context.journal == Room::Free, "{leg} begins and the journal is full");
                 step.refused = false;
             }
             Direction::Check => law!(step.must_ask, "{leg} begins and there is no question"),
             Direction::Undo(_) => {}
         }
+        law!(context.journal != Room::Spent, "{leg} begins and the journal is spent");
         let reaches = context.may_reach_outside && !step.step.effect_free;
         let deadline_ms = match (&step.step.undo, leg.direction) {
             (Undo::Code(policy), Direction::Undo(_)) => policy.deadline_ms,
@@ -388,6 +392,7 @@ impl Model {
                 used.charged += 1;
                 used.beyond_budget = false;
             }
+            Charge::HostFault => used.host_failed = true,
             Charge::HostStop { executing } => {
                 used.stops += u32::from(executing);
                 if goes_on {
@@ -446,6 +451,12 @@ impl Model {
         let retry = self.retry(leg)?.clone();
         let used = self.step(&leg.path)?.leg(leg);
         law!(matches!(used.at, At::Nowhere) && used.attempts > 0, "{leg} backs off without a failure");
+        if std::mem::take(&mut used.host_failed) {
+            let within = now.plus(AGAIN_MS_MIN)..=now.plus(72_000);
+            law!(within.contains(&until), "{leg} backs off for the wrong time after a fault of the host");
+            used.at = At::BacksOff { since: now, until };
+            return Ok(());
+        }
         law!(retry.attempts_max.is_none_or(|max| used.charged < max), "{leg} backs off and its attempts are used up");
         let delay = retry.cap_ms.min(retry.first_ms << used.charged.saturating_sub(1).min(20));
         let reach = delay * u64::from(retry.jitter_percent) / 100;
@@ -648,7 +659,8 @@ impl Model {
             Why::Denied(_) => {}
             Why::HostDied => law!(step.leg(leg).stops >= 3, "{leg} did not take the host down"),
             Why::JournalFull => {
-                law!(context.journal_full && leg.direction == Direction::Forward, "the journal has room for {leg}");
+                let full = context.journal == Room::Full && leg.direction == Direction::Forward;
+                law!(full || context.journal == Room::Spent, "the journal has room for {leg}");
             }
         }
         let used = step.leg(leg);

@@ -73,7 +73,7 @@ impl Model {
             (Outcome::NotDone, Direction::Check) => "not_done",
             (Outcome::Wait(_), Direction::Check) => trap,
             (Outcome::Wait(wait), _) if is_within_ten_years(wait, context.now) => "wait",
-            (Outcome::Wait(_) | Outcome::Trapped(_) | Outcome::NotDone | Outcome::Denied(_), _) => trap,
+            (Outcome::Wait(_) | Outcome::Trapped(_) | Outcome::HostFault(_) | Outcome::NotDone | Outcome::Denied(_), _) => trap,
         };
         law!(first == says, "{} {} is recorded as {first}, not {says}", attempt.leg, outcome.name());
         if matches!(outcome, Outcome::Denied(_)) && is_undo(&attempt.leg) == self.rolls_back {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::{
-    Definition, Payload,
+    Definition, Payload, Room,
     definition::{Body, Each, EachMode, Kind, LockKey, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     effects::Effects,
     event::{Resolution, Topic},
@@ -37,7 +37,7 @@ impl Random {
         self.below(100) < chance
     }
 
-    fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         let at = usize::try_from(self.below(from.len() as u64)).unwrap();
         &from[at]
     }
@@ -219,7 +219,7 @@ pub(crate) fn any_move(random: &mut Random, play: &Play) -> Move {
         }
         96..=97 => Move::GrantsChange,
         98 => Move::Reach(random.percent(60)),
-        _ => Move::JournalFull(random.percent(40)),
+        _ => Move::Journal(*random.pick(&[Room::Free, Room::Free, Room::Free, Room::Full, Room::Spent])),
     }
 }
 
@@ -244,7 +244,8 @@ fn any_report(random: &mut Random, leg: Leg, number: Option<u32>) -> Move {
         0..=51 => Outcome::Refused(failure("no")),
         52..=64 => Outcome::Transient(failure("busy")),
         65..=76 => Outcome::Unknown(failure("lost")),
-        77..=85 => Outcome::Trapped(failure("trap")),
+        77..=82 => Outcome::Trapped(failure("trap")),
+        83..=85 => Outcome::HostFault(failure("host_busy")),
         86..=93 => return Move::Report { leg, number, outcome: any_wait(random), left },
         94..=97 => Outcome::Denied("http://x:80".into()),
         _ => Outcome::NotDone,

@@ -424,12 +424,12 @@ fn tb_14_a_cancel_after_the_pivot_is_refused() {
               done charge #1
               intent tickets #1
             > cancel
-              409 the saga is past its point of no return
+              409 it is past its point of no return
             > tickets done
               done tickets #1
               intent email #1
             > cancel
-              409 the saga is past its point of no return
+              409 it is past its point of no return
             = running, runs email
         "#]],
     );

@@ -302,25 +302,25 @@ fn a_retriable_child_is_beyond_the_point_of_no_return_with_its_first_step() {
         "t>(child mail) where mail = a> | b>",
         "cancel · t/a done · t/b refused no · retry t · t/b done",
         expect![[r#"
-        > start
-          started
-          intent t/a #1
-        > cancel
-          409 the saga is past its point of no return
-        > t/a done
-          done t/a #1
-          intent t/b #1
-        > t/b refused no
-          refused t/b #1 no
-          stuck t/b: refused no
-        > retry t
-          retried t/b
-          intent t/b #2
-        > t/b done
-          done t/b #2
-          completed
-        = completed
-    "#]],
+            > start
+              started
+              intent t/a #1
+            > cancel
+              409 it is past its point of no return
+            > t/a done
+              done t/a #1
+              intent t/b #1
+            > t/b refused no
+              refused t/b #1 no
+              stuck t/b: refused no
+            > retry t
+              retried t/b
+              intent t/b #2
+            > t/b done
+              done t/b #2
+              completed
+            = completed
+        "#]],
     );
 }
 

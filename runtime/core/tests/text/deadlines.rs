@@ -84,7 +84,7 @@ fn a_saga_that_is_late_after_the_point_of_no_return_goes_on() {
           pay done, 1 attempts from +0ms to +0ms
           send running, may have run, 1 attempts from +0ms
         > cancel
-          409 the saga is past its point of no return
+          409 it is past its point of no return
         > send done
           done send #1
           completed

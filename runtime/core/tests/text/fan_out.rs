@@ -1,7 +1,7 @@
 //! Fan-out over a list that is known only at run time.
 
 use amends_core::{
-    Context, Input, Payload, Saga,
+    Context, Input, Payload, Room, Saga,
     outcome::{Left, Outcome, Report},
     view::Status,
 };
@@ -521,7 +521,7 @@ fn ten_thousand_elements_are_done_and_undone() {
     let n = 10_000;
     let list = format!("[{}]", (0..n).map(|n| n.to_string()).collect::<Vec<_>>().join(","));
     let given = Given::new(&format!("b(each /input, at once 50) | z ; input {list}"));
-    let context = Context { now: T0, jitter: 0, may_reach_outside: true, snapshot: 1, journal_full: false };
+    let context = Context { now: T0, jitter: 0, may_reach_outside: true, snapshot: 1, journal: Room::Free };
     let (mut saga, mut history) = Saga::start(given.plan(), given.started(), context);
     while !saga.is_ended() {
         let open = saga.effects().run;

@@ -521,7 +521,7 @@ fn a_denial_of_a_step_that_declares_itself_effect_free_is_transient_and_stuck() 
 }
 
 #[test]
-fn a_full_journal_stops_the_way_forward_and_never_the_way_back() {
+fn a_full_journal_stops_the_way_forward_and_leaves_room_for_the_way_back() {
     check(
         "a | b",
         "journal full · a done · retry · cancel · undo a done",
@@ -568,5 +568,82 @@ fn a_full_journal_stops_the_way_forward_and_never_the_way_back() {
           intent a #2
         = running, runs a
     "#]],
+    );
+}
+
+/// The way back had no limit, since an undo is never refused: a compensation that fails or waits without end filled the disk, which
+/// ends the host. It has as much room again as the way forward, and then waits for an operator.
+#[test]
+fn a_spent_journal_stops_the_way_back_as_well() {
+    check(
+        "a | b",
+        "a done · b refused no · journal spent · undo a transient busy · +1h · retry · journal has room · retry · undo a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent b #1
+            > b refused no
+              refused b #1 no
+              rollback_begun b refused no
+              intent undo a #1
+            > journal spent
+            > undo a transient busy
+              transient undo a #1 busy
+              backoff undo a until +1s
+            > +1h
+              stuck undo a: journal full
+            > retry
+              retried undo a
+              stuck undo a: journal full
+            > journal has room
+            > retry
+              retried undo a
+              intent undo a #2
+            > undo a done
+              undone undo a #2
+              compensated
+            = compensated
+        "#]],
+    );
+}
+
+/// A host without a free place, or without the code of a module, reported that as a trap of the guest: each time used up one of
+/// the step's retries, and twenty of them made a compensation stuck that had never been called.
+#[test]
+fn a_fault_of_the_host_uses_no_retry_up_and_is_waited_out() {
+    check(
+        "a(tries 1) | b(once-rollback)",
+        "a host-fails host_busy · +1s · a host-fails module_not_loaded · +1s · a done · b host-fails host_busy · +1s · b host-fails host_bug unanswered",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a host-fails host_busy
+              transient a #1 host_busy (not charged)
+              backoff a until +194ms
+            > +1s
+              intent a #2
+            > a host-fails module_not_loaded
+              transient a #2 module_not_loaded (not charged)
+              backoff a until +1437ms
+            > +1s
+              intent a #3
+            > a done
+              done a #3
+              intent b #1
+            > b host-fails host_busy
+              transient b #1 host_busy (not charged)
+              backoff b until +2208ms
+            > +1s
+              intent b #2
+            > b host-fails host_bug unanswered
+              unknown b #2 host_bug (not charged)
+              rollback_begun b unknown host_bug
+              intent undo b #1
+            = compensating, runs undo b, outstanding a, b
+        "#]],
     );
 }

@@ -127,7 +127,7 @@ fn an_operator_breaks_a_key_once_and_the_saga_goes_on() {
               done b #1
               completed
             > unlock order/7
-              409 the saga has ended
+              409 it has ended
             = completed
         "#]],
     );

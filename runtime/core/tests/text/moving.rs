@@ -179,8 +179,8 @@ fn a_saga_does_not_move_while_an_attempt_is_open_nor_when_it_has_ended() {
         "a",
         "",
         expect![[r#"
-        the saga has ended
-    "#]],
+            it has ended
+        "#]],
     );
 }
 

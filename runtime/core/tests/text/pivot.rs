@@ -20,12 +20,12 @@ fn the_pivots_done_is_the_point_of_no_return() {
           done pay #1
           intent send #1
         > cancel
-          409 the saga is past its point of no return
+          409 it is past its point of no return
         > send refused no
           refused send #1 no
           stuck send: refused no
         > cancel
-          409 the saga is past its point of no return
+          409 it is past its point of no return
         = stuck, stuck send: refused no
     "#]],
     );
@@ -61,7 +61,7 @@ fn without_a_pivot_the_first_retriable_intent_is() {
           intent send #1
           intent mail #1
         > cancel
-          409 the saga is past its point of no return
+          409 it is past its point of no return
         = running, runs send, mail
     "#]],
     );
@@ -537,7 +537,7 @@ fn a_retriable_step_that_is_done_by_hand_is_past_the_point_of_no_return() {
           resolved send done
           stuck mail: journal full
         > cancel
-          409 the saga is past its point of no return
+          409 it is past its point of no return
         = stuck, stuck mail: journal full, manual 1
     "#]],
     );
@@ -567,7 +567,7 @@ fn the_pivots_compensation_never_runs_after_its_done() {
               refused send #1 no
               stuck send: refused no
             > cancel
-              409 the saga is past its point of no return
+              409 it is past its point of no return
             > abandon
               abandoned
             = abandoned, outstanding a, pay

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::{
-    Context, Event, Input, Instant, Plan, Saga,
+    Context, Event, Input, Instant, Plan, Room, Saga,
     event::{Act, Arrival, Attempt, Moved},
     id::Leg,
     outcome::Report,
@@ -18,7 +18,7 @@ pub(crate) struct Play {
     pub(crate) history: Vec<(Instant, Event)>,
     pub(crate) now: Instant,
     pub(crate) reach: bool,
-    pub(crate) journal_full: bool,
+    pub(crate) journal: Room,
     shadow: Saga,
     turns: u64,
 }
@@ -26,12 +26,12 @@ pub(crate) struct Play {
 impl Play {
     pub(crate) fn start(given: &Given) -> Self {
         let plan = given.plan();
-        let context = Context { now: T0, jitter: 0, may_reach_outside: true, snapshot: 1, journal_full: false };
+        let context = Context { now: T0, jitter: 0, may_reach_outside: true, snapshot: 1, journal: Room::Free };
         let (saga, events) = Saga::start(Arc::clone(&plan), given.started(), context);
         let history: Vec<(Instant, Event)> = events.into_iter().map(|event| (T0, event)).collect();
         let shadow = Saga::replay(plan, history.clone()).unwrap();
         assert_eq!(shadow, saga, "a saga is the fold of its events");
-        Self { saga, history, now: T0, reach: true, journal_full: false, shadow, turns: 0 }
+        Self { saga, history, now: T0, reach: true, journal: Room::Free, shadow, turns: 0 }
     }
 
     /// Does one move; the events that the core decided.
@@ -41,7 +41,7 @@ impl Play {
             Move::Pass(ms) => self.now = self.now.plus(*ms),
             Move::Clock(ms) => self.now = Instant(self.now.0.saturating_add_signed(*ms)),
             Move::Reach(on) => self.reach = *on,
-            Move::JournalFull(full) => self.journal_full = *full,
+            Move::Journal(room) => self.journal = *room,
             _ => {}
         }
         let events = match step {
@@ -80,7 +80,9 @@ impl Play {
                 Input::Report(Report { attempt, outcome: outcome.at(self.now), left: *left })
             }
             Move::Pass(_) => Input::Wake,
-            Move::Event { topic, id } => Input::Arrived(Arrival { id: id.clone(), topic: topic.clone(), data: None }),
+            Move::Event { topic, id } => {
+                Input::Arrived(Arrival { source: "test".to_owned(), id: id.clone(), topic: topic.clone(), data: None })
+            }
             Move::HostStops(legs) => {
                 let attempt = |leg: &Leg| Attempt { leg: leg.clone(), number: self.attempts(leg) };
                 Input::HostStopped { executing: legs.iter().map(attempt).collect() }
@@ -88,7 +90,7 @@ impl Play {
             Move::Locks(None) => Input::LocksTaken,
             Move::Locks(Some(behind)) => Input::LocksQueued(behind.clone()),
             Move::GrantsChange => Input::GrantsChanged,
-            Move::Verb(_) | Move::Clock(_) | Move::Reach(_) | Move::JournalFull(_) | Move::Show | Move::Call(_) => return None,
+            Move::Verb(_) | Move::Clock(_) | Move::Reach(_) | Move::Journal(_) | Move::Show | Move::Call(_) => return None,
         })
     }
 
@@ -104,7 +106,7 @@ impl Play {
             jitter: self.turns.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             may_reach_outside: self.reach,
             snapshot: 1,
-            journal_full: self.journal_full,
+            journal: self.journal,
         }
     }
 }

@@ -69,8 +69,8 @@ fn what_may_have_run_and_what_is_open_is_told_as_such() {
 #[test]
 fn the_pivot_decides_and_after_it_there_is_no_cancel() {
     preview("a | pay*", "a done", expect!["undo a, leaves pay, the pivot decides"]);
-    preview("a | pay* | b>", "a done · pay done", expect!["the saga is past its point of no return"]);
-    preview("a", "a done", expect!["the saga has ended"]);
+    preview("a | pay* | b>", "a done · pay done", expect!["it is past its point of no return"]);
+    preview("a", "a done", expect!["it has ended"]);
 }
 
 #[test]

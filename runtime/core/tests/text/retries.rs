@@ -219,7 +219,7 @@ fn a_refused_retriable_step_is_stuck_at_once() {
           refused send #1 no
           stuck send: refused no
         > cancel
-          409 the saga is past its point of no return
+          409 it is past its point of no return
         > retry send
           retried send
           intent send #2

@@ -294,7 +294,7 @@ fn a_cancel_or_a_deadline_during_a_rollback_changes_nothing() {
           undone undo a #1
           compensated
         > cancel
-          409 the saga has ended
+          409 it has ended
         = compensated
     "#]],
     );

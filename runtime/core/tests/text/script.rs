@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use amends_core::{
-    Definition, Event, Failure, Instant, Payload, Plan,
+    Definition, Event, Failure, Instant, Payload, Plan, Room,
     definition::{Body, Each, EachMode, Kind, LockKey, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     event::{Cancel, Charge, Reason, Resolution, Started, Topic, Wait, Why},
     id::{Direction, Incarnation, Leg, StepPath},
@@ -36,8 +36,8 @@ pub(crate) enum Move {
     GrantsChange,
     /// `reach on`, `reach off`: whether later attempts can reach outside.
     Reach(bool),
-    /// `journal full`, `journal has room`.
-    JournalFull(bool),
+    /// `journal full`, `journal spent`, `journal has room`.
+    Journal(Room),
     /// `show`: the view.
     Show,
     /// `call LEG`: what the guest of the open attempt is told.
@@ -264,8 +264,9 @@ fn parse(line: &str) -> Move {
         ["unlock", key] => Move::Verb(Verb::Unlock((*key).into())),
         ["grants", "change"] => Move::GrantsChange,
         ["reach", switch] => Move::Reach(*switch == "on"),
-        ["journal", "full"] => Move::JournalFull(true),
-        ["journal", "has", "room"] => Move::JournalFull(false),
+        ["journal", "full"] => Move::Journal(Room::Full),
+        ["journal", "spent"] => Move::Journal(Room::Spent),
+        ["journal", "has", "room"] => Move::Journal(Room::Free),
         ["show"] => Move::Show,
         ["call", leg @ ..] => Move::Call(leg_of(leg).0),
         words => report(words),
@@ -300,6 +301,7 @@ fn report(words: &[&str]) -> Move {
         ["unknown", code] => said(Outcome::Unknown(failure(code))),
         ["traps"] => said(Outcome::Trapped(failure("trap"))),
         ["traps", code] => said(Outcome::Trapped(failure(code))),
+        ["host-fails", code] => said(Outcome::HostFault(failure(code))),
         ["not-done"] => said(Outcome::NotDone),
         ["denied", what] => said(Outcome::Denied((*what).into())),
         ["waits", "for", "nothing"] => Said::Wait { event: None, for_ms: None },
@@ -395,6 +397,7 @@ impl fmt::Display for Move {
                     Said::Outcome(Outcome::Transient(failure)) => write!(f, " transient {}", failure.code)?,
                     Said::Outcome(Outcome::Unknown(failure)) => write!(f, " unknown {}", failure.code)?,
                     Said::Outcome(Outcome::Trapped(failure)) => write!(f, " traps {}", failure.code)?,
+                    Said::Outcome(Outcome::HostFault(failure)) => write!(f, " host-fails {}", failure.code)?,
                     Said::Outcome(Outcome::NotDone) => write!(f, " not-done")?,
                     Said::Outcome(Outcome::Denied(what)) => write!(f, " denied {what}")?,
                     Said::Outcome(Outcome::Wait(_)) => panic!("a script's waits are relative"),
@@ -429,7 +432,9 @@ impl fmt::Display for Move {
             Self::Verb(Verb::Unlock(key)) => write!(f, "unlock {key}"),
             Self::GrantsChange => write!(f, "grants change"),
             Self::Reach(on) => write!(f, "reach {}", if *on { "on" } else { "off" }),
-            Self::JournalFull(full) => write!(f, "journal {}", if *full { "full" } else { "has room" }),
+            Self::Journal(Room::Full) => f.write_str("journal full"),
+            Self::Journal(Room::Spent) => f.write_str("journal spent"),
+            Self::Journal(Room::Free) => f.write_str("journal has room"),
             Self::Show => write!(f, "show"),
             Self::Call(leg) => write!(f, "call {leg}"),
         }
@@ -448,7 +453,7 @@ fn charge_text(charge: Charge) -> &'static str {
     match charge {
         Charge::Leg => "",
         Charge::HostStop { executing: true } => " (executing)",
-        Charge::HostStop { executing: false } => " (not charged)",
+        Charge::HostFault | Charge::HostStop { executing: false } => " (not charged)",
     }
 }
 

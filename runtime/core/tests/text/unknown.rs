@@ -287,7 +287,7 @@ fn check_of_a_pivot_decides_about_the_point_of_no_return() {
           done check pay #1
           intent send #1
         > cancel
-          409 the saga is past its point of no return
+          409 it is past its point of no return
         = running, runs send
     "#]],
     );
@@ -494,7 +494,7 @@ fn once_then_stop_stops_for_an_operator() {
           unknown send #1 lost
           stuck send: unknown lost
         > cancel
-          409 the saga is past its point of no return
+          409 it is past its point of no return
         > resolve send not-done
           resolved send not-done
           intent send #2

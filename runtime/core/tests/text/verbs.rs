@@ -17,15 +17,15 @@ fn no_verb_fits_an_ended_saga() {
           done a #1
           completed
         > cancel
-          409 the saga has ended
+          409 it has ended
         > retry
-          409 the saga has ended
+          409 it has ended
         > skip a
-          409 the saga has ended
+          409 it has ended
         > resolve a done
-          409 the saga has ended
+          409 it has ended
         > abandon
-          409 the saga has ended
+          409 it has ended
         = completed
     "#]],
     );
@@ -41,11 +41,11 @@ fn a_step_that_does_not_exist_is_named() {
           started
           intent a #1
         > retry x
-          409 the saga has no step `x`
+          409 it has no step `x`
         > skip x
-          409 the saga has no step `x`
+          409 it has no step `x`
         > resolve x done
-          409 the saga has no step `x`
+          409 it has no step `x`
         = running, runs a
     "#]],
     );
@@ -217,7 +217,7 @@ fn a_cancel_that_the_pivot_decided_against_does_not_fit_the_second_time() {
           done pay #1
           intent send #1
         > cancel
-          409 the saga is past its point of no return
+          409 it is past its point of no return
         = running, runs send
     "#]],
     );

@@ -152,17 +152,21 @@ fn an_event_is_consumed_once() {
     );
 }
 
+/// A wait for a moment that has passed ended in the decision that recorded it: a guest that always waits so was called as
+/// fast as the host can.
 #[test]
-fn a_wait_that_is_over_when_it_begins_is_no_wait() {
+fn a_wait_for_the_past_is_a_short_one() {
     check(
         "a",
-        "a waits for 0s · a done",
+        "a waits for 0ms · +9ms · +1ms · a done",
         expect![[r#"
         > start
           started
           intent a #1
         > a waits for 0ms
-          wait a #1 for +0ms
+          wait a #1 for +10ms
+        > +9ms
+        > +1ms
           timer_fired a
           intent a #2
         > a done

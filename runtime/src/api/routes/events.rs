@@ -16,7 +16,7 @@ use crate::{
     api::{
         Api,
         caller::{self, Caller, InPath},
-        error::ApiError,
+        error::{ApiError, Part},
         mint, strict,
         wire::{
             Time,
@@ -58,6 +58,10 @@ pub(in crate::api) async fn publish(
     if event.specversion != "1.0" {
         return Err(ApiError::bad_request(format!("specversion `{}` is not 1.0", event.specversion)));
     }
+    if event.source == SIGNALS {
+        return Err(ApiError::bad_request(format!("the source `{SIGNALS}` is the host's own"))
+            .hint("send a signal to a saga, or give the source a name of your own"));
+    }
     let data = match (&event.data, &event.data_base64) {
         (Some(_), Some(_)) => return Err(ApiError::bad_request("give `data` or `data_base64`, not both")),
         (Some(data), None) => Some(Payload::json(data.as_str().to_owned())),
@@ -67,6 +71,7 @@ pub(in crate::api) async fn publish(
         }
         (None, None) => None,
     };
+    let data = data.map(|data| caller::fitting(Part::Data, data, api.options.payload_bytes_max)).transpose()?;
     let publish = Publish {
         source: text("source", &event.source)?,
         id: text("id", &event.id)?,
@@ -87,6 +92,7 @@ pub(in crate::api) async fn publish(
         (status = 202, description = "durable; `kept_until` if the saga did not take it at once", body = Accepted),
         (status = 200, description = "it was there already", body = Accepted),
         (status = 409, description = "the saga has ended", body = ErrorBody),
+        (status = 422, description = "the Idempotency-Key was used for another signal", body = ErrorBody),
     )
 )]
 pub(in crate::api) async fn signal(
@@ -97,7 +103,7 @@ pub(in crate::api) async fn signal(
 ) -> Result<Response, ApiError> {
     let saga = caller::saga_id(&id)?;
     let event_type = text("signal", &name)?;
-    let body = caller::read_body("the data", body, api.options.payload_bytes_max).await?;
+    let body = caller::read_body(Part::Data, body, api.options.payload_bytes_max).await?;
     let data = match body.is_empty() {
         true => None,
         false => strict::check(&body).map(|()| Some(Payload::json(body)))?,
@@ -135,7 +141,7 @@ fn structured(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 fn text(what: &str, text: &str) -> Result<String, ApiError> {
-    if text.is_empty() || text.len() > TEXT_BYTES_MAX || text.contains(char::is_control) {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX || !caller::is_printable(text) {
         return Err(ApiError::bad_request(format!("`{what}` has 1 to {TEXT_BYTES_MAX} printable bytes")));
     }
     Ok(text.to_owned())

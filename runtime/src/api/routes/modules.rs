@@ -10,7 +10,9 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
+use bytes::Bytes;
 use serde::Deserialize;
+use tokio::sync::SemaphorePermit;
 use utoipa::IntoParams;
 
 use super::{verbs::checked_note, written};
@@ -18,7 +20,7 @@ use crate::{
     api::{
         Api,
         caller::{self, Caller, InPath, InQuery},
-        error::ApiError,
+        error::{ApiError, Part},
         present,
         runtime::Verified,
         wire::{
@@ -26,7 +28,7 @@ use crate::{
             module::{Activate, Deployed, Module, Modules, Plan},
         },
     },
-    engine::port::{Deploy, ModuleAnswer, ModuleView, Request, Which},
+    engine::port::{Deploy, ModuleAnswer, ModuleView, Origin, Request, Which},
 };
 
 /// How to deploy.
@@ -49,6 +51,7 @@ pub(in crate::api) struct DeployQuery {
         (status = 409, description = "a name belongs to another module", body = ErrorBody),
         (status = 413, description = "too large", body = ErrorBody),
         (status = 422, description = "it does not verify; `reasons` says why", body = ErrorBody),
+        (status = 503, description = "too many deploys at once, or the host cannot take it now", body = ErrorBody),
     )
 )]
 pub(in crate::api) async fn deploy(
@@ -57,8 +60,9 @@ pub(in crate::api) async fn deploy(
     InQuery(query): InQuery<DeployQuery>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let verified = verify(&api, body).await?;
-    go_on(&api, caller, &query, verified).await
+    let _place = place(&api)?;
+    let candidate = verify(&api, body).await?;
+    go_on(&api, caller, &query, candidate).await
 }
 
 /// Deploys a component under this name, which must be the one in it. With `?plan=true` (200, a plan) it only says what would happen.
@@ -71,6 +75,7 @@ pub(in crate::api) async fn deploy(
         (status = 409, description = "a name belongs to another module", body = ErrorBody),
         (status = 413, description = "too large", body = ErrorBody),
         (status = 422, description = "it does not verify; `reasons` says why", body = ErrorBody),
+        (status = 503, description = "too many deploys at once, or the host cannot take it now", body = ErrorBody),
     )
 )]
 pub(in crate::api) async fn deploy_as(
@@ -81,13 +86,16 @@ pub(in crate::api) async fn deploy_as(
     body: Body,
 ) -> Result<Response, ApiError> {
     caller::name(&name)?;
-    let verified = verify(&api, body).await?;
-    if verified.module != name {
-        let message = format!("the component names itself `{}`, not `{name}`", verified.module);
+    let _place = place(&api)?;
+    let candidate = verify(&api, body).await?;
+    let inside = &candidate.verified.module;
+    if *inside != name {
+        discard(&api, candidate.verified.digest).await?;
+        let message = format!("the component names itself `{inside}`, not `{name}`");
         return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "name_mismatch", message)
-            .hint(format!("deploy it as `{}`, or change the name in its source", verified.module)));
+            .hint(format!("deploy it as `{inside}`, or change the name in its source")));
     }
-    go_on(&api, caller, &query, verified).await
+    go_on(&api, caller, &query, candidate).await
 }
 
 /// The modules of the namespace.
@@ -150,7 +158,8 @@ pub(in crate::api) async fn remove(
     InPath((name, version)): InPath<(String, u32)>,
 ) -> Result<Response, ApiError> {
     let name = String::from(caller::name(&name)?);
-    let answer = api.ask(|answer| Request::Remove(caller.origin, name, version, answer)).await?;
+    let removing = Arc::clone(&api);
+    let answer = in_turn(&api, async move { take_out(&removing, caller.origin, name, version).await }).await??;
     Ok(written(&api, answer.position, Json(present::module::module(&answer.module))))
 }
 
@@ -167,31 +176,95 @@ pub(super) fn not_found(name: &str) -> ApiError {
         .hint("`amends modules` shows the ones that there are")
 }
 
-async fn verify(api: &Api, body: Body) -> Result<Verified, ApiError> {
-    let bytes = caller::read_body("the component", body, api.options.wasm_bytes_max).await?;
+/// Taken before the body is read: a burst of deploys is refused before it takes memory.
+fn place(api: &Api) -> Result<SemaphorePermit<'_>, ApiError> {
+    api.deploys.try_acquire().map_err(|_| {
+        ApiError::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "as many modules are being deployed as this host takes at once",
+        )
+        .hint("try again in a moment")
+    })
+}
+
+/// A component that was verified, with its bytes.
+struct Candidate {
+    bytes: Bytes,
+    verified: Verified,
+}
+
+async fn verify(api: &Api, body: Body) -> Result<Candidate, ApiError> {
+    let bytes = caller::read_body(Part::Component, body, api.options.wasm_bytes_max).await?;
     if bytes.is_empty() {
         return Err(ApiError::bad_request("the body is empty").hint("send the bytes of a component"));
     }
-    Ok(api.runtime.verify(bytes).await?)
+    let verified = api.runtime.verify(bytes.clone()).await?;
+    Ok(Candidate { bytes, verified })
 }
 
-async fn go_on(api: &Api, caller: Caller, query: &DeployQuery, verified: Verified) -> Result<Response, ApiError> {
+async fn go_on(api: &Arc<Api>, caller: Caller, query: &DeployQuery, candidate: Candidate) -> Result<Response, ApiError> {
     if query.plan == Some(true) {
-        let module = find(api, caller, &verified.module).await?;
-        let plan: Plan = present::module::plan(&verified, module.as_ref());
+        let module = find(api, caller, &candidate.verified.module).await;
+        discard(api, candidate.verified.digest).await?;
+        let plan: Plan = present::module::plan(&candidate.verified, module?.as_ref());
         return Ok(Json(plan).into_response());
     }
+    let (origin, activate) = (caller.origin, query.activate.unwrap_or(true));
+    let (deploying, warnings) = (Arc::clone(api), candidate.verified.warnings.clone());
+    // A task of its own: a client that goes away must not free the turn while the engine still decides.
+    let answer = in_turn(api, async move { record(&deploying, origin, candidate, activate).await }).await??;
+    let status = if answer.created { StatusCode::CREATED } else { StatusCode::OK };
+    deployed(api, &answer, status, warnings)
+}
+
+/// Keeps the component and has the deploy recorded. A deploy that was refused leaves nothing.
+async fn record(api: &Api, origin: Origin, candidate: Candidate, activate: bool) -> Result<ModuleAnswer, ApiError> {
+    let Candidate { bytes, verified } = candidate;
+    let digest = verified.digest;
+    api.runtime.keep(bytes).await?;
     let deploy = Deploy {
         module: verified.module,
-        digest: verified.digest,
+        digest,
         bytes: verified.bytes,
         definitions: verified.definitions,
         imports: verified.imports,
-        activate: query.activate.unwrap_or(true),
+        activate,
     };
-    let answer = api.ask(|answer| Request::Deploy(caller.origin, deploy, answer)).await?;
-    let status = if answer.created { StatusCode::CREATED } else { StatusCode::OK };
-    deployed(api, &answer, status, verified.warnings)
+    let answer = api.ask(|answer| Request::Deploy(origin, deploy, answer)).await;
+    // After any other error the deploy may be recorded: the next start looks what is named.
+    if answer.as_ref().is_err_and(|error| error.status == StatusCode::CONFLICT) {
+        api.runtime.discard(digest).await;
+    }
+    answer
+}
+
+/// Has the removal recorded, and drops the component unless some other version is it.
+async fn take_out(api: &Api, origin: Origin, name: String, version: u32) -> Result<ModuleAnswer, ApiError> {
+    let modules = api.ask(|answer| Request::Modules(origin.clone(), answer)).await?;
+    let versions = modules.iter().filter(|module| module.name == name).flat_map(|module| &module.versions);
+    let digest = versions.filter(|known| known.version == version).map(|known| known.digest).next();
+    let answer = api.ask(|answer| Request::Remove(origin, name, version, answer)).await?;
+    if let Some(digest) = digest {
+        api.runtime.discard(digest).await;
+    }
+    Ok(answer)
+}
+
+async fn discard(api: &Arc<Api>, digest: [u8; 32]) -> Result<(), ApiError> {
+    let discarding = Arc::clone(api);
+    in_turn(api, async move { discarding.runtime.discard(digest).await }).await
+}
+
+/// One at a time, to its end: between keeping a component and the record that names it nobody may discard it.
+async fn in_turn<T: Send + 'static>(api: &Arc<Api>, work: impl Future<Output = T> + Send + 'static) -> Result<T, ApiError> {
+    let turn = Arc::clone(&api.recording).acquire_owned().await.map_err(|error| ApiError::internal(&error.to_string()))?;
+    let working = tokio::spawn(async move {
+        let done = work.await;
+        drop(turn);
+        done
+    });
+    working.await.map_err(|error| ApiError::internal(&error.to_string()))
 }
 
 fn deployed(api: &Api, answer: &ModuleAnswer, status: StatusCode, warnings: Vec<String>) -> Result<Response, ApiError> {

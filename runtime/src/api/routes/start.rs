@@ -19,7 +19,7 @@ use crate::{
     api::{
         Api,
         caller::{self, Caller, InPath, InQuery},
-        error::ApiError,
+        error::{ApiError, Part},
         mint, present, strict,
         wire::{error::ErrorBody, saga::Saga},
     },
@@ -65,7 +65,7 @@ pub(in crate::api) async fn start(
 ) -> Result<Response, ApiError> {
     let wait = query.wait.as_deref().map(|text| wait(text, api.options.wait_ms_max)).transpose()?;
     caller::name(&definition)?;
-    let body = caller::read_body("the input", body, api.options.payload_bytes_max).await?;
+    let body = caller::read_body(Part::Input, body, api.options.payload_bytes_max).await?;
     let (input, input_hash) = input(&headers, body)?;
     let (id, from_key) = match (&query.id, &caller.origin.idempotency_key) {
         (Some(id), _) => (caller::saga_id(id)?, false),

@@ -14,9 +14,8 @@ use crate::{
     api::{
         Api,
         caller::{self, Caller, InPath},
-        error::ApiError,
+        error::{ApiError, Part},
         wire::{
-            self,
             error::ErrorBody,
             verb::{self, Acted},
         },
@@ -86,7 +85,10 @@ pub(in crate::api) async fn resolve(
 ) -> Result<Response, ApiError> {
     let asked: verb::Resolve = read(&api, body).await?;
     let resolution = match (asked.output, asked.not_done, asked.undone) {
-        (Some(output), false, false) => Resolution::Output(output_payload(output)),
+        (Some(output), false, false) => {
+            let output = Payload::json(output.as_str().to_owned());
+            Resolution::Output(caller::fitting(Part::Output, output, api.options.payload_bytes_max)?)
+        }
         (None, true, false) => Resolution::NotDone,
         (None, false, true) => Resolution::Undone,
         _ => return Err(ApiError::bad_request("give exactly one of `output`, `not_done` and `undone`")),
@@ -128,8 +130,7 @@ async fn act(
     let expect_revision = expect_revision.as_deref().map(revision).transpose()?;
     let request = VerbRequest { id: id.clone(), verb, act, expect_revision };
     let answer = api.ask(|answer| Request::Verb(caller.origin, request, answer)).await?;
-    let acted =
-        Acted { id: id.into(), status: answer.view.status, revision: answer.view.revision.to_string(), applied: answer.applied };
+    let acted = Acted { id: id.into(), status: answer.status, revision: answer.revision.to_string(), applied: answer.applied };
     Ok(written(api, answer.position, Json(acted)))
 }
 
@@ -147,7 +148,7 @@ pub(super) fn checked_note(note: Option<String>) -> Result<String, ApiError> {
 
 fn step_path(text: &str) -> Result<StepPath, ApiError> {
     // Whether there is such a step the engine knows; this only bounds what it is asked.
-    if text.is_empty() || text.len() > 1_024 || text.contains(char::is_control) {
+    if text.is_empty() || text.len() > 1_024 || !caller::is_printable(text) {
         return Err(ApiError::bad_request("`step` is a step's path, as `reserve-hotel`"));
     }
     Ok(StepPath::new(text))
@@ -155,8 +156,4 @@ fn step_path(text: &str) -> Result<StepPath, ApiError> {
 
 pub(super) fn revision(text: &str) -> Result<u64, ApiError> {
     text.parse().map_err(|_| ApiError::bad_request(format!("expect_revision `{text}` is no revision")))
-}
-
-fn output_payload(output: wire::Json) -> Payload {
-    Payload::json(output.as_str().to_owned())
 }

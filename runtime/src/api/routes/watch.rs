@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
-use amends_core::{
-    event::Event as SagaEvent,
-    id::{Namespace, SagaId},
-};
+use amends_core::id::{Namespace, SagaId};
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -67,7 +64,10 @@ pub(in crate::api) async fn saga(
     if saga.view.status.is_ended() && seen >= saga.view.revision {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let follower = Follower { api, namespace, id, next: seen + 1, changes, ended: false };
+    let has_ended = saga.view.status.is_ended();
+    // Nobody has seen more than there is: an id from elsewhere follows from now on, and is not waited for.
+    let next = seen.min(saga.view.revision) + 1;
+    let follower = Follower { api, namespace, id, next, changes, has_ended, has_said_so: false };
     let batches = stream::unfold(follower, |mut follower| async {
         let batch = follower.batch().await?;
         Some((stream::iter(batch.into_iter().map(Ok::<_, Infallible>)), follower))
@@ -97,30 +97,30 @@ struct Follower {
     id: SagaId,
     next: u64,
     changes: Receiver<Change>,
-    ended: bool,
+    /// The saga had its end when this follower came, or it saw it since. What is recorded after that is stale, and few.
+    has_ended: bool,
+    has_said_so: bool,
 }
 
 impl Follower {
     /// The next messages; none when there is nothing more to say.
     async fn batch(&mut self) -> Option<Vec<Event>> {
-        while !self.ended {
+        while !self.has_said_so {
             let (namespace, id, next) = (self.namespace.clone(), self.id.clone(), self.next);
             // A failed read ends the stream; the client comes back with the last id that it saw.
             let records = self.api.read(move |runtime| runtime.journal(&namespace, &id, next, BATCH)).await.ok()??;
             if let Some(last) = records.last() {
                 self.next = last.id.version + 1;
+                self.has_ended |= records.iter().any(|record| matches!(&record.fact, Fact::Saga(event) if event.is_terminal()));
                 let positions = self.api.positions();
-                let mut messages: Vec<Event> = Vec::with_capacity(records.len() + 1);
-                for record in &records {
-                    let message = message("record", &present::journal::entry(record, positions));
-                    messages.push(message.id(record.id.version.to_string()));
-                    if matches!(&record.fact, Fact::Saga(event) if SagaEvent::is_terminal(event)) {
-                        messages.push(Event::default().event("end").data("{}"));
-                        self.ended = true;
-                        break;
-                    }
-                }
-                return Some(messages);
+                let told = records.iter().map(|record| {
+                    message("record", &present::journal::entry(record, positions)).id(record.id.version.to_string())
+                });
+                return Some(told.collect());
+            }
+            if self.has_ended {
+                self.has_said_so = true;
+                return Some(vec![Event::default().event("end").data("{}")]);
             }
             self.change().await?;
         }

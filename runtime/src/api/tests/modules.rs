@@ -1,9 +1,22 @@
 //! Deploying, activating, granting.
 
+use axum::{body::Body, http::Request};
+use bytes::Bytes;
 use expect_test::expect;
+use futures_util::{FutureExt, stream};
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
+use tokio::sync::watch;
 
-use super::{answer, check_refusals};
-use crate::api::fake::Fake;
+use super::{answer, check_refusals, run};
+use crate::{
+    api::{
+        Options,
+        fake::{Fake, refusal},
+        router,
+    },
+    engine::port::RefusalCode,
+};
 
 #[test]
 fn a_component_is_verified_before_it_is_a_version() {
@@ -61,7 +74,7 @@ fn a_component_is_verified_before_it_is_a_version() {
         }
     "#]]
     .assert_eq(&answer(&fake, "POST /v1/modules?plan=true\n\n\0asm"));
-    assert_eq!(fake.take_asked(), ["deploy trip activate=false"]);
+    assert_eq!(fake.take_asked(), ["keep 4 bytes", "deploy trip activate=false", "discard 0101"]);
     let large = format!("PUT /v1/modules/trip\n\n{}", "a".repeat(101));
     check_refusals(
         &[
@@ -79,6 +92,43 @@ fn a_component_is_verified_before_it_is_a_version() {
             413 payload_too_large: the component is larger than 100 bytes
         "#]],
     );
+    answer(&fake, "PUT /v1/modules/order\n\n\0asm");
+    assert_eq!(fake.take_asked(), ["discard 0101"]);
+}
+
+/// Verifying stored and loaded a component before anything was decided about it, so that what was only planned, or refused as
+/// another module's name, stayed on the disk until a restart. Now a plan stores nothing, and a refused deploy takes it back.
+#[test]
+fn a_refused_deploy_leaves_nothing_and_one_that_may_have_happened_leaves_its_component() {
+    let fake = Fake::new();
+    for (code, left) in [(RefusalCode::NameTaken, "discard 0101"), (RefusalCode::StorageFailed, "")] {
+        *fake.refuse.lock().unwrap() = Some(refusal(code, "no"));
+        answer(&fake, "PUT /v1/modules/trip\n\n\0asm");
+        assert_eq!(fake.take_asked().join(" "), format!("keep 4 bytes {left}").trim_end(), "{code:?}");
+    }
+}
+
+/// Deploys were not counted: a burst of them held a component and a thread each, and as they described themselves they took the
+/// places of attempts. Now there are four places, taken before the body is read.
+#[test]
+fn a_burst_of_deploys_is_refused_before_its_bodies_are_read() {
+    let fake = Fake::new();
+    let (_running, stop) = watch::channel(false);
+    let service = TowerToHyperService::new(router(fake.clone(), Options::default(), stop));
+    let deploy = |body: Body| {
+        let request = Request::builder().method("PUT").uri("/v1/modules/trip").header("host", "localhost");
+        service.call(request.body(body).unwrap())
+    };
+    run(async {
+        let endless = || Body::from_stream(stream::pending::<Result<Bytes, std::convert::Infallible>>());
+        let mut held: Vec<_> = (0..4).map(|_| Box::pin(deploy(endless()))).collect();
+        for held in &mut held {
+            assert!(held.as_mut().now_or_never().is_none());
+        }
+        assert_eq!(deploy(endless()).await.unwrap().status(), 503);
+        held.pop();
+        assert_eq!(deploy(Body::from("\0asm")).await.unwrap().status(), 201);
+    });
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Lists, the host itself, and the description of it all.
 
+use amends_core::{Event, view::Status};
 use expect_test::expect;
 
 use super::{answer, check};
-use crate::api::fake::Fake;
+use crate::{
+    api::fake::{Fake, NOON, completed},
+    journal::{Actor, Fact, Record, RecordId},
+};
 
 #[test]
 fn lists_page_by_an_opaque_cursor() {
@@ -74,4 +78,26 @@ fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
     for absent in ["aggregate", "unlock", "projection"] {
         assert!(!text.contains(absent), "{absent} is described and does not exist");
     }
+}
+
+/// The largest revision as `Last-Event-ID` overflowed, and one beyond the end would have been waited for in vain. The number is
+/// the client's, and was used as if it had been ours. Now such a client follows from what there is.
+#[test]
+fn who_has_seen_more_than_there_is_follows_from_now_on() {
+    let fake = Fake::new();
+    let running = amends_core::view::View { status: Status::Running, ended_at: None, ..completed() };
+    fake.sagas.lock().unwrap().insert("T1".to_owned(), (running, [0; 32]));
+    fake.records.lock().unwrap().push(Record {
+        id: RecordId { stream: 1, version: 18 },
+        position: 30,
+        at: NOON,
+        causation: None,
+        epoch: 1,
+        generation: 1,
+        actor: Actor::Host,
+        head: None,
+        fact: Fact::Saga(Event::Compensated),
+    });
+    let said = answer(&fake, "GET /v1/sagas/T1/watch\nlast-event-id: 18446744073709551615");
+    assert!(said.contains("id: 18\n") && said.contains("event: end\n"), "{said}");
 }

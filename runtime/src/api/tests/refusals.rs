@@ -134,6 +134,24 @@ fn a_full_queue_is_503_with_a_time_to_come_back() {
     .assert_eq(&answer(&fake, "POST /v1/definitions/trip/sagas\n\n{}"));
 }
 
+#[test]
+fn no_publisher_passes_for_a_signal() {
+    let event = r#"{"specversion":"1.0","id":"T1/k","source":"amends:signal","type":"approval"}"#;
+    let fake = Fake::new();
+    expect![[r#"
+        400
+        {
+          "error": {
+            "code": "bad_request",
+            "hint": "send a signal to a saga, or give the source a name of your own",
+            "message": "the source `amends:signal` is the host's own"
+          }
+        }
+    "#]]
+    .assert_eq(&answer(&fake, &format!("POST /v1/events\n\n{event}")));
+    assert!(fake.take_asked().is_empty());
+}
+
 /// A panic used to end the connection's task: the client saw a closed connection, and no word of why.
 #[test]
 fn a_handler_that_panics_is_500_with_a_body_and_the_host_goes_on() {

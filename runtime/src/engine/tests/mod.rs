@@ -47,8 +47,6 @@ pub(super) struct Sim {
     /// Calls that reached a guest, as `step@attempt` or `undo step@attempt`.
     pub(super) calls: Vec<String>,
     pub(super) commits: usize,
-    /// The first byte of each digest whose component may be deleted.
-    pub(super) forgotten: Vec<u8>,
     /// How many sagas the shard found when it started.
     pub(super) recovered: u64,
     pub(super) metrics: Arc<Metrics>,
@@ -68,8 +66,7 @@ impl Sim {
         let Recovered { shard, actions, sagas: recovered, .. } =
             recover(shared, Limits::default(), Arc::clone(&metrics), 7, suspects, now).expect("a memory store recovers");
         let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        let mut sim =
-            Self { store, shard, now, world, queue, open, calls, commits: 0, forgotten: Vec::new(), recovered, metrics };
+        let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0, recovered, metrics };
         sim.carry_out(actions);
         sim
     }
@@ -99,7 +96,6 @@ impl Sim {
                     self.calls.push(format!("{undo}{}@{}", call.step, call.attempt.number));
                     self.open.push_back((key, *call));
                 }
-                Action::Forget(digest) => self.forgotten.push(digest[0]),
                 Action::Changed(..) | Action::Fail(_) => {}
             }
         }
@@ -211,8 +207,18 @@ impl Sim {
     }
 
     pub(super) fn publish(&mut self, id: &str, to: Option<&str>, key: &str) -> Receiver<Result<PublishAnswer, Refusal>> {
+        self.publish_from("test", id, to, key)
+    }
+
+    pub(super) fn publish_from(
+        &mut self,
+        source: &str,
+        id: &str,
+        to: Option<&str>,
+        key: &str,
+    ) -> Receiver<Result<PublishAnswer, Refusal>> {
         let publish = Publish {
-            source: "test".into(),
+            source: source.into(),
             id: id.into(),
             event_type: "approval".into(),
             key: key.into(),

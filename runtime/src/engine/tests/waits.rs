@@ -3,7 +3,10 @@
 use amends_core::view::Status;
 
 use super::*;
-use crate::engine::port::RefusalCode;
+use crate::{
+    engine::port::RefusalCode,
+    store::{Range, Table},
+};
 
 fn waiting() -> Sim {
     let mut sim = Sim::new(b_waits);
@@ -108,20 +111,59 @@ fn a_timer_that_is_due_before_its_saga_is_durable_is_not_lost() {
     assert_eq!(said(answered).expect("started").view.status, Status::Completed);
 }
 
-#[test]
-fn ten_thousand_timers_of_one_moment_all_fire() {
+/// More sagas than the window of timers holds, which all wait until the same moment.
+fn ten_thousand_waiting() -> Sim {
     let mut sim = Sim::new(b_waits);
+    sim.shard.limits.queue_records = 100_000;
     sim.deploy(1, definition(&["~b"]));
     for n in 0..10_000 {
         let _started = sim.start(&format!("S{n}"), "{}", false);
     }
     sim.settle();
     assert!(sim.shard.residents.is_empty());
-    let mut sim = sim.kill_and_restart();
+    sim.calls.clear();
+    sim
+}
+
+/// The window was cut in the middle of a moment, and a timer that was cut off before its commit was in no table yet: it was read
+/// neither then nor later, and fired only after a restart.
+#[test]
+fn ten_thousand_timers_of_one_moment_all_fire() {
+    let mut sim = ten_thousand_waiting();
+    sim.pass(3_600_000);
+    assert_eq!(sim.calls.len(), 10_000);
+    assert_eq!(status(&mut sim, "S9999"), Status::Compensated);
+}
+
+#[test]
+fn ten_thousand_timers_of_one_moment_all_fire_after_a_restart() {
+    let mut sim = ten_thousand_waiting().kill_and_restart();
     sim.settle();
     sim.pass(3_600_000);
     assert_eq!(sim.calls.len(), 10_000);
     assert_eq!(status(&mut sim, "S9999"), Status::Compensated);
+}
+
+/// Events that came before a wait were looked for only when nothing of the saga ran. Beside a running stage-mate the wait ended
+/// with its timer: the approver had clicked, and the saga said that nobody approved.
+#[test]
+fn an_event_that_came_before_the_wait_ends_it_while_a_stage_mate_runs() {
+    let mut sim = Sim::new(b_waits);
+    let mut both = definition(&["~b", "a"]);
+    let a = both.stages.remove(1).steps;
+    both.stages[0].steps.extend(a);
+    sim.deploy(1, both);
+    sim.grant();
+    let _started = sim.start("S1", "{}", false);
+    while sim.commit() {}
+    let _early = sim.publish("E1", None, "42");
+    // `b` begins to wait; `a` stays open.
+    sim.end_one();
+    while sim.commit() {}
+    sim.now = sim.now.plus(3_600_000);
+    sim.input(Input::Tick);
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
 }
 
 #[test]
@@ -193,4 +235,126 @@ fn a_host_says_how_many_sagas_it_found_without_reading_those_that_wait() {
     let mut counts = live(&sim);
     counts.sort();
     assert_eq!(counts, ["\"running\"} 1", "\"waiting\"} 2"]);
+}
+
+/// Sources and ids are free text, and an event was named by both with a `/` between: `/orders` with `1/2` was `/orders/1` with
+/// `2`. The second was answered as a duplicate of the first and dropped. Now a `/` in a source is escaped.
+#[test]
+fn events_whose_source_and_id_read_alike_are_two() {
+    let mut sim = waiting();
+    let pairs = [("/orders", "1/2"), ("/orders/1", "2"), ("%2Forders", "1/2"), ("", "/orders/1/2")];
+    for (source, id) in pairs {
+        let published = sim.publish_from(source, id, None, "7");
+        sim.settle();
+        assert!(!said(published).unwrap().duplicate, "{source} {id}");
+    }
+    for (source, id) in pairs {
+        let again = sim.publish_from(source, id, None, "7");
+        sim.settle();
+        assert!(said(again).unwrap().duplicate, "{source} {id}");
+    }
+}
+
+/// The row of an event's timer was deleted under the moment that today's configuration gives. With another park time than when
+/// the event came that row was not there, and the real one fired at every start. Now the timer that fired is the one deleted.
+#[test]
+fn an_events_timer_fires_once_also_after_the_park_time_was_changed() {
+    let mut sim = waiting();
+    let _kept = sim.publish("E1", Some("S9"), "42");
+    sim.settle();
+    sim.shard.limits.event_kept_ms /= 7;
+    sim.pass(8 * 86_400_000);
+    assert_eq!(crate::engine::rows::timers_from(sim.store.as_ref(), Instant(0), 10).unwrap(), []);
+}
+
+/// Signals were told apart by saga and key alone: another one under a used key was answered as a duplicate and lost, though
+/// its sender was told that all was well. Verbs refuse such a key, and now signals do.
+#[test]
+fn another_signal_under_a_used_key_is_refused_and_the_same_one_is_a_duplicate() {
+    let mut sim = waiting();
+    let mut send = |id: &str, to: &str, key: &str| {
+        let sent = sim.publish(id, Some(to), key);
+        sim.settle();
+        said(sent).map(|said| said.duplicate)
+    };
+    assert_eq!(send("k", "S9", "42"), Ok(false));
+    assert_eq!(send("k", "S9", "42"), Ok(true));
+    assert_eq!(send("k", "S9", "43").unwrap_err().code, RefusalCode::KeyReused);
+    assert_eq!(send("k2", "S9", "43"), Ok(false));
+}
+
+/// Sagas that lack a grant were looked for among the stuck ones. One that waited for an event in a stage-mate as well was
+/// `waiting`, and a grant passed it by: its denied step stayed stuck after the wait had ended.
+#[test]
+fn a_grant_reaches_a_saga_that_waits_for_something_else_too() {
+    let mut sim = Sim::new(|call| match call.step.as_str() {
+        "a" if call.grants.is_empty() => Outcome::Denied("http://127.0.0.1:1".into()),
+        _ => b_waits(call),
+    });
+    let mut both = definition(&["~b", "a"]);
+    let a = both.stages.remove(1).steps;
+    both.stages[0].steps.extend(a);
+    sim.deploy(1, both);
+    let _started = sim.start("S1", "{}", false);
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Waiting);
+    assert!(sim.shard.residents.is_empty());
+    sim.calls.clear();
+    sim.grant();
+    assert_eq!(sim.calls, ["a@2"]);
+    let _approved = sim.publish("E1", None, "42");
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
+}
+
+/// First answers were kept for ever: a table that only grew, by a row for each verb, signal and event. Now they go a week after
+/// their saga, and one without a saga a week after it came.
+#[test]
+fn first_answers_are_kept_while_their_saga_lives_and_a_week_more() {
+    const DAY: u64 = 86_400_000;
+    let mut sim = Sim::new(|call| match call.arrived {
+        None => Outcome::Wait(Wait { event: None, until: Some(call.started_at.plus(30 * DAY)) }),
+        Some(_) => Outcome::Done(Payload::null()),
+    });
+    sim.deploy(1, definition(&["~a"]));
+    for id in ["S1", "S2"] {
+        let _started = sim.start(id, "{}", false);
+    }
+    let _signal = sim.publish("to-one", Some("S1"), "7");
+    let _event = sim.publish("to-all", None, "7");
+    let _verb = sim.verb("S2", Verb::Cancel, "k");
+    sim.settle();
+    let kept = |sim: &Sim, table| sim.store.rows(&Range::under(table, b"", 10)).unwrap().len();
+    assert_eq!((status(&mut sim, "S1"), status(&mut sim, "S2")), (Status::Waiting, Status::Compensated));
+    let mut left = Vec::new();
+    for _ in 0..6 {
+        left.push(kept(&sim, Table::Answers));
+        sim.pass(7 * DAY);
+    }
+    assert_eq!((left, status(&mut sim, "S1")), (vec![3, 1, 1, 1, 1, 1], Status::Completed));
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    sim.pass(7 * DAY);
+    assert_eq!((kept(&sim, Table::Answers), kept(&sim, Table::Timers)), (0, 0));
+}
+
+/// A saga remembered what it took by the event's id alone, which is unique only for its publisher: the event `1` of a second
+/// publisher was passed over, and the saga waited on.
+#[test]
+fn events_of_two_publishers_may_have_the_same_id() {
+    let mut sim = Sim::new(|call| match &call.arrived {
+        Some(Some(_)) => all_done(call),
+        _ => Outcome::Wait(Wait {
+            event: Some(amends_core::event::Topic { event_type: "approval".into(), key: "42".into() }),
+            until: None,
+        }),
+    });
+    sim.deploy(1, definition(&["~a", "~b"]));
+    let _started = sim.start("S1", "{}", false);
+    sim.settle();
+    for source in ["shop", "bank"] {
+        let _published = sim.publish_from(source, "1", None, "42");
+        sim.settle();
+    }
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
 }

@@ -67,7 +67,7 @@ fn facts() -> Vec<Fact> {
         Event::NotDone(Attempt { leg: leg().turned(Direction::Check), number: 1 }),
         Event::Wait(attempt(), Wait { event: Some(topic()), until: Some(Instant(5)) }),
         Event::Wait(attempt(), Wait { event: None, until: Some(Instant(u64::MAX)) }),
-        Event::Arrived(leg(), Arrival { id: "e1".into(), topic: topic(), data: Some(Payload::null()) }),
+        Event::Arrived(leg(), Arrival { source: "shop".into(), id: "e1".into(), topic: topic(), data: Some(Payload::null()) }),
         Event::TimerFired(leg()),
         Event::Stale(attempt(), "done".into()),
         Event::Backoff(leg(), Instant(200)),
@@ -110,7 +110,7 @@ fn facts() -> Vec<Fact> {
             description: r#"{"sagas":[]}"#.into(),
             imports: vec!["wasi:io/error@0.2.6".into()],
         },
-        ModuleEvent::Activated { version: 1 },
+        ModuleEvent::Activated { version: 1, act: act() },
         ModuleEvent::Granted(Grant::Http { origin: "https://bank.example:443".into(), private: true }, act()),
         ModuleEvent::Granted(Grant::Config { key: "fee".into(), value: "2".into() }, act()),
         ModuleEvent::Revoked(Grant::Secret { name: "token".into() }, act()),
@@ -229,12 +229,12 @@ fn a_record_keeps_its_type_code_and_bytes() {
     );
     let token = Actor::Token("t-7".into());
     golden(
-        Record { actor: token, ..later(Fact::Module(ModuleEvent::Activated { version: 2 })) },
+        Record { actor: token, ..later(Fact::Module(ModuleEvent::Activated { version: 2, act: Act::default() })) },
         expect![[r#"
-        activated f6a98248
-        0101006501000002000000040000000100000000000000130000000000000011
-        0000000000000002000001a3185c500000000000000000110000000000000001
-        03742d3702"#]],
+            activated f0afcf48
+            0101006501000002000000040000000100000000000000130000000000000011
+            0000000000000002000001a3185c500000000000000000110000000000000001
+            03742d37020000"#]],
     );
 }
 
@@ -255,7 +255,7 @@ fn every_body_keeps_its_bytes() {
         7 not_done 1267726f75702f322f7061795b736b752d375d01020201
         8 wait 03706179000000ac020108617070726f76616c0234320105
         8 wait 03706179000000ac020001ffffffffffffffffff01
-        9 arrived 1267726f75702f322f7061795b736b752d375d0102010302653108617070726f76616c0234320100046e756c6c
+        9 arrived 1267726f75702f322f7061795b736b752d375d010201030473686f7002653108617070726f76616c0234320100046e756c6c
         10 timer_fired 1267726f75702f322f7061795b736b752d375d01020103
         11 stale 03706179000000ac0204646f6e65
         12 backoff 1267726f75702f322f7061795b736b752d375d01020103c801
@@ -284,7 +284,7 @@ fn every_body_keeps_its_bytes() {
         22 compensated 
         23 abandoned 1063616c6c65642074686520686f74656c03616461
         100 deployed 015555555555555555555555555555555555555555555555555555555555555555f0a2040c7b227361676173223a5b5d7d0113776173693a696f2f6572726f7240302e322e36
-        101 activated 01
+        101 activated 011063616c6c65642074686520686f74656c03616461
         102 granted 001868747470733a2f2f62616e6b2e6578616d706c653a343433011063616c6c65642074686520686f74656c03616461
         102 granted 010366656501321063616c6c65642074686520686f74656c03616461
         103 revoked 0205746f6b656e1063616c6c65642074686520686f74656c03616461

@@ -30,13 +30,22 @@ pub(crate) struct Options {
     pub(crate) environment: Vec<(String, String)>,
     /// How far its clock is ahead of the machine's.
     pub(crate) clock_ms: u64,
+    /// A command that sets what the host may do, and then becomes the host.
+    pub(crate) under: Vec<String>,
     /// A host that dies is started again at once, on this port and without what was to kill it.
     pub(crate) supervised: Option<u16>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { binary: BINARY.into(), traffic: Traffic::Once, environment: Vec::new(), clock_ms: 0, supervised: None }
+        Self {
+            binary: BINARY.into(),
+            traffic: Traffic::Once,
+            environment: Vec::new(),
+            clock_ms: 0,
+            under: Vec::new(),
+            supervised: None,
+        }
     }
 }
 
@@ -44,6 +53,11 @@ impl Options {
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Run by this command, which is given the host's as its last arguments.
+    pub(crate) fn under(self, command: &[&str]) -> Self {
+        Self { under: command.iter().map(|word| (*word).to_owned()).collect(), ..self }
     }
 
     /// On a port that was free a moment ago.

@@ -22,3 +22,10 @@ pub(crate) mod probe;
 pub(crate) fn said<const N: usize>(answers: [(&str, String); N]) -> String {
     answers.map(|(what, error)| format!("{what}\n  {error}")).concat()
 }
+
+/// A moment as `…`.
+pub(crate) fn without_time(said: String) -> String {
+    let Some((before, after)) = said.split_once(" at 2") else { return said };
+    let after = after.split_once("Z ").map_or("", |(_, after)| after);
+    format!("{before} at … {after}")
+}

@@ -192,7 +192,14 @@ pub(super) fn spawn(data: &Path, log: &Arc<Log>, options: &Options) -> Result<(P
 /// The command of a host, or of a shell that starts one again and again.
 fn serving(data: &Path, options: &Options) -> Command {
     let Some(port) = options.supervised else {
-        let mut command = bare(&options.binary);
+        let mut command = match options.under.split_first() {
+            Some((program, arguments)) => {
+                let mut command = bare(Path::new(program));
+                command.args(arguments).arg(&options.binary);
+                command
+            }
+            None => bare(&options.binary),
+        };
         command.arg("serve").arg("--data").arg(data);
         if !options.environment.iter().any(|(name, _)| name == "AMENDS_LISTEN") {
             command.args(["--listen", "127.0.0.1:0"]);

@@ -1,0 +1,115 @@
+//! What a request that is sent again under the same key must be equal in.
+//!
+//! A fingerprint is stored with the first answer, and compared by later builds: what it is made of is written out here, so that
+//! no new name in the code makes another request of the same one. Never change it; a new verb is a new word.
+
+use amends_core::{
+    event::Resolution,
+    id::SagaId,
+    value::{Format, Payload},
+};
+use sha2::{Digest, Sha256};
+
+use crate::engine::port::{Publish, Verb, VerbRequest};
+
+/// SHA-256 of the parts, each behind its length.
+pub(crate) type Fingerprint = [u8; 32];
+
+/// The saga, the verb with all that it says, and the note. Who asked and at which revision may differ.
+pub(crate) fn of_verb(request: &VerbRequest) -> Fingerprint {
+    let parts = Parts::default().part(request.id.as_str());
+    let parts = match &request.verb {
+        Verb::Cancel => parts.part("cancel"),
+        Verb::Retry(None) => parts.part("retry"),
+        Verb::Retry(Some(step)) => parts.part("retry step").part(step.as_str()),
+        Verb::Skip(step) => parts.part("skip").part(step.as_str()),
+        Verb::Resolve(step, resolution) => {
+            let parts = parts.part("resolve").part(step.as_str());
+            match resolution {
+                Resolution::Output(output) => parts.part("output").payload(output),
+                Resolution::NotDone => parts.part("not done"),
+                Resolution::Undone => parts.part("undone"),
+            }
+        }
+        Verb::Unlock(key) => parts.part("unlock").part(key),
+        Verb::Abandon => parts.part("abandon"),
+    };
+    parts.part(&request.act.note).done()
+}
+
+/// To whom, the name, the key, and the data byte by byte.
+pub(crate) fn of_signal(publish: &Publish) -> Fingerprint {
+    let to = publish.to.as_ref().map_or("", SagaId::as_str);
+    let parts = Parts::default().part(to).part(&publish.event_type).part(&publish.key);
+    publish.data.iter().fold(parts, Parts::payload).done()
+}
+
+#[derive(Default)]
+struct Parts(Sha256);
+
+impl Parts {
+    fn part(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        let bytes = bytes.as_ref();
+        self.0.update((bytes.len() as u64).to_be_bytes());
+        self.0.update(bytes);
+        self
+    }
+
+    fn done(self) -> Fingerprint {
+        self.0.finalize().into()
+    }
+
+    fn payload(self, payload: &Payload) -> Self {
+        let format = match payload.format {
+            Format::Json => "json",
+            Format::Bytes => "bytes",
+        };
+        self.part(format).part(&payload.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use amends_core::{event::Act, id::StepPath};
+
+    use super::*;
+
+    /// A fingerprint was made of how Rust shows a verb for debugging: with another name in the code, the repeat of a verb that an
+    /// older build had done would have been refused as another request. These are what is stored, and stay.
+    #[test]
+    fn a_verb_keeps_its_fingerprint() {
+        let step = StepPath::new("pay");
+        let verbs = [
+            Verb::Cancel,
+            Verb::Retry(None),
+            Verb::Retry(Some(step.clone())),
+            Verb::Skip(step.clone()),
+            Verb::Resolve(step.clone(), Resolution::Output(Payload::json("1"))),
+            Verb::Resolve(step.clone(), Resolution::Output(Payload::opaque("1"))),
+            Verb::Resolve(step.clone(), Resolution::NotDone),
+            Verb::Resolve(step, Resolution::Undone),
+            Verb::Abandon,
+        ];
+        let said: String = verbs.into_iter().map(|verb| shown(verb, "why")).collect();
+        expect_test::expect![[r#"
+            d732b4a4 Cancel
+            2e624660 Retry(None)
+            702bbd2e Retry(Some(StepPath("pay")))
+            e6320891 Skip(StepPath("pay"))
+            a4b19bb1 Resolve(StepPath("pay"), Output(Payload { format: Json, bytes: b"1" }))
+            0bb88b04 Resolve(StepPath("pay"), Output(Payload { format: Bytes, bytes: b"1" }))
+            9bab396a Resolve(StepPath("pay"), NotDone)
+            5de934ea Resolve(StepPath("pay"), Undone)
+            fe8b7db6 Abandon
+        "#]]
+        .assert_eq(&said);
+        assert_ne!(shown(Verb::Cancel, ""), shown(Verb::Cancel, "why"));
+    }
+
+    fn shown(verb: Verb, note: &str) -> String {
+        let act = Act { note: note.into(), by: "who".into() };
+        let id = SagaId::new("T1").unwrap();
+        let name = format!("{verb:?}");
+        format!("{} {name}\n", hex::encode(&of_verb(&VerbRequest { id, verb, act, expect_revision: None })[..4]))
+    }
+}
