@@ -235,7 +235,9 @@ impl Saga {
             let known = above.filter_map(|node| self.paths.get(&old.steps[node].path).copied()).next();
             if let (None, Some(known)) = (self.paths.get(&run.path), known) {
                 let StepRun { scope, stage, index, .. } = self.steps[known];
-                self.add(StepRun { scope, stage, index, shape: Shape::Leaf, element: None, ..run.clone() });
+                let element = run.element.as_ref().map(|element| element.moved_to(known));
+                let gone = StepRun { scope, stage, index, shape: Shape::Leaf, element, ..run.clone() };
+                self.add(gone);
             }
         }
     }

@@ -316,6 +316,13 @@ impl Saga {
     }
 }
 
+impl ElementOf {
+    /// The same element of a fan-out in another tree, which was told nothing yet.
+    pub(crate) fn moved_to(&self, each: usize) -> Self {
+        Self { each, element: self.element.clone(), told: Summary::default() }
+    }
+}
+
 impl Sum {
     fn change(&mut self, before: Summary, now: Summary) {
         let change = |count: &mut usize, before: bool, now: bool| {
