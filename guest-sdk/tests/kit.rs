@@ -242,16 +242,3 @@ fn an_effect_free_step_that_sends_is_caught() {
     let sends = |(): (), _: &Call| Ok(http::post("http://p/x").send().map(|_| ())?);
     given(Saga::new("s").step(Step::pivot("p", sends).effect_free())).when(());
 }
-
-#[test]
-#[should_panic(expected = "saga s breaks a rule: step late needs early, which is no step of an earlier stage")]
-fn a_saga_that_the_host_would_not_take_is_caught() {
-    drop(given(Saga::new("s").step(Step::pivot("late", nothing).needs(["early"]))));
-}
-
-#[test]
-#[should_panic(expected = "step reserve comes after the point of no return")]
-fn a_compensatable_step_after_the_pivot_is_caught() {
-    let reserve = Step::compensatable("reserve", nothing).undo_nothing();
-    drop(given(Saga::new("s").step(Step::pivot("p", nothing)).step(reserve)));
-}
