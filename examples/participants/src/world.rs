@@ -138,8 +138,8 @@ impl World {
                 let balance = self.accounts.get_mut(resource).filter(|balance| **balance >= ask.amount_cents);
                 *balance.ok_or_else(|| operation.refuse(resource))? -= ask.amount_cents;
             }
-            Operation::Debit => self.to_transit(operation, resource, &ask.trip, ask.amount_cents)?,
-            Operation::Credit => self.from_transit(operation, resource, &ask.trip, ask.amount_cents)?,
+            Operation::Debit => self.put_in_transit(operation, resource, &ask.trip, ask.amount_cents)?,
+            Operation::Credit => self.take_from_transit(operation, resource, &ask.trip, ask.amount_cents)?,
             Operation::CheckOut => {
                 let stay = self.stays.get_mut(resource).filter(|stay| stay.open).ok_or_else(|| operation.refuse(resource))?;
                 if stay.balance_cents != 0 {
@@ -165,46 +165,46 @@ impl World {
             self.orders.insert(name, tombstone);
             return Answer::Nothing(json!({"undone": false}));
         };
+        // A cancel of an earlier round, or of another way to do it, comes late: what stands is not what it speaks of.
+        if keys.undoes.is_some() && order.step_key.is_some() && order.step_key != keys.undoes {
+            return Answer::Nothing(json!({"undone": false}));
+        }
         let Standing::Stands(done, _) = order.standing else {
             return Answer::Repeated(json!({"undone": true}));
         };
         let amount_cents = order.amount_cents;
-        if operation == Operation::Reverse {
-            if let Err(refused) = self.reverse(done, resource, &ask.trip, amount_cents) {
-                return refused;
-            }
+        if let Err(refused) = self.let_go(operation, done, resource, &ask.trip, amount_cents) {
+            return refused;
         }
         if let Some(order) = self.orders.get_mut(&name) {
             order.standing = Standing::TakenBack;
-        }
-        match operation {
-            // Undoing is semantic: one more than there is now, whatever there was before.
-            Operation::CancelFlight | Operation::CancelHotel | Operation::CancelCar => {
-                *self.stock.entry(resource.to_owned()).or_default() += 1;
-            }
-            Operation::Refund => *self.accounts.entry(resource.to_owned()).or_default() += amount_cents,
-            _ => {}
         }
         self.count(operation);
         Answer::Done(json!({"undone": true}))
     }
 
-    /// Reverses a debit or a credit: the money goes the other way.
-    fn reverse(&mut self, done: Operation, account: &str, transfer: &str, cents: u64) -> Result<(), Answer> {
-        match done {
-            Operation::Debit => self.from_transit(Operation::Reverse, account, transfer, cents),
-            _ => self.to_transit(Operation::Reverse, account, transfer, cents),
+    /// Undoes what `done` did. Undoing is semantic: one more than there is now, whatever there was before.
+    fn let_go(&mut self, undo: Operation, done: Operation, resource: &str, trip: &str, cents: u64) -> Result<(), Answer> {
+        match (undo, done) {
+            (Operation::CancelFlight | Operation::CancelHotel | Operation::CancelCar, _) => {
+                *self.stock.entry(resource.to_owned()).or_default() += 1;
+            }
+            (Operation::Refund, _) => *self.accounts.entry(resource.to_owned()).or_default() += cents,
+            (Operation::Reverse, Operation::Credit) => self.put_in_transit(undo, resource, trip, cents)?,
+            (Operation::Reverse, _) => self.take_from_transit(undo, resource, trip, cents)?,
+            _ => {}
         }
+        Ok(())
     }
 
-    fn to_transit(&mut self, operation: Operation, account: &str, transfer: &str, cents: u64) -> Result<(), Answer> {
+    fn put_in_transit(&mut self, operation: Operation, account: &str, transfer: &str, cents: u64) -> Result<(), Answer> {
         let balance = self.accounts.get_mut(account).filter(|balance| **balance >= cents);
         *balance.ok_or_else(|| operation.refuse(account))? -= cents;
         *self.in_transit.entry(transfer.to_owned()).or_default() += cents;
         Ok(())
     }
 
-    fn from_transit(&mut self, operation: Operation, account: &str, transfer: &str, cents: u64) -> Result<(), Answer> {
+    fn take_from_transit(&mut self, operation: Operation, account: &str, transfer: &str, cents: u64) -> Result<(), Answer> {
         let balance = self.accounts.get_mut(account).ok_or_else(|| operation.refuse(account))?;
         let Some(left) = self.in_transit.get(transfer).and_then(|in_transit| in_transit.checked_sub(cents)) else {
             let message = format!("nothing that {transfer} debited is in transit");
@@ -281,6 +281,17 @@ mod tests {
         }
         let late = world.perform(ReserveHotel, "H1", &ask("reserve-hotel", 0), &with_step_key("round-0"));
         assert_eq!((late.word().as_str(), world.stock["H1"]), ("refused cancelled", 1));
+    }
+
+    #[test]
+    fn a_repeated_cancel_of_an_earlier_round_does_not_take_the_next_rounds_room() {
+        let mut world = World::default();
+        let undo = Keys { undoes: Some("round-0".to_owned()), ..Keys::default() };
+        world.perform(ReserveHotel, "H1", &ask("reserve-hotel", 0), &with_step_key("round-0"));
+        world.perform(CancelHotel, "H1", &ask("reserve-hotel", 0), &undo);
+        world.perform(ReserveHotel, "H1", &ask("reserve-hotel", 0), &with_step_key("round-1"));
+        let late = world.perform(CancelHotel, "H1", &ask("reserve-hotel", 0), &undo);
+        assert_eq!((late.word().as_str(), world.stock["H1"]), ("nothing", 0));
     }
 
     #[test]

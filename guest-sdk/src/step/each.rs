@@ -105,6 +105,12 @@ impl<K: kind::FansOut, E, O> Step<K, E, O> {
     /// assert_eq!(collected.done().collect::<Vec<_>>(), [("s1", &"bill of s1".to_owned())]);
     /// assert_eq!(collected.refused().map(|(stay, _)| stay).collect::<Vec<_>>(), ["s2"]);
     /// ```
+    ///
+    /// ```compile_fail
+    /// # use amends_sdk::{Each, Step};
+    /// let charge = Step::pivot("charge", |cents: u64, _| Ok(cents));
+    /// charge.each::<()>(Each::in_input("/amounts")); // this step cannot run for each element of a list
+    /// ```
     pub fn each<I>(mut self, each: Each) -> Step<kind::FannedOut, I, O> {
         self.erased.spec.each = Some(each.0);
         Step { erased: self.erased, types: PhantomData }
