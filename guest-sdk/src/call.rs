@@ -45,7 +45,7 @@ impl Call {
         &self.raw.saga
     }
 
-    /// The name of the definition that the step belongs to: the saga's, or in a child the child's.
+    /// The name of the saga's definition, also in a child of it.
     pub fn definition(&self) -> &str {
         &self.raw.definition
     }
@@ -61,7 +61,7 @@ impl Call {
         &self.raw.path
     }
 
-    /// The key of the element, in a step with [`each`](crate::Step::each).
+    /// The key of the element that the step is, with [`each`](crate::Step::each), or that the child around it is.
     pub fn element(&self) -> Option<&str> {
         self.raw.element.as_deref()
     }

@@ -4,52 +4,38 @@ use serde::{Deserialize, Serialize};
 
 use crate::stop::Failure;
 
-/// The output of a step with [`each`](crate::Step::each) and [`collect`](crate::Each::collect): what came of every element, in
-/// their order. In JSON it is a list of `{"key": "s1", "done": …}` and `{"key": "s2", "refused": {"code": …, "message": …}}`.
+/// The output of a step with [`each`](crate::Step::each) and [`collect`](crate::Each::collect): what came of every element.
 ///
 /// ```
 /// use amends_sdk::{Call, Collected, Result};
 ///
 /// fn report(_: (), call: &Call) -> Result<String> {
 ///     let check_outs: Collected<u32> = call.output("check-out")?;
-///     Ok(format!("{} done, {} refused", check_outs.done().count(), check_outs.refused().count()))
+///     Ok(format!("{} done, {} refused", check_outs.done.len(), check_outs.refused.len()))
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
 pub struct Collected<O> {
-    /// What came of each element.
-    pub elements: Vec<Element<O>>,
+    /// The elements that are done, in the order of the list.
+    pub done: Vec<Done<O>>,
+    /// The elements that were refused, in the order of the list.
+    pub refused: Vec<Refused>,
 }
 
-/// What came of one element of an [`each`](crate::Step::each).
+/// An element that is done.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Element<O> {
+pub struct Done<O> {
     /// The element's key; its index, if the step names none.
     pub key: String,
-    /// Its output, or why it was refused.
-    #[serde(flatten, with = "Ended", bound(serialize = "O: Serialize", deserialize = "O: Deserialize<'de>"))]
-    pub ended: Result<O, Failure>,
+    /// What the step returned for it.
+    pub output: O,
 }
 
-impl<O> Collected<O> {
-    /// The keys and outputs of the elements that are done.
-    pub fn done(&self) -> impl Iterator<Item = (&str, &O)> {
-        self.elements.iter().filter_map(|element| Some((element.key.as_str(), element.ended.as_ref().ok()?)))
-    }
-
-    /// The keys and failures of the elements that were refused.
-    pub fn refused(&self) -> impl Iterator<Item = (&str, &Failure)> {
-        self.elements.iter().filter_map(|element| Some((element.key.as_str(), element.ended.as_ref().err()?)))
-    }
-}
-
-/// The words for the two ends.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "Result", rename_all = "snake_case")]
-enum Ended<O, F> {
-    #[serde(rename = "done")]
-    Ok(O),
-    #[serde(rename = "refused")]
-    Err(F),
+/// An element that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The element's key; its index, if the step names none.
+    pub key: String,
+    /// Why.
+    pub failure: Failure,
 }

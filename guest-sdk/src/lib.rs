@@ -138,10 +138,10 @@ pub mod bindings;
 mod host;
 
 pub use call::{Arrival, Call, Event};
-pub use collected::{Collected, Element};
+pub use collected::{Collected, Done, Refused};
 pub use module::Module;
 pub use moment::Moment;
 pub use retry::Retry;
 pub use saga::{Saga, Stage};
-pub use step::{Each, Step, kind};
+pub use step::{Each, FromParent, Step, kind};
 pub use stop::{Failure, Result, Stop, Wait, refused, transient, unknown};

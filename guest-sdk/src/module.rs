@@ -56,8 +56,38 @@ impl Module {
         wit::Description { module: self.name.to_string(), sagas }
     }
 
-    pub(crate) fn step(&self, saga: &str, step: &str) -> Option<&Erased> {
-        let saga = self.sagas.iter().find(|candidate| candidate.name == saga)?;
-        saga.steps().find(|candidate| candidate.spec.name == step).map(AsRef::as_ref)
+    /// The step at this path of a saga: `charge`, `pay[sku-7]`, `guest[ada]/reserve`.
+    pub(crate) fn step(&self, saga: &str, path: &str) -> Option<&Erased> {
+        let mut definition = self.sagas.iter().find(|candidate| candidate.name == saga)?;
+        // Keys hold neither of the two characters: they are encoded in paths.
+        let mut names = path.split('/').map(|part| part.split_once('[').map_or(part, |(name, _)| name));
+        let mut name = names.next()?;
+        loop {
+            let step = definition.steps().find(|candidate| candidate.spec.name == name)?;
+            match names.next() {
+                None => return Some(step),
+                Some(inner) => (definition, name) = (step.child.as_ref()?, inner),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Each, Step};
+
+    use super::*;
+
+    #[test]
+    fn a_step_is_found_by_its_path() {
+        let nothing = |name| Step::compensatable(name, |(), _| Ok(())).undo_nothing();
+        let inner = Saga::new("inner").step(nothing("a")).step(nothing("b"));
+        let outer: Saga<Vec<()>> = Saga::new("outer").step(Step::child("a", inner).each(Each::in_input("")));
+        let module = Module::new("m").saga(outer);
+        let found = |saga, path| module.step(saga, path).map(|step| step.spec.name.as_str());
+        assert_eq!(found("outer", "a[0]/b"), Some("b"));
+        assert_eq!(found("outer", "a[x%2Fy]/a"), Some("a"));
+        assert_eq!(found("inner", "b"), Some("b"));
+        assert_eq!([found("outer", "b"), found("outer", "a/c"), found("inner", "a/b"), found("other", "a")], [None; 4]);
     }
 }

@@ -18,6 +18,7 @@ use crate::moment::millis;
 use crate::stop::Result;
 use crate::{Call, Retry};
 
+pub use child::FromParent;
 pub use each::Each;
 pub(crate) use erased::Erased;
 use erased::{input, output, own_output};

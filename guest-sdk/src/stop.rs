@@ -85,7 +85,7 @@ pub struct Failure {
     /// For people: `K1 has no cars left`.
     pub message: String,
     /// More for machines.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub data: Option<Value>,
 }
 

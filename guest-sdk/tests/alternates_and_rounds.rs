@@ -179,6 +179,28 @@ fn a_new_round_knows_what_failed_and_begins_with_the_first_way() {
 }
 
 #[test]
+fn used_up_retries_begin_a_round_and_a_step_that_is_never_run_again_does_not() {
+    let saga = |second| Saga::new("s").step(step("first")).savepoint("one").step(second);
+    let busy = |_: Value, _: &Call| Err::<(), _>(transient("busy", "come back"));
+    given(saga(Step::compensatable("second", busy).retry(Retry::never()).undo(undo))).when(()).then(
+        "first done
+         second transient busy
+         round 1 from one
+         second transient busy
+         undo first done
+         compensated exhausted",
+    );
+    let lost = |_: Value, _: &Call| Err::<(), _>(unknown("no_answer", "the line broke"));
+    given(saga(Step::compensatable("second", lost).once_then_rollback().undo(undo))).when(()).then(
+        "first done
+         second unknown no_answer
+         undo second done
+         undo first done
+         compensated no_answer",
+    );
+}
+
+#[test]
 fn a_cancel_does_not_stop_at_a_savepoint() {
     let saga = Saga::new("s")
         .step(step("first"))

@@ -94,23 +94,33 @@ fn policies_are_possible() {
 fn savepoints_stand_between_stages_before_the_point_of_no_return() {
     assert_eq!(
         broken(Saga::new("s").savepoint("early").step(step("a"))),
-        "saga `s`: savepoint `early` has no step of its own before it; put it after one"
+        "saga `s`: no step of its own comes before its savepoint `early`; put it after one"
     );
     assert_eq!(
         broken(Saga::new("s").step(step("a")).savepoint("last")),
-        "saga `s`: savepoint `last` has no step after it that could fail; put it before one"
+        "saga `s`: nothing follows its savepoint `last`; leave it out"
     );
     assert_eq!(
         broken(Saga::new("s").step(Step::pivot("p", nothing)).savepoint("late").step(Step::retriable("r", nothing))),
-        "saga `s`: savepoint `late` comes after the point of no return; put it before `p`"
+        "saga `s`, step `p`: the savepoint `late` stands after it, and there is no way back to there; put it before"
     );
     assert_eq!(
         broken(Saga::new("s").step(step("a")).savepoint("x").step(step("b")).savepoint("x").step(step("c"))),
-        "saga `s`: two savepoints are named `x`; give each its own name"
+        "saga `s`: it has two savepoints `x`; names are unique"
     );
     assert_eq!(
-        broken(Saga::new("s").step(step("a")).rounds(1)),
-        "saga `s`: it has rounds and no savepoint that one could begin at; add a savepoint, or leave them out"
+        broken(Saga::new("s").step(step("a")).savepoint("x").rounds(101).step(step("b"))),
+        "saga `s`: it allows 101 more rounds; at most 100"
+    );
+}
+
+#[test]
+fn alternates_have_a_limit() {
+    let many = (0..17).fold(step("a"), |step, _| step.alternate(nothing).undo_alternate(undo));
+    assert_eq!(
+        broken(Saga::new("s").step(many)),
+        "saga `s`, step `a`: it has 17 alternates of its compensation; at most 16 are tried\n\
+         saga `s`, step `a`: it has 17 alternates; at most 16 are tried"
     );
 }
 
@@ -119,18 +129,38 @@ fn children_are_of_the_kind_of_their_step() {
     let with_pivot = Saga::new("child").step(Step::pivot("p", nothing));
     assert_eq!(
         broken(Saga::new("s").step(Step::child("a", with_pivot))),
-        "saga `s`, step `a`: it is compensatable, and step `p` of its child `child` is not; all steps of the child are"
+        "saga `s`, step `a`: it is compensatable, and its child `child` has the pivot step `p`; a child's steps are of its kind"
     );
     let with_savepoint = Saga::new("child").step(step("x")).savepoint("mid").step(step("y"));
     assert_eq!(
         broken(Saga::new("s").step(Step::child("a", with_savepoint))),
-        "saga `s`, step `a`: its child `child` has the savepoint `mid`; savepoints stand between stages of the saga itself"
+        "saga `s`, step `a`: its child `child` has a savepoint; they stand between the stages of the saga itself"
     );
-    let namesake = Saga::new("s").step(step("x"));
+    let collected = Step::child("a", Saga::new("child").step(step("x"))).each(Each::in_input("").collect());
     assert_eq!(
-        broken(Saga::new("s").step(Step::child("a", namesake))),
-        "saga `s`: another saga of the module has this name; give each its own"
+        broken(Saga::new("s").step(collected)),
+        "saga `s`, step `a`: it collects the ends of sagas; a child that is refused is rolled back with its saga: fan out fail-fast"
     );
+}
+
+#[test]
+fn sagas_with_their_children_are_neither_too_deep_nor_too_large() {
+    let nested = |levels: u32| {
+        let inner = Saga::new("s0").step(step("x"));
+        (1..=levels).fold(inner, |saga, level| Saga::new(format!("s{level}")).step(Step::child("inner", saga)))
+    };
+    assert_eq!(Module::new("m").saga(nested(8)).check(), Ok(()));
+    assert_eq!(broken(nested(9)), "saga `s9`: its children are nested deeper than 8; flatten them");
+    let ten = || (0..10).fold(Saga::new("ten"), |saga, number| saga.step(step(format!("x{number}").leak())));
+    let many = (0..24).fold(Saga::new("s"), |saga, number| saga.step(Step::child(format!("c{number}"), ten())));
+    assert_eq!(broken(many), "saga `s`: it has more than 256 steps");
+}
+
+#[test]
+fn two_sagas_of_one_name_are_told_apart() {
+    let other = Saga::new("other").step(Step::child("a", Saga::new("s").step(step("x"))));
+    let problems = Module::new("m").saga(Saga::new("s").step(step("y"))).saga(other).check().expect_err("two sagas s");
+    assert_eq!(problems.to_string(), "saga `s`: another saga of the module has this name; give each its own");
 }
 
 #[test]
@@ -145,15 +175,15 @@ fn lists_and_locks_are_where_they_can_be() {
     let over = |each| Saga::new("s").step(step("a")).step(step("b").each(each));
     assert_eq!(
         broken(over(Each::in_output("c", "/list"))),
-        "saga `s`, step `b`: its list is an output of `c`, which is no step of this saga"
+        "saga `s`, step `b`: its list is in the output of `c`, which is no step of an earlier stage"
     );
     assert_eq!(
         broken(over(Each::in_output("b", "/list"))),
-        "saga `s`, step `b`: its list is an output of `b`, which is not of an earlier stage"
+        "saga `s`, step `b`: its list is in the output of `b`, which is no step of an earlier stage"
     );
     assert_eq!(
         broken(over(Each::in_input("list"))),
-        "saga `s`, step `b`: its list `/inputlist` is in neither `/input` nor `/outputs/STEP`"
+        "saga `s`, step `b`: its list is at no pointer that begins with /input or /outputs/<step>"
     );
     assert_eq!(
         broken(over(Each::in_input("/list").key("id"))),
@@ -161,7 +191,11 @@ fn lists_and_locks_are_where_they_can_be() {
     );
     assert_eq!(
         broken(Saga::new("s").lock("seat", "seat").step(step("a"))),
-        "saga `s`: lock `seat`: `seat` is no JSON pointer; it is empty or begins with `/`, and writes `~` as `~0`"
+        "saga `s`: its lock key `seat`: `seat` is no JSON pointer; it is empty or begins with `/`, and writes `~` as `~0`"
+    );
+    assert_eq!(
+        broken(Saga::new("s").lock("seat", "/seat").lock("seat", "/seat").step(step("a"))),
+        "saga `s`: it has the lock key `seat` twice"
     );
 }
 

@@ -5,7 +5,7 @@
 
 #![forbid(unsafe_code)]
 
-use amends_sdk::{Call, Collected, Each, Module, Result, Saga, Step, http, refused};
+use amends_sdk::{Call, Collected, Each, Module, Refused, Result, Saga, Step, http, refused};
 use serde::{Deserialize, Serialize};
 
 /// The version that outputs and requests name.
@@ -108,9 +108,9 @@ fn check_out(stay: String, call: &Call) -> Result<CheckedOut> {
 
 fn report(_: Group, call: &Call) -> Result<Report> {
     let stays: Collected<CheckedOut> = call.output("check-out")?;
-    let completed: Vec<String> = stays.done().map(|(stay, _)| stay.to_owned()).collect();
-    let failed = stays.refused().map(|(stay, failure)| Failed { stay: stay.to_owned(), reason: failure.code.clone() });
-    let failed: Vec<Failed> = failed.collect();
+    let completed = stays.done.into_iter().map(|done| done.key).collect();
+    let failed = |refused: Refused| Failed { stay: refused.key, reason: refused.failure.code };
+    let failed: Vec<Failed> = stays.refused.into_iter().map(failed).collect();
     let status = if failed.is_empty() { Status::Completed } else { Status::Failed };
     Ok(Report { status, group: call.saga().to_owned(), completed, failed, version: VERSION })
 }

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::rc::Rc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Erased, Step, kind, spec};
@@ -64,5 +65,43 @@ impl<I> Step<kind::Child, I, Value> {
         let (execute, compensate) = (Vec::new(), Vec::new());
         let erased = Erased { spec, execute, compensate, check: None, child: Some(Rc::new(child)) };
         Step { erased, types: PhantomData }
+    }
+}
+
+/// The input of a child that gets outputs of its parent's steps too: see [`with_outputs_of`](Step::with_outputs_of).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FromParent<I, O> {
+    /// The parent's input, or the element of [`each`](Step::each).
+    pub input: I,
+    /// The outputs by the names of their steps: a struct with fields of these names, or a map.
+    pub outputs: O,
+}
+
+impl<I, O> Step<kind::Child, FromParent<I, O>, Value> {
+    /// Gives the child outputs of earlier stages of its parent, beside its input.
+    ///
+    /// ```
+    /// use amends_sdk::testing::given;
+    /// use amends_sdk::{Call, FromParent, Result, Saga, Step};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Outputs { quote: u32 }
+    ///
+    /// fn reserve(given: FromParent<String, Outputs>, _: &Call) -> Result<String> {
+    ///     Ok(format!("{} for {}", given.input, given.outputs.quote))
+    /// }
+    /// # fn give_back<I>(_: I, _: Option<String>, _: &Call) -> Result { Ok(()) }
+    ///
+    /// let rooms = Saga::new("rooms").step(Step::compensatable("reserve", reserve).undo(give_back));
+    /// let stay = Saga::new("stay")
+    ///     .step(Step::compensatable("quote", |_: String, _| Ok(90)).undo_nothing())
+    ///     .step(Step::child("rooms", rooms).with_outputs_of(["quote"]));
+    ///
+    /// assert_eq!(given(stay).when("H1").output::<String>(), "H1 for 90");
+    /// ```
+    pub fn with_outputs_of<N: Into<String>>(mut self, steps: impl IntoIterator<Item = N>) -> Step<kind::Child, I, Value> {
+        self.erased.spec.needs.extend(steps.into_iter().map(Into::into));
+        Step { erased: self.erased, types: PhantomData }
     }
 }

@@ -35,8 +35,8 @@ impl Each {
         Each(wit::Each { items, key: None, mode: wit::EachMode::FailFast, concurrency: 16 })
     }
 
-    /// The JSON pointer into an element to what names it: `/id`, or an empty text if the element is its own name. It is in the
-    /// element's path, `check-out[s1]`, and in [`Call::element`](crate::Call::element).
+    /// The JSON pointer into an element to what names it, a text of 1 to 256 bytes or a number: `/id`, or an empty pointer if the
+    /// element is its own name. It is in the element's path, `check-out[s1]`, and in [`Call::element`](crate::Call::element).
     ///
     /// Without it the element's name is its index. Equal elements with equal keys are one; different ones refuse the step.
     pub fn key(mut self, pointer: impl Into<String>) -> Each {
@@ -51,7 +51,7 @@ impl Each {
     }
 
     /// A refused element is a result: the step is done when every element is done or refused. Its output is a
-    /// [`Collected`](crate::Collected).
+    /// [`Collected`](crate::Collected). Not for a [child](Step::child), which is rolled back with its saga when it is refused.
     pub fn collect(mut self) -> Each {
         self.0.mode = wit::EachMode::Collect;
         self
@@ -70,7 +70,7 @@ impl<K: kind::FansOut, E, O> Step<K, E, O> {
     ///
     /// Elements have their own keys, attempts and outcomes. A rollback undoes those that are done or may have run. More than
     /// 100,000 of them, or no list at all, refuse the step. What the elements have in common they get from an earlier step, with
-    /// [`needs`](Step::needs).
+    /// [`needs`](Step::needs), or [`with_outputs_of`](Step::with_outputs_of) in a child.
     ///
     /// ```
     /// use amends_sdk::testing::given;
@@ -102,8 +102,8 @@ impl<K: kind::FansOut, E, O> Step<K, E, O> {
     ///          completed",
     ///     );
     /// let collected: Collected<String> = run.output();
-    /// assert_eq!(collected.done().collect::<Vec<_>>(), [("s1", &"bill of s1".to_owned())]);
-    /// assert_eq!(collected.refused().map(|(stay, _)| stay).collect::<Vec<_>>(), ["s2"]);
+    /// assert_eq!((collected.done[0].key.as_str(), collected.done[0].output.as_str()), ("s1", "bill of s1"));
+    /// assert_eq!((collected.refused[0].key.as_str(), collected.refused[0].failure.code.as_str()), ("s2", "balance_not_settled"));
     /// ```
     ///
     /// ```compile_fail

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::bindings::imports::amends::module::types::{Named, Payload};
 use crate::saga::Definition;
@@ -11,20 +11,33 @@ use crate::testing::course::{Course, Moved, Undone};
 use crate::testing::leg::Place;
 use crate::testing::task::{Task, Work};
 use crate::testing::tries::Tries;
-use crate::{Moment, payload};
+use crate::{FromParent, Moment, payload};
 
 /// A saga or a child on its way. Stages that are undone are taken off, so that a new round begins with fresh ones.
 pub(super) struct Branch {
     pub(super) definition: Rc<Definition>,
+    /// The name of the saga that it is, or is a part of.
+    root: Rc<str>,
     /// Of the step that it is the child of, with a slash; empty for the saga itself.
     prefix: String,
+    /// The key of the element that it is, or is a part of.
+    element: Option<String>,
     input: Payload,
     stages: Vec<Vec<Task>>,
 }
 
 impl Branch {
-    pub(super) fn new(definition: Rc<Definition>, prefix: String, input: Payload) -> Branch {
-        Branch { definition, prefix, input, stages: Vec::new() }
+    /// The saga itself.
+    pub(super) fn new(definition: Rc<Definition>, input: Payload) -> Branch {
+        let root = definition.name.as_ref().into();
+        Branch { definition, root, prefix: String::new(), element: None, input, stages: Vec::new() }
+    }
+
+    /// The child that stands for the step at this place.
+    pub(super) fn child(definition: Rc<Definition>, place: Place) -> Branch {
+        let input = given(&place);
+        let Place { definition: root, path, element, .. } = place;
+        Branch { definition, root, prefix: format!("{path}/"), element, input, stages: Vec::new() }
     }
 
     pub(super) fn has_begun(&self) -> bool {
@@ -74,13 +87,12 @@ impl Branch {
         let path = format!("{}{}", self.prefix, step.spec.name);
         let needed = |name: &String| Some(Named { name: name.clone(), payload: self.output_of(name)? });
         let outputs: Rc<[Named]> = step.spec.needs.iter().filter_map(needed).collect();
-        let definition: Rc<str> = self.definition.name.as_ref().into();
         let place = |path: String, element: Option<String>, input: Payload| {
-            let (definition, outputs) = (definition.clone(), outputs.clone());
+            let (definition, outputs) = (self.root.clone(), outputs.clone());
             Place { definition, path, element, input, outputs }
         };
         match &step.spec.each {
-            None => Task::single(step, place(path, None, self.input.clone()), course),
+            None => Task::single(step, place(path, self.element.clone(), self.input.clone()), course),
             Some(each) => Task::for_each(step, each, &path, &self.sources(&each.items), place, course),
         }
     }
@@ -133,10 +145,6 @@ impl Branch {
         }
     }
 
-    pub(super) fn waits(&self) -> bool {
-        self.stages.iter().flatten().any(Task::waits)
-    }
-
     /// Everything that waits.
     pub(super) fn waiting(&mut self) -> Vec<&mut Tries> {
         self.works()
@@ -171,4 +179,15 @@ impl Branch {
             }
         }
     }
+}
+
+/// A child's input: that of its step, and what the step needs.
+fn given(place: &Place) -> Payload {
+    if place.outputs.is_empty() {
+        return place.input.clone();
+    }
+    let value = |payload: &Payload| payload::decode::<Value>(payload).unwrap_or_default();
+    let outputs: Map<String, Value> = place.outputs.iter().map(|named| (named.name.clone(), value(&named.payload))).collect();
+    let given = FromParent { input: value(&place.input), outputs };
+    payload::encode(&given).unwrap_or_else(|_| place.input.clone())
 }

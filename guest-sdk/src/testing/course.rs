@@ -28,12 +28,22 @@ pub(super) enum Moved {
     Failed {
         path: String,
         failure: WitFailure,
-        refused: bool,
+        why: Why,
     },
     Stuck {
         at: String,
         failure: WitFailure,
     },
+}
+
+/// Why a step has failed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    Refused,
+    /// Its retries are used up.
+    Exhausted,
+    /// It may have run, and is never run again: not in another round either.
+    Unknown,
 }
 
 /// What came of undoing a step, or a branch.

@@ -1,5 +1,7 @@
 //! The elements of an `each`: found, named, and told apart.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use crate::bindings::saga::exports::amends::module::saga::Each;
@@ -19,7 +21,7 @@ pub(super) fn elements(each: &Each, found: &Value) -> Result<Vec<(String, Value)
         return Err(Failure::new("too_many_elements", message));
     }
     let mut elements: Vec<(String, Value)> = Vec::with_capacity(list.len());
-    let mut places = std::collections::HashMap::new();
+    let mut places = HashMap::new();
     for (index, element) in list.iter().enumerate() {
         let key = match &each.key {
             None => index.to_string(),
@@ -32,9 +34,23 @@ pub(super) fn elements(each: &Each, found: &Value) -> Result<Vec<(String, Value)
             Some(namesake) if namesake == element => {}
             Some(_) => {
                 let message = format_args!("two elements of `{items}` have the key `{key}` and are not equal");
-                return Err(Failure::new("key_clash", message));
+                return Err(Failure::new("clashing_keys", message));
             }
         }
     }
     Ok(elements)
+}
+
+/// A key as a step's path holds it: what has a meaning in paths, or is hard to see, is percent-encoded.
+pub(super) fn in_path(key: &str) -> String {
+    let mut text = String::with_capacity(key.len());
+    for c in key.chars() {
+        if c.is_control() || c.is_whitespace() || "[]/%".contains(c) {
+            let mut bytes = [0; 4];
+            text.extend(c.encode_utf8(&mut bytes).bytes().map(|byte| format!("%{byte:02X}")));
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }

@@ -11,7 +11,7 @@ use crate::bindings::saga::exports::amends::module::saga::{
     CheckOutcome, Direction, Failure as WitFailure, Kind, OnExhausted, OnUnknown, Outcome, Undo,
 };
 use crate::step::Erased;
-use crate::testing::course::{Course, Moved, Undone};
+use crate::testing::course::{Course, Moved, Undone, Why};
 use crate::testing::trace::waiting;
 use crate::testing::tries::Tries;
 
@@ -80,10 +80,6 @@ impl Leg {
         }
     }
 
-    pub(super) fn waits(&self) -> bool {
-        self.way.forward.waiting.is_some() || self.way.undo.waiting.is_some()
-    }
-
     /// Everything of this step that may wait.
     pub(super) fn tries(&mut self) -> impl Iterator<Item = &mut Tries> {
         [&mut self.way.forward, &mut self.way.undo].into_iter()
@@ -144,7 +140,7 @@ impl Leg {
                 let path = self.place.path.clone();
                 match spec.on_unknown {
                     OnUnknown::OnceThenStop if !spec.effect_free => Moved::Stuck { at: path, failure },
-                    OnUnknown::OnceThenRollback if !spec.effect_free => Moved::Failed { path, failure, refused: false },
+                    OnUnknown::OnceThenRollback if !spec.effect_free => Moved::Failed { path, failure, why: Why::Unknown },
                     _ if !again => self.exhausted(failure, course),
                     OnUnknown::Check => {
                         way.ask = true;
@@ -171,7 +167,7 @@ impl Leg {
         }
         if self.way.alternate == self.step.spec.alternates {
             self.state = State::NotDone;
-            return Moved::Failed { path, failure, refused: true };
+            return Moved::Failed { path, failure, why: Why::Refused };
         }
         self.state = State::Leaving(failure.clone());
         if self.needs_undo() {
@@ -192,7 +188,7 @@ impl Leg {
             return Moved::Stuck { at: path, failure };
         }
         let failure = WitFailure { code: "exhausted".to_owned(), message: format!("{path}: {}", failure.message), data: None };
-        Moved::Failed { path, failure, refused: false }
+        Moved::Failed { path, failure, why: Why::Exhausted }
     }
 
     /// A pivot without an undo: if it may have run, nothing but an operator goes back.

@@ -8,7 +8,7 @@ use crate::bindings::saga::exports::amends::module::saga::{Arrival, EventArrival
 use crate::saga::Definition;
 use crate::stop::Failure;
 use crate::testing::branch::Branch;
-use crate::testing::course::{Course, Moved, Undone};
+use crate::testing::course::{Course, Moved, Undone, Why};
 use crate::testing::trace::Trace;
 use crate::testing::tries::Tries;
 use crate::testing::{Status, TestWorld, pointer};
@@ -35,7 +35,7 @@ impl Machine {
     pub(super) fn new(definition: Rc<Definition>, world: Rc<TestWorld>) -> Machine {
         let (trace, kept) = (Trace::default(), Vec::new());
         let course = Course { id: "test".to_owned(), world, trace, kept, round: 0, cause: None, returned: false };
-        let saga = Branch::new(definition, String::new(), payload::json("null".to_owned()));
+        let saga = Branch::new(definition, payload::json("null".to_owned()));
         Machine { course, saga, phase: Phase::Forward, events: 0 }
     }
 
@@ -50,7 +50,7 @@ impl Machine {
             let (name, at) = (&lock.name, &lock.pointer);
             assert!(pointer::key(&read, at).is_some(), "lock `{name}` finds no text or number at `{at}` of the input");
         }
-        self.saga = Branch::new(definition, String::new(), input);
+        self.saga = Branch::new(definition, input);
         self.drive();
     }
 
@@ -140,8 +140,8 @@ impl Machine {
             }
             Moved::On => self.skip_to(self.saga.due_at()),
             Moved::Failed { path, failure, .. } if self.course.returned => self.stuck(&path, failure),
-            Moved::Failed { failure, .. } => {
-                let another_round = self.course.round < self.saga.definition.rounds();
+            Moved::Failed { failure, why, .. } => {
+                let another_round = why != Why::Unknown && self.course.round < self.saga.definition.rounds();
                 let floor = self.saga.savepoint().filter(|_| another_round).map_or(0, |(floor, _)| floor);
                 self.turn_back(floor, failure);
                 true

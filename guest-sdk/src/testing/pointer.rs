@@ -12,11 +12,12 @@ pub(super) fn check(pointer: &str) -> Result<(), String> {
     }
 }
 
-/// What the pointer leads to, if it can name something: a string, or a number or truth value as JSON writes it.
+/// What the pointer leads to, if it can name something: a string of 1 to 256 bytes, or a number.
 pub(super) fn key(value: &Value, pointer: &str) -> Option<String> {
-    match value.pointer(pointer)? {
-        Value::String(text) => Some(text.clone()),
-        scalar @ (Value::Number(_) | Value::Bool(_)) => Some(scalar.to_string()),
-        Value::Null | Value::Array(_) | Value::Object(_) => None,
-    }
+    let key = match value.pointer(pointer)? {
+        Value::String(text) => text.clone(),
+        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
+    };
+    (1..=256).contains(&key.len()).then_some(key)
 }

@@ -9,10 +9,10 @@ use crate::bindings::saga::exports::amends::module::saga::{Each, EachMode, Failu
 use crate::step::Erased;
 use crate::stop::Failure;
 use crate::testing::branch::Branch;
-use crate::testing::course::{Course, Moved, Undone};
+use crate::testing::course::{Course, Moved, Undone, Why};
 use crate::testing::fan;
 use crate::testing::leg::{Leg, Place};
-use crate::{Collected, Element, Moment, payload};
+use crate::{Collected, Done, Moment, Refused, payload};
 
 /// One step of a stage that has begun.
 pub(super) struct Task {
@@ -28,15 +28,8 @@ pub(super) struct Task {
 struct Part {
     key: String,
     work: Work,
-    end: End,
-}
-
-enum End {
-    Open,
-    /// A child that was refused, on its way back as one unit.
-    Leaving(WitFailure),
     /// A result like any other, where refusals are collected.
-    Refused(WitFailure),
+    refused: Option<WitFailure>,
 }
 
 /// What does it.
@@ -48,7 +41,7 @@ pub(super) enum Work {
 impl Task {
     pub(super) fn single(step: &Rc<Erased>, place: Place, course: &Course) -> Task {
         let path = place.path.clone();
-        let parts = vec![Part { key: String::new(), work: Work::new(step, place, course), end: End::Open }];
+        let parts = vec![Part { key: String::new(), work: Work::new(step, place, course), refused: None }];
         Task { step: step.clone(), path, parts, unfit: None }
     }
 
@@ -61,8 +54,8 @@ impl Task {
         course: &Course,
     ) -> Task {
         let part = |(key, element): (String, Value)| {
-            let place = place(format!("{path}[{key}]"), Some(key.clone()), payload::json(element.to_string()));
-            Part { key, work: Work::new(step, place, course), end: End::Open }
+            let place = place(format!("{path}[{}]", fan::in_path(&key)), Some(key.clone()), payload::json(element.to_string()));
+            Part { key, work: Work::new(step, place, course), refused: None }
         };
         let (parts, unfit) = match fan::elements(each, found) {
             Ok(elements) => (elements.into_iter().map(part).collect(), None),
@@ -92,13 +85,13 @@ impl Task {
     pub(super) fn forward(&mut self, turning: bool, course: &mut Course) -> Moved {
         if let Some(failure) = self.unfit.clone() {
             course.trace.push(format!("{} refused {}", self.path, failure.code));
-            return Moved::Failed { path: self.path.clone(), failure, refused: true };
+            return Moved::Failed { path: self.path.clone(), failure, why: Why::Refused };
         }
         let (collects, concurrency, now) = (self.collects(), self.concurrency(), course.world.clock());
         let mut failed = None;
         for part in self.parts.iter_mut().filter(|part| !part.has_ended()).take(concurrency) {
             let waits_its_turn = (turning || failed.is_some()) && part.work.has_begun();
-            if waits_its_turn || part.due_at().is_none_or(|due| due > now) {
+            if waits_its_turn || part.work.due_at().is_none_or(|due| due > now) {
                 continue;
             }
             match part.forward(collects, course) {
@@ -118,11 +111,7 @@ impl Task {
         if self.unfit.is_some() {
             return Some(Moment::default());
         }
-        self.parts.iter().filter(|part| !part.has_ended()).take(self.concurrency()).filter_map(Part::due_at).min()
-    }
-
-    pub(super) fn waits(&self) -> bool {
-        self.parts.iter().any(|part| part.work.waits())
+        self.parts.iter().filter(|part| !part.has_ended()).take(self.concurrency()).filter_map(|part| part.work.due_at()).min()
     }
 
     pub(super) fn works(&mut self) -> impl Iterator<Item = &mut Work> {
@@ -139,13 +128,12 @@ impl Task {
             None => self.parts.first()?.work.output(),
             Some(EachMode::FailFast) => payload::encode(&self.parts.iter().map(value).collect::<Option<Vec<_>>>()?).ok(),
             Some(EachMode::Collect) => {
-                let ended = |part: &Part| match &part.end {
-                    End::Refused(failure) => Some(Err(Failure::from(failure))),
-                    End::Open | End::Leaving(_) => Some(Ok(value(part)?)),
+                let refused = |part: &Part| {
+                    part.refused.as_ref().map(|failure| Refused { key: part.key.clone(), failure: Failure::from(failure) })
                 };
-                let element = |part: &Part| Some(Element { key: part.key.clone(), ended: ended(part)? });
-                let elements = self.parts.iter().map(element).collect::<Option<Vec<_>>>()?;
-                payload::encode(&Collected { elements }).ok()
+                let done = |part: &Part| Some(Done { key: part.key.clone(), output: value(part)? });
+                let (done, refused) = (self.parts.iter().filter_map(done), self.parts.iter().filter_map(refused));
+                payload::encode(&Collected { done: done.collect(), refused: refused.collect() }).ok()
             }
         }
     }
@@ -153,43 +141,17 @@ impl Task {
 
 impl Part {
     fn has_ended(&self) -> bool {
-        matches!(self.end, End::Refused(_)) || self.work.is_done()
-    }
-
-    fn due_at(&self) -> Option<Moment> {
-        match (&self.end, &self.work) {
-            // A way back goes as far as it can at once, so what is left of it waits.
-            (End::Leaving(_), Work::Branch(branch)) => (!branch.waits()).then(Moment::default),
-            (_, work) => work.due_at(),
-        }
+        self.refused.is_some() || self.work.is_done()
     }
 
     fn forward(&mut self, collects: bool, course: &mut Course) -> Moved {
-        if let End::Leaving(failure) = &self.end {
-            let failure = failure.clone();
-            return self.leave(failure, course);
-        }
-        match (self.work.forward(course), &mut self.work) {
-            (Moved::Failed { failure, refused: true, .. }, Work::Leg(_)) if collects => {
-                self.end = End::Refused(failure);
+        match self.work.forward(course) {
+            Moved::Failed { failure, why: Why::Refused, .. } if collects => {
+                self.refused = Some(failure);
                 Moved::On
             }
-            (Moved::Failed { failure, refused: true, .. }, Work::Branch(branch)) if collects => {
-                branch.close();
-                self.leave(failure, course)
-            }
-            (moved, _) => moved,
+            moved => moved,
         }
-    }
-
-    /// A refused child ends refused once nothing of it stands.
-    fn leave(&mut self, failure: WitFailure, course: &mut Course) -> Moved {
-        match self.work.back(course) {
-            Undone::Yes => self.end = End::Refused(failure),
-            Undone::Waiting => self.end = End::Leaving(failure),
-            Undone::Stuck { at, failure } => return Moved::Stuck { at, failure },
-        }
-        Moved::On
     }
 }
 
@@ -197,14 +159,7 @@ impl Work {
     fn new(step: &Rc<Erased>, place: Place, course: &Course) -> Work {
         match &step.child {
             None => Work::Leg(Box::new(Leg::new(step.clone(), place, course))),
-            Some(child) => Work::Branch(Branch::new(child.clone(), format!("{}/", place.path), place.input)),
-        }
-    }
-
-    fn waits(&self) -> bool {
-        match self {
-            Work::Leg(leg) => leg.waits(),
-            Work::Branch(branch) => branch.waits(),
+            Some(child) => Work::Branch(Branch::child(child.clone(), place)),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::{Call, Moment, host};
 
 /// Which step of which saga this is, and what it gets.
 pub(in crate::testing) struct Place {
+    /// The saga's definition, in a child too.
     pub(in crate::testing) definition: Rc<str>,
     pub(in crate::testing) path: String,
     pub(in crate::testing) element: Option<String>,
@@ -38,7 +39,6 @@ impl Leg {
             (Direction::Forward, _) => (&way.forward, forward_key.clone(), spec.deadline_ms),
             (Direction::Check, _) => (&way.check, format!("{forward_key}/check"), spec.deadline_ms),
         };
-        let led_to = if direction == Direction::Forward { &way.cause } else { &way.forward.last_failure };
         Call::new(WitCall {
             saga: course.id.clone(),
             definition: place.definition.to_string(),
@@ -56,7 +56,7 @@ impl Leg {
             input: place.input.clone(),
             outputs: place.outputs.to_vec(),
             own_output: if direction == Direction::Undo { self.output().cloned() } else { None },
-            last_failure: tries.last_failure.clone().or_else(|| led_to.clone()),
+            last_failure: [&tries.last_failure, &way.forward.last_failure, &way.cause].into_iter().flatten().next().cloned(),
             may_have_run: way.may_have_run,
             arrived: tries.arrived.clone(),
         })

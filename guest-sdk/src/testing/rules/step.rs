@@ -6,6 +6,9 @@ use crate::bindings::saga::exports::amends::module::saga::{Body, Kind, OnExhaust
 /// An hour.
 const DEADLINE_MS_MAX: u64 = 3_600_000;
 
+/// Of a step, and of a compensation.
+const ALTERNATES_MAX: u32 = 16;
+
 pub(super) fn check(found: &mut Found<'_>) {
     for (position, (stage, step)) in found.steps().enumerate() {
         if let Err(bad) = name(&step.name) {
@@ -45,6 +48,7 @@ fn check_undo(step: &Step, found: &mut Found<'_>) {
         (Undo::Code(policy), Kind::Compensatable | Kind::Pivot) => {
             check_retry(step, "compensation", &policy.retry, found);
             check_deadline(step, "compensation", policy.deadline_ms, found);
+            check_alternates(step, policy.alternates, "alternates of its compensation", found);
         }
         (Undo::None, Kind::Pivot | Kind::Retriable) | (Undo::Nothing, Kind::Compensatable) => {}
     }
@@ -53,6 +57,7 @@ fn check_undo(step: &Step, found: &mut Found<'_>) {
 fn check_policies(step: &Step, found: &mut Found<'_>) {
     check_retry(step, "step", &step.retry, found);
     check_deadline(step, "step", step.deadline_ms, found);
+    check_alternates(step, step.alternates, "alternates", found);
     if step.kind == Kind::Retriable && step.on_exhausted == OnExhausted::Rollback {
         let remedy = "let it be stuck when its retries are used up";
         found.step(step, format_args!("it is retriable: there is no rollback after the point of no return; {remedy}"));
@@ -75,5 +80,11 @@ fn check_retry(step: &Step, what: &str, retry: &Retry, found: &mut Found<'_>) {
 fn check_deadline(step: &Step, what: &str, deadline_ms: u64, found: &mut Found<'_>) {
     if deadline_ms == 0 || deadline_ms > DEADLINE_MS_MAX {
         found.step(step, format_args!("the {what}'s deadline is {deadline_ms} ms; it is 1 to {DEADLINE_MS_MAX} ms"));
+    }
+}
+
+fn check_alternates(step: &Step, alternates: u32, what: &str, found: &mut Found<'_>) {
+    if alternates > ALTERNATES_MAX {
+        found.step(step, format_args!("it has {alternates} {what}; at most {ALTERNATES_MAX} are tried"));
     }
 }
