@@ -97,7 +97,7 @@
 //! | [`Result`], [`Stop`], [`refused`], [`transient`], [`unknown`] | how a step ends |
 //! | [`Call::event`], [`Call::sleep`] | wait, for minutes or months, without anything in memory |
 //! | [`http`] | call participants |
-//! | [`context`], [`config`], [`log`] | time, ids and randomness that repeat; granted settings; lines for the log |
+//! | [`context`], [`config`], [`secrets`], [`log`] | time, ids and randomness that repeat; granted settings and secrets; lines for the log |
 //! | [`testing`], [`Module::check`] | given, when, then; and whether the host would take it |
 //!
 //! # Four things to know
@@ -130,6 +130,7 @@ pub mod config;
 pub mod context;
 pub mod http;
 pub mod log;
+pub mod secrets;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 

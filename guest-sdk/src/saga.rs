@@ -4,6 +4,7 @@ mod definition;
 mod stage;
 
 use std::borrow::Cow;
+use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -162,9 +163,10 @@ impl<I> Saga<I> {
         self
     }
 
-    /// A JSON Schema of the input, for the host to show and to check at the start.
-    pub fn schema(mut self, schema: impl Into<String>) -> Self {
-        self.definition.schema = Some(schema.into());
+    /// A JSON Schema of the input, as text or as a `serde_json::Value`: the host shows it, and starts no saga whose input does not
+    /// fit. It refers to nothing outside of itself, and is refused at deploy if it is none. The test kit does not look at it.
+    pub fn schema(mut self, schema: impl fmt::Display) -> Self {
+        self.definition.schema = Some(schema.to_string());
         self
     }
 

@@ -94,6 +94,12 @@ impl Given {
         self
     }
 
+    /// Grants a secret.
+    pub fn secret(self, name: impl Into<String>, value: impl Into<String>) -> Given {
+        self.machine.world().grant_secret(name.into(), value.into());
+        self
+    }
+
     /// Sets the saga's id.
     pub fn id(mut self, id: impl Into<String>) -> Given {
         self.machine.course.id = id.into();

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use amends_sdk::testing::{Status, given};
-use amends_sdk::{Call, Result, Retry, Saga, Step, context, http, refused, transient, unknown};
+use amends_sdk::{Call, Result, Retry, Saga, Step, config, context, http, refused, secrets, transient, unknown};
 use serde_json::json;
 
 /// A step that counts its attempts and answers each by its number.
@@ -241,4 +241,12 @@ fn after_one_change_no_later_failure_of_the_attempt_is_harmless() {
 fn an_effect_free_step_that_sends_is_caught() {
     let sends = |(): (), _: &Call| Ok(http::post("http://p/x").send().map(|_| ())?);
     given(Saga::new("s").step(Step::pivot("p", sends).effect_free())).when(());
+}
+
+#[test]
+fn a_step_reads_the_secrets_and_settings_that_were_granted() {
+    let read = |_: (), _: &Call| Ok((config::get("region"), secrets::get("bank-key"), secrets::get("mail-key")));
+    let saga = Saga::new("s").step(Step::pivot("read", read));
+    let run = given(saga).config("region", "eu").secret("bank-key", "s3cr3t").when(()).then("read done\ncompleted");
+    assert_eq!(run.output::<[Option<String>; 3]>(), [Some("eu".to_owned()), Some("s3cr3t".to_owned()), None]);
 }

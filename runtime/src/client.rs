@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, ErrorKind},
     time::Duration,
 };
 
@@ -39,6 +39,13 @@ pub enum ClientError {
         /// Why.
         cause: String,
     },
+    /// A host was there, and is gone before it answered: what was asked may have happened.
+    Lost {
+        /// Where.
+        address: String,
+        /// Why.
+        cause: String,
+    },
     /// The host said no.
     Refused(StatusCode, Box<ErrorDetail>),
     /// Something answers, but not as a host of Amends does.
@@ -56,6 +63,10 @@ impl fmt::Display for ClientError {
             Self::Unreachable { address, cause } => {
                 write!(f, "no host answers at {address} ({cause}); start one with `amends serve`, or name another with --host")
             }
+            Self::Lost { address, cause } => write!(
+                f,
+                "the host at {address} went away before it answered ({cause}); what was asked may have happened, and may be asked again"
+            ),
             Self::Refused(_, detail) => {
                 f.write_str(&detail.message)?;
                 match (&detail.hint, detail.fits.as_slice()) {
@@ -78,7 +89,15 @@ impl ClientError {
     pub fn code(&self) -> Option<&str> {
         match self {
             Self::Refused(_, detail) => Some(&detail.code),
-            Self::Unreachable { .. } | Self::Garbled { .. } => None,
+            Self::Unreachable { .. } | Self::Lost { .. } | Self::Garbled { .. } => None,
+        }
+    }
+
+    /// Why there is no host any more, or none yet.
+    pub fn no_host(&self) -> Option<&str> {
+        match self {
+            Self::Unreachable { cause, .. } | Self::Lost { cause, .. } => Some(cause),
+            Self::Refused(..) | Self::Garbled { .. } => None,
         }
     }
 }
@@ -189,7 +208,7 @@ impl Client {
         let request = self.request(Method::GET, path, &[]).header("accept", "text/event-stream");
         let request = seen.iter().fold(request, |request, id| request.header("last-event-id", *id));
         let request = request.body(()).map_err(|error| self.garbled(error))?;
-        let response = self.agent.run(request).map_err(|error| self.unreachable(&error))?;
+        let response = self.agent.run(request).map_err(|error| self.silent(&error))?;
         match response.status() {
             StatusCode::NO_CONTENT => Ok(None),
             StatusCode::OK => Ok(Some(Messages { lines: Box::new(BufReader::new(response.into_body().into_reader())) })),
@@ -215,10 +234,10 @@ impl Client {
     }
 
     fn answer(&self, answered: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<(StatusCode, String), ClientError> {
-        let mut response = answered.map_err(|error| self.unreachable(&error))?;
+        let mut response = answered.map_err(|error| self.silent(&error))?;
         let status = response.status();
         let text = response.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_string();
-        let text = text.map_err(|error| self.unreachable(&error))?;
+        let text = text.map_err(|error| self.silent(&error))?;
         if status.is_success() {
             return Ok((status, text));
         }
@@ -238,16 +257,47 @@ impl Client {
         Ok(hex::encode(bytes))
     }
 
-    fn unreachable(&self, error: &ureq::Error) -> ClientError {
+    fn silent(&self, error: &ureq::Error) -> ClientError {
+        let address = self.address().to_owned();
         let cause = match error {
-            ureq::Error::Io(error) => error.to_string(),
+            ureq::Error::Io(error) => in_words(error),
             other => other.to_string(),
         };
-        ClientError::Unreachable { address: self.address().to_owned(), cause }
+        if was_connected(error) { ClientError::Lost { address, cause } } else { ClientError::Unreachable { address, cause } }
     }
 
     fn garbled(&self, cause: impl fmt::Display) -> ClientError {
         ClientError::Garbled { address: self.address().to_owned(), cause: cause.to_string() }
+    }
+}
+
+/// Without the number that the operating system has for it.
+fn in_words(error: &std::io::Error) -> String {
+    match error.kind() {
+        ErrorKind::ConnectionRefused => "connection refused".to_owned(),
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted | ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof => {
+            "the connection broke".to_owned()
+        }
+        _ => error.to_string(),
+    }
+}
+
+/// Something took the request, or may have.
+fn was_connected(error: &ureq::Error) -> bool {
+    use ureq::{Error, Timeout};
+    match error {
+        Error::Io(error) => !matches!(
+            error.kind(),
+            ErrorKind::ConnectionRefused
+                | ErrorKind::HostUnreachable
+                | ErrorKind::NetworkUnreachable
+                | ErrorKind::NetworkDown
+                | ErrorKind::AddrNotAvailable
+                | ErrorKind::PermissionDenied
+        ),
+        Error::Timeout(timeout) => !matches!(timeout, Timeout::Resolve | Timeout::Connect),
+        Error::HostNotFound | Error::ConnectionFailed | Error::BadUri(_) => false,
+        _ => true,
     }
 }
 

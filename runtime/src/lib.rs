@@ -6,6 +6,8 @@ pub mod store;
 
 pub mod engine;
 
+pub mod origin;
+
 pub mod host;
 
 pub mod api;

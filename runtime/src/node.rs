@@ -26,6 +26,7 @@ use crate::{
         metrics::Metrics,
         port::{Change, ListFilter, Offered, Origin, Refusal, RefusalCode, Request},
         reader::Reader,
+        schema::Schema,
         shard,
     },
     host::{self, Compile, Host, HostConfig},
@@ -59,6 +60,8 @@ pub struct Config {
     pub clock: Clock,
     /// Records that wait for a commit; beyond them starts are refused.
     pub queue_records: usize,
+    /// The folder of the operator's secrets, if there is one.
+    pub secrets: Option<PathBuf>,
     /// When the disk is too full for new sagas.
     pub free: Free,
 }
@@ -77,6 +80,8 @@ pub struct Free {
 pub enum NodeError {
     /// Another host has the data folder.
     InUse(String),
+    /// The data folder holds something else, which is left alone.
+    NotOurs(String),
     /// The storage failed.
     Storage(String),
     /// Anything else.
@@ -86,7 +91,7 @@ pub enum NodeError {
 impl fmt::Display for NodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse(what) | Self::Storage(what) | Self::Other(what) => f.write_str(what),
+            Self::InUse(what) | Self::NotOurs(what) | Self::Storage(what) | Self::Other(what) => f.write_str(what),
         }
     }
 }
@@ -97,6 +102,7 @@ impl From<FolderError> for NodeError {
     fn from(error: FolderError) -> Self {
         match error {
             FolderError::InUse(what) => Self::InUse(what),
+            FolderError::NotOurs(what) => Self::NotOurs(what),
             FolderError::Failed(what) => Self::Storage(what),
         }
     }
@@ -198,7 +204,7 @@ impl Node {
         })
     }
 
-    /// How many sagas were running when the host before this one stopped.
+    /// How many sagas had not ended when the host before this one stopped: running, waiting, compensating or stuck.
     pub fn recovered(&self) -> u64 {
         self.engine.recovered
     }
@@ -257,6 +263,10 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
         .map_err(|bad| bad_definition(vec![format!("module name `{}`: {bad}", description.module)]))?;
     let mut reasons: Vec<String> =
         description.sagas.iter().flat_map(|saga| validate::problems(saga, limits)).map(|problem| problem.to_string()).collect();
+    reasons.extend(description.sagas.iter().filter_map(|saga| {
+        let why = Schema::read(saga.schema.as_deref()?).err()?;
+        Some(format!("saga `{}`: the schema of its input cannot be used: {why}", saga.name))
+    }));
     let mut names: Vec<&str> = description.sagas.iter().map(|saga| saga.name.as_str()).collect();
     names.sort_unstable();
     reasons.extend(names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("saga `{}` is defined twice", pair[0])));
@@ -301,6 +311,7 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
         modules: Arc::new(source),
         compile: Compile::Worker { program: config.worker.clone(), args: vec!["compile-worker".into()] },
         cache: Some(config.data.join("cache")),
+        secrets: config.secrets.clone(),
     })
     .map_err(|error| NodeError::Other(error.to_string()))?;
     host.set_listeners(config.listening.clone());

@@ -1,10 +1,12 @@
 //! The benchmark: `order` sagas in a closed loop against a release host with its default durability.
 //!
-//! stdout gets JSON lines: one a run of the form that every peer's benchmark prints, and one that says what a saga cost.
+//! stdout gets JSON lines: one a run of the form that every peer's benchmark prints, one that says what a saga cost, and at the
+//! end one that says what sagas cost that only wait.
 
 mod load;
 mod machine;
 mod metrics;
+mod waiting;
 
 use std::fmt;
 use std::fs;
@@ -43,6 +45,9 @@ pub(crate) struct Plan {
     /// Finish so many sagas before the first run, to see whether history costs anything
     #[arg(long, default_value_t = 0, value_name = "N")]
     full_store: u64,
+    /// Then let so many sagas wait in a host of their own, and kill it; 0: none
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    waiting: u64,
     /// Measure this host instead of building one
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
@@ -87,7 +92,9 @@ pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> Result<()> {
         Some(binary) => fs::canonicalize(binary).with_context(|| format!("cannot find {}", binary.display()))?,
         None => build_host(workspace)?,
     };
-    guests::build(workspace, &guests::choose(workspace, Some("order"))?, &[Way::Plain])?;
+    for example in ["order", "approval"] {
+        guests::build(workspace, &guests::choose(workspace, Some(example))?, &[Way::Plain])?;
+    }
     let folder = Folder::new(workspace)?;
     let mut serve = process::command(&binary, &folder.0);
     serve.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(folder.0.join("data"));
@@ -102,7 +109,11 @@ pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> Result<()> {
             measure(&host, *mode, *concurrency, Duration::from_secs(plan.seconds.max(1)))?;
         }
     }
-    Ok(())
+    drop(host);
+    match plan.waiting {
+        0 => Ok(()),
+        sagas => waiting::measure(&binary, &workspace.guests().join("plain/approval.wasm"), &folder.0, sagas),
+    }
 }
 
 fn build_host(workspace: &Workspace) -> Result<PathBuf> {

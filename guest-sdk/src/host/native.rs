@@ -13,6 +13,7 @@ pub(crate) trait World {
     fn new_id(&self) -> String;
     fn random_bytes(&self, len: u32) -> Vec<u8>;
     fn config(&self, key: &str) -> Option<String>;
+    fn secret(&self, name: &str) -> Option<String>;
     fn log(&self, level: Level, message: &str);
     fn send(&self, request: &http::Request) -> Result<http::Response, http::Error>;
 }
@@ -57,6 +58,10 @@ pub(crate) fn random_bytes(len: u32) -> Vec<u8> {
 
 pub(crate) fn config(key: &str) -> Option<String> {
     world().config(key)
+}
+
+pub(crate) fn secret(name: &str) -> Option<String> {
+    world().secret(name)
 }
 
 /// A line is never worth a failed test: without a world it goes nowhere.

@@ -27,6 +27,10 @@ pub(crate) fn config(key: &str) -> Option<String> {
     module::config::get(key)
 }
 
+pub(crate) fn secret(name: &str) -> Option<String> {
+    module::secrets::get(name)
+}
+
 pub(crate) fn log(level: Level, message: &str) {
     let level = match level {
         Level::Trace => module::log::Level::Trace,

@@ -3,8 +3,9 @@
 use wasip2::http::outgoing_handler;
 use wasip2::http::types::{
     ErrorCode, Fields, IncomingBody, IncomingResponse, Method as WasiMethod, OutgoingBody, OutgoingRequest, RequestOptions,
-    Scheme as WasiScheme,
+    Scheme as WasiScheme, http_error_code,
 };
+use wasip2::io::error::Error as IoError;
 use wasip2::io::streams::StreamError;
 
 use crate::http::url::{Scheme, Url};
@@ -37,7 +38,7 @@ fn outgoing(request: &Request) -> Result<(OutgoingRequest, OutgoingBody), Error>
         .chain(has_body.then_some(length))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.into_bytes()))
         .collect();
-    let headers = Fields::from_list(&headers).map_err(|error| invalid(&format!("a header ({error:?})")))?;
+    let headers = Fields::from_list(&headers).map_err(|_| invalid("a header"))?;
     let outgoing = OutgoingRequest::new(headers);
     outgoing.set_method(&method(request.method())).map_err(|()| invalid("the method"))?;
     let scheme = match url.scheme {
@@ -64,10 +65,13 @@ fn write(body: OutgoingBody, bytes: &[u8]) -> Result<(), String> {
     if !bytes.is_empty() {
         let stream = body.write().map_err(|()| "the body has no stream".to_owned())?;
         for chunk in bytes.chunks(WRITE_BYTES_MAX) {
-            stream.blocking_write_and_flush(chunk).map_err(|error| format!("writing the body: {error:?}"))?;
+            stream.blocking_write_and_flush(chunk).map_err(|error| match error {
+                StreamError::Closed => "the connection was closed under the body".to_owned(),
+                StreamError::LastOperationFailed(error) => format!("writing the body: {}", stream_in_words(&error)),
+            })?;
         }
     }
-    OutgoingBody::finish(body, None).map_err(|code| format!("ending the body: {code:?}"))
+    OutgoingBody::finish(body, None).map_err(|code| format!("ending the body: {}", in_words(&code)))
 }
 
 fn read(response: &IncomingResponse, request: &Request) -> Result<Response, Error> {
@@ -85,9 +89,62 @@ fn read_body(incoming: &IncomingBody) -> Result<Vec<u8>, String> {
         match stream.blocking_read(READ_BYTES_MAX) {
             Ok(bytes) => body.extend(bytes),
             Err(StreamError::Closed) => return Ok(body),
-            Err(StreamError::LastOperationFailed(error)) => return Err(error.to_debug_string()),
+            Err(StreamError::LastOperationFailed(error)) => return Err(stream_in_words(&error)),
         }
     }
+}
+
+fn stream_in_words(error: &IoError) -> String {
+    http_error_code(error).map_or_else(|| error.to_debug_string(), |code| in_words(&code))
+}
+
+/// What the host reports, for people.
+fn in_words(code: &ErrorCode) -> String {
+    let words = match code {
+        ErrorCode::InternalError(Some(what)) => what,
+        ErrorCode::DnsError(about) => about.rcode.as_deref().unwrap_or("the name cannot be resolved"),
+        ErrorCode::DnsTimeout => "the name was not resolved in time",
+        ErrorCode::DestinationNotFound => "there is no such destination",
+        ErrorCode::DestinationUnavailable => "the destination is unavailable",
+        ErrorCode::DestinationIpProhibited => "the destination's address is prohibited",
+        ErrorCode::DestinationIpUnroutable => "no route leads to the destination",
+        ErrorCode::ConnectionRefused => "connection refused",
+        ErrorCode::ConnectionTerminated => "the connection was closed",
+        ErrorCode::ConnectionTimeout => "no connection in time",
+        ErrorCode::ConnectionReadTimeout => "nothing came in time",
+        ErrorCode::ConnectionWriteTimeout => "nothing could be sent in time",
+        ErrorCode::ConnectionLimitReached => "too many connections",
+        ErrorCode::TlsProtocolError => "TLS failed",
+        ErrorCode::TlsCertificateError => "the TLS certificate is not trusted",
+        ErrorCode::TlsAlertReceived(_) => "the other side broke TLS off",
+        ErrorCode::HttpRequestDenied => "the request was denied",
+        ErrorCode::HttpRequestLengthRequired => "the request needs a length",
+        ErrorCode::HttpRequestBodySize(_) => "the request's body is too large",
+        ErrorCode::HttpRequestMethodInvalid => "the method is not valid",
+        ErrorCode::HttpRequestUriInvalid => "the url is not valid",
+        ErrorCode::HttpRequestUriTooLong => "the url is too long",
+        ErrorCode::HttpRequestHeaderSectionSize(_) | ErrorCode::HttpRequestHeaderSize(_) => "the request's headers are too large",
+        ErrorCode::HttpRequestTrailerSectionSize(_) | ErrorCode::HttpRequestTrailerSize(_) => {
+            "the request's trailers are too large"
+        }
+        ErrorCode::HttpResponseIncomplete => "the answer broke off",
+        ErrorCode::HttpResponseHeaderSectionSize(_) | ErrorCode::HttpResponseHeaderSize(_) => {
+            "the answer's headers are too large"
+        }
+        ErrorCode::HttpResponseBodySize(_) => "the answer's body is too large",
+        ErrorCode::HttpResponseTrailerSectionSize(_) | ErrorCode::HttpResponseTrailerSize(_) => {
+            "the answer's trailers are too large"
+        }
+        ErrorCode::HttpResponseTransferCoding(_) => "the answer's transfer coding is not known",
+        ErrorCode::HttpResponseContentCoding(_) => "the answer's content coding is not known",
+        ErrorCode::HttpResponseTimeout => "no answer in time",
+        ErrorCode::HttpUpgradeFailed => "the connection could not be upgraded",
+        ErrorCode::HttpProtocolError => "what answers speaks no HTTP",
+        ErrorCode::LoopDetected => "the request runs in a circle",
+        ErrorCode::ConfigurationError => "the host is not set up for it",
+        ErrorCode::InternalError(None) => "the host failed",
+    };
+    words.to_owned()
 }
 
 fn failed(request: &Request, code: &ErrorCode) -> Error {
@@ -109,9 +166,9 @@ fn failed(request: &Request, code: &ErrorCode) -> Error {
         | ErrorCode::HttpRequestUriInvalid
         | ErrorCode::HttpRequestUriTooLong
         | ErrorCode::ConfigurationError => {
-            Error::not_sent(format!("{} {} was not sent: {code:?}", request.method(), request.url()))
+            Error::not_sent(format!("{} {} was not sent: {}", request.method(), request.url(), in_words(code)))
         }
-        _ => no_answer(request, format!("{code:?}")),
+        _ => no_answer(request, in_words(code)),
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) struct TestWorld {
     attempt: RefCell<Attempt>,
     participants: RefCell<Option<Participants>>,
     config: RefCell<BTreeMap<String, String>>,
+    secrets: RefCell<BTreeMap<String, String>>,
     requests: RefCell<Vec<http::Request>>,
     logs: RefCell<Vec<String>>,
 }
@@ -44,6 +45,7 @@ impl TestWorld {
             attempt: RefCell::default(),
             participants: RefCell::new(None),
             config: RefCell::default(),
+            secrets: RefCell::default(),
             requests: RefCell::default(),
             logs: RefCell::default(),
         }
@@ -55,6 +57,10 @@ impl TestWorld {
 
     pub(super) fn grant(&self, key: String, value: String) {
         self.config.borrow_mut().insert(key, value);
+    }
+
+    pub(super) fn grant_secret(&self, name: String, value: String) {
+        self.secrets.borrow_mut().insert(name, value);
     }
 
     pub(super) fn begin(&self, call: &Call, ready: Moment, effect_free: bool) {
@@ -112,6 +118,10 @@ impl World for TestWorld {
 
     fn config(&self, key: &str) -> Option<String> {
         self.config.borrow().get(key).cloned()
+    }
+
+    fn secret(&self, name: &str) -> Option<String> {
+        self.secrets.borrow().get(name).cloned()
     }
 
     fn log(&self, level: Level, message: &str) {

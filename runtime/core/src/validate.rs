@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The limits of a definition.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Steps in a saga.
     pub steps_max: usize,

@@ -34,6 +34,8 @@ pub(crate) struct Fake {
     pub(crate) refuse: Mutex<Option<Refusal>>,
     pub(crate) grants: Mutex<Vec<Grant>>,
     pub(crate) never_ends: Mutex<bool>,
+    /// Asking it is a bug.
+    pub(crate) panics: Mutex<bool>,
     pub(crate) changes: broadcast::Sender<Change>,
 }
 
@@ -46,6 +48,7 @@ impl Fake {
             refuse: Mutex::default(),
             grants: Mutex::default(),
             never_ends: Mutex::default(),
+            panics: Mutex::default(),
             changes: broadcast::channel(16).0,
         })
     }
@@ -72,6 +75,7 @@ impl Fake {
                 in_flight: 3,
                 quarantined: None,
             }],
+            next_version: 2,
             grants: self.grants.lock().unwrap().clone(),
             revision: 2,
         }
@@ -92,6 +96,8 @@ impl Runtime for Fake {
     }
 
     fn ask(&self, request: Request) -> Result<(), Refusal> {
+        let panics = *self.panics.lock().unwrap();
+        assert!(!panics, "a bug of ours");
         if let Some(refusal) = self.refuse.lock().unwrap().clone() {
             return Err(refusal);
         }
@@ -131,9 +137,9 @@ impl Runtime for Fake {
                 self.note(format!("activate {module} {which:?}"));
                 let _ = answer.send(Ok(self.module_answer()));
             }
-            Request::SetGrants(_, module, grants, _, force, answer) => {
-                self.note(format!("grants {module} {force:?}"));
-                *self.grants.lock().unwrap() = grants;
+            Request::SetGrants(_, set, answer) => {
+                self.note(format!("grants {} {:?} at {:?}", set.module, set.force, set.expect_revision));
+                *self.grants.lock().unwrap() = set.grants;
                 let _ = answer.send(Ok(self.module_answer()));
             }
             Request::Remove(_, module, version, answer) => {

@@ -1,4 +1,4 @@
-//! Ids that the API makes up: sortable by time, or derived from a client's idempotency key.
+//! Ids that the host and the command line make up: sortable by time, or derived from a client's idempotency key.
 
 use amends_core::{id::SagaId, value::Instant};
 use sha2::{Digest, Sha256};
@@ -9,9 +9,9 @@ use super::error::ApiError;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// 48 bits of time and 80 random bits, as 26 characters that sort by time.
-pub(in crate::api) fn fresh(now: Instant) -> Result<String, ApiError> {
+pub(crate) fn fresh(now: Instant) -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| ApiError::internal(&format!("no randomness: {error}")))?;
+    getrandom::fill(&mut bytes)?;
     bytes[..6].copy_from_slice(&now.0.to_be_bytes()[2..]);
     Ok(encode(u128::from_be_bytes(bytes)))
 }
@@ -19,13 +19,17 @@ pub(in crate::api) fn fresh(now: Instant) -> Result<String, ApiError> {
 /// Which start of a saga: the keys of its steps derive from it.
 pub(in crate::api) fn incarnation() -> Result<[u8; 16], ApiError> {
     let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| ApiError::internal(&format!("no randomness: {error}")))?;
+    getrandom::fill(&mut bytes).map_err(no_randomness)?;
     Ok(bytes)
 }
 
 /// The saga id of a start without one.
 pub(in crate::api) fn saga_id(now: Instant) -> Result<SagaId, ApiError> {
-    Ok(SagaId::new(&fresh(now)?)?)
+    Ok(SagaId::new(&fresh(now).map_err(no_randomness)?)?)
+}
+
+pub(in crate::api) fn no_randomness(error: getrandom::Error) -> ApiError {
+    ApiError::internal(&format!("no randomness: {error}"))
 }
 
 /// The saga id of a start without one, but with an `Idempotency-Key`: sent again, it is the same saga.

@@ -12,8 +12,6 @@ pub mod graph;
 
 pub mod strict;
 
-pub mod origin;
-
 pub mod position;
 
 pub mod error;
@@ -22,7 +20,9 @@ mod caller;
 
 mod guard;
 
-mod mint;
+mod panics;
+
+pub(crate) mod mint;
 
 mod routes;
 

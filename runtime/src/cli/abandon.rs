@@ -10,7 +10,7 @@ use super::{
 };
 use crate::api::wire::verb;
 
-/// End a saga where it stands: nothing more is done or undone, and what stands is listed as outstanding.
+/// End a saga where it stands; nothing more is done or undone.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends abandon T1 --note 'settled by hand, ticket 4711'")]
 pub(super) struct Abandon {
@@ -21,7 +21,10 @@ pub(super) struct Abandon {
 }
 
 pub(super) fn run(abandon: &Abandon, session: &Session) -> Result<Exit> {
-    let plan = |saga: &_| format!("abandon {} for good: {} will not be undone", abandon.id, act::effects(saga));
+    let plan = |saga: &_| match act::outstanding(saga) {
+        Some(steps) => format!("abandon {} for good; these effects stay: {steps}", abandon.id),
+        None => format!("abandon {} for good; no effect of it stands", abandon.id),
+    };
     let body = |revision| verb::Act { note: abandon.common.note.clone(), expect_revision: Some(revision) };
     act(session, &abandon.id, "abandon", &abandon.common, Asks::First, plan, body)
 }

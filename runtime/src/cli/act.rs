@@ -1,6 +1,9 @@
 //! What operator verbs have in common: look at the saga, say what will happen, ask if there is somebody to ask, act once.
 
-use amends_core::view::Status;
+use amends_core::{
+    definition::Kind,
+    view::{Status, StepStatus},
+};
 use anyhow::Result;
 use clap::Args;
 use serde::Serialize;
@@ -10,7 +13,10 @@ use super::{
     render::style,
     session::{Form, Session, confirmed, print, print_json, say},
 };
-use crate::api::wire::{saga::Saga, verb::Acted};
+use crate::api::wire::{
+    saga::{Saga, Step},
+    verb::Acted,
+};
 
 /// What every verb takes.
 #[derive(Args, Debug)]
@@ -48,9 +54,9 @@ pub(super) fn act<B: Serialize>(
     body: impl Fn(String) -> B,
 ) -> Result<Exit> {
     let saga: Saga = session.client.get(&["v1", "sagas", id], &[])?;
-    say(&format!("{} {} is {} at revision {}", saga.saga, saga.id, style::status(saga.status), saga.revision));
-    // An ended saga is not asked about: the host says what fits, or that it was asked before.
+    // An ended saga is not asked about: the host says how it ended and what helps, or that it was asked before.
     if !saga.status.is_ended() {
+        say(&format!("{} {} is {} at revision {}", saga.saga, saga.id, style::status(saga.status), saga.revision));
         let plan = plan(&saga);
         say(&plan);
         if asks == Asks::First && !confirmed("go on?", common.yes)? {
@@ -72,15 +78,53 @@ pub(super) fn act<B: Serialize>(
     Ok(Exit::Fine)
 }
 
-/// Steps whose effects stand, in words.
-pub(super) fn effects(saga: &Saga) -> String {
-    use amends_core::{definition::Kind, view::StepStatus};
-    let stands = |status| !matches!(status, StepStatus::Pending | StepStatus::Refused | StepStatus::Compensated);
-    let names: Vec<&str> = saga
-        .steps
-        .iter()
-        .filter(|step| step.kind == Kind::Compensatable && stands(step.status))
-        .map(|step| step.name.as_str())
-        .collect();
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+/// Steps that a rollback undoes, in words. An attempt that is open may add its own.
+pub(super) fn to_undo(saga: &Saga) -> Option<String> {
+    standing(saga, |step| step.undo_declared)
+}
+
+/// Steps whose effects stay if nobody undoes them, in words.
+pub(super) fn outstanding(saga: &Saga) -> Option<String> {
+    standing(saga, |step| step.undo_declared || step.kind != Kind::Compensatable)
+}
+
+/// Steps that are done or may have run.
+fn standing(saga: &Saga, counts: impl Fn(&Step) -> bool) -> Option<String> {
+    let stands = |step: &&Step| match step.status {
+        StepStatus::Compensated => false,
+        StepStatus::Done | StepStatus::Skipped | StepStatus::Compensating => true,
+        StepStatus::Stuck => step.undo.is_some() || step.may_have_run,
+        StepStatus::Pending
+        | StepStatus::Running
+        | StepStatus::Waiting
+        | StepStatus::BackingOff
+        | StepStatus::Refused
+        | StepStatus::Unknown => step.may_have_run,
+    };
+    let name = |step: &Step| if step.output.is_some() { step.name.clone() } else { format!("{} (may have run)", step.name) };
+    let names: Vec<String> = saga.steps.iter().filter(|step| counts(step)).filter(stands).map(name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::render::samples;
+
+    #[test]
+    fn only_what_has_a_compensation_and_may_have_happened_is_named_before_a_cancel() {
+        // Steps that say `undo: nothing` were named among what would be undone.
+        let undone = |saga: &Saga| to_undo(saga).unwrap_or_default();
+        let stays = |saga: &Saga| outstanding(saga).unwrap_or_default();
+        let mut saga = samples::stuck_forward();
+        saga.steps[3].may_have_run = false;
+        saga.steps[1].undo_declared = false;
+        assert_eq!((undone(&saga), stays(&saga)), ("reserve-flight, reserve-car".into(), "reserve-flight, reserve-car".into()));
+        saga.steps[3].may_have_run = true;
+        assert_eq!(undone(&saga), "reserve-flight, reserve-car");
+        assert_eq!(stays(&saga), "reserve-flight, reserve-car, charge (may have run)");
+        assert_eq!(undone(&samples::waiting()), "reserve-flight");
+        assert_eq!(undone(&samples::stuck_in_rollback()), "reserve-flight, reserve-hotel");
+        assert_eq!(outstanding(&samples::compensated()), None);
+    }
 }

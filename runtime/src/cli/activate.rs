@@ -9,7 +9,7 @@ use super::{
 };
 use crate::api::wire::module;
 
-/// Make a version the one that new sagas start on. Sagas in flight stay where they are.
+/// Make a version the one that new sagas start on; those in flight stay where they are.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends activate trip 2\n  amends activate trip --previous")]
 pub(super) struct Activate {

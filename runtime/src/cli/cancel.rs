@@ -10,7 +10,7 @@ use super::{
 };
 use crate::api::wire::verb;
 
-/// Roll a saga back: what is done is undone, in reverse. Refused after the point of no return.
+/// Roll a saga back, in reverse; refused after the point of no return.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends cancel T1 --note 'the customer called'")]
 pub(super) struct Cancel {
@@ -21,7 +21,10 @@ pub(super) struct Cancel {
 }
 
 pub(super) fn run(cancel: &Cancel, session: &Session) -> Result<Exit> {
-    let plan = |saga: &_| format!("cancel {}: undo {}", cancel.id, act::effects(saga));
+    let plan = |saga: &_| match act::to_undo(saga) {
+        Some(steps) => format!("cancel {}: undo {steps}", cancel.id),
+        None => format!("cancel {}: nothing is to be undone yet", cancel.id),
+    };
     let body = |revision| verb::Act { note: cancel.common.note.clone(), expect_revision: Some(revision) };
     act(session, &cancel.id, "cancel", &cancel.common, Asks::First, plan, body)
 }

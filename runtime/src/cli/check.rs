@@ -10,6 +10,7 @@ use super::{
     deploy::remarks,
     exit::Exit,
     input,
+    render::text::short,
     session::{Form, print, print_json},
     wiring,
 };
@@ -23,7 +24,7 @@ use crate::{
     config::Size,
 };
 
-/// Verify a module without a host: its interfaces, its sagas, the pivot rule, and what it would need granted.
+/// Verify a module without a host, and say what it would need granted.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends check trip.wasm")]
 pub(super) struct Check {
@@ -78,7 +79,7 @@ fn checked(verified: Verified) -> Checked {
 /// For people.
 pub(super) fn report(checked: &Checked) -> String {
     let size = Size::rough(usize::try_from(checked.bytes).unwrap_or(usize::MAX));
-    let head = format!("module {}  {size}  sha256 {}\n", checked.module, checked.digest);
+    let head = format!("module {}  {size}  sha256 {}\n", checked.module, short(&checked.digest));
     let sagas: String = checked.definitions.iter().map(|saga| graph::draw(saga, graph::Format::Text)).collect();
     head + &sagas + &remarks(&checked.missing_grants, &checked.warnings)
 }
@@ -101,7 +102,7 @@ mod tests {
             warnings: Vec::new(),
         };
         expect![[r#"
-            module trip  1.2 MiB  sha256 0101010101010101010101010101010101010101010101010101010101010101
+            module trip  1.2 MiB  sha256 010101010101
             trip  trip
               1  reserve-flight  compensatable  undone by code
               ‖  reserve-hotel   compensatable  undone by code

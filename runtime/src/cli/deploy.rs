@@ -96,7 +96,7 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
         None => format!("not active; `amends activate {} {}` makes it so", deployed.name, deployed.version),
     };
     let news = if is_new { "" } else { " (these bytes were there already)" };
-    let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, deployed.digest);
+    let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, short(&deployed.digest));
     head + &sagas(&deployed.sagas) + &remarks(&deployed.missing_grants, &deployed.warnings)
 }
 
@@ -107,7 +107,7 @@ fn planned(plan: &Plan) -> String {
         }
         (true, false) => format!("{} version {} is these bytes already; it would become active\n", plan.name, plan.version),
         (false, _) => format!(
-            "{} would get version {} ({}), and new sagas would start on it\n",
+            "{} would get version {} (sha256 {}), and new sagas would start on it\n",
             plan.name,
             plan.version,
             short(&plan.digest)
@@ -119,7 +119,7 @@ fn planned(plan: &Plan) -> String {
             .iter()
             .map(|version| {
                 format!(
-                    "{} on version {} would stay there, with their compensations\n",
+                    "{} on version {} would stay there, compensations included\n",
                     count(version.sagas, "saga"),
                     version.version
                 )
@@ -161,11 +161,12 @@ mod tests {
             warnings: vec!["step `charge` is never undone".to_owned()],
         };
         expect![[r#"
-            trip version 2  sha256 3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c3f9c  not active: new sagas start on version 1
+            trip version 2  sha256 3f9c3f9c3f9c  not active: new sagas start on version 1
             sagas: trip, flight
             not granted: wasi:http/outgoing-handler@0.2.3 reaches nothing yet; amends grant trip --http ORIGIN
             warning: step `charge` is never undone
-        "#]].assert_eq(&report(&deployed, true));
+        "#]]
+        .assert_eq(&report(&deployed, true));
     }
 
     #[test]
@@ -186,9 +187,9 @@ mod tests {
             warnings: Vec::new(),
         };
         expect![[r#"
-            trip would get version 3 (3f9c…), and new sagas would start on it
-            1 saga on version 1 would stay there, with their compensations
-            12 sagas on version 2 would stay there, with their compensations
+            trip would get version 3 (sha256 3f9c3f9c3f9c), and new sagas would start on it
+            1 saga on version 1 would stay there, compensations included
+            12 sagas on version 2 would stay there, compensations included
             sagas: trip
         "#]]
         .assert_eq(&planned(&plan));

@@ -30,9 +30,9 @@ use super::{
 };
 use crate::{api::wire::module::Deployed, client::ClientError, config::Size};
 
-/// Build a module and deploy it to a running host, now and each time that it is saved. Ctrl-c ends it.
+/// Build a module and deploy it to a running host, now and on each save.
 ///
-/// New sagas start on the new version; those in flight stay on theirs. When a saga calls an address of this machine that its
+/// Ctrl-c ends it. New sagas start on the new version; those in flight stay on theirs. When a saga calls an address of this machine that its
 /// module may not reach yet, as http://127.0.0.1:9000, that is granted, and the saga goes on. Nothing else is granted, and nothing
 /// at all by a host on another machine.
 #[derive(Args, Debug)]
@@ -118,7 +118,7 @@ impl Standing {
 
     fn not_deployed(&self, error: &anyhow::Error) -> String {
         // A host that is not there runs nothing.
-        let is_gone = matches!(error.downcast_ref(), Some(ClientError::Unreachable { .. }));
+        let is_gone = error.downcast_ref::<ClientError>().is_some_and(|error| error.no_host().is_some());
         let stays = if is_gone { String::new() } else { self.stays() };
         format!("{}: {error:#}; the next save tries again{stays}", paint(BAD, "not deployed"))
     }

@@ -31,8 +31,15 @@ pub enum Exit {
 }
 
 /// What `--help` says of them.
-pub const HELP: &str = "Exit codes: 0 fine · 1 the host refused or failed · 2 wrong usage · 3 the saga ended compensated · \
-4 it is stuck · 5 it has not ended yet · 6 it was abandoned";
+pub const HELP: &str = "\
+Exit codes:
+  0 fine
+  1 the host refused or failed
+  2 wrong usage
+  3 the saga ended compensated
+  4 it is stuck
+  5 it has not ended yet
+  6 it was abandoned";
 
 impl Exit {
     /// Of a command that waited for a saga.
@@ -74,6 +81,8 @@ pub enum Fatal {
     DataInUse(String),
     /// 76: names the address.
     AddressInUse(String),
+    /// 2: the data folder is not one, and is left alone.
+    NotOurs(String),
     /// 1: anything else.
     Other(String),
 }
@@ -85,6 +94,7 @@ impl Fatal {
             Self::StorageFailed(_) => Exit::StorageFailed,
             Self::DataInUse(_) => Exit::DataInUse,
             Self::AddressInUse(_) => Exit::AddressInUse,
+            Self::NotOurs(_) => Exit::Usage,
             Self::Other(_) => Exit::Failed,
         }
     }
@@ -93,7 +103,11 @@ impl Fatal {
 impl fmt::Display for Fatal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::StorageFailed(what) | Self::DataInUse(what) | Self::AddressInUse(what) | Self::Other(what) => f.write_str(what),
+            Self::StorageFailed(what)
+            | Self::DataInUse(what)
+            | Self::AddressInUse(what)
+            | Self::NotOurs(what)
+            | Self::Other(what) => f.write_str(what),
         }
     }
 }

@@ -5,17 +5,17 @@ use clap::Args;
 
 use super::{
     exit::{Exit, Usage},
-    modules,
+    grants, modules,
     session::{Form, Session, print, print_json},
 };
-use crate::api::{
-    origin,
-    wire::module::{HttpGrant, ModuleGrants, SetGrants},
+use crate::{
+    api::wire::module::{Grants, HttpGrant, ModuleGrants},
+    origin::Origin,
 };
 
-/// Let a module reach something: an origin, a configuration value, a secret. Nothing is granted by default.
+/// Let a module reach an origin, a configuration value or a secret.
 ///
-/// A saga that is stuck for want of a grant goes on by itself once it is given.
+/// Nothing is granted by default. A saga that is stuck for want of a grant goes on by itself once it is given.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends grant trip --http https://hotel.example.com --http http://127.0.0.1:9000\n  amends grant trip --config region=eu",
@@ -53,12 +53,19 @@ pub(super) fn run(grant: &Grant, session: &Session) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
+/// An origin as the host records it.
+pub(super) fn spelled_out(origin: &str) -> Result<String> {
+    Ok(Origin::parse(origin).map_err(|bad| Usage(bad.to_string()))?.spelled_out())
+}
+
 /// Adds to what the module may reach.
 pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
-    let path = ["v1", "modules", &grant.module, "grants"];
-    let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
+    grants::change(session, &grant.module, false, grant.note.as_deref(), |grants| add(grant, grants))
+}
+
+fn add(grant: &Grant, grants: &mut Grants) -> Result<()> {
     for origin in &grant.http {
-        let origin = origin::normal(origin).map_err(Usage)?;
+        let origin = spelled_out(origin)?;
         grants.http.retain(|known| known.origin != origin);
         grants.http.push(HttpGrant { origin, private: grant.private });
     }
@@ -72,6 +79,5 @@ pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
             pair.split_once('=').ok_or_else(|| Usage(format!("`{pair}` is no configuration; write it as KEY=VALUE")))?;
         grants.config.insert(key.to_owned(), value.to_owned());
     }
-    let body = SetGrants { grants, force: false, note: grant.note.clone() };
-    Ok(session.client.put(&path, &body)?)
+    Ok(())
 }

@@ -8,7 +8,7 @@ use super::{
     exit::Exit,
     render::{
         style::{self, BOLD, DIM, paint},
-        text::columns,
+        text::{columns, header},
         time::{Now, took},
     },
     session::{Form, Session, print, print_json, say},
@@ -59,14 +59,28 @@ pub(super) fn run(list: &List, session: &Session) -> Result<Exit> {
         }
     }
     if shown == 0 {
-        say("no saga; `amends start SAGA` makes one");
+        say(&nothing(list));
     } else if cursor.is_some() {
         say(&format!("there are more than {shown}; see them with --limit, or narrow it with --saga and --status"));
     }
     Ok(Exit::Fine)
 }
 
+/// What was looked for and is not there.
+fn nothing(list: &List) -> String {
+    match (&list.saga, &list.status) {
+        (None, None) => "there are no sagas yet; `amends start SAGA` makes one".to_owned(),
+        (None, Some(status)) => format!("no saga is {status}"),
+        (Some(saga), None) => format!("there is no saga of {saga}"),
+        (Some(saga), Some(status)) => format!("no saga of {saga} is {status}"),
+    }
+}
+
+/// A page; its columns are as wide as it needs, and have their names above them.
 fn table(sagas: &[SagaLine], now: &Now) -> String {
+    if sagas.is_empty() {
+        return String::new();
+    }
     let row = |saga: &SagaLine| {
         let time = match saga.ended_at {
             Some(ended) => format!("took {}", took(ended.0.since(saga.started_at.0))),
@@ -81,18 +95,22 @@ fn table(sagas: &[SagaLine], now: &Now) -> String {
             time,
         ]
     };
-    columns(&sagas.iter().map(row).collect::<Vec<_>>())
+    let header = header(["ID", "SAGA", "STATUS", "MODULE", "STARTED", ""]);
+    columns(&[header].into_iter().chain(sagas.iter().map(row)).collect::<Vec<_>>())
 }
 
 #[cfg(test)]
 mod tests {
     use amends_core::view::Status;
-
+    use clap::Parser;
     use expect_test::expect;
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::api::{fake::NOON, wire::Time};
+    use crate::{
+        api::{fake::NOON, wire::Time},
+        cli::{Cli, Verb},
+    };
 
     #[test]
     fn a_list_is_aligned_and_says_how_long_each_took_or_lasts() {
@@ -108,10 +126,26 @@ mod tests {
         let lines = [line("T2", Status::Compensated, Some(1_300)), line("booking:2026-01-01", Status::Waiting, None)];
         let now = Now { at: NOON.plus(300_000).into(), zone: TimeZone::UTC };
         expect![[r#"
+            ID                  SAGA  STATUS       MODULE   STARTED
             T2                  trip  compensated  trip v1  12:00:00  took 1.3s
             booking:2026-01-01  trip  waiting      trip v1  12:00:00  5m ago
         "#]]
         .assert_eq(&anstream::adapter::strip_str(&table(&lines, &now)).to_string());
+        assert_eq!(table(&[], &now), "", "nothing has no header");
+    }
+
+    #[test]
+    fn an_empty_list_says_what_is_not_there() {
+        // `--status stuck` with nothing stuck said that there were no sagas and how to start one.
+        let said = |arguments: &str| {
+            let line = format!("amends list {arguments}");
+            let Verb::List(list) = Cli::try_parse_from(line.split_whitespace()).unwrap().verb else { unreachable!() };
+            nothing(&list)
+        };
+        assert_eq!(said(""), "there are no sagas yet; `amends start SAGA` makes one");
+        assert_eq!(said("--status stuck"), "no saga is stuck");
+        assert_eq!(said("--saga trip"), "there is no saga of trip");
+        assert_eq!(said("--saga trip --status stuck"), "no saga of trip is stuck");
     }
 
     #[test]

@@ -30,6 +30,8 @@ mod activate;
 
 mod grant;
 
+mod grants;
+
 mod revoke;
 
 mod check;
@@ -62,16 +64,21 @@ mod publish;
 
 mod completions;
 
-use std::{io, process::ExitCode};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    io,
+    process::ExitCode,
+};
 
-use clap::{Parser, Subcommand};
+use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
 
 use self::{
     exit::{Exit, Fatal, Usage},
     session::{Remote, Session},
 };
 
-/// Durable sagas: steps and compensations as WebAssembly components, journaled, rolled back in order, hot-swappable.
+/// Durable sagas: steps and compensations as WebAssembly components.
 #[derive(Debug, Parser)]
 #[command(name = "amends", version, after_help = exit::HELP, max_term_width = 110, infer_subcommands = false)]
 struct Cli {
@@ -114,7 +121,8 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let command = without_empty_variables(Cli::command(), &|name| env::var_os(name));
+    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
         Err(error) => {
             // `--help` and `--version` are fine; the rest is wrong usage. A closed stream is nobody's error.
@@ -133,6 +141,14 @@ pub fn main() -> ExitCode {
             exit_of(&error).into()
         }
     }
+}
+
+/// A variable that is set to nothing is not set.
+fn without_empty_variables(command: Command, variable: &dyn Fn(&OsStr) -> Option<OsString>) -> Command {
+    let is_empty = |arg: &Arg| arg.get_env().and_then(variable).is_some_and(|value| value.is_empty());
+    command
+        .mut_args(|arg| if is_empty(&arg) { arg.env(Resettable::Reset) } else { arg })
+        .mut_subcommands(|verb| without_empty_variables(verb, variable))
 }
 
 fn run(cli: Cli) -> anyhow::Result<Exit> {
@@ -182,8 +198,6 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use clap::{CommandFactory, Parser};
-
     use super::*;
 
     #[test]
@@ -195,6 +209,9 @@ mod tests {
             let help = verb.clone().render_long_help().to_string();
             assert!(help.contains(&format!("amends {}", verb.get_name())), "no example in {help}");
             assert!(help.contains("Example"), "no example in {help}");
+            // Beside the longest name, on a terminal of 80 columns or a little more.
+            let about = verb.get_about().unwrap().to_string();
+            assert!(about.len() <= 85, "{} columns: {about}", about.len());
         }
     }
 
@@ -203,6 +220,18 @@ mod tests {
         for line in ["amends --host http://h list", "amends list --host http://h"] {
             assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap().remote.host, "http://h");
         }
+    }
+
+    #[test]
+    fn a_variable_that_is_empty_is_not_set() {
+        // `AMENDS_HOST=` was a bad address, and not the absence of one.
+        let variables = |value: &'static str| {
+            let command = without_empty_variables(Cli::command(), &|_| Some(value.into()));
+            let serve = command.find_subcommand("serve").unwrap();
+            let of = |command: &Command| command.get_arguments().filter(|arg| arg.get_env().is_some()).count();
+            (of(&command), of(serve))
+        };
+        assert_eq!((variables("x"), variables("")), ((2, 3), (0, 0)));
     }
 
     #[test]

@@ -8,14 +8,14 @@ use super::{
     exit::Exit,
     render::{
         style::{BAD, BOLD, GOOD, paint},
-        text::{clean, columns, short},
+        text::{clean, columns, header, short},
         time::Now,
     },
-    session::{Form, Session, print, print_json},
+    session::{Form, Session, print, print_json, say},
 };
 use crate::api::wire::module::{Grants, Module, Modules as All};
 
-/// List modules and their versions, with the number of sagas in flight on each.
+/// List modules and their versions, with how many sagas are in flight on each.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends modules\n  amends modules trip --json\n  amends modules trip --remove 1")]
 pub(super) struct Modules {
@@ -42,7 +42,7 @@ pub(super) fn run(modules: &Modules, session: &Session) -> Result<Exit> {
         return Ok(Exit::Fine);
     }
     if found.is_empty() {
-        super::session::say("nothing is deployed in this namespace; `amends deploy FILE.wasm` changes that");
+        say("nothing is deployed in this namespace; `amends deploy FILE.wasm` changes that");
     }
     print(&table(&found, &clock::now()))?;
     if let (Some(_), [module]) = (&modules.name, found.as_slice()) {
@@ -52,7 +52,10 @@ pub(super) fn run(modules: &Modules, session: &Session) -> Result<Exit> {
 }
 
 fn table(modules: &[Module], now: &Now) -> String {
-    let mut rows = Vec::new();
+    if modules.is_empty() {
+        return String::new();
+    }
+    let mut rows = vec![header(["MODULE", "VERSION", "DIGEST", "IN FLIGHT", "DEPLOYED", "SAGAS", ""])];
     for module in modules {
         for version in module.versions.iter().rev() {
             let standing = match (&version.quarantined, module.active == Some(version.version)) {
@@ -63,8 +66,8 @@ fn table(modules: &[Module], now: &Now) -> String {
             rows.push(vec![
                 paint(BOLD, &module.name),
                 format!("v{}", version.version),
-                short(&version.digest),
-                format!("{} in flight", version.in_flight),
+                short(&version.digest).to_owned(),
+                version.in_flight.to_string(),
                 now.clock(version.deployed_at),
                 version.sagas.join(", "),
                 standing,

@@ -15,7 +15,7 @@ use super::{
     session::{print, say},
 };
 
-/// Make a module: a Rust crate with one small saga and its tests, and the SDK beside it.
+/// Make a module: a Rust crate with a small saga, its tests, and the SDK.
 ///
 /// Nothing is fetched: the SDK is in this program. Crates that it depends on come when it is built.
 #[derive(Args, Debug)]

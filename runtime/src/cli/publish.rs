@@ -15,7 +15,7 @@ use crate::{
     client::Write,
 };
 
-/// Publish an event: every saga that waits for its type and key goes on. Deduplicated by source and id.
+/// Publish an event to every saga that waits for its type and key.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends publish approval --key 42 --data '{\"ok\":true}'")]
 pub(super) struct Publish {

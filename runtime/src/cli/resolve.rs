@@ -11,7 +11,7 @@ use super::{
 };
 use crate::api::wire::{Json, saga::Saga, verb};
 
-/// Say what happened to a step that nobody but you can tell: it is done, it did not happen, or you undid it by hand.
+/// Say what happened to a step: it is done, it did not happen, or you undid it by hand.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends resolve T1 charge --output '{\"receipt\":\"R7\"}'\n  amends resolve T1 reserve-hotel --undone --note 'phoned the hotel'",

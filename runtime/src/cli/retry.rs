@@ -10,7 +10,7 @@ use super::{
 };
 use crate::api::wire::{saga::Saga, verb};
 
-/// Try again now, with a fresh budget: every step that is stuck or backs off, or only one.
+/// Try again now what is stuck or backs off, with a fresh budget of attempts.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends retry T1\n  amends retry T1 reserve-hotel --note 'the hotel is back'")]
 pub(super) struct Retry {

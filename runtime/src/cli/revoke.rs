@@ -4,16 +4,13 @@ use anyhow::{Result, bail};
 use clap::Args;
 
 use super::{
-    exit::{Exit, Usage},
-    modules,
-    session::{Form, Session, confirmed, print, print_json},
+    exit::Exit,
+    grant, grants, modules,
+    session::{Form, Session, confirmed, print, print_json, say},
 };
-use crate::api::{
-    origin,
-    wire::module::{Grants, ModuleGrants, SetGrants},
-};
+use crate::api::wire::module::{Grants, ModuleGrants};
 
-/// Take back what a module may reach. Refused while live sagas may need it, unless forced.
+/// Take back what a module may reach; refused while live sagas may need it.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends revoke trip --http https://hotel.example.com\n  amends revoke trip --config region --force",
@@ -46,13 +43,13 @@ pub(super) struct Revoke {
 
 pub(super) fn run(revoke: &Revoke, session: &Session) -> Result<Exit> {
     let path = ["v1", "modules", &revoke.module, "grants"];
-    let mut grants = session.client.get::<ModuleGrants>(&path, &[])?.grants;
-    take(revoke, &mut grants)?;
+    take(revoke, &mut session.client.get::<ModuleGrants>(&path, &[])?.grants)?;
     if !confirmed(&format!("revoke it from {}, also for sagas that run?", revoke.module), revoke.yes)? {
+        say("nothing was done");
         return Ok(Exit::Failed);
     }
-    let body = SetGrants { grants, force: revoke.force, note: revoke.note.clone() };
-    let left: ModuleGrants = session.client.put(&path, &body)?;
+    let change = |grants: &mut Grants| take(revoke, grants);
+    let left = grants::change(session, &revoke.module, revoke.force, revoke.note.as_deref(), change)?;
     if revoke.form.json {
         print_json(&left)?;
     } else {
@@ -63,7 +60,7 @@ pub(super) fn run(revoke: &Revoke, session: &Session) -> Result<Exit> {
 
 fn take(revoke: &Revoke, grants: &mut Grants) -> Result<()> {
     let had = grants.http.len() + grants.secrets.len() + grants.config.len();
-    let origins: Vec<String> = revoke.http.iter().map(|text| origin::normal(text)).collect::<Result<_, _>>().map_err(Usage)?;
+    let origins: Vec<String> = revoke.http.iter().map(|text| grant::spelled_out(text)).collect::<Result<_>>()?;
     grants.http.retain(|grant| !origins.contains(&grant.origin));
     grants.secrets.retain(|name| !revoke.secret.contains(name));
     grants.config.retain(|key, _| !revoke.config.contains(key));

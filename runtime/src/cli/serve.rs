@@ -26,18 +26,22 @@ use crate::{
 /// Settings come from a flag, else an AMENDS_* variable, else the configuration file, else a default. Any key of the
 /// file has its variable: `memory` of [guest] is AMENDS_GUEST_MEMORY.
 ///
-/// Ends with 74 when the storage failed, 75 when the data folder is in use, 76 when the address is.
+/// Ends with 74 when the storage failed, 75 when the data folder is in use, 76 when the address is, and 2 when the folder holds
+/// something else than a journal.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends serve --data ./amends-data --listen 127.0.0.1:8420")]
 pub(super) struct Serve {
     /// The data folder; made if it is not there. By default ./amends-data.
-    #[arg(long, value_name = "DIR", env = "AMENDS_DATA")]
+    #[arg(long, value_name = "DIR", env = "AMENDS_DATA", hide_env_values = true)]
     data: Option<PathBuf>,
     /// The address to listen on, on this machine; port 0 picks a free one. By default 127.0.0.1:8420.
-    #[arg(long, value_name = "ADDR", env = "AMENDS_LISTEN")]
+    #[arg(long, value_name = "ADDR", env = "AMENDS_LISTEN", hide_env_values = true)]
     listen: Option<String>,
+    /// The folder of the secrets that modules may be granted: a file for each, named as it is. By default there are none.
+    #[arg(long, value_name = "DIR", env = "AMENDS_SECRETS")]
+    secrets: Option<PathBuf>,
     /// The configuration file, in TOML: [server] [store] [guest] [limits] [retention].
-    #[arg(long, value_name = "FILE", env = "AMENDS_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "AMENDS_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// How the log is written to stderr. AMENDS_LOG says what is in it, as `info` or `amends=debug`.
     #[arg(long, value_enum)]
@@ -47,6 +51,7 @@ pub(super) struct Serve {
 pub(super) fn run(serve: &Serve) -> Result<Exit> {
     let flags = Flags {
         data: serve.data.clone(),
+        secrets: serve.secrets.clone(),
         listen: serve.listen.clone(),
         file: serve.config.clone(),
         log_format: serve.log_format,

@@ -17,13 +17,22 @@ pub(crate) struct Remote {
         long,
         global = true,
         env = "AMENDS_HOST",
+        hide_env_values = true,
         default_value = "http://127.0.0.1:8420",
         value_name = "URL",
         help_heading = "Host"
     )]
     pub(crate) host: String,
     /// The namespace.
-    #[arg(long, global = true, env = "AMENDS_NAMESPACE", default_value = "default", value_name = "NAME", help_heading = "Host")]
+    #[arg(
+        long,
+        global = true,
+        env = "AMENDS_NAMESPACE",
+        hide_env_values = true,
+        default_value = "default",
+        value_name = "NAME",
+        help_heading = "Host"
+    )]
     pub(crate) namespace: String,
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::api::wire::saga::Saga;
 
-/// Show a saga: every step, attempt, duration, failure and compensation, what it waits for and why.
+/// Show a saga as a tree: steps, attempts, failures, compensations, waits.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends show T1")]
 pub(super) struct Show {

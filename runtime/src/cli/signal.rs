@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{api::wire::event::Accepted, client::Write};
 
-/// Send a signal to one saga. It is kept if the saga does not wait for it yet, and refused if the saga has ended.
+/// Send a signal to one saga; kept if it does not wait yet, refused if it has ended.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends signal T1 approval --data '{\"ok\":true}'")]
 pub(super) struct Signal {

@@ -10,7 +10,7 @@ use super::{
 };
 use crate::api::wire::{saga::Saga, verb};
 
-/// Give a stuck compensation up: the rollback goes on, and the step's effect stays outstanding.
+/// Give a stuck compensation up; the step's effect stays outstanding.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends skip T1 reserve-hotel --note 'the hotel no longer exists'")]
 pub(super) struct Skip {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use amends_core::view::Status;
+use anyhow::{Context, Result};
 use clap::Args;
 use http::StatusCode;
 
@@ -13,7 +14,10 @@ use super::{
     render::tree,
     session::{Form, Session, print, print_json, say},
 };
-use crate::{api::wire::saga::Saga, client::Write};
+use crate::{
+    api::{mint, wire::saga::Saga},
+    client::{ClientError, Write},
+};
 
 /// The host waits at most this long in one request; longer waits are several.
 const WAIT_MAX: Duration = Duration::from_secs(300);
@@ -35,7 +39,7 @@ pub(super) struct Start {
     /// The input: JSON, a file as @FILE, or - for stdin.
     #[arg(long, default_value = "{}", value_name = "JSON|@FILE|-")]
     input: String,
-    /// Wait until it has ended or is stuck, at most so long.
+    /// Wait until it has ended or is stuck, at most so long; 30s if no time is given.
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "30s", value_parser = input::duration)]
     wait: Option<Duration>,
     #[command(flatten)]
@@ -43,48 +47,90 @@ pub(super) struct Start {
 }
 
 pub(super) fn run(start: &Start, session: &Session) -> Result<Exit> {
-    let body = input::json("input", &start.input)?;
-    let (saga, settled) = match start.wait {
-        Some(wait) => start_and_wait(start, session, &body, wait)?,
-        None => (post(start, session, &body, start.id.as_deref(), None)?.1, true),
+    let asked = Asked {
+        saga: &start.saga,
+        // Known before the start: whatever happens to the host, the saga can be asked for.
+        id: start.id.clone().map_or_else(|| mint::fresh(clock::now().at.0), Ok).context("no randomness for an id")?,
+        input: input::json("input", &start.input)?,
     };
-    match (start.form.json, start.wait) {
+    let Some(wait) = start.wait else {
+        let (_, saga) = asked.start(session, None)?;
+        return started(&saga, start.form);
+    };
+    let (saga, gone) = asked.wait(session, wait)?;
+    match (start.form.json, &gone) {
         (true, _) => print_json(&saga)?,
-        (false, Some(_)) => print(&tree::tree(&saga, &clock::as_of(saga.as_of)))?,
-        (false, None) => {
-            print(&format!("{}\n", saga.id))?;
-            say(&format!("{} {} is {}; follow it with `amends watch {1}`", saga.saga, saga.id, saga.status.as_str()));
-        }
+        (false, None) => print(&tree::tree(&saga, &clock::as_of(saga.as_of)))?,
+        // A tree would be of before.
+        (false, Some(_)) => print(&format!("{}\n", saga.id))?,
     }
-    Ok(match start.wait {
-        None => Exit::Fine,
-        Some(_) if settled => Exit::of(saga.status),
-        Some(_) => Exit::Unfinished,
-    })
+    if let Some(gone) = gone {
+        say(&goes_on(&saga, &gone));
+    }
+    Ok(Exit::of(saga.status))
 }
 
-/// Several requests if need be: the same start again is the same saga.
-fn start_and_wait(start: &Start, session: &Session, body: &str, wait: Duration) -> Result<(Saga, bool)> {
-    let until = Instant::now() + wait;
-    let mut id = start.id.clone();
-    loop {
-        let left = until.saturating_duration_since(Instant::now()).min(WAIT_MAX);
-        let (status, saga) = post(start, session, body, id.as_deref(), Some(left))?;
-        if status != StatusCode::ACCEPTED {
-            return Ok((saga, true));
+fn started(saga: &Saga, form: Form) -> Result<Exit> {
+    if form.json {
+        print_json(saga)?;
+    } else {
+        print(&format!("{}\n", saga.id))?;
+        say(&format!("{} {} is {}; follow it with `amends watch {1}`", saga.saga, saga.id, saga.status.as_str()));
+    }
+    Ok(Exit::Fine)
+}
+
+fn goes_on(saga: &Saga, gone: &str) -> String {
+    format!(
+        "amends: the host went away ({gone}); {} {} is durable and goes on once it is back: `amends show {1}`",
+        saga.saga, saga.id
+    )
+}
+
+/// A start, which is the same saga as often as it is sent.
+struct Asked<'a> {
+    saga: &'a str,
+    id: String,
+    input: String,
+}
+
+impl Asked<'_> {
+    /// The saga as it was last seen, and why nobody waits any more if the host went away before the end.
+    fn wait(&self, session: &Session, wait: Duration) -> Result<(Saga, Option<String>)> {
+        let until = Instant::now() + wait;
+        // Answered once the start is durable: what comes after can lose the answer, not the saga.
+        let (_, mut saga) = self.start(session, None)?;
+        while !is_settled(&saga) {
+            let left = until.saturating_duration_since(Instant::now()).min(WAIT_MAX);
+            // In whole milliseconds, as the host is asked: it never says earlier than that that the time is up.
+            let left = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
+            if left.is_zero() {
+                break;
+            }
+            let asked = Instant::now();
+            match self.start(session, Some(left)) {
+                // Before its time, only a host that stops says that it is up.
+                Ok((StatusCode::ACCEPTED, seen)) if asked.elapsed() < left => return Ok((seen, Some("it stops".to_owned()))),
+                Ok((_, seen)) => saga = seen,
+                Err(error) => return error.no_host().map(str::to_owned).map_or(Err(error.into()), |gone| Ok((saga, Some(gone)))),
+            }
         }
-        if Instant::now() >= until {
-            return Ok((saga, false));
-        }
-        id = Some(saga.id);
+        Ok((saga, None))
+    }
+
+    fn start(&self, session: &Session, wait: Option<Duration>) -> Result<(StatusCode, Saga), ClientError> {
+        let wait_text = wait.map(|wait| format!("{}ms", wait.as_millis()));
+        let mut query = vec![("id", self.id.as_str())];
+        query.extend(wait_text.as_deref().map(|wait| ("wait", wait)));
+        let path = ["v1", "definitions", self.saga, "sagas"];
+        let patience = wait.unwrap_or_default();
+        session.client.write(&Write { query: &query, body: self.input.as_bytes(), patience, ..Write::post(&path) })
     }
 }
 
-fn post(start: &Start, session: &Session, body: &str, id: Option<&str>, wait: Option<Duration>) -> Result<(StatusCode, Saga)> {
-    let wait_text = wait.map(|wait| format!("{}ms", wait.as_millis()));
-    let query: Vec<(&str, &str)> =
-        id.map(|id| ("id", id)).into_iter().chain(wait_text.as_deref().map(|wait| ("wait", wait))).collect();
-    let path = ["v1", "definitions", &start.saga, "sagas"];
-    let write = Write { query: &query, body: body.as_bytes(), patience: wait.unwrap_or_default(), ..Write::post(&path) };
-    Ok(session.client.write(&write)?)
+fn is_settled(saga: &Saga) -> bool {
+    saga.status.is_ended() || saga.status == Status::Stuck
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,9 +29,9 @@ const RECONNECTS_MAX: u32 = 60;
 /// Between them.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Follow a saga record by record until it ends, whose outcome is the exit code; or all sagas.
+/// Follow a saga, or all of them, record by record.
 ///
-/// It goes on where it was when the host restarts.
+/// One saga is followed until it ends, and its outcome is the exit code. It goes on where it was when the host restarts.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends watch T1\n  amends watch --json")]
 pub(super) struct Watch {
@@ -101,8 +101,8 @@ pub(super) fn follow(
                 say("the connection ended; connecting again …");
             }
             // Only a host that was there may be waited for; the others are typing errors.
-            Err(ClientError::Unreachable { .. }) if was_connected && failed < RECONNECTS_MAX => failed += 1,
-            Err(ClientError::Unreachable { address, cause }) if was_connected => {
+            Err(error) if was_connected && error.no_host().is_some() && failed < RECONNECTS_MAX => failed += 1,
+            Err(ClientError::Unreachable { address, cause } | ClientError::Lost { address, cause }) if was_connected => {
                 bail!("the host at {address} did not come back ({cause}); watch again once it does")
             }
             Err(error) => return Err(error.into()),

@@ -19,7 +19,7 @@ use crate::{
 pub struct Host {
     /// What the API asks.
     pub runtime: Arc<dyn Runtime>,
-    /// How many live sagas were there.
+    /// How many sagas had not ended.
     pub recovered: u64,
     /// Ends only if the host cannot go on (law 14).
     pub failed: Pin<Box<dyn Future<Output = Fatal> + Send>>,
@@ -31,6 +31,7 @@ impl From<NodeError> for Fatal {
     fn from(error: NodeError) -> Self {
         match error {
             NodeError::InUse(what) => Self::DataInUse(what),
+            NodeError::NotOurs(what) => Self::NotOurs(what),
             NodeError::Storage(what) => Self::StorageFailed(what),
             NodeError::Other(what) => Self::Other(what),
         }
@@ -56,6 +57,7 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
         listening: vec![listening],
         worker,
         clock: node::wall_clock(),
+        secrets: Some(config.guest.secrets.clone()).filter(|folder| !folder.as_os_str().is_empty()),
         queue_records: config.store.queue_records,
         free: node::Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent },
     })?;
@@ -70,20 +72,20 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
     })
 }
 
+/// The one place where a setting meets the limit that it sets; the other limits are not for an operator to set.
 fn guest_limits(config: &Config) -> host::Limits {
-    let config::Guest { in_flight, memory, table_elements, instances, cpu, log, .. } = &config.guest;
-    let guest = &config.guest;
+    let Config { guest, limits, .. } = config;
     let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
     let size = |size: config::Size| ByteSize::b(size.bytes());
     host::Limits {
-        in_flight_max: count(*in_flight),
-        memory: size(*memory),
-        table_elements_max: count(*table_elements),
-        instances_max: count(*instances),
-        cpu: cpu.0,
-        log: size(*log),
-        payload: size(config.limits.payload),
-        wasm: size(config.limits.wasm),
+        in_flight_max: count(guest.in_flight),
+        memory: size(guest.memory),
+        table_elements_max: count(guest.table_elements),
+        instances_max: count(guest.instances),
+        cpu: guest.cpu.0,
+        log: size(guest.log),
+        payload: size(limits.payload),
+        wasm: size(limits.wasm),
         http_requests_max: guest.http_requests,
         http_request: size(guest.http_request),
         http_response: size(guest.http_response),
@@ -114,6 +116,7 @@ pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
         modules: Arc::new(|_| Err(std::io::Error::other("nothing is stored without a host"))),
         compile: Compile::Worker { program, args: vec!["compile-worker".into()] },
         cache: None,
+        secrets: None,
     })
     .map_err(|error| refused(error.to_string()))?;
     let found = host.verify(&bytes).map_err(node::unverified)?;
@@ -123,4 +126,15 @@ pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
 /// The body of the hidden subcommand `compile-worker`.
 pub fn compile_worker() -> ExitCode {
     host::compile_worker::main()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_without_settings_has_the_documented_limits() {
+        assert_eq!(guest_limits(&Config::default()), host::Limits::default());
+        assert_eq!(definition_limits(&Config::default()), validate::Limits::default());
+    }
 }

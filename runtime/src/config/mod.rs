@@ -21,6 +21,8 @@ pub use self::{
 pub struct Flags {
     /// The data folder.
     pub data: Option<PathBuf>,
+    /// The folder of secrets.
+    pub secrets: Option<PathBuf>,
     /// The address to listen on.
     pub listen: Option<String>,
     /// The configuration file.
@@ -57,6 +59,7 @@ pub fn load(flags: &Flags, environment: impl Iterator<Item = (String, String)>) 
         }
     };
     set("store", "data", flags.data.as_ref().map(|path| path.display().to_string()));
+    set("guest", "secrets", flags.secrets.as_ref().map(|path| path.display().to_string()));
     set("server", "listen", flags.listen.clone());
     set("server", "log_format", flags.log_format.map(|format| format.as_str().to_owned()));
     table.try_into().map_err(|error: toml::de::Error| ConfigError(format!("bad configuration: {}", error.message())))
@@ -106,9 +109,11 @@ fn known() -> Result<Table, ConfigError> {
     Table::try_from(Config::default()).map_err(|error| ConfigError(format!("bad defaults: {error}")))
 }
 
-/// `AMENDS_GUEST_MEMORY=64MiB` is `memory` in `[guest]`. Other variables are none of ours.
+/// `AMENDS_GUEST_MEMORY=64MiB` is `memory` in `[guest]`. Other variables are none of ours, and one that is empty is not set.
 fn set_from_environment(table: &mut Table, known: &Table, name: &str, value: &str) -> Result<(), ConfigError> {
-    let Some(rest) = name.strip_prefix("AMENDS_").map(str::to_ascii_lowercase) else { return Ok(()) };
+    let Some(rest) = name.strip_prefix("AMENDS_").map(str::to_ascii_lowercase).filter(|_| !value.is_empty()) else {
+        return Ok(());
+    };
     let Some((section, key)) = rest.split_once('_') else { return Ok(()) };
     let Some(Value::Table(keys)) = known.get(section) else { return Ok(()) };
     let bad = |what: &str| ConfigError(format!("bad environment: {name}=\"{}\" is no {what}", value.escape_debug()));
@@ -162,6 +167,7 @@ mod tests {
             ("AMENDS_GUEST_IN_FLIGHT", "7"),
             ("AMENDS_SERVER_HOSTS", "b, c"),
             ("AMENDS_HOST", "http://elsewhere"),
+            ("AMENDS_GUEST_MEMORY", ""),
             ("PATH", "/bin"),
         ];
         let flags = Flags { data: Some("/flag".into()), ..Flags::default() };

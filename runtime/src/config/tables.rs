@@ -124,6 +124,8 @@ pub struct Guest {
     pub http_response: Size,
     /// Time to connect.
     pub http_connect: Span,
+    /// The folder of the secrets that modules may be granted, a file each; empty: there are none.
+    pub secrets: PathBuf,
     /// Address space of a compilation.
     pub compile_memory: Size,
     /// CPU time of a compilation.
@@ -146,6 +148,7 @@ impl Default for Guest {
             http_request: Size::mib(1),
             http_response: Size::mib(8),
             http_connect: Span::seconds(2),
+            secrets: PathBuf::new(),
             compile_memory: Size::mib(2_048),
             compile_cpu: Span::seconds(60),
             compile_wall: Span::seconds(90),

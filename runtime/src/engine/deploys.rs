@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use amends_core::{
     Input as SagaInput,
-    event::Act,
     id::{Name, Namespace},
     view::Status,
 };
@@ -12,7 +11,8 @@ use bytes::Bytes;
 
 use crate::{
     engine::{
-        port::{Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Refusal, RefusalCode, Which},
+        modules::Module,
+        port::{Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Refusal, RefusalCode, SetGrants, Which},
         release::Release,
         resident::SagaKey,
         rows,
@@ -39,8 +39,7 @@ impl Shard {
         self.refuse_if_failed()?;
         let module = self.modules.get(namespace, &deploy.module);
         let known = module.and_then(|module| module.version_of(&deploy.digest));
-        let next = module.and_then(|module| module.versions.keys().max()).map_or(1, |last| last + 1);
-        let version = known.unwrap_or(next);
+        let version = known.unwrap_or_else(|| module.map_or(1, Module::next_version));
         let mut events = Vec::new();
         if known.is_none() {
             let description = serde_json::to_string(&deploy.definitions).map_err(|error| {
@@ -94,44 +93,41 @@ impl Shard {
         Ok(Decided { version, events })
     }
 
-    pub(crate) fn set_grants(
-        &mut self,
-        origin: &Origin,
-        module: &str,
-        grants: Vec<Grant>,
-        act: &Act,
-        force: Force,
-        answer: Answer<ModuleAnswer>,
-    ) {
-        let decided = self.decide_grants(&origin.namespace, module, grants, act, force);
+    pub(crate) fn set_grants(&mut self, origin: &Origin, set: SetGrants, answer: Answer<ModuleAnswer>) {
+        let module = set.module.clone();
+        let decided = self.decide_grants(&origin.namespace, set);
         let changed = decided.as_ref().is_ok_and(|decided| !decided.events.is_empty());
-        self.record_module(origin, module, decided, answer);
+        self.record_module(origin, &module, decided, answer);
         if changed {
-            self.unblock(&origin.namespace, module);
+            self.unblock(&origin.namespace, &module);
         }
     }
 
-    fn decide_grants(
-        &self,
-        namespace: &Namespace,
-        name: &str,
-        grants: Vec<Grant>,
-        act: &Act,
-        force: Force,
-    ) -> Result<Decided, Refusal> {
+    fn decide_grants(&self, namespace: &Namespace, set: SetGrants) -> Result<Decided, Refusal> {
         self.refuse_if_failed()?;
-        let module = self.modules.get(namespace, name).ok_or_else(|| no_module(name))?;
+        let SetGrants { module: name, grants, act, force, expect_revision } = set;
+        let module = self.modules.get(namespace, &name).ok_or_else(|| no_module(&name))?;
         let revoked: Vec<Grant> =
             module.grants.iter().filter(|held| !grants.iter().any(|grant| grant.same_target(held))).cloned().collect();
-        let live = self.live.of_module(namespace, name);
+        let granted: Vec<Grant> = grants.into_iter().filter(|grant| !module.grants.contains(grant)).collect();
+        let changes = !revoked.is_empty() || !granted.is_empty();
+        // What is so already is not refused: the same change, delivered twice, gets the same answer.
+        if let Some(expected) = expect_revision.filter(|expected| changes && *expected != module.revision) {
+            let said = format!("module `{name}` is at revision {}, not {expected}", module.revision);
+            return Err(Refusal::new(RefusalCode::RevisionChanged, said)
+                .hint(format!("somebody changed it meanwhile; look again: amends modules {name}")));
+        }
+        let live = self.live.of_module(namespace, &name);
         if !revoked.is_empty() && live > 0 && force == Force::No {
-            let said = format!("{live} sagas of `{name}` have not ended and may need what is revoked");
+            let said = match live {
+                1 => format!("1 saga of `{name}` has not ended and may need what is revoked"),
+                live => format!("{live} sagas of `{name}` have not ended and may need what is revoked"),
+            };
             return Err(Refusal::new(RefusalCode::GrantInUse, said)
                 .hint(format!("they are in: amends list; to revoke all the same: amends revoke {name} … --force")));
         }
-        let granted = grants.into_iter().filter(|grant| !module.grants.contains(grant));
         let mut events: Vec<ModuleEvent> = revoked.into_iter().map(|grant| ModuleEvent::Revoked(grant, act.clone())).collect();
-        events.extend(granted.map(|grant| ModuleEvent::Granted(grant, act.clone())));
+        events.extend(granted.into_iter().map(|grant| ModuleEvent::Granted(grant, act.clone())));
         Ok(Decided { version: module.active.unwrap_or_default(), events })
     }
 
@@ -204,10 +200,14 @@ impl Shard {
         let module = self.modules.get(namespace, name).ok_or_else(|| no_module(name))?;
         module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
         let live = self.live.of(namespace, name, version);
-        if live > 0 || module.active == Some(version) {
-            let why = if live > 0 { format!("{live} sagas run on it") } else { "it is active".to_owned() };
-            let said = format!("{name} v{version} cannot be removed: {why}");
-            return Err(Refusal::new(RefusalCode::GrantInUse, said).hint("activate another version and let its sagas end"));
+        let refused = |code, why: String| Refusal::new(code, format!("{name} v{version} cannot be removed: {why}"));
+        if module.active == Some(version) {
+            return Err(refused(RefusalCode::VersionActive, "new sagas start on it".to_owned())
+                .hint(format!("activate another one first: amends activate {name} VERSION")));
+        }
+        if live > 0 {
+            return Err(refused(RefusalCode::VersionInUse, format!("{} on it", running(live)))
+                .hint("let them end, or cancel them; they are in: amends list"));
         }
         Ok(Decided { version, events: vec![ModuleEvent::Removed { version }] })
     }
@@ -274,10 +274,15 @@ impl Shard {
             name: name.to_owned(),
             active: module.active,
             versions,
+            next_version: module.next_version(),
             grants: module.grants.to_vec(),
             revision: module.revision,
         })
     }
+}
+
+fn running(live: u64) -> String {
+    if live == 1 { "1 saga runs".to_owned() } else { format!("{live} sagas run") }
 }
 
 fn no_module(name: &str) -> Refusal {

@@ -50,7 +50,7 @@ pub struct Engine {
     queued: Arc<AtomicUsize>,
     changes: broadcast::Sender<Change>,
     definitions: Definitions,
-    /// How many sagas were running when the host before this one stopped.
+    /// How many sagas had not ended when the host before this one stopped.
     pub recovered: u64,
     /// The host before this one ended in order.
     pub clean: bool,

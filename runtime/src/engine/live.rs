@@ -1,8 +1,8 @@
-//! How many sagas of each version have not ended: kept as rows, so that start-up need not count.
+//! How many sagas have not ended, by version and by status: kept as rows, so that start-up need not count.
 
 use std::collections::HashMap;
 
-use amends_core::{event::Started, id::Namespace};
+use amends_core::{event::Started, id::Namespace, view::Status};
 use bytes::Bytes;
 
 use crate::{
@@ -10,11 +10,21 @@ use crate::{
     store::{Order, Range, RowChange, Store, StoreError, Table},
 };
 
-/// Counts by (namespace, module, version).
+/// The counts.
 #[derive(Debug, Default)]
-pub(crate) struct Live(HashMap<(Namespace, String, u32), u64>);
+pub(crate) struct Live {
+    /// By namespace, module and version.
+    versions: HashMap<(Namespace, String, u32), u64>,
+    /// In the order of [`STATUSES`].
+    statuses: [u64; STATUSES.len()],
+}
+
+/// What a saga may be until it has ended. The row of counts has this order.
+const STATUSES: [Status; 4] = [Status::Running, Status::Waiting, Status::Compensating, Status::Stuck];
 
 const PREFIX: &[u8] = b"live/";
+
+const BY_STATUS: &[u8] = b"live-by-status";
 
 impl Live {
     /// Reads the counts of the last commit.
@@ -23,19 +33,52 @@ impl Live {
         end.extend([u8::MAX; 4]);
         let range =
             Range { table: Table::Meta, from: PREFIX.to_vec(), to: Some(end), order: Order::Ascending, limit: usize::MAX };
-        let mut counts = HashMap::new();
+        let mut versions = HashMap::new();
         for row in store.rows(&range)? {
             let (namespace, module, version, count): (Namespace, String, u32, u64) = rows::decode(&row.value, "a live count")?;
             metrics.live(&namespace, &module, version, count);
-            counts.insert((namespace, module, version), count);
+            versions.insert((namespace, module, version), count);
         }
-        Ok(Self(counts))
+        let statuses = match store.row(Table::Meta, BY_STATUS)? {
+            Some(row) => rows::decode(&row, "the live counts by status")?,
+            // A new folder, or one of a host that did not count.
+            None => counted(store)?,
+        };
+        for (status, count) in STATUSES.iter().zip(statuses) {
+            metrics.live_status(*status, count);
+        }
+        Ok(Self { versions, statuses })
+    }
+
+    /// All sagas that have not ended.
+    pub(crate) fn total(&self) -> u64 {
+        self.statuses.iter().sum()
+    }
+
+    /// A saga's rows say another status than before: the row that counts both.
+    pub(crate) fn moved(&mut self, before: Option<Status>, after: Status, metrics: &Metrics) -> Option<RowChange> {
+        if before == Some(after) {
+            return None;
+        }
+        let place = |status| STATUSES.iter().position(|live| *live == status);
+        let (left, entered) = (before.and_then(place), place(after));
+        if let Some(left) = left {
+            self.statuses[left] = self.statuses[left].saturating_sub(1);
+        }
+        if let Some(entered) = entered {
+            self.statuses[entered] += 1;
+        }
+        for changed in left.into_iter().chain(entered) {
+            metrics.live_status(STATUSES[changed], self.statuses[changed]);
+        }
+        // One that began and ended at once was never counted.
+        (left.is_some() || entered.is_some()).then(|| rows::put(Table::Meta, BY_STATUS.to_vec(), rows::encode(&self.statuses)))
     }
 
     /// A saga begins, or ends: the row that says so.
     pub(crate) fn count(&mut self, key: &SagaKey, started: &Started, begins: bool, metrics: &Metrics) -> RowChange {
         let name = (key.0.clone(), started.module.clone(), started.version);
-        let count = self.0.entry(name.clone()).or_default();
+        let count = self.versions.entry(name.clone()).or_default();
         *count = if begins { *count + 1 } else { count.saturating_sub(1) };
         metrics.live(&name.0, &name.1, name.2, *count);
         let row: Bytes = rows::encode(&(&name.0, &name.1, name.2, *count));
@@ -46,11 +89,19 @@ impl Live {
 
     /// Sagas of a version that have not ended.
     pub(crate) fn of(&self, namespace: &Namespace, module: &str, version: u32) -> u64 {
-        self.0.get(&(namespace.clone(), module.to_owned(), version)).copied().unwrap_or_default()
+        self.versions.get(&(namespace.clone(), module.to_owned(), version)).copied().unwrap_or_default()
     }
 
     /// Sagas of a module that have not ended, whatever their version.
     pub(crate) fn of_module(&self, namespace: &Namespace, module: &str) -> u64 {
-        self.0.iter().filter(|((at, name, _), _)| at == namespace && name == module).map(|(_, count)| count).sum()
+        self.versions.iter().filter(|((at, name, _), _)| at == namespace && name == module).map(|(_, count)| count).sum()
     }
+}
+
+fn counted(store: &dyn Store) -> Result<[u64; STATUSES.len()], StoreError> {
+    let mut counts = [0; STATUSES.len()];
+    for (count, status) in counts.iter_mut().zip(STATUSES) {
+        *count = rows::of_status(store, status, 0, usize::MAX)?.len() as u64;
+    }
+    Ok(counts)
 }

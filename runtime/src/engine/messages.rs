@@ -15,6 +15,7 @@ use crate::{
         load::LoadError,
         port::{Answer, Origin, Publish, PublishAnswer, Refusal, RefusalCode},
         release::Release,
+        requests,
         resident::SagaKey,
         rows,
         shard::Shard,
@@ -121,13 +122,10 @@ impl Shard {
     fn refuse_ended(&mut self, key: &SagaKey) -> Result<(), Refusal> {
         match self.ensure_resident(key) {
             Ok(()) => {
-                let ended = self.residents.get(key).is_some_and(|resident| resident.saga.is_ended());
+                let saga = self.residents.get(key).map(|resident| &resident.saga);
+                let refused = saga.filter(|saga| saga.is_ended()).map(|saga| requests::ended(&key.1, saga));
                 self.park(key);
-                if ended {
-                    let said = format!("saga {} has ended: nothing in it waits for a signal", key.1);
-                    return Err(Refusal::new(RefusalCode::SagaEnded, said));
-                }
-                Ok(())
+                refused.map_or(Ok(()), Err)
             }
             Err(LoadError::NotFound) => Ok(()),
             Err(error) => {

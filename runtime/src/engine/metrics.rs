@@ -6,6 +6,7 @@ use amends_core::{
     Event, Saga,
     id::{Direction, Namespace},
     outcome::{Outcome, Report},
+    view::Status,
 };
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -33,6 +34,7 @@ pub struct Metrics {
     egress_denied: Counter,
     dead_letters: Counter,
     timer_lag: Histogram,
+    live: Family<ByLiveStatus, Gauge>,
     module_sagas: Family<ByVersion, Gauge>,
     queue_depth: Family<ByQueue, Gauge>,
     /// Starts that had to wait for a compilation or an activation: it stays 0.
@@ -56,6 +58,11 @@ struct BySaga {
 struct ByStatus {
     saga: String,
     status: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByLiveStatus {
+    status: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -94,6 +101,7 @@ impl Default for Metrics {
             refused: Family::default(),
             guest_kills: Family::default(),
             egress_denied: Counter::default(),
+            live: Family::default(),
             module_sagas: Family::default(),
             queue_depth: Family::default(),
             dead_letters: Counter::default(),
@@ -107,6 +115,7 @@ impl Default for Metrics {
         };
         registry.register("sagas_started", "Sagas started", metrics.started.clone());
         registry.register("sagas_ended", "Sagas ended, by status", metrics.ended.clone());
+        registry.register("sagas_live", "Sagas that have not ended, by status", metrics.live.clone());
         registry.register("attempts", "Attempts ended, by direction and outcome", metrics.attempts.clone());
         registry.register("attempt_seconds", "How long attempts took, from their intent", metrics.attempt_seconds.clone());
         registry.register("guest_kills", "Attempts that the host ended, by reason", metrics.guest_kills.clone());
@@ -184,6 +193,11 @@ impl Metrics {
     pub(crate) fn live(&self, namespace: &Namespace, module: &str, version: u32, count: u64) {
         let by = ByVersion { namespace: namespace.to_string(), module: module.to_owned(), version };
         self.module_sagas.get_or_create(&by).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn live_status(&self, status: Status, count: u64) {
+        let by = ByLiveStatus { status: status.as_str() };
+        self.live.get_or_create(&by).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn queue(&self, queue: &'static str, depth: usize) {

@@ -4,6 +4,7 @@
 //! - [`guests`]: how guest code is run, seen from here
 //! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed
 //! - `requests`, `deploys`, `messages`: what each request means
+//! - [`modules`], `schema`: what is deployed; whether an input fits
 //! - `resident`, `rows`, `load`, `timers`, `live`, `release`: a saga in memory, its rows, and back
 //! - `recover`: start-up; [`driver`]: threads and the clock; [`reader`]: committed reads; [`metrics`]: counters
 
@@ -36,6 +37,8 @@ mod launch;
 mod failpoints;
 
 pub mod modules;
+
+pub(crate) mod schema;
 
 mod recover;
 

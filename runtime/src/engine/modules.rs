@@ -5,12 +5,17 @@ use std::{
     sync::{Arc, RwLock},
 };
 
-use amends_core::{definition::Definition, id::Namespace, value::Instant};
+use amends_core::{
+    definition::Definition,
+    id::Namespace,
+    value::{Instant, Payload},
+};
 
 use crate::{
     engine::{
         guests::ModuleDigest,
         port::{Offered, VersionView},
+        schema,
     },
     journal::{Grant, ModuleEvent, definition},
 };
@@ -25,6 +30,8 @@ pub(crate) struct Module {
     pub(crate) active: Option<u32>,
     pub(crate) previous: Vec<u32>,
     pub(crate) versions: BTreeMap<u32, Version>,
+    /// The highest number that a version ever had, also one that was removed: a number never means other bytes (law 9).
+    last_version: u32,
     pub(crate) grants: Arc<[Grant]>,
     /// Grants as they were from a revision on, newest last: an attempt reads the snapshot that its intent names.
     pub(crate) snapshots: Vec<(u64, Arc<[Grant]>)>,
@@ -39,6 +46,8 @@ pub(crate) struct Version {
     pub(crate) definitions: Vec<Arc<Definition>>,
     /// The hash of each, for the start records of its sagas.
     pub(crate) hashes: Vec<[u8; 32]>,
+    /// The input's schema of each.
+    schemas: Vec<schema::Kept>,
     pub(crate) imports: Vec<String>,
     pub(crate) quarantined: Option<String>,
 }
@@ -93,9 +102,10 @@ impl Modules {
         let module = self.get(namespace, name)?;
         let number = module.active?;
         let version = module.versions.get(&number)?;
-        let mut hashed = version.definitions.iter().zip(&version.hashes);
-        let (definition, definition_hash) = hashed.find(|(found, _)| found.name == definition)?;
-        Some(Active { name, number, version, definition, definition_hash: *definition_hash })
+        let at = version.definitions.iter().position(|found| found.name == definition)?;
+        let definition = version.definitions.get(at)?;
+        let definition_hash = *version.hashes.get(at)?;
+        Some(Active { name, number, version, definition, definition_hash, schema: version.schemas.get(at)? })
     }
 
     /// Another module of the namespace whose active version has a saga of one of these names.
@@ -153,8 +163,11 @@ impl Modules {
                 self.definitions.insert(*digest, definitions.clone());
                 let (digest, bytes, imports) = (*digest, *bytes, imports.clone());
                 let hashes = definitions.iter().map(|definition| definition::hash(definition)).collect();
-                let version_facts = Version { digest, bytes, deployed_at: at, definitions, hashes, imports, quarantined: None };
+                let schemas = vec![schema::Kept::default(); definitions.len()];
+                let version_facts =
+                    Version { digest, bytes, deployed_at: at, definitions, hashes, schemas, imports, quarantined: None };
                 module.versions.insert(*version, version_facts);
+                module.last_version = module.last_version.max(*version);
             }
             ModuleEvent::Activated { version } => {
                 module.previous.extend(module.active.filter(|active| active != version));
@@ -198,6 +211,14 @@ pub(crate) struct Active<'a> {
     pub(crate) version: &'a Version,
     pub(crate) definition: &'a Arc<Definition>,
     pub(crate) definition_hash: [u8; 32],
+    schema: &'a schema::Kept,
+}
+
+impl Active<'_> {
+    /// Where an input does not fit the definition's schema, if it has one.
+    pub(crate) fn misfit(&self, input: &Payload) -> Option<schema::Misfit> {
+        self.definition.schema.as_deref().and_then(|text| self.schema.misfit(text, input))
+    }
 }
 
 impl Module {
@@ -215,6 +236,11 @@ impl Module {
     /// The module may reach outside over HTTP.
     pub(crate) fn may_reach_outside(&self) -> bool {
         self.grants.iter().any(|grant| matches!(grant, Grant::Http { .. }))
+    }
+
+    /// The number that the next version gets.
+    pub(crate) fn next_version(&self) -> u32 {
+        self.last_version + 1
     }
 
     /// The version of this digest.

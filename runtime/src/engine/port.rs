@@ -130,6 +130,21 @@ pub struct Deploy {
     pub activate: bool,
 }
 
+/// Replaces what a module may reach.
+#[derive(Clone, Debug)]
+pub struct SetGrants {
+    /// The module.
+    pub module: String,
+    /// All that it may reach from now on.
+    pub grants: Vec<Grant>,
+    /// Why and who, as the client says.
+    pub act: Act,
+    /// Whether to revoke what live sagas may need.
+    pub force: Force,
+    /// Only if the module is at this revision, or has these grants already.
+    pub expect_revision: Option<u64>,
+}
+
 /// The answer to a deploy or an activation.
 #[derive(Clone, Debug)]
 pub struct ModuleAnswer {
@@ -152,6 +167,8 @@ pub struct ModuleView {
     pub active: Option<u32>,
     /// Oldest first.
     pub versions: Vec<VersionView>,
+    /// The number that the next version gets: one more than any version ever had.
+    pub next_version: u32,
     /// What it may reach.
     pub grants: Vec<Grant>,
     /// The revision of its stream; grants and config are read from a numbered snapshot.
@@ -241,6 +258,10 @@ pub enum RefusalCode {
     NameTaken,
     /// 409: live sagas declare the grant.
     GrantInUse,
+    /// 409: new sagas start on the version.
+    VersionActive,
+    /// 409: sagas that have not ended run on the version.
+    VersionInUse,
     /// 409.
     Quarantined,
     /// 422: a key used again with another body.
@@ -248,6 +269,8 @@ pub enum RefusalCode {
     /// 413.
     PayloadTooLarge,
     /// 422: the input does not fit the definition's schema.
+    InputDoesNotFit,
+    /// 422: what was sent cannot be recorded.
     InputRefused,
     /// 503: a queue is full; try again later.
     Overloaded,
@@ -278,7 +301,7 @@ pub enum Request {
     /// Makes a version the one that new work starts on.
     Activate(Origin, String, Which, Act, Answer<ModuleAnswer>),
     /// Replaces what a module may reach.
-    SetGrants(Origin, String, Vec<Grant>, Act, Force, Answer<ModuleAnswer>),
+    SetGrants(Origin, SetGrants, Answer<ModuleAnswer>),
     /// Removes a version that nothing needs.
     Remove(Origin, String, u32, Answer<ModuleAnswer>),
     /// The modules of a namespace.

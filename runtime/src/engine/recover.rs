@@ -23,7 +23,7 @@ pub(crate) struct Recovered {
     pub(crate) shard: Shard,
     /// What it wants done at once.
     pub(crate) actions: Vec<Action>,
-    /// How many sagas were running.
+    /// How many sagas had not ended, waiting and stuck ones included.
     pub(crate) sagas: u64,
     /// The host before this one ended in order.
     pub(crate) clean: bool,
@@ -49,9 +49,9 @@ pub(crate) fn recover(
     read_modules(&mut shard)?;
     shard.timers.read(store.as_ref(), Instant(0))?;
     opened(&mut shard, clean)?;
-    let mut sagas = 0;
+    let sagas = shard.live.total();
     for status in [Status::Running, Status::Compensating] {
-        sagas += go_on(&mut shard, status, clean, suspects)?;
+        go_on(&mut shard, status, clean, suspects)?;
     }
     let actions = std::mem::take(&mut shard.actions);
     Ok(Recovered { shard, actions, sagas, clean })
@@ -126,9 +126,8 @@ fn opened(shard: &mut Shard, clean: bool) -> Result<(), StoreError> {
     Ok(())
 }
 
-fn go_on(shard: &mut Shard, status: Status, clean: bool, suspects: &[Suspect]) -> Result<u64, StoreError> {
+fn go_on(shard: &mut Shard, status: Status, clean: bool, suspects: &[Suspect]) -> Result<(), StoreError> {
     let streams = rows::of_status(shard.store.as_ref(), status, 0, usize::MAX)?;
-    let mut count = 0;
     for stream in streams {
         let Some(key) = rows::saga_at(shard.store.as_ref(), stream)? else { continue };
         if let Err(error) = shard.ensure_resident(&key) {
@@ -138,7 +137,6 @@ fn go_on(shard: &mut Shard, status: Status, clean: bool, suspects: &[Suspect]) -
         if let Some(resident) = shard.residents.get_mut(&key) {
             resident.cautious = !clean;
         }
-        count += 1;
         let executing = suspects.iter().filter(|suspect| suspect.namespace == key.0 && suspect.saga == key.1);
         let executing = executing.map(|suspect| suspect.attempt.clone()).collect();
         let stopped = SagaInput::HostStopped { executing };
@@ -146,5 +144,5 @@ fn go_on(shard: &mut Shard, status: Status, clean: bool, suspects: &[Suspect]) -
             shard.lost(&key, &error);
         }
     }
-    Ok(count)
+    Ok(())
 }

@@ -19,6 +19,7 @@ use crate::{
         release::Release,
         resident::{Resident, SagaKey},
         rows,
+        schema::Misfit,
         shard::{Shard, context},
     },
     journal::keys,
@@ -41,9 +42,7 @@ impl Shard {
             Request::Publish(origin, publish, answer) => self.publish(&origin, publish, answer),
             Request::Deploy(origin, deploy, answer) => self.deploy(&origin, deploy, answer),
             Request::Activate(origin, module, which, _, answer) => self.activate(&origin, &module, which, answer),
-            Request::SetGrants(origin, module, grants, act, force, answer) => {
-                self.set_grants(&origin, &module, grants, &act, force, answer);
-            }
+            Request::SetGrants(origin, set, answer) => self.set_grants(&origin, set, answer),
             Request::Remove(origin, module, version, answer) => self.remove(&origin, &module, version, answer),
             Request::Modules(origin, answer) => {
                 let said = self.module_views(&origin.namespace);
@@ -93,6 +92,9 @@ impl Shard {
         if let Some(reason) = &active.version.quarantined {
             let said = format!("{} v{} is quarantined: {reason}", active.name, active.number);
             return Err(Refusal::new(RefusalCode::Quarantined, said).hint("activate another version, or this one again"));
+        }
+        if let Some(misfit) = active.misfit(&start.input) {
+            return Err(does_not_fit(&start.definition, misfit));
         }
         let started = started(&active, start, self.now);
         let definition = Arc::clone(active.definition);
@@ -191,7 +193,8 @@ impl Shard {
             self.now,
             &mut self.jitter,
         );
-        let events = resident.saga.act(request.verb, request.act, context).map_err(|rejected| refusal(key, rejected))?;
+        let events =
+            resident.saga.act(request.verb, request.act, context).map_err(|rejected| refusal(key, &resident.saga, rejected))?;
         let applied = !events.is_empty();
         let started = resident.saga.started();
         let retried = events.iter().any(|event| matches!(event, Event::Retried(..)));
@@ -230,6 +233,12 @@ fn is_same(started: &Started, start: &Start) -> bool {
     started.definition == start.definition && started.input_hash == start.input_hash
 }
 
+fn does_not_fit(definition: &str, Misfit { path, reason }: Misfit) -> Refusal {
+    let place = if path.is_empty() { String::new() } else { format!("at {path}: ") };
+    Refusal::new(RefusalCode::InputDoesNotFit, format!("the input does not fit saga `{definition}`: {place}{reason}"))
+        .hint(format!("its schema is in GET /v1/definitions/{definition}"))
+}
+
 fn id_taken(key: &SagaKey) -> Refusal {
     Refusal::new(RefusalCode::IdTaken, format!("saga id {} is taken by another definition or input", key.1))
         .hint("an id is never used twice: choose another, or send the same input again")
@@ -249,25 +258,34 @@ pub(crate) fn not_found(id: &SagaId) -> Refusal {
     Refusal::new(RefusalCode::SagaNotFound, format!("there is no saga {id}")).hint("look for it: amends list")
 }
 
-fn refusal(key: &SagaKey, rejected: Rejected) -> Refusal {
-    let id = &key.1;
-    let code = match &rejected {
-        Rejected::Ended => RefusalCode::SagaEnded,
-        Rejected::PastPointOfNoReturn => RefusalCode::PastPointOfNoReturn,
-        Rejected::NoSuchStep(_) => RefusalCode::StepNotFound,
-        Rejected::DoesNotFit { .. } => RefusalCode::VerbDoesNotFit,
+/// The saga has ended: when, how, and what can still be done about what it was for.
+pub(crate) fn ended(id: &SagaId, saga: &Saga) -> Refusal {
+    let at = saga.ended_at().and_then(|at| jiff::Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok());
+    let at = at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
+    let (how, hint) = match saga.status() {
+        Status::Compensated => ("was compensated", "what it did is undone; to try again, start it under another id".to_owned()),
+        Status::Abandoned => ("was abandoned", format!("settle by hand what is outstanding: amends show {id}")),
+        Status::Completed | Status::Stuck | Status::Compensating | Status::Waiting | Status::Running => {
+            ("completed", "what it did is undone by another saga, as a refund".to_owned())
+        }
     };
+    Refusal::new(RefusalCode::SagaEnded, format!("saga {id} {how}{at} and takes no more verbs or signals")).hint(hint)
+}
+
+fn refusal(key: &SagaKey, saga: &Saga, rejected: Rejected) -> Refusal {
+    let id = &key.1;
     let said = format!("saga {id}: {rejected}");
     match rejected {
+        Rejected::Ended => ended(id, saga),
         Rejected::DoesNotFit { fits, .. } => {
             let hint = format!("these fit: {}", fits.join(", "));
-            Refusal { fits, ..Refusal::new(code, said).hint(hint) }
+            Refusal { fits, ..Refusal::new(RefusalCode::VerbDoesNotFit, said).hint(hint) }
         }
-        Rejected::NoSuchStep(_) => Refusal::new(code, said).hint(format!("its steps are in: amends show {id}")),
-        Rejected::PastPointOfNoReturn => {
-            Refusal::new(code, said).hint("it goes forward to its end; undo it with a new saga, as a refund")
+        Rejected::NoSuchStep(_) => {
+            Refusal::new(RefusalCode::StepNotFound, said).hint(format!("its steps are in: amends show {id}"))
         }
-        Rejected::Ended => Refusal::new(code, said),
+        Rejected::PastPointOfNoReturn => Refusal::new(RefusalCode::PastPointOfNoReturn, said)
+            .hint("it goes forward to its end; undo it with a new saga, as a refund"),
     }
 }
 

@@ -369,9 +369,10 @@ impl Shard {
         let begins = before.is_none();
         let ends = after.status.is_ended() && before.as_ref().is_none_or(|before| !before.status.is_ended());
         let counted = (begins != ends).then(|| self.live.count(key, resident.saga.started(), begins, &self.metrics));
+        let moved = self.live.moved(before.as_ref().map(|before| before.status), after.status, &self.metrics);
         let mut rows = rows::of_saga(key, &resident.saga, before.as_ref(), &after);
         rows.append(&mut resident.rows);
-        rows.extend(counted);
+        rows.extend(counted.into_iter().chain(moved));
         self.timers.moved(stream, before.as_ref().and_then(|flushed| flushed.wake_at), after.wake_at, after.position);
         self.last_position = after.position;
         resident.cautious = false;

@@ -131,7 +131,8 @@ impl Run<'_> {
         let meter = Arc::new(Meter::default());
         let late = Late { clock: shared.clock.clone(), started_at: facts.started_at, deadline_at };
         late.check()?;
-        let mut store = Store::new(&shared.engine, Guest::new(facts, console.clone(), egress, &shared.limits));
+        let guest = Guest::new(facts, console.clone(), egress, shared.secrets.clone(), &shared.limits);
+        let mut store = Store::new(&shared.engine, guest);
         limit(&mut store, shared, &meter, &late, &traffic);
         let guest = async move {
             let instance = module.component.instantiate_async(&mut store).await?;

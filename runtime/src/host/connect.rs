@@ -27,11 +27,8 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::Error;
 
-use super::{
-    limits::Limits,
-    origin::{Origin, Scheme},
-    traffic::Sent,
-};
+use super::{limits::Limits, traffic::Sent};
+use crate::origin::{Origin, Scheme};
 
 /// An idle connection is used again for so long: less than any usual server keeps it open, so that a request is not
 /// sent into a closing one and its fate lost.

@@ -22,10 +22,9 @@ use super::{
     guest::{Facts, Reach},
     headers::{self, Name, is_safe},
     limits::{Limits, usize_of},
-    origin::Origin,
     traffic::Traffic,
 };
-use crate::journal::Grant;
+use crate::{journal::Grant, origin::Origin};
 
 /// A guest that says nothing of its patience has this much: the attempt's deadline bounds it.
 const PATIENCE: Duration = Duration::from_secs(3_600);

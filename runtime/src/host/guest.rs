@@ -2,7 +2,11 @@
 //!
 //! Every host function is a few lines that never block; a guest's number is checked before it is used.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use amends_core::{
     id::{Direction, StepKey},
@@ -23,7 +27,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::{
     bindings::{
         SagaModule,
-        amends::module::{config, context, log, types},
+        amends::module::{config, context, log, secrets, types},
     },
     console::{Console, Stream},
     egress::Egress,
@@ -31,6 +35,7 @@ use super::{
     label::Label,
     limits::{Limits, usize_of},
     random::{self, Seed, Use},
+    secrets::Secrets,
 };
 use crate::{engine::guests::AttemptCall, journal::Grant};
 
@@ -100,6 +105,9 @@ pub(super) struct Guest {
     facts: Facts,
     console: Console,
     egress: Egress,
+    secrets: Arc<Secrets>,
+    /// Secrets that this attempt has asked for and may have: each is read once, and missed once in the log.
+    asked: BTreeMap<String, Option<String>>,
     usage: Usage,
     bytes: ChaCha12Rng,
     ids: ChaCha12Rng,
@@ -109,7 +117,7 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn new(facts: Facts, console: Console, egress: Egress, limits: &Limits) -> Self {
+    pub(super) fn new(facts: Facts, console: Console, egress: Egress, secrets: Arc<Secrets>, limits: &Limits) -> Self {
         let seed = Seed::of(facts.key);
         // No arguments, no environment, no folders; sockets are linked and every address is denied.
         let wasi = WasiCtx::builder()
@@ -131,6 +139,8 @@ impl Guest {
         Self {
             console,
             egress,
+            secrets,
+            asked: BTreeMap::new(),
             usage: Usage::new(limits),
             bytes: seed.stream(Use::Bytes),
             ids: seed.stream(Use::Ids),
@@ -219,6 +229,23 @@ impl config::Host for Guest {
             Grant::Config { key: granted, value } if *granted == key => Some(value.clone()),
             Grant::Config { .. } | Grant::Http { .. } | Grant::Secret { .. } => None,
         }))
+    }
+}
+
+impl secrets::Host for Guest {
+    fn get(&mut self, name: String) -> wasmtime::Result<Option<String>> {
+        let granted = |grant: &Grant| matches!(grant, Grant::Secret { name: granted } if *granted == name);
+        if !self.facts.grants.iter().any(granted) {
+            return Ok(None);
+        }
+        Ok(match self.asked.entry(name) {
+            Entry::Occupied(known) => known.get().clone(),
+            Entry::Vacant(unread) => {
+                let read = self.secrets.read(unread.key());
+                let value = read.map_err(|why| self.facts.label.emit(tracing::Level::WARN, &why)).ok();
+                unread.insert(value).clone()
+            }
+        })
     }
 }
 

@@ -1,22 +1,20 @@
 //! Every limit on a guest, in one place: what an attempt may use, send and receive, and what a compilation may cost.
 //!
-//! It must not know wasmtime: these are the operator's numbers, read from the config table `[guest]`.
+//! It must not know wasmtime: these are the operator's numbers. Those that an operator may set are in the tables `[guest]` and
+//! `[limits]` of the configuration, under the same defaults.
 
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::{Deserialize, Serialize};
 
 /// What a guest may use. The default of each field is the documented one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Attempts that run at once; more wait their turn, first come first served.
     pub in_flight_max: u32,
     /// OS threads for guests; 0 is one for each processor, and at least two, so that one spinning guest leaves a way round it.
     pub threads: u32,
     /// Processor time of one attempt.
-    #[serde(with = "duration")]
     pub cpu: Duration,
     /// Linear memory of one attempt, all memories together.
     pub memory: ByteSize,
@@ -43,20 +41,16 @@ pub struct Limits {
     /// Headers of one request or response, as they lie in memory.
     pub http_headers: ByteSize,
     /// Resolving a name and connecting to it.
-    #[serde(with = "duration")]
     pub http_connect: Duration,
     /// Agreeing on TLS after that.
-    #[serde(with = "duration")]
     pub http_tls: Duration,
     /// A component's size.
     pub wasm: ByteSize,
     /// Address space of a compilation.
     pub compile_memory: ByteSize,
     /// Processor time of a compilation.
-    #[serde(with = "duration")]
     pub compile_cpu: Duration,
     /// Wall-clock time of a compilation.
-    #[serde(with = "duration")]
     pub compile_wall: Duration,
     /// The compiled code's size.
     pub compile_output: ByteSize,
@@ -112,38 +106,4 @@ impl Limits {
 /// A size as this machine counts; what does not fit is as much as there is.
 pub(super) fn usize_of(size: ByteSize) -> usize {
     usize::try_from(size.as_u64()).unwrap_or(usize::MAX)
-}
-
-mod duration {
-    //! Durations as people write them: `5s`, `250ms`.
-
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&humantime::format_duration(*duration))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        humantime::parse_duration(&text)
-            .map_err(|error| D::Error::custom(format!("bad duration `{text}`: {error}; write it as 30s or 250ms")))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_config_table_reads_sizes_and_durations_and_refuses_what_it_does_not_know() {
-        let limits: Limits = toml::from_str("memory = \"128MiB\"\ncpu = \"250ms\"\n").unwrap();
-        assert_eq!((limits.memory, limits.cpu), (ByteSize::mib(128), Duration::from_millis(250)));
-        assert_eq!(limits.payload, Limits::default().payload);
-        assert!(toml::from_str::<Limits>("memroy = \"1MiB\"").is_err());
-        assert!(toml::from_str::<Limits>("cpu = \"5 parsecs\"").unwrap_err().to_string().contains("write it as 30s"));
-        let text = toml::to_string(&Limits::default()).unwrap();
-        assert_eq!(toml::from_str::<Limits>(&text).unwrap(), Limits::default());
-    }
 }

@@ -27,9 +27,9 @@ mod console;
 
 mod random;
 
-mod egress;
+mod secrets;
 
-mod origin;
+mod egress;
 
 mod address;
 
@@ -92,13 +92,13 @@ use self::{
     fault::Fault,
     lanes::{Job, Lanes},
     modules::{Modules, Ready},
+    secrets::Secrets,
 };
 pub use self::{
     compile::Compile,
     describe::Description,
     label::Label,
     limits::Limits,
-    origin::{BadOrigin, Origin},
     verify::{Verified, VerifyError},
 };
 use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
@@ -125,6 +125,8 @@ pub struct HostConfig {
     pub compile: Compile,
     /// Where compiled code is kept between two runs, as `DIR/cache`; none keeps nothing.
     pub cache: Option<PathBuf>,
+    /// The folder of the operator's secrets, a file each; none: there are none.
+    pub secrets: Option<PathBuf>,
 }
 
 /// Runs guests on threads of its own. Dropping it stops them; attempts in flight are dropped without a report.
@@ -142,6 +144,7 @@ struct Shared {
     compiler: Compiler,
     cache: Option<Cache>,
     gate: Gate,
+    secrets: Arc<Secrets>,
     // One at a time: many attempts may want the same module, and a compilation takes threads and memory.
     late_load: tokio::sync::Mutex<()>,
     late_loads: AtomicU64,
@@ -150,7 +153,7 @@ struct Shared {
 impl Host {
     /// Sets wasmtime up and starts the guest threads.
     pub fn new(config: HostConfig) -> Result<Self, HostError> {
-        let HostConfig { limits, clock, modules, compile, cache } = config;
+        let HostConfig { limits, clock, modules, compile, cache, secrets } = config;
         let engine = settings::engine(&limits).map_err(HostError::new)?;
         let mut linker = Linker::new(&engine);
         guest::link(&mut linker).map_err(HostError::new)?;
@@ -167,6 +170,7 @@ impl Host {
             compiler: Compiler::new(compile, &limits),
             modules: Modules::new(linker, modules),
             gate: Gate::new(&limits, connect::system(), Vec::new()),
+            secrets: Arc::new(Secrets::of(secrets).map_err(HostError::new)?),
             late_load: tokio::sync::Mutex::default(),
             late_loads: AtomicU64::new(0),
             engine,

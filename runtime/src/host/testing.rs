@@ -147,15 +147,20 @@ impl TestHost {
     }
 
     pub(super) fn new(limits: Limits) -> Self {
-        Self::open(limits, None)
+        Self::open(limits, None, None)
     }
 
     /// A host that keeps compiled code.
     pub(super) fn with_cache(folder: &std::path::Path) -> Self {
-        Self::open(Self::limits(), Some(folder.to_owned()))
+        Self::open(Self::limits(), Some(folder.to_owned()), None)
     }
 
-    fn open(limits: Limits, cache: Option<std::path::PathBuf>) -> Self {
+    /// A host with a folder of secrets.
+    pub(super) fn with_secrets(folder: &std::path::Path) -> Self {
+        Self::open(Self::limits(), None, Some(folder.to_owned()))
+    }
+
+    fn open(limits: Limits, cache: Option<std::path::PathBuf>, secrets: Option<std::path::PathBuf>) -> Self {
         let shelf = Arc::new(Mutex::new(HashMap::<ModuleDigest, Bytes>::new()));
         let now = Arc::new(AtomicU64::new(1_000_000));
         let (stored, clock) = (shelf.clone(), now.clone());
@@ -167,6 +172,7 @@ impl TestHost {
             }),
             compile: Compile::InProcess,
             cache,
+            secrets,
             modules: Arc::new(move |digest| {
                 stored.lock().unwrap().get(digest).cloned().ok_or_else(|| std::io::Error::other("no such component"))
             }),

@@ -7,6 +7,7 @@ use amends_core::{
 };
 
 use super::testing::{DONE, TestGuest, TestHost, call};
+use crate::{engine::guests::AttemptCall, journal::Grant};
 
 /// Runs `execute` of a guest; the code and message of its trap.
 fn trapped(host: &TestHost, guest: &TestGuest) -> (String, String) {
@@ -184,6 +185,34 @@ fn context_is_the_same_in_every_attempt_and_ids_do_not_depend_on_random_bytes() 
     assert_eq!(first.len(), 34);
     assert_eq!(first, id(1_000_001, 1));
     assert_ne!(first, id(1_000_000, 2));
+}
+
+#[test]
+fn a_guest_reads_the_secrets_that_its_module_was_granted_and_no_others() {
+    // `get` writes an option of a string at 512; the outcome is what is in the file, which is JSON here, or null.
+    let imports = r#"(import "amends:module/secrets@0.1.0" "get" (func $secret (param i32 i32 i32)))"#;
+    let items = r#"(data (i32.const 700) "bank-key")"#;
+    let execute = r#"
+        (call $secret (i32.const 700) (i32.const 8) (i32.const 512))
+        (if (result i32) (i32.load8_u (i32.const 512))
+            (then (call $done (i32.load (i32.const 516)) (i32.load (i32.const 520))))
+            (else (call $done (i32.const 32) (i32.const 4))))"#;
+    let folder = tempfile::tempdir().unwrap();
+    let host = TestHost::with_secrets(folder.path());
+    let digest = host.store(TestGuest { imports, items, ..TestGuest::execute(execute) }.component());
+    let told = |granted: &[&str]| {
+        let grants = granted.iter().map(|name| Grant::Secret { name: (*name).to_owned() }).collect();
+        match host.run(AttemptCall { grants, ..call(digest) }).outcome {
+            Outcome::Done(payload) => String::from_utf8(payload.bytes.to_vec()).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told(&["bank-key"]), "null", "nobody has put it there");
+    std::fs::write(folder.path().join("bank-key"), "\"s3cr3t\"\n").unwrap();
+    assert_eq!(told(&["mail-key"]), "null", "another one was granted");
+    assert_eq!(told(&["mail-key", "bank-key"]), "\"s3cr3t\"");
+    std::fs::write(folder.path().join("bank-key"), "\"n3w\"").unwrap();
+    assert_eq!(told(&["bank-key"]), "\"n3w\"");
 }
 
 #[test]

@@ -123,7 +123,9 @@ fn is_offered(import: &str) -> bool {
     let Some((interface, version)) = import.rsplit_once('@') else { return false };
     let Some((package, name)) = interface.split_once('/') else { return false };
     match package {
-        "amends:module" => matches!(name, "types" | "context" | "log" | "config") && version.starts_with(CONTRACT_TRACK),
+        "amends:module" => {
+            matches!(name, "types" | "context" | "log" | "config" | "secrets") && version.starts_with(CONTRACT_TRACK)
+        }
         "wasi:io" | "wasi:cli" | "wasi:clocks" | "wasi:random" | "wasi:filesystem" | "wasi:sockets" | "wasi:http" => {
             version.starts_with("0.2.")
         }

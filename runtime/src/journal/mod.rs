@@ -182,6 +182,12 @@ pub enum Grant {
 }
 
 impl Grant {
+    /// A secret's name is the name of a file: 1 to 128 of letters, digits, `.`, `_` and `-`, and no dot at its beginning.
+    pub fn is_secret_name(name: &str) -> bool {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        (1..=128).contains(&name.len()) && !name.starts_with('.') && name.chars().all(fits)
+    }
+
     /// Both are about the same origin, key or secret: the later one replaces the earlier.
     pub fn same_target(&self, other: &Self) -> bool {
         match (self, other) {

@@ -38,14 +38,16 @@ const FORMAT: &[u8] = &[1];
 pub enum FolderError {
     /// Another host has it: exit 75.
     InUse(String),
-    /// It cannot be read or written, or it is not ours: exit 74.
+    /// It is no folder, or it holds something else than a journal, which is left alone: exit 2.
+    NotOurs(String),
+    /// It cannot be read or written, or its journal is not whole: exit 74.
     Failed(String),
 }
 
 impl fmt::Display for FolderError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::InUse(what) | Self::Failed(what) => f.write_str(what),
+            Self::InUse(what) | Self::NotOurs(what) | Self::Failed(what) => f.write_str(what),
         }
     }
 }
@@ -228,13 +230,19 @@ fn prepare(path: &Path) -> Result<(), FolderError> {
             let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
             sync_folder(parent.unwrap_or(Path::new("."))).map_err(of_path)
         }
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
+            Err(FolderError::NotOurs(format!("{} is below a file; choose another folder with --data", path.display())))
+        }
         Err(error) => Err(of_path(error)),
-        Ok(found) if !found.is_dir() => Err(FolderError::Failed(format!("{} is not a folder", path.display()))),
+        Ok(found) if !found.is_dir() => {
+            Err(FolderError::NotOurs(format!("{} is not a folder; choose another with --data", path.display())))
+        }
         Ok(found) => {
-            if !is_ours(path).map_err(of_path)? {
-                return Err(FolderError::Failed(format!(
-                    "folder {} holds something else than amends data; choose an empty or a new one with --data",
-                    path.display()
+            if let Some(stranger) = stranger(path).map_err(of_path)? {
+                return Err(FolderError::NotOurs(format!(
+                    "folder {} holds something else than amends data ({}); choose an empty or a new one with --data",
+                    path.display(),
+                    stranger.escape_debug()
                 )));
             }
             match found.permissions().mode() & 0o077 {
@@ -250,17 +258,18 @@ fn prepare(path: &Path) -> Result<(), FolderError> {
     }
 }
 
-/// Empty, or of a host that was here before. A volume's root has `lost+found`.
-fn is_ours(path: &Path) -> io::Result<bool> {
-    let mut strange = false;
+/// What lies in a folder that is neither empty nor of a host that was here before. A volume's root has `lost+found`.
+fn stranger(path: &Path) -> io::Result<Option<String>> {
+    let mut stranger = None;
     for entry in fs::read_dir(path)? {
-        match entry?.file_name().to_str() {
-            Some(lock::NAME | JOURNAL) => return Ok(true),
+        let name = entry?.file_name();
+        match name.to_str() {
+            Some(lock::NAME | JOURNAL) => return Ok(None),
             Some("lost+found") => {}
-            _ => strange = true,
+            _ => stranger = Some(name.to_string_lossy().into_owned()),
         }
     }
-    Ok(!strange)
+    Ok(stranger)
 }
 
 fn write_new(path: &Path, options: &Options) -> Result<(), StoreError> {

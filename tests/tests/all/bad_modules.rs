@@ -108,6 +108,7 @@ fn definitions_that_break_the_rules_are_refused_with_every_reason() {
         let probe = Probe { module: module.to_owned(), saga: saga.to_owned(), ..Probe::steps(vec![compensatable(step)]) };
         deployed(&api, &probe.component())
     };
+    let schema = |text: &str| deployed(&api, &Probe { schema: Some(text.to_owned()), ..Probe::execute(DONE) }.component());
     let long = "a".repeat(300);
     let found = said([
         ("a compensatable step after the pivot", steps(vec![pivot("pay"), compensatable("reserve")])),
@@ -121,6 +122,8 @@ fn definitions_that_break_the_rules_are_refused_with_every_reason() {
         ("a bad saga name", named("probe", "pr\u{202e}obe", "poke")),
         ("a bad step name", named("probe", "probe", "")),
         ("a long step name", named("probe", "probe", &long)),
+        ("a schema that is none", schema(r#"{"properties": {"qty": {"type": "number", "minimum": "one"}}}"#)),
+        ("a schema that reads a file", schema(r#"{"$ref": "file:///etc/passwd"}"#)),
         ("a description that traps", deployed(&api, &describe("unreachable"))),
         ("a description that is garbage", deployed(&api, &describe("(i32.const -8)"))),
     ]);
@@ -157,6 +160,12 @@ fn definitions_that_break_the_rules_are_refused_with_every_reason() {
           hint: mend the definition and deploy again; nothing was stored
         a long step name
           422 bad_definition: saga `probe`, step `aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter
+          hint: mend the definition and deploy again; nothing was stored
+        a schema that is none
+          422 bad_definition: saga `probe`: the schema of its input cannot be used: at /properties/qty/minimum: want number, but got string
+          hint: mend the definition and deploy again; nothing was stored
+        a schema that reads a file
+          422 bad_definition: saga `probe`: the schema of its input cannot be used: `$ref` "file:///etc/passwd" leads nowhere in it; refer with a pointer, as #/$defs/address
           hint: mend the definition and deploy again; nothing was stored
         a description that traps
           422 describe_failed: the module cannot describe itself (trap): the guest panicked or aborted (`unreachable` executed)

@@ -25,8 +25,9 @@ fn a_host_that_is_down_is_named() {
     assert_eq!(said.code, 1);
     let found = said.stderr.replace(&url, "URL");
     expect![[r#"
-        amends: no host answers at URL (Connection refused (os error 111)); start one with `amends serve`, or name another with --host
-    "#]].assert_eq(&found);
+        amends: no host answers at URL (connection refused); start one with `amends serve`, or name another with --host
+    "#]]
+    .assert_eq(&found);
     let said = cli(&[], &["--host", "ftp://nowhere", "list"]);
     assert_eq!(said.code, 2);
     expect![[r#"
@@ -70,18 +71,18 @@ fn a_data_folder_in_use_is_exit_75_and_its_host_goes_on() {
 }
 
 #[test]
-fn a_data_folder_that_cannot_be_made_is_exit_74() {
+fn a_data_folder_that_is_none_is_wrong_usage() {
     let folder = in_memory();
     let file = folder.path().join("file");
     fs::write(&file, "no folder").unwrap();
     let path = folder.path().to_str().unwrap();
     let below = refuses_to_start(&file.join("data"), &Options::default());
     let itself = refuses_to_start(&file, &Options::default());
-    assert_eq!((below.code, itself.code), (Some(74), Some(74)));
+    assert_eq!((below.code, itself.code), (Some(2), Some(2)));
     let found = last_words(&below, &[(path, "DIR")]) + &last_words(&itself, &[(path, "DIR")]);
     expect![[r#"
-        amends: DIR/file/data cannot be used: Not a directory (os error 20)
-        amends: DIR/file is not a folder
+        amends: DIR/file/data is below a file; choose another folder with --data
+        amends: DIR/file is not a folder; choose another with --data
     "#]]
     .assert_eq(&found);
     assert_eq!(fs::read_to_string(file).unwrap(), "no folder");

@@ -8,6 +8,7 @@ use crate::harness::{
     folder::DataFolder,
     guests::Way,
     host::{Host, Options},
+    probe::{DONE, Probe},
     said,
 };
 
@@ -241,7 +242,7 @@ fn verbs_that_do_not_fit_say_which_do() {
     api.run("order", "ended", &json!({}));
     api.start("approval", "waits", &json!({"subject": "a desk"})).expect(201);
     api.until_type("waits", "wait");
-    let act = |id: &str, verb: &str, body: Value| api.post(&format!("/v1/sagas/{id}/{verb}"), &body).error();
+    let act = |id: &str, verb: &str, body: Value| without_time(api.post(&format!("/v1/sagas/{id}/{verb}"), &body).error());
     let found = said([
         ("cancel of an ended saga", act("ended", "cancel", json!({}))),
         ("abandon of an ended saga", act("ended", "abandon", json!({}))),
@@ -258,11 +259,14 @@ fn verbs_that_do_not_fit_say_which_do() {
     ]);
     expect![[r#"
         cancel of an ended saga
-          409 saga_ended: saga ended: the saga has ended
+          409 saga_ended: saga ended completed at … and takes no more verbs or signals
+          hint: what it did is undone by another saga, as a refund
         abandon of an ended saga
-          409 saga_ended: saga ended: the saga has ended
+          409 saga_ended: saga ended completed at … and takes no more verbs or signals
+          hint: what it did is undone by another saga, as a refund
         a signal to an ended saga
-          409 saga_ended: saga ended has ended: nothing in it waits for a signal
+          409 saga_ended: saga ended completed at … and takes no more verbs or signals
+          hint: what it did is undone by another saga, as a refund
         retry of what waits
           409 verb_does_not_fit: saga waits: no step is stuck or backing off
           hint: these fit: resolve, cancel, abandon
@@ -309,4 +313,32 @@ fn xr_29_inputs_are_taken_whole_or_refused() {
     assert_eq!(host.api().get("/v1/sagas/larger").code(), "404 saga_not_found");
     host.restart();
     assert_eq!(host.api().saga("large")["input"]["note"].as_str().unwrap().len(), (1 << 20) - 11);
+}
+
+#[test]
+fn an_input_that_does_not_fit_the_sagas_schema_is_refused_with_the_place() {
+    let host = Host::start(DataFolder::empty(), Options::default());
+    let api = host.api();
+    let schema = json!({"type": "object", "required": ["sku"], "properties": {"qty": {"type": "integer", "minimum": 1}}});
+    let probe = Probe { schema: Some(schema.to_string()), ..Probe::execute(DONE) };
+    api.put("/v1/modules/probe", &probe.component()).expect(201);
+    let refused = |input: Value| api.start("probe", "P1", &input).error();
+    expect![[r#"
+        422 input_does_not_fit: the input does not fit saga `probe`: at /qty: must be >=1, but got 0
+          hint: its schema is in GET /v1/definitions/probe
+    "#]]
+    .assert_eq(&refused(json!({"sku": "K1", "qty": 0})));
+    expect![[r#"
+        422 input_does_not_fit: the input does not fit saga `probe`: missing properties 'sku'
+          hint: its schema is in GET /v1/definitions/probe
+    "#]]
+    .assert_eq(&refused(json!({})));
+    assert_eq!(api.run("probe", "P1", &json!({"sku": "K1"}))["status"], "completed", "what was refused has taken no id");
+}
+
+/// A moment as `…`.
+fn without_time(said: String) -> String {
+    let Some((before, after)) = said.split_once(" at 2") else { return said };
+    let after = after.split_once("Z ").map_or("", |(_, after)| after);
+    format!("{before} at … {after}")
 }

@@ -1,5 +1,7 @@
 //! The command line against a host: the exit codes that scripts hold on to, and what goes to stdout.
 
+use std::thread;
+
 use participants::{Fault, Operation, Rule};
 use serde_json::{Value, json};
 
@@ -7,6 +9,7 @@ use crate::harness::{
     api::Traffic,
     desk::Desk,
     guests::{Way, guest_path},
+    host::cli,
 };
 
 #[test]
@@ -54,4 +57,22 @@ fn a_module_goes_from_a_file_to_a_saga_by_commands_alone() {
     assert_eq!(versions["active"], 1, "{versions}");
     let listed = run(&["list", "--json"]);
     assert_eq!(listed.lines().count(), 1, "{listed}");
+}
+
+/// `grant` reads what there is, adds to it and puts it back: two at once took back what the other had given.
+#[test]
+fn grants_of_many_people_at_once_are_all_kept() {
+    const PEOPLE: usize = 8;
+    let desk = Desk::open(Traffic::Once);
+    thread::scope(|people| {
+        for person in 0..PEOPLE {
+            let url = desk.host.ready.url.clone();
+            people.spawn(move || {
+                let said = cli(&[("AMENDS_HOST", &url)], &["grant", "order", "--config", &format!("key-{person}=1")]);
+                assert_eq!(said.code, 0, "{said:?}");
+            });
+        }
+    });
+    let order: Value = serde_json::from_str(&desk.host.cli(&["modules", "order", "--json"]).stdout).unwrap();
+    assert_eq!(order["grants"]["config"].as_object().unwrap().len(), PEOPLE, "{order}");
 }

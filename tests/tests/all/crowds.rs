@@ -175,30 +175,45 @@ fn xr_35_more_starts_than_the_host_takes_are_refused_and_no_accepted_one_is_lost
     let lost: Vec<&String> = accepted.iter().filter(|id| !there.contains(*id)).collect();
     assert!(lost.is_empty(), "{lost:?}");
     // Each comes to its end, and the host takes new work.
-    each(&api, 1, |api, _| assert_eq!(api.run("order", "after", &json!({}))["status"], "completed"));
+    each(&api, 1, |api, _| assert_eq!(insist(api, "after")["status"], "completed"));
     for (id, _) in listed(&api).into_iter().filter(|(_, status)| status != "completed") {
-        assert_eq!(api.run("order", &id, &json!({}))["status"], "completed");
+        assert_eq!(insist(&api, &id)["status"], "completed");
+    }
+}
+
+/// Starts an order, or finds it, and waits for its end; is refused as long as the queue is full, as while recovered sagas fill it.
+fn insist(api: &Api, id: &str) -> Value {
+    loop {
+        let answer = api.once().post(&format!("/v1/definitions/order/sagas?id={id}&wait=100s"), &json!({}));
+        match answer.status {
+            503 => assert_eq!(answer.body["error"]["code"], "overloaded", "{id}: {}", answer.body),
+            200 | 201 => return answer.body,
+            other => panic!("{id}: {other} {}", answer.body),
+        }
     }
 }
 
 #[test]
-fn ten_thousand_waiting_sagas_take_no_memory_and_two_seconds_to_recover() {
+fn ten_thousand_waiting_sagas_take_no_memory_and_are_there_after_a_kill() {
     const SAGAS: usize = 10_000;
+    const FIRST: usize = 200;
     let mut host = Host::start(DataFolder::with_modules(Way::Plain), Options::default());
     let input = json!({"decide_within_s": 86_400});
     let start = move |api: &Api, number: usize| drop(api.start("approval", &format!("R{number}"), &input).expect(201));
     // What a host needs for its threads, connections and first pages is not what is asked about.
     let begin = start.clone();
-    each(&host.api(), 200, move |api, number| begin(api, SAGAS + number));
+    each(&host.api(), FIRST, move |api, number| begin(api, SAGAS + number));
     let before = host.memory_kib("VmRSS");
     each(&host.api(), SAGAS, start);
     let after = host.memory_kib("VmRSS");
     let grown = after.saturating_sub(before);
     host.kill();
     let ready = host.restart().clone();
+    // How fast it is ready is measured by `cargo xtask bench`, on a machine that does nothing else.
     println!("{SAGAS} waiting sagas: {grown} KiB more than {before} KiB; ready again in {}s", ready.seconds);
     assert!(grown < 20 << 10, "{grown} KiB more than {before} KiB");
-    assert!(ready.seconds < 2.0, "ready after {}s", ready.seconds);
+    assert_eq!(ready.recovered, SAGAS as u64 + FIRST as u64);
+    assert_eq!(host.api().metric("amends_sagas_live{status=\"waiting\"}"), (SAGAS + FIRST) as f64);
     // They still wait, and go on.
     let waiting = host.api().get("/v1/sagas?status=waiting&limit=1").expect(200);
     assert_eq!(waiting["sagas"].as_array().unwrap().len(), 1);

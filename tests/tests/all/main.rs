@@ -24,4 +24,6 @@ mod crowds;
 
 mod command_line;
 
+mod secrets;
+
 mod binaries;

@@ -80,24 +80,39 @@ impl Load {
         }
         let mut took = Vec::with_capacity(1 << 16);
         while began.elapsed() < time {
-            self.turn(&mut took, true)?;
+            self.turn(&mut took, u64::MAX)?;
         }
         let time = began.elapsed();
         took.sort_unstable();
         Ok(Sample { sorted: took, time })
     }
 
+    /// Asks so many times, and waits for every answer.
+    pub(super) fn run_for(&mut self, requests: u64) -> Result<()> {
+        let last = self.number + requests;
+        for index in 0..self.callers.len() {
+            if self.number < last {
+                self.ask(index)?;
+            }
+        }
+        self.drain(last)
+    }
+
     /// Waits for what is under way.
     pub(super) fn finish(mut self) -> Result<()> {
+        self.drain(0)
+    }
+
+    fn drain(&mut self, last: u64) -> Result<()> {
         let mut took = Vec::new();
         while self.asking > 0 {
-            self.turn(&mut took, false)?;
+            self.turn(&mut took, last)?;
         }
         Ok(())
     }
 
-    /// Takes the answers that are there, and asks again if `more` is wanted.
-    fn turn(&mut self, took: &mut Vec<u64>, more: bool) -> Result<()> {
+    /// Takes the answers that are there, and asks again until the request of number `last` is made.
+    fn turn(&mut self, took: &mut Vec<u64>, last: u64) -> Result<()> {
         self.poll.poll(&mut self.events, Some(PATIENCE))?;
         let ready: Vec<usize> = self.events.iter().filter(|event| event.is_readable()).map(|event| event.token().0).collect();
         if self.events.is_empty() {
@@ -106,7 +121,7 @@ impl Load {
         for index in ready {
             if let Some(ns) = self.hear(index)? {
                 took.push(ns);
-                if more {
+                if self.number < last {
                     self.ask(index)?;
                 }
             }

@@ -41,8 +41,8 @@ impl Metrics {
     }
 }
 
-/// All lines of one metric, whatever their labels.
-fn sum(text: &str, name: &str) -> f64 {
+/// All lines of one metric: of one set of labels if it is part of the name, else whatever their labels.
+pub(super) fn sum(text: &str, name: &str) -> f64 {
     let values = text.lines().filter_map(|line| line.strip_prefix(name)).filter(|rest| rest.starts_with(['{', ' ']));
     values.filter_map(|rest| rest.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
@@ -58,5 +58,6 @@ mod tests {
         let metrics = Metrics::of(text);
         assert_eq!(metrics, Metrics { commits: 3.0, attempts: 6.0, ..Metrics::default() });
         assert_eq!(metrics.since(&metrics), Metrics::default());
+        assert_eq!(sum(text, "amends_attempts_total{direction=\"undo\",outcome=\"done\"}"), 2.0);
     }
 }

@@ -13,7 +13,9 @@ use crate::api::wire::saga;
 
 /// A stuck leg with its remedies.
 pub fn stuck(id: &SagaId, view: &View, stuck: &StuckView) -> saga::Stuck {
-    let (code, why) = why(&stuck.why);
+    let (code, mut why) = why(&stuck.why);
+    // The command that grants it is among the help.
+    why.truncate(why.find(": try `amends grant ").unwrap_or(why.len()));
     saga::Stuck {
         step: stuck.leg.path.as_str().to_owned(),
         direction: direction(stuck.leg.direction).to_owned(),
@@ -33,7 +35,7 @@ pub fn why(why: &Why) -> (&'static str, String) {
         Why::PivotInDoubt(failure) => {
             ("pivot_in_doubt", format!("the pivot may have happened and has no compensation: {}", brief(failure)))
         }
-        Why::Denied(what) => ("denied", what.clone()),
+        Why::Denied(what) => ("denied", format!("denied: {what}")),
         Why::HostDied => ("host_died", "it was running each time the host died".to_owned()),
         Why::JournalFull => ("journal_full", "the saga's journal is as large as it may be".to_owned()),
     }
@@ -52,17 +54,25 @@ fn commands(id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
     let step = &stuck.leg.path;
     let retry = format!("amends retry {id}");
     let happened = [format!("amends resolve {id} {step} --output JSON"), format!("amends resolve {id} {step} --not-done")];
+    // A grant lets it go on by itself; what no grant opens is denied again however often it is tried.
+    let denied = match &stuck.why {
+        Why::Denied(what) => match granting(what) {
+            Some(grant) => return vec![grant],
+            None => true,
+        },
+        _ => false,
+    };
+    let retry = (!denied).then_some(retry);
     match (&stuck.why, stuck.leg.direction) {
         (Why::JournalFull, _) => vec![format!("amends abandon {id}")],
-        // A grant lets it go on by itself.
-        (Why::Denied(what), _) => granting(what).into_iter().chain([retry]).collect(),
         (_, Direction::Undo(_)) => {
-            vec![retry, format!("amends resolve {id} {step} --undone"), format!("amends skip {id} {step}")]
+            let by_hand = [format!("amends resolve {id} {step} --undone"), format!("amends skip {id} {step}")];
+            retry.into_iter().chain(by_hand).collect()
         }
         (Why::PivotInDoubt(_), Direction::Forward | Direction::Check) => happened.into(),
         (_, Direction::Forward | Direction::Check) => {
             let cancel = (!is_past_point_of_no_return(view)).then(|| format!("amends cancel {id}"));
-            [retry].into_iter().chain(happened).chain(cancel).collect()
+            retry.into_iter().chain(happened).chain(cancel).collect()
         }
     }
 }
@@ -84,12 +94,37 @@ fn is_past_point_of_no_return(view: &View) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use amends_core::value::Instant;
+
     use super::*;
+    use crate::api::fake::{self, leg};
+
+    fn helped(why: Why, direction: Direction) -> String {
+        let view = fake::completed();
+        let stuck = super::stuck(
+            &SagaId::new("T1").unwrap(),
+            &view,
+            &StuckView { leg: leg("reserve-hotel").turned(direction), since: Instant(0), why },
+        );
+        format!("{}\n  {}\n", stuck.why, stuck.help.join("\n  "))
+    }
 
     #[test]
-    fn a_denial_names_the_command_that_grants_it() {
-        let denied = "denied: https://hotel.example:443; `amends grant trip --http https://hotel.example:443` allows it";
-        assert_eq!(granting(denied).as_deref(), Some("amends grant trip --http https://hotel.example:443"));
-        assert_eq!(granting("denied: step declares effect-free"), None);
+    fn a_denial_is_helped_by_its_grant_alone_and_says_the_command_once() {
+        // It named the command in its reason too, and offered a retry, which a grant makes needless.
+        let denied = "https://hotel.example: try `amends grant trip --http https://hotel.example`";
+        assert_eq!(
+            helped(Why::Denied(denied.to_owned()), Direction::Forward),
+            "denied: https://hotel.example\n  amends grant trip --http https://hotel.example\n"
+        );
+    }
+
+    #[test]
+    fn a_denial_that_no_grant_lifts_offers_no_retry() {
+        let denied = || Why::Denied("step declares effect-free and called https://hotel.example".to_owned());
+        let forward = helped(denied(), Direction::Forward);
+        assert!(forward.contains("amends resolve T1 reserve-hotel --not-done") && !forward.contains("retry"), "{forward}");
+        let undo = helped(denied(), Direction::Undo(0));
+        assert!(undo.contains("amends skip T1 reserve-hotel") && !undo.contains("retry"), "{undo}");
     }
 }

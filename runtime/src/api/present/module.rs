@@ -44,7 +44,7 @@ pub fn deployed(view: &ModuleView, version: u32, warnings: Vec<String>) -> Optio
 pub fn plan(verified: &Verified, module: Option<&ModuleView>) -> module::Plan {
     let versions = module.map_or(&[][..], |module| &module.versions);
     let same = versions.iter().find(|version| version.digest == verified.digest);
-    let next = versions.iter().map(|version| version.version).max().unwrap_or(0) + 1;
+    let next = module.map_or(1, |module| module.next_version);
     module::Plan {
         name: verified.module.clone(),
         digest: hex::encode(verified.digest),

@@ -113,6 +113,7 @@ fn step(step: &StepView) -> saga::Step {
         failure: step.failure.as_ref().map(failure),
         forward: leg(&step.forward),
         undo: step.undo.as_ref().map(leg),
+        undo_declared: step.undo_declared,
         may_have_run: step.may_have_run,
         manual: step.manual,
     }

@@ -7,7 +7,7 @@ use axum::{Json, body::Body, extract::State, response::Response};
 
 use super::{
     modules::{find, not_found},
-    verbs::checked_note,
+    verbs::{checked_note, revision},
     written,
 };
 use crate::{
@@ -15,14 +15,15 @@ use crate::{
         Api,
         caller::{self, Caller, InPath},
         error::ApiError,
-        origin, present,
+        present,
         wire::{
             error::ErrorBody,
             module::{Grants, ModuleGrants, SetGrants},
         },
     },
-    engine::port::{Force, Request},
+    engine::port::{self, Force, Request},
     journal::Grant,
+    origin::Origin,
 };
 
 /// More is a mistake, and each is looked at on every outgoing call.
@@ -42,14 +43,14 @@ pub(in crate::api) async fn show(
     Ok(Json(present::module::module_grants(&module)))
 }
 
-/// Replaces what a module may reach. Revoking what live sagas declare needs `force`.
+/// Replaces what a module may reach. Revoking what live sagas may need takes `force`; `expect_revision` guards what was read.
 #[utoipa::path(
     put, path = "/v1/modules/{name}/grants", tag = "modules", params(("name" = String, Path)), request_body = SetGrants,
     responses(
         (status = 200, body = ModuleGrants),
         (status = 400, description = "a bad origin, key or name", body = ErrorBody),
         (status = 404, description = "no such module", body = ErrorBody),
-        (status = 409, description = "live sagas declare what is revoked", body = ErrorBody),
+        (status = 409, description = "`grant_in_use`: live sagas may need what is revoked; `revision_changed`: somebody else was faster", body = ErrorBody),
     )
 )]
 pub(in crate::api) async fn set(
@@ -63,7 +64,9 @@ pub(in crate::api) async fn set(
     let grants = grants(&asked.grants)?;
     let act = Act { note: checked_note(asked.note)?, by: caller.by };
     let force = if asked.force { Force::Yes } else { Force::No };
-    let answer = api.ask(|answer| Request::SetGrants(caller.origin, name, grants, act, force, answer)).await?;
+    let expect_revision = asked.expect_revision.as_deref().map(revision).transpose()?;
+    let set = port::SetGrants { module: name, grants, act, force, expect_revision };
+    let answer = api.ask(|answer| Request::SetGrants(caller.origin, set, answer)).await?;
     Ok(written(&api, answer.position, Json(present::module::module_grants(&answer.module))))
 }
 
@@ -73,7 +76,8 @@ fn grants(asked: &Grants) -> Result<Vec<Grant>, ApiError> {
     }
     let mut grants: Vec<Grant> = Vec::new();
     for http in &asked.http {
-        let grant = Grant::Http { origin: origin::normal(&http.origin).map_err(ApiError::bad_request)?, private: http.private };
+        let origin = Origin::parse(&http.origin).map_err(|bad| ApiError::bad_request(bad.to_string()))?;
+        let grant = Grant::Http { origin: origin.spelled_out(), private: http.private };
         if !grants.contains(&grant) {
             grants.push(grant);
         }
@@ -81,15 +85,19 @@ fn grants(asked: &Grants) -> Result<Vec<Grant>, ApiError> {
     for (key, value) in &asked.config {
         grants.push(Grant::Config { key: label(key)?, value: value.clone() });
     }
-    let secrets: BTreeSet<String> = asked.secrets.iter().map(|name| label(name)).collect::<Result<_, _>>()?;
-    grants.extend(secrets.into_iter().map(|name| Grant::Secret { name }));
+    let secrets: BTreeSet<&String> = asked.secrets.iter().collect();
+    if let Some(bad) = secrets.iter().find(|name| !Grant::is_secret_name(name)) {
+        let message = format!("\"{}\" is no name of a secret", bad.escape_debug());
+        return Err(ApiError::bad_request(message).hint("use 1 to 128 of letters, digits, . _ and -, not beginning with a dot"));
+    }
+    grants.extend(secrets.into_iter().map(|name| Grant::Secret { name: name.clone() }));
     Ok(grants)
 }
 
 fn label(text: &str) -> Result<String, ApiError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
     if text.is_empty() || text.len() > 128 || !text.chars().all(fits) {
-        return Err(ApiError::bad_request("keys and names are 1 to 128 of letters, digits, . _ - and /"));
+        return Err(ApiError::bad_request("keys are 1 to 128 of letters, digits, . _ - and /"));
     }
     Ok(text.to_owned())
 }

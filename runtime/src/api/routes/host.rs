@@ -21,7 +21,7 @@ pub(in crate::api) struct Ready {
     /// Why not.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
-    /// How many live sagas were there at start-up.
+    /// How many sagas had not ended at start-up: running, waiting, compensating or stuck.
     #[serde(skip_serializing_if = "Option::is_none")]
     recovered: Option<u64>,
     /// How long recovery took.

@@ -28,7 +28,7 @@ use axum::{
     routing::{delete, get, post},
 };
 
-use super::{Api, error::ApiError, guard};
+use super::{Api, error::ApiError, guard, panics};
 
 pub(super) fn router(api: Arc<Api>) -> Router {
     Router::new()
@@ -59,6 +59,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::only_our_names))
+        .layer(middleware::from_fn(panics::answered))
         .with_state(api)
 }
 

@@ -141,7 +141,7 @@ pub(in crate::api) async fn activate(
     responses(
         (status = 200, body = Module),
         (status = 404, description = "no such module or version", body = ErrorBody),
-        (status = 409, description = "it is active, or sagas run on it", body = ErrorBody),
+        (status = 409, description = "`version_active`: new sagas start on it; `version_in_use`: sagas run on it", body = ErrorBody),
     )
 )]
 pub(in crate::api) async fn remove(

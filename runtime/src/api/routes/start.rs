@@ -51,6 +51,7 @@ pub(in crate::api) struct StartQuery {
         (status = 400, description = "bad id, input or wait", body = ErrorBody),
         (status = 404, description = "no such definition", body = ErrorBody),
         (status = 409, description = "the id is taken by another definition or input", body = ErrorBody),
+        (status = 422, description = "`input_does_not_fit`: the definition's schema says otherwise; the message says where", body = ErrorBody),
         (status = 503, description = "overloaded, stopping or storage failed", body = ErrorBody),
     )
 )]

@@ -153,7 +153,7 @@ fn step_path(text: &str) -> Result<StepPath, ApiError> {
     Ok(StepPath::new(text))
 }
 
-fn revision(text: &str) -> Result<u64, ApiError> {
+pub(super) fn revision(text: &str) -> Result<u64, ApiError> {
     text.parse().map_err(|_| ApiError::bad_request(format!("expect_revision `{text}` is no revision")))
 }
 

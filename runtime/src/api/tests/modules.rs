@@ -86,7 +86,7 @@ fn activation_and_grants_are_checked_and_passed_on() {
     let fake = Fake::new();
     answer(&fake, "POST /v1/modules/trip/activate\n\n{\"version\":2}");
     answer(&fake, "POST /v1/modules/trip/activate\n\n{\"previous\":true}");
-    let grants = "{\"grants\":{\"http\":[{\"origin\":\"https://Hotel.example\",\"private\":true}],\"config\":{\"region\":\"eu\"},\"secrets\":[\"key\"]},\"force\":true}";
+    let grants = "{\"grants\":{\"http\":[{\"origin\":\"https://Hotel.example\",\"private\":true}],\"config\":{\"region\":\"eu\"},\"secrets\":[\"key\"]},\"force\":true,\"expect_revision\":\"2\"}";
     expect![[r#"
         200 at 0-1-9
         {
@@ -151,19 +151,23 @@ fn activation_and_grants_are_checked_and_passed_on() {
         }
     "#]]
     .assert_eq(&answer(&fake, "GET /v1/modules"));
-    assert_eq!(fake.take_asked(), ["activate trip Version(2)", "activate trip Previous", "grants trip Yes"]);
+    assert_eq!(fake.take_asked(), ["activate trip Version(2)", "activate trip Previous", "grants trip Yes at Some(2)"]);
     check_refusals(
         &[
             "POST /v1/modules/trip/activate\n\n{}",
             "POST /v1/modules/trip/activate\n\n{\"version\":1,\"previous\":true}",
             "PUT /v1/modules/trip/grants\n\n{\"grants\":{\"http\":[{\"origin\":\"hotel.example\"}]}}",
             "PUT /v1/modules/trip/grants\n\n{\"grants\":{\"files\":[]}}",
+            "PUT /v1/modules/trip/grants\n\n{\"grants\":{\"secrets\":[\"../key\"]}}",
+            "PUT /v1/modules/trip/grants\n\n{\"grants\":{},\"expect_revision\":\"new\"}",
         ],
         expect![[r#"
             400 bad_request: give `version`, or `previous`: true
             400 bad_request: give `version`, or `previous`: true
-            400 bad_request: origin "hotel.example" is not one; write it as https://api.example.com:443
+            400 bad_request: `hotel.example` is no origin: it does not parse as a URL; write it as https://api.example.com or http://127.0.0.1:9000
             400 bad_request: the body does not fit: unknown field `files`, expected one of `http`, `config`, `secrets` at line 1 column 18
+            400 bad_request: "../key" is no name of a secret
+            400 bad_request: expect_revision `new` is no revision
         "#]],
     );
 }

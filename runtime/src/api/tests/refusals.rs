@@ -133,3 +133,24 @@ fn a_full_queue_is_503_with_a_time_to_come_back() {
     "#]]
     .assert_eq(&answer(&fake, "POST /v1/definitions/trip/sagas\n\n{}"));
 }
+
+/// A panic used to end the connection's task: the client saw a closed connection, and no word of why.
+#[test]
+fn a_handler_that_panics_is_500_with_a_body_and_the_host_goes_on() {
+    let fake = Fake::new();
+    *fake.panics.lock().unwrap() = true;
+    let answered = answer(&fake, "POST /v1/definitions/trip/sagas?id=T1\n\n{}");
+    expect![[r#"
+        500
+        {
+          "error": {
+            "code": "internal",
+            "hint": "its log says more; this is a bug",
+            "message": "the host failed: it panicked while it answered"
+          }
+        }
+    "#]]
+    .assert_eq(&answered);
+    *fake.panics.lock().unwrap() = false;
+    assert!(answer(&fake, "POST /v1/definitions/trip/sagas?id=T1\n\n{}").starts_with("201 "));
+}

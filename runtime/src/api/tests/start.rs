@@ -10,84 +10,86 @@ fn a_start_answers_with_the_saga() {
     check(
         "POST /v1/definitions/trip/sagas?id=T1&wait=30s\n\n{\"trip\":1}",
         expect![[r#"
-        201 at 0-1-7
-        {
-          "as_of": "2026-01-01T12:00:05.000Z",
-          "cancel_pending": false,
-          "deadline_at": null,
-          "digest": "3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f",
-          "ended_at": "2026-01-01T12:00:01.300Z",
-          "failure": null,
-          "id": "T1",
-          "input": {
-            "trip": 1
-          },
-          "manual": 0,
-          "module": "trip",
-          "output": {
-            "paid": true
-          },
-          "outstanding": [],
-          "reason": null,
-          "revision": "17",
-          "rollback": null,
-          "saga": "trip",
-          "started_at": "2026-01-01T12:00:00.000Z",
-          "status": "completed",
-          "steps": [
+            201 at 0-1-7
             {
-              "attempts": 1,
-              "began_at": "2026-01-01T12:00:00.000Z",
-              "ended_at": "2026-01-01T12:00:00.040Z",
+              "as_of": "2026-01-01T12:00:05.000Z",
+              "cancel_pending": false,
+              "deadline_at": null,
+              "digest": "3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f3f",
+              "ended_at": "2026-01-01T12:00:01.300Z",
               "failure": null,
-              "kind": "compensatable",
-              "name": "reserve-flight",
-              "output": {},
-              "stage": 0,
-              "status": "done",
-              "took_ms": 40
-            },
-            {
-              "attempts": 1,
-              "began_at": "2026-01-01T12:00:00.000Z",
-              "ended_at": "2026-01-01T12:00:00.040Z",
-              "failure": null,
-              "kind": "compensatable",
-              "name": "reserve-hotel",
-              "output": {},
-              "stage": 0,
-              "status": "done",
-              "took_ms": 40
-            },
-            {
-              "attempts": 1,
-              "began_at": "2026-01-01T12:00:00.000Z",
-              "ended_at": "2026-01-01T12:00:00.040Z",
-              "failure": null,
-              "kind": "pivot",
-              "name": "charge",
-              "output": {},
-              "stage": 1,
-              "status": "done",
-              "took_ms": 40
-            },
-            {
-              "attempts": 1,
-              "began_at": "2026-01-01T12:00:00.000Z",
-              "ended_at": "2026-01-01T12:00:00.040Z",
-              "failure": null,
-              "kind": "retriable",
-              "name": "send-mail",
-              "output": {},
-              "stage": 2,
-              "status": "done",
-              "took_ms": 40
+              "id": "T1",
+              "input": {
+                "trip": 1
+              },
+              "manual": 0,
+              "module": "trip",
+              "output": {
+                "paid": true
+              },
+              "outstanding": [],
+              "reason": null,
+              "revision": "17",
+              "rollback": null,
+              "saga": "trip",
+              "started_at": "2026-01-01T12:00:00.000Z",
+              "status": "completed",
+              "steps": [
+                {
+                  "attempts": 1,
+                  "began_at": "2026-01-01T12:00:00.000Z",
+                  "ended_at": "2026-01-01T12:00:00.040Z",
+                  "failure": null,
+                  "kind": "compensatable",
+                  "name": "reserve-flight",
+                  "output": {},
+                  "stage": 0,
+                  "status": "done",
+                  "took_ms": 40,
+                  "undo_declared": true
+                },
+                {
+                  "attempts": 1,
+                  "began_at": "2026-01-01T12:00:00.000Z",
+                  "ended_at": "2026-01-01T12:00:00.040Z",
+                  "failure": null,
+                  "kind": "compensatable",
+                  "name": "reserve-hotel",
+                  "output": {},
+                  "stage": 0,
+                  "status": "done",
+                  "took_ms": 40,
+                  "undo_declared": true
+                },
+                {
+                  "attempts": 1,
+                  "began_at": "2026-01-01T12:00:00.000Z",
+                  "ended_at": "2026-01-01T12:00:00.040Z",
+                  "failure": null,
+                  "kind": "pivot",
+                  "name": "charge",
+                  "output": {},
+                  "stage": 1,
+                  "status": "done",
+                  "took_ms": 40
+                },
+                {
+                  "attempts": 1,
+                  "began_at": "2026-01-01T12:00:00.000Z",
+                  "ended_at": "2026-01-01T12:00:00.040Z",
+                  "failure": null,
+                  "kind": "retriable",
+                  "name": "send-mail",
+                  "output": {},
+                  "stage": 2,
+                  "status": "done",
+                  "took_ms": 40
+                }
+              ],
+              "stuck": [],
+              "version": 1
             }
-          ],
-          "stuck": [],
-          "version": 1
-        }
-    "#]],
+        "#]],
     );
 }
 

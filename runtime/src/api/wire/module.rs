@@ -178,6 +178,9 @@ pub struct SetGrants {
     /// Revoke also what live sagas may need.
     #[serde(default)]
     pub force: bool,
+    /// Only if the module is at this revision; without it the last writer wins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_revision: Option<String>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

@@ -104,6 +104,9 @@ pub struct Step {
     /// The compensation, once it was begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<Leg>,
+    /// It has code that undoes it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub undo_declared: bool,
     /// An attempt of it may have happened.
     #[serde(default, skip_serializing_if = "is_false")]
     pub may_have_run: bool,

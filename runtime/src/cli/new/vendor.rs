@@ -39,6 +39,7 @@ pub(super) const SDK: &[File] = sdk![
     "src/saga.rs",
     "src/saga/definition.rs",
     "src/saga/stage.rs",
+    "src/secrets.rs",
     "src/step.rs",
     "src/step/child.rs",
     "src/step/each.rs",

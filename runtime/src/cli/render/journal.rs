@@ -86,7 +86,7 @@ mod tests {
         let lines = format!("T2\n{lines}");
         expect![[r#"
             T2
-               1  12:00:00.000  started           trip  trip v1 (3f3f…)  input {"trip":"T2"}
+               1  12:00:00.000  started           trip  trip v1 (3f3f3f3f3f3f)  input {"trip":"T2"}
                2  12:00:00.007  intent            reserve-flight #1  effect-free
                3  12:00:00.014  done              reserve-flight #1  {"seat":7}
                4  12:00:00.021  intent            reserve-hotel #1

@@ -12,4 +12,4 @@ pub(crate) mod time;
 pub(crate) mod tree;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;

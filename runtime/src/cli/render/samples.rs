@@ -35,7 +35,7 @@ fn trip(status: Status) -> View {
         version: 1,
         digest: {
             let mut digest = [0; 32];
-            digest[..2].copy_from_slice(&[0x3f, 0x9c]);
+            digest[..6].copy_from_slice(&[0x3f, 0x9c, 0x51, 0xd0, 0x07, 0x2e]);
             digest
         },
         revision: 9,
@@ -168,9 +168,33 @@ pub(crate) fn stuck_forward() -> Saga {
     (0..3).for_each(|at| done(&mut view, at, 20));
     view.steps[3].status = StepStatus::Stuck;
     view.steps[3].forward = ran(150, 30_000);
+    view.steps[3].may_have_run = true;
     let why = Why::PivotInDoubt(failure("deadline", "no answer within 30s"));
     view.stuck = vec![StuckView { leg: leg("charge"), since: NOON.plus(30_150), why }];
     shown(&view, 90_000)
+}
+
+pub(crate) fn denied() -> Saga {
+    let mut view = trip(Status::Stuck);
+    view.steps[0].status = StepStatus::Stuck;
+    view.steps[0].forward = tried(1, 0, &[("denied", 1)]);
+    let why = Why::Denied("https://air.example: try `amends grant trip --http https://air.example`".to_owned());
+    view.stuck = vec![StuckView { leg: leg("reserve-flight"), since: NOON.plus(30), why }];
+    shown(&view, 90_000)
+}
+
+pub(crate) fn refused_after_a_wait() -> Saga {
+    let mut view = trip(Status::Compensated);
+    refused(&mut view, 0, failure("denied", "bob said no"));
+    view.steps[0].forward = tried(2, 338, &[("denied", 1)]);
+    shown(&view, 5_000)
+}
+
+pub(crate) fn refused_after_failures() -> Saga {
+    let mut view = trip(Status::Compensated);
+    refused(&mut view, 0, failure("no_room", "H1 is full"));
+    view.steps[0].forward = tried(3, 900, &[("503", 2), ("no_room", 1)]);
+    shown(&view, 5_000)
 }
 
 pub(crate) fn abandoned() -> Saga {
@@ -197,6 +221,7 @@ pub(crate) fn cancel_pending() -> Saga {
     (0..3).for_each(|at| done(&mut view, at, 20));
     view.steps[3].status = StepStatus::Running;
     view.steps[3].forward = LegView { ended_at: None, ..ran(150, 0) };
+    view.steps[3].may_have_run = true;
     view.cancel_pending = true;
     shown(&view, 2_000)
 }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::style::{DIM, paint};
+
 /// Longer messages are cut: one line of a terminal or two.
 const MESSAGE_CHARS_MAX: usize = 240;
 
@@ -31,6 +33,11 @@ pub(crate) fn pad(text: &str, to: usize) -> String {
     format!("{text}{}", " ".repeat(to.saturating_sub(width(text))))
 }
 
+/// The names of columns.
+pub(crate) fn header<const N: usize>(names: [&str; N]) -> Vec<String> {
+    names.iter().map(|name| if name.is_empty() { String::new() } else { paint(DIM, name) }).collect()
+}
+
 /// Rows as aligned columns, two spaces apart, nothing trailing.
 pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
@@ -48,9 +55,9 @@ pub(crate) fn count(number: u64, what: &str) -> String {
     if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
-/// The first digits of a digest.
-pub(crate) fn short(digest: &str) -> String {
-    format!("{}…", digest.get(..4).unwrap_or(digest))
+/// The first digits of a digest, the same number wherever people read one.
+pub(crate) fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
 }
 
 #[cfg(test)]

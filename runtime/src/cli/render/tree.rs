@@ -10,7 +10,7 @@ use super::{
     text::{clean, pad, short, width},
     time::{Now, took},
 };
-use crate::api::wire::saga::{Leg, Saga, Step, Stuck, WaitsFor};
+use crate::api::wire::saga::{Failure, Leg, Saga, Step, Stuck, WaitsFor};
 
 /// Draws a saga; ends with a newline.
 pub(crate) fn tree(saga: &Saga, now: &Now) -> String {
@@ -48,20 +48,36 @@ fn headline(saga: &Saga, now: &Now) -> String {
 }
 
 fn footer(saga: &Saga) -> String {
-    let outstanding = if saga.outstanding.is_empty() { "none".to_owned() } else { paint(BAD, saga.outstanding.join(", ")) };
-    format!("outstanding: {outstanding}   manual: {}   next: {}", saga.manual, next(saga))
+    let next = next(saga).map(|command| format!("next: {command}"));
+    effects(saga).into_iter().chain([format!("manual: {}", saga.manual)]).chain(next).collect::<Vec<_>>().join("   ")
 }
 
-/// The next useful command.
-fn next(saga: &Saga) -> String {
+/// What stands and should not; on the way forward what is done should, and only a doubt is worth a word.
+fn effects(saga: &Saga) -> Option<String> {
+    if saga.rollback.is_some() || saga.status.is_ended() {
+        let outstanding = if saga.outstanding.is_empty() { "none".to_owned() } else { paint(BAD, saga.outstanding.join(", ")) };
+        return Some(format!("outstanding: {outstanding}"));
+    }
+    let in_doubt = saga.steps.iter().filter(|step| step.may_have_run).map(|step| match step.status {
+        StepStatus::Running => format!("{} (an attempt is open)", step.name),
+        _ => step.name.clone(),
+    });
+    let in_doubt: Vec<String> = in_doubt.collect();
+    (!in_doubt.is_empty()).then(|| format!("may have run: {}", paint(BACK, in_doubt.join(", "))))
+}
+
+/// The next useful command; none where the tree names those that help.
+fn next(saga: &Saga) -> Option<String> {
     let waits = || saga.steps.iter().find_map(|step| step.forward.waits_for.as_ref()?.event.as_ref());
+    let watch = || format!("amends watch {}", saga.id);
     match saga.status {
-        Status::Stuck => saga.stuck.iter().find_map(|stuck| stuck.help.first().cloned()),
-        Status::Waiting => waits().map(|topic| format!("amends signal {} {}", saga.id, clean(&topic.event_type))),
-        Status::Running | Status::Compensating => None,
+        Status::Stuck => None,
+        Status::Waiting => {
+            Some(waits().map_or_else(watch, |topic| format!("amends signal {} {}", saga.id, clean(&topic.event_type))))
+        }
+        Status::Running | Status::Compensating => Some(watch()),
         Status::Completed | Status::Compensated | Status::Abandoned => Some(format!("amends journal {}", saga.id)),
     }
-    .unwrap_or_else(|| format!("amends watch {}", saga.id))
 }
 
 /// A step's line in three columns, and the lines below it.
@@ -146,7 +162,7 @@ fn forward(step: &Step, now: &Now) -> String {
     let leg = &step.forward;
     let undone = || match step.output {
         Some(_) => paint(GOOD, ended("done", leg)),
-        None => paint(BACK, ended("may have run", leg)),
+        None => paint(BACK, failed("may have run", leg, None)),
     };
     match step.status {
         StepStatus::Pending if is_begun(step) => paint(DIM, format!("not done{}", after(leg))),
@@ -155,9 +171,9 @@ fn forward(step: &Step, now: &Now) -> String {
         StepStatus::Waiting => paint(LIVE, "waiting"),
         StepStatus::BackingOff => paint(BACK, "backing off"),
         StepStatus::Done => paint(GOOD, ended("done", leg)) + if step.manual { " by hand" } else { "" },
-        StepStatus::Refused => paint(BACK, ended_plain("refused", leg)),
-        StepStatus::Unknown => paint(BAD, ended_plain("unknown", leg)),
-        StepStatus::Stuck if step.undo.is_none() => paint(BAD, ended_plain("stuck", leg)),
+        StepStatus::Refused => paint(BACK, failed("refused", leg, step.failure.as_ref())),
+        StepStatus::Unknown => paint(BAD, failed("unknown", leg, step.failure.as_ref())),
+        StepStatus::Stuck if step.undo.is_none() => paint(BAD, failed("stuck", leg, None)),
         StepStatus::Stuck | StepStatus::Compensating | StepStatus::Compensated | StepStatus::Skipped => undone(),
     }
 }
@@ -171,7 +187,7 @@ fn undo(step: &Step, now: &Now) -> Option<String> {
         StepStatus::Compensated if leg.is_none() => paint(DIM, "nothing to undo"),
         StepStatus::Compensated => paint(BACK, ended("undone", leg.unwrap_or(&none))),
         StepStatus::Skipped => paint(BAD, "skipped by hand, its effect stands"),
-        StepStatus::Stuck if leg.is_some() => paint(BAD, ended("stuck", leg.unwrap_or(&none))),
+        StepStatus::Stuck if leg.is_some() => paint(BAD, failed("stuck", leg.unwrap_or(&none), None)),
         StepStatus::Compensating => {
             let leg = leg.unwrap_or(&none);
             let open = going("undoing", leg, now);
@@ -192,7 +208,7 @@ fn about(step: &Step, now: &Now) -> Option<String> {
             Some(after.map_or(waiting.clone(), |failure| format!("{waiting} after {failure}")))
         }
         StepStatus::Refused | StepStatus::Unknown => failure(),
-        StepStatus::Running if step.forward.attempts > 1 => failure().map(|failure| format!("after {failure}")),
+        StepStatus::Running if failed_tries(&step.forward) > 0 => failure().map(|failure| format!("after {failure}")),
         _ => None,
     }
 }
@@ -216,47 +232,64 @@ fn remedies(stuck: &Stuck, now: &Now) -> Vec<String> {
 
 /// `done 41ms`, or `undone, 4 attempts, 1.1s (500 ×3)`.
 fn ended(word: &str, leg: &Leg) -> String {
-    let took = leg.took_ms.map(took);
-    match (leg.attempts, took) {
-        (0 | 1, None) => word.to_owned(),
-        (0 | 1, Some(took)) => format!("{word} {took}"),
-        // Called again after a wait, not after a failure.
-        (_, took) if leg.failures.is_empty() => {
-            format!("{word}{}, waited", took.map(|took| format!(" {took}")).unwrap_or_default())
-        }
-        (attempts, took) => {
+    let tries = (failed_tries(leg) + 1).min(leg.attempts);
+    let waited = if leg.attempts > tries { ", waited" } else { "" };
+    match (tries, leg.took_ms.map(took)) {
+        (0 | 1, None) => format!("{word}{waited}"),
+        (0 | 1, Some(took)) => format!("{word} {took}{waited}"),
+        (tries, took) => {
             let took = took.map(|took| format!(", {took}")).unwrap_or_default();
-            format!("{word}, {attempts} attempts{took}{}", failures(leg))
+            format!("{word}, {tries} attempts{took}{waited}{}", failures(leg, None))
         }
     }
 }
 
-/// Without the time of a single attempt, which matters little when nothing came of it.
-fn ended_plain(word: &str, leg: &Leg) -> String {
-    if leg.attempts > 1 { ended(word, leg) } else { word.to_owned() }
+/// `refused`, or `refused, 3 attempts, 1.1s (503 ×2)`. A single attempt's time matters little when nothing came of it. `shown`
+/// stands beside it and needs no second mention.
+fn failed(word: &str, leg: &Leg, shown: Option<&Failure>) -> String {
+    let tries = failed_tries(leg);
+    let took = leg.took_ms.map(|ms| format!(" {}", took(ms))).unwrap_or_default();
+    match (tries, leg.attempts > tries) {
+        (0, _) if leg.attempts < 2 => word.to_owned(),
+        (0 | 1, false) => word.to_owned(),
+        (0 | 1, true) => format!("{word}, waited{took}"),
+        (tries, waited) => {
+            let comma = if took.is_empty() { "" } else { "," };
+            let waited = if waited { ", waited" } else { "" };
+            format!("{word}, {tries} attempts{comma}{took}{waited}{}", failures(leg, shown))
+        }
+    }
 }
 
 fn going(word: &str, leg: &Leg, now: &Now) -> String {
     let since = leg.began_at.map(|began| format!(" {}", took(now.at.0.since(began.0)))).unwrap_or_default();
-    let attempt = if leg.attempts > 1 && !leg.failures.is_empty() {
-        format!(", attempt {}{}", leg.attempts, failures(leg))
-    } else {
-        String::new()
+    let attempt = match failed_tries(leg) {
+        0 => String::new(),
+        failed => format!(", attempt {}{}", failed + 1, failures(leg, None)),
     };
     format!("{word}{since}{attempt}")
 }
 
 /// ` after 3 attempts (500 ×3)`, if any failed.
 fn after(leg: &Leg) -> String {
-    match leg.attempts {
+    match failed_tries(leg) {
+        0 if leg.attempts > 0 => ", waited".to_owned(),
         0 => String::new(),
-        1 => format!(" after 1 attempt{}", failures(leg)),
-        attempts => format!(" after {attempts} attempts{}", failures(leg)),
+        1 => format!(" after 1 attempt{}", failures(leg, None)),
+        tries => format!(" after {tries} attempts{}", failures(leg, None)),
     }
 }
 
-fn failures(leg: &Leg) -> String {
-    let counted = leg.failures.iter().map(|failure| match failure.times {
+/// Attempts that failed. Those that ended in a wait are none to people: the step goes on with what it waited for.
+fn failed_tries(leg: &Leg) -> u32 {
+    // Beyond so many codes the host does not tell them apart, and counts only the attempts.
+    const CODES_MAX: usize = 16;
+    if leg.failures.len() < CODES_MAX { leg.failures.iter().map(|failure| failure.times).sum() } else { leg.attempts }
+}
+
+fn failures(leg: &Leg, shown: Option<&Failure>) -> String {
+    let counted = leg.failures.iter().filter(|failure| failure.times > 1 || shown.is_none_or(|shown| shown.code != failure.code));
+    let counted = counted.map(|failure| match failure.times {
         1 => clean(&failure.code).into_owned(),
         times => format!("{} ×{times}", clean(&failure.code)),
     });

@@ -19,8 +19,8 @@ use super::{
     guests::AttemptCall,
     metrics::Metrics,
     port::{
-        Answer, Deploy, Force, ModuleAnswer, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, Start, Verb,
-        VerbAnswer, VerbRequest,
+        Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, SetGrants,
+        Start, Verb, VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
     resident::SagaKey,
@@ -49,6 +49,9 @@ pub(super) struct Sim {
     pub(super) commits: usize,
     /// The first byte of each digest whose component may be deleted.
     pub(super) forgotten: Vec<u8>,
+    /// How many sagas the shard found when it started.
+    pub(super) recovered: u64,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Sim {
@@ -61,10 +64,12 @@ impl Sim {
 
     fn on(store: Arc<MemoryStore>, world: World, now: Instant, suspects: &[Suspect]) -> Self {
         let shared: Arc<dyn Store> = store.clone();
-        let Recovered { shard, actions, .. } =
-            recover(shared, Limits::default(), Arc::new(Metrics::default()), 7, suspects, now).expect("a memory store recovers");
+        let metrics = Arc::new(Metrics::default());
+        let Recovered { shard, actions, sagas: recovered, .. } =
+            recover(shared, Limits::default(), Arc::clone(&metrics), 7, suspects, now).expect("a memory store recovers");
         let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0, forgotten: Vec::new() };
+        let mut sim =
+            Self { store, shard, now, world, queue, open, calls, commits: 0, forgotten: Vec::new(), recovered, metrics };
         sim.carry_out(actions);
         sim
     }
@@ -155,6 +160,19 @@ impl Sim {
         said(answered).expect("deployed")
     }
 
+    pub(super) fn activate(&mut self, version: u32) {
+        let which = Which::Version(version);
+        let answered = self.ask(|answer| Request::Activate(origin(), "demo".into(), which, Act::default(), answer));
+        self.settle();
+        said(answered).expect("activated");
+    }
+
+    pub(super) fn modules(&mut self) -> Vec<ModuleView> {
+        let answered = self.ask(|answer| Request::Modules(origin(), answer));
+        self.settle();
+        said(answered).expect("listed")
+    }
+
     pub(super) fn remove(&mut self, version: u32) -> Result<ModuleAnswer, Refusal> {
         let answered = self.ask(|answer| Request::Remove(origin(), "demo".into(), version, answer));
         self.settle();
@@ -163,9 +181,14 @@ impl Sim {
 
     pub(super) fn grant(&mut self) {
         let grants = vec![Grant::Http { origin: "http://127.0.0.1:1".into(), private: true }];
-        let answered = self.ask(|answer| Request::SetGrants(origin(), "demo".into(), grants, Act::default(), Force::No, answer));
+        self.set_grants(grants, None).expect("granted");
+    }
+
+    pub(super) fn set_grants(&mut self, grants: Vec<Grant>, expect_revision: Option<u64>) -> Result<ModuleAnswer, Refusal> {
+        let set = SetGrants { module: "demo".into(), grants, act: Act::default(), force: Force::No, expect_revision };
+        let answered = self.ask(|answer| Request::SetGrants(origin(), set, answer));
         self.settle();
-        said(answered).expect("granted");
+        said(answered)
     }
 
     pub(super) fn start(&mut self, id: &str, input: &str, wait: bool) -> Receiver<Result<SagaAnswer, Refusal>> {

@@ -164,3 +164,33 @@ fn an_event_is_durable_with_its_arrivals_or_not_at_all() {
     sim.settle();
     assert_eq!(status(&mut sim, "S1"), Status::Completed);
 }
+
+/// The count used to be of what start-up had to read, so that a host with ten thousand waiting sagas said that it had found none.
+#[test]
+fn a_host_says_how_many_sagas_it_found_without_reading_those_that_wait() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~a", "~b"]));
+    let live = |sim: &Sim| -> Vec<String> {
+        let text = sim.metrics.text();
+        let counted = text.lines().filter_map(|line| line.strip_prefix("amends_sagas_live{status="));
+        counted.filter(|line| !line.ends_with(" 0")).map(str::to_owned).collect()
+    };
+    for id in ["S1", "S2", "S3"] {
+        let _started = sim.start(id, "{}", false);
+    }
+    sim.settle();
+    assert_eq!(live(&sim), ["\"waiting\"} 3"]);
+    let cancelled = sim.verb("S1", Verb::Cancel, "k");
+    sim.settle();
+    said(cancelled).unwrap();
+    let _started = sim.start("S4", "{}", false);
+    sim.commit();
+    let mut counts = live(&sim);
+    counts.sort();
+    assert_eq!(counts, ["\"running\"} 1", "\"waiting\"} 2"]);
+    let sim = sim.kill_and_restart();
+    assert_eq!((sim.recovered, sim.shard.residents.len()), (3, 1));
+    let mut counts = live(&sim);
+    counts.sort();
+    assert_eq!(counts, ["\"running\"} 1", "\"waiting\"} 2"]);
+}

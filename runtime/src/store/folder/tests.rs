@@ -52,10 +52,15 @@ fn a_folder_of_somebody_else_is_left_alone() {
     let place = place();
     fs::write(place.path().join("thesis.tex"), "\\begin").unwrap();
     fs::set_permissions(place.path(), Permissions::from_mode(0o755)).unwrap();
-    assert!(refusal(place.path()).ends_with("holds something else than amends data; choose an empty or a new one with --data"));
+    let said = refusal(place.path());
+    assert!(
+        said.ends_with("holds something else than amends data (thesis.tex); choose an empty or a new one with --data"),
+        "{said}"
+    );
+    assert!(matches!(Folder::open(place.path()), Err(FolderError::NotOurs(_))), "it is wrong usage and no failure of the disk");
     assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o755);
     let file = place.path().join("thesis.tex");
-    assert_eq!(refusal(&file), format!("{} is not a folder", file.display()));
+    assert_eq!(refusal(&file), format!("{} is not a folder; choose another with --data", file.display()));
 }
 
 #[test]

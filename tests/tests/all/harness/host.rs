@@ -64,6 +64,8 @@ impl Options {
 pub(crate) struct Ready {
     pub(crate) url: String,
     pub(crate) seconds: f64,
+    /// How many sagas had not ended.
+    pub(crate) recovered: u64,
 }
 
 /// A host that did not become ready.

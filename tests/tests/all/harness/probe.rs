@@ -52,6 +52,8 @@ pub(crate) struct Probe {
     pub(crate) module: String,
     pub(crate) saga: String,
     pub(crate) steps: Vec<Step>,
+    /// The schema of the saga's input.
+    pub(crate) schema: Option<String>,
     /// Further imports.
     pub(crate) imports: String,
     /// Further items of the module.
@@ -71,6 +73,7 @@ impl Probe {
             module: "probe".to_owned(),
             saga: "probe".to_owned(),
             steps: vec![Step::new("poke", Kind::Compensatable, Undo::Nothing)],
+            schema: None,
             imports: String::new(),
             items: String::new(),
             execute: body.into(),
@@ -158,7 +161,10 @@ impl Probe {
             Value::List(Vec::new()),
             Value::U8(0),
             Value::U32(0),
-            Value::None(Box::new(text(""))),
+            match &self.schema {
+                Some(schema) => Value::Some(Box::new(text(schema))),
+                None => Value::None(Box::new(text(""))),
+            },
         ]);
         record([text(&self.module), list([saga])])
     }

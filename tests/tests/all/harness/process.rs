@@ -245,9 +245,9 @@ fn ready(line: &str) -> Ready {
     let after = |mark: &str| line.split(mark).nth(1).and_then(|rest| rest.split(' ').next());
     let read = || {
         let url = after(" ready on ")?.to_owned();
-        let _recovered: u64 = after(" recovered=")?.parse().ok()?;
+        let recovered = after(" recovered=")?.parse().ok()?;
         let seconds = line.rsplit(" in ").next()?.strip_suffix('s')?.parse().ok()?;
-        Some(Ready { url, seconds })
+        Some(Ready { url, seconds, recovered })
     };
     read().unwrap_or_else(|| panic!("no ready line: {line}"))
 }

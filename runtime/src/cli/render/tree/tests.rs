@@ -18,7 +18,7 @@ fn a_completed_saga_shows_its_output() {
     check(
         &samples::completed(),
         expect![[r#"
-            trip T2  completed   trip v1 (3f9c…)  started 12:00:00  took 1.3s
+            trip T2  completed   trip v1 (3f9c51d0072e)  started 12:00:00  took 1.3s
             ├─ reserve-flight   done 20ms
             ├─ reserve-hotel    done 21ms
             ├─ reserve-car      done 22ms
@@ -36,14 +36,14 @@ fn a_compensated_saga_shows_what_was_undone_and_how_often_it_was_tried() {
     check(
         &samples::compensated(),
         expect![[r#"
-        trip T2  compensated  no_car   trip v1 (3f9c…)  started 12:00:00  took 1.3s
-        ├─ reserve-flight   done 41ms    ↩ undone 22ms
-        ├─ reserve-hotel    done 38ms    ↩ undone, 4 attempts, 1.1s (500 ×3)
-        ├─ reserve-car      refused      no_car: K1 has no cars left
-        ├─ charge (pivot)   not begun
-        └─ …2 more not begun
-        outstanding: none   manual: 0   next: amends journal T2
-    "#]],
+            trip T2  compensated  no_car   trip v1 (3f9c51d0072e)  started 12:00:00  took 1.3s
+            ├─ reserve-flight   done 41ms    ↩ undone 22ms
+            ├─ reserve-hotel    done 38ms    ↩ undone, 4 attempts, 1.1s (500 ×3)
+            ├─ reserve-car      refused      no_car: K1 has no cars left
+            ├─ charge (pivot)   not begun
+            └─ …2 more not begun
+            outstanding: none   manual: 0   next: amends journal T2
+        "#]],
     );
 }
 
@@ -52,7 +52,7 @@ fn a_compensating_saga_shows_what_is_being_undone() {
     check(
         &samples::compensating(),
         expect![[r#"
-            trip T2  compensating  no_car   trip v1 (3f9c…)  started 12:00:00  2s ago  deadline 13:00 (in 1h)
+            trip T2  compensating  no_car   trip v1 (3f9c51d0072e)  started 12:00:00  2s ago  deadline 13:00 (in 1h)
             ├─ reserve-flight   done 41ms
             ├─ reserve-hotel    done 38ms    ↩ undo tries again at 12:00:09 (in 7s) after 3 attempts (500 ×3)
             ├─ reserve-car      refused      no_car: K1 has no cars left
@@ -68,12 +68,12 @@ fn a_waiting_saga_shows_for_what_and_until_when() {
     check(
         &samples::waiting(),
         expect![[r#"
-            trip T2  waiting   trip v1 (3f9c…)  started 12:00:00  1h 2m ago
+            trip T2  waiting   trip v1 (3f9c51d0072e)  started 12:00:00  1h 2m ago
             ├─ reserve-flight   done 41ms
             ├─ reserve-hotel    waiting    waits for event approval/42 until 14:00 (in 58m)
             ├─ reserve-car      not begun
             └─ …3 more not begun
-            outstanding: none   manual: 0   next: amends signal T2 approval
+            manual: 0   next: amends signal T2 approval
         "#]],
     );
 }
@@ -83,13 +83,13 @@ fn a_step_that_backs_off_shows_when_it_is_tried_again_and_after_what() {
     check(
         &samples::backing_off(),
         expect![[r#"
-        trip T2  waiting   trip v1 (3f9c…)  started 12:00:00  3s ago
-        ├─ reserve-flight   done 41ms
-        ├─ reserve-hotel    backing off    tries again at 12:00:12 (in 10s) after 503: the hotel is busy
-        ├─ reserve-car      not begun
-        └─ …3 more not begun
-        outstanding: none   manual: 0   next: amends watch T2
-    "#]],
+            trip T2  waiting   trip v1 (3f9c51d0072e)  started 12:00:00  3s ago
+            ├─ reserve-flight   done 41ms
+            ├─ reserve-hotel    backing off    tries again at 12:00:12 (in 10s) after 503: the hotel is busy
+            ├─ reserve-car      not begun
+            └─ …3 more not begun
+            manual: 0   next: amends watch T2
+        "#]],
     );
 }
 
@@ -98,23 +98,23 @@ fn a_stuck_saga_shows_since_when_why_and_what_helps() {
     check(
         &samples::stuck_in_rollback(),
         expect![[r#"
-        trip T2  stuck  no_car   trip v1 (3f9c…)  started 12:00:00  5m ago
-        ├─ reserve-flight   done 41ms
-        ├─ reserve-hotel    done 38ms    ↩ stuck, 5 attempts, 9.1s (500 ×5)
-        │    stuck since 12:00:09 (5m ago): all attempts are used up; the last: 500: the hotel is down
-        │      amends retry T2
-        │      amends resolve T2 reserve-hotel --undone
-        │      amends skip T2 reserve-hotel
-        ├─ reserve-car      refused      no_car: K1 has no cars left
-        ├─ charge (pivot)   not begun
-        └─ …2 more not begun
-        outstanding: reserve-flight, reserve-hotel   manual: 0   next: amends retry T2
-    "#]],
+            trip T2  stuck  no_car   trip v1 (3f9c51d0072e)  started 12:00:00  5m ago
+            ├─ reserve-flight   done 41ms
+            ├─ reserve-hotel    done 38ms    ↩ stuck, 5 attempts, 9.1s (500 ×5)
+            │    stuck since 12:00:09 (5m ago): all attempts are used up; the last: 500: the hotel is down
+            │      amends retry T2
+            │      amends resolve T2 reserve-hotel --undone
+            │      amends skip T2 reserve-hotel
+            ├─ reserve-car      refused      no_car: K1 has no cars left
+            ├─ charge (pivot)   not begun
+            └─ …2 more not begun
+            outstanding: reserve-flight, reserve-hotel   manual: 0
+        "#]],
     );
     check(
         &samples::stuck_forward(),
         expect![[r#"
-            trip T2  stuck   trip v1 (3f9c…)  started 12:00:00  2m ago
+            trip T2  stuck   trip v1 (3f9c51d0072e)  started 12:00:00  2m ago
             ├─ reserve-flight   done 20ms
             ├─ reserve-hotel    done 20ms
             ├─ reserve-car      done 20ms
@@ -124,8 +124,49 @@ fn a_stuck_saga_shows_since_when_why_and_what_helps() {
             │      amends resolve T2 charge --not-done
             ├─ send-tickets     not begun
             └─ send-mail        not begun
-            outstanding: none   manual: 0   next: amends resolve T2 charge --output JSON
+            may have run: charge   manual: 0
         "#]],
+    );
+}
+
+#[test]
+fn a_denied_step_shows_the_grant_once_and_no_retry() {
+    check(
+        &samples::denied(),
+        expect![[r#"
+        trip T2  stuck   trip v1 (3f9c51d0072e)  started 12:00:00  2m ago
+        ├─ reserve-flight   stuck
+        │    stuck since 12:00:00 (1m ago): denied: https://air.example
+        │      amends grant trip --http https://air.example
+        ├─ reserve-hotel    not begun
+        └─ …4 more not begun
+        manual: 0
+    "#]],
+    );
+}
+
+#[test]
+fn a_wait_is_no_attempt_and_a_code_is_said_once() {
+    // A step that waited and was then refused had two attempts, and its code stood twice on its line.
+    check(
+        &samples::refused_after_a_wait(),
+        expect![[r#"
+        trip T2  compensated  denied   trip v1 (3f9c51d0072e)  started 12:00:00  took 1.3s
+        ├─ reserve-flight   refused, waited 338ms    denied: bob said no
+        ├─ reserve-hotel    not begun
+        └─ …4 more not begun
+        outstanding: none   manual: 0   next: amends journal T2
+    "#]],
+    );
+    check(
+        &samples::refused_after_failures(),
+        expect![[r#"
+        trip T2  compensated  no_room   trip v1 (3f9c51d0072e)  started 12:00:00  took 1.3s
+        ├─ reserve-flight   refused, 3 attempts, 900ms (503 ×2)    no_room: H1 is full
+        ├─ reserve-hotel    not begun
+        └─ …4 more not begun
+        outstanding: none   manual: 0   next: amends journal T2
+    "#]],
     );
 }
 
@@ -134,14 +175,14 @@ fn an_abandoned_saga_shows_what_stands() {
     check(
         &samples::abandoned(),
         expect![[r#"
-        trip T2  abandoned  no_car   trip v1 (3f9c…)  started 12:00:00  took 1.3s
-        ├─ reserve-flight   done 41ms
-        ├─ reserve-hotel    done 38ms    ↩ skipped by hand, its effect stands
-        ├─ reserve-car      refused      no_car: K1 has no cars left
-        ├─ charge (pivot)   not begun
-        └─ …2 more not begun
-        outstanding: reserve-flight, reserve-hotel   manual: 1   next: amends journal T2
-    "#]],
+            trip T2  abandoned  no_car   trip v1 (3f9c51d0072e)  started 12:00:00  took 1.3s
+            ├─ reserve-flight   done 41ms
+            ├─ reserve-hotel    done 38ms    ↩ skipped by hand, its effect stands
+            ├─ reserve-car      refused      no_car: K1 has no cars left
+            ├─ charge (pivot)   not begun
+            └─ …2 more not begun
+            outstanding: reserve-flight, reserve-hotel   manual: 1   next: amends journal T2
+        "#]],
     );
 }
 
@@ -150,7 +191,7 @@ fn a_cancelled_saga_says_so() {
     check(
         &samples::cancelled(),
         expect![[r#"
-            trip T2  compensated  cancelled   trip v1 (3f9c…)  started 12:00:00  took 1.3s
+            trip T2  compensated  cancelled   trip v1 (3f9c51d0072e)  started 12:00:00  took 1.3s
             ├─ reserve-flight   done 41ms    ↩ undone 22ms
             ├─ reserve-hotel    not done after 3 attempts (503 ×3)
             ├─ reserve-car      not begun
@@ -161,16 +202,16 @@ fn a_cancelled_saga_says_so() {
     check(
         &samples::cancel_pending(),
         expect![[r#"
-        trip T2  running   trip v1 (3f9c…)  started 12:00:00  2s ago
-        ├─ reserve-flight   done 20ms
-        ├─ reserve-hotel    done 20ms
-        ├─ reserve-car      done 20ms
-        ├─ charge (pivot)   running 1.8s
-        ├─ send-tickets     not begun
-        └─ send-mail        not begun
-        a cancel was asked for; the open pivot decides
-        outstanding: none   manual: 0   next: amends watch T2
-    "#]],
+            trip T2  running   trip v1 (3f9c51d0072e)  started 12:00:00  2s ago
+            ├─ reserve-flight   done 20ms
+            ├─ reserve-hotel    done 20ms
+            ├─ reserve-car      done 20ms
+            ├─ charge (pivot)   running 1.8s
+            ├─ send-tickets     not begun
+            └─ send-mail        not begun
+            a cancel was asked for; the open pivot decides
+            may have run: charge (an attempt is open)   manual: 0   next: amends watch T2
+        "#]],
     );
 }
 
@@ -179,14 +220,14 @@ fn steps_of_one_stage_stand_together() {
     check(
         &samples::parallel(),
         expect![[r#"
-        trip T2  compensated  no_room   trip v1 (3f9c…)  started 12:00:00  took 5.2s
-        ├─┬ reserve-flight   done 5s      ↩ undone 22ms
-        │ ├ reserve-hotel    refused      no_room: H1 is full
-        │ └ reserve-car      done 20ms    ↩ undone 25ms
-        ├── charge (pivot)   not begun
-        └── …2 more not begun
-        outstanding: none   manual: 0   next: amends journal T2
-    "#]],
+            trip T2  compensated  no_room   trip v1 (3f9c51d0072e)  started 12:00:00  took 5.2s
+            ├─┬ reserve-flight   done 5s      ↩ undone 22ms
+            │ ├ reserve-hotel    refused      no_room: H1 is full
+            │ └ reserve-car      done 20ms    ↩ undone 25ms
+            ├── charge (pivot)   not begun
+            └── …2 more not begun
+            outstanding: none   manual: 0   next: amends journal T2
+        "#]],
     );
 }
 
@@ -195,10 +236,10 @@ fn people_who_resolved_a_step_are_not_hidden() {
     check(
         &samples::by_hand(),
         expect![[r#"
-            trip T2  compensated  timeout   trip v1 (3f9c…)  started 12:00:00  took 1.3s
-            ├─ reserve-flight   done 41ms            ↩ undone 22ms
-            ├─ reserve-hotel    done 38ms            ↩ undone by hand after 4 attempts (500 ×3)
-            ├─ reserve-car      may have run 30ms    ↩ undone by hand
+            trip T2  compensated  timeout   trip v1 (3f9c51d0072e)  started 12:00:00  took 1.3s
+            ├─ reserve-flight   done 41ms       ↩ undone 22ms
+            ├─ reserve-hotel    done 38ms       ↩ undone by hand after 3 attempts (500 ×3)
+            ├─ reserve-car      may have run    ↩ undone by hand
             ├─ charge (pivot)   not begun
             └─ …2 more not begun
             outstanding: none   manual: 2   next: amends journal T2
@@ -211,11 +252,11 @@ fn what_a_guest_says_does_not_escape_its_place() {
     check(
         &samples::hostile(),
         expect![[r#"
-        trip T2  compensated   [2Jno   trip v1 (3f9c…)  started 12:00:00  took 1.3s
-        ├─ reserve-flight   refused     [2Jno: line one line two  esrever
-        ├─ reserve-hotel    not begun
-        └─ …4 more not begun
-        outstanding: none   manual: 0   next: amends journal T2
-    "#]],
+            trip T2  compensated   [2Jno   trip v1 (3f9c51d0072e)  started 12:00:00  took 1.3s
+            ├─ reserve-flight   refused     [2Jno: line one line two  esrever
+            ├─ reserve-hotel    not begun
+            └─ …4 more not begun
+            outstanding: none   manual: 0   next: amends journal T2
+        "#]],
     );
 }

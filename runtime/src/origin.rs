@@ -1,6 +1,7 @@
 //! Origins: what a grant names and what a request goes to. Scheme, host and port, in one normal form.
 //!
-//! One parser reads both, so that a grant and a request cannot mean two things by the same text.
+//! One parser reads both, for the API, the command line and the host, so that a grant and a request cannot mean two things by the
+//! same text. It knows neither.
 
 use std::{
     fmt,
@@ -18,7 +19,7 @@ pub struct Origin {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Scheme {
+pub(crate) enum Scheme {
     Http,
     Https,
 }
@@ -43,7 +44,7 @@ impl fmt::Display for BadOrigin {
         write!(
             f,
             "`{}` is no origin: {}; write it as https://api.example.com or http://127.0.0.1:9000",
-            super::console::escape(&self.text),
+            self.text.escape_debug(),
             self.rule
         )
     }
@@ -55,7 +56,7 @@ impl Origin {
     /// Reads what an operator grants. The leftmost label may be `*`, which stands for exactly one label.
     ///
     /// ```
-    /// use amends::host::Origin;
+    /// use amends::origin::Origin;
     /// assert_eq!(Origin::parse("HTTPS://API.Example.com:443/").unwrap().to_string(), "https://api.example.com");
     /// assert_eq!(Origin::parse("http://[::1]:9000").unwrap().to_string(), "http://[::1]:9000");
     /// assert!(Origin::parse("https://*.example.com").is_ok());
@@ -79,7 +80,7 @@ impl Origin {
     }
 
     /// Reads where a request goes.
-    pub(super) fn of_request(uri: &http::Uri) -> Result<Self, BadOrigin> {
+    pub(crate) fn of_request(uri: &http::Uri) -> Result<Self, BadOrigin> {
         let text = uri.to_string();
         let bad = |rule| BadOrigin { text: text.chars().take(200).collect(), rule };
         let url = Url::parse(&text).map_err(|_| bad("it does not parse as a URL"))?;
@@ -112,7 +113,7 @@ impl Origin {
     }
 
     /// A grant of this origin allows a request to `other`.
-    pub(super) fn covers(&self, other: &Self) -> bool {
+    pub(crate) fn covers(&self, other: &Self) -> bool {
         let host = match (&self.host, &other.host) {
             (Name::Under(domain), Name::Domain(name)) => name
                 .strip_suffix(domain.as_str())
@@ -123,18 +124,24 @@ impl Origin {
         host && self.scheme == other.scheme && self.port == other.port
     }
 
+    /// Its one spelling in records and on the wire, the port always shown: `https://api.example.com:443`.
+    pub fn spelled_out(&self) -> String {
+        let host = self.host_in_authority();
+        format!("{}://{host}:{}", self.scheme.as_str(), self.port)
+    }
+
     /// Its scheme.
-    pub(super) fn scheme(&self) -> Scheme {
+    pub(crate) fn scheme(&self) -> Scheme {
         self.scheme
     }
 
     /// Its port.
-    pub(super) fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
     /// The address, if the host is written as one.
-    pub(super) fn address(&self) -> Option<IpAddr> {
+    pub(crate) fn address(&self) -> Option<IpAddr> {
         match self.host {
             Name::Address(address) => Some(address),
             Name::Domain(_) | Name::Under(_) => None,
@@ -142,7 +149,7 @@ impl Origin {
     }
 
     /// The host as DNS and TLS want it, without brackets.
-    pub(super) fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         match &self.host {
             Name::Domain(domain) => domain.clone(),
             Name::Under(domain) => format!("*.{domain}"),
@@ -151,14 +158,27 @@ impl Origin {
     }
 
     /// The value of the `Host` header: the port only if it is not the scheme's.
-    pub(super) fn authority(&self) -> String {
-        let host = match &self.host {
-            Name::Address(IpAddr::V6(address)) => format!("[{address}]"),
-            Name::Domain(_) | Name::Under(_) | Name::Address(IpAddr::V4(_)) => self.host(),
-        };
+    pub(crate) fn authority(&self) -> String {
+        let host = self.host_in_authority();
         match (self.scheme, self.port) {
             (Scheme::Http, 80) | (Scheme::Https, 443) => host,
             (_, port) => format!("{host}:{port}"),
+        }
+    }
+
+    fn host_in_authority(&self) -> String {
+        match &self.host {
+            Name::Address(IpAddr::V6(address)) => format!("[{address}]"),
+            Name::Domain(_) | Name::Under(_) | Name::Address(IpAddr::V4(_)) => self.host(),
+        }
+    }
+}
+
+impl Scheme {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
         }
     }
 }
@@ -170,11 +190,7 @@ fn canonical(address: Ipv6Addr) -> IpAddr {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.scheme {
-            Scheme::Http => "http",
-            Scheme::Https => "https",
-        };
-        write!(f, "{scheme}://{}", self.authority())
+        write!(f, "{}://{}", self.scheme.as_str(), self.authority())
     }
 }
 
@@ -198,6 +214,24 @@ mod tests {
         assert_eq!(normal("http://[::ffff:10.0.0.1]"), "http://10.0.0.1");
         assert_eq!(normal("http://[0:0::1]:80"), "http://[::1]");
         assert_eq!(normal("https://*.example.com"), "https://*.example.com");
+    }
+
+    #[test]
+    fn an_origin_has_one_spelling_in_records() {
+        let read = |text| Origin::parse(text).unwrap().spelled_out();
+        assert_eq!(read("HTTPS://API.Example.com"), "https://api.example.com:443");
+        assert_eq!(read("http://127.0.0.1:8080/"), "http://127.0.0.1:8080");
+        assert_eq!(read("http://[::1]:80"), "http://[::1]:80");
+        assert_eq!(read("https://*.example.com"), "https://*.example.com:443");
+    }
+
+    #[test]
+    fn what_is_wider_or_other_than_an_origin_is_refused() {
+        let bad = ["", "example.com", "ftp://example.com", "https://example.com/path", "https://a@example.com", "https://*.com"];
+        let worse = ["https://a.*.example.com", "https://*", "https://*.10.0.0.1", "https://example.com?x", "file:///etc/passwd"];
+        for bad in bad.into_iter().chain(worse) {
+            assert!(Origin::parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]
