@@ -76,14 +76,14 @@ impl Branch {
         Moved::On
     }
 
-    fn begin_stage(&mut self, course: &mut Course) {
+    fn begin_stage(&mut self, course: &Course) {
         let definition = self.definition.clone();
         let Some(stage) = definition.stages.get(self.stages.len()) else { return };
         let tasks = stage.steps.iter().map(|step| self.task(step, course)).collect();
         self.stages.push(tasks);
     }
 
-    fn task(&self, step: &Rc<Erased>, course: &mut Course) -> Task {
+    fn task(&self, step: &Rc<Erased>, course: &Course) -> Task {
         let path = format!("{}{}", self.prefix, step.spec.name);
         let needed = |name: &String| Some(Named { name: name.clone(), payload: self.output_of(name)? });
         let outputs: Rc<[Named]> = step.spec.needs.iter().filter_map(needed).collect();
@@ -123,10 +123,15 @@ impl Branch {
         Undone::Yes
     }
 
-    /// The savepoint that a rollback stops at, and how many stages it leaves.
-    pub(super) fn savepoint(&self) -> Option<(usize, &str)> {
-        let before = self.definition.stages[..self.stages.len().saturating_sub(1)].iter().enumerate();
-        before.rev().find_map(|(stage, of)| Some((stage + 1, of.savepoint_after.as_deref()?)))
+    /// How many stages a rollback to the latest savepoint leaves; none without a savepoint.
+    pub(super) fn latest_savepoint(&self) -> usize {
+        let begun = self.stages.len();
+        (1..begun).rev().find(|stages| self.savepoint_after(*stages).is_some()).unwrap_or(0)
+    }
+
+    /// The savepoint after so many stages.
+    pub(super) fn savepoint_after(&self, stages: usize) -> Option<&str> {
+        self.definition.stages.get(stages.checked_sub(1)?)?.savepoint_after.as_deref()
     }
 
     /// A rollback begins: what waits going forward waits no longer.
@@ -175,7 +180,7 @@ impl Branch {
             (None, several) => {
                 let output = |task: &Task| task.output().and_then(|output| payload::decode::<Value>(&output).ok());
                 let outputs = several.iter().map(|task| (task.name().to_owned(), output(task).unwrap_or_default()));
-                payload::encode(&outputs.collect::<serde_json::Map<_, _>>()).ok()
+                payload::encode(&outputs.collect::<Map<_, _>>()).ok()
             }
         }
     }

@@ -142,7 +142,7 @@ impl Machine {
             Moved::Failed { path, failure, .. } if self.course.returned => self.stuck(&path, failure),
             Moved::Failed { failure, why, .. } => {
                 let another_round = why != Why::Unknown && self.course.round < self.saga.definition.rounds();
-                let floor = self.saga.savepoint().filter(|_| another_round).map_or(0, |(floor, _)| floor);
+                let floor = if another_round { self.saga.latest_savepoint() } else { 0 };
                 self.turn_back(floor, failure);
                 true
             }
@@ -157,18 +157,17 @@ impl Machine {
 
     /// Undoes what it can; false if the saga has ended, or waits.
     fn back(&mut self, floor: usize) -> bool {
-        let savepoint = self.saga.savepoint().map(|(_, name)| name.to_owned());
         let undone = self.saga.back(floor, &mut self.course);
         let Phase::Back { failure, .. } = &self.phase else { return true };
-        match (undone, savepoint) {
-            (Undone::Yes, Some(savepoint)) if floor > 0 => {
+        match (undone, self.saga.savepoint_after(floor)) {
+            (Undone::Yes, Some(savepoint)) => {
                 self.course.round += 1;
                 self.course.cause = Some(failure.clone());
                 self.course.trace.push(format!("round {} from {savepoint}", self.course.round));
                 self.phase = Phase::Forward;
                 true
             }
-            (Undone::Yes, _) => {
+            (Undone::Yes, None) => {
                 self.course.trace.push(format!("compensated {}", failure.code));
                 self.phase = Phase::Ended(Status::Compensated, Some(failure.clone()));
                 false

@@ -20,7 +20,7 @@ pub(super) struct Task {
     path: String,
     /// One, or one for each element.
     parts: Vec<Part>,
-    /// The list is none: the step is refused before it begins.
+    /// Why its list has no elements that could be told apart: the step is refused before it begins.
     unfit: Option<WitFailure>,
 }
 
@@ -90,8 +90,8 @@ impl Task {
         let (collects, concurrency, now) = (self.collects(), self.concurrency(), course.world.clock());
         let mut failed = None;
         for part in self.parts.iter_mut().filter(|part| !part.has_ended()).take(concurrency) {
-            let waits_its_turn = (turning || failed.is_some()) && part.work.has_begun();
-            if waits_its_turn || part.work.due_at().is_none_or(|due| due > now) {
+            let is_late = (turning || failed.is_some()) && part.work.has_begun();
+            if is_late || part.work.due_at().is_none_or(|due| due > now) {
                 continue;
             }
             match part.forward(collects, course) {
