@@ -235,3 +235,16 @@ fn a_cancel_in_a_partial_rollback_goes_on_to_the_start() {
          compensated cancelled",
     );
 }
+
+#[test]
+fn a_retriable_step_that_may_have_run_makes_no_place_for_another_way() {
+    let run = |_: Value, call: &Call| match call.attempt() {
+        1 => Err(unknown("no_answer", "the line broke")),
+        _ => Err(refused("no", "no")),
+    };
+    given(Saga::new("s").step(Step::retriable("ship", run).alternate(done))).when(()).then(
+        "ship unknown no_answer
+         ship refused no
+         stuck at ship: no",
+    );
+}

@@ -162,7 +162,7 @@ impl Leg {
     /// This way was refused: on to the next, once nothing of this one stands.
     fn leave(&mut self, failure: WitFailure, course: &mut Course) -> Moved {
         let path = self.place.path.clone();
-        if self.way.may_have_run && self.cannot_be_undone(course) {
+        if self.way.may_have_run && self.cannot_be_undone() {
             return Moved::Stuck { at: path, failure };
         }
         if self.way.alternate == self.step.spec.alternates {
@@ -197,9 +197,9 @@ impl Leg {
     }
 
     /// Before another way, or a rollback, can begin, this one would have to be undone, and nobody can.
-    fn cannot_be_undone(&self, course: &Course) -> bool {
+    fn cannot_be_undone(&self) -> bool {
         let another = self.way.alternate < self.step.spec.alternates;
-        self.is_final() || (another && course.returned && self.step.spec.undo == Undo::None)
+        self.is_final() || (another && self.step.spec.undo == Undo::None)
     }
 
     fn ask(&mut self, course: &mut Course) -> Moved {
