@@ -45,7 +45,7 @@ impl Call {
         &self.raw.saga
     }
 
-    /// The name of the saga's definition.
+    /// The name of the saga's definition, also in a child of it.
     pub fn definition(&self) -> &str {
         &self.raw.definition
     }
@@ -53,6 +53,32 @@ impl Call {
     /// The step's name.
     pub fn step(&self) -> &str {
         &self.raw.step
+    }
+
+    /// The step's path: its name, after those of the children around it, with the key of the element: `flight/reserve`, `pay[sku-7]`.
+    /// It differs wherever steps of one saga differ, so participants may know a step by it.
+    pub fn path(&self) -> &str {
+        &self.raw.path
+    }
+
+    /// The key of the element that the step is, with [`each`](crate::Step::each), or that the child around it is.
+    pub fn element(&self) -> Option<&str> {
+        self.raw.element.as_deref()
+    }
+
+    /// Which way of doing the step this is about, from 0: the one to do, or the one that is undone or asked about.
+    pub fn alternate(&self) -> u32 {
+        self.raw.alternate
+    }
+
+    /// Which way of undoing the step this is, from 0.
+    pub fn undo_alternate(&self) -> u32 {
+        self.raw.undo_alternate
+    }
+
+    /// How often the saga has come back to a [savepoint](crate::Saga::savepoint); 0 at first. In a compensation, the round that is undone.
+    pub fn round(&self) -> u32 {
+        self.raw.round
     }
 
     /// Which attempt this is, from 1; doing, undoing and checking are counted apart, and a call after a wait is a new attempt.
@@ -81,7 +107,8 @@ impl Call {
         self.raw.may_have_run
     }
 
-    /// How the last attempt failed. In a compensation, until one of its own fails: how the forward step did.
+    /// How the last attempt failed. Until one has: in a compensation and a check, how the forward step did; in an alternate, why the
+    /// one before was refused; in a new round, what failed in the one before.
     pub fn last_failure(&self) -> Option<Failure> {
         self.raw.last_failure.as_ref().map(Failure::from)
     }

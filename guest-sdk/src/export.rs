@@ -60,7 +60,7 @@ pub fn describe(module: Module) -> wit::Description {
 /// Runs a step.
 pub fn execute(module: Module, call: wit::Call) -> wit::Outcome {
     http::begin();
-    match module.step(&call.definition, &call.step) {
+    match module.step(&call.definition, &call.path) {
         Some(step) => step.execute(&Call::new(call)),
         None => wit::Outcome::Transient(no_such_step(&call).into()),
     }
@@ -69,7 +69,7 @@ pub fn execute(module: Module, call: wit::Call) -> wit::Outcome {
 /// Runs a step's compensation.
 pub fn compensate(module: Module, call: wit::Call) -> wit::UndoOutcome {
     http::begin();
-    match module.step(&call.definition, &call.step) {
+    match module.step(&call.definition, &call.path) {
         Some(step) => step.compensate(&Call::new(call)),
         None => wit::UndoOutcome::Transient(no_such_step(&call).into()),
     }
@@ -78,7 +78,7 @@ pub fn compensate(module: Module, call: wit::Call) -> wit::UndoOutcome {
 /// Runs a step's check.
 pub fn check(module: Module, call: wit::Call) -> wit::CheckOutcome {
     http::begin();
-    match module.step(&call.definition, &call.step) {
+    match module.step(&call.definition, &call.path) {
         Some(step) => step.check(&Call::new(call)),
         None => wit::CheckOutcome::Unknown(no_such_step(&call).into()),
     }
@@ -86,6 +86,6 @@ pub fn check(module: Module, call: wit::Call) -> wit::CheckOutcome {
 
 /// The host calls what `describe` told it, so this is a fault of the host and never a decision.
 fn no_such_step(call: &wit::Call) -> Failure {
-    let message = format_args!("this module has no step {} in a saga {}", call.step, call.definition);
+    let message = format_args!("this module has no step {} in a saga {}", call.path, call.definition);
     Failure::new("no_such_step", message)
 }

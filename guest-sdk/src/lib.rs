@@ -88,12 +88,17 @@
 //! | | |
 //! |---|---|
 //! | [`Module`], [`Saga`], [`Step`], [`Retry`], [`export!`] | say what there is |
+//! | [`Step::alternate`], [`Step::undo_alternate`] | another way, when one is refused or cannot be undone |
+//! | [`Saga::savepoint`], [`Saga::rounds`] | where a rollback may stop and go forward again |
+//! | [`Step::each`], [`Each`], [`Collected`] | a step for each element of a list |
+//! | [`Step::child`], [`Saga::parallel`] | branches, and sagas as parts of others |
+//! | [`Saga::lock`] | one saga at a time for a business object |
 //! | [`Call`] | what a step knows: key, attempt, outputs of others, what it waited for |
 //! | [`Result`], [`Stop`], [`refused`], [`transient`], [`unknown`] | how a step ends |
 //! | [`Call::event`], [`Call::sleep`] | wait, for minutes or months, without anything in memory |
 //! | [`http`] | call participants |
 //! | [`context`], [`config`], [`secrets`], [`log`] | time, ids and randomness that repeat; granted settings and secrets; lines for the log |
-//! | [`testing`] | given, when, then |
+//! | [`testing`], [`Module::check`] | given, when, then; and whether the host would take it |
 //!
 //! # Four things to know
 //!
@@ -112,6 +117,8 @@
 #[path = "export.rs"]
 pub mod __exports;
 mod call;
+mod collected;
+mod module;
 mod moment;
 mod payload;
 mod retry;
@@ -132,8 +139,10 @@ pub mod bindings;
 mod host;
 
 pub use call::{Arrival, Call, Event};
+pub use collected::{Collected, Done, Refused};
+pub use module::Module;
 pub use moment::Moment;
 pub use retry::Retry;
-pub use saga::{Module, Saga, Stage};
-pub use step::{Step, kind};
+pub use saga::{Saga, Stage};
+pub use step::{Each, FromParent, Step, kind};
 pub use stop::{Failure, Result, Stop, Wait, refused, transient, unknown};

@@ -1,4 +1,7 @@
-//! Sagas and modules: what a component contains, in the order in which it runs.
+//! Sagas: steps in the order in which they run, and where a rollback may stop.
+
+mod definition;
+mod stage;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,43 +10,10 @@ use std::time::Duration;
 
 use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::moment::millis;
-use crate::step::{Erased, Step, kind};
+use crate::step::{Step, kind};
 
-/// What one component contains. Give the function that makes it to [`export!`](crate::export).
-#[must_use = "a module does nothing until it is exported"]
-pub struct Module {
-    name: Cow<'static, str>,
-    pub(crate) sagas: Vec<Definition>,
-}
-
-impl Module {
-    /// A module under this name: `[a-z][a-z0-9-]{0,62}`. It is what operators deploy, grant to and roll back; the name of the
-    /// file does not matter. `env!("CARGO_PKG_NAME")` is a good one.
-    pub fn new(name: impl Into<Cow<'static, str>>) -> Module {
-        Module { name: name.into(), sagas: Vec::new() }
-    }
-
-    /// Adds a saga.
-    pub fn saga<I>(mut self, saga: Saga<I>) -> Module {
-        self.sagas.push(saga.definition);
-        self
-    }
-
-    /// The module's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    pub(crate) fn description(self) -> wit::Description {
-        let sagas = self.sagas.into_iter().map(Definition::into_wit).collect();
-        wit::Description { module: self.name.into_owned(), sagas }
-    }
-
-    pub(crate) fn step(&self, saga: &str, step: &str) -> Option<&Erased> {
-        let definition = self.sagas.iter().find(|definition| definition.name == saga)?;
-        definition.stages.iter().flatten().find(|candidate| candidate.spec.name == step)
-    }
-}
+pub(crate) use definition::{Definition, StageOfSteps};
+pub use stage::Stage;
 
 /// A saga: steps that run in order, undone in reverse if one of them fails.
 ///
@@ -77,22 +47,10 @@ pub struct Saga<I> {
     input: PhantomData<fn(I)>,
 }
 
-/// A saga without its input's type. What this version of the SDK leaves out keeps its neutral value in the contract.
-pub(crate) struct Definition {
-    pub(crate) name: Cow<'static, str>,
-    version: u32,
-    pub(crate) stages: Vec<Vec<Erased>>,
-    output: Option<String>,
-    deadline_ms: Option<u64>,
-    schema: Option<String>,
-}
-
 impl<I> Saga<I> {
     /// A saga under this name: `[a-z][a-z0-9-]{0,62}`, in one module only.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Saga<I> {
-        let name = name.into();
-        let definition = Definition { name, version: 1, stages: Vec::new(), output: None, deadline_ms: None, schema: None };
-        Saga { definition, input: PhantomData }
+        Saga { definition: Definition::new(name.into()), input: PhantomData }
     }
 
     /// A number for people to read, 1 by default. What a running saga stays on is the module's digest, whatever this says.
@@ -103,14 +61,92 @@ impl<I> Saga<I> {
 
     /// Adds a step after all steps so far.
     pub fn step<K: kind::Complete, O>(mut self, step: Step<K, I, O>) -> Self {
-        self.definition.stages.push(vec![step.erase()]);
+        self.definition.stages.push(StageOfSteps::new([step].steps().0));
         self
     }
 
     /// Adds steps that run in parallel, after all steps so far: a tuple of up to eight, or a `Vec` or array of one type. The
-    /// next step begins when all are done. They are undone in parallel, too.
+    /// next step begins when all are done. They are undone in parallel, too. A branch of several steps is a [child](Step::child).
     pub fn parallel(mut self, stage: impl Stage<I>) -> Self {
-        self.definition.stages.push(stage.steps().0);
+        self.definition.stages.push(StageOfSteps::new(stage.steps().0));
+        self
+    }
+
+    /// Lets a rollback stop here, after all steps so far, and try forward again what comes after.
+    ///
+    /// When a later step up to the pivot fails, what came after the latest savepoint is undone, and a new round begins there. The
+    /// steps of a new round have new keys, attempts and alternates; [`Call::round`](crate::Call::round) counts it and
+    /// [`Call::last_failure`](crate::Call::last_failure) says what failed. After the last round (see [`rounds`](Saga::rounds)) everything is undone. A cancel
+    /// and the saga's deadline do not stop here.
+    ///
+    /// ```
+    /// use amends_sdk::testing::given;
+    /// use amends_sdk::{Call, Result, Saga, Step, refused};
+    ///
+    /// fn reserve_flight(_: (), _: &Call) -> Result { Ok(()) }
+    /// fn reserve_car(_: (), call: &Call) -> Result<String> {
+    ///     match call.round() {
+    ///         0 => Err(refused("no_car", "K1 has no cars left")),
+    ///         _ => Ok("K2".to_owned()),
+    ///     }
+    /// }
+    /// # fn give_back<O>(_: (), _: Option<O>, _: &Call) -> Result { Ok(()) }
+    ///
+    /// let trip = Saga::new("trip")
+    ///     .step(Step::compensatable("reserve-flight", reserve_flight).undo(give_back))
+    ///     .savepoint("booked")
+    ///     .step(Step::compensatable("reserve-car", reserve_car).undo(give_back));
+    ///
+    /// given(trip).when(()).then(
+    ///     "reserve-flight done
+    ///      reserve-car refused no_car
+    ///      round 1 from booked
+    ///      reserve-car done
+    ///      completed",
+    /// );
+    /// ```
+    pub fn savepoint(mut self, name: impl Into<String>) -> Self {
+        match self.definition.stages.last_mut() {
+            Some(stage) if stage.savepoint_after.is_none() => stage.savepoint_after = Some(name.into()),
+            // A stage without steps, which is refused at deploy: there is nothing here to come back to.
+            _ => self.definition.stages.push(StageOfSteps { steps: Vec::new(), savepoint_after: Some(name.into()) }),
+        }
+        self
+    }
+
+    /// How many rounds may follow the first when a rollback stops at a savepoint; 1 by default.
+    pub fn rounds(mut self, rounds: u32) -> Self {
+        self.definition.rounds = Some(rounds);
+        self
+    }
+
+    /// Keeps two sagas off the same business object: `name` says what it is, the JSON pointer into the input which one.
+    ///
+    /// All keys are taken together when the saga starts and given back when it ends, so that no two sagas wait for each other. A
+    /// saga that finds one of its keys taken waits for its turn, or is refused: see [`refuse_when_locked`](Saga::refuse_when_locked).
+    /// Sagas of other definitions that name the same object are kept off too.
+    ///
+    /// ```
+    /// use amends_sdk::{Call, Result, Saga, Step};
+    /// use serde::Deserialize;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Transfer { from: String, to: String }
+    ///
+    /// # fn pay(_: Transfer, _: &Call) -> Result { Ok(()) }
+    /// let transfer = Saga::new("transfer")
+    ///     .lock("account", "/from")
+    ///     .lock("account", "/to")
+    ///     .step(Step::pivot("pay", pay));
+    /// ```
+    pub fn lock(mut self, name: impl Into<String>, pointer: impl Into<String>) -> Self {
+        self.definition.locks.push(wit::LockKey { name: name.into(), pointer: pointer.into() });
+        self
+    }
+
+    /// Refuses the start with 409 `locked` when a lock key is taken, instead of letting the saga wait for its turn.
+    pub fn refuse_when_locked(mut self) -> Self {
+        self.definition.on_locked = wit::OnLocked::Refuse;
         self
     }
 
@@ -134,73 +170,7 @@ impl<I> Saga<I> {
         self
     }
 
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn into_definition(self) -> Definition {
         self.definition
     }
 }
-
-impl Definition {
-    /// The step whose output is the saga's, if one was named.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn output(&self) -> Option<&str> {
-        self.output.as_deref()
-    }
-
-    fn into_wit(self) -> wit::Definition {
-        let stage =
-            |steps: Vec<Erased>| wit::Stage { steps: steps.into_iter().map(|step| step.spec).collect(), savepoint_after: None };
-        wit::Definition {
-            name: self.name.into_owned(),
-            version: self.version,
-            stages: self.stages.into_iter().map(stage).collect(),
-            output: self.output,
-            deadline_ms: self.deadline_ms,
-            locks: Vec::new(),
-            on_locked: wit::OnLocked::Queue,
-            rounds: 0,
-            schema: self.schema,
-        }
-    }
-}
-
-/// Steps that run in parallel: a tuple of steps, or a `Vec` or array of steps of one type.
-pub trait Stage<I> {
-    #[doc(hidden)]
-    fn steps(self) -> Steps;
-}
-
-#[doc(hidden)]
-pub struct Steps(Vec<Erased>);
-
-impl<K: kind::Complete, I, O> Stage<I> for Vec<Step<K, I, O>> {
-    fn steps(self) -> Steps {
-        Steps(self.into_iter().map(Step::erase).collect())
-    }
-}
-
-impl<K: kind::Complete, I, O, const N: usize> Stage<I> for [Step<K, I, O>; N] {
-    fn steps(self) -> Steps {
-        Steps(self.into_iter().map(Step::erase).collect())
-    }
-}
-
-macro_rules! tuple_stages {
-    ($($kind:ident $output:ident $step:ident),+) => {
-        impl<I, $($kind: kind::Complete, $output),+> Stage<I> for ($(Step<$kind, I, $output>,)+) {
-            fn steps(self) -> Steps {
-                let ($($step,)+) = self;
-                Steps(vec![$($step.erase()),+])
-            }
-        }
-    };
-}
-
-tuple_stages!(K1 O1 s1);
-tuple_stages!(K1 O1 s1, K2 O2 s2);
-tuple_stages!(K1 O1 s1, K2 O2 s2, K3 O3 s3);
-tuple_stages!(K1 O1 s1, K2 O2 s2, K3 O3 s3, K4 O4 s4);
-tuple_stages!(K1 O1 s1, K2 O2 s2, K3 O3 s3, K4 O4 s4, K5 O5 s5);
-tuple_stages!(K1 O1 s1, K2 O2 s2, K3 O3 s3, K4 O4 s4, K5 O5 s5, K6 O6 s6);
-tuple_stages!(K1 O1 s1, K2 O2 s2, K3 O3 s3, K4 O4 s4, K5 O5 s5, K6 O6 s6, K7 O7 s7);
-tuple_stages!(K1 O1 s1, K2 O2 s2, K3 O3 s3, K4 O4 s4, K5 O5 s5, K6 O6 s6, K7 O7 s7, K8 O8 s8);

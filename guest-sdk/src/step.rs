@@ -1,17 +1,27 @@
 //! Steps: typed functions and the policy around them, made into what the host and the test kit run.
 
+mod child;
+mod each;
+mod erased;
+pub mod kind;
+
 use std::borrow::Cow;
 use std::marker::PhantomData;
+use std::rc::Rc;
 use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::imports::amends::module::types::Payload;
 use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::moment::millis;
-use crate::stop::{Failure, Result, Stop, refused};
-use crate::{Call, Retry, payload};
+use crate::stop::Result;
+use crate::{Call, Retry};
+
+pub use child::FromParent;
+pub use each::Each;
+pub(crate) use erased::Erased;
+use erased::{input, output, own_output};
 
 /// A step of a saga: a function from the saga's input to the step's output, and how to treat it.
 ///
@@ -46,74 +56,6 @@ use crate::{Call, Retry, payload};
 pub struct Step<K, I, O> {
     erased: Erased,
     types: PhantomData<fn(K, I) -> O>,
-}
-
-/// The kinds of steps, as types: they decide what may be declared about a step.
-pub mod kind {
-    /// Can be undone, but nobody said how yet.
-    #[derive(Debug)]
-    pub enum WithoutUndo {}
-    /// Can be undone, and is, if a later step fails.
-    #[derive(Debug)]
-    pub enum Compensatable {}
-    /// Can be undone by doing nothing.
-    #[derive(Debug)]
-    pub enum NothingToUndo {}
-    /// The point of no return: once it is done, the saga goes forward to its end.
-    #[derive(Debug)]
-    pub enum Pivot {}
-    /// A pivot that is undone if nobody can tell whether it happened.
-    #[derive(Debug)]
-    pub enum PivotWithUndo {}
-    /// After the point of no return: tried until it is done.
-    #[derive(Debug)]
-    pub enum Retriable {}
-
-    /// A kind that a rollback can pass.
-    #[diagnostic::on_unimplemented(
-        message = "a rollback cannot pass this step",
-        note = "a retriable step has no way back, and a pivot has one only with an undo: use `.once_then_stop()`, or give the pivot one before"
-    )]
-    pub trait RollsBack {}
-    impl RollsBack for WithoutUndo {}
-    impl RollsBack for Compensatable {}
-    impl RollsBack for NothingToUndo {}
-    impl RollsBack for PivotWithUndo {}
-
-    /// A kind that an undo can be added to, and the kind it becomes.
-    #[diagnostic::on_unimplemented(
-        message = "this step takes no undo",
-        note = "a retriable step is never undone, and a step has one undo at most"
-    )]
-    pub trait TakesUndo {
-        /// The kind with its undo.
-        type Undoable;
-    }
-    impl TakesUndo for WithoutUndo {
-        type Undoable = Compensatable;
-    }
-    impl TakesUndo for Pivot {
-        type Undoable = PivotWithUndo;
-    }
-
-    /// A kind with an undo of its own code.
-    #[diagnostic::on_unimplemented(message = "this step has no undo to say this of", note = "add `.undo(function)` before")]
-    pub trait HasUndo {}
-    impl HasUndo for Compensatable {}
-    impl HasUndo for PivotWithUndo {}
-
-    /// A kind that a saga takes.
-    #[diagnostic::on_unimplemented(
-        message = "this compensatable step does not say how it is undone",
-        label = "a step without an undo",
-        note = "add `.undo(function)`, or `.undo_nothing()` if it leaves nothing behind"
-    )]
-    pub trait Complete {}
-    impl Complete for Compensatable {}
-    impl Complete for NothingToUndo {}
-    impl Complete for Pivot {}
-    impl Complete for PivotWithUndo {}
-    impl Complete for Retriable {}
 }
 
 impl<I, O> Step<kind::WithoutUndo, I, O>
@@ -153,10 +95,7 @@ where
 {
     /// A step after the point of no return: it is tried until it is done, and the saga is stuck if it cannot be.
     pub fn retriable(name: impl Into<Cow<'static, str>>, run: impl Fn(I, &Call) -> Result<O> + 'static) -> Self {
-        let mut step = Step::new(name.into(), wit::Kind::Retriable, run);
-        step.erased.spec.retry = Retry::until_stuck().0;
-        step.erased.spec.on_exhausted = wit::OnExhausted::Stuck;
-        step
+        Step::new(name.into(), wit::Kind::Retriable, run)
     }
 }
 
@@ -166,61 +105,105 @@ where
     O: Serialize + DeserializeOwned + 'static,
 {
     fn new(name: Cow<'static, str>, kind: wit::Kind, run: impl Fn(I, &Call) -> Result<O> + 'static) -> Self {
-        let spec = wit::Step {
-            name: name.into_owned(),
-            kind,
-            body: wit::Body::Code,
-            effect_free: false,
-            needs: Vec::new(),
-            retry: Retry::default().0,
-            deadline_ms: 30_000,
-            on_unknown: wit::OnUnknown::Retry,
-            on_exhausted: wit::OnExhausted::Rollback,
-            alternates: 0,
-            undo: wit::Undo::None,
-            each: None,
-        };
+        let spec = spec(name.into_owned(), kind, wit::Body::Code);
         let execute = move |call: &Call| output(&run(input(call)?, call)?);
-        Step { erased: Erased { spec, execute: Box::new(execute), compensate: None, check: None }, types: PhantomData }
+        let erased = Erased { spec, execute: vec![Box::new(execute)], compensate: Vec::new(), check: None, child: None };
+        Step { erased, types: PhantomData }
+    }
+
+    /// Adds another way of doing the step, tried when the one before it is refused. Several are tried in their order.
+    ///
+    /// An alternate has its own key, attempts and retries. If the way before it may have run, that one is undone to its end
+    /// first. When the last one is refused, the step is. Undo and check learn from [`Call::alternate`] which one they are for.
+    ///
+    /// ```
+    /// use amends_sdk::testing::given;
+    /// use amends_sdk::{Call, Result, Saga, Step, refused};
+    ///
+    /// fn reserve_h1(nights: u32, _: &Call) -> Result<String> {
+    ///     Err(refused("no_room", format_args!("H1 has no room for {nights} nights")))
+    /// }
+    /// fn reserve_h2(_: u32, _: &Call) -> Result<String> {
+    ///     Ok("H2".to_owned())
+    /// }
+    /// fn cancel(_: u32, hotel: Option<String>, call: &Call) -> Result {
+    ///     let hotel = hotel.unwrap_or_else(|| ["H1", "H2"][call.alternate() as usize].to_owned());
+    ///     amends_sdk::log::info!("cancels {hotel}");
+    ///     Ok(())
+    /// }
+    ///
+    /// let hotel = Step::compensatable("reserve-hotel", reserve_h1).alternate(reserve_h2).undo(cancel);
+    /// given(Saga::new("stay").step(hotel)).when(3).then(
+    ///     "reserve-hotel refused no_room
+    ///      reserve-hotel alternate 1 done
+    ///      completed",
+    /// );
+    /// ```
+    pub fn alternate(mut self, run: impl Fn(I, &Call) -> Result<O> + 'static) -> Self
+    where
+        K: kind::RunsCode,
+    {
+        let execute = move |call: &Call| output(&run(input(call)?, call)?);
+        self.erased.execute.push(Box::new(execute));
+        self.erased.spec.alternates += 1;
+        self
     }
 
     /// Declares that the step does not reach outside, so that running it twice is harmless.
     ///
     /// The host refuses its outgoing calls, and needs no disk write before it runs: effect-free steps are fast.
-    pub fn effect_free(mut self) -> Self {
+    pub fn effect_free(mut self) -> Self
+    where
+        K: kind::RunsCode,
+    {
         self.erased.spec.effect_free = true;
         self
     }
 
     /// Names steps of earlier stages whose outputs come with the call; read them with [`Call::output`].
-    pub fn needs<N: Into<String>>(mut self, steps: impl IntoIterator<Item = N>) -> Self {
+    pub fn needs<N: Into<String>>(mut self, steps: impl IntoIterator<Item = N>) -> Self
+    where
+        K: kind::RunsCode,
+    {
         self.erased.spec.needs.extend(steps.into_iter().map(Into::into));
         self
     }
 
     /// Bounds each attempt; 30 s by default, at most an hour, waits excluded. What ends here may have happened.
-    pub fn deadline(mut self, deadline: Duration) -> Self {
+    pub fn deadline(mut self, deadline: Duration) -> Self
+    where
+        K: kind::RunsCode,
+    {
         self.erased.spec.deadline_ms = millis(deadline);
         self
     }
 
     /// How often and how long the step is tried.
-    pub fn retry(mut self, retry: Retry) -> Self {
+    pub fn retry(mut self, retry: Retry) -> Self
+    where
+        K: kind::RunsCode,
+    {
         self.erased.spec.retry = retry.0;
         self
     }
 
     /// Stops for an operator, instead of rolling back, when the retries are used up.
-    pub fn stuck_when_exhausted(mut self) -> Self {
+    pub fn stuck_when_exhausted(mut self) -> Self
+    where
+        K: kind::RunsCode,
+    {
         self.erased.spec.on_exhausted = wit::OnExhausted::Stuck;
         self
     }
 
     /// Asks this function what happened when an outcome is unknown, before the step is tried again.
     ///
-    /// It gives the output if the step happened, none if it did not, and any [`Stop`] if it cannot tell yet. The host lets
+    /// It gives the output if the step happened, none if it did not, and any [`Stop`](crate::Stop) if it cannot tell yet. The host lets
     /// only safe HTTP methods out of it: it asks, it changes nothing.
-    pub fn check(mut self, check: impl Fn(I, &Call) -> Result<Option<O>> + 'static) -> Self {
+    pub fn check(mut self, check: impl Fn(I, &Call) -> Result<Option<O>> + 'static) -> Self
+    where
+        K: kind::RunsCode,
+    {
         let check = move |call: &Call| check(input(call)?, call)?.as_ref().map(output).transpose();
         self.erased.check = Some(Box::new(check));
         self.erased.spec.on_unknown = wit::OnUnknown::Check;
@@ -228,7 +211,10 @@ where
     }
 
     /// Never runs the step again once it may have happened: stops for an operator.
-    pub fn once_then_stop(mut self) -> Self {
+    pub fn once_then_stop(mut self) -> Self
+    where
+        K: kind::RunsCode,
+    {
         self.erased.spec.on_unknown = wit::OnUnknown::OnceThenStop;
         self
     }
@@ -251,10 +237,50 @@ where
         K: kind::TakesUndo,
     {
         let compensate = move |call: &Call| undo(input(call)?, own_output(call)?, call);
-        self.erased.compensate = Some(Box::new(compensate));
+        self.erased.compensate.push(Box::new(compensate));
         self.erased.spec.undo =
             wit::Undo::Code(wit::UndoPolicy { retry: Retry::until_stuck().0, deadline_ms: 30_000, alternates: 0 });
         self.into_kind()
+    }
+
+    /// Adds another way of undoing the step, tried when the one before it has used up its retries, and before the saga is stuck.
+    ///
+    /// It has its own key, attempts and retries, and the same policy.
+    ///
+    /// ```
+    /// use amends_sdk::testing::given;
+    /// use amends_sdk::{Call, Result, Retry, Saga, Step, refused, transient};
+    ///
+    /// fn cancel_online(_: (), _: Option<()>, _: &Call) -> Result {
+    ///     Err(transient("offline", "their API is down"))
+    /// }
+    /// fn cancel_by_mail(_: (), _: Option<()>, _: &Call) -> Result {
+    ///     Ok(())
+    /// }
+    ///
+    /// let hotel = Step::compensatable("reserve-hotel", |(), _| Ok(()))
+    ///     .undo(cancel_online)
+    ///     .undo_alternate(cancel_by_mail)
+    ///     .undo_retry(Retry::attempts(3));
+    /// let charge = Step::pivot("charge", |(), _| Err::<(), _>(refused("no_funds", "the account is empty")));
+    /// given(Saga::new("stay").step(hotel).step(charge)).when(()).then(
+    ///     "reserve-hotel done
+    ///      charge refused no_funds
+    ///      undo reserve-hotel transient offline ×3
+    ///      undo reserve-hotel by alternate 1 done
+    ///      compensated no_funds",
+    /// );
+    /// ```
+    pub fn undo_alternate(mut self, undo: impl Fn(I, Option<O>, &Call) -> Result + 'static) -> Self
+    where
+        K: kind::HasUndo,
+    {
+        let compensate = move |call: &Call| undo(input(call)?, own_output(call)?, call);
+        self.erased.compensate.push(Box::new(compensate));
+        if let wit::Undo::Code(policy) = &mut self.erased.spec.undo {
+            policy.alternates += 1;
+        }
+        self
     }
 
     /// How often and how long the compensation is tried before the saga is stuck.
@@ -285,75 +311,29 @@ where
 }
 
 impl<K: kind::Complete, I, O> Step<K, I, O> {
-    pub(crate) fn erase(self) -> Erased {
-        self.erased
+    pub(crate) fn erase(self) -> Rc<Erased> {
+        Rc::new(self.erased)
     }
 }
 
-/// A step without its types: payloads in and out.
-pub(crate) struct Erased {
-    pub(crate) spec: wit::Step,
-    execute: Box<Execute>,
-    compensate: Option<Box<Compensate>>,
-    check: Option<Box<Check>>,
-}
-
-type Execute = dyn Fn(&Call) -> Result<Payload>;
-type Compensate = dyn Fn(&Call) -> Result;
-type Check = dyn Fn(&Call) -> Result<Option<Payload>>;
-
-impl Erased {
-    pub(crate) fn execute(&self, call: &Call) -> wit::Outcome {
-        match (self.execute)(call) {
-            Ok(output) => wit::Outcome::Done(output),
-            Err(Stop::Refused(failure)) => wit::Outcome::Refused(failure.into()),
-            Err(Stop::Transient(failure)) => wit::Outcome::Transient(failure.into()),
-            Err(Stop::Unknown(failure)) => wit::Outcome::Unknown(failure.into()),
-            Err(Stop::Wait(wait)) => wit::Outcome::Wait(wait.into()),
-        }
+/// A step with the defaults of its kind.
+fn spec(name: String, kind: wit::Kind, body: wit::Body) -> wit::Step {
+    let (retry, on_exhausted) = match kind {
+        wit::Kind::Compensatable | wit::Kind::Pivot => (Retry::default().0, wit::OnExhausted::Rollback),
+        wit::Kind::Retriable => (Retry::until_stuck().0, wit::OnExhausted::Stuck),
+    };
+    wit::Step {
+        name,
+        kind,
+        body,
+        effect_free: false,
+        needs: Vec::new(),
+        retry,
+        deadline_ms: 30_000,
+        on_unknown: wit::OnUnknown::Retry,
+        on_exhausted,
+        alternates: 0,
+        undo: wit::Undo::None,
+        each: None,
     }
-
-    pub(crate) fn compensate(&self, call: &Call) -> wit::UndoOutcome {
-        let result = match &self.compensate {
-            Some(compensate) => compensate(call),
-            None => Ok(()),
-        };
-        match result {
-            Ok(()) => wit::UndoOutcome::Done,
-            Err(Stop::Refused(failure) | Stop::Transient(failure)) => wit::UndoOutcome::Transient(failure.into()),
-            Err(Stop::Unknown(failure)) => wit::UndoOutcome::Unknown(failure.into()),
-            Err(Stop::Wait(wait)) => wit::UndoOutcome::Wait(wait.into()),
-        }
-    }
-
-    pub(crate) fn check(&self, call: &Call) -> wit::CheckOutcome {
-        let result = match &self.check {
-            Some(check) => check(call),
-            None => Err(refused("no_check", "this step has no check")),
-        };
-        match result {
-            Ok(Some(output)) => wit::CheckOutcome::Done(output),
-            Ok(None) => wit::CheckOutcome::NotDone,
-            Err(Stop::Refused(failure) | Stop::Transient(failure) | Stop::Unknown(failure)) => {
-                wit::CheckOutcome::Unknown(failure.into())
-            }
-            Err(Stop::Wait(_)) => {
-                wit::CheckOutcome::Unknown(Failure::new("check_waits", "a check cannot wait; answer unknown instead").into())
-            }
-        }
-    }
-}
-
-/// The same input never fits better later, and nothing has happened yet: refused.
-fn input<I: DeserializeOwned>(call: &Call) -> Result<I> {
-    payload::decode(&call.raw.input).map_err(|error| refused("bad_input", error))
-}
-
-fn own_output<O: DeserializeOwned>(call: &Call) -> Result<Option<O>> {
-    let decoded = call.raw.own_output.as_ref().map(payload::decode).transpose();
-    decoded.map_err(|error| refused("bad_output", format_args!("the output of {}: {error}", call.step())))
-}
-
-fn output<O: Serialize>(output: &O) -> Result<Payload> {
-    Ok(payload::encode(output)?)
 }

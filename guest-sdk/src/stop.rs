@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::bindings::imports::amends::module::types as wit;
@@ -78,13 +78,14 @@ pub fn unknown(code: impl Into<String>, message: impl fmt::Display) -> Stop {
 }
 
 /// Why something did not happen, or may not have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// For machines: `no_car`. The saga's `failure.code` when this is what ended it.
     pub code: String,
     /// For people: `K1 has no cars left`.
     pub message: String,
     /// More for machines.
+    #[serde(default)]
     pub data: Option<Value>,
 }
 

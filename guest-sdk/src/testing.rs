@@ -31,12 +31,20 @@
 //! ```
 //!
 //! A saga runs until it ends or waits. Backoffs pass at once, without jitter; waits end when the test delivers an
-//! [`event`](Run::event) or lets time pass with [`advance`](Run::advance). Parallel steps run one after the other, in the order of their
-//! declaration. Operators, crashes and the host's limits are out of its reach: they are the host's, and tested there.
+//! [`event`](Run::event) or lets time pass with [`advance`](Run::advance). What runs in parallel takes turns, an attempt each, in the order of
+//! its declaration, and is undone in the opposite order. Lock keys are looked up in the input, and nobody else wants them.
+//! Operators, crashes and the host's limits are out of its reach: they are the host's, and tested there.
 
+mod branch;
+mod course;
+mod fan;
+mod leg;
 mod machine;
+mod pointer;
 mod rules;
+mod task;
 mod trace;
+mod tries;
 mod world;
 
 use std::fmt;
@@ -47,19 +55,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::stop::Failure;
-use crate::{Moment, Saga, http, payload};
+use crate::{Module, Moment, Saga, http, payload};
 
 use machine::Machine;
+pub use rules::Problems;
 use world::TestWorld;
 
 /// A saga in a world of its own, at 2026-01-01T00:00:00Z, under the id `test`.
 ///
-/// Panics if the host would not take the saga at deploy, naming the step and the rule.
+/// Panics if the host would not take the saga at deploy, naming the step, the rule and the remedy; a test of the whole module
+/// is [`Module::check`].
 #[track_caller]
 pub fn given<I>(saga: Saga<I>) -> Given {
-    let definition = saga.into_definition();
-    if let Err(broken) = rules::check(&definition) {
-        panic!("saga {} breaks a rule: {broken}", definition.name);
+    let definition = Rc::new(saga.into_definition());
+    if let Err(problems) = Module::of("test", definition.clone()).check() {
+        panic!("the host would not take this saga:\n{problems}");
     }
     Given { machine: Machine::new(definition, Rc::new(TestWorld::new())) }
 }
@@ -74,29 +84,30 @@ impl Given {
     /// Answers the saga's HTTP requests: with a [`Response`](http::Response), or with a `Result` where a call may fail. Each
     /// request carries the host's headers: `idempotency-key`, `amends-step-key`, and `amends-undoes` in a compensation.
     pub fn http<A: Answer>(self, mut answer: impl FnMut(&http::Request) -> A + 'static) -> Given {
-        self.machine.world.answers(Box::new(move |request| answer(request).into_result()));
+        self.machine.world().answers(Box::new(move |request| answer(request).into_result()));
         self
     }
 
     /// Grants a configuration value.
     pub fn config(self, key: impl Into<String>, value: impl Into<String>) -> Given {
-        self.machine.world.grant(key.into(), value.into());
+        self.machine.world().grant(key.into(), value.into());
         self
     }
 
     /// Grants a secret.
     pub fn secret(self, name: impl Into<String>, value: impl Into<String>) -> Given {
-        self.machine.world.grant_secret(name.into(), value.into());
+        self.machine.world().grant_secret(name.into(), value.into());
         self
     }
 
     /// Sets the saga's id.
     pub fn id(mut self, id: impl Into<String>) -> Given {
-        self.machine.id = id.into();
+        self.machine.course.id = id.into();
         self
     }
 
-    /// Starts the saga and runs it until it ends or waits. Panics where a step does, and where one does what the host forbids.
+    /// Starts the saga and runs it until it ends or waits. Panics where a step does, where one does what the host forbids, and
+    /// where a lock's pointer finds nothing in the input.
     #[track_caller]
     pub fn when(mut self, input: impl Serialize) -> Run {
         match payload::encode(&input) {
@@ -156,11 +167,13 @@ impl Run {
     /// compensated no_car
     /// ```
     ///
-    /// Also `decide waits for event approval/42 until +1h`, `check charge not done`, `completed`, `stuck at charge: no_answer`. Panics with
-    /// both texts if they differ.
+    /// Also `decide waits for event approval/42 until +1h`, `check charge not done`, `completed`, `stuck at charge: no_answer`. Steps of
+    /// children and elements go by their paths, `out/train done`, `check-out[s1] refused no_key`; other ways by their numbers,
+    /// `reserve-hotel alternate 1 done`, `undo reserve-hotel by alternate 1 done`; a new round is `round 1 from booked`.
+    /// Panics with both texts if they differ.
     #[track_caller]
     pub fn then(mut self, expected: &str) -> Run {
-        let lines = self.machine.trace.lines();
+        let lines = self.machine.course.trace.lines();
         let happened = lines[self.shown.min(lines.len())..].join("\n");
         let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let expected = expected.join("\n");
@@ -212,22 +225,22 @@ impl Run {
 
     /// Every request so far, in order.
     pub fn requests(&self) -> Vec<http::Request> {
-        self.machine.world.requests()
+        self.machine.world().requests()
     }
 
     /// Every log line so far, as `info 3 seats left`.
     pub fn logs(&self) -> Vec<String> {
-        self.machine.world.logs()
+        self.machine.world().logs()
     }
 
     /// The virtual time.
     pub fn now(&self) -> Moment {
-        self.machine.world.clock()
+        self.machine.world().clock()
     }
 }
 
 impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.machine.trace.lines().join("\n"))
+        f.write_str(&self.machine.course.trace.lines().join("\n"))
     }
 }

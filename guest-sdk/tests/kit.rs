@@ -244,19 +244,6 @@ fn an_effect_free_step_that_sends_is_caught() {
 }
 
 #[test]
-#[should_panic(expected = "saga s breaks a rule: step late needs early, which is no step of an earlier stage")]
-fn a_saga_that_the_host_would_not_take_is_caught() {
-    drop(given(Saga::new("s").step(Step::pivot("late", nothing).needs(["early"]))));
-}
-
-#[test]
-#[should_panic(expected = "step reserve comes after the point of no return")]
-fn a_compensatable_step_after_the_pivot_is_caught() {
-    let reserve = Step::compensatable("reserve", nothing).undo_nothing();
-    drop(given(Saga::new("s").step(Step::pivot("p", nothing)).step(reserve)));
-}
-
-#[test]
 fn a_step_reads_the_secrets_and_settings_that_were_granted() {
     let read = |_: (), _: &Call| Ok((config::get("region"), secrets::get("bank-key"), secrets::get("mail-key")));
     let saga = Saga::new("s").step(Step::pivot("read", read));

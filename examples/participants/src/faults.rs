@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::world::Operation;
+use crate::operation::Operation;
+use crate::world::Stay;
 
 /// Makes calls of one operation go wrong.
 ///
@@ -94,6 +95,8 @@ pub struct Control {
     pub stock: BTreeMap<String, u32>,
     /// Sets what is left on these accounts, in cents.
     pub accounts: BTreeMap<String, u64>,
+    /// Sets these guests' stays, as `{"s1": {"balance_cents": 0}}`.
+    pub stays: BTreeMap<String, Stay>,
     /// Adds rules; the first that fits a call decides.
     pub rules: Vec<Rule>,
     /// Lets the calls go on that these operations hold.

@@ -1,4 +1,4 @@
-//! The services that the trip saga books with, as one small server: flights, hotels, cars, accounts, tickets, emails.
+//! The services that the example sagas call, as one small server: flights, hotels, cars, accounts, stays, tickets, emails.
 //!
 //! They are what participants of a saga should be. Each effect takes hold once for a trip and a step, however often it is asked for and
 //! whatever key the call carries. A cancel that comes before its reservation leaves a tombstone, so that the reservation is
@@ -8,6 +8,8 @@
 //! |---|---|
 //! | `POST /flights/F100/reserve`, `/cancel`; `/hotels/H1/…`; `/cars/K1/…` | `{"trip", "step", "amount_cents", "by"}` |
 //! | `POST /accounts/A/charge`, `/refund` | the same |
+//! | `POST /accounts/A/debit`, `/credit`, `/reverse` | the same, with `"transfer"` for `"trip"` |
+//! | `POST /stays/s1/check-out` | the same, with `"group"` for `"trip"` |
 //! | `POST /tickets/T1/issue`, `/void` | the same |
 //! | `POST /emails/T1/send` | and `"to", "subject"` |
 //! | `GET /state` | [`State`]: what is left, every effect counted, every call in order |
@@ -26,7 +28,9 @@
 
 #![forbid(unsafe_code)]
 
+mod call;
 mod faults;
+mod operation;
 mod server;
 mod world;
 
@@ -40,9 +44,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
+pub use call::{Answer, Ask, Keys};
 pub use faults::{Control, Fault, Rule};
+pub use operation::Operation;
 use server::Shared;
-pub use world::{Answer, Ask, Email, Keys, Operation, World};
+pub use world::{Email, Stay, World};
 
 /// The running server; it stops when this is dropped.
 pub struct Participants {
@@ -144,6 +150,12 @@ pub struct State {
     pub stock: BTreeMap<String, u32>,
     /// What is left on each account, in cents.
     pub accounts: BTreeMap<String, u64>,
+    /// What was debited and is neither credited nor put back, in cents, by transfer.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub in_transit: BTreeMap<String, u64>,
+    /// The guests' stays.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub stays: BTreeMap<String, Stay>,
     /// How often each operation has really changed something.
     pub effects: BTreeMap<String, u32>,
     /// The emails that went out.
@@ -152,14 +164,21 @@ pub struct State {
     pub trace: Vec<Called>,
 }
 
+impl State {
+    /// All money that there is, in cents: on accounts and in transit. No transfer changes it, at any instant.
+    pub fn money_cents(&self) -> u64 {
+        self.accounts.values().chain(self.in_transit.values()).sum()
+    }
+}
+
 /// One call, as the trace shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Called {
     /// What was asked.
     pub operation: Operation,
-    /// Of which flight, hotel, car, account or trip.
+    /// Of which flight, hotel, car, account, stay or trip.
     pub resource: String,
-    /// For which trip.
+    /// For which trip, transfer or group.
     pub trip: String,
     /// By which step.
     pub step: String,

@@ -17,8 +17,10 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 
+use crate::call::{Ask, Keys};
 use crate::faults::{Control, Fault, Rule, next_fault};
-use crate::world::{Ask, Keys, Operation, World};
+use crate::operation::Operation;
+use crate::world::World;
 use crate::{Called, State};
 
 /// What all connections, and the owner of the server, look at.
@@ -62,6 +64,7 @@ impl Shared {
         }
         inner.world.stock.extend(control.stock);
         inner.world.accounts.extend(control.accounts);
+        inner.world.stays.extend(control.stays);
         inner.rules.extend(control.rules);
         let Inner { held, trace, .. } = &mut *inner;
         held.retain(|call| !control.release.contains(&trace[*call].operation));
@@ -81,8 +84,8 @@ impl Shared {
 
 impl Inner {
     fn state(&self) -> State {
-        let World { stock, accounts, effects, emails, .. } = self.world.clone();
-        State { stock, accounts, effects, emails, trace: self.trace.clone() }
+        let World { stock, accounts, in_transit, stays, effects, emails, .. } = self.world.clone();
+        State { stock, accounts, in_transit, stays, effects, emails, trace: self.trace.clone() }
     }
 }
 

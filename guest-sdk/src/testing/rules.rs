@@ -1,46 +1,127 @@
 //! The rules that the host checks at deploy, so that a unit test meets them first.
 
-use crate::bindings::saga::exports::amends::module::saga::Kind;
-use crate::saga::Definition;
+mod composition;
+mod kinds;
+mod step;
 
-pub(super) fn check(definition: &Definition) -> Result<(), String> {
-    name(&definition.name)?;
-    if definition.stages.iter().all(Vec::is_empty) {
-        return Err("it has no step".to_owned());
+use std::fmt;
+
+use crate::Module;
+use crate::bindings::saga::exports::amends::module::saga::{Definition, Step};
+
+/// Steps in a saga, those of its children counted each time they stand for a step, and in a stage.
+const STEPS_MAX: usize = 256;
+const STAGE_STEPS_MAX: usize = 64;
+
+impl Module {
+    /// Whether the host would take the module at deploy; if not, every rule that it breaks, with saga, step and remedy.
+    ///
+    /// ```
+    /// use amends_sdk::{Call, Module, Result, Saga, Step};
+    ///
+    /// # fn charge(_: (), _: &Call) -> Result { Ok(()) }
+    /// # fn ship(_: (), _: &Call) -> Result { Ok(()) }
+    /// fn module() -> Module {
+    ///     let order = Saga::new("order").step(Step::pivot("charge", charge)).savepoint("paid").step(Step::retriable("ship", ship));
+    ///     Module::new("shop").saga(order)
+    /// }
+    ///
+    /// // In a unit test: assert_eq!(module().check(), Ok(())), which says here:
+    /// assert_eq!(
+    ///     module().check().unwrap_err().to_string(),
+    ///     "saga `order`, step `charge`: the savepoint `paid` stands after it, and there is no way back to there; put it before",
+    /// );
+    /// ```
+    pub fn check(&self) -> Result<(), Problems> {
+        let description = self.description();
+        let mut found = Problems(Vec::new());
+        if let Err(bad) = name(&description.module) {
+            found.0.push(format!("the module: {bad}"));
+        }
+        for (index, saga) in description.sagas.iter().enumerate() {
+            let mut of_saga = Found { saga, problems: &mut found.0 };
+            if description.sagas[..index].iter().any(|earlier| earlier.name == saga.name) {
+                of_saga.saga("another saga of the module has this name; give each its own");
+            }
+            check_saga(&mut of_saga);
+            kinds::check(&mut of_saga);
+            step::check(&mut of_saga);
+            composition::check(&description.sagas, &mut of_saga);
+        }
+        if found.0.is_empty() { Ok(()) } else { Err(found) }
     }
-    let mut earlier: Vec<&str> = Vec::new();
-    let mut returned = false;
-    for stage in &definition.stages {
-        if stage.is_empty() || stage.len() > 64 {
-            return Err(format!("a stage has 1 to 64 steps, not {}", stage.len()));
-        }
-        let before = earlier.clone();
-        for step in stage.iter().map(|step| &step.spec) {
-            name(&step.name)?;
-            if earlier.contains(&step.name.as_str()) {
-                return Err(format!("two steps are named {}", step.name));
-            }
-            if let Some(missing) = step.needs.iter().find(|needed| !before.contains(&needed.as_str())) {
-                return Err(format!("step {} needs {missing}, which is no step of an earlier stage", step.name));
-            }
-            match step.kind {
-                Kind::Compensatable | Kind::Pivot if returned => {
-                    return Err(format!("step {} comes after the point of no return; only retriable steps may", step.name));
-                }
-                Kind::Pivot if stage.len() > 1 => return Err(format!("pivot {} is not alone in its stage", step.name)),
-                Kind::Compensatable | Kind::Pivot | Kind::Retriable => {}
-            }
-            earlier.push(&step.name);
-        }
-        let kinds = |kind| stage.iter().any(|step| step.spec.kind == kind);
-        if kinds(Kind::Compensatable) && kinds(Kind::Retriable) {
-            return Err("a stage mixes compensatable and retriable steps".to_owned());
-        }
-        returned |= kinds(Kind::Pivot) || kinds(Kind::Retriable);
+}
+
+/// The rules that a module breaks, a line each; a test that returns it as its error shows them.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Problems(Vec<String>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
     }
-    match definition.output() {
-        Some(output) if !earlier.contains(&output) => Err(format!("its output is that of {output}, which is no step of it")),
-        _ => Ok(()),
+}
+
+/// As people read it: a test prints the `Debug` of its error.
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the host would not take it:\n{self}")
+    }
+}
+
+impl std::error::Error for Problems {}
+
+/// What is found in one saga.
+struct Found<'a> {
+    saga: &'a Definition,
+    problems: &'a mut Vec<String>,
+}
+
+impl<'a> Found<'a> {
+    fn saga(&mut self, problem: impl fmt::Display) {
+        self.problems.push(format!("saga `{}`: {problem}", self.saga.name));
+    }
+
+    fn step(&mut self, step: &Step, problem: impl fmt::Display) {
+        self.problems.push(format!("saga `{}`, step `{}`: {problem}", self.saga.name, step.name));
+    }
+
+    /// All steps of the saga, each with the number of its stage.
+    fn steps(&self) -> impl Iterator<Item = (usize, &'a Step)> + use<'a> {
+        let stages = self.saga.stages.iter().enumerate();
+        stages.flat_map(|(stage, of)| of.steps.iter().map(move |step| (stage, step)))
+    }
+
+    /// The step of this name, and the number of its stage.
+    fn named(&self, name: &str) -> Option<(usize, &'a Step)> {
+        self.steps().find(|(_, step)| step.name == name)
+    }
+}
+
+fn check_saga(found: &mut Found<'_>) {
+    let saga = found.saga;
+    if let Err(bad) = name(&saga.name) {
+        found.saga(bad);
+    }
+    if saga.stages.is_empty() {
+        found.saga("it has no stage; add a step");
+    }
+    for (number, stage) in (1..).zip(&saga.stages) {
+        match stage.steps.len() {
+            // Said of the savepoint, which is why there is a stage.
+            0 if stage.savepoint_after.is_some() => {}
+            0 => found.saga(format_args!("stage {number} has no step")),
+            steps if steps > STAGE_STEPS_MAX => {
+                found.saga(format_args!("stage {number} has {steps} steps; at most {STAGE_STEPS_MAX} run in parallel"));
+            }
+            _ => {}
+        }
+    }
+    if saga.output.as_ref().is_some_and(|name| found.named(name).is_none()) {
+        found.saga("its output names a step that it does not have");
+    }
+    if saga.deadline_ms == Some(0) {
+        found.saga("its deadline is 0 ms; leave it out for none");
     }
 }
 

@@ -1,0 +1,128 @@
+//! A group of guests checks out at once: one saga, a step for each stay, and a stay that cannot be checked out is a result.
+//!
+//! Nothing is undone: who is checked out stays so. The saga is completed when every stay has ended one way or the other; whether
+//! the group is out, and who is not, is in its output.
+
+#![forbid(unsafe_code)]
+
+use amends_sdk::{Call, Collected, Each, Module, Refused, Result, Saga, Step, http, refused};
+use serde::{Deserialize, Serialize};
+
+/// The version that outputs and requests name.
+pub const VERSION: u32 = 1;
+
+/// Who checks out.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Group {
+    /// Where the participants are: `http://127.0.0.1:8430`.
+    pub participants: String,
+    /// The guests' stays; one that is named twice counts once.
+    pub stays: Vec<String>,
+    /// Who checks them out.
+    #[serde(default = "night_clerk")]
+    pub clerk: String,
+}
+
+/// What every check-out gets, beside its stay.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Opened {
+    /// Where the participants are.
+    pub participants: String,
+    /// Who checks out.
+    pub clerk: String,
+}
+
+/// A stay that has ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CheckedOut {
+    /// The participant's number for it.
+    pub confirmation: String,
+}
+
+/// What came of the group; the saga's output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Whether all are out.
+    pub status: Status,
+    /// The saga's id.
+    pub group: String,
+    /// The stays that are checked out.
+    pub completed: Vec<String>,
+    /// The stays that are not.
+    pub failed: Vec<Failed>,
+    /// The version of the module that did it.
+    pub version: u32,
+}
+
+/// Whether all are out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Status {
+    /// All stays are checked out.
+    Completed,
+    /// At least one is not.
+    Failed,
+}
+
+/// A stay that is not checked out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The stay.
+    pub stay: String,
+    /// Why: `balance_not_settled`, `not_opened`.
+    pub reason: String,
+}
+
+/// The module.
+pub fn module() -> Module {
+    Module::new("group").saga(group())
+}
+amends_sdk::export!(saga: module);
+
+/// Ten check-outs at a time. The stay's name is the element and its key.
+pub fn group() -> Saga<Group> {
+    Saga::new("group")
+        .version(VERSION)
+        .step(Step::compensatable("open", open).effect_free().undo_nothing())
+        .step(
+            Step::retriable("check-out", check_out)
+                .needs(["open"])
+                .each(Each::in_input("/stays").key("").collect().concurrency(10)),
+        )
+        .step(Step::retriable("report", report).effect_free().needs(["check-out"]))
+}
+
+fn open(group: Group, _: &Call) -> Result<Opened> {
+    match group.stays.is_empty() {
+        true => Err(refused("empty_group", "a group has at least one stay")),
+        false => Ok(Opened { participants: group.participants, clerk: group.clerk }),
+    }
+}
+
+/// The path, `check-out[s1]`, is what the participant knows this step by: the name is the same for all stays.
+fn check_out(stay: String, call: &Call) -> Result<CheckedOut> {
+    let Opened { participants, clerk } = call.output("open")?;
+    let ask = Ask { group: call.saga(), step: call.path(), by: format!("group {VERSION} {clerk}") };
+    Ok(http::post(format!("{participants}/stays/{stay}/check-out")).json(&ask).send()?.ok()?.json()?)
+}
+
+fn report(_: Group, call: &Call) -> Result<Report> {
+    let stays: Collected<CheckedOut> = call.output("check-out")?;
+    let completed = stays.done.into_iter().map(|done| done.key).collect();
+    let failed = |refused: Refused| Failed { stay: refused.key, reason: refused.failure.code };
+    let failed: Vec<Failed> = stays.refused.into_iter().map(failed).collect();
+    let status = if failed.is_empty() { Status::Completed } else { Status::Failed };
+    Ok(Report { status, group: call.saga().to_owned(), completed, failed, version: VERSION })
+}
+
+/// What is asked of a participant. It takes hold once for a group and a step.
+#[derive(Serialize)]
+struct Ask<'a> {
+    group: &'a str,
+    step: &'a str,
+    by: String,
+}
+
+fn night_clerk() -> String {
+    "night clerk".to_owned()
+}

@@ -1,0 +1,93 @@
+//! Modules: what one component contains.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use crate::Saga;
+use crate::bindings::saga::exports::amends::module::saga as wit;
+use crate::saga::Definition;
+use crate::step::Erased;
+
+/// What one component contains. Give the function that makes it to [`export!`](crate::export).
+#[must_use = "a module does nothing until it is exported"]
+pub struct Module {
+    name: Cow<'static, str>,
+    sagas: Vec<Rc<Definition>>,
+}
+
+impl Module {
+    /// A module under this name: `[a-z][a-z0-9-]{0,62}`. It is what operators deploy, grant to and roll back; the name of the
+    /// file does not matter. `env!("CARGO_PKG_NAME")` is a good one.
+    pub fn new(name: impl Into<Cow<'static, str>>) -> Module {
+        Module { name: name.into(), sagas: Vec::new() }
+    }
+
+    /// Adds a saga, and with it its [children](crate::Step::child). Two sagas that say the same under one name are one saga.
+    pub fn saga<I>(mut self, saga: Saga<I>) -> Module {
+        self.add(Rc::new(saga.into_definition()));
+        self
+    }
+
+    /// The module's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn of(name: &'static str, saga: Rc<Definition>) -> Module {
+        let mut module = Module::new(name);
+        module.add(saga);
+        module
+    }
+
+    fn add(&mut self, saga: Rc<Definition>) {
+        let namesake = self.sagas.iter().find(|known| known.name == saga.name);
+        if namesake.is_some_and(|known| known.to_wit() == saga.to_wit()) {
+            return;
+        }
+        self.sagas.push(saga.clone());
+        for child in saga.steps().filter_map(|step| step.child.clone()) {
+            self.add(child);
+        }
+    }
+
+    pub(crate) fn description(&self) -> wit::Description {
+        let sagas = self.sagas.iter().map(|saga| saga.to_wit()).collect();
+        wit::Description { module: self.name.to_string(), sagas }
+    }
+
+    /// The step at this path of a saga: `charge`, `pay[sku-7]`, `guest[ada]/reserve`.
+    pub(crate) fn step(&self, saga: &str, path: &str) -> Option<&Erased> {
+        let mut definition = self.sagas.iter().find(|candidate| candidate.name == saga)?;
+        // Keys hold neither of the two characters: they are encoded in paths.
+        let mut names = path.split('/').map(|part| part.split_once('[').map_or(part, |(name, _)| name));
+        let mut name = names.next()?;
+        loop {
+            let step = definition.steps().find(|candidate| candidate.spec.name == name)?;
+            match names.next() {
+                None => return Some(step),
+                Some(inner) => (definition, name) = (step.child.as_ref()?, inner),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Each, Step};
+
+    use super::*;
+
+    #[test]
+    fn a_step_is_found_by_its_path() {
+        let nothing = |name| Step::compensatable(name, |(), _| Ok(())).undo_nothing();
+        let inner = Saga::new("inner").step(nothing("a")).step(nothing("b"));
+        let outer: Saga<Vec<()>> = Saga::new("outer").step(Step::child("a", inner).each(Each::in_input("")));
+        let module = Module::new("m").saga(outer);
+        let found = |saga, path| module.step(saga, path).map(|step| step.spec.name.as_str());
+        assert_eq!(found("outer", "a[0]/b"), Some("b"));
+        assert_eq!(found("outer", "a[x%2Fy]/a"), Some("a"));
+        assert_eq!(found("inner", "b"), Some("b"));
+        assert_eq!([found("outer", "b"), found("outer", "a/c"), found("inner", "a/b"), found("other", "a")], [None; 4]);
+    }
+}

@@ -1,0 +1,198 @@
+//! A saga, or a child inside one, on its way: the stages that have begun, and everything in them.
+
+use std::rc::Rc;
+
+use serde_json::{Map, Value, json};
+
+use crate::bindings::imports::amends::module::types::{Named, Payload};
+use crate::saga::Definition;
+use crate::step::Erased;
+use crate::testing::course::{Course, Moved, Undone};
+use crate::testing::leg::Place;
+use crate::testing::task::{Task, Work};
+use crate::testing::tries::Tries;
+use crate::{FromParent, Moment, payload};
+
+/// A saga or a child on its way. Stages that are undone are taken off, so that a new round begins with fresh ones.
+pub(super) struct Branch {
+    pub(super) definition: Rc<Definition>,
+    /// The name of the saga that it is, or is a part of.
+    root: Rc<str>,
+    /// Of the step that it is the child of, with a slash; empty for the saga itself.
+    prefix: String,
+    /// The key of the element that it is, or is a part of.
+    element: Option<String>,
+    input: Payload,
+    stages: Vec<Vec<Task>>,
+}
+
+impl Branch {
+    /// The saga itself.
+    pub(super) fn new(definition: Rc<Definition>, input: Payload) -> Branch {
+        let root = definition.name.as_ref().into();
+        Branch { definition, root, prefix: String::new(), element: None, input, stages: Vec::new() }
+    }
+
+    /// The child that stands for the step at this place.
+    pub(super) fn child(definition: Rc<Definition>, place: Place) -> Branch {
+        let input = given(&place);
+        let Place { definition: root, path, element, .. } = place;
+        Branch { definition, root, prefix: format!("{path}/"), element, input, stages: Vec::new() }
+    }
+
+    pub(super) fn has_begun(&self) -> bool {
+        !self.stages.is_empty()
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.stages.len() == self.definition.stages.len() && self.stage_is_done()
+    }
+
+    fn stage_is_done(&self) -> bool {
+        self.stages.last().is_some_and(|stage| stage.iter().all(Task::is_done))
+    }
+
+    /// One attempt of everything that is due, in the order of declaration.
+    ///
+    /// Steps of one stage begin together: when one fails, those that have not begun still get the attempt that is theirs.
+    pub(super) fn forward(&mut self, course: &mut Course) -> Moved {
+        if !self.has_begun() {
+            self.begin_stage(course);
+        }
+        let mut failed = None;
+        for task in self.stages.last_mut().into_iter().flatten() {
+            match task.forward(failed.is_some(), course) {
+                Moved::On => {}
+                stuck @ Moved::Stuck { .. } if failed.is_none() => return stuck,
+                moved => failed = failed.or(Some(moved)),
+            }
+        }
+        if let Some(failed) = failed {
+            return failed;
+        }
+        while self.stage_is_done() && !self.is_done() {
+            self.begin_stage(course);
+        }
+        Moved::On
+    }
+
+    fn begin_stage(&mut self, course: &Course) {
+        let definition = self.definition.clone();
+        let Some(stage) = definition.stages.get(self.stages.len()) else { return };
+        let tasks = stage.steps.iter().map(|step| self.task(step, course)).collect();
+        self.stages.push(tasks);
+    }
+
+    fn task(&self, step: &Rc<Erased>, course: &Course) -> Task {
+        let path = format!("{}{}", self.prefix, step.spec.name);
+        let needed = |name: &String| Some(Named { name: name.clone(), payload: self.output_of(name)? });
+        let outputs: Rc<[Named]> = step.spec.needs.iter().filter_map(needed).collect();
+        let place = |path: String, element: Option<String>, input: Payload| {
+            let (definition, outputs) = (self.root.clone(), outputs.clone());
+            Place { definition, path, element, input, outputs }
+        };
+        match &step.spec.each {
+            None => Task::single(step, place(path, self.element.clone(), self.input.clone()), course),
+            Some(each) => Task::for_each(step, each, &path, &self.sources(&each.items), place, course),
+        }
+    }
+
+    /// What `/input` or `/outputs` hold of what the pointer leads to.
+    fn sources(&self, pointer: &str) -> Value {
+        let value = |payload: Payload| payload::decode::<Value>(&payload).unwrap_or_default();
+        match pointer.strip_prefix("/outputs/") {
+            None => json!({"input": value(self.input.clone())}),
+            Some(rest) => {
+                let step = rest.split('/').next().unwrap_or_default();
+                json!({"outputs": {step: self.output_of(step).map(value)}})
+            }
+        }
+    }
+
+    /// Undoes what stands, stage by stage backwards, until this many stages are left.
+    ///
+    /// In a stage everything is undone in parallel: what waits or is stuck does not hold up the others, only earlier stages.
+    pub(super) fn back(&mut self, floor: usize, course: &mut Course) -> Undone {
+        while self.stages.len() > floor {
+            let tasks = self.stages.last_mut().into_iter().flatten().rev();
+            match tasks.fold(Undone::Yes, |undone, task| undone.and(task.back(course))) {
+                Undone::Yes => self.stages.pop(),
+                held_up => return held_up,
+            };
+        }
+        Undone::Yes
+    }
+
+    /// How many stages a rollback to the latest savepoint leaves; none without a savepoint.
+    pub(super) fn latest_savepoint(&self) -> usize {
+        let begun = self.stages.len();
+        (1..begun).rev().find(|stages| self.savepoint_after(*stages).is_some()).unwrap_or(0)
+    }
+
+    /// The savepoint after so many stages.
+    pub(super) fn savepoint_after(&self, stages: usize) -> Option<&str> {
+        self.definition.stages.get(stages.checked_sub(1)?)?.savepoint_after.as_deref()
+    }
+
+    /// A rollback begins: what waits going forward waits no longer.
+    pub(super) fn close(&mut self) {
+        self.works().for_each(|work| match work {
+            Work::Leg(leg) => leg.close(),
+            Work::Branch(branch) => branch.close(),
+        });
+    }
+
+    /// When there is something to do on the way forward; at the beginning at once.
+    pub(super) fn due_at(&self) -> Option<Moment> {
+        match self.stages.last() {
+            None => Some(Moment::default()),
+            Some(stage) => stage.iter().filter_map(Task::due_at).min(),
+        }
+    }
+
+    /// Everything that waits.
+    pub(super) fn waiting(&mut self) -> Vec<&mut Tries> {
+        self.works()
+            .flat_map(|work| match work {
+                Work::Leg(leg) => leg.tries().filter(|tries| tries.waiting.is_some()).collect(),
+                Work::Branch(branch) => branch.waiting(),
+            })
+            .collect()
+    }
+
+    fn works(&mut self) -> impl Iterator<Item = &mut Work> {
+        self.stages.iter_mut().flatten().flat_map(Task::works)
+    }
+
+    /// The output of a step that is done.
+    fn output_of(&self, name: &str) -> Option<Payload> {
+        self.stages.iter().flatten().find(|task| task.name() == name)?.output()
+    }
+
+    /// The output of the step that is named, or of the only one of the last stage, or an object of those by name.
+    pub(super) fn output(&self) -> Option<Payload> {
+        if !self.is_done() {
+            return None;
+        }
+        match (&self.definition.output, self.stages.last()?.as_slice()) {
+            (Some(named), _) => self.output_of(named),
+            (None, [only]) => only.output(),
+            (None, several) => {
+                let output = |task: &Task| task.output().and_then(|output| payload::decode::<Value>(&output).ok());
+                let outputs = several.iter().map(|task| (task.name().to_owned(), output(task).unwrap_or_default()));
+                payload::encode(&outputs.collect::<Map<_, _>>()).ok()
+            }
+        }
+    }
+}
+
+/// A child's input: that of its step, and what the step needs.
+fn given(place: &Place) -> Payload {
+    if place.outputs.is_empty() {
+        return place.input.clone();
+    }
+    let value = |payload: &Payload| payload::decode::<Value>(payload).unwrap_or_default();
+    let outputs: Map<String, Value> = place.outputs.iter().map(|named| (named.name.clone(), value(&named.payload))).collect();
+    let given = FromParent { input: value(&place.input), outputs };
+    payload::encode(&given).unwrap_or_else(|_| place.input.clone())
+}

@@ -1,0 +1,72 @@
+//! One call of one step, with everything that it may know.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::Leg;
+use crate::bindings::imports::amends::module::types::{Named, Payload};
+use crate::bindings::saga::exports::amends::module::saga::{Call as WitCall, Direction, Undo};
+use crate::step::Erased;
+use crate::testing::course::Course;
+use crate::{Call, Moment, host};
+
+/// Which step of which saga this is, and what it gets.
+pub(in crate::testing) struct Place {
+    /// The saga's definition, in a child too.
+    pub(in crate::testing) definition: Rc<str>,
+    pub(in crate::testing) path: String,
+    pub(in crate::testing) element: Option<String>,
+    pub(in crate::testing) input: Payload,
+    /// What the step needs of earlier ones.
+    pub(in crate::testing) outputs: Rc<[Named]>,
+}
+
+impl Leg {
+    pub(super) fn inside<T>(&self, call: &Call, ready: Moment, course: &Course, run: fn(&Erased, &Call) -> T) -> T {
+        course.world.begin(call, ready, self.step.spec.effect_free);
+        host::inside(course.world.clone(), || run(&self.step, call))
+    }
+
+    pub(super) fn call(&self, direction: Direction, course: &Course) -> Call {
+        let (spec, way, place) = (&self.step.spec, &self.way, &self.place);
+        let alternate = part("alternate", way.alternate);
+        let forward_key = format!("{}/{}{alternate}{}", course.id, place.path, part("round", self.round));
+        let (tries, key, deadline_ms) = match (direction, &spec.undo) {
+            (Direction::Undo, Undo::Code(policy)) => {
+                (&way.undo, format!("{forward_key}/undo{}", part("alternate", way.undo_alternate)), policy.deadline_ms)
+            }
+            (Direction::Undo, Undo::None | Undo::Nothing) => (&way.undo, format!("{forward_key}/undo"), 0),
+            (Direction::Forward, _) => (&way.forward, forward_key.clone(), spec.deadline_ms),
+            (Direction::Check, _) => (&way.check, format!("{forward_key}/check"), spec.deadline_ms),
+        };
+        Call::new(WitCall {
+            saga: course.id.clone(),
+            definition: place.definition.to_string(),
+            step: spec.name.clone(),
+            path: place.path.clone(),
+            element: place.element.clone(),
+            direction,
+            alternate: way.alternate,
+            undo_alternate: way.undo_alternate,
+            round: self.round,
+            attempt: tries.attempt + 1,
+            key,
+            forward_key,
+            deadline_at: (course.world.clock() + Duration::from_millis(deadline_ms)).as_millis(),
+            input: place.input.clone(),
+            outputs: place.outputs.to_vec(),
+            own_output: if direction == Direction::Undo { self.output().cloned() } else { None },
+            last_failure: [&tries.last_failure, &way.forward.last_failure, &way.cause].into_iter().flatten().next().cloned(),
+            may_have_run: way.may_have_run,
+            arrived: tries.arrived.clone(),
+        })
+    }
+}
+
+/// A part of a step's key, empty for the first.
+fn part(what: &str, number: u32) -> String {
+    match number {
+        0 => String::new(),
+        _ => format!("/{what}-{number}"),
+    }
+}
