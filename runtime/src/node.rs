@@ -26,7 +26,7 @@ use crate::{
         guests::ModuleDigest,
         metrics::Metrics,
         port::{Change, ListFilter, Offered, Origin, Refusal, RefusalCode, Request},
-        reader::Reader,
+        reader::{Reader, Seen},
         schema::Schema,
         shard,
     },
@@ -267,9 +267,6 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
     let sagas: Vec<Arc<Definition>> = description.sagas.iter().cloned().map(Arc::new).collect();
     let problems = sagas.iter().flat_map(|saga| validate::problems(saga, &sagas, limits));
     let mut reasons: Vec<String> = problems.map(|problem| problem.to_string()).collect();
-    // Until the shard keeps them: a lock that does not hold is worse than none.
-    let locked = sagas.iter().filter(|saga| !saga.locks.is_empty());
-    reasons.extend(locked.map(|saga| format!("saga `{}`: lock keys are not supported by this host yet", saga.name)));
     reasons.extend(description.sagas.iter().filter_map(|saga| {
         let why = Schema::read(saga.schema.as_deref()?).err()?;
         Some(format!("saga `{}`: the schema of its input cannot be used: {why}", saga.name))
@@ -380,7 +377,8 @@ impl Runtime for Node {
     }
 
     fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<Committed>, Refusal> {
-        Ok(self.reader.saga(namespace, id)?.map(|(view, position)| Committed { view, position }))
+        let seen = self.reader.saga(namespace, id)?;
+        Ok(seen.map(|Seen { view, position, locks }| Committed { view, position, locks }))
     }
 
     fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {

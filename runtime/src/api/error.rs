@@ -173,6 +173,8 @@ fn status_and_code(code: RefusalCode) -> (StatusCode, &'static str) {
         RefusalCode::Quarantined => (StatusCode::CONFLICT, "quarantined"),
         RefusalCode::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key_reused"),
         RefusalCode::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
+        RefusalCode::Locked => (StatusCode::CONFLICT, "locked"),
+        RefusalCode::NoLockKey => (StatusCode::UNPROCESSABLE_ENTITY, "no_lock_key"),
         RefusalCode::InputDoesNotFit => (StatusCode::UNPROCESSABLE_ENTITY, "input_does_not_fit"),
         RefusalCode::InputRefused => (StatusCode::UNPROCESSABLE_ENTITY, "input_refused"),
         RefusalCode::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),

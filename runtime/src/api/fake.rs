@@ -156,7 +156,7 @@ impl Runtime for Fake {
 
     fn saga(&self, _: &Namespace, id: &SagaId) -> Result<Option<Committed>, Refusal> {
         let sagas = self.sagas.lock().unwrap();
-        Ok(sagas.get(id.as_str()).map(|(view, _)| Committed { view: view.clone(), position: 7 }))
+        Ok(sagas.get(id.as_str()).map(|(view, _)| Committed { view: view.clone(), position: 7, locks: Vec::new() }))
     }
 
     fn sagas(&self, _: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {

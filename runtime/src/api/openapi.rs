@@ -31,6 +31,7 @@ use super::routes::{definitions, events, grants, host, modules, sagas, start, ve
         verbs::cancel,
         verbs::retry,
         verbs::skip,
+        verbs::unlock,
         verbs::resolve,
         verbs::abandon,
         events::signal,

@@ -11,7 +11,7 @@ use amends_core::{
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-pub use crate::engine::port::{Change, Offered};
+pub use crate::engine::port::{Change, LockKey, Offered};
 use crate::{
     engine::port::{ListFilter, Refusal, Request, SagaLine},
     journal::Record,
@@ -77,6 +77,8 @@ pub struct Committed {
     pub view: View,
     /// The position of its last record.
     pub position: u64,
+    /// Who has its lock keys, and who waits for them.
+    pub locks: Vec<LockKey>,
 }
 
 /// A page of `list`.

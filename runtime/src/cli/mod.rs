@@ -54,6 +54,8 @@ mod retry;
 
 mod skip;
 
+mod unlock;
+
 mod resolve;
 
 mod abandon;
@@ -109,6 +111,7 @@ enum Verb {
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
     Skip(skip::Skip),
+    Unlock(unlock::Unlock),
     Resolve(resolve::Resolve),
     Abandon(abandon::Abandon),
     Signal(signal::Signal),
@@ -174,6 +177,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Cancel(verb) => cancel::run(&verb, &open()?),
         Verb::Retry(verb) => retry::run(&verb, &open()?),
         Verb::Skip(verb) => skip::run(&verb, &open()?),
+        Verb::Unlock(verb) => unlock::run(&verb, &open()?),
         Verb::Resolve(verb) => resolve::run(&verb, &open()?),
         Verb::Abandon(verb) => abandon::run(&verb, &open()?),
         Verb::Signal(verb) => signal::run(&verb, &open()?),

@@ -6,6 +6,7 @@
 //! - `requests`, `deploys`, `messages`: what each request means
 //! - [`modules`], `schema`: what is deployed; whether an input fits
 //! - `resident`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its rows, and back
+//! - `lockers`: who has which lock key
 //! - `recover`: start-up; [`driver`]: threads and the clock; [`reader`]: committed reads; [`metrics`]: counters
 
 pub mod port;
@@ -35,6 +36,8 @@ mod load;
 mod live;
 
 mod timers;
+
+mod lockers;
 
 mod waiters;
 

@@ -270,6 +270,10 @@ pub enum RefusalCode {
     KeyReused,
     /// 413.
     PayloadTooLarge,
+    /// 409: another saga has a lock key, and the definition does not queue.
+    Locked,
+    /// 422: a lock pointer finds no key in the input.
+    NoLockKey,
     /// 422: the input does not fit the definition's schema.
     InputDoesNotFit,
     /// 422: what was sent cannot be recorded.
@@ -339,6 +343,17 @@ pub enum Force {
     No,
     /// Revoke all the same.
     Yes,
+}
+
+/// A lock key: who has it and who waits for it, as of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockKey {
+    /// As `seat/12A`.
+    pub key: String,
+    /// Who has it. None while the first of the queue waits for another key.
+    pub holder: Option<SagaId>,
+    /// Who waits for it, in the order in which they came; of a long queue the first 100.
+    pub queue: Vec<SagaId>,
 }
 
 /// One line of `list`.

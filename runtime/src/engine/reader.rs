@@ -10,8 +10,9 @@ use amends_core::{
 use crate::{
     engine::{
         load::{self, LoadError},
+        lockers,
         modules::Definitions,
-        port::{ListFilter, Refusal, RefusalCode, SagaLine},
+        port::{ListFilter, LockKey, Refusal, RefusalCode, SagaLine},
         rows,
     },
     journal::Record,
@@ -25,19 +26,33 @@ pub struct Reader {
     definitions: Definitions,
 }
 
+/// A saga as of its last committed record.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The saga.
+    pub view: View,
+    /// The position of that record.
+    pub position: Position,
+    /// Who has its lock keys and who waits for them, perhaps a moment later.
+    pub locks: Vec<LockKey>,
+}
+
 impl Reader {
     /// A reader of what this store holds.
     pub fn new(store: Arc<dyn Store>, definitions: Definitions) -> Self {
         Self { store, definitions }
     }
 
-    /// A saga as of its last committed record, and that record's position.
-    pub fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<(View, Position)>, Refusal> {
-        match load::saga(self.store.as_ref(), &self.definitions, &(namespace.clone(), id.clone())) {
-            Ok(loaded) => Ok(Some((loaded.saga.view(), loaded.position))),
-            Err(LoadError::NotFound) => Ok(None),
-            Err(error) => Err(unreadable(id, &error)),
-        }
+    /// A saga, if there is one.
+    pub fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<Seen>, Refusal> {
+        let loaded = match load::saga(self.store.as_ref(), &self.definitions, &(namespace.clone(), id.clone())) {
+            Ok(loaded) => loaded,
+            Err(LoadError::NotFound) => return Ok(None),
+            Err(error) => return Err(unreadable(id, &error)),
+        };
+        let keys: Vec<String> = loaded.saga.lock_keys().cloned().collect();
+        let locks = lockers::look(self.store.as_ref(), namespace, &keys).map_err(|error| failed(&error))?;
+        Ok(Some(Seen { view: loaded.saga.view(), position: loaded.position, locks }))
     }
 
     /// Sagas, newest first, and the cursor of the next page.

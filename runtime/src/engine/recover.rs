@@ -9,6 +9,7 @@ use crate::{
     engine::{
         live::Live,
         load,
+        lockers::Lockers,
         metrics::Metrics,
         rows,
         shard::{Action, Limits, Shard},
@@ -46,6 +47,7 @@ pub(crate) fn recover(
     let mut shard = Shard::new(Arc::clone(&store), limits, epoch, metrics, seed)?;
     shard.now = now;
     shard.live = Live::read(store.as_ref(), &shard.metrics)?;
+    shard.lockers = Lockers::read(store.as_ref())?;
     read_modules(&mut shard)?;
     shard.timers.read(store.as_ref(), Instant(0))?;
     opened(&mut shard, clean)?;
@@ -53,6 +55,7 @@ pub(crate) fn recover(
     for status in [Status::Running, Status::Compensating] {
         go_on(&mut shard, status, clean, suspects)?;
     }
+    shard.grant();
     let actions = std::mem::take(&mut shard.actions);
     Ok(Recovered { shard, actions, sagas, clean })
 }

@@ -6,6 +6,7 @@ use amends_core::{
     Event, Instant, Saga,
     event::Started,
     id::{Incarnation, Namespace, SagaId},
+    locks,
     verbs::Rejected,
     view::Status,
 };
@@ -61,7 +62,12 @@ impl Shard {
             Ok(created) => self.answer_start(&key, start.wait, created, answer),
             Err(refusal) => {
                 self.metrics.refused(refusal.code);
-                self.release_after(&key, Release::Saga(answer, Err(refusal)));
+                if refusal.code == RefusalCode::Locked {
+                    // What it says of the holder is not durable yet, perhaps (law 2).
+                    self.release_at(self.last_position, Release::Saga(answer, Err(refusal)));
+                } else {
+                    self.release_after(&key, Release::Saga(answer, Err(refusal)));
+                }
                 self.park(&key);
             }
         }
@@ -107,12 +113,23 @@ impl Shard {
         if let Some(misfit) = active.misfit(&start.input) {
             return Err(does_not_fit(&start.definition, misfit));
         }
-        let started = started(&active, start, self.now);
+        let lock_keys = locks::keys_of(active.definition, &start.input).map_err(|none| no_lock_key(&start.definition, &none))?;
+        self.lockers.refuse(key, active.definition, &lock_keys)?;
+        let started = Started { lock_keys, ..started(&active, start, self.now) };
         let plan = Arc::clone(active.plan);
         let context = context(&self.modules, &self.limits, key, &started, 0, self.now, &mut self.jitter);
-        let (saga, events) = Saga::start(plan, started, context);
+        let (mut saga, mut events) = Saga::start(plan, started, context);
+        let locks = !saga.started().lock_keys.is_empty();
+        if locks {
+            let input = self.lockers.want(key, &saga.started().lock_keys);
+            events.extend(saga.handle(input, context));
+        }
         self.failpoints.reached("accepted");
         self.begin(key.clone(), Resident::new(saga), events, &origin.actor);
+        if locks {
+            // Nobody may see its keys taken before its start has a place: those who come later have later ones.
+            self.flush(key);
+        }
         Ok(true)
     }
 
@@ -256,6 +273,11 @@ fn does_not_fit(definition: &str, Misfit { path, reason }: Misfit) -> Refusal {
     let place = if path.is_empty() { String::new() } else { format!("at {path}: ") };
     Refusal::new(RefusalCode::InputDoesNotFit, format!("the input does not fit saga `{definition}`: {place}{reason}"))
         .hint(format!("its schema is in GET /v1/definitions/{definition}"))
+}
+
+fn no_lock_key(definition: &str, none: &locks::NoKey) -> Refusal {
+    Refusal::new(RefusalCode::NoLockKey, format!("saga `{definition}` cannot be started: {none}"))
+        .hint("put it into the input; which saga holds what is decided by it")
 }
 
 fn id_taken(key: &SagaKey) -> Refusal {

@@ -60,6 +60,10 @@ pub(crate) struct Flushed {
     pub(crate) topics: Vec<Topic>,
     /// A grant would let it go on.
     pub(crate) is_denied: bool,
+    /// The lock keys that it has or waits for.
+    pub(crate) lock_keys: Vec<String>,
+    /// It has them.
+    pub(crate) holds: bool,
 }
 
 impl Resident {
@@ -87,6 +91,8 @@ impl Resident {
             wake_at: effects.wake_at,
             topics: effects.topics,
             is_denied: saga.is_denied(),
+            lock_keys: saga.lock_keys().cloned().collect(),
+            holds: saga.has_its_locks(),
         };
         Self { waits: flushed.topics.clone(), flushed: Some(flushed), journal_bytes, ..Self::new(saga) }
     }

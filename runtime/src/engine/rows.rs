@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
+        lockers,
         port::{ListFilter, SagaLine},
         resident::{Flushed, SagaKey},
     },
@@ -70,6 +71,7 @@ pub(crate) fn of_saga(key: &SagaKey, saga: &Saga, before: Option<&Flushed>, afte
     for topic in after.topics.iter().filter(|topic| !waited.contains(topic)) {
         rows.push(put(Table::Waits, keys::wait(&key.0, topic, after.stream), Bytes::new()));
     }
+    rows.extend(lockers::rows_of(key, before, after));
     rows
 }
 

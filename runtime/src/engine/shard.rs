@@ -22,6 +22,7 @@ use crate::{
         launch::Launches,
         live::Live,
         load::{self, LoadError},
+        lockers::Lockers,
         metrics::{Counts, Metrics},
         modules::Modules,
         port::{Answer, Refusal, RefusalCode, Request, SagaAnswer},
@@ -107,6 +108,7 @@ pub struct Shard {
     pub(crate) jitter: u64,
     pub(crate) actions: Vec<Action>,
     pub(crate) live: Live,
+    pub(crate) lockers: Lockers,
     pub(crate) failed: Option<String>,
     pub(crate) stopping: bool,
     pub(crate) launches: Launches,
@@ -150,6 +152,7 @@ impl Shard {
             jitter: seed | 1,
             actions: Vec::new(),
             live: Live::default(),
+            lockers: Lockers::default(),
             failed: None,
             stopping: false,
             launches: Launches::default(),
@@ -172,6 +175,7 @@ impl Shard {
         }
         self.flush_old();
         self.fire_timers();
+        self.grant();
         std::mem::take(&mut self.actions)
     }
 
@@ -239,6 +243,7 @@ impl Shard {
         let crowded = self.is_crowded();
         let since = self.actions.len();
         let Some(resident) = self.residents.get_mut(key) else { return };
+        self.lockers.freed(key, &events);
         let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
         let suspect = host_died.then(|| (resident.saga.started().module.clone(), resident.saga.code().version));
         if !events.is_empty() {
@@ -380,6 +385,8 @@ impl Shard {
             wake_at: effects.wake_at,
             topics: effects.topics,
             is_denied: resident.saga.is_denied(),
+            lock_keys: resident.saga.lock_keys().cloned().collect(),
+            holds: resident.saga.has_its_locks(),
         };
         let begins = before.is_none();
         let ends = after.status.is_ended() && before.as_ref().is_none_or(|before| !before.status.is_ended());

@@ -106,6 +106,21 @@ pub fn denied_of(namespace: &Namespace, module: &str, limit: usize) -> Range {
     Range::under(Table::Denied, &Key::default().text(namespace.as_str()).text(module).0, limit)
 }
 
+/// The row of [`Table::Locks`] that says that a saga has a lock key, or waits for it.
+pub fn lock(namespace: &Namespace, key: &str, start: Position) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(key).number(start).0
+}
+
+/// What a key of [`Table::Locks`] says.
+pub fn parse_lock(key: &[u8]) -> Result<(Namespace, String, Position), Corrupt> {
+    Parts::new(Table::Locks, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.number()?)))
+}
+
+/// Who has a lock key or waits for it, in the order in which they came.
+pub fn lock_queue(namespace: &Namespace, key: &str, limit: usize) -> Range {
+    Range::under(Table::Locks, &Key::default().text(namespace.as_str()).text(key).0, limit)
+}
+
 /// The row of [`Table::Events`] that keeps an event findable.
 pub fn event(namespace: &Namespace, topic: &Topic, position: Position) -> Vec<u8> {
     Key::of_topic(namespace, topic).number(position).0

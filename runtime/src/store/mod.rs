@@ -59,11 +59,13 @@ pub enum Table {
     Answers,
     /// (namespace, module, start position): sagas that a grant to the module would let go on.
     Denied,
+    /// (namespace, lock key, start position): who holds a lock key, and who waits for it, first come first.
+    Locks,
 }
 
 impl Table {
     /// All of them, in the order in which they are opened.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::ById,
         Self::Sagas,
@@ -74,6 +76,7 @@ impl Table {
         Self::Modules,
         Self::Answers,
         Self::Denied,
+        Self::Locks,
     ];
 }
 

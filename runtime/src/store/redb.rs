@@ -296,6 +296,7 @@ fn rows_of(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8
         Table::Modules => "modules",
         Table::Answers => "answers",
         Table::Denied => "denied",
+        Table::Locks => "locks",
     })
 }
 

@@ -2,6 +2,8 @@
 
 pub mod saga;
 
+pub mod lock;
+
 pub mod help;
 
 pub mod journal;

@@ -7,8 +7,18 @@ use amends_core::{
     view::{LegView, Status, StepView, View},
 };
 
-use super::help;
-use crate::{api::wire::saga, engine::port};
+use super::{help, lock};
+use crate::{
+    api::{runtime::Committed, wire::saga},
+    engine::port,
+};
+
+/// The whole saga with what was looked at beside its stream.
+pub fn committed(id: &SagaId, Committed { view, locks, .. }: &Committed, now: Instant) -> saga::Saga {
+    let queue = view.locks.as_ref().and_then(|own| lock::reason(id, own, locks));
+    let plain = saga(id, view, now);
+    saga::Saga { locks: lock_keys(view, locks), reason: queue.or(plain.reason), ..plain }
+}
 
 /// The whole saga. `now` is the host's time, so that a reader can say "in 58m" without a clock of ours.
 pub fn saga(id: &SagaId, view: &View, now: Instant) -> saga::Saga {
@@ -29,12 +39,18 @@ pub fn saga(id: &SagaId, view: &View, now: Instant) -> saga::Saga {
         failure: view.rollback.as_ref().map(why_rolled_back),
         rollback: view.rollback.as_ref().map(rollback),
         cancel_pending: view.cancel_pending,
-        reason: reason(view),
+        reason: reason(id, view),
+        locks: lock_keys(view, &[]),
         steps: view.steps.iter().map(step).collect(),
         outstanding: view.outstanding.iter().map(|path| path.as_str().to_owned()).collect(),
         manual: view.manual,
         stuck: view.stuck.iter().map(|stuck| help::stuck(id, view, stuck)).collect(),
     }
+}
+
+fn lock_keys(view: &View, looked: &[port::LockKey]) -> Option<crate::api::wire::lock::Locks> {
+    let own = view.locks.as_ref().filter(|_| !view.status.is_ended())?;
+    Some(lock::locks(own, looked))
 }
 
 /// One line of a page.
@@ -132,10 +148,13 @@ fn leg(leg: &LegView) -> saga::Leg {
     }
 }
 
-/// Why the saga waits, for the first step that does.
-fn reason(view: &View) -> Option<String> {
+/// Why the saga waits: for its lock keys, or the first step that does.
+fn reason(id: &SagaId, view: &View) -> Option<String> {
     if view.status != Status::Waiting {
         return None;
+    }
+    if let Some(queue) = view.locks.as_ref().and_then(|own| lock::reason(id, own, &[])) {
+        return Some(queue);
     }
     view.steps.iter().find_map(|step| {
         let (leg, who) = match step.undo.as_ref().filter(|undo| waits(undo)) {

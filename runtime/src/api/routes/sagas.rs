@@ -103,7 +103,7 @@ pub(in crate::api) async fn show(
     let asked = id.clone();
     let saga = api.read(move |runtime| runtime.saga(&caller.origin.namespace, &asked)).await?;
     let saga = saga.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
-    Ok(Json(present::saga::saga(&id, &saga.view, api.runtime.now())))
+    Ok(Json(present::saga::committed(&id, &saga, api.runtime.now())))
 }
 
 /// A saga's records, oldest first.

@@ -97,6 +97,24 @@ pub(in crate::api) async fn resolve(
     act(&api, caller, &id, verb, asked.note, asked.expect_revision).await
 }
 
+/// Breaks a lock key that a saga holds: the next one has it, and this saga goes on without.
+#[utoipa::path(
+    post, path = "/v1/sagas/{id}/unlock", tag = "verbs", params(("id" = String, Path)), request_body = verb::Unlock,
+    responses((status = 200, body = Acted), (status = 404, body = ErrorBody), (status = 409, description = "it does not fit", body = ErrorBody))
+)]
+pub(in crate::api) async fn unlock(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: verb::Unlock = read(&api, body).await?;
+    if asked.key.is_empty() {
+        return Err(ApiError::bad_request("`key` is a lock key that the saga holds, as `seat/12A`"));
+    }
+    act(&api, caller, &id, Verb::Unlock(asked.key), asked.note, asked.expect_revision).await
+}
+
 /// Ends a saga where it stands; what is not undone stays, and is listed in `outstanding`.
 #[utoipa::path(
     post, path = "/v1/sagas/{id}/abandon", tag = "verbs", params(("id" = String, Path)), request_body = verb::Act,

@@ -6,6 +6,8 @@ pub mod error;
 
 pub mod saga;
 
+pub mod lock;
+
 pub mod journal;
 
 pub mod module;

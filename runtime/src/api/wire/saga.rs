@@ -7,7 +7,10 @@ use amends_core::{
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::value::{Json, Time};
+use super::{
+    lock::Locks,
+    value::{Json, Time},
+};
 
 /// A saga as of one committed revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -48,6 +51,9 @@ pub struct Saga {
     pub cancel_pending: bool,
     /// What it waits for, in words.
     pub reason: Option<String>,
+    /// Its lock keys, if it was started with any and has not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locks: Option<Locks>,
     /// Its steps, in the definition's order.
     pub steps: Vec<Step>,
     /// Steps whose effects stand and are not undone.

@@ -70,6 +70,20 @@ pub struct Resolve {
     pub expect_revision: Option<String>,
 }
 
+/// The body of `unlock`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unlock {
+    /// The lock key that is broken, as `seat/12A`.
+    pub key: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Only if the saga is at this revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_revision: Option<String>,
+}
+
 /// The answer to a verb.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Acted {

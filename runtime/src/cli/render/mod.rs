@@ -3,6 +3,8 @@
 
 pub(crate) mod journal;
 
+mod locks;
+
 pub(crate) mod style;
 
 pub(crate) mod text;

@@ -6,6 +6,7 @@ use amends_core::{
 };
 
 use super::{
+    locks,
     style::{self, BACK, BAD, BOLD, DIM, GOOD, LIVE, paint},
     text::{clean, pad, short, width},
     time::{Now, took},
@@ -15,6 +16,7 @@ use crate::api::wire::saga::{Failure, Leg, Saga, Step, Stuck, WaitsFor};
 /// Draws a saga; ends with a newline.
 pub(crate) fn tree(saga: &Saga, now: &Now) -> String {
     let mut lines = vec![headline(saga, now)];
+    lines.extend(locks::lines(saga));
     lines.extend(steps(saga, now));
     if saga.cancel_pending {
         lines.push(paint(BACK, "a cancel was asked for; the open pivot decides"));

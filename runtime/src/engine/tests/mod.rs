@@ -2,6 +2,8 @@
 
 mod laws;
 
+mod locks;
+
 mod waits;
 
 use std::{collections::VecDeque, sync::Arc};

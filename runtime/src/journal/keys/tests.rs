@@ -71,6 +71,12 @@ fn modules_sort_by_name_and_then_by_number() {
 }
 
 #[test]
+fn lock_keys_sort_by_namespace_key_and_who_came_first() {
+    let keys = |space: &str| TEXTS.map(|key| NUMBERS.map(|start| (namespace(space), key.to_owned(), start))).concat();
+    check([keys("a"), keys("a-b")].concat(), |(space, key, start)| lock(space, key, *start), parse_lock);
+}
+
+#[test]
 fn answers_sort_by_namespace_and_key() {
     let said = ["a", "a-b"].map(|space| TEXTS.map(|key| (namespace(space), key.to_owned()))).concat();
     check(said, |(space, key)| answer(space, key), parse_answer);

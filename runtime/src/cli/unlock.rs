@@ -1,0 +1,35 @@
+//! `amends unlock`: breaks a lock key.
+
+use anyhow::Result;
+use clap::Args;
+
+use super::{
+    act::{Asks, Common, act},
+    exit::Exit,
+    session::Session,
+};
+use crate::api::wire::{saga::Saga, verb};
+
+/// Break a lock key that a saga holds: the next one has it, and this one goes on without.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends unlock T1 seat/12A --note 'T1 is stuck for days, and is not about the seat any more'")]
+pub(super) struct Unlock {
+    /// The saga that holds it.
+    id: String,
+    /// The key, as `amends show` names it.
+    key: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+pub(super) fn run(unlock: &Unlock, session: &Session) -> Result<Exit> {
+    let plan = |saga: &Saga| {
+        let keys = saga.locks.iter().flat_map(|locks| &locks.keys);
+        let next = keys.filter(|held| held.key == unlock.key).find_map(|held| held.queue.first());
+        let then = next.map_or_else(|| "nobody waits for it".to_owned(), |next| format!("{next} is the next one"));
+        format!("unlock {} of {}: it goes on without; {then}", unlock.key, unlock.id)
+    };
+    let body =
+        |revision| verb::Unlock { key: unlock.key.clone(), note: unlock.common.note.clone(), expect_revision: Some(revision) };
+    act(session, &unlock.id, "unlock", &unlock.common, Asks::First, plan, body)
+}
