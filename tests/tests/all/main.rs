@@ -32,6 +32,8 @@ mod promptness;
 
 mod operators;
 
+mod locks;
+
 mod crowds;
 
 mod floods;

@@ -52,6 +52,8 @@ pub(crate) struct Probe {
     pub(crate) module: String,
     pub(crate) saga: String,
     pub(crate) steps: Vec<Step>,
+    /// The names and pointers of its lock keys, for which it queues.
+    pub(crate) locks: Vec<(&'static str, &'static str)>,
     /// The schema of the saga's input.
     pub(crate) schema: Option<String>,
     /// Further imports.
@@ -73,6 +75,7 @@ impl Probe {
             module: "probe".to_owned(),
             saga: "probe".to_owned(),
             steps: vec![Step::new("poke", Kind::Compensatable, Undo::Nothing)],
+            locks: Vec::new(),
             schema: None,
             imports: String::new(),
             items: String::new(),
@@ -158,7 +161,7 @@ impl Probe {
             Value::List(stages),
             Value::None(Box::new(text(""))),
             Value::None(Box::new(Value::U64(0))),
-            Value::List(Vec::new()),
+            Value::List(self.locks.iter().map(|(name, pointer)| record([text(name), text(pointer)])).collect()),
             Value::U8(0),
             Value::U32(0),
             match &self.schema {
