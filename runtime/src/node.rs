@@ -25,7 +25,7 @@ use crate::{
         driver::{Clock, Engine, Parts, Running},
         guests::ModuleDigest,
         metrics::Metrics,
-        port::{Change, ListFilter, Offered, Origin, Refusal, RefusalCode, Request},
+        port::{Candidate, Change, ListFilter, Moves, Offered, Origin, Refusal, RefusalCode, Request},
         reader::{Reader, Seen},
         schema::Schema,
         shard,
@@ -378,12 +378,16 @@ impl Runtime for Node {
 
     fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<Committed>, Refusal> {
         let seen = self.reader.saga(namespace, id)?;
-        Ok(seen.map(|Seen { view, position, locks }| Committed { view, position, locks }))
+        Ok(seen.map(|Seen { view, position, locks, on_cancel }| Committed { view, position, locks, on_cancel }))
     }
 
     fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {
         let (lines, next) = self.reader.sagas(namespace, filter)?;
         Ok(SagaPage { lines, next })
+    }
+
+    fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal> {
+        self.reader.moves(namespace, candidate)
     }
 
     fn journal(&self, namespace: &Namespace, id: &SagaId, from: u64, limit: usize) -> Result<Option<Vec<Record>>, Refusal> {

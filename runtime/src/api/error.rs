@@ -136,7 +136,8 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let (status, code) = status_and_code(refusal.code);
         let fits = refusal.fits.iter().map(|verb| Cow::Borrowed(*verb)).collect();
-        let detail = ErrorDetail { code: code.into(), message: refusal.message, hint: refusal.hint, fits, reasons: Vec::new() };
+        let detail =
+            ErrorDetail { code: code.into(), message: refusal.message, hint: refusal.hint, fits, reasons: refusal.reasons };
         Self { status, detail: Box::new(detail) }
     }
 }

@@ -10,12 +10,15 @@ use amends_core::{
     definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     id::{Leg, Namespace, SagaId, StepPath},
     value::{Failure, Instant, Payload},
+    verbs::Rejected,
     view::{BodyView, LegView, Status, StepStatus, StepView, View},
 };
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-use super::runtime::{BoxFuture, Change, Committed, Offered, Readiness, Runtime, SagaPage, Unverified, Verified};
+use super::runtime::{
+    BoxFuture, Candidate, Change, Committed, Moves, Offered, Readiness, Runtime, SagaPage, Unverified, Verified,
+};
 use crate::{
     engine::port::{
         ListFilter, ModuleAnswer, ModuleView, PublishAnswer, Refusal, RefusalCode, Request, SagaAnswer, SagaLine, VerbAnswer,
@@ -122,7 +125,7 @@ impl Runtime for Fake {
                 }
             }
             Request::Verb(origin, verb, answer) => {
-                self.note(format!("{:?} {:?} key={:?}", verb.verb, verb.act, origin.idempotency_key));
+                self.note(format!("{:?} {:?} key={:?}", verb.asked, verb.act, origin.idempotency_key));
                 let _ = answer.send(Ok(VerbAnswer { applied: true, status: Status::Completed, revision: 17, position: 8 }));
             }
             Request::Publish(_, publish, answer) => {
@@ -156,7 +159,16 @@ impl Runtime for Fake {
 
     fn saga(&self, _: &Namespace, id: &SagaId) -> Result<Option<Committed>, Refusal> {
         let sagas = self.sagas.lock().unwrap();
-        Ok(sagas.get(id.as_str()).map(|(view, _)| Committed { view: view.clone(), position: 7, locks: Vec::new() }))
+        Ok(sagas.get(id.as_str()).map(|(view, _)| Committed {
+            view: view.clone(),
+            position: 7,
+            locks: Vec::new(),
+            on_cancel: Err(Rejected::PastPointOfNoReturn),
+        }))
+    }
+
+    fn moves(&self, _: &Namespace, _: &Candidate) -> Result<Moves, Refusal> {
+        Ok(Moves::default())
     }
 
     fn sagas(&self, _: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {
@@ -224,7 +236,7 @@ impl Runtime for Fake {
 }
 
 pub(crate) fn refusal(code: RefusalCode, message: &str) -> Refusal {
-    Refusal { code, message: message.to_owned(), hint: None, fits: Vec::new() }
+    Refusal::new(code, message)
 }
 
 /// Two reservations, a pivot, and a mail that is sent until it is sent.

@@ -32,6 +32,7 @@ use super::routes::{definitions, events, grants, host, modules, sagas, start, ve
         verbs::retry,
         verbs::skip,
         verbs::unlock,
+        verbs::move_to,
         verbs::resolve,
         verbs::abandon,
         events::signal,

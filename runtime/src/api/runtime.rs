@@ -5,13 +5,15 @@ use std::{fmt, future::Future, pin::Pin};
 use amends_core::{
     Definition,
     id::{Namespace, SagaId},
+    preview::CancelPreview,
     value::Instant,
+    verbs::Rejected,
     view::View,
 };
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-pub use crate::engine::port::{Change, LockKey, Offered};
+pub use crate::engine::port::{Candidate, Change, LockKey, Moves, Offered};
 use crate::{
     engine::port::{ListFilter, Refusal, Request, SagaLine},
     journal::Record,
@@ -46,6 +48,9 @@ pub trait Runtime: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Option<Vec<Record>>, Refusal>;
 
+    /// Which sagas in flight could move to a component; only so many are looked at.
+    fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal>;
+
     /// The definitions that new sagas start on.
     fn definitions(&self, namespace: &Namespace) -> Result<Vec<Offered>, Refusal>;
 
@@ -79,6 +84,8 @@ pub struct Committed {
     pub position: u64,
     /// Who has its lock keys, and who waits for them.
     pub locks: Vec<LockKey>,
+    /// What a cancel would do, or why it would be refused.
+    pub on_cancel: Result<CancelPreview, Rejected>,
 }
 
 /// A page of `list`.

@@ -9,11 +9,11 @@ use http::Method;
 use super::{
     exit::Exit,
     input,
-    render::text::{count, short},
+    render::text::{self, count, short},
     session::{Form, Session, print, print_json, say},
 };
 use crate::{
-    api::wire::module::{Deployed, MissingGrant, Plan},
+    api::wire::module::{Deployed, MissingGrant, Move, Plan},
     client::Write,
 };
 
@@ -126,7 +126,23 @@ fn planned(plan: &Plan) -> String {
             })
             .collect(),
     };
-    what + &stays + &sagas(&plan.sagas) + &remarks(&plan.missing_grants, &plan.warnings)
+    what + &stays + &moves(plan) + &sagas(&plan.sagas) + &remarks(&plan.missing_grants, &plan.warnings)
+}
+
+/// Who could move, and what stands against it.
+fn moves(plan: &Plan) -> String {
+    let line = |saga: &Move| {
+        let can = match saga.obstacles.as_slice() {
+            [] => format!("could move: amends move {} --to {}", saga.id, plan.version),
+            obstacles => format!("could not move: {}", obstacles.join("; ")),
+        };
+        let misfit = saga.input_does_not_fit.as_ref();
+        let misfit = misfit.map(|where_| format!("; its input does not fit the new schema: {where_}")).unwrap_or_default();
+        let line = format!("  {} on version {}, {}, {can}{misfit}", saga.id, saga.version, saga.status.as_str());
+        text::clean(&line).into_owned() + "\n"
+    };
+    let cut = if plan.moves_cut { "  … and more\n" } else { "" };
+    plan.moves.iter().map(line).collect::<String>() + cut
 }
 
 fn sagas(sagas: &[String]) -> String {
@@ -141,6 +157,7 @@ pub(super) fn remarks(missing: &[MissingGrant], warnings: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use amends_core::view::Status;
     use expect_test::expect;
 
     use super::*;
@@ -181,6 +198,23 @@ mod tests {
                 crate::api::wire::module::InFlight { version: 1, sagas: 1 },
                 crate::api::wire::module::InFlight { version: 2, sagas: 12 },
             ],
+            moves: vec![
+                Move {
+                    id: "T1".to_owned(),
+                    version: 1,
+                    status: Status::Stuck,
+                    obstacles: Vec::new(),
+                    input_does_not_fit: Some("at /qty: must be >=1, but got 0".to_owned()),
+                },
+                Move {
+                    id: "T2".to_owned(),
+                    version: 2,
+                    status: Status::Running,
+                    obstacles: vec!["step `pay`: attempt 1 is open; move when it has ended".to_owned()],
+                    input_does_not_fit: None,
+                },
+            ],
+            moves_cut: true,
             sagas: vec!["trip".to_owned()],
             imports: Vec::new(),
             missing_grants: Vec::new(),
@@ -190,6 +224,9 @@ mod tests {
             trip would get version 3 (sha256 3f9c3f9c3f9c), and new sagas would start on it
             1 saga on version 1 would stay there, compensations included
             12 sagas on version 2 would stay there, compensations included
+              T1 on version 1, stuck, could move: amends move T1 --to 3; its input does not fit the new schema: at /qty: must be >=1, but got 0
+              T2 on version 2, running, could not move: step `pay`: attempt 1 is open; move when it has ended
+              … and more
             sagas: trip
         "#]]
         .assert_eq(&planned(&plan));

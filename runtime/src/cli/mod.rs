@@ -56,6 +56,8 @@ mod skip;
 
 mod unlock;
 
+mod moving;
+
 mod resolve;
 
 mod abandon;
@@ -112,6 +114,7 @@ enum Verb {
     Retry(retry::Retry),
     Skip(skip::Skip),
     Unlock(unlock::Unlock),
+    Move(moving::Move),
     Resolve(resolve::Resolve),
     Abandon(abandon::Abandon),
     Signal(signal::Signal),
@@ -178,6 +181,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Retry(verb) => retry::run(&verb, &open()?),
         Verb::Skip(verb) => skip::run(&verb, &open()?),
         Verb::Unlock(verb) => unlock::run(&verb, &open()?),
+        Verb::Move(verb) => moving::run(&verb, &open()?),
         Verb::Resolve(verb) => resolve::run(&verb, &open()?),
         Verb::Abandon(verb) => abandon::run(&verb, &open()?),
         Verb::Signal(verb) => signal::run(&verb, &open()?),
@@ -252,7 +256,7 @@ mod tests {
             "amends list --status done",
             "amends list --limit 0",
             "amends graph trip.wasm --format pdf",
-            "amends move T1 --to 2",
+            "amends move T1",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             assert!(error.use_stderr() && error.exit_code() == 2, "{line}");

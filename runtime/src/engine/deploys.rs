@@ -267,12 +267,12 @@ fn running(live: u64) -> String {
     if live == 1 { "1 saga runs".to_owned() } else { format!("{live} sagas run") }
 }
 
-fn no_module(name: &str) -> Refusal {
+pub(crate) fn no_module(name: &str) -> Refusal {
     Refusal::new(RefusalCode::ModuleNotFound, format!("there is no module `{name}` in this namespace"))
         .hint("deploy it first: amends deploy FILE.wasm")
 }
 
-fn no_version(name: &str, version: u32) -> Refusal {
+pub(crate) fn no_version(name: &str, version: u32) -> Refusal {
     Refusal::new(RefusalCode::VersionNotFound, format!("module `{name}` has no version {version}"))
         .hint(format!("its versions are in: amends modules {name}"))
 }

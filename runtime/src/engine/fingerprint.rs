@@ -10,7 +10,7 @@ use amends_core::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::engine::port::{Publish, Verb, VerbRequest};
+use crate::engine::port::{Intervention, Publish, Verb, VerbRequest};
 
 /// SHA-256 of the parts, each behind its length.
 pub(crate) type Fingerprint = [u8; 32];
@@ -18,7 +18,13 @@ pub(crate) type Fingerprint = [u8; 32];
 /// The saga, the verb with all that it says, and the note. Who asked and at which revision may differ.
 pub(crate) fn of_verb(request: &VerbRequest) -> Fingerprint {
     let parts = Parts::default().part(request.id.as_str());
-    let parts = match &request.verb {
+    let verb = match &request.asked {
+        Intervention::Verb(verb) => verb,
+        Intervention::Move(version) => {
+            return parts.part("move").part(version.to_be_bytes()).part(&request.act.note).done();
+        }
+    };
+    let parts = match verb {
         Verb::Cancel => parts.part("cancel"),
         Verb::Retry(None) => parts.part("retry"),
         Verb::Retry(Some(step)) => parts.part("retry step").part(step.as_str()),
@@ -89,27 +95,32 @@ mod tests {
             Verb::Resolve(step.clone(), Resolution::NotDone),
             Verb::Resolve(step, Resolution::Undone),
             Verb::Abandon,
+            Verb::Unlock("seat/12A".into()),
         ];
-        let said: String = verbs.into_iter().map(|verb| shown(verb, "why")).collect();
+        let verbs = verbs.into_iter().map(Intervention::Verb).chain([Intervention::Move(2)]);
+        let said: String = verbs.map(|verb| shown(verb, "why")).collect();
         expect_test::expect![[r#"
-            d732b4a4 Cancel
-            2e624660 Retry(None)
-            702bbd2e Retry(Some(StepPath("pay")))
-            e6320891 Skip(StepPath("pay"))
-            a4b19bb1 Resolve(StepPath("pay"), Output(Payload { format: Json, bytes: b"1" }))
-            0bb88b04 Resolve(StepPath("pay"), Output(Payload { format: Bytes, bytes: b"1" }))
-            9bab396a Resolve(StepPath("pay"), NotDone)
-            5de934ea Resolve(StepPath("pay"), Undone)
-            fe8b7db6 Abandon
+            d732b4a4 Verb(Cancel)
+            2e624660 Verb(Retry(None))
+            702bbd2e Verb(Retry(Some(StepPath("pay"))))
+            e6320891 Verb(Skip(StepPath("pay")))
+            a4b19bb1 Verb(Resolve(StepPath("pay"), Output(Payload { format: Json, bytes: b"1" })))
+            0bb88b04 Verb(Resolve(StepPath("pay"), Output(Payload { format: Bytes, bytes: b"1" })))
+            9bab396a Verb(Resolve(StepPath("pay"), NotDone))
+            5de934ea Verb(Resolve(StepPath("pay"), Undone))
+            fe8b7db6 Verb(Abandon)
+            28b855ef Verb(Unlock("seat/12A"))
+            ab81a72b Move(2)
         "#]]
         .assert_eq(&said);
-        assert_ne!(shown(Verb::Cancel, ""), shown(Verb::Cancel, "why"));
+        let cancel = || Intervention::Verb(Verb::Cancel);
+        assert_ne!(shown(cancel(), ""), shown(cancel(), "why"));
     }
 
-    fn shown(verb: Verb, note: &str) -> String {
+    fn shown(asked: Intervention, note: &str) -> String {
         let act = Act { note: note.into(), by: "who".into() };
         let id = SagaId::new("T1").unwrap();
-        let name = format!("{verb:?}");
-        format!("{} {name}\n", hex::encode(&of_verb(&VerbRequest { id, verb, act, expect_revision: None })[..4]))
+        let name = format!("{asked:?}");
+        format!("{} {name}\n", hex::encode(&of_verb(&VerbRequest { id, asked, act, expect_revision: None })[..4]))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use amends_core::{event::Started, id::Namespace, view::Status};
+use amends_core::{id::Namespace, view::Status};
 use bytes::Bytes;
 
 use crate::{
@@ -75,9 +75,24 @@ impl Live {
         (left.is_some() || entered.is_some()).then(|| rows::put(Table::Meta, BY_STATUS.to_vec(), rows::encode(&self.statuses)))
     }
 
-    /// A saga begins, or ends: the row that says so.
-    pub(crate) fn count(&mut self, key: &SagaKey, started: &Started, begins: bool, metrics: &Metrics) -> RowChange {
-        let name = (key.0.clone(), started.module.clone(), started.version);
+    /// A saga begins, moves or ends: the rows of the versions of its module that it leaves and comes to.
+    pub(crate) fn went(
+        &mut self,
+        key: &SagaKey,
+        module: &str,
+        from: Option<u32>,
+        to: Option<u32>,
+        metrics: &Metrics,
+    ) -> Vec<RowChange> {
+        if from == to {
+            return Vec::new();
+        }
+        let left = from.map(|version| self.count(key, module, version, false, metrics));
+        left.into_iter().chain(to.map(|version| self.count(key, module, version, true, metrics))).collect()
+    }
+
+    fn count(&mut self, key: &SagaKey, module: &str, version: u32, begins: bool, metrics: &Metrics) -> RowChange {
+        let name = (key.0.clone(), module.to_owned(), version);
         let count = self.versions.entry(name.clone()).or_default();
         *count = if begins { *count + 1 } else { count.saturating_sub(1) };
         metrics.live(&name.0, &name.1, name.2, *count);

@@ -3,10 +3,10 @@
 //! - [`port`]: what the outside may ask
 //! - [`guests`]: how guest code is run, seen from here
 //! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed
-//! - `requests`, `deploys`, `messages`: what each request means
+//! - `requests`, `verbs`, `deploys`, `messages`: what each request means
 //! - [`modules`], `schema`: what is deployed; whether an input fits
 //! - `resident`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its rows, and back
-//! - `lockers`: who has which lock key
+//! - `lockers`: who has which lock key; `moves`: which sagas could move to another version
 //! - `recover`: start-up; [`driver`]: threads and the clock; [`reader`]: committed reads; [`metrics`]: counters
 
 pub mod port;
@@ -16,6 +16,10 @@ pub mod guests;
 pub mod shard;
 
 mod requests;
+
+mod verbs;
+
+mod moves;
 
 mod fingerprint;
 

@@ -294,6 +294,12 @@ impl Module {
 }
 
 impl Version {
+    /// What the sagas of this name run on in this version, and the hash of their definition.
+    pub(crate) fn offers(&self, definition: &str) -> Option<(Arc<Plan>, [u8; 32])> {
+        let at = self.definitions.iter().position(|found| found.name == definition)?;
+        Some((Arc::clone(self.plans.get(at)?), *self.hashes.get(at)?))
+    }
+
     /// The component imports outgoing HTTP: without that no grant makes an attempt effectful.
     pub(crate) fn imports_http(&self) -> bool {
         self.imports.iter().any(|import| import.starts_with("wasi:http/outgoing-handler"))

@@ -65,11 +65,26 @@ pub struct VerbRequest {
     /// The saga.
     pub id: SagaId,
     /// What to do.
-    pub verb: Verb,
+    pub asked: Intervention,
     /// Why and who, as the client says.
     pub act: Act,
     /// Only if the saga is at this revision.
     pub expect_revision: Option<u64>,
+}
+
+/// What is asked of one saga.
+#[derive(Clone, Debug)]
+pub enum Intervention {
+    /// What the saga itself decides about.
+    Verb(Verb),
+    /// Go over to this version of its module.
+    Move(u32),
+}
+
+impl From<Verb> for Intervention {
+    fn from(verb: Verb) -> Self {
+        Self::Verb(verb)
+    }
 }
 
 /// The answer to a verb. A repeated one gets what the first one got, but for `applied`.
@@ -218,12 +233,14 @@ pub struct Refusal {
     pub hint: Option<String>,
     /// The verbs that fit instead.
     pub fits: Vec<&'static str>,
+    /// Each thing that stands against it, where there may be several.
+    pub reasons: Vec<String>,
 }
 
 impl Refusal {
     /// A refusal without a hint.
     pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, fits: Vec::new() }
+        Self { code, message: message.into(), hint: None, fits: Vec::new(), reasons: Vec::new() }
     }
 
     /// With what to do about it.
@@ -343,6 +360,41 @@ pub enum Force {
     No,
     /// Revoke all the same.
     Yes,
+}
+
+/// A component to which sagas might move.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The module.
+    pub module: String,
+    /// SHA-256 of the component; sagas that run on it are no matter.
+    pub digest: ModuleDigest,
+    /// Its sagas, validated.
+    pub definitions: Vec<Definition>,
+}
+
+/// Which sagas in flight could move to a component.
+#[derive(Clone, Debug, Default)]
+pub struct Moves {
+    /// Those that are stuck first, of each status the oldest first.
+    pub sagas: Vec<Move>,
+    /// There are more.
+    pub is_cut: bool,
+}
+
+/// Whether one saga could move.
+#[derive(Clone, Debug)]
+pub struct Move {
+    /// The saga.
+    pub id: SagaId,
+    /// The version that it runs on.
+    pub version: u32,
+    /// Where it stands.
+    pub status: Status,
+    /// What stands against it; none, and it could move now.
+    pub obstacles: Vec<String>,
+    /// Where its recorded input does not fit the schema of the new version. It is kept all the same.
+    pub misfit: Option<String>,
 }
 
 /// A lock key: who has it and who waits for it, as of a commit.

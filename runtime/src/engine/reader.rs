@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use amends_core::{
     id::{Namespace, SagaId},
+    preview::CancelPreview,
+    verbs::Rejected,
     view::View,
 };
 
@@ -12,7 +14,8 @@ use crate::{
         load::{self, LoadError},
         lockers,
         modules::Definitions,
-        port::{ListFilter, LockKey, Refusal, RefusalCode, SagaLine},
+        moves,
+        port::{Candidate, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaLine},
         rows,
     },
     journal::Record,
@@ -35,6 +38,8 @@ pub struct Seen {
     pub position: Position,
     /// Who has its lock keys and who waits for them, perhaps a moment later.
     pub locks: Vec<LockKey>,
+    /// What a cancel would do, or why it would be refused.
+    pub on_cancel: Result<CancelPreview, Rejected>,
 }
 
 impl Reader {
@@ -52,12 +57,18 @@ impl Reader {
         };
         let keys: Vec<String> = loaded.saga.lock_keys().cloned().collect();
         let locks = lockers::look(self.store.as_ref(), namespace, &keys).map_err(|error| failed(&error))?;
-        Ok(Some(Seen { view: loaded.saga.view(), position: loaded.position, locks }))
+        let (view, on_cancel) = (loaded.saga.view(), loaded.saga.cancel_preview());
+        Ok(Some(Seen { view, position: loaded.position, locks, on_cancel }))
     }
 
     /// Sagas, newest first, and the cursor of the next page.
     pub fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<(Vec<SagaLine>, Option<u64>), Refusal> {
         rows::list(self.store.as_ref(), namespace, filter).map_err(|error| failed(&error))
+    }
+
+    /// Which sagas in flight could move to a component.
+    pub fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal> {
+        moves::could_move(self.store.as_ref(), &self.definitions, namespace, candidate).map_err(|error| failed(&error))
     }
 
     /// A saga's records from a revision on; none if there is no such saga.

@@ -3,29 +3,21 @@
 use std::sync::Arc;
 
 use amends_core::{
-    Event, Instant, Saga,
+    Instant, Saga,
     event::Started,
     id::{Incarnation, Namespace, SagaId},
     locks,
-    verbs::Rejected,
     view::Status,
 };
-use serde::{Deserialize, Serialize};
 
-use crate::{
-    engine::{
-        answers,
-        fingerprint::{self, Fingerprint},
-        load::LoadError,
-        modules::Active,
-        port::{Answer, Origin, Refusal, RefusalCode, Request, SagaAnswer, Start, VerbAnswer, VerbRequest},
-        release::Release,
-        resident::{Resident, SagaKey},
-        rows,
-        schema::Misfit,
-        shard::{Shard, context},
-    },
-    store::{Position, Table},
+use crate::engine::{
+    load::LoadError,
+    modules::Active,
+    port::{Answer, Origin, Refusal, RefusalCode, Request, SagaAnswer, Start},
+    release::Release,
+    resident::{Resident, SagaKey},
+    schema::Misfit,
+    shard::{Shard, context},
 };
 
 impl Shard {
@@ -111,13 +103,14 @@ impl Shard {
             return Err(Refusal::new(RefusalCode::Quarantined, said).hint("activate another version, or this one again"));
         }
         if let Some(misfit) = active.misfit(&start.input) {
-            return Err(does_not_fit(&start.definition, misfit));
+            return Err(does_not_fit(&start.definition, &misfit));
         }
         let lock_keys = locks::keys_of(active.definition, &start.input).map_err(|none| no_lock_key(&start.definition, &none))?;
         self.lockers.refuse(key, active.definition, &lock_keys)?;
         let started = Started { lock_keys, ..started(&active, start, self.now) };
         let plan = Arc::clone(active.plan);
-        let context = context(&self.modules, &self.limits, key, &started, 0, self.now, &mut self.jitter);
+        let room = self.limits.room(0);
+        let context = context(&self.modules, key, &started.module, &started.digest, room, self.now, &mut self.jitter);
         let (mut saga, mut events) = Saga::start(plan, started, context);
         let locks = !saga.started().lock_keys.is_empty();
         if locks {
@@ -159,89 +152,6 @@ impl Shard {
             None => refusal.hint("deploy a module first: amends deploy FILE.wasm"),
         }
     }
-
-    fn verb(&mut self, origin: &Origin, request: VerbRequest, answer: Answer<VerbAnswer>) {
-        let key = (origin.namespace.clone(), request.id.clone());
-        match self.done_verb(origin, &key, request) {
-            Ok(said) => self.release_at(said.position, Release::Verb(answer, Ok(said))),
-            Err(refusal) => self.release_after(&key, Release::Verb(answer, Err(refusal))),
-        }
-        self.park(&key);
-    }
-
-    fn done_verb(&mut self, origin: &Origin, key: &SagaKey, request: VerbRequest) -> Result<VerbAnswer, Refusal> {
-        self.refuse_if_failed()?;
-        self.ensure_resident(key).map_err(|error| not_readable(key, &error))?;
-        let fingerprint = fingerprint::of_verb(&request);
-        let dedupe = origin.idempotency_key.as_ref().map(|name| answers::key_of_verb(&key.0, name));
-        if let Some(dedupe) = &dedupe
-            && let Some(row) = self.answer_row(dedupe).map_err(|error| self.storage_refusal(&error))?
-        {
-            let first: VerbRow = rows::decode(&row, "a verb's answer").map_err(|error| self.storage_refusal(&error))?;
-            return first.again(&fingerprint);
-        }
-        // What was decided before gets its places now, so that those of the verb's own records are known.
-        self.flush(key);
-        let Some(resident) = self.residents.get_mut(key) else { return Err(not_found(&key.1)) };
-        let revision = resident.saga.revision();
-        if let Some(expected) = request.expect_revision.filter(|expected| *expected != revision) {
-            let said = format!("saga {} is at revision {revision}, not {expected}", key.1);
-            return Err(Refusal::new(RefusalCode::RevisionChanged, said).hint(format!("look again: amends show {}", key.1)));
-        }
-        let context = context(
-            &self.modules,
-            &self.limits,
-            key,
-            resident.saga.started(),
-            resident.journal_bytes,
-            self.now,
-            &mut self.jitter,
-        );
-        let events = resident
-            .saga
-            .act(request.verb, request.act.clone(), context)
-            .map_err(|rejected| refusal(key, &resident.saga, rejected))?;
-        let (status, revision) = (resident.saga.status(), resident.saga.revision());
-        if events.is_empty() {
-            let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
-            return Ok(VerbAnswer { applied: false, status, revision, position });
-        }
-        let position = self.last_position + events.len() as u64;
-        let started = resident.saga.started();
-        let retried = events.iter().any(|event| matches!(event, Event::Retried(..)));
-        let lifts = retried.then(|| (started.module.clone(), started.version, request.act));
-        if let Some(dedupe) = dedupe {
-            let row = rows::encode(&VerbRow { fingerprint, status, revision, position });
-            resident.rows.push(rows::put(Table::Answers, dedupe.clone(), row.clone()));
-            let timer = self.keep_verb(&dedupe, position);
-            self.residents.entry(key.clone()).and_modify(|resident| resident.rows.push(timer));
-            self.recent.remember(dedupe, position, row);
-        }
-        self.took(key, events, &origin.actor, None);
-        // Before anything else gets a place: the answer names this one.
-        self.flush(key);
-        if let Some((module, version, act)) = lifts {
-            self.lift_quarantine(origin, &module, version, act);
-        }
-        Ok(VerbAnswer { applied: true, status, revision, position })
-    }
-}
-
-/// The row of the first answer to a verb that came with an idempotency key.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct VerbRow {
-    fingerprint: Fingerprint,
-    status: Status,
-    revision: u64,
-    position: Position,
-}
-
-impl VerbRow {
-    /// The answer to the same request; another one under this key is refused.
-    fn again(self, fingerprint: &Fingerprint) -> Result<VerbAnswer, Refusal> {
-        let Self { fingerprint: first, status, revision, position } = self;
-        if first == *fingerprint { Ok(VerbAnswer { applied: false, status, revision, position }) } else { Err(key_reused()) }
-    }
 }
 
 /// One key is one request.
@@ -269,9 +179,8 @@ fn is_same(started: &Started, start: &Start) -> bool {
     started.definition == start.definition && started.input_hash == start.input_hash
 }
 
-fn does_not_fit(definition: &str, Misfit { path, reason }: Misfit) -> Refusal {
-    let place = if path.is_empty() { String::new() } else { format!("at {path}: ") };
-    Refusal::new(RefusalCode::InputDoesNotFit, format!("the input does not fit saga `{definition}`: {place}{reason}"))
+fn does_not_fit(definition: &str, misfit: &Misfit) -> Refusal {
+    Refusal::new(RefusalCode::InputDoesNotFit, format!("the input does not fit saga `{definition}`: {misfit}"))
         .hint(format!("its schema is in GET /v1/definitions/{definition}"))
 }
 
@@ -285,7 +194,8 @@ fn id_taken(key: &SagaKey) -> Refusal {
         .hint("an id is never used twice: choose another, or send the same input again")
 }
 
-fn not_readable(key: &SagaKey, error: &LoadError) -> Refusal {
+/// Why a saga that was asked for is not there.
+pub(crate) fn not_readable(key: &SagaKey, error: &LoadError) -> Refusal {
     match error {
         LoadError::NotFound => not_found(&key.1),
         LoadError::Corrupt(why) | LoadError::Storage(why) => {
@@ -311,22 +221,4 @@ pub(crate) fn ended(id: &SagaId, saga: &Saga) -> Refusal {
         }
     };
     Refusal::new(RefusalCode::SagaEnded, format!("saga {id} {how}{at} and takes no more verbs or signals")).hint(hint)
-}
-
-fn refusal(key: &SagaKey, saga: &Saga, rejected: Rejected) -> Refusal {
-    let id = &key.1;
-    let said = format!("saga {id}: {rejected}");
-    match rejected {
-        Rejected::Ended => ended(id, saga),
-        Rejected::DoesNotFit { fits, .. } => {
-            let hint = format!("these fit: {}", fits.join(", "));
-            Refusal { fits, ..Refusal::new(RefusalCode::VerbDoesNotFit, said).hint(hint) }
-        }
-        Rejected::DoesNotMove(_) => Refusal::new(RefusalCode::VerbDoesNotFit, said),
-        Rejected::NoSuchStep(_) => {
-            Refusal::new(RefusalCode::StepNotFound, said).hint(format!("its steps are in: amends show {id}"))
-        }
-        Rejected::PastPointOfNoReturn => Refusal::new(RefusalCode::PastPointOfNoReturn, said)
-            .hint("it goes forward to its end; undo it with a new saga, as a refund"),
-    }
 }

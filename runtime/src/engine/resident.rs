@@ -64,6 +64,8 @@ pub(crate) struct Flushed {
     pub(crate) lock_keys: Vec<String>,
     /// It has them.
     pub(crate) holds: bool,
+    /// The version of its module that it runs on.
+    pub(crate) code: u32,
 }
 
 impl Resident {
@@ -93,6 +95,7 @@ impl Resident {
             is_denied: saga.is_denied(),
             lock_keys: saga.lock_keys().cloned().collect(),
             holds: saga.has_its_locks(),
+            code: saga.code().version,
         };
         Self { waits: flushed.topics.clone(), flushed: Some(flushed), journal_bytes, ..Self::new(saga) }
     }

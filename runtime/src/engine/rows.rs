@@ -47,8 +47,10 @@ pub(crate) fn of_saga(key: &SagaKey, saga: &Saga, before: Option<&Flushed>, afte
         let start = Bytes::copy_from_slice(&after.stream.to_be_bytes());
         rows.push(put(Table::ById, keys::by_id(&saga_head(key).stream), start));
     }
-    if before.map(|before| before.status) != Some(after.status) {
+    if before.map(|before| (before.status, before.code)) != Some((after.status, after.code)) {
         rows.push(put(Table::Sagas, keys::saga(after.stream), encode(&summary(key, saga, after.status))));
+    }
+    if before.map(|before| before.status) != Some(after.status) {
         if let Some(before) = before {
             rows.push(delete(Table::ByStatus, keys::by_status(code(before.status), after.stream)));
         }

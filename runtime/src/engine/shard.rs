@@ -10,7 +10,7 @@ use std::{
 
 use amends_core::{
     Context, Event, Input as SagaInput, Instant, Room,
-    event::{Arrival, Started, Topic, Why},
+    event::{Arrival, Topic, Why},
     outcome::Report,
     view::Status,
 };
@@ -18,7 +18,7 @@ use amends_core::{
 use crate::{
     engine::{
         failpoints::Failpoints,
-        guests::AttemptCall,
+        guests::{AttemptCall, ModuleDigest},
         launch::Launches,
         live::Live,
         load::{self, LoadError},
@@ -83,6 +83,18 @@ impl Default for Limits {
     /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records.
     fn default() -> Self {
         Self { residents_max: 20_000, saga_bytes_max: 64 << 20, event_kept_ms: 7 * 86_400_000, queue_records: 8_192 }
+    }
+}
+
+impl Limits {
+    /// What may still be written to the journal of a saga that has so many bytes.
+    pub(crate) fn room(&self, journal_bytes: u64) -> Room {
+        match journal_bytes {
+            bytes if bytes < self.saga_bytes_max => Room::Free,
+            // What was done is worth as much again for undoing it.
+            bytes if bytes < self.saga_bytes_max.saturating_mul(2) => Room::Full,
+            _ => Room::Spent,
+        }
     }
 }
 
@@ -217,8 +229,9 @@ impl Shard {
     {
         self.ensure_resident(key)?;
         let Some(resident) = self.residents.get_mut(key) else { return Ok(()) };
-        let bytes = resident.journal_bytes;
-        let context = context(&self.modules, &self.limits, key, resident.saga.started(), bytes, self.now, &mut self.jitter);
+        let room = self.limits.room(resident.journal_bytes);
+        let (module, digest) = (&resident.saga.started().module, resident.saga.code().digest);
+        let context = context(&self.modules, key, module, &digest, room, self.now, &mut self.jitter);
         let events = decide(&mut resident.saga, context);
         self.took(key, events, &actor, causation);
         Ok(())
@@ -387,6 +400,7 @@ impl Shard {
             is_denied: resident.saga.is_denied(),
             lock_keys: resident.saga.lock_keys().cloned().collect(),
             holds: resident.saga.has_its_locks(),
+            code: resident.saga.code().version,
         };
         let begins = before.is_none();
         let ends = after.status.is_ended() && before.as_ref().is_none_or(|before| !before.status.is_ended());
@@ -395,7 +409,10 @@ impl Shard {
             begins,
             ended: ends.then(|| after.status.as_str()),
         });
-        let counted = (begins != ends).then(|| self.live.count(key, resident.saga.started(), begins, &self.metrics));
+        let is_live = |flushed: &&Flushed| !flushed.status.is_ended();
+        let lived_on = before.as_ref().filter(is_live).map(|before| before.code);
+        let lives_on = Some(&after).filter(is_live).map(|after| after.code);
+        let counted = self.live.went(key, &resident.saga.started().module, lived_on, lives_on, &self.metrics);
         let moved = self.live.moved(before.as_ref().map(|before| before.status), after.status, &self.metrics);
         let mut rows = rows::of_saga(key, &resident.saga, before.as_ref(), &after);
         rows.append(&mut resident.rows);
@@ -571,28 +588,23 @@ fn storage_failed(why: &str) -> Refusal {
 /// What a decision of this saga may depend on now.
 pub(crate) fn context(
     modules: &Modules,
-    limits: &Limits,
     key: &SagaKey,
-    started: &Started,
-    journal_bytes: u64,
+    module: &str,
+    digest: &ModuleDigest,
+    journal: Room,
     now: Instant,
     jitter: &mut u64,
 ) -> Context {
-    let module = modules.get(&key.0, &started.module);
+    let module = modules.get(&key.0, module);
     let imports_http = module
-        .and_then(|module| module.versions.values().find(|version| version.digest == started.digest))
+        .and_then(|module| module.versions.values().find(|version| version.digest == *digest))
         .is_some_and(super::modules::Version::imports_http);
     Context {
         now,
         jitter: next_random(jitter),
         may_reach_outside: imports_http && module.is_some_and(super::modules::Module::may_reach_outside),
         snapshot: module.map_or(0, |module| module.revision),
-        journal: match journal_bytes {
-            bytes if bytes < limits.saga_bytes_max => Room::Free,
-            // What was done is worth as much again for undoing it.
-            bytes if bytes < limits.saga_bytes_max.saturating_mul(2) => Room::Full,
-            _ => Room::Spent,
-        },
+        journal,
     }
 }
 

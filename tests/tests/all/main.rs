@@ -34,6 +34,8 @@ mod operators;
 
 mod locks;
 
+mod moves;
+
 mod crowds;
 
 mod floods;

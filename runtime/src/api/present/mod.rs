@@ -4,6 +4,8 @@ pub mod saga;
 
 pub mod lock;
 
+pub mod preview;
+
 pub mod help;
 
 pub mod journal;

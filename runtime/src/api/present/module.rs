@@ -5,7 +5,7 @@ use crate::{
         runtime::Verified,
         wire::{Time, module},
     },
-    engine::port::{ModuleView, VersionView},
+    engine::port::{self, ModuleView, Moves, VersionView},
     journal::Grant,
 };
 
@@ -41,7 +41,7 @@ pub fn deployed(view: &ModuleView, version: u32, warnings: Vec<String>) -> Optio
 }
 
 /// What a deploy of these bytes would do to a module, or to a namespace that has none of this name.
-pub fn plan(verified: &Verified, module: Option<&ModuleView>) -> module::Plan {
+pub fn plan(verified: &Verified, module: Option<&ModuleView>, moves: &Moves) -> module::Plan {
     let versions = module.map_or(&[][..], |module| &module.versions);
     let same = versions.iter().find(|version| version.digest == verified.digest);
     let next = module.map_or(1, |module| module.next_version);
@@ -56,10 +56,22 @@ pub fn plan(verified: &Verified, module: Option<&ModuleView>) -> module::Plan {
             .filter(|version| version.in_flight > 0)
             .map(|version| module::InFlight { version: version.version, sagas: version.in_flight })
             .collect(),
+        moves: moves.sagas.iter().map(moved).collect(),
+        moves_cut: moves.is_cut,
         sagas: verified.definitions.iter().map(|definition| definition.name.clone()).collect(),
         imports: verified.imports.clone(),
         missing_grants: missing_grants(&verified.module, &verified.imports, module.map_or(&[], |module| &module.grants)),
         warnings: verified.warnings.clone(),
+    }
+}
+
+fn moved(port::Move { id, version, status, obstacles, misfit }: &port::Move) -> module::Move {
+    module::Move {
+        id: id.as_str().to_owned(),
+        version: *version,
+        status: *status,
+        obstacles: obstacles.clone(),
+        input_does_not_fit: misfit.clone(),
     }
 }
 

@@ -7,17 +7,18 @@ use amends_core::{
     view::{LegView, Status, StepView, View},
 };
 
-use super::{help, lock};
+use super::{help, lock, preview};
 use crate::{
     api::{runtime::Committed, wire::saga},
     engine::port,
 };
 
 /// The whole saga with what was looked at beside its stream.
-pub fn committed(id: &SagaId, Committed { view, locks, .. }: &Committed, now: Instant) -> saga::Saga {
+pub fn committed(id: &SagaId, Committed { view, locks, on_cancel, .. }: &Committed, now: Instant) -> saga::Saga {
     let queue = view.locks.as_ref().and_then(|own| lock::reason(id, own, locks));
     let plain = saga(id, view, now);
-    saga::Saga { locks: lock_keys(view, locks), reason: queue.or(plain.reason), ..plain }
+    let cancel_preview = (!view.status.is_ended()).then(|| preview::on_cancel(on_cancel));
+    saga::Saga { locks: lock_keys(view, locks), reason: queue.or(plain.reason), cancel_preview, ..plain }
 }
 
 /// The whole saga. `now` is the host's time, so that a reader can say "in 58m" without a clock of ours.
@@ -41,6 +42,7 @@ pub fn saga(id: &SagaId, view: &View, now: Instant) -> saga::Saga {
         cancel_pending: view.cancel_pending,
         reason: reason(id, view),
         locks: lock_keys(view, &[]),
+        cancel_preview: None,
         steps: view.steps.iter().map(step).collect(),
         outstanding: view.outstanding.iter().map(|path| path.as_str().to_owned()).collect(),
         manual: view.manual,

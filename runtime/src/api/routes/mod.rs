@@ -48,6 +48,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v1/sagas/{id}/retry", post(verbs::retry))
         .route("/v1/sagas/{id}/skip", post(verbs::skip))
         .route("/v1/sagas/{id}/unlock", post(verbs::unlock))
+        .route("/v1/sagas/{id}/move", post(verbs::move_to))
         .route("/v1/sagas/{id}/resolve", post(verbs::resolve))
         .route("/v1/sagas/{id}/abandon", post(verbs::abandon))
         .route("/v1/sagas/{id}/signals/{name}", post(events::signal))

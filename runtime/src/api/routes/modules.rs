@@ -28,7 +28,7 @@ use crate::{
             module::{Activate, Deployed, Module, Modules, Plan},
         },
     },
-    engine::port::{Deploy, ModuleAnswer, ModuleView, Origin, Request, Which},
+    engine::port::{self, Deploy, ModuleAnswer, ModuleView, Origin, Request, Which},
 };
 
 /// How to deploy.
@@ -205,9 +205,13 @@ async fn verify(api: &Api, body: Body) -> Result<Candidate, ApiError> {
 
 async fn go_on(api: &Arc<Api>, caller: Caller, query: &DeployQuery, candidate: Candidate) -> Result<Response, ApiError> {
     if query.plan == Some(true) {
+        let namespace = caller.origin.namespace.clone();
         let module = find(api, caller, &candidate.verified.module).await;
         discard(api, candidate.verified.digest).await?;
-        let plan: Plan = present::module::plan(&candidate.verified, module?.as_ref());
+        let Verified { module: name, digest, definitions, .. } = candidate.verified.clone();
+        let target = port::Candidate { module: name, digest, definitions };
+        let moves = api.read(move |runtime| runtime.moves(&namespace, &target)).await?;
+        let plan: Plan = present::module::plan(&candidate.verified, module?.as_ref(), &moves);
         return Ok(Json(plan).into_response());
     }
     let (origin, activate) = (caller.origin, query.activate.unwrap_or(true));

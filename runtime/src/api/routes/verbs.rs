@@ -20,7 +20,7 @@ use crate::{
             verb::{self, Acted},
         },
     },
-    engine::port::{Request, Verb, VerbRequest},
+    engine::port::{Intervention, Request, Verb, VerbRequest},
 };
 
 /// Notes are read by people, and stored for ever.
@@ -115,6 +115,25 @@ pub(in crate::api) async fn unlock(
     act(&api, caller, &id, Verb::Unlock(asked.key), asked.note, asked.expect_revision).await
 }
 
+/// Takes a saga over to another version of its module; what is stuck is tried again at once.
+#[utoipa::path(
+    post, path = "/v1/sagas/{id}/move", tag = "verbs", params(("id" = String, Path)), request_body = verb::Move,
+    responses(
+        (status = 200, body = Acted),
+        (status = 404, description = "no such saga, or no such version of its module", body = ErrorBody),
+        (status = 409, description = "it does not fit; `reasons` says what stands against it", body = ErrorBody),
+    )
+)]
+pub(in crate::api) async fn move_to(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: verb::Move = read(&api, body).await?;
+    act(&api, caller, &id, Intervention::Move(asked.version), asked.note, asked.expect_revision).await
+}
+
 /// Ends a saga where it stands; what is not undone stays, and is listed in `outstanding`.
 #[utoipa::path(
     post, path = "/v1/sagas/{id}/abandon", tag = "verbs", params(("id" = String, Path)), request_body = verb::Act,
@@ -139,14 +158,14 @@ async fn act(
     api: &Arc<Api>,
     caller: Caller,
     id: &str,
-    verb: Verb,
+    asked: impl Into<Intervention>,
     note: Option<String>,
     expect_revision: Option<String>,
 ) -> Result<Response, ApiError> {
     let id = caller::saga_id(id)?;
     let act = Act { note: checked_note(note)?, by: caller.by };
     let expect_revision = expect_revision.as_deref().map(revision).transpose()?;
-    let request = VerbRequest { id: id.clone(), verb, act, expect_revision };
+    let request = VerbRequest { id: id.clone(), asked: asked.into(), act, expect_revision };
     let answer = api.ask(|answer| Request::Verb(caller.origin, request, answer)).await?;
     let acted = Acted { id: id.into(), status: answer.status, revision: answer.revision.to_string(), applied: answer.applied };
     Ok(written(api, answer.position, Json(acted)))

@@ -65,6 +65,7 @@ fn a_component_is_verified_before_it_is_a_version() {
               "import": "wasi:http/outgoing-handler@0.2.3"
             }
           ],
+          "moves": [],
           "name": "trip",
           "sagas": [
             "trip"

@@ -22,14 +22,14 @@ fn verbs_carry_who_and_why_and_answer_what_they_did() {
         assert!(answer(&fake, verb).starts_with("200 at 0-1-8\n"), "{verb}");
     }
     expect![[r#"
-        Cancel Act { note: "wrong date", by: "ann" } key=Some("k1")
-        Retry(None) Act { note: "", by: "" } key=None
-        Retry(Some(StepPath("charge"))) Act { note: "", by: "" } key=None
-        Skip(StepPath("reserve-hotel")) Act { note: "", by: "" } key=None
-        Resolve(StepPath("charge"), Output(Payload { format: Json, bytes: b"null" })) Act { note: "", by: "" } key=None
-        Resolve(StepPath("charge"), NotDone) Act { note: "", by: "" } key=None
-        Resolve(StepPath("charge"), Undone) Act { note: "", by: "" } key=None
-        Abandon Act { note: "", by: "" } key=None
+        Verb(Cancel) Act { note: "wrong date", by: "ann" } key=Some("k1")
+        Verb(Retry(None)) Act { note: "", by: "" } key=None
+        Verb(Retry(Some(StepPath("charge")))) Act { note: "", by: "" } key=None
+        Verb(Skip(StepPath("reserve-hotel"))) Act { note: "", by: "" } key=None
+        Verb(Resolve(StepPath("charge"), Output(Payload { format: Json, bytes: b"null" }))) Act { note: "", by: "" } key=None
+        Verb(Resolve(StepPath("charge"), NotDone)) Act { note: "", by: "" } key=None
+        Verb(Resolve(StepPath("charge"), Undone)) Act { note: "", by: "" } key=None
+        Verb(Abandon) Act { note: "", by: "" } key=None
     "#]]
     .assert_eq(&(fake.take_asked().join("\n") + "\n"));
     check(

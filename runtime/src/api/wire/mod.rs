@@ -8,6 +8,8 @@ pub mod saga;
 
 pub mod lock;
 
+pub mod preview;
+
 pub mod journal;
 
 pub mod module;

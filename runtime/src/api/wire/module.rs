@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use amends_core::view::Status;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -97,6 +98,12 @@ pub struct Plan {
     pub active: Option<u32>,
     /// Sagas in flight, by version. They and their compensations stay where they are.
     pub in_flight: Vec<InFlight>,
+    /// Which of them could move to it, the stuck ones first; at most 100.
+    #[serde(default)]
+    pub moves: Vec<Move>,
+    /// There are more than `moves` has.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moves_cut: bool,
     /// Names of its sagas.
     pub sagas: Vec<String>,
     /// Interfaces that it imports.
@@ -105,6 +112,23 @@ pub struct Plan {
     pub missing_grants: Vec<MissingGrant>,
     /// What is legal and perhaps not meant.
     pub warnings: Vec<String>,
+}
+
+/// Whether a saga could move to a component.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Move {
+    /// The saga.
+    pub id: String,
+    /// The version that it runs on.
+    pub version: u32,
+    /// Where it stands.
+    #[schema(value_type = String, example = "stuck")]
+    pub status: Status,
+    /// What stands against it; empty: it could move as it is now.
+    pub obstacles: Vec<String>,
+    /// Where its recorded input, which is kept, does not fit the new schema.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_does_not_fit: Option<String>,
 }
 
 /// How many sagas run on a version.

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use super::{
     lock::Locks,
+    preview::CancelPreview,
     value::{Json, Time},
 };
 
@@ -54,6 +55,9 @@ pub struct Saga {
     /// Its lock keys, if it was started with any and has not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locks: Option<Locks>,
+    /// What a cancel would do now; left out of the answer to a start, and after the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel_preview: Option<CancelPreview>,
     /// Its steps, in the definition's order.
     pub steps: Vec<Step>,
     /// Steps whose effects stand and are not undone.

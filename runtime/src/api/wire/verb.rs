@@ -84,6 +84,20 @@ pub struct Unlock {
     pub expect_revision: Option<String>,
 }
 
+/// The body of `move`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Move {
+    /// The version of its module that it goes over to.
+    pub version: u32,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Only if the saga is at this revision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect_revision: Option<String>,
+}
+
 /// The answer to a verb.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Acted {

@@ -5,6 +5,8 @@ pub(crate) mod journal;
 
 mod locks;
 
+mod preview;
+
 pub(crate) mod style;
 
 pub(crate) mod text;

@@ -6,7 +6,7 @@ use amends_core::{
 };
 
 use super::{
-    locks,
+    locks, preview,
     style::{self, BACK, BAD, BOLD, DIM, GOOD, LIVE, paint},
     text::{clean, pad, short, width},
     time::{Now, took},
@@ -21,6 +21,7 @@ pub(crate) fn tree(saga: &Saga, now: &Now) -> String {
     if saga.cancel_pending {
         lines.push(paint(BACK, "a cancel was asked for; the open pivot decides"));
     }
+    lines.extend(preview::line(saga));
     if let Some(output) = &saga.output {
         lines.push(format!("output: {}", clean(output.as_str())));
     }

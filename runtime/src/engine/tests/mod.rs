@@ -4,6 +4,8 @@ mod laws;
 
 mod locks;
 
+mod moves;
+
 mod waits;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -21,8 +23,8 @@ use super::{
     guests::AttemptCall,
     metrics::Metrics,
     port::{
-        Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, SetGrants,
-        Start, Verb, VerbAnswer, VerbRequest, Which,
+        Answer, Deploy, Force, Intervention, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request,
+        SagaAnswer, SetGrants, Start, Verb, VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
     resident::SagaKey,
@@ -145,6 +147,19 @@ impl Sim {
     }
 
     pub(super) fn deploy(&mut self, digest: u8, definition: Definition) -> ModuleAnswer {
+        let answered = self.ask_deploy(digest, definition);
+        self.settle();
+        said(answered).expect("deployed")
+    }
+
+    /// A deploy while guests run on.
+    pub(super) fn deploy_beside(&mut self, digest: u8, definition: Definition) {
+        let answered = self.ask_deploy(digest, definition);
+        self.commit();
+        said(answered).expect("deployed");
+    }
+
+    fn ask_deploy(&mut self, digest: u8, definition: Definition) -> Receiver<Result<ModuleAnswer, Refusal>> {
         let deploy = Deploy {
             module: "demo".into(),
             digest: [digest; 32],
@@ -153,9 +168,7 @@ impl Sim {
             imports: vec!["wasi:http/outgoing-handler@0.2.6".into()],
             activate: true,
         };
-        let answered = self.ask(|answer| Request::Deploy(origin(), deploy, answer));
-        self.settle();
-        said(answered).expect("deployed")
+        self.ask(|answer| Request::Deploy(origin(), deploy, answer))
     }
 
     pub(super) fn activate(&mut self, version: u32) {
@@ -204,7 +217,15 @@ impl Sim {
 
     pub(super) fn verb(&mut self, id: &str, verb: Verb, key: &str) -> Receiver<Result<VerbAnswer, Refusal>> {
         let origin = Origin { idempotency_key: Some(key.into()), ..origin() };
-        let request = VerbRequest { id: saga(id), verb, act: Act::default(), expect_revision: None };
+        self.intervene(id, Intervention::Verb(verb), origin)
+    }
+
+    pub(super) fn move_to(&mut self, id: &str, version: u32) -> Receiver<Result<VerbAnswer, Refusal>> {
+        self.intervene(id, Intervention::Move(version), origin())
+    }
+
+    fn intervene(&mut self, id: &str, asked: Intervention, origin: Origin) -> Receiver<Result<VerbAnswer, Refusal>> {
+        let request = VerbRequest { id: saga(id), asked, act: Act::default(), expect_revision: None };
         self.ask(|answer| Request::Verb(origin, request, answer))
     }
 

@@ -1,0 +1,163 @@
+//! What operators ask of one saga: the core's verbs, and a move to another version. Each is recorded, and done once.
+
+use std::sync::Arc;
+
+use amends_core::{
+    Event, Plan, Saga,
+    event::{Code, Moved},
+    id::Namespace,
+    verbs::Rejected,
+    view::Status,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::{
+        answers, deploys,
+        fingerprint::{self, Fingerprint},
+        port::{Answer, Intervention, Origin, Refusal, RefusalCode, VerbAnswer, VerbRequest},
+        release::Release,
+        requests::{ended, key_reused, not_found, not_readable},
+        resident::SagaKey,
+        rows,
+        shard::{Shard, context},
+    },
+    store::{Position, Table},
+};
+
+/// What an intervention needs beside the saga, looked up before the saga decides.
+enum Prepared {
+    Verb(amends_core::verbs::Verb),
+    Move(Arc<Plan>, Code),
+    /// It runs on that version already.
+    Nothing,
+}
+
+impl Shard {
+    pub(crate) fn verb(&mut self, origin: &Origin, request: VerbRequest, answer: Answer<VerbAnswer>) {
+        let key = (origin.namespace.clone(), request.id.clone());
+        match self.done_verb(origin, &key, request) {
+            Ok(said) => self.release_at(said.position, Release::Verb(answer, Ok(said))),
+            Err(refusal) => self.release_after(&key, Release::Verb(answer, Err(refusal))),
+        }
+        self.park(&key);
+    }
+
+    fn done_verb(&mut self, origin: &Origin, key: &SagaKey, request: VerbRequest) -> Result<VerbAnswer, Refusal> {
+        self.refuse_if_failed()?;
+        self.ensure_resident(key).map_err(|error| not_readable(key, &error))?;
+        let fingerprint = fingerprint::of_verb(&request);
+        let dedupe = origin.idempotency_key.as_ref().map(|name| answers::key_of_verb(&key.0, name));
+        if let Some(dedupe) = &dedupe
+            && let Some(row) = self.answer_row(dedupe).map_err(|error| self.storage_refusal(&error))?
+        {
+            let first: VerbRow = rows::decode(&row, "a verb's answer").map_err(|error| self.storage_refusal(&error))?;
+            return first.again(&fingerprint);
+        }
+        // What was decided before gets its places now, so that those of the verb's own records are known.
+        self.flush(key);
+        let Some(resident) = self.residents.get(key) else { return Err(not_found(&key.1)) };
+        let revision = resident.saga.revision();
+        if let Some(expected) = request.expect_revision.filter(|expected| *expected != revision) {
+            let said = format!("saga {} is at revision {revision}, not {expected}", key.1);
+            return Err(Refusal::new(RefusalCode::RevisionChanged, said).hint(format!("look again: amends show {}", key.1)));
+        }
+        let before = resident.saga.code().version;
+        let prepared = self.prepare(&key.0, &resident.saga, request.asked)?;
+        let Some(resident) = self.residents.get_mut(key) else { return Err(not_found(&key.1)) };
+        let room = self.limits.room(resident.journal_bytes);
+        let (module, digest) = (&resident.saga.started().module, resident.saga.code().digest);
+        let context = context(&self.modules, key, module, &digest, room, self.now, &mut self.jitter);
+        let events = match prepared {
+            Prepared::Verb(verb) => resident.saga.act(verb, request.act.clone(), context),
+            Prepared::Move(plan, code) => resident.saga.move_to(plan, Moved { code, act: request.act.clone() }, context),
+            Prepared::Nothing => Ok(Vec::new()),
+        }
+        .map_err(|rejected| refusal(key, &resident.saga, rejected))?;
+        let (status, revision) = (resident.saga.status(), resident.saga.revision());
+        if events.is_empty() {
+            let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
+            return Ok(VerbAnswer { applied: false, status, revision, position });
+        }
+        let position = self.last_position + events.len() as u64;
+        // One that moved away from what it died of says nothing about that.
+        let stays = resident.saga.code().version == before;
+        let retried = stays && events.iter().any(|event| matches!(event, Event::Retried(..)));
+        let lifts = retried.then(|| (resident.saga.started().module.clone(), before, request.act));
+        if let Some(dedupe) = dedupe {
+            let row = rows::encode(&VerbRow { fingerprint, status, revision, position });
+            resident.rows.push(rows::put(Table::Answers, dedupe.clone(), row.clone()));
+            let timer = self.keep_verb(&dedupe, position);
+            self.residents.entry(key.clone()).and_modify(|resident| resident.rows.push(timer));
+            self.recent.remember(dedupe, position, row);
+        }
+        self.took(key, events, &origin.actor, None);
+        // Before anything else gets a place: the answer names this one.
+        self.flush(key);
+        if let Some((module, version, act)) = lifts {
+            self.lift_quarantine(origin, &module, version, act);
+        }
+        Ok(VerbAnswer { applied: true, status, revision, position })
+    }
+
+    fn prepare(&self, namespace: &Namespace, saga: &Saga, asked: Intervention) -> Result<Prepared, Refusal> {
+        let version = match asked {
+            Intervention::Verb(verb) => return Ok(Prepared::Verb(verb)),
+            Intervention::Move(version) => version,
+        };
+        let (name, definition) = (&saga.started().module, &saga.started().definition);
+        let module = self.modules.get(namespace, name).ok_or_else(|| deploys::no_module(name))?;
+        let facts = module.versions.get(&version).ok_or_else(|| deploys::no_version(name, version))?;
+        if let Some(reason) = &facts.quarantined {
+            return Err(Refusal::new(RefusalCode::Quarantined, format!("{name} v{version} is quarantined: {reason}"))
+                .hint("move to another version, or activate this one again"));
+        }
+        if !saga.is_ended() && saga.code().version == version {
+            return Ok(Prepared::Nothing);
+        }
+        let (plan, definition_hash) = facts.offers(definition).ok_or_else(|| {
+            Refusal::new(RefusalCode::VerbDoesNotFit, format!("{name} v{version} has no saga `{definition}` to move to"))
+                .hint(format!("choose a version that has it: amends modules {name}"))
+        })?;
+        Ok(Prepared::Move(plan, Code { version, digest: facts.digest, definition_hash }))
+    }
+}
+
+/// The row of the first answer to a verb that came with an idempotency key.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct VerbRow {
+    fingerprint: Fingerprint,
+    status: Status,
+    revision: u64,
+    position: Position,
+}
+
+impl VerbRow {
+    /// The answer to the same request; another one under this key is refused.
+    fn again(self, fingerprint: &Fingerprint) -> Result<VerbAnswer, Refusal> {
+        let Self { fingerprint: first, status, revision, position } = self;
+        if first == *fingerprint { Ok(VerbAnswer { applied: false, status, revision, position }) } else { Err(key_reused()) }
+    }
+}
+
+fn refusal(key: &SagaKey, saga: &Saga, rejected: Rejected) -> Refusal {
+    let id = &key.1;
+    let said = format!("saga {id}: {rejected}");
+    match rejected {
+        Rejected::Ended => ended(id, saga),
+        Rejected::DoesNotFit { fits, .. } => {
+            let hint = format!("these fit: {}", fits.join(", "));
+            Refusal { fits, ..Refusal::new(RefusalCode::VerbDoesNotFit, said).hint(hint) }
+        }
+        Rejected::DoesNotMove(obstacles) => {
+            let reasons = obstacles.iter().map(ToString::to_string).collect();
+            Refusal { reasons, ..Refusal::new(RefusalCode::VerbDoesNotFit, said) }
+                .hint("nothing was changed; deploy a version that keeps what has begun, or wait until nothing of it is open")
+        }
+        Rejected::NoSuchStep(_) => {
+            Refusal::new(RefusalCode::StepNotFound, said).hint(format!("its steps are in: amends show {id}"))
+        }
+        Rejected::PastPointOfNoReturn => Refusal::new(RefusalCode::PastPointOfNoReturn, said)
+            .hint("it goes forward to its end; undo it with a new saga, as a refund"),
+    }
+}
