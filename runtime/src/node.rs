@@ -13,6 +13,7 @@ use std::{
 use amends_core::{
     Definition,
     id::{Name, Namespace, SagaId},
+    lint::{self, Exports},
     validate,
     value::Instant,
 };
@@ -280,7 +281,10 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
     if !reasons.is_empty() {
         return Err(bad_definition(reasons));
     }
-    let warnings = Vec::new();
+    // The contract has every component export both; whether a step answers `check` with more than `unknown`, only a call shows.
+    let exports = Exports { check: true, compensate: true };
+    let warnings = sagas.iter().flat_map(|saga| lint::warnings(saga, &sagas, exports));
+    let warnings = warnings.map(|warning| host::escape(&warning.to_string())).collect();
     Ok(Verified { module: module.to_string(), digest, bytes, definitions: description.sagas, imports, warnings })
 }
 

@@ -36,6 +36,8 @@ mod locks;
 
 mod moves;
 
+mod lints;
+
 mod crowds;
 
 mod floods;
