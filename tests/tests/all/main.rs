@@ -40,6 +40,8 @@ mod command_line;
 
 mod secrets;
 
+mod format;
+
 mod binaries;
 
 mod guards;
