@@ -311,7 +311,7 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
         limits: config.guests.clone(),
         clock: Arc::clone(&config.clock),
         modules: Arc::new(source),
-        compile: Compile::Worker { program: config.worker.clone(), args: vec!["compile-worker".into()] },
+        compile: Compile::Worker { program: config.worker.clone(), args: vec![host::compile_worker::ARGUMENT.into()] },
         cache: Some(config.data.join("cache")),
         secrets: config.secrets.clone(),
     })
