@@ -64,6 +64,9 @@ mod publish;
 
 mod completions;
 
+#[cfg(test)]
+mod canned;
+
 use std::{
     env,
     ffi::{OsStr, OsString},
