@@ -134,8 +134,8 @@ fn remarks(step: &Step) -> String {
     let unknown = match step.on_unknown {
         OnUnknown::Retry => None,
         OnUnknown::Check => Some("checked when unknown"),
-        OnUnknown::OnceThenRollback => Some("run once, then rolled back"),
-        OnUnknown::OnceThenStop => Some("run once, then stopped"),
+        OnUnknown::OnceThenRollback => Some("if unknown: not retried, rolled back"),
+        OnUnknown::OnceThenStop => Some("if unknown: not retried, stopped"),
     };
     let effect_free = step.effect_free.then_some("effect-free");
     undo.into_iter().chain(effect_free).chain(unknown).collect::<Vec<_>>().join(", ")

@@ -254,7 +254,6 @@ impl Shard {
     /// What follows from a decision: records to flush, attempts to run, answers to release.
     pub(crate) fn took(&mut self, key: &SagaKey, events: Vec<Event>, actor: &Actor, causation: Option<RecordId>) {
         let crowded = self.is_crowded();
-        let since = self.actions.len();
         let Some(resident) = self.residents.get_mut(key) else { return };
         self.lockers.freed(key, &events);
         let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
@@ -265,7 +264,18 @@ impl Shard {
             }
             resident.decide(events, self.now, actor, causation);
         }
+        if let Some((module, version)) = suspect {
+            self.quarantine(&key.0, &module, version);
+        }
+        let Some(resident) = self.residents.get_mut(key) else { return };
         let effects = resident.saga.effects();
+        let begun: Vec<Topic> = effects.topics.iter().filter(|topic| !resident.waits.contains(topic)).cloned().collect();
+        resident.waits.clone_from(&effects.topics);
+        // A wait gets its place in the journal together with the arrival of what came before it: by itself it would not look again.
+        if !begun.is_empty() && self.match_kept(key, &begun) {
+            return;
+        }
+        let Some(resident) = self.residents.get_mut(key) else { return };
         resident.launched.retain(|attempt| effects.run.iter().any(|intent| intent.attempt == *attempt));
         let cautious = resident.cautious || crowded;
         let mut at_commit = Vec::new();
@@ -280,8 +290,6 @@ impl Shard {
                 }
             }
         }
-        let begun: Vec<Topic> = effects.topics.iter().filter(|topic| !resident.waits.contains(topic)).cloned().collect();
-        resident.waits = effects.topics;
         let parks = effects.run.is_empty();
         let full = resident.unflushed.len() >= UNFLUSHED_MAX;
         let settled = matches!(resident.saga.status(), status if status.is_ended() || status == Status::Stuck);
@@ -295,13 +303,6 @@ impl Shard {
         }
         for intent in ahead {
             self.run(key.clone(), intent);
-        }
-        if let Some((module, version)) = suspect {
-            self.quarantine(&key.0, &module, version);
-        }
-        if !begun.is_empty() && self.match_kept(key, &begun) {
-            // A wait without its arrival would not look for what came before it a second time.
-            self.join_commits(since);
         }
         self.park(key);
     }

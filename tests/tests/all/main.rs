@@ -46,6 +46,8 @@ mod command_line;
 
 mod secrets;
 
+mod format;
+
 mod binaries;
 
 mod guards;
