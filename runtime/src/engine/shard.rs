@@ -10,7 +10,7 @@ use std::{
 
 use amends_core::{
     Context, Event, Input as SagaInput, Instant, Room,
-    event::{Arrival, Started, Topic, Why},
+    event::{Arrival, Started, Why},
     outcome::Report,
     view::Status,
 };
@@ -248,7 +248,7 @@ impl Shard {
             resident.decide(events, self.now, actor, causation);
         }
         let effects = resident.saga.effects();
-        resident.launched.retain(|attempt| effects.run.iter().any(|intent| intent.attempt == *attempt));
+        resident.keep_launched(&effects.run);
         let cautious = resident.cautious || crowded;
         let mut at_commit = Vec::new();
         let mut ahead = Vec::new();
@@ -262,8 +262,7 @@ impl Shard {
                 }
             }
         }
-        let begun: Vec<Topic> = effects.topics.iter().filter(|topic| !resident.waits.contains(topic)).cloned().collect();
-        resident.waits = effects.topics;
+        let begun = resident.wait_for(effects.topics);
         let parks = effects.run.is_empty();
         let full = resident.unflushed.len() >= UNFLUSHED_MAX;
         let settled = matches!(resident.saga.status(), status if status.is_ended() || status == Status::Stuck);
