@@ -4,7 +4,13 @@
 
 mod harness;
 
+mod variants;
+
 mod travel;
+
+mod journeys;
+
+mod check_outs;
 
 mod kills;
 
