@@ -12,6 +12,8 @@ mod journeys;
 
 mod check_outs;
 
+mod composed;
+
 mod kills;
 
 mod survivors;
