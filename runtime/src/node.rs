@@ -316,7 +316,7 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
         limits: config.guests.clone(),
         clock: Arc::clone(&config.clock),
         modules: Arc::new(source),
-        compile: Compile::Worker { program: config.worker.clone(), args: vec!["compile-worker".into()] },
+        compile: Compile::Worker { program: config.worker.clone(), args: vec![host::compile_worker::ARGUMENT.into()] },
         cache: Some(config.data.join("cache")),
         secrets: config.secrets.clone(),
     })
@@ -370,11 +370,18 @@ impl Runtime for Node {
     }
 
     fn ask(&self, request: Request) -> Result<(), Refusal> {
-        if let Request::Start(..) = &request
-            && self.is_low()
-        {
-            return Err(Refusal::new(RefusalCode::LowSpace, "the disk is nearly full: no new sagas are taken")
-                .hint("make room on the disk of the data folder"));
+        let is_new = match &request {
+            Request::Start(..) | Request::Deploy(..) => true,
+            // What is addressed to a saga may be what it needs to end.
+            Request::Publish(_, publish, _) => publish.to.is_none(),
+            _ => false,
+        };
+        if is_new && self.is_low() {
+            return Err(Refusal::new(
+                RefusalCode::LowSpace,
+                "the disk is nearly full: no new sagas, events and modules are taken",
+            )
+            .hint("make room on the disk of the data folder"));
         }
         self.engine.ask(request)
     }

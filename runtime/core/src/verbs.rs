@@ -102,7 +102,8 @@ fn retry(saga: &Saga, path: Option<StepPath>, act: Act) -> Result<Vec<Event>, Re
     let mut because = "no step is stuck or backing off".to_owned();
     if let Some(path) = &path {
         find(saga, path)?;
-        because = format!("`{path}` is not stuck or backing off");
+        let others = others(saga, [" is", " are"], |run| run.directions().iter().any(|direction| is_retriable(run, *direction)));
+        because = format!("`{path}` is not stuck or backing off{others}");
     }
     let asked = |run: &StepRun| path.as_ref().is_none_or(|path| run.path.is_in(path));
     let legs = saga.legs().filter(|(run, direction, _)| asked(run) && is_retriable(run, *direction));
@@ -129,7 +130,8 @@ fn skip(saga: &Saga, path: StepPath, act: Act) -> Result<Vec<Event>, Rejected> {
     if run.undo.is_stuck() {
         return Ok(vec![Event::Skipped(path, act)]);
     }
-    let because = format!("only a stuck compensation can be skipped, and `{path}` has none");
+    let others = others(saga, [" has", " have"], |run| run.undo.is_stuck());
+    let because = format!("only a stuck compensation can be skipped, and `{path}` has none{others}");
     Err(Rejected::DoesNotFit { because, fits: fitting(saga) })
 }
 
@@ -168,6 +170,19 @@ fn overdue_rollback(run: &StepRun) -> Option<Reason> {
 
 fn find<'a>(saga: &'a Saga, path: &StepPath) -> Result<&'a StepRun, Rejected> {
     saga.run(path).ok_or_else(|| Rejected::NoSuchStep(path.clone()))
+}
+
+/// The steps that the verb would fit, for a refusal that is about another one; nothing if there are none.
+fn others(saga: &Saga, [one, many]: [&str; 2], fits: impl Fn(&StepRun) -> bool) -> String {
+    // A fan-out may have thousands of them.
+    const SHOWN: usize = 5;
+    let names: Vec<String> = saga.steps.iter().filter(|run| fits(run)).map(|run| format!("`{}`", run.path)).collect();
+    match names.len() {
+        0 => String::new(),
+        1 => format!(" ({}{one})", names.join(", ")),
+        2..=SHOWN => format!(" ({}{many})", names.join(", ")),
+        count => format!(" ({} and {} more{many})", names[..SHOWN].join(", "), count - SHOWN),
+    }
 }
 
 fn is_retriable(run: &StepRun, direction: Direction) -> bool {

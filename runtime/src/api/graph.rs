@@ -179,8 +179,8 @@ fn remarks(step: &Step) -> String {
     let unknown = match step.on_unknown {
         OnUnknown::Retry => None,
         OnUnknown::Check => Some("checked when unknown".to_owned()),
-        OnUnknown::OnceThenRollback => Some("run once, then rolled back".to_owned()),
-        OnUnknown::OnceThenStop => Some("run once, then stopped".to_owned()),
+        OnUnknown::OnceThenRollback => Some("if unknown: not retried, rolled back".to_owned()),
+        OnUnknown::OnceThenStop => Some("if unknown: not retried, stopped".to_owned()),
     };
     let effect_free = step.effect_free.then(|| "effect-free".to_owned());
     [child, each, ways, undo, effect_free, unknown].into_iter().flatten().collect::<Vec<_>>().join(", ")

@@ -53,7 +53,12 @@ pub struct Api {
     deploys: Semaphore,
     /// The turn of the deploy that is being recorded.
     recording: Arc<Semaphore>,
+    /// Places of those who watch.
+    watchers: Arc<Semaphore>,
 }
+
+/// Streams that stay open at a time: they leave room among the connections for whoever asks and acts.
+const WATCHERS_MAX: usize = 600;
 
 /// Deploys at a time, plans included: each holds a component of up to `wasm_bytes_max`, a thread, and while it describes itself one
 /// of the host's few places for guests beside the attempts.
@@ -81,7 +86,8 @@ impl Default for Options {
 /// The routes over a running host. When `stop` turns true, waiting requests are answered and streams end.
 pub fn router(runtime: Arc<dyn Runtime>, options: Options, stop: watch::Receiver<bool>) -> Router {
     let (deploys, recording) = (Semaphore::new(DEPLOYS_MAX), Arc::new(Semaphore::new(1)));
-    routes::router(Arc::new(Api { runtime, options, stop, deploys, recording }))
+    let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
+    routes::router(Arc::new(Api { runtime, options, stop, deploys, recording, watchers }))
 }
 
 impl Api {

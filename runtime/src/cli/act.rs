@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::{
     exit::Exit,
-    render::{style, text},
+    render::{self, style, text},
     session::{Form, Session, confirmed, print, print_json, say},
 };
 use crate::api::wire::{
@@ -43,7 +43,8 @@ pub(super) enum Asks {
     Never,
 }
 
-/// Sends a verb: `plan` says in words what it will do to the saga as it was read; `body` is given the expected revision.
+/// Sends a verb: `plan` says in words what it does to the saga as it was read, before it for one that asks, and else once it is
+/// done, since a line before a refusal would read as success; `body` is given the expected revision.
 pub(super) fn act<B: Serialize>(
     session: &Session,
     id: &str,
@@ -54,29 +55,44 @@ pub(super) fn act<B: Serialize>(
     body: impl Fn(String) -> B,
 ) -> Result<Exit> {
     let saga: Saga = session.client.get(&["v1", "sagas", id], &[])?;
+    // The names in it are as they were typed.
+    let plan = text::clean(&plan(&saga)).into_owned();
     // An ended saga is not asked about: the host says how it ended and what helps, or that it was asked before.
     if !saga.status.is_ended() {
         say(&format!("{} {} is {} at revision {}", saga.saga, saga.id, style::status(saga.status), saga.revision));
-        // The names in it are as they were typed.
-        let plan = text::clean(&plan(&saga)).into_owned();
-        say(&plan);
-        if asks == Asks::First && !confirmed("go on?", common.yes)? {
-            say("nothing was done");
-            return Ok(Exit::Failed);
+        if asks == Asks::First {
+            say(&format!("would {plan}"));
+            if !confirmed("go on?", common.yes)? {
+                say("nothing was done");
+                return Ok(Exit::Failed);
+            }
         }
     }
-    let revision = common.expect_revision.map_or(saga.revision, |revision| revision.to_string());
+    let revision = common.expect_revision.map_or_else(|| saga.revision.clone(), |revision| revision.to_string());
     let acted: Acted = session.client.post(&["v1", "sagas", id, verb], &body(revision))?;
+    if asks == Asks::Never && acted.applied {
+        say(&plan);
+    }
     if common.form.json {
         print_json(&acted)?;
     } else {
-        let repeated = if acted.applied { "" } else { "  (it had been asked before; nothing changed)" };
+        let repeated = if acted.applied { String::new() } else { format!("  ({}; nothing changed)", unchanged(&saga)) };
         print(&format!("{} {}{repeated}\n", acted.id, style::status(acted.status)))?;
         if !acted.status.is_ended() && acted.status != Status::Stuck {
             say(&format!("follow it with `amends watch {}`", acted.id));
         }
     }
     Ok(Exit::Fine)
+}
+
+/// Why a verb found its work done: the saga as it was read just before.
+fn unchanged(saga: &Saga) -> String {
+    match &saga.rollback {
+        Some(rollback) if !saga.status.is_ended() && rollback.reason != "cancelled" => {
+            format!("it is rolling back already ({})", render::journal::reason(rollback))
+        }
+        _ => "it had been asked before".to_owned(),
+    }
 }
 
 /// Steps that a rollback undoes, in words. An attempt that is open may add its own.
@@ -111,6 +127,14 @@ fn standing(saga: &Saga, counts: impl Fn(&Step) -> bool) -> Option<String> {
 mod tests {
     use super::*;
     use crate::cli::render::samples;
+
+    /// A cancel of a saga that rolled back for a reason of its own was told that it had been asked before, and nobody had.
+    #[test]
+    fn a_cancel_that_comes_after_the_rollback_is_told_what_began_it() {
+        assert_eq!(unchanged(&samples::stuck_in_rollback()), "it is rolling back already (refused by reserve-car)");
+        assert_eq!(unchanged(&samples::waiting()), "it had been asked before");
+        assert_eq!(unchanged(&samples::compensated()), "it had been asked before");
+    }
 
     #[test]
     fn only_what_has_a_compensation_and_may_have_happened_is_named_before_a_cancel() {

@@ -64,6 +64,9 @@ mod publish;
 
 mod completions;
 
+#[cfg(test)]
+mod canned;
+
 use std::{
     env,
     ffi::{OsStr, OsString},
@@ -71,12 +74,17 @@ use std::{
     process::ExitCode,
 };
 
-use clap::{Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand, builder::Resettable};
+use clap::{
+    Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
+    builder::Resettable,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 use self::{
     exit::{Exit, Fatal, Usage},
     session::{Remote, Session},
 };
+use crate::host::compile_worker;
 
 /// Durable sagas: steps and compensations as WebAssembly components.
 #[derive(Debug, Parser)]
@@ -114,25 +122,29 @@ enum Verb {
     Signal(signal::Signal),
     Publish(publish::Publish),
     Completions(completions::Completions),
-    /// Compiles one component from stdin to stdout, with limits, for the host.
-    #[command(hide = true)]
-    CompileWorker,
 }
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
+    // What the host starts for itself is no verb: neither help nor completions offer it.
+    if env::args_os().nth(1).is_some_and(|verb| verb == compile_worker::ARGUMENT) {
+        return wiring::compile_worker();
+    }
     let command = without_empty_variables(Cli::command(), &|name| env::var_os(name));
     let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
         Ok(cli) => cli,
+        // Only the help of somebody who set no variable is shown without this: a variable counts as an argument.
+        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
+            session::say(&Cli::command().render_help().ansi().to_string());
+            return Exit::Usage.into();
+        }
         Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
             // `--help` and `--version` are fine; the rest is wrong usage. A closed stream is nobody's error.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
+            let _ = hinted(error).print();
+            return exit;
         }
     };
-    if matches!(cli.verb, Verb::CompileWorker) {
-        return wiring::compile_worker();
-    }
     match run(cli) {
         Ok(exit) => exit.into(),
         Err(error) if is_broken_pipe(&error) => Exit::Fine.into(),
@@ -141,6 +153,19 @@ pub fn main() -> ExitCode {
             exit_of(&error).into()
         }
     }
+}
+
+/// A time that no option took is meant for `--wait`, whose value may be left out and so needs the sign.
+fn hinted(mut error: clap::Error) -> clap::Error {
+    let stray = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(stray)) if error.kind() == ErrorKind::UnknownArgument => stray,
+        _ => return error,
+    };
+    if input::duration(stray).is_ok() {
+        let tip = format!("write `--wait={stray}`");
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(vec![tip.into()]));
+    }
+    error
 }
 
 /// A variable that is set to nothing is not set.
@@ -179,7 +204,6 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Signal(verb) => signal::run(&verb, &open()?),
         Verb::Publish(verb) => publish::run(&verb, &open()?),
         Verb::Completions(verb) => completions::run(&verb),
-        Verb::CompileWorker => Ok(Exit::Usage),
     }
 }
 
@@ -205,7 +229,7 @@ mod tests {
         let mut command = Cli::command();
         command.clone().debug_assert();
         command.build();
-        for verb in command.get_subcommands().filter(|verb| !verb.is_hide_set() && verb.get_name() != "help") {
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help") {
             let help = verb.clone().render_long_help().to_string();
             assert!(help.contains(&format!("amends {}", verb.get_name())), "no example in {help}");
             assert!(help.contains("Example"), "no example in {help}");
@@ -223,6 +247,14 @@ mod tests {
     }
 
     #[test]
+    fn a_command_line_without_a_verb_is_known_as_one_also_where_a_host_is_named() {
+        // With AMENDS_HOST set, it was answered by a list of verbs in brackets, in place of the help.
+        let error = Cli::try_parse_from(["amends", "--host", "http://h"]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::MissingSubcommand);
+        assert!(!Cli::command().get_subcommands().any(|verb| verb.is_hide_set()), "completions would offer it");
+    }
+
+    #[test]
     fn a_variable_that_is_empty_is_not_set() {
         // `AMENDS_HOST=` was a bad address, and not the absence of one.
         let variables = |value: &'static str| {
@@ -234,6 +266,13 @@ mod tests {
         let (of_all, of_serve) = variables("x");
         assert!(of_all > 0 && of_serve > 0);
         assert_eq!(variables(""), (0, 0));
+    }
+
+    #[test]
+    fn a_time_that_is_apart_from_its_wait_is_helped() {
+        let said = |line: &str| hinted(Cli::try_parse_from(line.split(' ')).unwrap_err()).to_string();
+        assert!(said("amends start trip --wait 5s").contains("write `--wait=5s`"));
+        assert!(!said("amends start trip other").contains("--wait="));
     }
 
     #[test]

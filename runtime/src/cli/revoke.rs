@@ -6,6 +6,7 @@ use clap::Args;
 use super::{
     exit::Exit,
     grant, grants, modules,
+    render::text,
     session::{Form, Session, confirmed, print, print_json, say},
 };
 use crate::api::wire::module::{Grants, ModuleGrants};
@@ -44,7 +45,7 @@ pub(super) struct Revoke {
 pub(super) fn run(revoke: &Revoke, session: &Session) -> Result<Exit> {
     let path = ["v1", "modules", &revoke.module, "grants"];
     take(revoke, &mut session.client.get::<ModuleGrants>(&path, &[])?.grants)?;
-    if !confirmed(&format!("revoke it from {}, also for sagas that run?", revoke.module), revoke.yes)? {
+    if !confirmed(&question(revoke), revoke.yes)? {
         say("nothing was done");
         return Ok(Exit::Failed);
     }
@@ -58,6 +59,13 @@ pub(super) fn run(revoke: &Revoke, session: &Session) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
+fn question(revoke: &Revoke) -> String {
+    let what: Vec<&str> = [&revoke.http, &revoke.secret, &revoke.config].into_iter().flatten().map(String::as_str).collect();
+    // Without force the host refuses what live sagas may need.
+    let running = if revoke.force { ", also for sagas that run" } else { "" };
+    text::clean(&format!("revoke {} from {}{running}?", what.join(", "), revoke.module)).into_owned()
+}
+
 fn take(revoke: &Revoke, grants: &mut Grants) -> Result<()> {
     let had = grants.http.len() + grants.secrets.len() + grants.config.len();
     let origins: Vec<String> = revoke.http.iter().map(|text| grant::spelled_out(text)).collect::<Result<_>>()?;
@@ -69,4 +77,25 @@ fn take(revoke: &Revoke, grants: &mut Grants) -> Result<()> {
         bail!("{} was not granted all of that; `amends modules {0}` shows what it may reach", revoke.module);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Verb};
+
+    #[test]
+    fn the_question_names_what_is_revoked_and_running_sagas_only_where_they_are_touched() {
+        let asked = |line: &str| match Cli::try_parse_from(line.split(' ')).unwrap().verb {
+            Verb::Revoke(revoke) => question(&revoke),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(
+            asked("amends revoke trip --http http://127.0.0.1:8430 --secret key"),
+            "revoke http://127.0.0.1:8430, key from trip?"
+        );
+        assert_eq!(asked("amends revoke trip --config region --force"), "revoke region from trip, also for sagas that run?");
+    }
 }

@@ -73,6 +73,8 @@ async fn host(config: Config, address: SocketAddr) -> Result<(), Fatal> {
     let began = Instant::now();
     let mut terminate = signal(unix::SignalKind::terminate())?;
     let mut interrupt = signal(unix::SignalKind::interrupt())?;
+    // A file that may not grow is an error of the write then, and not the end of the process.
+    let _too_large = signal(unix::SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
     let listening = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
     let opening = config.clone();

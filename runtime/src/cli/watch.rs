@@ -2,6 +2,7 @@
 
 use std::{thread, time::Duration};
 
+use amends_core::view::Status;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
@@ -27,11 +28,21 @@ use crate::{
 const RECONNECTS_MAX: u32 = 60;
 
 /// Between them.
-const PAUSE: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
 
-/// Follow a saga, or all of them, record by record.
+/// What a stream has for a reader who comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stream {
+    /// Records, from the one after the last that was read.
+    Records,
+    /// Changes from now on. What happened while nobody read is not in it, and the reader gets a `gap` message instead.
+    Changes,
+}
+
+/// Follow a saga record by record, or all of them, a line for each change.
 ///
-/// One saga is followed until it ends, and its outcome is the exit code. It goes on where it was when the host restarts.
+/// One saga is followed until it ends or is stuck, and its outcome is the exit code. When the host restarts, it goes on
+/// where it was. Of all sagas, what changed while the host was away is not shown; a line on stderr says so.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends watch T1\n  amends watch --json")]
 pub(super) struct Watch {
@@ -49,23 +60,43 @@ pub(super) fn run(watch: &Watch, session: &Session) -> Result<Exit> {
 }
 
 fn one(id: &str, form: Form, session: &Session) -> Result<Exit> {
-    let path = ["v1", "sagas", id, "watch"];
-    let mut seen: Option<String> = None;
-    follow(session, &path, &mut seen, |message| match message.event.as_str() {
-        "end" => Ok(false),
-        _ => entry(message, form).map(|()| true),
-    })?;
-    let saga: Saga = session.client.get(&["v1", "sagas", id], &[])?;
+    let saga = to_rest(id, session, |message| entry(message, form))?;
     if !form.json {
         print(&tree::tree(&saga, &clock::as_of(saga.as_of)))?;
     }
     Ok(Exit::of(saga.status))
 }
 
+/// Follows a saga until it has ended, or until it is stuck and all of its records were read; the saga as it is then.
+fn to_rest(id: &str, session: &Session, mut read: impl FnMut(&Entry) -> Result<()>) -> Result<Saga> {
+    let look = || session.client.get::<Saga>(&["v1", "sagas", id], &[]);
+    let mut stuck = None;
+    // A leg that is stuck does not stop the others, so each record after that may be the last.
+    let mut has_stuck_leg = false;
+    // Until this revision the records are of the past, and nothing new is to be seen.
+    let mut seen_until = 0;
+    follow(session, &["v1", "sagas", id, "watch"], Stream::Records, |message| {
+        if message.event == "end" {
+            return Ok(false);
+        }
+        let entry: Entry = serde_json::from_str(&message.data).context("cannot read what the host sent")?;
+        read(&entry)?;
+        has_stuck_leg |= entry.kind == "stuck";
+        let revision: u64 = entry.revision.parse().context("cannot read what the host sent")?;
+        if has_stuck_leg && revision >= seen_until {
+            let saga = look()?;
+            seen_until = saga.revision.parse().context("cannot read what the host sent")?;
+            stuck = (saga.status == Status::Stuck && seen_until == revision).then_some(saga);
+        }
+        Ok(stuck.is_none())
+    })?;
+    stuck.map_or_else(|| Ok(look()?), Ok)
+}
+
 fn all(form: Form, session: &Session) -> Result<Exit> {
-    follow(session, &["v1", "watch"], &mut None, |message| {
+    follow(session, &["v1", "watch"], Stream::Changes, |message| {
         if message.event == "gap" {
-            say("some changes were missed; `amends list` shows where everything stands");
+            say("some changes may have been missed; `amends list` shows where everything stands");
             return Ok(true);
         }
         let saga: SagaLine = serde_json::from_str(&message.data).context("cannot read what the host sent")?;
@@ -82,21 +113,25 @@ fn all(form: Form, session: &Session) -> Result<Exit> {
 pub(super) fn follow(
     session: &Session,
     path: &[&str],
-    seen: &mut Option<String>,
+    stream: Stream,
     mut read: impl FnMut(&Message) -> Result<bool>,
 ) -> Result<()> {
+    let mut seen: Option<String> = None;
     let mut failed = 0;
     let mut was_connected = false;
     loop {
         match session.client.follow(path, seen.as_deref()) {
             Ok(None) => return Ok(()),
             Ok(Some(messages)) => {
+                // Said once the stream is there again: whoever looks now misses nothing that comes after.
+                let gap = (was_connected && stream == Stream::Changes)
+                    .then(|| Message { event: "gap".to_owned(), ..Message::default() });
                 (failed, was_connected) = (0, true);
-                for message in messages {
+                for message in gap.into_iter().chain(messages) {
                     if !read(&message)? {
                         return Ok(());
                     }
-                    *seen = message.id.or(seen.take());
+                    seen = message.id.or(seen.take());
                 }
                 say("the connection ended; connecting again …");
             }
@@ -111,11 +146,10 @@ pub(super) fn follow(
     }
 }
 
-fn entry(message: &Message, form: Form) -> Result<()> {
-    let entry: Entry = serde_json::from_str(&message.data).context("cannot read what the host sent")?;
+fn entry(entry: &Entry, form: Form) -> Result<()> {
     match form.json {
-        true => print_json(&entry),
-        false => print(&(render::journal::line(&entry, &clock::now()) + "\n")),
+        true => print_json(entry),
+        false => print(&(render::journal::line(entry, &clock::now()) + "\n")),
     }
 }
 
@@ -124,3 +158,6 @@ fn line(saga: &SagaLine) -> String {
     let time = paint(DIM, now.clock_ms(now.at));
     format!("{time}  {}  {}  {}\n", paint(BOLD, &saga.id), saga.saga, style::status(saga.status))
 }
+
+#[cfg(test)]
+mod tests;

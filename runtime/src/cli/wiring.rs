@@ -115,7 +115,7 @@ pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
         limits: guest_limits(&config),
         clock: node::wall_clock(),
         modules: Arc::new(|_| Err(std::io::Error::other("nothing is stored without a host"))),
-        compile: Compile::Worker { program, args: vec!["compile-worker".into()] },
+        compile: Compile::Worker { program, args: vec![host::compile_worker::ARGUMENT.into()] },
         cache: None,
         secrets: None,
     })
@@ -124,7 +124,7 @@ pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
     node::verified(found, bytes.len() as u64, &definition_limits(&config))
 }
 
-/// The body of the hidden subcommand `compile-worker`.
+/// The body of the process that the host starts for one compilation.
 pub fn compile_worker() -> ExitCode {
     host::compile_worker::main()
 }

@@ -80,10 +80,7 @@ impl Shard {
         let module = self.modules.get(namespace, name).ok_or_else(|| no_module(name))?;
         let version = match which {
             Which::Version(version) => version,
-            Which::Previous => *module.previous.last().ok_or_else(|| {
-                Refusal::new(RefusalCode::VersionNotFound, format!("no version of `{name}` was active before this one"))
-                    .hint(format!("choose one: amends modules {name}"))
-            })?,
+            Which::Previous => previous(module, name)?,
         };
         let facts = module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
         self.refuse_taken_names(namespace, name, &facts.definitions)?;
@@ -261,6 +258,19 @@ impl Shard {
             revision: module.revision,
         })
     }
+}
+
+/// The version that was active before this one and is still there.
+fn previous(module: &Module, name: &str) -> Result<u32, Refusal> {
+    let mut others = module.previous.iter().rev().filter(|version| module.active != Some(**version));
+    if let Some(version) = others.clone().find(|version| module.versions.contains_key(version)) {
+        return Ok(*version);
+    }
+    let said = match others.next() {
+        Some(removed) => format!("v{removed} of `{name}` was active before this one and was removed"),
+        None => format!("no version of `{name}` was active before this one"),
+    };
+    Err(Refusal::new(RefusalCode::VersionNotFound, said).hint(format!("choose one: amends modules {name}")))
 }
 
 fn running(live: u64) -> String {

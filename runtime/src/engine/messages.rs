@@ -243,14 +243,15 @@ impl Shard {
         keys.into_iter().collect()
     }
 
-    /// A saga begins to wait: the first event that came before the wait and that it has not consumed.
-    /// True if one was given to it.
+    /// A saga begins to wait: the first event that came before the wait and that it has not consumed is given to it, and what
+    /// follows from that is done. False if there is none.
     pub(crate) fn match_kept(&mut self, key: &SagaKey, topics: &[Topic]) -> bool {
         for topic in topics {
             match self.first_kept(key, topic) {
                 Ok(Some(kept)) => {
                     let arrival = kept.arrival();
-                    return self.deliver(key, arrival, Some(RecordId { stream: kept.position, version: 1 }));
+                    self.deliver(key, arrival, Some(RecordId { stream: kept.position, version: 1 }));
+                    return true;
                 }
                 Ok(None) => {}
                 Err(error) => {

@@ -29,6 +29,7 @@ pub(crate) struct Module {
     /// The version of its stream, and the number of the newest snapshot of grants.
     pub(crate) revision: u64,
     pub(crate) active: Option<u32>,
+    /// What was active before, newest last; also versions that were removed since.
     pub(crate) previous: Vec<u32>,
     pub(crate) versions: BTreeMap<u32, Version>,
     /// The highest number that a version ever had, also one that was removed: a number never means other bytes (law 9).
@@ -218,7 +219,6 @@ impl Modules {
                 }
             }
             ModuleEvent::Removed { version } => {
-                module.previous.retain(|previous| previous != version);
                 let removed = module.versions.remove(version);
                 if let Some(removed) = removed.filter(|removed| !self.names(&removed.digest)) {
                     self.definitions.unname(&removed.digest);

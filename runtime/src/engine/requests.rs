@@ -5,7 +5,7 @@ use std::sync::Arc;
 use amends_core::{
     Event, Instant, Saga,
     event::Started,
-    id::{Incarnation, Namespace, SagaId},
+    id::{Incarnation, Namespace, SagaId, StepPath},
     verbs::Rejected,
     view::Status,
 };
@@ -282,13 +282,26 @@ pub(crate) fn ended(id: &SagaId, saga: &Saga) -> Refusal {
     let at = saga.ended_at().and_then(|at| jiff::Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok());
     let at = at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
     let (how, hint) = match saga.status() {
-        Status::Compensated => ("was compensated", "what it did is undone; to try again, start it under another id".to_owned()),
+        Status::Compensated => {
+            let undone = undone(&saga.view().outstanding);
+            ("was compensated", format!("{undone}; to try again, start it under another id"))
+        }
         Status::Abandoned => ("was abandoned", format!("settle by hand what is outstanding: amends show {id}")),
         Status::Completed | Status::Stuck | Status::Compensating | Status::Waiting | Status::Running => {
             ("completed", "what it did is undone by another saga, as a refund".to_owned())
         }
     };
     Refusal::new(RefusalCode::SagaEnded, format!("saga {id} {how}{at} and takes no more verbs or signals")).hint(hint)
+}
+
+/// What a rollback that has ended left behind.
+fn undone(outstanding: &[StepPath]) -> String {
+    let names: Vec<&str> = outstanding.iter().map(StepPath::as_str).collect();
+    match names[..] {
+        [] => "what it did is undone".to_owned(),
+        [name] => format!("what it did is undone, except {name}, which stands"),
+        _ => format!("what it did is undone, except {}, which stand", names.join(", ")),
+    }
 }
 
 fn refusal(key: &SagaKey, saga: &Saga, rejected: Rejected) -> Refusal {
@@ -306,5 +319,20 @@ fn refusal(key: &SagaKey, saga: &Saga, rejected: Rejected) -> Refusal {
         }
         Rejected::PastPointOfNoReturn => Refusal::new(RefusalCode::PastPointOfNoReturn, said)
             .hint("it goes forward to its end; undo it with a new saga, as a refund"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// After a skip the refusal claimed that all was undone: it looked at the status alone, and a compensated saga may have left
+    /// something behind.
+    #[test]
+    fn what_was_skipped_is_not_called_undone() {
+        let undone = |names: &[&str]| undone(&names.iter().copied().map(StepPath::new).collect::<Vec<_>>());
+        assert_eq!(undone(&[]), "what it did is undone");
+        assert_eq!(undone(&["reserve-hotel"]), "what it did is undone, except reserve-hotel, which stands");
+        assert_eq!(undone(&["a", "b"]), "what it did is undone, except a, b, which stand");
     }
 }

@@ -98,9 +98,9 @@ impl Resident {
     }
 
     /// What it waits for now; says which of it is new.
-    pub(crate) fn wait_for(&mut self, topics: Vec<Topic>) -> Vec<Topic> {
+    pub(crate) fn wait_for(&mut self, topics: &[Topic]) -> Vec<Topic> {
         let before = std::mem::replace(&mut self.waits, topics.iter().cloned().collect());
-        topics.into_iter().filter(|topic| !before.contains(topic)).collect()
+        topics.iter().filter(|topic| !before.contains(topic)).cloned().collect()
     }
 
     pub(crate) fn decide(&mut self, events: Vec<Event>, at: Instant, actor: &Actor, causation: Option<RecordId>) {

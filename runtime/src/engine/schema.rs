@@ -27,6 +27,7 @@ const ADDRESS: &str = "schema:input";
 pub(crate) struct Schema {
     schemas: Schemas,
     root: SchemaIndex,
+    cost: bounds::Cost,
 }
 
 /// Where an input does not fit, and why.
@@ -51,18 +52,21 @@ impl Schema {
             return Err(format!("it is larger than {TEXT_BYTES_MAX} bytes"));
         }
         let schema: Value = serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))?;
-        bounds::hold(&schema)?;
+        let cost = bounds::hold(&schema)?;
         let mut compiler = Compiler::new();
         compiler.set_default_draft(Draft::V2020_12);
         compiler.use_loader(Box::new(Nothing));
         let mut schemas = Schemas::new();
         compiler.add_resource(ADDRESS, schema).map_err(|error| error.to_string())?;
         let root = compiler.compile(ADDRESS, &mut schemas).map_err(|error| invalid(&error))?;
-        Ok(Self { schemas, root })
+        Ok(Self { schemas, root, cost })
     }
 
     /// The first place at which an input does not fit.
     pub(crate) fn misfit(&self, input: &Value) -> Option<Misfit> {
+        if let Err(reason) = self.cost.allows(input) {
+            return Some(Misfit { path: String::new(), reason });
+        }
         self.schemas.validate(input, self.root).err().map(|error| first(&error))
     }
 }
@@ -237,8 +241,26 @@ mod tests {
         );
         let patterns: Vec<Value> = (0..40).map(|at| json!({"pattern": format!("a{{{at}}}")})).collect();
         refused(&json!({"anyOf": patterns}), expect!["it has more than 32 patterns"]);
+        refused(
+            &json!({"pattern": "(?:x[a-z]{0,90}){0,150}Q"}),
+            expect![[r#"the pattern "(?:x[a-z]{0,90}){0,150}Q" is too large when it is compiled; count less in it"#]],
+        );
         let deep = (0..70).fold(json!({}), |inside, _| json!({"not": inside}));
         refused(&deep, expect!["it is more than 64 levels deep, references included"]);
         refused(&json!({"description": "a".repeat(TEXT_BYTES_MAX)}), expect!["it is larger than 262144 bytes"]);
+    }
+
+    /// Two thousand parts over half a million values held the shard, and with it every saga, for minutes; so did a pattern that
+    /// counts far over a long text.
+    #[test]
+    fn an_input_that_would_take_long_to_check_is_refused() {
+        let told = |schema: &Value, input: &Value| Schema::read(&schema.to_string()).unwrap().misfit(input).unwrap().reason;
+        let parts: Vec<Value> = (0..1_000).map(|_| json!({"minimum": 0})).collect();
+        let numbers = Value::Array(vec![json!(1); 2_000]);
+        expect!["it has 2001 values, and the schema's 1002 parts are held against 998 at most"]
+            .assert_eq(&told(&json!({"items": {"allOf": parts}}), &numbers));
+        let text = json!({"note": "x".repeat(100_000)});
+        expect!["it has 100004 bytes of text, and the schema's 1 patterns match 65536 at most"]
+            .assert_eq(&told(&json!({"properties": {"sku": {"pattern": "^[A-Z]+$"}}}), &text));
     }
 }

@@ -237,7 +237,6 @@ impl Shard {
     /// What follows from a decision: records to flush, attempts to run, answers to release.
     pub(crate) fn took(&mut self, key: &SagaKey, events: Vec<Event>, actor: &Actor, causation: Option<RecordId>) {
         let crowded = self.is_crowded();
-        let since = self.actions.len();
         let Some(resident) = self.residents.get_mut(key) else { return };
         let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
         let suspect = host_died.then(|| (resident.saga.started().module.clone(), resident.saga.code().version));
@@ -247,7 +246,17 @@ impl Shard {
             }
             resident.decide(events, self.now, actor, causation);
         }
+        if let Some((module, version)) = suspect {
+            self.quarantine(&key.0, &module, version);
+        }
+        let Some(resident) = self.residents.get_mut(key) else { return };
         let effects = resident.saga.effects();
+        let begun = resident.wait_for(&effects.topics);
+        // A wait gets its place in the journal together with the arrival of what came before it: by itself it would not look again.
+        if !begun.is_empty() && self.match_kept(key, &begun) {
+            return;
+        }
+        let Some(resident) = self.residents.get_mut(key) else { return };
         resident.keep_launched(&effects.run);
         let cautious = resident.cautious || crowded;
         let mut at_commit = Vec::new();
@@ -262,7 +271,6 @@ impl Shard {
                 }
             }
         }
-        let begun = resident.wait_for(effects.topics);
         let parks = effects.run.is_empty();
         let full = resident.unflushed.len() >= UNFLUSHED_MAX;
         let settled = matches!(resident.saga.status(), status if status.is_ended() || status == Status::Stuck);
@@ -276,13 +284,6 @@ impl Shard {
         }
         for intent in ahead {
             self.run(key.clone(), intent);
-        }
-        if let Some((module, version)) = suspect {
-            self.quarantine(&key.0, &module, version);
-        }
-        if !begun.is_empty() && self.match_kept(key, &begun) {
-            // A wait without its arrival would not look for what came before it a second time.
-            self.join_commits(since);
         }
         self.park(key);
     }

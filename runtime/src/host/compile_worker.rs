@@ -12,6 +12,9 @@ use wasmtime::Engine;
 
 use super::settings;
 
+/// The one argument of this program that makes it a worker.
+pub const ARGUMENT: &str = "compile-worker";
+
 /// The environment variable with the limits: bytes of address space and seconds of processor time, as `2147483648,60`.
 pub(super) const LIMITS: &str = "AMENDS_COMPILE_LIMITS";
 

@@ -22,6 +22,9 @@ use super::label::Label;
 /// One line of the log is cut after so many bytes.
 const LINE_BYTES_MAX: usize = 4 << 10;
 
+/// What a line costs beside its bytes: what the host writes before each.
+const LINE_COST: usize = 128;
+
 /// How much of the end of standard error goes into the message of a trap: a panic's text is there.
 const LAST_WORDS_BYTES_MAX: usize = 1 << 10;
 
@@ -63,10 +66,8 @@ impl Console {
     /// One message of the guest's own logger.
     pub(super) fn log(&self, level: Level, message: &str) {
         let mut state = self.state();
-        let kept = state.admit(message.as_bytes());
-        let text = String::from_utf8_lossy(&message.as_bytes()[..kept]);
-        if !text.is_empty() || message.is_empty() {
-            self.0.label.emit(level, &escape(&text));
+        if let Some(kept) = state.admit(message.as_bytes(), true) {
+            self.0.label.emit(level, &escape(&String::from_utf8_lossy(kept)));
         }
     }
 
@@ -89,8 +90,8 @@ impl Console {
 
     fn write(&self, stream: Stream, bytes: &[u8]) {
         let mut state = self.state();
-        let kept = state.admit(bytes);
-        for piece in bytes[..kept].split_inclusive(|&byte| byte == b'\n') {
+        for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let Some(piece) = state.admit(piece, piece.ends_with(b"\n")) else { continue };
             let line = &mut state.lines[stream as usize];
             line.extend_from_slice(piece);
             if piece.ends_with(b"\n") || line.len() >= LINE_BYTES_MAX {
@@ -117,12 +118,16 @@ impl Console {
 }
 
 impl State {
-    /// How many of these bytes are within the budget.
-    fn admit(&mut self, bytes: &[u8]) -> usize {
+    /// What of these bytes is within the budget; none if it is used up. A line costs, also an empty one.
+    fn admit<'a>(&mut self, bytes: &'a [u8], is_line: bool) -> Option<&'a [u8]> {
+        if self.bytes_left == 0 {
+            self.bytes_dropped += bytes.len().max(1) as u64;
+            return None;
+        }
         let kept = bytes.len().min(self.bytes_left);
-        self.bytes_left -= kept;
+        self.bytes_left = (self.bytes_left - kept).saturating_sub(if is_line { LINE_COST } else { 0 });
         self.bytes_dropped += (bytes.len() - kept) as u64;
-        kept
+        Some(&bytes[..kept])
     }
 
     fn remember(&mut self, line: &str) {
@@ -229,16 +234,28 @@ mod tests {
 
     #[test]
     fn a_log_bomb_is_cut_at_the_budget_and_the_last_words_are_kept() {
-        let console = Console::new(Arc::new(Label::nobody()), 100);
+        let console = Console::new(Arc::new(Label::nobody()), 1_000);
         console.write(Stream::Err, b"panicked at src/lib.rs\nno car\n");
         for _ in 0..1_000 {
             console.write(Stream::Out, &[b'x'; 10_000]);
         }
         let state = console.state();
         assert_eq!(state.bytes_left, 0);
-        assert_eq!(state.bytes_dropped, 10_000_000 - 70);
-        assert!(state.lines[0].len() <= 100);
+        assert_eq!(state.bytes_dropped, 10_000_000 - (1_000 - 30 - 2 * LINE_COST as u64));
+        assert!(state.lines[0].len() <= 1_000);
         drop(state);
         assert_eq!(console.close(), "panicked at src/lib.rs\nno car");
+    }
+
+    /// An empty message cost nothing, and the host wrote what it writes before each: 193 MB from one attempt.
+    #[test]
+    fn empty_messages_and_lines_use_up_the_budget() {
+        for say in [|console: &Console| console.log(Level::INFO, ""), |console: &Console| console.write(Stream::Out, b"\n")] {
+            let console = Console::new(Arc::new(Label::nobody()), 8 * (LINE_COST + 1));
+            (0..100).for_each(|_| say(&console));
+            let state = console.state();
+            assert_eq!(state.bytes_left, 0);
+            assert!(state.bytes_dropped >= 90, "{}", state.bytes_dropped);
+        }
     }
 }

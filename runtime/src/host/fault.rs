@@ -54,6 +54,9 @@ impl Fault {
         if pool_is_full {
             return Self::new("host_busy", cut(&format!("no slot is free for this component: {text}")));
         }
+        if text.contains("(os error ") {
+            return Self::new("host_busy", cut(&format!("the host lacks what a guest takes: {text}")));
+        }
         if text.contains("hostcall fuel") || text.contains("too much data") {
             return Self::bad_output(cut(&format!("the guest passed more data in one call than is allowed: {text}")));
         }

@@ -43,7 +43,7 @@ impl fmt::Display for VerifyError {
 
 impl std::error::Error for VerifyError {}
 
-const BUILD: &str = "build it with `cargo component build --release`, or with `cargo build --release --target wasm32-wasip2`";
+const BUILD: &str = "build it with `amends build`, or with `cargo build --release --target wasm32-wasip2`";
 
 /// The package and track of the contract.
 const CONTRACT: &str = "amends:module/";

@@ -77,7 +77,7 @@ fn bad_names_at_the_command_line_are_refused() {
           amends: bad namespace: use 1 to 63 of a-z, 0-9 and -
         skip waits de\u{202e}cide --yes: exit 1
           approval waits is waiting at revision 5
-          skip the compensation of de cide in waits: its effect stays
+          would skip the compensation of de cide in waits: its effect stays
           amends: `step` is a step's path, as `reserve-hotel`
     "#]].assert_eq(&found);
 }
@@ -137,15 +137,13 @@ fn bad_input_at_the_command_line_is_refused() {
           amends: saga ended completed at … and takes no more verbs or signals; what it did is undone by another saga, as a refund
         retry waits: exit 1
           approval waits is waiting at revision 5
-          retry what backs off in waits
           amends: saga waits: no step is stuck or backing off; these fit: resolve, cancel, abandon
         skip waits decide --yes: exit 1
           approval waits is waiting at revision 5
-          skip the compensation of decide in waits: its effect stays
+          would skip the compensation of decide in waits: its effect stays
           amends: saga waits: only a stuck compensation can be skipped, and `decide` has none; these fit: resolve, cancel, abandon
         resolve waits decline --not-done --yes: exit 1
           approval waits is waiting at revision 5
-          record that decline of waits did not happen
           amends: saga waits: it has no step `decline`; its steps are in: amends show waits
     "#]].assert_eq(&found);
 }

@@ -75,7 +75,7 @@ fn bytes_that_are_no_module_are_refused() {
           hint: copy or build it again
         a core module
           422 core_module: this is a core WebAssembly module, and Amends runs components
-          hint: build it with `cargo component build --release`, or with `cargo build --release --target wasm32-wasip2`
+          hint: build it with `amends build`, or with `cargo build --release --target wasm32-wasip2`
         compiled code
           422 precompiled: this is machine code (a precompiled .cwasm or an ELF file), which is never accepted
           hint: deploy the .wasm that it was made from; the host compiles it
@@ -253,8 +253,8 @@ fn the_command_line_says_the_same_and_exits_with_1() {
     }
     expect![[r#"
         uploading DIR/core.wasm (8 B), then the host verifies it …
-        amends: this is a core WebAssembly module, and Amends runs components; build it with `cargo component build --release`, or with `cargo build --release --target wasm32-wasip2`
-        amends: DIR/core.wasm does not verify: this is a core WebAssembly module, and Amends runs components; build it with `cargo component build --release`, or with `cargo build --release --target wasm32-wasip2`
+        amends: this is a core WebAssembly module, and Amends runs components; build it with `amends build`, or with `cargo build --release --target wasm32-wasip2`
+        amends: DIR/core.wasm does not verify: this is a core WebAssembly module, and Amends runs components; build it with `amends build`, or with `cargo build --release --target wasm32-wasip2`
         uploading DIR/text.wat (11 B), then the host verifies it …
         amends: this is WebAssembly text; make it binary with `wasm-tools parse FILE -o FILE.wasm`
         amends: DIR/text.wat does not verify: this is WebAssembly text; make it binary with `wasm-tools parse FILE -o FILE.wasm`

@@ -78,7 +78,8 @@ fn a_list_that_cannot_be_used_refuses_its_step_before_it_begins() {
         {"items":[{"id":1,"n":1},{"id":1,"n":2}]}
           clashing_keys: two different elements of `/input/items` have the key `1`
           before compensated, pay refused
-    "#]].assert_eq(&said);
+    "#]]
+    .assert_eq(&said);
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn a_nearly_full_disk_takes_no_new_sagas_and_ends_those_that_run() {
     host.restart_with(Options::default().with("AMENDS_STORE_FREE_MIN", "1000000GiB"));
     let found = host.api().start("approval", "R2", &json!({})).error();
     expect![[r#"
-        507 low_space: the disk is nearly full: no new sagas are taken
+        507 low_space: the disk is nearly full: no new sagas, events and modules are taken
           hint: make room on the disk of the data folder
     "#]]
     .assert_eq(&found);

@@ -48,6 +48,8 @@ mod command_line;
 
 mod secrets;
 
+mod format;
+
 mod binaries;
 
 mod guards;

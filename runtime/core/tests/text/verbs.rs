@@ -320,3 +320,44 @@ fn abandon_lists_an_attempt_that_was_open() {
     "#]],
     );
 }
+
+/// The refusal named the same verb among those that fit, and not the step that it would fit: it read as advice to ask again.
+#[test]
+fn a_verb_that_is_refused_for_one_step_names_those_that_it_fits() {
+    check(
+        "a(undo tries 1) ‖ b(undo tries 1) ‖ c(tries 1, stuck)",
+        "a done · b done · c transient busy · retry a · cancel · undo a transient 500 · skip b · undo b transient 500 · skip c",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+              intent b #1
+              intent c #1
+            > a done
+              done a #1
+            > b done
+              done b #1
+            > c transient busy
+              transient c #1 busy
+              stuck c: exhausted busy
+            > retry a
+              409 `a` is not stuck or backing off (`c` is); fits: retry, resolve, cancel, abandon
+            > cancel
+              cancel_requested asked
+              rollback_begun cancelled
+              intent undo a #1
+              intent undo b #1
+            > undo a transient 500
+              transient undo a #1 500
+              stuck undo a: exhausted 500
+            > skip b
+              409 only a stuck compensation can be skipped, and `b` has none (`a` has); fits: retry, resolve, skip, abandon
+            > undo b transient 500
+              transient undo b #1 500
+              stuck undo b: exhausted 500
+            > skip c
+              409 only a stuck compensation can be skipped, and `c` has none (`a`, `b` have); fits: retry, resolve, skip, abandon
+            = stuck, stuck undo a: exhausted 500, stuck undo b: exhausted 500, outstanding a, b
+        "#]],
+    );
+}

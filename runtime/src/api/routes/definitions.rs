@@ -25,6 +25,7 @@ use crate::api::{
 
 /// In which form.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct FormatQuery {
     /// `json`, `mermaid`, `dot` or `text`; JSON if left out.

@@ -33,6 +33,7 @@ use crate::{
 
 /// How to deploy.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct DeployQuery {
     /// Make it the version that new work starts on; true if left out.

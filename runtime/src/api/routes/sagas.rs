@@ -30,6 +30,7 @@ const LIMIT_MAX: usize = 1_000;
 
 /// How fresh a read must be.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct Freshness {
     /// An `Amends-Position` that the answer must include. One host answers every read with all that it has answered before.
@@ -38,6 +39,7 @@ pub(in crate::api) struct Freshness {
 
 /// Which sagas.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct ListQuery {
     /// Only of this definition.
@@ -54,6 +56,7 @@ pub(in crate::api) struct ListQuery {
 
 /// Which records.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct JournalQuery {
     /// The first revision, from 1.

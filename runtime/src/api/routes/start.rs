@@ -28,6 +28,7 @@ use crate::{
 
 /// How to start.
 #[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct StartQuery {
     /// The business id, and the key by which a repeated start is the same saga. Minted when left out.

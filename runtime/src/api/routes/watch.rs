@@ -13,7 +13,10 @@ use axum::{
 };
 use futures_util::stream::{self, StreamExt};
 use serde::Serialize;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::{
+    OwnedSemaphorePermit,
+    broadcast::{Receiver, error::RecvError},
+};
 
 use crate::{
     api::{
@@ -45,6 +48,7 @@ const GATHER: Duration = Duration::from_millis(50);
         (status = 200, description = "messages of records", content_type = "text/event-stream", body = Entry),
         (status = 204, description = "ended, and all was seen"),
         (status = 404, description = "no such saga", body = ErrorBody),
+        (status = 503, description = "too many watch", body = ErrorBody),
     )
 )]
 pub(in crate::api) async fn saga(
@@ -67,7 +71,8 @@ pub(in crate::api) async fn saga(
     let has_ended = saga.view.status.is_ended();
     // Nobody has seen more than there is: an id from elsewhere follows from now on, and is not waited for.
     let next = seen.min(saga.view.revision) + 1;
-    let follower = Follower { api, namespace, id, next, changes, has_ended, has_said_so: false };
+    let place = place(&api)?;
+    let follower = Follower { api, namespace, id, next, changes, has_ended, has_said_so: false, _place: place };
     let batches = stream::unfold(follower, |mut follower| async {
         let batch = follower.batch().await?;
         Some((stream::iter(batch.into_iter().map(Ok::<_, Infallible>)), follower))
@@ -78,16 +83,28 @@ pub(in crate::api) async fn saga(
 /// Follows all sagas of the namespace from now on: one message a changed saga. A `gap` message says that changes were missed.
 #[utoipa::path(
     get, path = "/v1/watch", tag = "sagas",
-    responses((status = 200, description = "messages of sagas", content_type = "text/event-stream", body = SagaLine))
+    responses(
+        (status = 200, description = "messages of sagas", content_type = "text/event-stream", body = SagaLine),
+        (status = 503, description = "too many watch", body = ErrorBody),
+    )
 )]
-pub(in crate::api) async fn all(State(api): State<Arc<Api>>, caller: Caller) -> Response {
+pub(in crate::api) async fn all(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, ApiError> {
+    let place = place(&api)?;
     let changes = api.runtime.changes();
-    let crowd = Crowd { api, namespace: caller.origin.namespace, changes };
+    let crowd = Crowd { api, namespace: caller.origin.namespace, changes, _place: place };
     let batches = stream::unfold(crowd, |mut crowd| async {
         let batch = crowd.batch().await?;
         Some((stream::iter(batch.into_iter().map(Ok::<_, Infallible>)), crowd))
     });
-    Sse::new(batches.flatten()).keep_alive(KeepAlive::default()).into_response()
+    Ok(Sse::new(batches.flatten()).keep_alive(KeepAlive::default()).into_response())
+}
+
+fn place(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
+    let places = Arc::clone(&api.watchers);
+    places.try_acquire_owned().map_err(|_| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "as many watch as this host serves at once")
+            .hint("try again in a moment, or read `GET /v1/sagas` now and then")
+    })
 }
 
 /// Where the follower of one saga stands.
@@ -100,6 +117,7 @@ struct Follower {
     /// The saga had its end when this follower came, or it saw it since. What is recorded after that is stale, and few.
     has_ended: bool,
     has_said_so: bool,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Follower {
@@ -148,6 +166,7 @@ struct Crowd {
     api: Arc<Api>,
     namespace: Namespace,
     changes: Receiver<Change>,
+    _place: OwnedSemaphorePermit,
 }
 
 impl Crowd {

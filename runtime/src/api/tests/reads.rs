@@ -80,6 +80,47 @@ fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
     }
 }
 
+/// Every query parameter was described as a required part of the path, so a generated client could call none of these operations:
+/// the types that they are read from do not say where they stand, and the generator then says the path.
+#[test]
+fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_otherwise() {
+    let description = serde_json::to_value(crate::api::openapi::description()).unwrap();
+    let mut said = String::new();
+    for (path, operations) in description["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let parameters: Vec<_> = operation["parameters"].as_array().into_iter().flatten().collect();
+            let of = |place: &str| {
+                let here = parameters.iter().filter(|parameter| parameter["in"] == place);
+                here.map(|parameter| parameter["name"].as_str().unwrap()).collect::<Vec<_>>()
+            };
+            let in_template: Vec<&str> = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')).collect();
+            assert_eq!(of("path"), in_template, "{method} {path}");
+            for parameter in &parameters {
+                assert_eq!(parameter["required"] == true, parameter["in"] == "path", "{method} {path}: {parameter}");
+            }
+            let query = of("query").join(" ");
+            if !query.is_empty() {
+                said += &format!("{method} {path}: {query}\n");
+            }
+        }
+    }
+    expect![[r#"
+        get /v1/definitions/{saga}: format
+        post /v1/definitions/{saga}/sagas: id wait
+        post /v1/modules: activate plan
+        put /v1/modules/{name}: activate plan
+        get /v1/sagas: saga status limit cursor at_least
+        get /v1/sagas/{id}: at_least
+        get /v1/sagas/{id}/journal: from limit at_least
+    "#]]
+    .assert_eq(&said);
+    let start = &description["paths"]["/v1/definitions/{saga}/sagas"]["post"];
+    let headers = start["parameters"].as_array().unwrap().iter().filter(|parameter| parameter["in"] == "header");
+    let headers: Vec<&str> = headers.map(|parameter| parameter["name"].as_str().unwrap()).collect();
+    assert_eq!(headers, ["Amends-Namespace", "Idempotency-Key"]);
+    assert!(start["responses"]["200"]["headers"]["Amends-Position"].is_object(), "{start}");
+}
+
 /// The largest revision as `Last-Event-ID` overflowed, and one beyond the end would have been waited for in vain. The number is
 /// the client's, and was used as if it had been ours. Now such a client follows from what there is.
 #[test]

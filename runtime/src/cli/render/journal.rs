@@ -5,7 +5,7 @@ use super::{
     text::{clean, pad, short},
     time::Now,
 };
-use crate::api::wire::journal::Entry;
+use crate::api::wire::{journal::Entry, saga::Rollback};
 
 /// Wide enough for the longest type of record.
 const KIND_WIDTH: usize = 16;
@@ -52,8 +52,7 @@ fn detail(entry: &Entry, now: &Now) -> Option<String> {
         said.push("effect-free".to_owned());
     }
     if let Some(rollback) = &entry.rollback {
-        let step = rollback.step.as_ref().map(|step| format!(" by {}", clean(step))).unwrap_or_default();
-        said.push(format!("{}{step}", clean(&rollback.reason)));
+        said.push(reason(rollback));
     }
     said.extend(entry.resolution.clone());
     said.extend(entry.output.as_ref().map(|output| clean(output.as_str()).into_owned()));
@@ -82,6 +81,12 @@ fn elements(all: usize, first: &[String]) -> String {
         1 => format!("1 element: {}", keys.join(", ")),
         all => format!("{all} elements: {}{more}", keys.join(", ")),
     }
+}
+
+/// What decided a rollback, as `refused by reserve-car`.
+pub(crate) fn reason(rollback: &Rollback) -> String {
+    let step = rollback.step.as_ref().map(|step| format!(" by {}", clean(step))).unwrap_or_default();
+    format!("{}{step}", clean(&rollback.reason))
 }
 
 fn act(entry: &Entry) -> Option<String> {

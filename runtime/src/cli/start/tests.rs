@@ -1,38 +1,14 @@
-//! A wait, against a host of canned answers: each connection is answered once, and no answer is a host that died.
-
-use std::{
-    io::{BufRead, BufReader, Write as _},
-    net::TcpListener,
-    thread,
-};
+//! A wait, against a host of canned answers.
 
 use expect_test::expect;
 
 use super::*;
-use crate::{cli::render::samples, client::Client};
-
-/// Gives these answers, one to each request, and is gone after them; then what was asked.
-fn host(answers: Vec<Option<(u16, Saga)>>) -> (Session, thread::JoinHandle<Vec<String>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    let serving = thread::spawn(move || answers.into_iter().map(|answer| serve(&listener, answer)).collect());
-    (Session { client: Client::new(&address, "default", None).unwrap() }, serving)
-}
-
-fn serve(listener: &TcpListener, answer: Option<(u16, Saga)>) -> String {
-    let (mut stream, _) = listener.accept().unwrap();
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
-    let asked = lines.next().unwrap();
-    lines.find(String::is_empty);
-    let Some((status, saga)) = answer else { return asked };
-    let body = serde_json::to_string(&saga).unwrap();
-    write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).unwrap();
-    asked
-}
+use crate::cli::{canned, render::samples};
 
 /// What was asked, without the times left; how the wait ended, and what is said.
 fn wait(seconds: u64, answers: Vec<Option<(u16, Saga)>>) -> String {
-    let (session, serving) = host(answers);
+    let answers = answers.into_iter().map(|answer| answer.and_then(|(status, saga)| canned::json(status, &saga)));
+    let (session, serving) = canned::host(answers.collect());
     let asked = Asked { saga: "trip", id: "T2".to_owned(), input: "{}".to_owned() };
     let waited = asked.wait(&session, Duration::from_secs(seconds));
     let mut said = String::new();

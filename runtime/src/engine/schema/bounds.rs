@@ -1,20 +1,73 @@
 //! How much work a schema can make: it refers to nothing outside of itself and not to itself in a circle, and has a bounded
 //! number of parts, each counted as often as it is referred to.
 
+use regex::RegexBuilder;
 use serde_json::Value;
 
-/// Parts that an input is held against. A check costs at most this many times the parts of the input, and few schemas have 200.
+/// Parts that an input is held against; few schemas have 200.
 const PARTS_MAX: usize = 2_000;
 
-/// Each may take 10 MiB when it is compiled.
+/// Patterns of a schema.
 const PATTERNS_MAX: usize = 32;
+
+/// What a pattern may take when it is compiled. One that counts far, as `(a{90}){90}`, takes more, and as much longer to match.
+const PATTERN_BYTES_MAX: usize = 256 << 10;
+
+/// How often a part of a schema may be held against a part of an input: some tens of milliseconds of the shard's time.
+const WORK_MAX: usize = 1_000_000;
+
+/// How many bytes may be held against patterns, each counted once a pattern.
+const MATCHED_BYTES_MAX: usize = 64 << 10;
 
 /// As deep as an input may be.
 const DEPTH_MAX: usize = 64;
 
-/// Whether a schema can be used, or why not.
-pub(super) fn hold(schema: &Value) -> Result<(), String> {
-    Bounds { root: schema, parts: 0, patterns: 0, followed: Vec::new() }.hold(schema, 0)
+/// What an input costs to check, from what a schema holds it against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cost {
+    parts: usize,
+    patterns: usize,
+}
+
+impl Cost {
+    /// Whether an input can be checked, or why not.
+    pub(super) fn allows(self, input: &Value) -> Result<(), String> {
+        let (mut values, mut bytes) = (0, 0);
+        measure(input, &mut values, &mut bytes);
+        if values * self.parts > WORK_MAX {
+            let most = WORK_MAX / self.parts;
+            return Err(format!("it has {values} values, and the schema's {} parts are held against {most} at most", self.parts));
+        }
+        if bytes * self.patterns > MATCHED_BYTES_MAX {
+            let most = MATCHED_BYTES_MAX / self.patterns;
+            return Err(format!(
+                "it has {bytes} bytes of text, and the schema's {} patterns match {most} at most",
+                self.patterns
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Adds up values and bytes of text, names included. An input is at most 64 levels deep.
+fn measure(value: &Value, values: &mut usize, bytes: &mut usize) {
+    *values += 1;
+    match value {
+        Value::String(text) => *bytes += text.len(),
+        Value::Array(items) => items.iter().for_each(|item| measure(item, values, bytes)),
+        Value::Object(members) => members.iter().for_each(|(name, member)| {
+            *bytes += name.len();
+            measure(member, values, bytes);
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// What it costs to use a schema, or why it cannot be used.
+pub(super) fn hold(schema: &Value) -> Result<Cost, String> {
+    let mut bounds = Bounds { root: schema, parts: 0, patterns: 0, followed: Vec::new() };
+    bounds.hold(schema, 0)?;
+    Ok(Cost { parts: bounds.parts.max(1), patterns: bounds.patterns })
 }
 
 /// What was counted so far.
@@ -51,26 +104,35 @@ impl<'a> Bounds<'a> {
             ("$id" | "id" | "$anchor" | "$dynamicAnchor" | "$recursiveAnchor" | "$dynamicRef" | "$recursiveRef", _) => {
                 Err(format!("it has `{keyword}`; refer with `$ref` and a pointer, as #/$defs/address"))
             }
-            ("pattern", _) => self.patterns(1),
+            ("pattern", Value::String(pattern)) => self.patterns(std::iter::once(pattern)),
             // Values, not parts.
             ("const" | "enum" | "default" | "examples", _) => Ok(()),
             (
                 "properties" | "patternProperties" | "$defs" | "definitions" | "dependentSchemas" | "dependencies",
                 Value::Object(named),
             ) => {
-                self.patterns(if keyword == "patternProperties" { named.len() } else { 0 })?;
+                if keyword == "patternProperties" {
+                    self.patterns(named.keys())?;
+                }
                 named.values().try_for_each(|part| self.hold(part, depth + 1))
             }
             _ => self.hold(value, depth + 1),
         }
     }
 
-    fn patterns(&mut self, more: usize) -> Result<(), String> {
-        self.patterns += more;
-        match self.patterns > PATTERNS_MAX {
-            true => Err(format!("it has more than {PATTERNS_MAX} patterns")),
-            false => Ok(()),
+    fn patterns<'p>(&mut self, patterns: impl Iterator<Item = &'p String>) -> Result<(), String> {
+        for pattern in patterns {
+            self.patterns += 1;
+            if self.patterns > PATTERNS_MAX {
+                return Err(format!("it has more than {PATTERNS_MAX} patterns"));
+            }
+            let compiled = RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build();
+            // What else is wrong with it, the validator says with the place.
+            if let Err(regex::Error::CompiledTooBig(_)) = compiled {
+                return Err(format!("the pattern {pattern:?} is too large when it is compiled; count less in it"));
+            }
         }
+        Ok(())
     }
 
     fn follow(&mut self, reference: &'a str, depth: usize) -> Result<(), String> {

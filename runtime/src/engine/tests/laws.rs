@@ -335,6 +335,25 @@ fn the_number_of_a_removed_version_is_not_given_to_another_also_after_a_restart(
     assert_eq!(sim.deploy(2, definition(&["~a", "~b"])).version, 4, "bytes that come back are a new version");
 }
 
+/// A removed version was forgotten, and who went back was told that nothing had been active before.
+#[test]
+fn going_back_passes_over_versions_that_were_removed_and_says_so_if_no_other_is_left() {
+    let mut sim = Sim::new(all_done);
+    let back = |sim: &mut Sim| {
+        let answered = sim.ask(|answer| Request::Activate(origin(), "demo".into(), Which::Previous, Act::default(), answer));
+        sim.settle();
+        said(answered).map(|activated| activated.version).map_err(|refusal| refusal.message)
+    };
+    sim.deploy(1, definition(&["~a"]));
+    assert_eq!(back(&mut sim).unwrap_err(), "no version of `demo` was active before this one");
+    sim.deploy(2, definition(&["~b"]));
+    sim.deploy(3, definition(&["~c"]));
+    sim.remove(2).unwrap();
+    assert_eq!(back(&mut sim), Ok(1));
+    sim.remove(3).unwrap();
+    assert_eq!(back(&mut sim).unwrap_err(), "v3 of `demo` was active before this one and was removed");
+}
+
 #[test]
 fn a_saga_that_runs_ahead_of_its_records_counts_as_running() {
     let mut sim = Sim::new(all_done);

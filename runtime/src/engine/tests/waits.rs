@@ -358,3 +358,21 @@ fn events_of_two_publishers_may_have_the_same_id() {
     }
     assert_eq!(status(&mut sim, "S1"), Status::Completed);
 }
+
+/// A wait was flushed by itself, and the arrival of an event that had come before it some records later. A host that died in
+/// between found a saga that waited, and an event that was kept, and brought them together no more: what its sender had been
+/// told was taken was lost.
+#[test]
+fn a_wait_is_durable_with_the_arrival_of_what_came_before_it() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~b"]));
+    let _kept = sim.publish("E1", Some("S1"), "42");
+    sim.settle();
+    let _started = sim.start("S1", "{}", false);
+    sim.commit();
+    sim.end_one();
+    while sim.commit() {}
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    assert_eq!(status(&mut sim, "S1"), Status::Completed);
+}

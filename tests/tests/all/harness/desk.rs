@@ -67,6 +67,13 @@ impl Desk {
     }
 
     pub(crate) fn open_with(way: Way, options: Options) -> Self {
+        let desk = Self::on(DataFolder::with_modules(way), options);
+        desk.api().grant("trip", &[&desk.url()]);
+        desk
+    }
+
+    /// On this folder, with nothing deployed or granted but what is in it.
+    pub(crate) fn on(folder: DataFolder, options: Options) -> Self {
         let traffic = options.traffic;
         let participants = Participants::start().unwrap_or_else(|error| panic!("no participants: {error}"));
         let duplicator = match traffic {
@@ -74,10 +81,7 @@ impl Desk {
             Traffic::Twice | Traffic::TwiceWithFreshKeys => Some(Duplicator::start(&participants.url(), traffic)),
         };
         let duplicator = duplicator.transpose().unwrap_or_else(|error| panic!("no duplicator: {error}"));
-        let host = Host::start(DataFolder::with_modules(way), options);
-        let desk = Self { host, participants, traffic, kill: None, duplicator };
-        desk.api().grant("trip", &[&desk.url()]);
-        desk
+        Self { host: Host::start(folder, options), participants, traffic, kill: None, duplicator }
     }
 
     pub(crate) fn api(&self) -> Api {

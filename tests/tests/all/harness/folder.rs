@@ -40,6 +40,13 @@ impl DataFolder {
         Self { path: disk.join("data"), _dir: None }.fill(Way::Plain)
     }
 
+    /// A copy of this one.
+    pub(crate) fn of(folder: &Path) -> Self {
+        let copied = Self::empty();
+        copy(folder, &copied.path).unwrap_or_else(|error| panic!("cannot copy {}: {error}", folder.display()));
+        copied
+    }
+
     fn fill(self, way: Way) -> Self {
         let template = template(way);
         copy(template, &self.path).unwrap_or_else(|error| panic!("cannot copy {}: {error}", template.display()));
@@ -114,7 +121,7 @@ fn fingerprint(way: Way) -> io::Result<u64> {
     Ok(hasher.finish())
 }
 
-fn copy(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> io::Result<()> {
     fs::create_dir(to)?;
     fs::set_permissions(to, fs::metadata(from)?.permissions())?;
     for entry in fs::read_dir(from)? {
