@@ -107,7 +107,10 @@ impl Saga {
 
     /// When this attempt began, if it is open.
     pub fn open_since(&self, attempt: &Attempt) -> Option<Instant> {
-        self.open_intents().find(|(intent, _)| intent.attempt == *attempt).map(|(_, since)| since)
+        match self.leg(&attempt.leg).map(|leg| &leg.state) {
+            Some(LegState::Open { intent, since }) if intent.attempt == *attempt => Some(*since),
+            _ => None,
+        }
     }
 
     pub(crate) fn open_intents(&self) -> impl Iterator<Item = (&Intent, Instant)> {

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use crate::{
     definition::Undo,
+    event::Reason,
     id::StepPath,
     run::{LegRun, LegState, Past, StepRun, UndoneBy, Verdict},
     saga::{Locking, Phase, Saga},
     tree::Shape,
+    value::Failure,
     view::{BodyView, LegView, LocksView, PastView, Status, StepStatus, StepView, StuckView, View},
 };
 
@@ -29,6 +31,7 @@ impl Saga {
             rollback: self.rollback.clone(),
             locks: self.locks_view(),
             round: self.round,
+            cause: self.cause.clone(),
             savepoint: self.savepoint().cloned(),
             cancel_pending: self.is_cancel_pending(),
             steps: self.in_order().into_iter().map(|node| self.step_view(&self.steps[node])).collect(),
@@ -112,7 +115,7 @@ impl Saga {
             forward: run.forward.view(),
             undo: (!matches!(run.undo.state, LegState::Idle) || run.undone.is_some()).then(|| run.undo.view()),
             output: run.output().cloned(),
-            failure: run.failure().cloned(),
+            failure: run.failure().or_else(|| self.refused_list(run)).cloned(),
             alternate: run.alternate,
             round: run.round,
             past: run.past.iter().map(Past::view).collect(),
@@ -161,6 +164,7 @@ impl Saga {
         match &run.forward.state {
             LegState::Stuck { .. } => StepStatus::Stuck,
             LegState::Ready => StepStatus::Running,
+            _ if self.refused_list(run).is_some() => StepStatus::Refused,
             _ if any(&[StepStatus::Stuck]) => StepStatus::Stuck,
             _ if run.is_done() && !any(&undone) => StepStatus::Done,
             _ => {
@@ -170,6 +174,16 @@ impl Saga {
                 let begun = if any(&[StepStatus::Done]) { StepStatus::Running } else { StepStatus::Pending };
                 first.unwrap_or(begun)
             }
+        }
+    }
+
+    /// Why a fan-out was refused before it had elements: its list cannot be used.
+    fn refused_list(&self, run: &StepRun) -> Option<&Failure> {
+        match &self.rollback {
+            Some(Reason::Refused(path, failure)) if *path == run.path && run.each().is_some_and(|each| !each.listed) => {
+                Some(failure)
+            }
+            _ => None,
         }
     }
 }

@@ -174,11 +174,14 @@ fn find<'a>(saga: &'a Saga, path: &StepPath) -> Result<&'a StepRun, Rejected> {
 
 /// The steps that the verb would fit, for a refusal that is about another one; nothing if there are none.
 fn others(saga: &Saga, [one, many]: [&str; 2], fits: impl Fn(&StepRun) -> bool) -> String {
+    // A fan-out may have thousands of them.
+    const SHOWN: usize = 5;
     let names: Vec<String> = saga.steps.iter().filter(|run| fits(run)).map(|run| format!("`{}`", run.path)).collect();
     match names.len() {
         0 => String::new(),
         1 => format!(" ({}{one})", names.join(", ")),
-        _ => format!(" ({}{many})", names.join(", ")),
+        2..=SHOWN => format!(" ({}{many})", names.join(", ")),
+        count => format!(" ({} and {} more{many})", names[..SHOWN].join(", "), count - SHOWN),
     }
 }
 

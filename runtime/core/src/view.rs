@@ -127,6 +127,8 @@ pub struct View {
     pub locks: Option<LocksView>,
     /// The round under way, from 0.
     pub round: u32,
+    /// What the round before it failed for.
+    pub cause: Option<Failure>,
     /// The savepoint that the rollback under way goes to; none is the start.
     pub savepoint: Option<String>,
     /// A cancel that the pivot's outcome decides.

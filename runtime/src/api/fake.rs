@@ -294,6 +294,7 @@ pub(crate) fn completed() -> View {
         rollback: None,
         locks: None,
         round: 0,
+        cause: None,
         savepoint: None,
         cancel_pending: false,
         steps: ["reserve-flight", "reserve-hotel", "charge", "send-mail"]

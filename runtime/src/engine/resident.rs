@@ -1,10 +1,10 @@
 //! A saga in memory, with what is decided and not yet handed to the committer.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use amends_core::{
     Event, Instant, Saga,
-    event::{Attempt, Topic},
+    event::{Attempt, Intent, Topic},
     id::{Namespace, SagaId},
     view::Status,
 };
@@ -28,7 +28,7 @@ pub(crate) struct Resident {
     /// Attempts that were handed to the guests, or wait for their intent's commit.
     pub(crate) launched: BTreeSet<Attempt>,
     /// What it waits for, and was looked for among the events that came before the wait.
-    pub(crate) waits: Vec<Topic>,
+    pub(crate) waits: BTreeSet<Topic>,
     /// After an unclean stop nothing runs ahead: each recovered saga's first attempt has a durable intent.
     pub(crate) cautious: bool,
     /// Rows that are to be committed with the next flush: answers of verbs.
@@ -75,7 +75,7 @@ impl Resident {
             unflushed: Vec::new(),
             flushed: None,
             launched: BTreeSet::new(),
-            waits: Vec::new(),
+            waits: BTreeSet::new(),
             cautious: false,
             rows: Vec::new(),
             journal_bytes: 0,
@@ -97,7 +97,19 @@ impl Resident {
             holds: saga.has_its_locks(),
             code: saga.code().version,
         };
-        Self { waits: flushed.topics.clone(), flushed: Some(flushed), journal_bytes, ..Self::new(saga) }
+        Self { waits: flushed.topics.iter().cloned().collect(), flushed: Some(flushed), journal_bytes, ..Self::new(saga) }
+    }
+
+    /// Forgets attempts that are not open any more. A saga may have a thousand open at once, and this is asked at each decision.
+    pub(crate) fn keep_launched(&mut self, open: &[Intent]) {
+        let open: HashSet<&Attempt> = open.iter().map(|intent| &intent.attempt).collect();
+        self.launched.retain(|attempt| open.contains(attempt));
+    }
+
+    /// What it waits for now; says which of it is new.
+    pub(crate) fn wait_for(&mut self, topics: &[Topic]) -> Vec<Topic> {
+        let before = std::mem::replace(&mut self.waits, topics.iter().cloned().collect());
+        topics.iter().filter(|topic| !before.contains(topic)).cloned().collect()
     }
 
     pub(crate) fn decide(&mut self, events: Vec<Event>, at: Instant, actor: &Actor, causation: Option<RecordId>) {

@@ -1,5 +1,7 @@
 //! The rows of sagas, and reading them: derived state that is committed together with the records it follows from.
 
+use std::collections::BTreeSet;
+
 use amends_core::{
     Instant, Saga,
     event::Topic,
@@ -66,13 +68,11 @@ pub(crate) fn of_saga(key: &SagaKey, saga: &Saga, before: Option<&Flushed>, afte
         let key = keys::denied(&key.0, &saga.started().module, after.stream);
         rows.push(if after.is_denied { put(Table::Denied, key, Bytes::new()) } else { delete(Table::Denied, key) });
     }
-    let waited: &[Topic] = before.map_or(&[], |before| &before.topics);
-    for topic in waited.iter().filter(|topic| !after.topics.contains(topic)) {
-        rows.push(delete(Table::Waits, keys::wait(&key.0, topic, after.stream)));
-    }
-    for topic in after.topics.iter().filter(|topic| !waited.contains(topic)) {
-        rows.push(put(Table::Waits, keys::wait(&key.0, topic, after.stream), Bytes::new()));
-    }
+    let waited: BTreeSet<&Topic> = before.map_or(&[][..], |before| &before.topics).iter().collect();
+    let waits: BTreeSet<&Topic> = after.topics.iter().collect();
+    let row = |topic: &Topic| keys::wait(&key.0, topic, after.stream);
+    rows.extend(waited.difference(&waits).map(|topic| delete(Table::Waits, row(topic))));
+    rows.extend(waits.difference(&waited).map(|topic| put(Table::Waits, row(topic), Bytes::new())));
     rows.extend(lockers::rows_of(key, before, after));
     rows
 }

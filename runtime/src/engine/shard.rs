@@ -10,7 +10,7 @@ use std::{
 
 use amends_core::{
     Context, Event, Input as SagaInput, Instant, Room,
-    event::{Arrival, Topic, Why},
+    event::{Arrival, Why},
     outcome::Report,
     view::Status,
 };
@@ -269,14 +269,13 @@ impl Shard {
         }
         let Some(resident) = self.residents.get_mut(key) else { return };
         let effects = resident.saga.effects();
-        let begun: Vec<Topic> = effects.topics.iter().filter(|topic| !resident.waits.contains(topic)).cloned().collect();
-        resident.waits.clone_from(&effects.topics);
+        let begun = resident.wait_for(&effects.topics);
         // A wait gets its place in the journal together with the arrival of what came before it: by itself it would not look again.
         if !begun.is_empty() && self.match_kept(key, &begun) {
             return;
         }
         let Some(resident) = self.residents.get_mut(key) else { return };
-        resident.launched.retain(|attempt| effects.run.iter().any(|intent| intent.attempt == *attempt));
+        resident.keep_launched(&effects.run);
         let cautious = resident.cautious || crowded;
         let mut at_commit = Vec::new();
         let mut ahead = Vec::new();

@@ -4,7 +4,15 @@
 
 mod harness;
 
+mod variants;
+
 mod travel;
+
+mod journeys;
+
+mod check_outs;
+
+mod composed;
 
 mod kills;
 

@@ -342,17 +342,21 @@ fn equal_keys_are_one_element_and_a_list_that_cannot_be_used_refuses_the_step() 
     );
     check(
         r#"a | b(each /input/x)"#,
-        "a done",
+        "a done · show",
         expect![[r#"
-        > start
-          started
-          intent a #1
-        > a done
-          done a #1
-          rollback_begun b refused no_list
-          intent undo a #1
-        = compensating, runs undo a, outstanding a
-    "#]],
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              rollback_begun b refused no_list
+              intent undo a #1
+            > show
+              compensating revision 5, rolls back: b refused no_list
+              a compensating, 1 attempts from +0ms to +0ms; undo, 1 attempts from +0ms
+              b refused to +0ms
+            = compensating, runs undo a, outstanding a
+        "#]],
     );
     check(
         "pay* | b>(each /input)",

@@ -2,7 +2,7 @@
 
 use amends_core::{
     Definition,
-    definition::{Retry, Step, Undo},
+    definition::{Body, Each, Retry, Stage, Step, Undo, UndoPolicy},
 };
 
 use crate::api::wire::definition;
@@ -14,17 +14,29 @@ pub fn definition(module: &str, version: Option<u32>, saga: &Definition) -> defi
         module: module.to_owned(),
         version,
         definition_version: saga.version,
-        stages: saga.stages.iter().map(|stage| definition::Stage { steps: stage.steps.iter().map(step).collect() }).collect(),
+        stages: saga.stages.iter().map(stage).collect(),
         output: saga.output.clone(),
+        rounds: saga.rounds,
         deadline_ms: saga.deadline_ms,
         schema: saga.schema.clone(),
     }
+}
+
+fn stage(stage: &Stage) -> definition::Stage {
+    let steps = stage.steps.iter().map(step).collect();
+    definition::Stage { steps, savepoint_after: stage.savepoint_after.clone() }
 }
 
 fn step(step: &Step) -> definition::Step {
     definition::Step {
         name: step.name.clone(),
         kind: step.kind,
+        child: match &step.body {
+            Body::Code => None,
+            Body::Child(saga) => Some(saga.clone()),
+        },
+        each: step.each.as_ref().map(each),
+        alternates: step.alternates,
         effect_free: step.effect_free,
         needs: step.needs.clone(),
         deadline_ms: step.deadline_ms,
@@ -34,9 +46,16 @@ fn step(step: &Step) -> definition::Step {
         undo: match &step.undo {
             Undo::None => definition::Undo::None,
             Undo::Nothing => definition::Undo::Nothing,
-            Undo::Code(policy) => definition::Undo::Code { retry: retry(&policy.retry), deadline_ms: policy.deadline_ms },
+            Undo::Code(UndoPolicy { retry: policy, deadline_ms, alternates }) => {
+                definition::Undo::Code { retry: retry(policy), deadline_ms: *deadline_ms, alternates: *alternates }
+            }
         },
     }
+}
+
+fn each(each: &Each) -> definition::Each {
+    let Each { items, key, mode, concurrency } = each.clone();
+    definition::Each { items, key, mode, concurrency }
 }
 
 fn retry(retry: &Retry) -> definition::Retry {

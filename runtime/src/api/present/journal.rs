@@ -1,13 +1,16 @@
 //! A saga's records as the wire says them.
 
 use amends_core::event::{Act, Arrival, Attempt, Cancel, Event, Intent, Resolution, Started};
-use amends_core::id::Leg;
+use amends_core::id::{Direction, Leg};
 
 use super::{help, saga};
 use crate::{
     api::{position::Positions, wire::journal},
     journal::{Actor, Fact, Record},
 };
+
+/// So many keys of a fan-out's elements tell what it is over.
+const KEYS_SHOWN: usize = 5;
 
 /// One record.
 pub fn entry(record: &Record, positions: Positions) -> journal::Entry {
@@ -60,12 +63,10 @@ fn with_event(entry: journal::Entry, event: &Event) -> journal::Entry {
         Event::CancelRequested(Cancel::Deadline) => journal::Entry { why: Some("deadline".to_owned()), ..entry },
         Event::Stuck(leg, why) => journal::Entry { why: Some(help::why(why).1), ..with_leg(entry, leg) },
         Event::Listed(path, elements) => {
-            let why = Some(format!("{} elements", elements.len()));
-            journal::Entry { step: Some(path.as_str().to_owned()), why, ..entry }
+            let element_keys = elements.iter().take(KEYS_SHOWN).map(|element| element.key.clone()).collect();
+            journal::Entry { step: Some(path.as_str().to_owned()), elements: Some(elements.len()), element_keys, ..entry }
         }
-        Event::RoundBegun(round) => {
-            journal::Entry { why: Some(format!("round {} from savepoint {}", round.number, round.savepoint)), ..entry }
-        }
+        Event::RoundBegun(round) => journal::Entry { round: round.number, savepoint: Some(round.savepoint.clone()), ..entry },
         Event::Moved(moved) => {
             let why = Some(format!("to version {} ({})", moved.code.version, hex::encode(moved.code.digest)));
             journal::Entry { why, ..with_act(entry, &moved.act) }
@@ -80,6 +81,12 @@ fn with_leg(entry: journal::Entry, leg: &Leg) -> journal::Entry {
     journal::Entry {
         step: Some(leg.path.as_str().to_owned()),
         direction: Some(saga::direction(leg.direction).to_owned()),
+        alternate: leg.alternate,
+        undo_alternate: match leg.direction {
+            Direction::Undo(alternate) => alternate,
+            Direction::Forward | Direction::Check => 0,
+        },
+        round: leg.round,
         ..entry
     }
 }

@@ -4,7 +4,7 @@ use amends_core::{
     event::{Reason, Topic, Wait},
     id::{Direction, SagaId},
     value::{self, Instant},
-    view::{LegView, Status, StepView, View},
+    view::{BodyView, LegView, PastView, Status, StepView, View},
 };
 
 use super::{help, lock, preview};
@@ -39,6 +39,9 @@ pub fn saga(id: &SagaId, view: &View, now: Instant) -> saga::Saga {
         output: view.output.as_ref().map(Into::into),
         failure: view.rollback.as_ref().map(why_rolled_back),
         rollback: view.rollback.as_ref().map(rollback),
+        round: view.round,
+        round_after: view.cause.as_ref().map(failure),
+        savepoint: view.savepoint.clone(),
         cancel_pending: view.cancel_pending,
         reason: reason(id, view),
         locks: lock_keys(view, &[]),
@@ -125,6 +128,11 @@ fn step(step: &StepView) -> saga::Step {
     saga::Step {
         name: step.path.as_str().to_owned(),
         stage: step.stage,
+        body: body(step.body),
+        element: step.element.clone(),
+        alternate: step.alternate,
+        round: step.round,
+        past: step.past.iter().map(past).collect(),
         kind: step.kind,
         status: step.status,
         output: step.output.as_ref().map(Into::into),
@@ -134,6 +142,27 @@ fn step(step: &StepView) -> saga::Step {
         undo_declared: step.undo_declared,
         may_have_run: step.may_have_run,
         manual: step.manual,
+    }
+}
+
+fn body(body: BodyView) -> Option<saga::Body> {
+    match body {
+        BodyView::Code => None,
+        BodyView::Child => Some(saga::Body::Child),
+        BodyView::Unlisted => Some(saga::Body::Elements { all: None, settled: 0, refused: 0, moving: 0 }),
+        BodyView::Each { elements, settled, refused, moving } => {
+            Some(saga::Body::Elements { all: Some(elements), settled, refused, moving })
+        }
+    }
+}
+
+fn past(past: &PastView) -> saga::Past {
+    saga::Past {
+        round: past.round,
+        alternate: past.alternate,
+        attempts: past.attempts,
+        status: past.status,
+        failure: past.failure.as_ref().map(failure),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a module declares about a saga, as `/v1/definitions` answers it.
 
-use amends_core::definition::{Kind, OnExhausted, OnUnknown};
+use amends_core::definition::{EachMode, Kind, OnExhausted, OnUnknown};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -27,6 +27,9 @@ pub struct Definition {
     pub stages: Vec<Stage>,
     /// The step whose output is the saga's.
     pub output: Option<String>,
+    /// How many rounds may follow the first.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub rounds: u32,
     /// How long a saga may take from its start.
     pub deadline_ms: Option<u64>,
     /// A JSON Schema of the input.
@@ -38,6 +41,9 @@ pub struct Definition {
 pub struct Stage {
     /// At least one.
     pub steps: Vec<Step>,
+    /// A rollback may stop at the end of this stage, and a new round begin there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub savepoint_after: Option<String>,
 }
 
 /// A step.
@@ -48,6 +54,15 @@ pub struct Step {
     /// Where it stands to the point of no return.
     #[schema(value_type = String, example = "compensatable")]
     pub kind: Kind,
+    /// The saga of the same module whose steps it consists of; without it, it is code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub child: Option<String>,
+    /// It is done once for each element of a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<Each>,
+    /// How many alternates follow the first way of doing it.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub alternates: u32,
     /// It declares that it never reaches outside.
     pub effect_free: bool,
     /// Earlier steps whose outputs it wants.
@@ -66,6 +81,22 @@ pub struct Step {
     pub undo: Undo,
 }
 
+/// A fan-out over a list that is known only at run time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Each {
+    /// A JSON pointer to the list.
+    #[schema(example = "/input/stays")]
+    pub items: String,
+    /// A JSON pointer into an element: its key. Without it, the element's index is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// `fail_fast`: one refusal is the step's. `collect`: it is a result like any other.
+    #[schema(value_type = String, example = "collect")]
+    pub mode: EachMode,
+    /// How many elements run at once.
+    pub concurrency: u32,
+}
+
 /// How a step is undone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "by", rename_all = "snake_case")]
@@ -80,6 +111,9 @@ pub enum Undo {
         retry: Retry,
         /// Bounds one attempt.
         deadline_ms: u64,
+        /// How many alternates follow the first way of undoing it.
+        #[serde(default, skip_serializing_if = "is_none")]
+        alternates: u32,
     },
 }
 
@@ -98,4 +132,8 @@ pub struct Retry {
     pub jitter_percent: u8,
     /// How long the step may take, waits excluded.
     pub time_box_ms: Option<u64>,
+}
+
+fn is_none(count: &u32) -> bool {
+    *count == 0
 }

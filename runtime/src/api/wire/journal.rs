@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
-    saga::{Failure, Rollback, Topic, WaitsFor},
+    saga::{Failure, Rollback, Topic, WaitsFor, is_first},
     value::{Json, Time},
 };
 
@@ -38,6 +38,15 @@ pub struct Entry {
     /// `forward`, `undo` or `check`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<String>,
+    /// Which way of doing the step, from 0; from 1 on it is an alternate. In `undo` and `check` the one that is undone or asked about.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub alternate: u32,
+    /// Which way of undoing it, from 0.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub undo_alternate: u32,
+    /// Which round, from 0. In `round_begun` the one that begins.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub round: u32,
     /// From 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
@@ -62,6 +71,15 @@ pub struct Entry {
     /// The event that arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Arrived>,
+    /// How many elements a fan-out has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub elements: Option<usize>,
+    /// The keys of the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub element_keys: Vec<String>,
+    /// Where the round begins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub savepoint: Option<String>,
     /// What decided the rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,

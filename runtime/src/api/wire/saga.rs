@@ -47,6 +47,15 @@ pub struct Saga {
     pub failure: Option<Failure>,
     /// What decided the rollback.
     pub rollback: Option<Rollback>,
+    /// The round under way: how often a rollback has stopped at a savepoint and gone forward again.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub round: u32,
+    /// What the round before it failed for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub round_after: Option<Failure>,
+    /// The savepoint that the rollback under way goes to; without it, it goes to the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub savepoint: Option<String>,
     /// A cancel was asked for; the open pivot decides.
     #[serde(default)]
     pub cancel_pending: bool,
@@ -58,7 +67,7 @@ pub struct Saga {
     /// What a cancel would do now; left out of the answer to a start, and after the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_preview: Option<CancelPreview>,
-    /// Its steps, in the definition's order.
+    /// Its steps in the definition's order, what a step consists of right after it; then elements of rounds that are over.
     pub steps: Vec<Step>,
     /// Steps whose effects stand and are not undone.
     pub outstanding: Vec<String>,
@@ -94,10 +103,25 @@ pub struct Rollback {
 /// A step of a saga.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
-    /// Its path, by which verbs address it.
+    /// Its path, by which verbs address it: `pay`, in a child `flight/pay`, of a fan-out's element `pay[sku-7]`.
     pub name: String,
-    /// The index of its stage; steps of one stage run in parallel.
+    /// The index of its stage, in its saga or child; steps of one stage run in parallel.
     pub stage: usize,
+    /// What it consists of, if not of code: those steps are steps here as well, by their paths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Body>,
+    /// The key of the element that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub element: Option<String>,
+    /// Which way of doing it is in hand, from 0; from 1 on it is an alternate.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub alternate: u32,
+    /// The round that what follows is of.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub round: u32,
+    /// Ways and rounds that are over, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<Past>,
     /// `compensatable`, `pivot` or `retriable`.
     #[schema(value_type = String, example = "pivot")]
     pub kind: Kind,
@@ -123,6 +147,42 @@ pub struct Step {
     /// People said what happened.
     #[serde(default, skip_serializing_if = "is_false")]
     pub manual: bool,
+}
+
+/// What a step consists of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "of", rename_all = "snake_case")]
+pub enum Body {
+    /// The steps of a saga of the same module.
+    Child,
+    /// One step for each element of a list.
+    Elements {
+        /// All; null as long as the list is not known.
+        all: Option<usize>,
+        /// Done, or refused where that is a result.
+        settled: usize,
+        /// Refused where that is a result.
+        refused: usize,
+        /// Under way, which waiting and backing off are as well.
+        moving: usize,
+    },
+}
+
+/// A way of doing a step, or a round of it, that is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Past {
+    /// From 0.
+    pub round: u32,
+    /// From 0.
+    pub alternate: u32,
+    /// How many attempts were begun.
+    pub attempts: u32,
+    /// `refused`, `done` with nothing to undo, `compensated`, or `skipped`: then its effect stands.
+    #[schema(value_type = String, example = "refused")]
+    pub status: StepStatus,
+    /// Its last failure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
 }
 
 /// One direction of a step: its attempts and times.
@@ -231,4 +291,9 @@ pub struct SagaLine {
 
 fn is_false(flag: &bool) -> bool {
     !*flag
+}
+
+/// The first round, and the first way of doing it, go without saying.
+pub(super) fn is_first(number: &u32) -> bool {
+    *number == 0
 }

@@ -25,12 +25,19 @@ pub(crate) fn line(entry: &Entry, now: &Now) -> String {
     format!("{:>4}  {}  {kind}  {}", entry.revision, paint(DIM, time), said.join("  ")).trim_end().to_owned()
 }
 
-/// `undo reserve-hotel #2`.
+/// `undo reserve-hotel #2`, `reserve-hotel way 2 round 1 #1`.
 fn leg(entry: &Entry) -> Option<String> {
     let step = entry.step.as_ref()?;
     let direction = entry.direction.as_deref().filter(|direction| *direction != "forward");
+    let direction = match (direction, entry.undo_alternate) {
+        (Some(word), 0) => format!("{word} "),
+        (Some(word), alternate) => format!("{word} by way {} ", alternate + 1),
+        (None, _) => String::new(),
+    };
+    let way = if entry.alternate > 0 { format!(" way {}", entry.alternate + 1) } else { String::new() };
+    let round = if entry.round > 0 { format!(" round {}", entry.round) } else { String::new() };
     let attempt = entry.attempt.map(|number| format!(" #{number}")).unwrap_or_default();
-    Some(format!("{}{}{attempt}", direction.map(|word| format!("{word} ")).unwrap_or_default(), clean(step)))
+    Some(format!("{direction}{}{way}{round}{attempt}", clean(step)))
 }
 
 fn detail(entry: &Entry, now: &Now) -> Option<String> {
@@ -39,6 +46,8 @@ fn detail(entry: &Entry, now: &Now) -> Option<String> {
         said.push(format!("{}  {} v{} ({})", started.saga, started.module, started.version, short(&started.digest)));
         said.push(format!("input {}", clean(started.input.as_str())));
     }
+    said.extend(entry.elements.map(|all| elements(all, &entry.element_keys)));
+    said.extend(entry.savepoint.as_ref().map(|savepoint| format!("round {} after savepoint {}", entry.round, clean(savepoint))));
     if entry.reaches_outside == Some(false) {
         said.push("effect-free".to_owned());
     }
@@ -63,6 +72,17 @@ fn detail(entry: &Entry, now: &Now) -> Option<String> {
     (!said.is_empty()).then(|| said.join("  "))
 }
 
+/// `1000 elements: s1, s2, s3, …`
+fn elements(all: usize, first: &[String]) -> String {
+    let keys: Vec<_> = first.iter().map(|key| clean(key)).collect();
+    let more = if all > first.len() { ", …" } else { "" };
+    match all {
+        0 => "no elements".to_owned(),
+        1 => format!("1 element: {}", keys.join(", ")),
+        all => format!("{all} elements: {}{more}", keys.join(", ")),
+    }
+}
+
 /// What decided a rollback, as `refused by reserve-car`.
 pub(crate) fn reason(rollback: &Rollback) -> String {
     let step = rollback.step.as_ref().map(|step| format!(" by {}", clean(step))).unwrap_or_default();
@@ -82,6 +102,22 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::{super::samples, *};
+
+    #[test]
+    fn elements_ways_and_rounds_are_told() {
+        let now = Now { at: samples::completed().as_of, zone: TimeZone::UTC };
+        let lines: String = samples::journal_of_a_journey().iter().map(|entry| line(entry, &now) + "\n").collect();
+        expect![[r#"
+            T2
+               1  12:00:00.000  listed            check-out  1000 elements: s0, s1, s2, s3, s4, …
+               2  12:00:00.007  listed            travellers  1 element: s0
+               3  12:00:00.014  refused           reserve-hotel way 2 #1  no_room: H2 is full
+               4  12:00:00.021  undone            undo by way 2 reserve-hotel #1
+               5  12:00:00.028  round_begun       round 1 after savepoint seats
+               6  12:00:00.035  done              reserve-hotel round 1 #1  {}
+        "#]]
+        .assert_eq(&format!("T2\n{}", anstream::adapter::strip_str(&lines)));
+    }
 
     #[test]
     fn a_journal_reads_from_top_to_bottom() {

@@ -2,10 +2,11 @@
 
 use amends_core::{
     definition::Kind,
-    event::{Act, Attempt, Cancel, Event, Intent, Reason, Resolution, Started, Topic, Wait, Why},
-    id::{Direction, Incarnation, SagaId, StepPath},
+    elements::Element,
+    event::{Act, Attempt, Cancel, Event, Intent, Reason, Resolution, Round, Started, Topic, Wait, Why},
+    id::{Direction, Incarnation, Leg, SagaId, StepPath},
     value::{Failure, Instant, Payload},
-    view::{BodyView, LegView, Status, StepStatus, StepView, StuckView, View},
+    view::{BodyView, LegView, PastView, Status, StepStatus, StepView, StuckView, View},
 };
 
 use crate::{
@@ -48,6 +49,7 @@ fn trip(status: Status) -> View {
         rollback: None,
         locks: None,
         round: 0,
+        cause: None,
         savepoint: None,
         cancel_pending: false,
         steps: STEPS.iter().map(|(name, stage, kind)| pending(name, *stage, *kind)).collect(),
@@ -264,6 +266,70 @@ pub(crate) fn hostile() -> Saga {
     shown(&view, 5_000)
 }
 
+/// A journey in its second round: two travellers, one child each, beside a hotel whose alternate was taken.
+pub(crate) fn composed() -> Saga {
+    let mut view = trip(Status::Running);
+    let [plan, hotel, car, charge] = [("plan", 0), ("reserve-hotel", 1), ("reserve-car", 2), ("charge", 3)]
+        .map(|(name, stage)| pending(name, stage, if name == "charge" { Kind::Pivot } else { Kind::Compensatable }));
+    let mut travellers = StepView { body: each(2, 2, 0, 0), ..pending("travellers", 1, Kind::Compensatable) };
+    travellers.forward = LegView { attempts: 0, ..ran(0, 11) };
+    let mut steps = vec![plan, travellers];
+    for name in ["ada", "bob"] {
+        let element = format!("travellers[{name}]");
+        let child =
+            StepView { body: BodyView::Child, element: Some(name.to_owned()), ..pending(&element, 1, Kind::Compensatable) };
+        steps.push(StepView { forward: LegView { attempts: 0, ..ran(0, 9) }, ..child });
+        for (stage, leg) in ["reserve-outbound", "reserve-inbound"].iter().enumerate() {
+            steps.push(pending(&format!("{element}/{leg}"), stage, Kind::Compensatable));
+        }
+    }
+    steps.extend([hotel, car, charge]);
+    view.steps = steps;
+    for step in view.steps.iter_mut().take(9) {
+        let forward = if step.body == BodyView::Code { ran(0, 4) } else { step.forward.clone() };
+        (step.status, step.output, step.forward) = (StepStatus::Done, Some(Payload::json("{}")), forward);
+    }
+    view.steps[8].alternate = 1;
+    view.steps[8].past = vec![past(0, 0, StepStatus::Refused, Some(failure("no_room", "H1 has no rooms left")))];
+    (view.round, view.cause) = (1, Some(no_car()));
+    view.steps[9].round = 1;
+    (view.steps[9].status, view.steps[9].forward) = (StepStatus::Running, LegView { ended_at: None, ..ran(1_500, 0) });
+    view.steps[9].past = vec![past(0, 0, StepStatus::Refused, Some(no_car()))];
+    shown(&view, 2_000)
+}
+
+/// A check-out of a thousand stays, of which two are refused, one is stuck and three run.
+pub(crate) fn fan_out() -> Saga {
+    let mut view = trip(Status::Running);
+    let all = StepView { body: each(1_000, 700, 2, 4), ..pending("check-out", 0, Kind::Retriable) };
+    view.steps = vec![StepView { status: StepStatus::Stuck, forward: LegView { ended_at: None, ..ran(0, 0) }, ..all }];
+    for at in 0..1_000 {
+        let key = format!("s{at}");
+        let step = pending(&format!("check-out[{key}]"), 0, Kind::Retriable);
+        let done = (StepStatus::Done, ran(0, 4), None);
+        let (status, forward, failed) = match at {
+            40 | 400 => (StepStatus::Refused, ran(0, 4), Some(failure("balance_not_settled", "the balance is 700 cents"))),
+            500 => (StepStatus::Stuck, tried(20, 900, &[("503", 20)]), Some(failure("503", "the desk is closed"))),
+            0..=700 => done,
+            701..=703 => (StepStatus::Running, LegView { ended_at: None, ..ran(1_990, 0) }, None),
+            _ => (StepStatus::Pending, LegView::default(), None),
+        };
+        view.steps.push(StepView { element: Some(key), status, forward, failure: failed, ..step });
+    }
+    view.steps.push(pending("report", 1, Kind::Retriable));
+    let why = Why::Exhausted(failure("503", "the desk is closed"));
+    view.stuck = vec![StuckView { leg: leg("check-out[s500]"), since: NOON.plus(900), why }];
+    shown(&view, 2_000)
+}
+
+fn each(elements: usize, settled: usize, refused: usize, moving: usize) -> BodyView {
+    BodyView::Each { elements, settled, refused, moving }
+}
+
+fn past(round: u32, alternate: u32, status: StepStatus, failure: Option<Failure>) -> PastView {
+    PastView { round, alternate, attempts: 1, failure, status }
+}
+
 pub(crate) fn journal() -> Vec<Entry> {
     let attempt = |step: &str, direction, number| Attempt { leg: leg(step).turned(direction), number };
     let flight = || attempt("reserve-flight", Direction::Forward, 1);
@@ -304,6 +370,25 @@ pub(crate) fn journal() -> Vec<Entry> {
         Event::CancelRequested(Cancel::Asked(act())),
         Event::Compensated,
     ];
+    entries(events)
+}
+
+/// Records of fan-outs, alternates and rounds.
+pub(crate) fn journal_of_a_journey() -> Vec<Entry> {
+    let way = |alternate, round, direction| Leg { alternate, round, ..leg("reserve-hotel").turned(direction) };
+    let attempt = |leg| Attempt { leg, number: 1 };
+    let elements = |count: usize| (0..count).map(|at| Element { key: format!("s{at}"), value: Payload::null() }).collect();
+    entries(vec![
+        Event::Listed(StepPath::new("check-out"), elements(1_000)),
+        Event::Listed(StepPath::new("travellers"), elements(1)),
+        Event::Refused(attempt(way(1, 0, Direction::Forward)), failure("no_room", "H2 is full")),
+        Event::Undone(attempt(way(0, 0, Direction::Undo(1)))),
+        Event::RoundBegun(Round { number: 1, savepoint: "seats".to_owned() }),
+        Event::Done(attempt(way(0, 1, Direction::Forward)), Payload::json("{}")),
+    ])
+}
+
+fn entries(events: Vec<Event>) -> Vec<Entry> {
     let record = |(at, event): (usize, Event)| Record {
         id: RecordId { stream: 1, version: at as u64 + 1 },
         position: at as u64 + 100,

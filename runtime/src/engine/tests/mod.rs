@@ -1,5 +1,7 @@
 //! The shard, driven by hand: commits, guests and time happen when a test says so.
 
+mod composed;
+
 mod laws;
 
 mod locks;

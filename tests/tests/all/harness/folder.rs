@@ -29,8 +29,8 @@ impl DataFolder {
         Self { path: dir.path().join("data"), _dir: Some(dir) }
     }
 
-    /// A folder in which `order`, `trip` and `approval` are deployed, each in version 1. In the namespace `shelf` are their
-    /// second versions, so that a test that deploys one need not wait for the compiler.
+    /// A folder in which the example modules are deployed, each in version 1. In the namespace `shelf` are the second versions of
+    /// those that have one, so that a test that deploys one need not wait for the compiler.
     pub(crate) fn with_modules(way: Way) -> Self {
         Self::empty().fill(way)
     }
@@ -95,6 +95,9 @@ fn find_or_make(way: Way) -> io::Result<PathBuf> {
         let second = guest(way, &format!("{name}-v2"));
         host.api().in_namespace("shelf").put(&format!("/v1/modules/{name}"), &second).expect(201);
     }
+    for name in ONE_VERSION {
+        host.api().put(&format!("/v1/modules/{name}"), &guest(way, name)).expect(201);
+    }
     assert!(host.stop().success(), "{}", host.log());
     let fresh = TempDir::with_prefix_in("making-", shelf)?;
     copy(host.folder.path(), &fresh.path().join("data"))?;
@@ -105,11 +108,14 @@ fn find_or_make(way: Way) -> io::Result<PathBuf> {
     }
 }
 
+/// Modules without a second version.
+const ONE_VERSION: [&str; 2] = ["group", "itinerary"];
+
 fn fingerprint(way: Way) -> io::Result<u64> {
     let mut hasher = DefaultHasher::new();
     let binary = fs::metadata(BINARY)?;
     (BINARY, binary.len(), binary.modified()?).hash(&mut hasher);
-    for name in ["order", "order-v2", "trip", "trip-v2", "approval", "approval-v2"] {
+    for name in ["order", "order-v2", "trip", "trip-v2", "approval", "approval-v2"].into_iter().chain(ONE_VERSION) {
         guest(way, name).hash(&mut hasher);
     }
     Ok(hasher.finish())

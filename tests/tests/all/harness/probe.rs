@@ -9,6 +9,9 @@ use wit_parser::Resolve;
 
 use super::guests::repository;
 
+/// Refuses.
+pub(crate) const REFUSED: &str = "(call $failed (i32.const 1))";
+
 /// Says done, with `null`.
 pub(crate) const DONE: &str = "(call $done (i32.const 32) (i32.const 4))";
 
@@ -18,12 +21,22 @@ pub(crate) fn in_step(letter: char, then: &str, otherwise: &str) -> String {
     format!("(if (result i32) {is_it} (then {then}) (else {otherwise}))")
 }
 
+/// Does one thing in this round, and another in all others.
+pub(crate) fn in_round(round: u32, then: &str, otherwise: &str) -> String {
+    let is_it = format!("(i32.eq (i32.load offset=56 (local.get $call)) (i32.const {round}))");
+    format!("(if (result i32) {is_it} (then {then}) (else {otherwise}))")
+}
+
 /// One step of a probe's saga, and its kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) undo: Undo,
+    /// A savepoint of this name after it.
+    pub(crate) savepoint: Option<String>,
+    /// It is done for each element at this pointer, whose keys are at `/id`.
+    pub(crate) each: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +55,15 @@ pub(crate) enum Undo {
 
 impl Step {
     pub(crate) fn new(name: &str, kind: Kind, undo: Undo) -> Self {
-        Self { name: name.to_owned(), kind, undo }
+        Self { name: name.to_owned(), kind, undo, savepoint: None, each: None }
+    }
+
+    pub(crate) fn savepoint(self, name: &str) -> Self {
+        Self { savepoint: Some(name.to_owned()), ..self }
+    }
+
+    pub(crate) fn each(self, items: &str) -> Self {
+        Self { each: Some(items.to_owned()), ..self }
     }
 }
 
@@ -54,6 +75,8 @@ pub(crate) struct Probe {
     pub(crate) steps: Vec<Step>,
     /// The names and pointers of its lock keys, for which it queues.
     pub(crate) locks: Vec<(&'static str, &'static str)>,
+    /// How many rounds may follow the first.
+    pub(crate) rounds: u32,
     /// The schema of the saga's input.
     pub(crate) schema: Option<String>,
     /// Further imports.
@@ -76,6 +99,7 @@ impl Probe {
             saga: "probe".to_owned(),
             steps: vec![Step::new("poke", Kind::Compensatable, Undo::Nothing)],
             locks: Vec::new(),
+            rounds: 0,
             schema: None,
             imports: String::new(),
             items: String::new(),
@@ -153,8 +177,11 @@ impl Probe {
     }
 
     fn description(&self) -> Value {
-        let stages =
-            self.steps.iter().map(|step| record([list([step.value()]), Value::None(Box::new(text("")))])).collect::<Vec<_>>();
+        let stages = self
+            .steps
+            .iter()
+            .map(|step| record([list([step.value()]), optional_text(step.savepoint.as_ref())]))
+            .collect::<Vec<_>>();
         let saga = record([
             text(&self.saga),
             Value::U32(1),
@@ -163,11 +190,8 @@ impl Probe {
             Value::None(Box::new(Value::U64(0))),
             Value::List(self.locks.iter().map(|(name, pointer)| record([text(name), text(pointer)])).collect()),
             Value::U8(0),
-            Value::U32(0),
-            match &self.schema {
-                Some(schema) => Value::Some(Box::new(text(schema))),
-                None => Value::None(Box::new(text(""))),
-            },
+            Value::U32(self.rounds),
+            optional_text(self.schema.as_ref()),
         ]);
         record([text(&self.module), list([saga])])
     }
@@ -191,7 +215,7 @@ impl Step {
             Undo::Nothing => Value::Case(1, None, Box::new(policy())),
             Undo::Code => Value::Case(2, Some(Box::new(policy())), Box::new(policy())),
         };
-        let each = record([text(""), Value::None(Box::new(text(""))), Value::U8(0), Value::U32(0)]);
+        let each = |items| record([text(items), optional_text(Some(&"/id".to_owned())), Value::U8(0), Value::U32(4)]);
         record([
             text(&self.name),
             Value::U8(self.kind as u8),
@@ -204,7 +228,10 @@ impl Step {
             Value::U8(u8::from(!matches!(self.kind, Kind::Compensatable))),
             Value::U32(0),
             undo,
-            Value::None(Box::new(each)),
+            match &self.each {
+                Some(items) => Value::Some(Box::new(each(items))),
+                None => Value::None(Box::new(each(""))),
+            },
         ])
     }
 }
@@ -226,6 +253,13 @@ enum Value {
 
 fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
+}
+
+fn optional_text(value: Option<&String>) -> Value {
+    match value {
+        Some(value) => Value::Some(Box::new(text(value))),
+        None => Value::None(Box::new(text(""))),
+    }
 }
 
 fn list<const N: usize>(values: [Value; N]) -> Value {

@@ -232,6 +232,53 @@ fn steps_of_one_stage_stand_together() {
 }
 
 #[test]
+fn children_stand_below_what_they_stand_for_and_alternates_and_rounds_are_told() {
+    check(
+        &samples::composed(),
+        expect![[r#"
+        trip T2  running  round 1 after no_car   trip v1 (3f9c51d0072e)  started 12:00:00  2s ago
+        ├── plan                     done 4ms
+        ├─┬ travellers               done 11ms, 2 of 2
+        │ │ ├─ travellers[ada]       done 9ms
+        │ │ │  ├─ reserve-outbound   done 4ms
+        │ │ │  └─ reserve-inbound    done 4ms
+        │ │ └─ travellers[bob]       done 9ms
+        │ │    ├─ reserve-outbound   done 4ms
+        │ │    └─ reserve-inbound    done 4ms
+        │ └ reserve-hotel            done 4ms, way 2
+        │     way 1 refused: no_room: H1 has no rooms left
+        ├── reserve-car              running 500ms, round 1
+        │     round 0 refused: no_car: K1 has no cars left
+        └── charge (pivot)           not begun
+        manual: 0   next: amends watch T2
+    "#]],
+    );
+}
+
+#[test]
+fn of_many_elements_those_are_shown_that_a_reader_looks_for() {
+    check(
+        &samples::fan_out(),
+        expect![[r#"
+        trip T2  running   trip v1 (3f9c51d0072e)  started 12:00:00  2s ago
+        ├─ check-out            stuck, 698 of 1000, 2 refused
+        │  ├─ check-out[s40]    refused    balance_not_settled: the balance is 700 cents
+        │  ├─ check-out[s400]   refused    balance_not_settled: the balance is 700 cents
+        │  ├─ check-out[s500]   stuck, 20 attempts, 900ms (503 ×20)
+        │  │    stuck since 12:00:00 (1s ago): all attempts are used up; the last: 503: the desk is closed
+        │  │      amends retry T2
+        │  │      amends resolve T2 check-out[s500] --output JSON
+        │  │      amends resolve T2 check-out[s500] --not-done
+        │  ├─ check-out[s701]   running 10ms
+        │  ├─ check-out[s702]   running 10ms
+        │  └─ …995 more: 1 running, 698 done, 296 not begun
+        └─ report               not begun
+        manual: 0   next: amends watch T2
+    "#]],
+    );
+}
+
+#[test]
 fn people_who_resolved_a_step_are_not_hidden() {
     check(
         &samples::by_hand(),
