@@ -12,6 +12,8 @@ mod journeys;
 
 mod check_outs;
 
+mod transfers;
+
 mod kills;
 
 mod survivors;
