@@ -69,6 +69,7 @@ impl Shared {
         let Inner { held, trace, .. } = &mut *inner;
         held.retain(|call| !control.release.contains(&trace[*call].operation));
         self.released.notify_waiters();
+        self.changed.notify_all();
     }
 
     pub(crate) fn wait_until(&self, timeout: Duration, holds: impl Fn(&State) -> bool) -> bool {

@@ -13,6 +13,7 @@ mod journeys;
 mod check_outs;
 
 mod composed;
+mod transfers;
 
 mod kills;
 
