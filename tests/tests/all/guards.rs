@@ -1,6 +1,6 @@
-//! The list in `TESTING.md` of which test guards what.
+//! The pages that say which test guards what.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use crate::harness::guests::repository;
 
@@ -15,6 +15,24 @@ fn every_test_that_the_list_names_exists() {
         let source = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         assert!(source.contains(&format!("fn {test}()")), "{file}::{test}");
     }
+}
+
+/// Two of them had been renamed, and the page named what there was no more.
+#[test]
+fn every_scenario_that_the_architecture_names_exists() {
+    let page = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
+    let codes = page.split('`').skip(1).step_by(2);
+    let named: Vec<&str> = codes.filter(|code| code.starts_with("tb_") || code.starts_with("xr_")).collect();
+    assert!(named.len() > 5, "{named:?}");
+    let sources = sources(&repository().join("tests/tests/all"));
+    let gone: Vec<&&str> = named.iter().filter(|name| !sources.contains(&format!("fn {name}("))).collect();
+    assert!(gone.is_empty(), "{gone:?}");
+}
+
+/// All of a folder's sources, one after the other.
+fn sources(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { sources(&path) } else { fs::read_to_string(path).unwrap() }).collect()
 }
 
 /// Rows that are missing here have no test, whatever the list says.
