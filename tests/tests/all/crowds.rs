@@ -6,22 +6,12 @@ use serde_json::{Value, json};
 
 use crate::harness::{
     api::Api,
+    each,
     folder::DataFolder,
     guests::{Way, guest},
     host::{Host, Options},
     laws,
 };
-
-/// Does something for each number below `count`, in four threads.
-fn each(api: &Api, count: usize, act: impl Fn(&Api, usize) + Clone + Send + 'static) {
-    let threads: Vec<_> = (0..4)
-        .map(|thread| {
-            let (api, act) = (api.clone(), act.clone());
-            thread::spawn(move || (thread..count).step_by(4).for_each(|number| act(&api, number)))
-        })
-        .collect();
-    threads.into_iter().for_each(|thread| thread.join().unwrap());
-}
 
 /// How many sagas are live on each version of a module.
 fn in_flight(api: &Api, module: &str) -> Vec<u64> {

@@ -1,4 +1,5 @@
-//! Lock keys against the real binary: who waits, for what and behind whom, over a kill; and an operator who breaks one. XR-34.
+//! Lock keys against the real binary: who waits, for what and behind whom, over a kill; who is refused, who is too late, and an
+//! operator who breaks one. Turns are `turns.rs`.
 
 use expect_test::expect;
 use serde_json::{Value, json};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     folder::DataFolder,
     host::{Host, Options},
-    probe::{DONE, Kind, Probe, Step, Undo, in_step},
+    probe::{DONE, Kind, OnLocked, Probe, Step, Undo, WAITS, at_first, in_step},
 };
 
 /// A saga of one retriable step under the lock keys `room/…` and `guest/…`. The first version's step never works: it is stuck, and
@@ -74,4 +75,59 @@ fn an_input_without_the_lock_key_is_refused_with_its_place_and_makes_no_saga() {
     assert_eq!(refused.code(), "422 no_lock_key");
     assert!(refused.body.to_string().contains("finds no key at `/guest`"), "{}", refused.body);
     assert_eq!(host.api().get("/v1/sagas/S1").status, 404);
+}
+
+/// A saga that has its room until it is told to go on, and does not go back from there.
+fn stay(on_locked: OnLocked, deadline_ms: Option<u64>) -> Host {
+    let stay = Step::new("stay", Kind::Retriable, Undo::None);
+    let locks = vec![("room", "/room")];
+    let probe = Probe { steps: vec![stay], locks, on_locked, deadline_ms, ..Probe::execute(at_first(WAITS, DONE)) };
+    let host = Host::start(DataFolder::empty(), Options::default());
+    host.api().put("/v1/modules/probe", &probe.component()).expect(201);
+    host
+}
+
+#[test]
+fn a_saga_that_does_not_queue_is_refused_while_somebody_has_its_key_and_is_not_made() {
+    let mut host = stay(OnLocked::Refuse, None);
+    host.api().start("probe", "S1", &json!({"room": 7})).expect(201);
+    for life in 1..=2 {
+        let refused = host.api().start("probe", "S2", &json!({"room": 7}));
+        expect![[r#"
+            409 locked: saga S2 was not started: S1 has the lock key room/7
+              hint: try again when S1 has ended; look at it: amends show S1
+        "#]]
+        .assert_eq(&refused.error());
+        assert_eq!(host.api().get("/v1/sagas/S2").code(), "404 saga_not_found", "life {life}");
+        host.kill();
+        host.restart();
+    }
+    let said = host.cli(&["start", "probe", "--id", "S2", "--input", r#"{"room":7}"#]);
+    assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
+    assert!(said.stderr.contains("S1 has the lock key room/7"), "{}", said.stderr);
+
+    host.api().start("probe", "S3", &json!({"room": 8})).expect(201);
+    host.api().post("/v1/sagas/S1/signals/probe", &json!({})).expect(202);
+    assert_eq!(host.api().run("probe", "S1", &json!({"room": 7}))["status"], "completed");
+    host.api().start("probe", "S2", &json!({"room": 7})).expect(201);
+}
+
+#[test]
+fn the_deadline_of_a_saga_runs_while_it_queues() {
+    let mut host = stay(OnLocked::Queue, Some(60_000));
+    host.api().start("probe", "S1", &json!({"room": 7})).expect(201);
+    host.api().start("probe", "S2", &json!({"room": 7})).expect(201);
+    host.advance_ms(59_000);
+    host.api().start("probe", "S3", &json!({"room": 7})).expect(201);
+    host.kill();
+    host.advance_ms(1_000);
+    host.restart();
+    host.api().until_type("S2", "compensated");
+    let late = host.api().saga("S2");
+    assert_eq!((&late["rollback"]["reason"], &late["outstanding"]), (&json!("deadline"), &json!([])));
+    // The holder is past its point of no return: its own deadline is no reason to give the room up.
+    let locks = json!({"keys": [{"key": "room/7", "holder": "S1", "queue": ["S3"]}]});
+    assert_eq!((&host.api().saga("S1")["status"], &host.api().saga("S3")["locks"]), (&json!("waiting"), &locks));
+    host.api().post("/v1/sagas/S1/signals/probe", &json!({})).expect(202);
+    host.api().until_type("S3", "wait");
 }

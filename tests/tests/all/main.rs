@@ -43,6 +43,8 @@ mod operators;
 
 mod locks;
 
+mod turns;
+
 mod moves;
 
 mod lints;

@@ -18,6 +18,21 @@ pub(crate) mod desk;
 
 pub(crate) mod probe;
 
+use std::thread;
+
+use api::Api;
+
+/// Does something for each number below `count`, in four threads.
+pub(crate) fn each(api: &Api, count: usize, act: impl Fn(&Api, usize) + Clone + Send + 'static) {
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            let (api, act) = (api.clone(), act.clone());
+            thread::spawn(move || (thread..count).step_by(4).for_each(|number| act(&api, number)))
+        })
+        .collect();
+    threads.into_iter().for_each(|thread| thread.join().unwrap());
+}
+
 /// What each of these got, one after the other.
 pub(crate) fn said<const N: usize>(answers: [(&str, String); N]) -> String {
     answers.map(|(what, error)| format!("{what}\n  {error}")).concat()

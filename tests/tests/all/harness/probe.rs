@@ -15,6 +15,14 @@ pub(crate) const REFUSED: &str = "(call $failed (i32.const 1))";
 /// Says done, with `null`.
 pub(crate) const DONE: &str = "(call $done (i32.const 32) (i32.const 4))";
 
+/// Says done, with this digit.
+pub(crate) fn says(digit: u8) -> String {
+    format!("(call $done (i32.const {}) (i32.const 1))", 48 + u32::from(digit))
+}
+
+/// Waits for a signal `probe` to the saga.
+pub(crate) const WAITS: &str = "(call $waits (i32.load (local.get $call)) (i32.load offset=4 (local.get $call)))";
+
 /// Does one thing in the step whose name begins with this letter, and another in all others.
 pub(crate) fn in_step(letter: char, then: &str, otherwise: &str) -> String {
     let is_it = format!("(i32.eq (i32.load8_u (i32.load offset=16 (local.get $call))) (i32.const {}))", letter as u32);
@@ -24,6 +32,12 @@ pub(crate) fn in_step(letter: char, then: &str, otherwise: &str) -> String {
 /// Does one thing in this round, and another in all others.
 pub(crate) fn in_round(round: u32, then: &str, otherwise: &str) -> String {
     let is_it = format!("(i32.eq (i32.load offset=56 (local.get $call)) (i32.const {round}))");
+    format!("(if (result i32) {is_it} (then {then}) (else {otherwise}))")
+}
+
+/// Does one thing in a leg's first attempt, and another in all others.
+pub(crate) fn at_first(then: &str, otherwise: &str) -> String {
+    let is_it = "(i32.eq (i32.load offset=60 (local.get $call)) (i32.const 1))";
     format!("(if (result i32) {is_it} (then {then}) (else {otherwise}))")
 }
 
@@ -53,6 +67,12 @@ pub(crate) enum Undo {
     Code,
 }
 
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum OnLocked {
+    Queue,
+    Refuse,
+}
+
 impl Step {
     pub(crate) fn new(name: &str, kind: Kind, undo: Undo) -> Self {
         Self { name: name.to_owned(), kind, undo, savepoint: None, each: None }
@@ -73,8 +93,11 @@ pub(crate) struct Probe {
     pub(crate) module: String,
     pub(crate) saga: String,
     pub(crate) steps: Vec<Step>,
-    /// The names and pointers of its lock keys, for which it queues.
+    /// The names and pointers of its lock keys.
     pub(crate) locks: Vec<(&'static str, &'static str)>,
+    pub(crate) on_locked: OnLocked,
+    /// From the saga's start.
+    pub(crate) deadline_ms: Option<u64>,
     /// How many rounds may follow the first.
     pub(crate) rounds: u32,
     /// The schema of the saga's input.
@@ -99,6 +122,8 @@ impl Probe {
             saga: "probe".to_owned(),
             steps: vec![Step::new("poke", Kind::Compensatable, Undo::Nothing)],
             locks: Vec::new(),
+            on_locked: OnLocked::Queue,
+            deadline_ms: None,
             rounds: 0,
             schema: None,
             imports: String::new(),
@@ -140,6 +165,7 @@ impl Probe {
                 (memory (export "memory") 3)
                 (data (i32.const 32) "null")
                 (data (i32.const 40) "probe")
+                (data (i32.const 48) "0123456789")
                 (data (i32.const {BASE}) "{data}")
                 (global $free (mut i32) (i32.const 4096))
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
@@ -166,6 +192,16 @@ impl Probe {
                     (i32.store (i32.const 276) (i32.const 0))
                     (i32.store (i32.const 280) (i32.const 0))
                     (i32.const 256))
+                ;; An outcome `wait` for an event `probe` with this key, however late it comes.
+                (func $waits (param $key i32) (param $len i32) (result i32)
+                    (i32.store (i32.const 256) (i32.const 4))
+                    (i32.store (i32.const 264) (i32.const 1))
+                    (i32.store (i32.const 268) (i32.const 40))
+                    (i32.store (i32.const 272) (i32.const 5))
+                    (i32.store (i32.const 276) (local.get $key))
+                    (i32.store (i32.const 280) (local.get $len))
+                    (i32.store (i32.const 288) (i32.const 0))
+                    (i32.const 256))
                 {items}
                 (func (export "amends:module/saga@0.1.0#describe") (result i32) {describe})
                 (func (export "amends:module/saga@0.1.0#execute") (param $call i32) (result i32) {execute})
@@ -187,9 +223,12 @@ impl Probe {
             Value::U32(1),
             Value::List(stages),
             Value::None(Box::new(text(""))),
-            Value::None(Box::new(Value::U64(0))),
+            match self.deadline_ms {
+                Some(ms) => Value::Some(Box::new(Value::U64(ms))),
+                None => Value::None(Box::new(Value::U64(0))),
+            },
             Value::List(self.locks.iter().map(|(name, pointer)| record([text(name), text(pointer)])).collect()),
-            Value::U8(0),
+            Value::U8(self.on_locked as u8),
             Value::U32(self.rounds),
             optional_text(self.schema.as_ref()),
         ]);
