@@ -3,7 +3,10 @@
 use expect_test::expect;
 
 use super::{answer, check, check_refusals};
-use crate::api::fake::Fake;
+use crate::{
+    api::fake::{self, Fake},
+    engine::port::{Refusal, RefusalCode},
+};
 
 #[test]
 fn verbs_carry_who_and_why_and_answer_what_they_did() {
@@ -17,6 +20,8 @@ fn verbs_carry_who_and_why_and_answer_what_they_did() {
         "POST /v1/sagas/T1/resolve\n\n{\"step\":\"charge\",\"not_done\":true}",
         "POST /v1/sagas/T1/resolve\n\n{\"step\":\"charge\",\"undone\":true}",
         "POST /v1/sagas/T1/abandon",
+        "POST /v1/sagas/T1/unlock\namends-by: ann\n\n{\"key\":\"seat/12A\",\"note\":\"sold\",\"expect_revision\":\"17\"}",
+        "POST /v1/sagas/T1/move\nidempotency-key: k2\n\n{\"version\":2,\"note\":\"repaired\"}",
     ];
     for verb in verbs {
         assert!(answer(&fake, verb).starts_with("200 at 0-1-8\n"), "{verb}");
@@ -30,6 +35,8 @@ fn verbs_carry_who_and_why_and_answer_what_they_did() {
         Verb(Resolve(StepPath("charge"), NotDone)) Act { note: "", by: "" } key=None
         Verb(Resolve(StepPath("charge"), Undone)) Act { note: "", by: "" } key=None
         Verb(Abandon) Act { note: "", by: "" } key=None
+        Verb(Unlock("seat/12A")) Act { note: "sold", by: "ann" } key=None
+        Move(2) Act { note: "repaired", by: "" } key=Some("k2")
     "#]]
     .assert_eq(&(fake.take_asked().join("\n") + "\n"));
     check(
@@ -58,6 +65,15 @@ fn a_verb_that_says_nothing_clear_is_refused() {
             "POST /v1/sagas/T1/cancel\n\n{\"expect_revision\":\"x\"}",
             "POST /v1/sagas/T1/cancel\n\n[]",
             "POST /v1/sagas/T1/cancel\n\n{\"note\":\"\\u001b[2J\"}",
+            "POST /v1/sagas/T1/unlock",
+            "POST /v1/sagas/T1/unlock\n\n{\"key\":\"\"}",
+            "POST /v1/sagas/T1/unlock\n\n{\"key\":\"seat/12A\",\"keys\":[]}",
+            "POST /v1/sagas/T1/unlock\n\n{\"key\":\"seat/12A\",\"note\":\"\\u001b[2J\"}",
+            "POST /v1/sagas/T1/move",
+            "POST /v1/sagas/T1/move\n\n{\"version\":-1}",
+            "POST /v1/sagas/T1/move\n\n{\"version\":\"2\"}",
+            "POST /v1/sagas/T1/move\n\n{\"version\":2,\"expect_revision\":\"x\"}",
+            "POST /v1/sagas/..%2Fx/move\n\n{\"version\":2}",
         ],
         expect![[r#"
             400 bad_request: the body does not fit: missing field `step` at line 1 column 2
@@ -68,7 +84,49 @@ fn a_verb_that_says_nothing_clear_is_refused() {
             400 bad_request: expect_revision `x` is no revision
             400 bad_request: the body is not a JSON object
             400 bad_request: the note holds control characters
+            400 bad_request: the body does not fit: missing field `key` at line 1 column 2
+            400 bad_request: `key` is a lock key that the saga holds, as `seat/12A`
+            400 bad_request: the body does not fit: unknown field `keys`, expected one of `key`, `note`, `expect_revision` at line 1 column 24
+            400 bad_request: the note holds control characters
+            400 bad_request: the body does not fit: missing field `version` at line 1 column 2
+            400 bad_request: the body does not fit: invalid value: integer `-1`, expected u32 at line 1 column 13
+            400 bad_request: the body does not fit: invalid type: string "2", expected u32 at line 1 column 14
+            400 bad_request: expect_revision `x` is no revision
+            400 bad_name: bad saga id "../x": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
         "#]],
+    );
+}
+
+/// What stands against a verb comes as the engine said it: what fits instead, and each reason.
+#[test]
+fn a_verb_that_does_not_fit_says_which_do_and_why() {
+    let fake = Fake::new();
+    let reasons = vec!["step `a`: it has begun, and its kind differs; keep it".to_owned()];
+    let refusal = fake::refusal(RefusalCode::VerbDoesNotFit, "T1 cannot move to version 2");
+    let refusal =
+        Refusal { fits: vec!["retry", "skip"], reasons, hint: Some("retry, or deploy what fits".to_owned()), ..refusal };
+    *fake.refuse.lock().unwrap() = Some(refusal);
+    expect![[r#"
+        409
+        {
+          "error": {
+            "code": "verb_does_not_fit",
+            "fits": [
+              "retry",
+              "skip"
+            ],
+            "hint": "retry, or deploy what fits",
+            "message": "T1 cannot move to version 2",
+            "reasons": [
+              "step `a`: it has begun, and its kind differs; keep it"
+            ]
+          }
+        }
+    "#]]
+    .assert_eq(&answer(&fake, "POST /v1/sagas/T1/move\n\n{\"version\":2}"));
+    assert_eq!(
+        answer(&fake, "POST /v1/sagas/T1/unlock\n\n{\"key\":\"seat/12A\"}"),
+        answer(&fake, "POST /v1/sagas/T1/move\n\n{\"version\":2}"),
     );
 }
 
