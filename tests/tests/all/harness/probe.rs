@@ -29,6 +29,12 @@ pub(crate) fn in_step(letter: char, then: &str, otherwise: &str) -> String {
     format!("(if (result i32) {is_it} (then {then}) (else {otherwise}))")
 }
 
+/// Does one thing in the sagas whose id begins with this letter, and another in all others.
+pub(crate) fn in_saga(letter: char, then: &str, otherwise: &str) -> String {
+    let is_it = format!("(i32.eq (i32.load8_u (i32.load (local.get $call))) (i32.const {}))", letter as u32);
+    format!("(if (result i32) {is_it} (then {then}) (else {otherwise}))")
+}
+
 /// Does one thing in this round, and another in all others.
 pub(crate) fn in_round(round: u32, then: &str, otherwise: &str) -> String {
     let is_it = format!("(i32.eq (i32.load offset=56 (local.get $call)) (i32.const {round}))");
@@ -51,6 +57,10 @@ pub(crate) struct Step {
     pub(crate) savepoint: Option<String>,
     /// It is done for each element at this pointer, whose keys are at `/id`.
     pub(crate) each: Option<String>,
+    /// This child does it, and not code.
+    pub(crate) child: Option<String>,
+    /// It is in the stage of the step before it.
+    pub(crate) beside: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +85,16 @@ pub(crate) enum OnLocked {
 
 impl Step {
     pub(crate) fn new(name: &str, kind: Kind, undo: Undo) -> Self {
-        Self { name: name.to_owned(), kind, undo, savepoint: None, each: None }
+        Self { name: name.to_owned(), kind, undo, savepoint: None, each: None, child: None, beside: false }
+    }
+
+    /// A compensatable step that is the saga of this name.
+    pub(crate) fn child(name: &str) -> Self {
+        Self { child: Some(name.to_owned()), ..Self::new(name, Kind::Compensatable, Undo::None) }
+    }
+
+    pub(crate) fn beside(self) -> Self {
+        Self { beside: true, ..self }
     }
 
     pub(crate) fn savepoint(self, name: &str) -> Self {
@@ -93,6 +112,8 @@ pub(crate) struct Probe {
     pub(crate) module: String,
     pub(crate) saga: String,
     pub(crate) steps: Vec<Step>,
+    /// Further sagas of the module; of them nothing counts but the definition.
+    pub(crate) children: Vec<Probe>,
     /// The names and pointers of its lock keys.
     pub(crate) locks: Vec<(&'static str, &'static str)>,
     pub(crate) on_locked: OnLocked,
@@ -121,6 +142,7 @@ impl Probe {
             module: "probe".to_owned(),
             saga: "probe".to_owned(),
             steps: vec![Step::new("poke", Kind::Compensatable, Undo::Nothing)],
+            children: Vec::new(),
             locks: Vec::new(),
             on_locked: OnLocked::Queue,
             deadline_ms: None,
@@ -213,15 +235,15 @@ impl Probe {
     }
 
     fn description(&self) -> Value {
-        let stages = self
-            .steps
-            .iter()
-            .map(|step| record([list([step.value()]), optional_text(step.savepoint.as_ref())]))
-            .collect::<Vec<_>>();
-        let saga = record([
+        let sagas = std::iter::once(self).chain(&self.children).map(Self::definition);
+        record([text(&self.module), Value::List(sagas.collect())])
+    }
+
+    fn definition(&self) -> Value {
+        record([
             text(&self.saga),
             Value::U32(1),
-            Value::List(stages),
+            stages(&self.steps),
             Value::None(Box::new(text(""))),
             match self.deadline_ms {
                 Some(ms) => Value::Some(Box::new(Value::U64(ms))),
@@ -231,9 +253,16 @@ impl Probe {
             Value::U8(self.on_locked as u8),
             Value::U32(self.rounds),
             optional_text(self.schema.as_ref()),
-        ]);
-        record([text(&self.module), list([saga])])
+        ])
     }
+}
+
+fn stages(steps: &[Step]) -> Value {
+    let stage = |steps: &[Step]| {
+        let savepoint = steps.iter().find_map(|step| step.savepoint.as_ref());
+        record([Value::List(steps.iter().map(Step::value).collect()), optional_text(savepoint)])
+    };
+    Value::List(steps.chunk_by(|_, next| next.beside).map(stage).collect())
 }
 
 impl Step {
@@ -258,7 +287,10 @@ impl Step {
         record([
             text(&self.name),
             Value::U8(self.kind as u8),
-            Value::Case(0, None, Box::new(text(""))),
+            match &self.child {
+                Some(child) => Value::Case(1, Some(Box::new(text(child))), Box::new(text(""))),
+                None => Value::Case(0, None, Box::new(text(""))),
+            },
             Value::U8(1),
             Value::List(Vec::new()),
             retry(),
@@ -299,10 +331,6 @@ fn optional_text(value: Option<&String>) -> Value {
         Some(value) => Value::Some(Box::new(text(value))),
         None => Value::None(Box::new(text(""))),
     }
-}
-
-fn list<const N: usize>(values: [Value; N]) -> Value {
-    Value::List(values.into())
 }
 
 fn record<const N: usize>(values: [Value; N]) -> Value {
