@@ -47,6 +47,8 @@ mod turns;
 
 mod moves;
 
+mod deadly;
+
 mod lints;
 
 mod crowds;
