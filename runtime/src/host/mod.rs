@@ -84,7 +84,6 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
-pub(crate) use self::console::escape;
 use self::{
     cache::Cache,
     compile::Compiler,
