@@ -25,4 +25,6 @@ pub mod client;
 
 pub mod cli;
 
+mod plain;
+
 pub use cli::main;

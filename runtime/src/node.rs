@@ -34,6 +34,7 @@ use crate::{
     host::{self, Compile, Host, HostConfig},
     journal::{Actor, Record},
     marker::Marker,
+    plain::escape,
     store::{
         Store, StoreError,
         folder::{Folder, FolderError},
@@ -284,7 +285,7 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
     // The contract has every component export both; whether a step answers `check` with more than `unknown`, only a call shows.
     let exports = Exports { check: true, compensate: true };
     let warnings = sagas.iter().flat_map(|saga| lint::warnings(saga, &sagas, exports));
-    let warnings = warnings.map(|warning| host::escape(&warning.to_string())).collect();
+    let warnings = warnings.map(|warning| escape(&warning.to_string())).collect();
     Ok(Verified { module: module.to_string(), digest, bytes, definitions: description.sagas, imports, warnings })
 }
 
@@ -292,7 +293,7 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
 fn bad_definition(reasons: Vec<String>) -> Unverified {
     Unverified {
         code: "bad_definition",
-        reasons: reasons.iter().map(|reason| host::escape(reason)).collect(),
+        reasons: reasons.iter().map(|reason| escape(reason)).collect(),
         hint: Some("mend the definition and deploy again; nothing was stored".to_owned()),
     }
 }

@@ -20,7 +20,7 @@ use super::{
     error::{ApiError, Part},
     strict,
 };
-use crate::{engine::port::Origin, journal::Actor};
+use crate::{engine::port::Origin, journal::Actor, plain::is_hostile};
 
 /// A body that takes longer is given up: a slow sender must not hold a connection for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -119,8 +119,7 @@ fn bad_name(text: &str, bad: &BadName) -> ApiError {
 
 /// Whether text shows as what it is: without control characters, and without marks that turn the reading direction.
 pub(in crate::api) fn is_printable(text: &str) -> bool {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !text.contains(|c: char| c.is_control() || turns(c))
+    !text.contains(is_hostile)
 }
 
 /// A part of a body as a payload, if it is not larger than one may be.

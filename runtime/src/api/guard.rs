@@ -31,7 +31,9 @@ fn check(headers: &HeaderMap, uri: &Uri, ours: &[String]) -> Result<(), ApiError
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let origin = origin.to_str().unwrap_or_default();
     let named = origin.split_once("://").map_or("", |(_, authority)| authority);
-    if is_ours(named, ours) { Ok(()) } else { Err(misdirected("Origin", origin)) }
+    // A page of another server on this machine is a stranger as well: it comes from another port.
+    let is_own = named.eq_ignore_ascii_case(host) || ours.iter().any(|known| known.eq_ignore_ascii_case(without_port(named)));
+    if is_own { Ok(()) } else { Err(misdirected("Origin", origin)) }
 }
 
 fn misdirected(header: &str, value: &str) -> ApiError {
@@ -57,6 +59,20 @@ fn without_port(authority: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_page_may_ask_only_the_host_that_it_came_from() {
+        let asked = |host: &str, origin: &str| {
+            let headers = [(header::HOST, host), (header::ORIGIN, origin)];
+            let headers = headers.into_iter().map(|(name, value)| (name, value.parse().unwrap())).collect();
+            check(&headers, &Uri::from_static("/v1/modules"), &["amends.internal".to_owned()]).is_ok()
+        };
+        assert!(asked("localhost:8420", "http://localhost:8420"));
+        assert!(asked("127.0.0.1:8420", "https://amends.internal"));
+        for stranger in ["http://localhost:3000", "http://127.0.0.1:8420", "https://evil.example", "null"] {
+            assert!(!asked("localhost:8420", stranger), "{stranger}");
+        }
+    }
 
     #[test]
     fn only_loopback_and_configured_names_are_ours() {

@@ -7,7 +7,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::exit::Usage;
-use crate::client::Client;
+use crate::{client::Client, plain::escape_json};
 
 /// Which host, and which of its namespaces.
 #[derive(Args, Debug)]
@@ -71,7 +71,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
 /// Prints one object on one line.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     let text = serde_json::to_string(value).context("cannot write JSON")?;
-    print(&(text + "\n"))
+    print(&(escape_json(&text) + "\n"))
 }
 
 /// Says something to the person: to stderr, and it does not matter whether somebody listens.

@@ -80,6 +80,7 @@ fn guest_limits(config: &Config) -> host::Limits {
     host::Limits {
         in_flight_max: count(guest.in_flight),
         memory: size(guest.memory),
+        memory_total: size(guest.memory_total),
         table_elements_max: count(guest.table_elements),
         instances_max: count(guest.instances),
         cpu: guest.cpu.0,

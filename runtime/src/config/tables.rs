@@ -106,6 +106,8 @@ pub struct Guest {
     pub in_flight: usize,
     /// Linear memory of one attempt.
     pub memory: Size,
+    /// Linear memory of all attempts that run at once; 0 is half of the machine's.
+    pub memory_total: Size,
     /// Elements of all its tables.
     pub table_elements: usize,
     /// Core instances in one component.
@@ -139,6 +141,7 @@ impl Default for Guest {
         Self {
             in_flight: 256,
             memory: Size::mib(64),
+            memory_total: Size::mib(0),
             table_elements: 100_000,
             instances: 50,
             cpu: Span::seconds(5),

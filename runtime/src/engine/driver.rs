@@ -108,7 +108,7 @@ impl Running {
             // The shard's thread outlives its committer.
             let _ = notices.send(input);
         };
-        let committer = Committer::start(store, usize::MAX, notify).map_err(|error| could_not_start(&error))?;
+        let committer = Committer::start(store, notify).map_err(|error| could_not_start(&error))?;
         let queued = Arc::new(AtomicUsize::new(0));
         let engine = Engine {
             inputs: inputs.clone(),
@@ -263,7 +263,7 @@ impl Drive {
 
     fn commit(&mut self, batch: Batch, position: Position, tags: &mut Tags) {
         let tag = tags.next(position);
-        if self.committer.push_reserved(Work { tag, batch }).is_err() {
+        if self.committer.push(Work { tag, batch }).is_err() {
             // One that failed said why before this; one that panicked said nothing.
             let _ = self.inputs.send(Input::StorageFailed("the committer has ended".to_owned()));
         }

@@ -131,7 +131,7 @@ impl Run<'_> {
         let meter = Arc::new(Meter::default());
         let late = Late { clock: shared.clock.clone(), started_at: facts.started_at, deadline_at };
         late.check()?;
-        let guest = Guest::new(facts, console.clone(), egress, shared.secrets.clone(), &shared.limits);
+        let guest = Guest::new(facts, console.clone(), egress, shared.secrets.clone(), &shared.limits, &shared.memory);
         let mut store = Store::new(&shared.engine, guest);
         limit(&mut store, shared, &meter, &late, &traffic);
         let guest = async move {

@@ -3,7 +3,6 @@
 //! All three share one budget per attempt; what is beyond is counted and dropped. Control characters never reach a terminal.
 
 use std::{
-    fmt::Write as _,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
@@ -18,6 +17,7 @@ use wasmtime_wasi::{
 };
 
 use super::label::Label;
+use crate::plain::escape;
 
 /// One line of the log is cut after so many bytes.
 const LINE_BYTES_MAX: usize = 4 << 10;
@@ -143,27 +143,6 @@ impl State {
     }
 }
 
-/// Text that cannot move a cursor, change a colour or turn the direction of what follows.
-pub(crate) fn escape(text: &str) -> String {
-    let hostile = |c: char| {
-        (c.is_control() && c != '\t')
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-    };
-    if !text.contains(hostile) {
-        return text.to_owned();
-    }
-    let mut safe = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if hostile(c) {
-            // Writing to a string cannot fail.
-            let _ = write!(safe, "{}", c.escape_default());
-        } else {
-            safe.push(c);
-        }
-    }
-    safe
-}
-
 /// Standard output or standard error of a guest.
 pub(super) struct GuestStream {
     console: Console,
@@ -225,12 +204,6 @@ impl AsyncWrite for GuestStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn control_characters_and_direction_marks_are_shown_and_never_obeyed() {
-        assert_eq!(escape("plain\ttext é"), "plain\ttext é");
-        assert_eq!(escape("a\x1b[31mb\u{202e}c\r"), "a\\u{1b}[31mb\\u{202e}c\\r");
-    }
 
     #[test]
     fn a_log_bomb_is_cut_at_the_budget_and_the_last_words_are_kept() {

@@ -8,7 +8,7 @@ use amends_core::{outcome::Outcome, value::Failure};
 use wasmtime::Trap;
 use wasmtime_wasi::I32Exit;
 
-use super::console::escape;
+use crate::plain::escape;
 
 /// The longest message that is kept of a guest's or wasmtime's words.
 const MESSAGE_BYTES_MAX: usize = 4 << 10;

@@ -29,6 +29,7 @@ use super::{
         SagaModule,
         amends::module::{config, context, log, secrets, types},
     },
+    budget::{Budget, Share},
     console::{Console, Stream},
     egress::Egress,
     fault::Fault,
@@ -117,7 +118,14 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn new(facts: Facts, console: Console, egress: Egress, secrets: Arc<Secrets>, limits: &Limits) -> Self {
+    pub(super) fn new(
+        facts: Facts,
+        console: Console,
+        egress: Egress,
+        secrets: Arc<Secrets>,
+        limits: &Limits,
+        budget: &Arc<Budget>,
+    ) -> Self {
         let seed = Seed::of(facts.key);
         // No arguments, no environment, no folders; sockets are linked and every address is denied.
         let wasi = WasiCtx::builder()
@@ -141,7 +149,7 @@ impl Guest {
             egress,
             secrets,
             asked: BTreeMap::new(),
-            usage: Usage::new(limits),
+            usage: Usage::new(limits, budget),
             bytes: seed.stream(Use::Bytes),
             ids: seed.stream(Use::Ids),
             wasi,
@@ -251,7 +259,7 @@ impl secrets::Host for Guest {
 
 /// What an attempt has taken of memory and tables. Refused growth is a trap, so that every run of a step goes the same way.
 struct Usage {
-    memory: usize,
+    memory: Share,
     memory_max: usize,
     elements: usize,
     elements_max: usize,
@@ -261,9 +269,9 @@ struct Usage {
 }
 
 impl Usage {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: &Limits, budget: &Arc<Budget>) -> Self {
         Self {
-            memory: 0,
+            memory: Share::of(budget),
             memory_max: usize_of(limits.memory),
             elements: 0,
             elements_max: limits.table_elements_max as usize,
@@ -276,13 +284,18 @@ impl Usage {
 
 impl ResourceLimiter for Usage {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let memory = self.memory.saturating_add(desired.saturating_sub(current));
+        let more = desired.saturating_sub(current);
+        let memory = self.memory.bytes().saturating_add(more);
         if memory > self.memory_max {
             let message =
                 format!("the guest asked for {memory} bytes of memory and may have {} (`memory` in [guest])", self.memory_max);
             return Err(Fault::new("memory_limit", message).into());
         }
-        self.memory = memory;
+        if !self.memory.grow(more) {
+            let all = self.memory.budget().bytes_max();
+            let message = format!("the guests that run now have {all} bytes of memory, which is all (`memory_total` in [guest])");
+            return Err(Fault::new("host_busy", message).into());
+        }
         Ok(true)
     }
 

@@ -18,6 +18,8 @@ pub struct Limits {
     pub cpu: Duration,
     /// Linear memory of one attempt, all memories together.
     pub memory: ByteSize,
+    /// Linear memory of all attempts that run at once; 0 is half of the machine's. One that finds it used up is tried again.
+    pub memory_total: ByteSize,
     /// Table elements of one attempt, all tables together.
     pub table_elements_max: u32,
     /// Core instances of one component.
@@ -65,6 +67,7 @@ impl Default for Limits {
             threads: 0,
             cpu: Duration::from_secs(5),
             memory: ByteSize::mib(64),
+            memory_total: ByteSize::b(0),
             table_elements_max: 100_000,
             instances_max: 50,
             tables_max: 16,
@@ -92,6 +95,18 @@ impl Limits {
     /// What crosses from guest to host in one call: several payloads and what names them.
     pub(super) fn hostcall_bytes_max(&self) -> usize {
         usize_of(self.payload).saturating_mul(4).max(4 << 20)
+    }
+
+    /// The memory of all guests together: never less than one may have, or nothing would run.
+    pub(super) fn memory_for_all(&self) -> usize {
+        let total = match self.memory_total.as_u64() {
+            0 => {
+                let machine = rustix::system::sysinfo();
+                machine.totalram.saturating_mul(u64::from(machine.mem_unit)) / 2
+            }
+            total => total,
+        };
+        usize_of(ByteSize::b(total)).max(usize_of(self.memory))
     }
 
     /// The number of guest threads.

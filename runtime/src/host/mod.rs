@@ -23,6 +23,8 @@ mod lanes;
 
 mod guest;
 
+mod budget;
+
 mod console;
 
 mod random;
@@ -84,8 +86,8 @@ use wasmtime::{
     component::{Component, Linker},
 };
 
-pub(crate) use self::console::escape;
 use self::{
+    budget::Budget,
     cache::Cache,
     compile::Compiler,
     egress::Gate,
@@ -145,6 +147,7 @@ struct Shared {
     cache: Option<Cache>,
     gate: Gate,
     secrets: Arc<Secrets>,
+    memory: Arc<Budget>,
     // One at a time: many attempts may want the same module, and a compilation takes threads and memory.
     late_load: tokio::sync::Mutex<()>,
     late_loads: AtomicU64,
@@ -171,6 +174,7 @@ impl Host {
             modules: Modules::new(linker, modules),
             gate: Gate::new(&limits, connect::system(), Vec::new()),
             secrets: Arc::new(Secrets::of(secrets).map_err(HostError::new)?),
+            memory: Budget::new(limits.memory_for_all()),
             late_load: tokio::sync::Mutex::default(),
             late_loads: AtomicU64::new(0),
             engine,

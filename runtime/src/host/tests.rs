@@ -3,9 +3,11 @@
 use amends_core::{
     id::Direction,
     outcome::{Left, Outcome},
-    value::Payload,
+    value::{Instant, Payload},
 };
+use bytesize::ByteSize;
 
+use super::limits::Limits;
 use super::testing::{DONE, TestGuest, TestHost, call};
 use crate::{engine::guests::AttemptCall, journal::Grant};
 
@@ -88,6 +90,31 @@ fn a_memory_bomb_is_stopped_at_its_limit() {
     let guest =
         TestGuest::execute(format!("(loop $more (br_if $more (i32.ne (memory.grow (i32.const 16)) (i32.const -1)))) {DONE}"));
     check(&guest, "memory_limit", &["`memory` in [guest]"]);
+}
+
+/// Each was within its own limit, and 256 of them were 16 GiB: the machine's killer took the host.
+#[test]
+fn guests_that_take_all_memory_together_wait_for_each_other_and_use_up_no_attempts() {
+    let limits = Limits { memory: ByteSize::mib(2), memory_total: ByteSize::mib(3), ..TestHost::limits() };
+    let host = TestHost::new(limits);
+    let grown = "(drop (memory.grow (i32.const 30))) (i32.store8 (i32.const 0) (i32.const 1))";
+    let spinning =
+        host.begin(call(host.store(TestGuest::execute(format!("{grown} (loop $on (br $on)) (unreachable)")).component())));
+    let second = TestGuest::execute(format!("{grown} {DONE}"));
+    let busy = loop {
+        // Until the first has what it asks for.
+        match host.execute(&second).outcome {
+            Outcome::Done(_) => std::thread::yield_now(),
+            other => break other,
+        }
+    };
+    let Outcome::HostFault(failure) = busy else { panic!("{busy:?}") };
+    assert_eq!(failure.code, "host_busy");
+    assert!(failure.message.contains("`memory_total` in [guest]"), "{}", failure.message);
+    host.advance(30_000);
+    spinning.recv().unwrap();
+    let later = AttemptCall { deadline_at: Instant(2_000_000), ..call(host.store(second.component())) };
+    assert_eq!(host.run(later).outcome, Outcome::Done(Payload::null()));
 }
 
 #[test]

@@ -23,7 +23,7 @@ pub const COMMIT_BATCHES_MAX: usize = 256;
 /// One commit takes at most so many bytes, or a single batch that is larger.
 pub const COMMIT_BYTES_MAX: usize = 1 << 20;
 
-/// One commit takes at most so many records, and by default the queue holds no more.
+/// One commit takes at most so many records.
 pub const COMMIT_RECORDS_MAX: usize = 8_192;
 
 /// A batch on its way, with the number by which its owner knows it. Tags grow.
@@ -36,7 +36,7 @@ pub struct Work {
 }
 
 impl Work {
-    /// What it takes of the queue's room. Rows alone take some too.
+    /// What it adds to the queue and to a commit. Rows alone add something too.
     fn records(&self) -> usize {
         self.batch.record_count().max(1)
     }
@@ -56,48 +56,24 @@ pub enum Notice {
     Failed(StoreError),
 }
 
-/// Why work was not queued.
-#[derive(Debug)]
-pub enum Refused {
-    /// The queue is full: refuse new work of users, and offer this again when there is room.
-    Full(Work),
-    /// A commit failed, or the committer was told to finish. Nothing is taken any more.
-    Ended,
-}
+/// A commit failed, or the committer was told to finish: nothing is taken any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended;
 
-/// Work that waits for the next commit, in order.
-#[derive(Debug)]
+/// Work that waits for the next commit, in order. It refuses nothing: what may wait is bounded where work begins, because the
+/// outcome of what has begun is never refused.
+#[derive(Debug, Default)]
 pub struct Queue {
     waiting: VecDeque<Work>,
     records: usize,
-    records_max: usize,
     ended: bool,
 }
 
 impl Queue {
-    /// An empty queue that holds so many records.
-    pub fn new(records_max: usize) -> Self {
-        Self { waiting: VecDeque::new(), records: 0, records_max, ended: false }
-    }
-
-    /// How many more records it takes.
-    pub fn room(&self) -> usize {
-        if self.ended { 0 } else { self.records_max.saturating_sub(self.records) }
-    }
-
-    /// Queues work, unless there is no room. An empty queue takes work of any size.
-    pub fn push(&mut self, work: Work) -> Result<(), Refused> {
-        if !self.ended && self.records > 0 && work.records() > self.room() {
-            return Err(Refused::Full(work));
-        }
-        self.push_reserved(work)
-    }
-
-    /// Queues work for which room was set aside when it began: outcomes, compensations, timers and verbs are never
-    /// refused for lack of room. What bounds it is the number of attempts in flight.
-    pub fn push_reserved(&mut self, work: Work) -> Result<(), Refused> {
+    /// Queues work.
+    pub fn push(&mut self, work: Work) -> Result<(), Ended> {
         if self.ended {
-            return Err(Refused::Ended);
+            return Err(Ended);
         }
         self.records += work.records();
         self.waiting.push_back(work);
@@ -122,7 +98,7 @@ impl Queue {
 
     /// Drops what waits, and takes nothing more.
     fn fail(&mut self) {
-        *self = Self { ended: true, ..Self::new(self.records_max) };
+        *self = Self { ended: true, ..Self::default() };
     }
 }
 
@@ -195,34 +171,18 @@ pub struct Committer {
 
 impl Committer {
     /// Starts the thread. `notify` is called on it after every commit, and must not block for long.
-    pub fn start(store: Arc<dyn Store>, records_max: usize, notify: impl FnMut(Notice) + Send + 'static) -> io::Result<Self> {
-        let shared = Arc::new(Shared {
-            queue: Mutex::new(Queue::new(records_max)),
-            changed: Condvar::new(),
-            counters: Counters::default(),
-        });
+    pub fn start(store: Arc<dyn Store>, notify: impl FnMut(Notice) + Send + 'static) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
         let of_thread = Arc::clone(&shared);
         let thread = thread::Builder::new().name("committer".to_owned()).spawn(move || of_thread.run(store.as_ref(), notify))?;
         Ok(Self { shared, thread: Some(thread) })
     }
 
-    /// Queues work, unless there is no room.
-    pub fn push(&self, work: Work) -> Result<(), Refused> {
+    /// Queues work.
+    pub fn push(&self, work: Work) -> Result<(), Ended> {
         let pushed = self.shared.queue().push(work);
         self.shared.changed.notify_one();
         pushed
-    }
-
-    /// Queues work for which room was set aside; see [`Queue::push_reserved`].
-    pub fn push_reserved(&self, work: Work) -> Result<(), Refused> {
-        let pushed = self.shared.queue().push_reserved(work);
-        self.shared.changed.notify_one();
-        pushed
-    }
-
-    /// How many more records the queue takes.
-    pub fn room(&self) -> usize {
-        self.shared.queue().room()
     }
 
     /// How many records wait for the next commit.
@@ -256,7 +216,7 @@ impl Drop for Committer {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,

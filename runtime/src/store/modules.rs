@@ -52,7 +52,7 @@ impl Modules {
         let digest = Sha256::digest(component).into();
         let whole = matches!(self.get(&digest), Ok(Some(_)));
         let stored = if whole { sync_folder(&self.folder) } else { self.write(&digest, component) };
-        stored.map_err(|error| self.failed(&digest, &error))?;
+        stored.map_err(|error| Self::failed(&digest, &error))?;
         Ok(digest)
     }
 
@@ -60,13 +60,13 @@ impl Modules {
     pub fn get(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, ModuleError> {
         let component = match fs::read(self.path(digest)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.failed(digest, &error)),
+            Err(error) => return Err(Self::failed(digest, &error)),
             Ok(component) => component,
         };
         if <[u8; 32]>::from(Sha256::digest(&component)) != *digest {
             return Err(ModuleError::Corrupt(format!(
                 "{} does not contain what its name says; restore it from a backup, or deploy the component again",
-                self.path(digest).display()
+                name(digest)
             )));
         }
         Ok(Some(component))
@@ -75,7 +75,7 @@ impl Modules {
     /// Deletes a component. Only for one that no live saga and no version needs (law 9).
     pub fn remove(&self, digest: &[u8; 32]) -> Result<(), ModuleError> {
         match fs::remove_file(self.path(digest)).and_then(|()| sync_folder(&self.folder)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.failed(digest, &error)),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Self::failed(digest, &error)),
             Ok(()) | Err(_) => Ok(()),
         }
     }
@@ -120,7 +120,13 @@ impl Modules {
         self.folder.join(hex::encode(digest) + SUFFIX)
     }
 
-    fn failed(&self, digest: &[u8; 32], error: &io::Error) -> ModuleError {
-        ModuleError::Failed(format!("{}: {error}", self.path(digest).display()))
+    fn failed(digest: &[u8; 32], error: &io::Error) -> ModuleError {
+        ModuleError::Failed(format!("{}: {error}", name(digest)))
     }
+}
+
+/// Where a component is in the data folder. The folder's own place is left out: what is said of a component is journaled, and
+/// shown to whoever looks at its sagas.
+fn name(digest: &[u8; 32]) -> String {
+    format!("modules/{}{SUFFIX}", hex::encode(digest))
 }

@@ -3,24 +3,21 @@
 use std::borrow::Cow;
 
 use super::style::{DIM, paint};
+use crate::plain::is_hostile;
 
 /// Longer messages are cut: one line of a terminal or two.
 const MESSAGE_CHARS_MAX: usize = 240;
 
 /// Control characters would move the cursor or change colours, and direction marks would turn what is read.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_unsafe) && text.len() <= MESSAGE_CHARS_MAX {
+    if !text.contains(is_hostile) && text.len() <= MESSAGE_CHARS_MAX {
         return Cow::Borrowed(text);
     }
-    let mut cleaned: String = text.chars().take(MESSAGE_CHARS_MAX).map(|c| if is_unsafe(c) { ' ' } else { c }).collect();
+    let mut cleaned: String = text.chars().take(MESSAGE_CHARS_MAX).map(|c| if is_hostile(c) { ' ' } else { c }).collect();
     if text.chars().count() > MESSAGE_CHARS_MAX {
         cleaned.push('…');
     }
     Cow::Owned(cleaned)
-}
-
-fn is_unsafe(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// How wide text is shown, colours not counted. Names are ASCII; a wide character elsewhere only shifts its own line.

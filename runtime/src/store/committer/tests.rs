@@ -18,10 +18,6 @@ fn sized(tag: u64, records: u64, bytes: usize) -> Work {
     Work { tag, batch: Batch { appends: vec![append], rows: Vec::new() } }
 }
 
-fn tags(works: &[Work]) -> Vec<u64> {
-    works.iter().map(|work| work.tag).collect()
-}
-
 /// `durable 3 at 3`.
 fn shown(notice: &Notice) -> String {
     match notice {
@@ -33,7 +29,7 @@ fn shown(notice: &Notice) -> String {
 
 #[test]
 fn one_commit_takes_all_that_waits_in_order() {
-    let (store, counters, mut queue) = (MemoryStore::default(), Counters::default(), Queue::new(100));
+    let (store, counters, mut queue) = (MemoryStore::default(), Counters::default(), Queue::default());
     for tag in 1..=3 {
         queue.push(work(tag)).unwrap();
     }
@@ -41,12 +37,12 @@ fn one_commit_takes_all_that_waits_in_order() {
     assert!(commit_next(&mut queue, &store, &counters).is_none());
     let totals = counters.totals();
     assert_eq!((totals.commits, totals.records, totals.bytes), (1, 3, 30));
-    assert_eq!(queue.room(), 100);
+    assert_eq!(queue.records, 0);
 }
 
 #[test]
 fn rows_alone_move_no_position() {
-    let (store, counters, mut queue) = (MemoryStore::default(), Counters::default(), Queue::new(100));
+    let (store, counters, mut queue) = (MemoryStore::default(), Counters::default(), Queue::default());
     let rows = vec![RowChange::put(Table::Meta, "k", "v")];
     queue.push(Work { tag: 7, batch: Batch { appends: Vec::new(), rows } }).unwrap();
     assert_eq!(shown(&commit_next(&mut queue, &store, &counters).unwrap()), "durable 7");
@@ -55,7 +51,7 @@ fn rows_alone_move_no_position() {
 #[test]
 fn a_commit_has_a_limit_of_batches_bytes_and_records() {
     let drained = |works: Vec<Work>| {
-        let mut queue = Queue::new(usize::MAX);
+        let mut queue = Queue::default();
         works.into_iter().for_each(|work| queue.push(work).unwrap());
         let counts = std::iter::from_fn(|| Some(queue.drain().len()).filter(|count| *count > 0)).collect::<Vec<_>>();
         assert_eq!(queue.records, 0);
@@ -68,29 +64,13 @@ fn a_commit_has_a_limit_of_batches_bytes_and_records() {
 }
 
 #[test]
-fn a_full_queue_refuses_new_work_and_never_what_has_its_room() {
-    let mut queue = Queue::new(2);
-    queue.push(work(1)).unwrap();
-    queue.push(work(2)).unwrap();
-    assert_eq!(queue.room(), 0);
-    let Err(Refused::Full(given_back)) = queue.push(work(3)) else { panic!("a full queue took work") };
-    queue.push_reserved(given_back).unwrap();
-    assert_eq!(tags(&queue.drain()), [1, 2, 3]);
-    assert_eq!(queue.room(), 2);
-    // Work that is larger than the queue goes alone.
-    queue.push(sized(1, 5, 1)).unwrap();
-    assert!(matches!(queue.push(work(6)), Err(Refused::Full(_))));
-}
-
-#[test]
 fn after_a_failure_nothing_is_taken_and_nothing_more_is_said() {
-    let (store, counters, mut queue) = (MemoryStore::default(), Counters::default(), Queue::new(1_000));
+    let (store, counters, mut queue) = (MemoryStore::default(), Counters::default(), Queue::default());
     store.fail_after(1);
     (1..=300).for_each(|tag| queue.push(work(tag)).unwrap());
     assert_eq!(shown(&commit_next(&mut queue, &store, &counters).unwrap()), "durable 256 at 256");
     assert_eq!(shown(&commit_next(&mut queue, &store, &counters).unwrap()), "storage failed: the disk was told to break");
-    assert!(matches!(queue.push(work(301)), Err(Refused::Ended)));
-    assert!(matches!(queue.push_reserved(work(301)), Err(Refused::Ended)));
+    assert_eq!(queue.push(work(301)), Err(Ended));
     assert!(commit_next(&mut queue, &store, &counters).is_none());
     assert_eq!(store.reopened().last_position().unwrap(), 256);
 }
@@ -99,7 +79,7 @@ fn after_a_failure_nothing_is_taken_and_nothing_more_is_said() {
 fn the_thread_makes_all_work_durable_before_it_ends() {
     let store = Arc::new(MemoryStore::default());
     let (told, notices) = mpsc::channel();
-    let committer = Committer::start(store.clone(), 10_000, move |notice| told.send(shown(&notice)).unwrap()).unwrap();
+    let committer = Committer::start(store.clone(), move |notice| told.send(shown(&notice)).unwrap()).unwrap();
     (1..=1_000).for_each(|tag| committer.push(work(tag)).unwrap());
     committer.finish();
     assert_eq!(notices.iter().last().unwrap(), "durable 1000 at 1000");
@@ -111,19 +91,19 @@ fn the_thread_says_a_failure_once_and_stops() {
     let store = Arc::new(MemoryStore::default());
     store.fail_after(0);
     let (told, notices) = mpsc::channel();
-    let committer = Committer::start(store, 10_000, move |notice| told.send(shown(&notice)).unwrap()).unwrap();
+    let committer = Committer::start(store, move |notice| told.send(shown(&notice)).unwrap()).unwrap();
     committer.push(work(1)).unwrap();
     assert_eq!(notices.recv().unwrap(), "storage failed: the disk was told to break");
-    assert!(matches!(committer.push_reserved(work(2)), Err(Refused::Ended)));
+    assert_eq!(committer.push(work(2)), Err(Ended));
     committer.finish();
     assert_eq!(notices.iter().count(), 0);
 }
 
 #[test]
 fn a_notice_that_panics_ends_the_queue_too() {
-    let committer = Committer::start(Arc::new(MemoryStore::default()), 10, |_| panic!("told")).unwrap();
+    let committer = Committer::start(Arc::new(MemoryStore::default()), |_| panic!("told")).unwrap();
     committer.push(work(1)).unwrap();
-    while committer.push_reserved(Work { tag: 2, batch: Batch::default() }).is_ok() {
+    while committer.push(Work { tag: 2, batch: Batch::default() }).is_ok() {
         thread::yield_now();
     }
     committer.finish();

@@ -1,0 +1,50 @@
+//! Text that shows as what it is. What guests and clients say is read on terminals: a character may neither move the cursor nor
+//! change a colour nor turn the direction of what follows, and none may hide.
+
+use std::fmt::Write as _;
+
+/// A control character, a line or paragraph separator, a mark of direction, or one without width at the beginning of a text.
+pub(crate) fn is_hostile(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+/// The text with what is hostile spelled out, but for tabs.
+pub(crate) fn escape(text: &str) -> String {
+    spelled(text, |c| c != '\t' && is_hostile(c), |c, safe| _ = write!(safe, "{}", c.escape_default()))
+}
+
+/// JSON with what is hostile in its strings spelled as JSON does: it means the same. The text comes from a serializer, which
+/// leaves such characters nowhere else.
+pub(crate) fn escape_json(text: &str) -> String {
+    spelled(text, is_hostile, |c, safe| _ = write!(safe, "\\u{:04x}", u32::from(c)))
+}
+
+fn spelled(text: &str, is_meant: impl Fn(char) -> bool, spell: impl Fn(char, &mut String)) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        if is_meant(c) { spell(c, &mut safe) } else { safe.push(c) }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_hostile_is_spelled_out() {
+        assert_eq!(escape("plain\ttext é"), "plain\ttext é");
+        assert_eq!(escape("a\x1b[31mb\u{202e}c\r"), "a\\u{1b}[31mb\\u{202e}c\\r");
+        assert_eq!(escape("\u{feff}a\u{61c}b\u{2028}"), "\\u{feff}a\\u{61c}b\\u{2028}");
+    }
+
+    /// A serializer escapes only what is below a blank: terminals also obey some of what is above `~`.
+    #[test]
+    fn json_means_the_same_and_moves_no_cursor() {
+        let said = serde_json::json!({ "note": "\u{9b}2J\u{61c}é" });
+        let text = escape_json(&said.to_string());
+        assert_eq!(text, r#"{"note":"\u009b2J\u061cé"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).ok(), Some(said));
+    }
+}
