@@ -13,8 +13,7 @@ use std::{
 use amends_core::{
     Definition,
     id::{Name, Namespace, SagaId},
-    lint::{self, Exports},
-    validate,
+    lint, validate,
     value::Instant,
 };
 use bytes::Bytes;
@@ -282,9 +281,7 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
     if !reasons.is_empty() {
         return Err(bad_definition(reasons));
     }
-    // The contract has every component export both; whether a step answers `check` with more than `unknown`, only a call shows.
-    let exports = Exports { check: true, compensate: true };
-    let warnings = sagas.iter().flat_map(|saga| lint::warnings(saga, &sagas, exports));
+    let warnings = sagas.iter().flat_map(|saga| lint::warnings(saga, &sagas));
     let warnings = warnings.map(|warning| escape(&warning.to_string())).collect();
     Ok(Verified { module: module.to_string(), digest, bytes, definitions: description.sagas, imports, warnings })
 }

@@ -1,5 +1,9 @@
 //! What a definition may do and its author hardly means: warnings, beside the rules of [`crate::validate`]. Each names the step
 //! and the remedy.
+//!
+//! That a module answers `check` and `compensate` is nothing to warn of: the contract has every component export both, and the
+//! SDK asks for a check only where a function answers it. Whether one answers with more than `unknown`, only a call shows; a
+//! question that is never answered ends with the step's budget.
 
 use std::sync::Arc;
 
@@ -8,21 +12,12 @@ use crate::{
     validate::Problem,
 };
 
-/// What the module's code says it can do, as far as a definition speaks of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exports {
-    /// It answers `check` for some step.
-    pub check: bool,
-    /// It answers `compensate` for some step.
-    pub compensate: bool,
-}
-
 /// Every warning about a definition that keeps the rules. `module` is what came with it: its children.
-pub fn warnings(definition: &Definition, module: &[Arc<Definition>], exports: Exports) -> Vec<Problem> {
+pub fn warnings(definition: &Definition, module: &[Arc<Definition>]) -> Vec<Problem> {
     let mut found = Found { saga: &definition.name, problems: Vec::new() };
     for (_, step) in definition.steps() {
         match &step.body {
-            Body::Code => of_code(step, exports, &mut found),
+            Body::Code => of_code(step, &mut found),
             Body::Child(name) => {
                 if let Some(child) = module.iter().find(|child| child.name == *name) {
                     of_child(step, child, &mut found);
@@ -49,33 +44,21 @@ impl Found<'_> {
     }
 }
 
-fn of_code(step: &Step, exports: Exports, found: &mut Found<'_>) {
+fn of_code(step: &Step, found: &mut Found<'_>) {
     if is_for_ever(&step.retry) {
         let after = if step.kind == Kind::Retriable { "and then be stuck, where people see it" } else { "and then roll back" };
         found.about(Some(step), format!("it is tried for ever; give it a limit of attempts or a time box, {after}"));
-    }
-    if step.on_unknown == OnUnknown::Check && !exports.check {
-        found.about(
-            Some(step),
-            "it asks `check` when its outcome is unknown, and the module answers no `check`; export one, or say retry",
-        );
     }
     let asks_for_nothing = step.effect_free && step.on_unknown != OnUnknown::Retry;
     if asks_for_nothing {
         found.about(Some(step), "it declares that it does not reach outside: its outcome is never unknown; leave the policy out");
     }
     if let Undo::Code(policy) = &step.undo {
-        of_compensation(step, policy, exports, found);
+        of_compensation(step, policy, found);
     }
 }
 
-fn of_compensation(step: &Step, policy: &UndoPolicy, exports: Exports, found: &mut Found<'_>) {
-    if !exports.compensate {
-        found.about(
-            Some(step),
-            "it has a compensation, and the module answers no `compensate`; export one, or say that it leaves nothing to undo",
-        );
-    }
+fn of_compensation(step: &Step, policy: &UndoPolicy, found: &mut Found<'_>) {
     match (step.effect_free, step.kind) {
         (true, Kind::Pivot) => {
             found.about(

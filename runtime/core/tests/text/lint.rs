@@ -1,19 +1,14 @@
 //! Warnings: what a definition may do and its author hardly means.
 
-use amends_core::lint::{Exports, warnings};
+use amends_core::lint::warnings;
 use expect_test::{Expect, expect};
 
 use crate::script::Given;
 
 #[track_caller]
 fn warned(text: &str, expect: Expect) {
-    warned_of(text, Exports { check: true, compensate: true }, expect);
-}
-
-#[track_caller]
-fn warned_of(text: &str, exports: Exports, expect: Expect) {
     let given = Given::new(text);
-    let lines: Vec<String> = warnings(&given.definition, &given.module, exports).iter().map(ToString::to_string).collect();
+    let lines: Vec<String> = warnings(&given.definition, &given.module).iter().map(ToString::to_string).collect();
     expect.assert_eq(&lines.join("\n"));
 }
 
@@ -29,24 +24,6 @@ fn what_is_tried_for_ever_is_seen_by_nobody() {
         expect![[r#"
         saga `test`, step `a`: it is tried for ever; give it a limit of attempts or a time box, and then roll back
         saga `test`, step `send`: it is tried for ever; give it a limit of attempts or a time box, and then be stuck, where people see it"#]],
-    );
-}
-
-#[test]
-fn a_check_that_nobody_answers_is_never_an_answer() {
-    warned_of(
-        "a(check)",
-        Exports { check: false, compensate: true },
-        expect![
-            "saga `test`, step `a`: it asks `check` when its outcome is unknown, and the module answers no `check`; export one, or say retry"
-        ],
-    );
-    warned_of(
-        "a",
-        Exports { check: true, compensate: false },
-        expect![
-            "saga `test`, step `a`: it has a compensation, and the module answers no `compensate`; export one, or say that it leaves nothing to undo"
-        ],
     );
 }
 
