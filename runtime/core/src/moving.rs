@@ -87,7 +87,7 @@ impl Saga {
         let forward = (self.phase == Phase::Forward && self.has_its_locks()).then_some(it.stage);
         let begun = nodes.iter().filter(begun).map(|node| self.steps[*node].stage).chain(forward).max();
         for (stage, step) in definition.steps().filter(|(stage, _)| begun.is_some_and(|begun| *stage <= begun)) {
-            if self.named_in(scope, &step.name).is_none() {
+            if self.named_in(scope, &step.name).is_none_or(|run| run.stage != stage) {
                 let path = Some(StepPath::new(&format!("{}{}", self.prefix_of(scope), step.name)));
                 let problem = format!("it is new in stage {}, which has begun; put it into a later stage", stage + 1);
                 found.push(Obstacle { step: path, problem });
@@ -134,7 +134,9 @@ impl Saga {
                 keep(run.undo_alternate > policy.alternates, "the alternate in hand of its compensation");
             }
             (Undo::Code(_), Undo::None | Undo::Nothing) => keep(true, "its compensation"),
-            (Undo::None | Undo::Nothing, _) => {}
+            // Going forward it gets one that it lacked; a rollback has counted already what there is to undo.
+            (Undo::None | Undo::Nothing, Undo::Code(_)) => keep(self.phase != Phase::Forward, "its compensation"),
+            (Undo::None | Undo::Nothing, Undo::None | Undo::Nothing) => {}
         }
         problems
     }
@@ -202,9 +204,14 @@ impl Saga {
 
     fn transplant(&mut self, old: &Self, from: usize, to: usize, at: Instant) {
         let run = &old.steps[from];
+        if run.stage != self.steps[to].stage {
+            // It has not begun, and its turn comes with its new stage.
+            return;
+        }
+        let forward = self.phase == Phase::Forward;
         if std::mem::discriminant(&run.shape) != std::mem::discriminant(&self.steps[to].shape) {
             // It has not begun, and becomes something else: if its turn has come, it begins as that.
-            if !matches!(run.forward.state, LegState::Idle) {
+            if forward && old.is_in_turn(from) && was_reached(run) {
                 self.begin_step(to, at);
             }
             return;
@@ -212,7 +219,12 @@ impl Saga {
         let shape = run.shape.clone();
         self.steps[to].take_state_of(run);
         match (shape, self.steps[to].shape.clone()) {
-            (Shape::Child(from), Shape::Child(to)) => self.transplant_scope(old, from, to, at),
+            (Shape::Child(below), Shape::Child(to)) => {
+                self.transplant_scope(old, below, to, at);
+                if forward && old.is_in_turn(from) && was_reached(run) && !old.has_begun(from) {
+                    self.begin_what_came_first(to, at);
+                }
+            }
             (Shape::Each(each), Shape::Each(_)) if each.listed => {
                 let elements = each.elements.iter().filter_map(|node| old.steps[*node].element.as_ref());
                 let elements: Vec<_> = elements.map(|element| element.element.clone()).collect();
@@ -228,6 +240,21 @@ impl Saga {
         }
     }
 
+    /// Its stage is the one in hand, and so is that of each step that it is a part of.
+    fn is_in_turn(&self, node: usize) -> bool {
+        let run = &self.steps[node];
+        self.scopes[run.scope].stage == run.stage && self.above(node).is_none_or(|above| self.is_in_turn(above))
+    }
+
+    /// The turn of a child came, and nothing in it has begun: what is in its first stage now, and was not before, begins.
+    fn begin_what_came_first(&mut self, scope: usize, at: Instant) {
+        for node in self.scopes[scope].stages.first().cloned().unwrap_or_default() {
+            if !was_reached(&self.steps[node]) {
+                self.begin_step(node, at);
+            }
+        }
+    }
+
     /// Elements of rounds that are over stay in the books: what of them was skipped stands.
     fn keep_the_past(&mut self, old: &Self) {
         for (node, run) in old.steps.iter().enumerate().filter(|(_, run)| !run.past.is_empty()) {
@@ -240,6 +267,14 @@ impl Saga {
                 self.add(gone);
             }
         }
+    }
+}
+
+/// Its stage was reached, in this round or in one before. A child has no leg that would say so.
+fn was_reached(run: &StepRun) -> bool {
+    match run.shape {
+        Shape::Child(_) => run.forward.began_at.is_some(),
+        Shape::Leaf | Shape::Each(_) => !matches!(run.forward.state, LegState::Idle),
     }
 }
 

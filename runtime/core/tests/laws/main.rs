@@ -12,11 +12,19 @@ mod script;
 #[path = "../text/play.rs"]
 mod play;
 
+#[path = "../text/written.rs"]
+mod written;
+
+#[path = "../text/edit.rs"]
+mod edit;
+
 mod random;
 
 mod model;
 
 mod quiet;
+
+mod moving;
 
 mod course;
 
@@ -32,7 +40,8 @@ use std::{
 use crate::{
     course::{MUST_BE_SEEN, Script, Seen, random_course},
     random::{Random, any_saga},
-    shrink::{given_text, shrunk},
+    shrink::shrunk,
+    written::given_text,
 };
 
 fn number(name: &str, otherwise: u64) -> u64 {
@@ -81,7 +90,8 @@ fn a_move_reads_back_as_it_is_written() {
         let mut random = Random(seed);
         let given = any_saga(&mut random);
         let text = given_text(&given);
-        assert_eq!(given_text(&script::Given::new(&text)), text);
+        let read = script::Given::new(&text);
+        assert_eq!((&read.definition, &read.module, given_text(&read)), (&given.definition, &given.module, text));
         let play = play::Play::start(&given);
         for _ in 0..20 {
             let step = random::any_move(&mut random, &play);

@@ -29,7 +29,10 @@ pub(crate) use law;
 /// What the rules speak of, of one saga.
 pub(crate) struct Model {
     pub(crate) steps: Vec<StepModel>,
-    module: Vec<Arc<Definition>>,
+    pub(crate) definition: Arc<Definition>,
+    pub(crate) module: Vec<Arc<Definition>>,
+    /// It has gone over to another version, and its record is to come.
+    pub(crate) moves: bool,
     /// It wants lock keys, and they are not its own yet.
     pub(crate) waits_for_locks: bool,
     pub(crate) queued: bool,
@@ -49,12 +52,15 @@ pub(crate) struct Model {
 }
 
 /// One step of code, or a fan-out whose list is not known yet.
+#[derive(Clone)]
 pub(crate) struct StepModel {
     pub(crate) path: StepPath,
     pub(crate) place: Place,
     /// It fans out: then it has no attempts, and is done with its last element.
     pub(crate) fans_out: bool,
     pub(crate) listed: bool,
+    /// The keys of its elements.
+    pub(crate) elements: Vec<String>,
     /// An element of a round that is over, which the list of this one does not have.
     pub(crate) gone: bool,
     pub(crate) step: Step,
@@ -83,7 +89,7 @@ pub(crate) struct StepModel {
 }
 
 /// One leg.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct LegModel {
     pub(crate) at: At,
     pub(crate) attempts: u32,
@@ -100,7 +106,7 @@ pub(crate) struct LegModel {
 }
 
 /// Where a leg is.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) enum At {
     /// Never begun, or at the end of an attempt.
     #[default]
@@ -119,11 +125,11 @@ pub(crate) enum At {
 impl Model {
     pub(crate) fn new(given: &Given) -> Self {
         let definition = &given.definition;
-        let savepoints =
-            definition.stages.iter().enumerate().filter_map(|(n, stage)| Some((n + 1, stage.savepoint_after.clone()?)));
         Self {
             steps: planted(definition, &given.module, "", &Place::default()),
+            definition: Arc::clone(definition),
             module: given.module.clone(),
+            moves: false,
             waits_for_locks: !definition.locks.is_empty(),
             queued: false,
             locks: given.started().lock_keys.into_iter().collect(),
@@ -131,7 +137,7 @@ impl Model {
             back_to: 0,
             round: 0,
             rounds: definition.rounds,
-            savepoints: savepoints.collect(),
+            savepoints: savepoints(definition),
             ended: None,
             cancel_asked: false,
             deadline_seen: false,
@@ -233,7 +239,7 @@ impl Model {
                 self.deadline_seen = true;
             }
             Event::Stuck(leg, why) => self.stuck(leg, why, context)?,
-            Event::Moved(_) => return Err("nobody asked for a move".into()),
+            Event::Moved(_) => law!(std::mem::take(&mut self.moves), "nobody asked for a move"),
             Event::LockQueued(_) => {
                 law!(self.waits_for_locks && !self.queued && !self.rolls_back, "queued out of turn");
                 self.queued = true;
@@ -535,23 +541,19 @@ impl Model {
     /// The list of a fan-out is known. An element that an earlier round had is the same step with other keys.
     fn listed(&mut self, path: &StepPath, elements: &[Element]) -> Law {
         let at = self.at(path)?;
-        let each = &mut self.steps[at];
+        let each = &self.steps[at];
         law!(each.fans_out && !each.listed && !each.gone && !self.rolls_back, "{path} is listed out of turn");
-        each.listed = true;
-        each.forward.at = At::Nowhere;
-        let (template, place, round) = (each.step.clone(), each.place.clone(), each.round);
-        let before = self.steps.iter().find(|step| step.place.is_before(&place) && !self.is_settled(step));
+        let round = each.round;
+        let before = self.steps.iter().find(|step| step.place.is_before(&each.place) && !self.is_settled(step));
         law!(before.is_none(), "{path} is listed before an earlier stage is done");
-        for element in elements {
-            let name = format!("[{}]", element.key);
-            let place = place.below(0, &name);
-            let body = Step { each: template.each.clone(), ..template.clone() };
-            for mut step in planted_body(&body, &self.module, &format!("{path}{name}"), &place) {
-                step.round = round;
-                match self.steps.iter_mut().find(|known| known.path == step.path) {
-                    Some(known) => (known.gone, known.round) = (false, round),
-                    None => self.steps.push(step),
-                }
+        let each = &mut self.steps[at];
+        (each.listed, each.forward.at) = (true, At::Nowhere);
+        each.elements = elements.iter().map(|element| element.key.to_string()).collect();
+        for mut step in planted_elements(&self.steps[at], &self.module) {
+            step.round = round;
+            match self.steps.iter_mut().find(|known| known.path == step.path) {
+                Some(known) => (known.gone, known.round) = (false, round),
+                None => self.steps.push(step),
             }
         }
         Ok(())
@@ -697,7 +699,7 @@ impl Model {
 }
 
 /// The steps of a definition, with those of its children in place of theirs.
-fn planted(definition: &Definition, module: &[Arc<Definition>], prefix: &str, place: &Place) -> Vec<StepModel> {
+pub(crate) fn planted(definition: &Definition, module: &[Arc<Definition>], prefix: &str, place: &Place) -> Vec<StepModel> {
     let mut steps = Vec::new();
     for (stage, step) in definition.steps() {
         let (path, place) = (format!("{prefix}{}", step.name), place.below(stage, &step.name));
@@ -708,6 +710,21 @@ fn planted(definition: &Definition, module: &[Arc<Definition>], prefix: &str, pl
         }
     }
     steps
+}
+
+/// What the elements of a listed fan-out are.
+pub(crate) fn planted_elements(each: &StepModel, module: &[Arc<Definition>]) -> Vec<StepModel> {
+    let element = |key: &String| {
+        let name = format!("[{key}]");
+        planted_body(&each.step, module, &format!("{}{name}", each.path), &each.place.below(0, &name))
+    };
+    each.elements.iter().flat_map(element).collect()
+}
+
+/// Stages before which a rollback may stop, with the savepoint's name.
+pub(crate) fn savepoints(definition: &Definition) -> Vec<(usize, String)> {
+    let stages = definition.stages.iter().enumerate();
+    stages.filter_map(|(n, stage)| Some((n + 1, stage.savepoint_after.clone()?))).collect()
 }
 
 fn planted_body(step: &Step, module: &[Arc<Definition>], path: &str, place: &Place) -> Vec<StepModel> {
@@ -763,6 +780,7 @@ impl StepModel {
             place,
             fans_out: false,
             listed: false,
+            elements: Vec::new(),
             gone: false,
             step: step.clone(),
             alternate: 0,
@@ -780,6 +798,16 @@ impl StepModel {
             by_hand: false,
             spent_its_once: false,
             must_ask: false,
+        }
+    }
+
+    /// The same step of another version.
+    pub(crate) fn take_state_of(&mut self, other: &Self) {
+        let Self { path, place, step, .. } = self.clone();
+        *self = Self { path, place, step, ..other.clone() };
+        // Another attempt was decided by the version before, whatever this one allows.
+        for leg in [&mut self.forward, &mut self.check, &mut self.undo] {
+            leg.beyond_budget |= matches!(leg.at, At::Due | At::BacksOff { .. } | At::Waits(..));
         }
     }
 

@@ -256,7 +256,7 @@ impl Model {
         }
     }
 
-    fn legs(&self) -> impl Iterator<Item = (Leg, &At)> {
+    pub(crate) fn legs(&self) -> impl Iterator<Item = (Leg, &At)> {
         self.steps.iter().flat_map(|step| {
             let forward = Leg { alternate: step.alternate, round: step.round, ..Leg::forward(step.path.clone()) };
             [

@@ -13,6 +13,7 @@ use amends_core::{
 };
 
 use crate::{
+    edit::{Change, Edit},
     play::Play,
     script::{self, Given, Move, Said, definition, failure, step},
 };
@@ -193,6 +194,11 @@ pub(crate) fn any_move(random: &mut Random, play: &Play) -> Move {
             _ => Move::Verb(Verb::Unlock((*random.pick(&["order/7", "seat/7", "seat/8"])).into())),
         };
     }
+    if random.percent(if effects.run.is_empty() { 10 } else { 2 })
+        && let Some(edit) = any_edit(random, play)
+    {
+        return Move::Edit(edit);
+    }
     match random.below(100) {
         0..=59 if !effects.run.is_empty() => {
             let leg = random.pick(&effects.run).attempt.leg.clone();
@@ -221,6 +227,30 @@ pub(crate) fn any_move(random: &mut Random, play: &Play) -> Move {
         98 => Move::Reach(random.percent(60)),
         _ => Move::Journal(*random.pick(&[Room::Free, Room::Free, Room::Free, Room::Full, Room::Spent])),
     }
+}
+
+/// One change of the saga's definition or of a child's.
+fn any_edit(random: &mut Random, play: &Play) -> Option<Edit> {
+    let all: Vec<&Arc<Definition>> = std::iter::once(&play.given.definition).chain(&play.given.module).collect();
+    let definition = if random.percent(70) { all[0] } else { *random.pick(&all) };
+    let steps: Vec<&Step> = definition.steps().map(|(_, step)| step).collect();
+    let step = *random.pick(&steps);
+    let stage = usize::try_from(random.below(definition.stages.len() as u64 + 1)).unwrap();
+    let is_code = step.body == Body::Code;
+    let change = match random.below(10) {
+        0..=1 => Change::Without(step.name.clone()),
+        2..=3 => {
+            let name = *random.pick(&["x", "y", "z"]);
+            Change::With(stage, Box::new(any_step(random, name, step.kind)))
+        }
+        4 => Change::Puts(stage, step.name.clone()),
+        5 => Change::Rounds(u32::try_from(random.below(4)).unwrap()),
+        6 => Change::As(Box::new(Step { each: None, ..step.clone() })),
+        _ if is_code => Change::As(Box::new(Step { each: step.each.clone(), ..any_step(random, &step.name, step.kind) })),
+        _ => return None,
+    };
+    let edit = Edit { saga: definition.name.clone(), change };
+    edit.of(&play.given).is_some().then_some(edit)
 }
 
 fn any_path(random: &mut Random, play: &Play) -> StepPath {

@@ -2,15 +2,13 @@
 
 use std::{panic, sync::Arc};
 
-use amends_core::{
-    Definition,
-    definition::{Body, EachMode, Kind, OnExhausted, OnUnknown, Stage, Step, Undo},
-    validate::{Limits, problems},
-};
+use amends_core::Definition;
 
 use crate::{
     course::{Script, broken_by},
-    script::{Given, length},
+    edit::is_legal,
+    script::Given,
+    written::given_text,
 };
 
 /// The shortest script that was found to break a law, as a text test would hold it.
@@ -64,12 +62,6 @@ fn size(given: &Given) -> usize {
     all.map(|it| it.steps().count() + it.stages.iter().filter(|stage| stage.savepoint_after.is_some()).count()).sum()
 }
 
-/// Every definition keeps the rules.
-pub(crate) fn is_legal(given: &Given) -> bool {
-    let mut all = std::iter::once(&given.definition).chain(&given.module);
-    all.all(|it| problems(it, &given.module, &Limits::default()).is_empty())
-}
-
 fn simpler_sagas(given: &Given) -> Vec<Given> {
     let own = simpler(&given.definition).into_iter();
     let mut found: Vec<Given> = own.map(|it| Given { definition: Arc::new(it), ..given.clone() }).collect();
@@ -99,76 +91,4 @@ fn simpler(definition: &Definition) -> Vec<Definition> {
         }
     }
     found
-}
-
-/// A saga as the text tests read it.
-pub(crate) fn given_text(given: &Given) -> String {
-    let children = given.module.iter().map(|child| format!("{} = {}", child.name, definition_text(child)));
-    let children: Vec<String> = children.collect();
-    let children = if children.is_empty() { String::new() } else { format!(" where {}", children.join(" and ")) };
-    format!("{}, input {}{children}", definition_text(&given.definition), given.input)
-}
-
-/// A definition as the text tests read it.
-pub(crate) fn definition_text(definition: &Definition) -> String {
-    let stage_text = |stage: &Stage| {
-        let steps: Vec<String> = stage.steps.iter().map(step_text).collect();
-        let savepoint = stage.savepoint_after.as_ref().map(|name| format!(" !{name}")).unwrap_or_default();
-        format!("{}{savepoint}", steps.join(" ‖ "))
-    };
-    let stages: Vec<String> = definition.stages.iter().map(stage_text).collect();
-    let deadline = definition.deadline_ms.map(|ms| format!(", deadline {}", length(ms))).unwrap_or_default();
-    let locks = definition.locks.iter().map(|lock| format!(", lock {} {}", lock.name, lock.pointer));
-    let locks: String = locks.collect();
-    format!("{} ; rounds {}{deadline}{locks}", stages.join(" | "), definition.rounds)
-}
-
-fn step_text(step: &Step) -> String {
-    let kind = match step.kind {
-        Kind::Compensatable => "",
-        Kind::Pivot => "*",
-        Kind::Retriable => ">",
-    };
-    let mut options = Vec::new();
-    match step.on_unknown {
-        OnUnknown::Retry => {}
-        OnUnknown::Check => options.push("check".to_owned()),
-        OnUnknown::OnceThenRollback => options.push("once-rollback".to_owned()),
-        OnUnknown::OnceThenStop => options.push("once-stop".to_owned()),
-    }
-    options.push(match step.on_exhausted {
-        OnExhausted::Rollback => "rollback".to_owned(),
-        OnExhausted::Stuck => "stuck".to_owned(),
-    });
-    options.push(step.retry.attempts_max.map_or("any tries".into(), |n| format!("tries {n}")));
-    options.push(step.retry.time_box_ms.map_or("no box".into(), |ms| format!("box {}", length(ms))));
-    options.push(format!("first {}", length(step.retry.first_ms)));
-    options.push(format!("jitter {}", step.retry.jitter_percent));
-    match &step.undo {
-        Undo::None => options.push("no undo".to_owned()),
-        Undo::Nothing => options.push("undo nothing".to_owned()),
-        Undo::Code(policy) => {
-            options.push(match policy.retry.attempts_max {
-                Some(n) => format!("undo tries {n}"),
-                None => "undo".to_owned(),
-            });
-            if policy.alternates > 0 {
-                options.push(format!("undo alternates {}", policy.alternates));
-            }
-        }
-    }
-    if let Body::Child(name) = &step.body {
-        options = vec![format!("child {name}")];
-    }
-    if let Some(each) = &step.each {
-        let by = each.key.as_ref().map(|key| format!(" by {key}")).unwrap_or_default();
-        options.push(format!("each {}{by}", each.items));
-        options.push(format!("at once {}", each.concurrency));
-        options.extend((each.mode == EachMode::Collect).then(|| "collect".to_owned()));
-    }
-    if step.alternates > 0 {
-        options.push(format!("alternates {}", step.alternates));
-    }
-    let free = if step.effect_free { "~" } else { "" };
-    format!("{}{kind}{free}({})", step.name, options.join(", "))
 }

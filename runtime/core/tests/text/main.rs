@@ -8,6 +8,11 @@ mod script;
 
 mod play;
 
+mod edit;
+
+#[allow(dead_code, reason = "shared with the laws, which print whole sagas")]
+mod written;
+
 mod check;
 
 mod booking;

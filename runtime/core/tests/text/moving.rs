@@ -20,13 +20,11 @@ fn moved(from: &str, script: &str, to: &str, then: &str, expect: Expect) {
     let (given, target) = (Given::new(from), Given::new(to));
     let mut play = Play::start(&given);
     moves(script).iter().for_each(|step| drop(play.play(step)));
-    let record = Moved { code: Code { version: 2, digest: [9; 32], definition_hash: [8; 32] }, act: Act::default() };
     let mut text = String::new();
-    match play.saga.clone().move_to(target.plan(), record.clone(), play.context()) {
+    match play.move_to(&target) {
         Err(Rejected::DoesNotMove(obstacles)) => obstacles.iter().for_each(|it| writeln!(text, "{it}").unwrap()),
         Err(rejected) => writeln!(text, "{rejected}").unwrap(),
-        Ok(_) => {
-            let events = play.move_to(target.plan(), record);
+        Ok(events) => {
             events.iter().for_each(|event| writeln!(text, "{}", event_text(event)).unwrap());
             for step in moves(then) {
                 let events = play.play(&step).unwrap();
@@ -35,9 +33,7 @@ fn moved(from: &str, script: &str, to: &str, then: &str, expect: Expect) {
             let outstanding: Vec<String> =
                 play.saga.view().outstanding.iter().map(|path| format!(", outstanding {path}")).collect();
             writeln!(text, "= {}{}", play.saga.status().as_str(), outstanding.concat()).unwrap();
-            let plans = |digest: &[u8; 32]| Some(if *digest == [9; 32] { target.plan() } else { given.plan() });
-            let replayed = Saga::replay_moved(plans, play.history.iter().cloned());
-            assert_eq!(replayed.as_ref(), Ok(&play.saga), "a moved saga is the fold of its events");
+            assert_eq!(play.replayed().as_ref(), Ok(&play.saga), "a moved saga is the fold of its events");
             assert_eq!((play.saga.code().version, play.saga.view().version), (2, 2));
             let alone = Saga::replay(given.plan(), play.history.iter().cloned()).unwrap_err();
             assert_eq!(alone.problem, "there is no plan for its digest");
@@ -106,10 +102,11 @@ fn what_has_begun_means_the_same() {
         "z | a | b",
         "",
         expect![[r#"
-        step `a`: it has begun in stage 1, and is in stage 2; keep its place
-        step `b`: it has begun in stage 2, and is in stage 3; keep its place
-        step `z`: it is new in stage 1, which has begun; put it into a later stage
-    "#]],
+            step `a`: it has begun in stage 1, and is in stage 2; keep its place
+            step `b`: it has begun in stage 2, and is in stage 3; keep its place
+            step `z`: it is new in stage 1, which has begun; put it into a later stage
+            step `a`: it is new in stage 2, which has begun; put it into a later stage
+        "#]],
     );
     moved(
         "a | b",
@@ -313,4 +310,132 @@ fn a_record_of_a_move_that_does_not_fit_is_refused() {
     let plans = |digest: &[u8; 32]| Some(Given::new(if *digest == [9; 32] { "z | a" } else { "a | b" }).plan());
     let error = Saga::replay_moved(plans, play.history).unwrap_err();
     assert_eq!(error.problem, "it cannot move: step `b`: attempt 1 is open; move when it has ended");
+}
+
+/// A step that had not begun used to move into a stage that had, because only a step of a new name was new there. In a stage that
+/// is over it was never run, and the saga ended without it; in the one in hand nothing began it, and the saga waited for ever.
+#[test]
+fn a_step_that_has_not_begun_does_not_come_into_a_stage_that_has() {
+    moved(
+        "a | b | c",
+        "a done · b transient x",
+        "a ‖ c | b",
+        "+1s · b done",
+        expect![[r#"
+        step `c`: it is new in stage 1, which has begun; put it into a later stage
+    "#]],
+    );
+    moved(
+        "a | b | c",
+        "a done · b transient x",
+        "a | b ‖ c",
+        "+1s · b done",
+        expect![[r#"
+        step `c`: it is new in stage 2, which has begun; put it into a later stage
+    "#]],
+    );
+}
+
+/// A step that left nothing to undo used to get a compensation in the middle of a rollback. One that the rollback had passed by was
+/// never undone, and the saga ended compensated, or did not end.
+#[test]
+fn a_step_gets_a_compensation_that_it_lacked_only_as_long_as_the_saga_goes_forward() {
+    let (without, with) = ("a | b(undo nothing) | c", "a | b | c");
+    moved(
+        without,
+        "a done · b done · c refused no · undo a transient x",
+        with,
+        "",
+        expect![[r#"
+        step `b`: it has begun, and its compensation differs; keep it
+    "#]],
+    );
+    moved(
+        without,
+        "a done · b done · c transient x",
+        with,
+        "+1s · c refused no · undo b done",
+        expect![[r#"
+        moved to version 2
+        intent c #2
+        refused c #2 no
+        rollback_begun c refused no
+        intent undo b #1
+        undone undo b #1
+        intent undo a #1
+        = compensating, outstanding a
+    "#]],
+    );
+}
+
+/// A step that was stuck before it began, as one whose list is not there, used to take that along into a later stage: it was tried
+/// again at once, before its turn.
+#[test]
+fn what_was_stuck_before_it_began_and_comes_later_has_its_turn_there() {
+    let script = "a done · b waits for x/1";
+    moved(
+        "a> | b> ‖ c>(each /input/l)",
+        script,
+        "a> | b> | c>(each /input/l)",
+        "event x/1 · b done",
+        expect![[r#"
+        moved to version 2
+        arrived b x/1
+        intent b #2
+        done b #2
+        stuck c: refused no_list
+        = stuck
+    "#]],
+    );
+}
+
+/// A fan-out that was refused for its list, and began the rollback, used to begin as what the new version made of it.
+#[test]
+fn what_becomes_something_else_does_not_begin_in_a_rollback() {
+    let script = "a done · undo a transient x";
+    moved(
+        "a | b(each /input/l)",
+        script,
+        "a | b",
+        "+1s · undo a done",
+        expect![[r#"
+        moved to version 2
+        intent undo a #2
+        undone undo a #2
+        compensated
+        = compensated
+    "#]],
+    );
+}
+
+/// A child whose first step was stuck before it began used to wait for that step for ever when the new version had it no more.
+#[test]
+fn a_child_in_which_nothing_has_begun_begins_as_what_it_is_now() {
+    let (from, to) = ("c>(child kit) where kit = k>(each /input/l) | l>", "c>(child kit) where kit = l>");
+    moved(
+        from,
+        "",
+        to,
+        "c/l done",
+        expect![[r#"
+        moved to version 2
+        intent c/l #1
+        done c/l #1
+        completed
+        = completed
+    "#]],
+    );
+    moved(
+        from,
+        "",
+        "c>",
+        "c done",
+        expect![[r#"
+        moved to version 2
+        intent c #1
+        done c #1
+        completed
+        = completed
+    "#]],
+    );
 }

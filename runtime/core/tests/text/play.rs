@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use amends_core::{
-    Context, Event, Input, Instant, Plan, Room, Saga,
-    event::{Act, Arrival, Attempt, Moved},
+    Context, Event, Input, Instant, Plan, ReplayError, Room, Saga,
+    event::{Act, Arrival, Attempt, Code, Moved},
     id::Leg,
     outcome::Report,
     verbs::Rejected,
@@ -19,6 +19,10 @@ pub(crate) struct Play {
     pub(crate) now: Instant,
     pub(crate) reach: bool,
     pub(crate) journal: Room,
+    /// What it is now.
+    pub(crate) given: Given,
+    /// What each digest has, the first one's first.
+    plans: Vec<Arc<Plan>>,
     shadow: Saga,
     turns: u64,
 }
@@ -29,9 +33,10 @@ impl Play {
         let context = Context { now: T0, jitter: 0, may_reach_outside: true, snapshot: 1, journal: Room::Free };
         let (saga, events) = Saga::start(Arc::clone(&plan), given.started(), context);
         let history: Vec<(Instant, Event)> = events.into_iter().map(|event| (T0, event)).collect();
-        let shadow = Saga::replay(plan, history.clone()).unwrap();
+        let shadow = Saga::replay(Arc::clone(&plan), history.clone()).unwrap();
         assert_eq!(shadow, saga, "a saga is the fold of its events");
-        Self { saga, history, now: T0, reach: true, journal: Room::Free, shadow, turns: 0 }
+        let (given, plans) = (given.clone(), vec![plan]);
+        Self { saga, history, now: T0, reach: true, journal: Room::Free, given, plans, shadow, turns: 0 }
     }
 
     /// Does one move; the events that the core decided.
@@ -45,6 +50,7 @@ impl Play {
             _ => {}
         }
         let events = match step {
+            Move::Edit(edit) => return edit.of(&self.given).map_or(Ok(Vec::new()), |next| self.move_to(&next)),
             Move::Verb(verb) => self.saga.act(verb.clone(), Act::default(), self.context())?,
             _ => match self.input(step) {
                 Some(input) => self.saga.handle(input, self.context()),
@@ -59,16 +65,23 @@ impl Play {
         Ok(events)
     }
 
-    /// Moves the saga to another version; the shadow is replayed, because it is another tree.
-    #[allow(dead_code, reason = "the laws move no saga")]
-    pub(crate) fn move_to(&mut self, plan: Arc<Plan>, moved: Moved) -> Vec<Event> {
-        let before = self.saga.plan().clone();
-        let events = self.saga.move_to(Arc::clone(&plan), moved, self.context()).unwrap();
+    /// Moves the saga to the next version; the shadow is replayed, because it is another tree.
+    pub(crate) fn move_to(&mut self, next: &Given) -> Result<Vec<Event>, Rejected> {
+        let (plan, version) = (next.plan(), u8::try_from(self.plans.len() + 1).unwrap());
+        let code = Code { version: version.into(), digest: [version; 32], definition_hash: [version; 32] };
+        let events = self.saga.move_to(Arc::clone(&plan), Moved { code, act: Act::default() }, self.context())?;
+        self.plans.push(plan);
+        self.given = next.clone();
         self.history.extend(events.iter().map(|event| (self.now, event.clone())));
-        let plans = |digest: &[u8; 32]| Some(if *digest == self.saga.started().digest { before.clone() } else { plan.clone() });
-        self.shadow = Saga::replay_moved(plans, self.history.clone()).unwrap();
+        self.shadow = self.replayed().unwrap();
         assert_eq!(self.shadow, self.saga, "a saga is the fold of its events");
-        events
+        Ok(events)
+    }
+
+    /// The fold of its history.
+    pub(crate) fn replayed(&self) -> Result<Saga, ReplayError> {
+        let plan = |digest: &[u8; 32]| self.plans.get(usize::from(digest[0]) - 1).cloned();
+        Saga::replay_moved(plan, self.history.iter().cloned())
     }
 
     /// What the move tells the saga, if it tells it anything.
@@ -90,7 +103,9 @@ impl Play {
             Move::Locks(None) => Input::LocksTaken,
             Move::Locks(Some(behind)) => Input::LocksQueued(behind.clone()),
             Move::GrantsChange => Input::GrantsChanged,
-            Move::Verb(_) | Move::Clock(_) | Move::Reach(_) | Move::Journal(_) | Move::Show | Move::Call(_) => return None,
+            Move::Verb(_) | Move::Edit(_) | Move::Clock(_) | Move::Reach(_) | Move::Journal(_) | Move::Show | Move::Call(_) => {
+                return None;
+            }
         })
     }
 

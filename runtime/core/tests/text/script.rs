@@ -12,6 +12,8 @@ use amends_core::{
     verbs::Verb,
 };
 
+use crate::edit::Edit;
+
 /// The moment at which every saga of a test starts.
 pub(crate) const T0: Instant = Instant(1_000_000_000_000);
 
@@ -34,6 +36,8 @@ pub(crate) enum Move {
     Locks(Option<Vec<String>>),
     /// `grants change`.
     GrantsChange,
+    /// `move …`: to the next version, as [`Edit`] says.
+    Edit(Edit),
     /// `reach on`, `reach off`: whether later attempts can reach outside.
     Reach(bool),
     /// `journal full`, `journal spent`, `journal has room`.
@@ -235,6 +239,9 @@ fn parse(line: &str) -> Move {
     if let Some(rest) = line.strip_prefix('+') {
         return Move::Pass(ms(rest));
     }
+    if let Some(edit) = line.strip_prefix("move ") {
+        return Move::Edit(Edit::new(edit));
+    }
     let path = |name: &&str| StepPath::new(name);
     match words(line).as_slice() {
         ["clock", length] => match length.strip_prefix('-') {
@@ -431,6 +438,7 @@ impl fmt::Display for Move {
             Self::Locks(Some(keys)) => write!(f, "locks queued {}", keys.join(" ")),
             Self::Verb(Verb::Unlock(key)) => write!(f, "unlock {key}"),
             Self::GrantsChange => write!(f, "grants change"),
+            Self::Edit(edit) => write!(f, "move {edit}"),
             Self::Reach(on) => write!(f, "reach {}", if *on { "on" } else { "off" }),
             Self::Journal(Room::Full) => f.write_str("journal full"),
             Self::Journal(Room::Spent) => f.write_str("journal spent"),
