@@ -55,8 +55,8 @@ macro_rules! export {
                 }
             }
 
-            $crate::bindings::saga::export_saga!(Exports with_types_in $crate::bindings::saga);
-            $crate::bindings::triggers::export_triggers!(Exports with_types_in $crate::bindings::triggers);
+    $crate::bindings::saga::export_saga!(Exports with_types_in $crate::bindings::saga);
+    $crate::bindings::triggers::export_triggers!(Exports with_types_in $crate::bindings::triggers);
         };
     };
 }

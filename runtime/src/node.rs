@@ -14,7 +14,7 @@ use amends_core::{
     Definition,
     id::{Name, Namespace, SagaId},
     lint::{self, Exports},
-    validate,
+    trigger, validate,
     value::Instant,
 };
 use bytes::Bytes;
@@ -267,6 +267,7 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
         .map_err(|bad| bad_definition(vec![format!("module name `{}`: {bad}", description.module)]))?;
     let sagas: Vec<Arc<Definition>> = description.sagas.iter().cloned().map(Arc::new).collect();
     let problems = sagas.iter().flat_map(|saga| validate::problems(saga, &sagas, limits));
+    let problems = problems.chain(trigger::problems(&description.triggers, &sagas));
     let mut reasons: Vec<String> = problems.map(|problem| problem.to_string()).collect();
     reasons.extend(description.sagas.iter().filter_map(|saga| {
         let why = Schema::read(saga.schema.as_deref()?).err()?;
@@ -285,7 +286,8 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
     let exports = Exports { check: true, compensate: true };
     let warnings = sagas.iter().flat_map(|saga| lint::warnings(saga, &sagas, exports));
     let warnings = warnings.map(|warning| host::escape(&warning.to_string())).collect();
-    Ok(Verified { module: module.to_string(), digest, bytes, definitions: description.sagas, imports, warnings })
+    let host::Description { sagas: definitions, triggers, .. } = description;
+    Ok(Verified { module: module.to_string(), digest, bytes, definitions, triggers, imports, warnings })
 }
 
 /// Names in it come from a guest, and are read on terminals: marks that turn the reading direction show as what they are.

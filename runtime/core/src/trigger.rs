@@ -42,7 +42,8 @@ pub fn problems(triggers: &[Trigger], sagas: &[Arc<Definition>]) -> Vec<Problem>
             found.push(about(trigger, format!("an event `{event}` is to start it, and the module has no such saga")));
         }
         if !is_event_type(&trigger.event_type) {
-            let problem = format!("nobody can publish an event `{event}`; a type has 1 to {EVENT_TYPE_BYTES_MAX} printable bytes");
+            let problem =
+                format!("nobody can publish an event `{event}`; a type has 1 to {EVENT_TYPE_BYTES_MAX} printable bytes");
             found.push(about(trigger, problem));
         }
         if triggers[..index].contains(trigger) {

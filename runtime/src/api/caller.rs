@@ -5,6 +5,7 @@ use std::time::Duration;
 use amends_core::{
     Payload,
     id::{BadName, Name, Namespace, SagaId},
+    trigger::is_printable,
 };
 use axum::{
     body::{Body, HttpBody as _},
@@ -115,12 +116,6 @@ fn bad_name(text: &str, bad: &BadName) -> ApiError {
     let shown: String = text.chars().take(80).collect();
     let message = format!("bad {} \"{}\": use {}", bad.what, shown.escape_debug(), bad.rule);
     ApiError::new(StatusCode::BAD_REQUEST, "bad_name", message)
-}
-
-/// Whether text shows as what it is: without control characters, and without marks that turn the reading direction.
-pub(in crate::api) fn is_printable(text: &str) -> bool {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    !text.contains(|c: char| c.is_control() || turns(c))
 }
 
 /// A part of a body as a payload, if it is not larger than one may be.

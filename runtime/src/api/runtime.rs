@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin};
 
 use amends_core::{
-    Definition,
+    Definition, Trigger,
     id::{Namespace, SagaId},
     preview::CancelPreview,
     value::Instant,
@@ -108,6 +108,8 @@ pub struct Verified {
     pub bytes: u64,
     /// Its sagas, validated.
     pub definitions: Vec<Definition>,
+    /// Which events start which of them, validated.
+    pub triggers: Vec<Trigger>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// What is legal and perhaps not meant.

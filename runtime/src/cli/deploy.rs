@@ -13,7 +13,7 @@ use super::{
     session::{Form, Session, print, print_json, say},
 };
 use crate::{
-    api::wire::module::{Deployed, MissingGrant, Move, Plan},
+    api::wire::module::{Deployed, MissingGrant, Move, Plan, Trigger},
     client::Write,
 };
 
@@ -97,7 +97,7 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
     };
     let news = if is_new { "" } else { " (these bytes were there already)" };
     let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, short(&deployed.digest));
-    head + &sagas(&deployed.sagas) + &remarks(&deployed.missing_grants, &deployed.warnings)
+    head + &sagas(&deployed.sagas, &deployed.triggers) + &remarks(&deployed.missing_grants, &deployed.warnings)
 }
 
 fn planned(plan: &Plan) -> String {
@@ -126,7 +126,7 @@ fn planned(plan: &Plan) -> String {
             })
             .collect(),
     };
-    what + &stays + &moves(plan) + &sagas(&plan.sagas) + &remarks(&plan.missing_grants, &plan.warnings)
+    what + &stays + &moves(plan) + &sagas(&plan.sagas, &plan.triggers) + &remarks(&plan.missing_grants, &plan.warnings)
 }
 
 /// Who could move, and what stands against it.
@@ -145,8 +145,14 @@ fn moves(plan: &Plan) -> String {
     plan.moves.iter().map(line).collect::<String>() + cut
 }
 
-fn sagas(sagas: &[String]) -> String {
-    format!("sagas: {}\n", sagas.join(", "))
+/// What there is, and what starts it beside a start.
+fn sagas(sagas: &[String], triggers: &[Trigger]) -> String {
+    let sagas = format!("sagas: {}\n", sagas.join(", "));
+    let triggers: Vec<String> = triggers.iter().map(|Trigger { event_type, saga }| format!("{event_type} → {saga}")).collect();
+    match triggers.as_slice() {
+        [] => sagas,
+        triggers => sagas + &text::clean(&format!("started by: {}", triggers.join(", "))) + "\n",
+    }
 }
 
 /// What is missing, each with the command that helps.
@@ -170,6 +176,7 @@ mod tests {
             digest: "3f9c".repeat(16),
             active: Some(1),
             sagas: vec!["trip".to_owned(), "flight".to_owned()],
+            triggers: vec![Trigger { event_type: "trip.wanted".to_owned(), saga: "trip".to_owned() }],
             imports: Vec::new(),
             missing_grants: vec![MissingGrant {
                 import: "wasi:http/outgoing-handler@0.2.3".to_owned(),
@@ -180,6 +187,7 @@ mod tests {
         expect![[r#"
             trip version 2  sha256 3f9c3f9c3f9c  not active: new sagas start on version 1
             sagas: trip, flight
+            started by: trip.wanted → trip
             not granted: wasi:http/outgoing-handler@0.2.3 reaches nothing yet; amends grant trip --http ORIGIN
             warning: step `charge` is never undone
         "#]]
@@ -216,6 +224,7 @@ mod tests {
             ],
             moves_cut: true,
             sagas: vec!["trip".to_owned()],
+            triggers: Vec::new(),
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),

@@ -115,6 +115,7 @@ mod tests {
             bytes: 1,
             deployed_at: NOON.into(),
             sagas: vec!["trip".to_owned(), "flight".to_owned()],
+            triggers: Vec::new(),
             imports: Vec::new(),
             in_flight,
             quarantined: None,

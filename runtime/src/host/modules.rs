@@ -8,11 +8,16 @@ use std::{
 use bytes::Bytes;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
-use super::{ModuleSource, bindings::SagaModulePre, guest::Guest};
+use super::{
+    ModuleSource,
+    bindings::{SagaModulePre, triggers::TriggersModulePre},
+    guest::Guest,
+};
 use crate::engine::guests::ModuleDigest;
 
-/// The interface that a module exports.
+/// The interface that a module exports, and the one that it may export.
 const SAGA: &str = "amends:module/saga@0.1.0";
+const TRIGGERS: &str = "amends:module/triggers@0.1.0";
 
 /// A component with its imports resolved and its exports found.
 ///
@@ -23,6 +28,8 @@ pub(super) struct Ready {
     pub(super) execute: ComponentExportIndex,
     pub(super) compensate: ComponentExportIndex,
     pub(super) check: ComponentExportIndex,
+    /// None: no event starts its sagas, or it was built before there was this.
+    pub(super) triggers: Option<ComponentExportIndex>,
 }
 
 /// The ready components.
@@ -57,12 +64,17 @@ impl Modules {
         let missing = |name: &str| wasmtime::format_err!("the export {name} is missing");
         let saga = component.get_export_index(None, SAGA).ok_or_else(|| missing(SAGA))?;
         let find = |name: &str| component.get_export_index(Some(&saga), name).ok_or_else(|| missing(name));
+        let triggers = component.get_export_index(None, TRIGGERS);
+        if triggers.is_some() {
+            TriggersModulePre::new(checked.instance_pre().clone())?;
+        }
         Ok(Ready {
             component: checked.instance_pre().clone(),
             describe: find("describe")?,
             execute: find("execute")?,
             compensate: find("compensate")?,
             check: find("check")?,
+            triggers: triggers.and_then(|triggers| component.get_export_index(Some(&triggers), "triggers")),
         })
     }
 

@@ -333,8 +333,10 @@ fn alternates_are_at_most_sixteen() {
 
 #[track_caller]
 fn triggers(said: &[(&str, &str)], expect: Expect) {
-    let triggers: Vec<Trigger> =
-        said.iter().map(|(event_type, saga)| Trigger { saga: (*saga).to_owned(), event_type: (*event_type).to_owned() }).collect();
+    let triggers: Vec<Trigger> = said
+        .iter()
+        .map(|(event_type, saga)| Trigger { saga: (*saga).to_owned(), event_type: (*event_type).to_owned() })
+        .collect();
     let sagas = [Arc::new(definition("a"))];
     let lines: Vec<String> = trigger::problems(&triggers, &sagas).iter().map(ToString::to_string).collect();
     expect.assert_eq(&lines.join("\n"));
@@ -352,7 +354,10 @@ fn an_event_starts_a_saga_that_there_is_once() {
         expect!["saga `test`: the event `order.placed` starts it twice; say it once"],
     );
     triggers(&[("", "test")], expect!["saga `test`: nobody can publish an event ``; a type has 1 to 255 printable bytes"]);
-    triggers(&[("\u{202e}", "test")], expect![r"saga `test`: nobody can publish an event `\u{202e}`; a type has 1 to 255 printable bytes"]);
+    triggers(
+        &[("\u{202e}", "test")],
+        expect![r"saga `test`: nobody can publish an event `\u{202e}`; a type has 1 to 255 printable bytes"],
+    );
     let types: Vec<String> = (0..65).map(|number| format!("t{number}")).collect();
     let many: Vec<(&str, &str)> = types.iter().map(|event_type| (event_type.as_str(), "test")).collect();
     triggers(&many, expect!["saga `test`: with it, events start sagas of its module in 65 ways; at most 64"]);
