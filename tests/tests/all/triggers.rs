@@ -1,14 +1,17 @@
 //! Sagas that events start: once, whatever dies and however often the event comes, or not at all, and then said so.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use expect_test::expect;
+use participants::Control;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::harness::{
     api::{Api, Traffic},
+    desk::Desk,
     folder::DataFolder,
+    guests::{Way, guest},
     host::{Host, Options},
     laws,
     probe::Probe,
@@ -213,4 +216,28 @@ fn the_command_line_says_what_starts_a_saga_and_what_an_event_started() {
           fulfil  fulfil:e3c8e9e723ac83c5f48e07bb
     "#]]
     .assert_eq(&(first + &publish("{}")));
+}
+
+/// A module made with the SDK, in both ways that users build one.
+#[test]
+fn a_transfer_that_an_event_asks_for_moves_the_money_once() {
+    for way in [Way::Plain, Way::Component] {
+        let desk = Desk::on(DataFolder::empty(), Options { traffic: Traffic::Twice, ..Options::default() });
+        let api = desk.api();
+        let deployed = api.write(Method::POST, "/v1/modules", &guest(way, "transfer")).expect(201);
+        assert_eq!(deployed["triggers"], json!([{"event_type": "transfer.requested", "saga": "transfer"}]), "{way:?}");
+        api.grant("transfer", &[&desk.url()]);
+        let accounts = BTreeMap::from(["A", "B"].map(|name| (name.to_owned(), 10_000)));
+        desk.participants.control(Control { accounts, ..Control::default() });
+        let data = json!({"participants": desk.url(), "from": "A", "to": "B", "amount_cents": 4_000});
+        let event = json!({"specversion": "1.0", "id": "R1", "source": "shop", "type": "transfer.requested", "data": data});
+        let started = api.post("/v1/events", &event).expect(202)["started"].clone();
+        let id = started[0]["id"].as_str().unwrap().to_owned();
+        api.until_type(&id, "completed");
+        assert_eq!(api.post("/v1/events", &event).expect(200)["started"], started);
+        desk.settle_down();
+        laws::hold(&api, &id);
+        let state = desk.participants.state();
+        assert_eq!((state.accounts["A"], state.accounts["B"]), (6_000, 14_000), "{way:?}");
+    }
 }
