@@ -391,7 +391,9 @@ impl Runtime for Node {
 
     fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<Committed>, Refusal> {
         let seen = self.reader.saga(namespace, id)?;
-        Ok(seen.map(|Seen { view, position, locks, on_cancel }| Committed { view, position, locks, on_cancel }))
+        let committed =
+            |Seen { view, started_by, position, locks, on_cancel }| Committed { view, started_by, position, locks, on_cancel };
+        Ok(seen.map(committed))
     }
 
     fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {

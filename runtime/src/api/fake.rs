@@ -170,6 +170,7 @@ impl Runtime for Fake {
             view: view.clone(),
             position: 7,
             locks: Vec::new(),
+            started_by: None,
             on_cancel: Err(Rejected::PastPointOfNoReturn),
         }))
     }

@@ -148,10 +148,10 @@ fn moves(plan: &Plan) -> String {
 /// What there is, and what starts it beside a start.
 fn sagas(sagas: &[String], triggers: &[Trigger]) -> String {
     let sagas = format!("sagas: {}\n", sagas.join(", "));
-    let triggers: Vec<String> = triggers.iter().map(|Trigger { event_type, saga }| format!("{event_type} → {saga}")).collect();
-    match triggers.as_slice() {
+    let trigger = |Trigger { event_type, saga }: &Trigger| format!("{} → {saga}", text::clean(event_type));
+    match triggers.iter().map(trigger).collect::<Vec<_>>().as_slice() {
         [] => sagas,
-        triggers => sagas + &text::clean(&format!("started by: {}", triggers.join(", "))) + "\n",
+        triggers => format!("{sagas}started by: {}\n", triggers.join(", ")),
     }
 }
 

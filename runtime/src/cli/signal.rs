@@ -52,21 +52,20 @@ pub(super) fn report(accepted: &Accepted, form: Form) -> Result<Exit> {
 
 /// A line for the event, and one for each saga that it started or was to start.
 fn said(accepted: &Accepted, now: &Now) -> String {
-    let woke = |woke: u32| format!("woke {}", count(u64::from(woke), "saga"));
-    let kept = accepted.kept_until.map(|until| format!("kept until {}", now.clock_short(until)));
-    let started = format!("started {}", count(accepted.started.len() as u64, "saga"));
-    let what = match (accepted.duplicate, accepted.woke, kept) {
-        (true, _, _) => "was there already".to_owned(),
-        (false, 0, Some(kept)) => kept,
-        (false, 0, None) if !accepted.started.is_empty() => started,
-        (false, number, _) if accepted.started.is_empty() => woke(number),
-        (false, number, _) => format!("{} and {started}", woke(number)),
+    let woke = (accepted.woke > 0).then(|| format!("woke {}", count(u64::from(accepted.woke), "saga")));
+    let started = (!accepted.started.is_empty()).then(|| format!("started {}", count(accepted.started.len() as u64, "saga")));
+    let what = match (accepted.duplicate, accepted.kept_until) {
+        (true, _) => "was there already".to_owned(),
+        (false, Some(until)) => format!("kept until {}", now.clock_short(until)),
+        (false, None) => woke.into_iter().chain(started).collect::<Vec<_>>().join(" and "),
     };
-    let begun = accepted.started.iter().map(|StartedSaga { saga, id }| format!("  {saga}  {id}"));
-    let refused =
-        accepted.not_started.iter().map(|NotStarted { saga, code, message }| format!("  {saga}  not started: {code}: {message}"));
-    let lines = std::iter::once(format!("event {} {what}", accepted.id)).chain(begun).chain(refused);
-    lines.map(|line| clean(&line).into_owned() + "\n").collect()
+    let begun = accepted.started.iter().map(|StartedSaga { saga, id }| format!("  {}  {}", clean(saga), clean(id)));
+    let refused = accepted
+        .not_started
+        .iter()
+        .map(|NotStarted { saga, code, message }| format!("  {}  not started: {}: {}", clean(saga), clean(code), clean(message)));
+    let event = format!("event {} {what}", clean(&accepted.id));
+    std::iter::once(event).chain(begun).chain(refused).map(|line| line + "\n").collect()
 }
 
 #[cfg(test)]

@@ -148,6 +148,17 @@ pub struct PublishAnswer {
     pub position: u64,
 }
 
+/// Which event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventName {
+    /// Who published it.
+    pub source: String,
+    /// The publisher's id of it.
+    pub id: String,
+    /// Its type.
+    pub event_type: String,
+}
+
 /// A saga that an event started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartedSaga {

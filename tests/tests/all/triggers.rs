@@ -69,6 +69,7 @@ fn an_event_starts_a_saga_once_also_when_it_comes_again_after_a_kill() {
     api.until_type(O17, "completed");
     laws::hold(&api, O17);
     assert_eq!(sagas(&api), [O17]);
+    assert_eq!(api.saga(O17)["started_by"], json!({"type": "order.placed", "source": "shop", "id": "o-17"}));
     let start = &api.journal(O17)[0];
     assert_eq!((&start["actor"], &start["started"]["input"]), (&json!("host"), &json!({"sku": "K1"})));
 }
@@ -209,6 +210,8 @@ fn the_command_line_says_what_starts_a_saga_and_what_an_event_started() {
     let publish = |data: &str| run(&["publish", "order.placed", "--id", "o-17", "--source", "shop", "--data", data]);
     let first = publish(r#"{"sku":"K1"}"#);
     host.api().until_type(O17, "completed");
+    let shown = run(&["show", O17]);
+    assert!(shown.contains("\nstarted by event order.placed (o-17 from shop)\n"), "{shown}");
     expect![[r#"
         event o-17 started 1 saga
           fulfil  fulfil:e3c8e9e723ac83c5f48e07bb
