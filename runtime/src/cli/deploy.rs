@@ -9,7 +9,7 @@ use http::Method;
 use super::{
     exit::Exit,
     input,
-    render::text::{self, count, short},
+    render::text::{clean, count, short},
     session::{Form, Session, print, print_json, say},
 };
 use crate::{
@@ -139,19 +139,22 @@ fn moves(plan: &Plan) -> String {
         let misfit = saga.input_does_not_fit.as_ref();
         let misfit = misfit.map(|where_| format!("; its input does not fit the new schema: {where_}")).unwrap_or_default();
         let line = format!("  {} on version {}, {}, {can}{misfit}", saga.id, saga.version, saga.status.as_str());
-        text::clean(&line).into_owned() + "\n"
+        clean(&line).into_owned() + "\n"
     };
     let cut = if plan.moves_cut { "  … and more\n" } else { "" };
     plan.moves.iter().map(line).collect::<String>() + cut
 }
 
-/// What there is, and what starts it beside a start.
 fn sagas(sagas: &[String], triggers: &[Trigger]) -> String {
-    let sagas = format!("sagas: {}\n", sagas.join(", "));
-    let trigger = |Trigger { event_type, saga }: &Trigger| format!("{} → {saga}", text::clean(event_type));
+    format!("sagas: {}\n{}", sagas.join(", "), started_by(triggers))
+}
+
+/// Which events start which sagas, on one line, if there are any.
+pub(super) fn started_by(triggers: &[Trigger]) -> String {
+    let trigger = |Trigger { event_type, saga }: &Trigger| format!("{} → {saga}", clean(event_type));
     match triggers.iter().map(trigger).collect::<Vec<_>>().as_slice() {
-        [] => sagas,
-        triggers => format!("{sagas}started by: {}\n", triggers.join(", ")),
+        [] => String::new(),
+        triggers => format!("started by: {}\n", triggers.join(", ")),
     }
 }
 

@@ -8,11 +8,7 @@ use std::{
 use bytes::Bytes;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
-use super::{
-    ModuleSource,
-    bindings::{SagaModulePre, triggers::TriggersModulePre},
-    guest::Guest,
-};
+use super::{ModuleSource, bindings::SagaModulePre, guest::Guest};
 use crate::engine::guests::ModuleDigest;
 
 /// The interface that a module exports, and the one that it may export.
@@ -63,18 +59,18 @@ impl Modules {
         let checked = SagaModulePre::new(self.linker.instantiate_pre(component)?)?;
         let missing = |name: &str| wasmtime::format_err!("the export {name} is missing");
         let saga = component.get_export_index(None, SAGA).ok_or_else(|| missing(SAGA))?;
-        let find = |name: &str| component.get_export_index(Some(&saga), name).ok_or_else(|| missing(name));
         let triggers = component.get_export_index(None, TRIGGERS);
-        if triggers.is_some() {
-            TriggersModulePre::new(checked.instance_pre().clone())?;
-        }
+        let find_in = |interface: &ComponentExportIndex, name: &str| {
+            component.get_export_index(Some(interface), name).ok_or_else(|| missing(name))
+        };
+        let find = |name: &str| find_in(&saga, name);
         Ok(Ready {
             component: checked.instance_pre().clone(),
             describe: find("describe")?,
             execute: find("execute")?,
             compensate: find("compensate")?,
             check: find("check")?,
-            triggers: triggers.and_then(|triggers| component.get_export_index(Some(&triggers), "triggers")),
+            triggers: triggers.map(|interface| find_in(&interface, "triggers")).transpose()?,
         })
     }
 

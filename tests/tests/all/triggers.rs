@@ -201,6 +201,8 @@ fn the_command_line_says_what_starts_a_saga_and_what_an_event_started() {
     assert!(plan.contains("started by: order.placed → fulfil\n"), "{plan}");
     let deployed = run(&["deploy", &file]);
     assert!(deployed.ends_with("sagas: fulfil\nstarted by: order.placed → fulfil\n"), "{deployed}");
+    let modules = run(&["modules", "fulfil"]);
+    assert!(modules.ends_with("\nstarted by: order.placed → fulfil\nmay reach nothing\n"), "{modules}");
     expect![[r#"
         saga fulfil (module fulfil)
           started by order.placed
