@@ -13,7 +13,7 @@ use std::{
 use amends_core::{
     Definition,
     id::{Name, Namespace, SagaId},
-    lint, validate,
+    lint, trigger, validate,
     value::Instant,
 };
 use bytes::Bytes;
@@ -267,6 +267,7 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
         .map_err(|bad| bad_definition(vec![format!("module name `{}`: {bad}", description.module)]))?;
     let sagas: Vec<Arc<Definition>> = description.sagas.iter().cloned().map(Arc::new).collect();
     let problems = sagas.iter().flat_map(|saga| validate::problems(saga, &sagas, limits));
+    let problems = problems.chain(trigger::problems(&description.triggers, &sagas));
     let mut reasons: Vec<String> = problems.map(|problem| problem.to_string()).collect();
     reasons.extend(description.sagas.iter().filter_map(|saga| {
         let why = Schema::read(saga.schema.as_deref()?).err()?;
@@ -283,7 +284,8 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
     }
     let warnings = sagas.iter().flat_map(|saga| lint::warnings(saga, &sagas));
     let warnings = warnings.map(|warning| escape(&warning.to_string())).collect();
-    Ok(Verified { module: module.to_string(), digest, bytes, definitions: description.sagas, imports, warnings })
+    let host::Description { sagas: definitions, triggers, .. } = description;
+    Ok(Verified { module: module.to_string(), digest, bytes, definitions, triggers, imports, warnings })
 }
 
 /// Names in it come from a guest, and are read on terminals: marks that turn the reading direction show as what they are.
@@ -387,7 +389,9 @@ impl Runtime for Node {
 
     fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<Committed>, Refusal> {
         let seen = self.reader.saga(namespace, id)?;
-        Ok(seen.map(|Seen { view, position, locks, on_cancel }| Committed { view, position, locks, on_cancel }))
+        let committed =
+            |Seen { view, started_by, position, locks, on_cancel }| Committed { view, started_by, position, locks, on_cancel };
+        Ok(seen.map(committed))
     }
 
     fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {

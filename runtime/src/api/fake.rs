@@ -6,7 +6,7 @@ use std::{
 };
 
 use amends_core::{
-    Definition,
+    Definition, Trigger,
     definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     id::{Leg, Namespace, SagaId, StepPath},
     value::{Failure, Instant, Payload},
@@ -21,8 +21,8 @@ use super::runtime::{
 };
 use crate::{
     engine::port::{
-        ListFilter, ModuleAnswer, ModuleView, PublishAnswer, Refusal, RefusalCode, Request, SagaAnswer, SagaLine, VerbAnswer,
-        VersionView,
+        ListFilter, ModuleAnswer, ModuleView, Publish, PublishAnswer, Refusal, RefusalCode, Request, SagaAnswer, SagaLine,
+        VerbAnswer, VersionView,
     },
     journal::{Grant, Record},
 };
@@ -75,6 +75,7 @@ impl Fake {
                 deployed_at: NOON.0,
                 sagas: vec!["trip".to_owned()],
                 imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned()],
+                triggers: Vec::new(),
                 in_flight: 3,
                 quarantined: None,
             }],
@@ -129,8 +130,14 @@ impl Runtime for Fake {
                 let _ = answer.send(Ok(VerbAnswer { applied: true, status: Status::Completed, revision: 17, position: 8 }));
             }
             Request::Publish(_, publish, answer) => {
-                self.note(format!("{publish:?}"));
-                let _ = answer.send(Ok(PublishAnswer { duplicate: false, woke: 0, kept_until: Some(NOON.0), position: 9 }));
+                let input =
+                    publish.seed.as_ref().map(|seed| format!(", to start with input {}", hex::encode(&seed.input_hash[..4])));
+                let publish = Publish { seed: None, ..publish };
+                self.note(format!("{publish:?}{}", input.unwrap_or_default()));
+                let (started, not_started) = (Vec::new(), Vec::new());
+                let kept_until = Some(NOON.0);
+                let said = PublishAnswer { duplicate: false, woke: 0, started, not_started, kept_until, position: 9 };
+                let _ = answer.send(Ok(said));
             }
             Request::Deploy(_, deploy, answer) => {
                 self.note(format!("deploy {} activate={}", deploy.module, deploy.activate));
@@ -163,6 +170,7 @@ impl Runtime for Fake {
             view: view.clone(),
             position: 7,
             locks: Vec::new(),
+            started_by: None,
             on_cancel: Err(Rejected::PastPointOfNoReturn),
         }))
     }
@@ -192,7 +200,12 @@ impl Runtime for Fake {
     }
 
     fn definitions(&self, _: &Namespace) -> Result<Vec<Offered>, Refusal> {
-        Ok(vec![Offered { module: "trip".to_owned(), version: 1, definition: trip() }])
+        Ok(vec![Offered {
+            module: "trip".to_owned(),
+            version: 1,
+            definition: trip(),
+            started_by: vec!["trip.wanted".to_owned()],
+        }])
     }
 
     fn verify(&self, bytes: Bytes) -> BoxFuture<'_, Result<Verified, Unverified>> {
@@ -206,6 +219,7 @@ impl Runtime for Fake {
                 digest: [1; 32],
                 bytes: bytes.len() as u64,
                 definitions: vec![trip()],
+                triggers: vec![Trigger { saga: "trip".to_owned(), event_type: "trip.wanted".to_owned() }],
                 imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned()],
                 warnings: Vec::new(),
             })

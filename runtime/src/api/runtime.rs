@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin};
 
 use amends_core::{
-    Definition,
+    Definition, Trigger,
     id::{Namespace, SagaId},
     preview::CancelPreview,
     value::Instant,
@@ -13,7 +13,7 @@ use amends_core::{
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-pub use crate::engine::port::{Candidate, Change, LockKey, Moves, Offered};
+pub use crate::engine::port::{Candidate, Change, EventName, LockKey, Moves, Offered};
 use crate::{
     engine::port::{ListFilter, Refusal, Request, SagaLine},
     journal::Record,
@@ -80,6 +80,8 @@ pub trait Runtime: Send + Sync + 'static {
 pub struct Committed {
     /// The saga.
     pub view: View,
+    /// The event that started it; none: somebody did.
+    pub started_by: Option<EventName>,
     /// The position of its last record.
     pub position: u64,
     /// Who has its lock keys, and who waits for them.
@@ -108,6 +110,8 @@ pub struct Verified {
     pub bytes: u64,
     /// Its sagas, validated.
     pub definitions: Vec<Definition>,
+    /// Which events start which of them, validated.
+    pub triggers: Vec<Trigger>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// What is legal and perhaps not meant.

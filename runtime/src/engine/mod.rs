@@ -29,6 +29,8 @@ mod deploys;
 
 mod messages;
 
+mod triggers;
+
 mod release;
 
 mod resident;

@@ -15,8 +15,8 @@ use crate::{
         lockers,
         modules::Definitions,
         moves,
-        port::{Candidate, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaLine},
-        rows,
+        port::{Candidate, EventName, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaLine},
+        rows, triggers,
     },
     journal::Record,
     store::{Position, Store, StoreError},
@@ -34,6 +34,8 @@ pub struct Reader {
 pub struct Seen {
     /// The saga.
     pub view: View,
+    /// The event that started it; none: somebody did.
+    pub started_by: Option<EventName>,
     /// The position of that record.
     pub position: Position,
     /// Who has its lock keys and who waits for them, perhaps a moment later.
@@ -57,8 +59,10 @@ impl Reader {
         };
         let keys: Vec<String> = loaded.saga.lock_keys().cloned().collect();
         let locks = lockers::look(self.store.as_ref(), namespace, &keys).map_err(|error| failed(&error))?;
+        let started_by = loaded.cause.map(|cause| triggers::event_of(self.store.as_ref(), cause)).transpose();
+        let started_by = started_by.map_err(|error| failed(&error))?.flatten();
         let (view, on_cancel) = (loaded.saga.view(), loaded.saga.cancel_preview());
-        Ok(Some(Seen { view, position: loaded.position, locks, on_cancel }))
+        Ok(Some(Seen { view, started_by, position: loaded.position, locks, on_cancel }))
     }
 
     /// Sagas, newest first, and the cursor of the next page.

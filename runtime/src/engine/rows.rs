@@ -244,10 +244,24 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Bytes {
 
 /// Reads what `encode` wrote.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(value: &'a [u8], what: &str) -> Result<T, StoreError> {
+    postcard::from_bytes(body(value, what)?).map_err(|error| StoreError::Corrupt(format!("{what} is unreadable: {error}")))
+}
+
+/// Reads what `encode` wrote of a pair whose second part older builds did not write.
+pub(crate) fn decode_grown<'a, T, U>(value: &'a [u8], what: &str) -> Result<(T, U), StoreError>
+where
+    T: Deserialize<'a>,
+    U: Deserialize<'a> + Default,
+{
+    let unreadable = |error| StoreError::Corrupt(format!("{what} is unreadable: {error}"));
+    let (first, rest) = postcard::take_from_bytes(body(value, what)?).map_err(unreadable)?;
+    let second = if rest.is_empty() { U::default() } else { postcard::from_bytes(rest).map_err(unreadable)? };
+    Ok((first, second))
+}
+
+fn body<'a>(value: &'a [u8], what: &str) -> Result<&'a [u8], StoreError> {
     match value.split_first() {
-        Some((&ROW_VERSION, body)) => {
-            postcard::from_bytes(body).map_err(|error| StoreError::Corrupt(format!("{what} is unreadable: {error}")))
-        }
+        Some((&ROW_VERSION, body)) => Ok(body),
         Some((version, _)) => Err(StoreError::Corrupt(format!("{what} has version {version}; this host reads {ROW_VERSION}"))),
         None => Err(StoreError::Corrupt(format!("{what} is empty"))),
     }

@@ -66,6 +66,17 @@ pub enum Action {
     Fail(String),
 }
 
+/// Why a saga begins.
+#[derive(Debug)]
+pub(crate) struct Cause {
+    /// Who wants it.
+    pub(crate) actor: Actor,
+    /// What it follows from; none for a request.
+    pub(crate) record: Option<RecordId>,
+    /// The root of the chain of causes, if that is not the saga itself.
+    pub(crate) root: Option<String>,
+}
+
 /// The limits of a shard.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
@@ -246,9 +257,9 @@ impl Shard {
     }
 
     /// A new saga, whose first events were decided.
-    pub(crate) fn begin(&mut self, key: SagaKey, resident: Resident, events: Vec<Event>, actor: &Actor) {
-        self.residents.insert(key.clone(), resident);
-        self.took(&key, events, actor, None);
+    pub(crate) fn begin(&mut self, key: SagaKey, resident: Resident, events: Vec<Event>, cause: Cause) {
+        self.residents.insert(key.clone(), Resident { root: cause.root, ..resident });
+        self.took(&key, events, &cause.actor, cause.record);
     }
 
     /// What follows from a decision: records to flush, attempts to run, answers to release.
@@ -380,7 +391,7 @@ impl Shard {
                 epoch: self.epoch,
                 generation: 1,
                 actor: decided.actor,
-                head: (version == 1).then(|| rows::saga_head(key)),
+                head: (version == 1).then(|| rows::saga_head(key).rooted(resident.root.take())),
                 fact: Fact::Saga(decided.event),
             };
             let bytes = record::encode(&record);

@@ -113,11 +113,13 @@ facts! {
         103 "revoked" Revoked { 0: grant, 1: act }
         104 "quarantined" Quarantined { version: version, reason: reason }
         105 "removed" Removed { version: version }
+        106 "triggers" Triggers { version: version, triggers: triggers }
     }
     Message(MessageEvent) {
         200 "event" Event { source: source, id: id, topic: topic, to: to, data: data }
         201 "kept" Kept { until: until }
         202 "dead" Dead { reason: reason }
+        203 "not_started" NotStarted { saga: saga, why: why }
     }
     Host(HostEvent) {
         300 "opened" Opened { epoch: epoch, clean: clean }
@@ -131,7 +133,9 @@ impl Fact {
         match self {
             Self::Saga(event) => saga_payload(event),
             Self::Message(MessageEvent::Event { data, .. }) => data.as_ref(),
-            Self::Message(MessageEvent::Kept { .. } | MessageEvent::Dead { .. }) | Self::Module(_) | Self::Host(_) => None,
+            Self::Message(MessageEvent::Kept { .. } | MessageEvent::Dead { .. } | MessageEvent::NotStarted { .. })
+            | Self::Module(_)
+            | Self::Host(_) => None,
         }
     }
 }

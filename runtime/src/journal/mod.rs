@@ -11,6 +11,7 @@ pub mod keys;
 use std::fmt;
 
 use amends_core::{
+    Trigger,
     event::{Act, Event as SagaEvent, Topic},
     id::{Namespace, partition_key},
     value::{Instant, Payload},
@@ -103,6 +104,12 @@ impl StreamHead {
         let partition = partition_key(&stream.namespace, &stream.id);
         Self { stream, partition, correlation: correlation.into() }
     }
+
+    /// The same, with another root of its chain of causes, if there is one.
+    #[must_use]
+    pub fn rooted(self, root: Option<String>) -> Self {
+        Self { correlation: root.unwrap_or(self.correlation), ..self }
+    }
 }
 
 /// A fact of any stream.
@@ -156,6 +163,13 @@ pub enum ModuleEvent {
     Removed {
         /// Which version.
         version: u32,
+    },
+    /// Events start sagas of a version, as long as it is active. Recorded with its deploy; without it, none does.
+    Triggers {
+        /// Which version.
+        version: u32,
+        /// All of them.
+        triggers: Vec<Trigger>,
     },
 }
 
@@ -226,6 +240,13 @@ pub enum MessageEvent {
     Dead {
         /// Why.
         reason: String,
+    },
+    /// It was to start a saga, and never will.
+    NotStarted {
+        /// The saga's name.
+        saga: String,
+        /// The code of the refusal and its words, as `input_does_not_fit: …`.
+        why: String,
     },
 }
 

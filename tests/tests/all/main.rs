@@ -37,6 +37,8 @@ mod hostile;
 
 mod correspondence;
 
+mod triggers;
+
 mod promptness;
 
 mod operators;

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use amends_core::{
+    Trigger,
     elements::Element,
     event::{
         Act, Arrival, Attempt, Cancel, Charge, Code, Event, Intent, Moved, Reason, Resolution, Round, Started, Topic, Wait, Why,
@@ -116,6 +117,10 @@ fn facts() -> Vec<Fact> {
         ModuleEvent::Revoked(Grant::Secret { name: "token".into() }, act()),
         ModuleEvent::Quarantined { version: 1, reason: "host_died".into() },
         ModuleEvent::Removed { version: 1 },
+        ModuleEvent::Triggers {
+            version: 1,
+            triggers: vec![Trigger { saga: "fulfil".into(), event_type: "order.placed".into() }],
+        },
     ];
     let to = Some("T1".into());
     let message = [
@@ -123,6 +128,7 @@ fn facts() -> Vec<Fact> {
         MessageEvent::Event { source: String::new(), id: "e2".into(), topic: topic(), to: None, data: None },
         MessageEvent::Kept { until: Instant(1_800_000_000_000) },
         MessageEvent::Dead { reason: "saga_ended".into() },
+        MessageEvent::NotStarted { saga: "fulfil".into(), why: "locked: held by T1".into() },
     ];
     let host = [HostEvent::Opened { epoch: 4, clean: false }, HostEvent::Restored { generation: 2 }];
     let facts = saga.into_iter().map(Fact::Saga).chain(module.into_iter().map(Fact::Module));
@@ -296,10 +302,12 @@ fn every_body_keeps_its_bytes() {
         103 revoked 0205746f6b656e1063616c6c65642074686520686f74656c03616461
         104 quarantined 0109686f73745f64696564
         105 removed 01
+        106 triggers 01010666756c66696c0c6f726465722e706c61636564
         200 event 0363726d02653108617070726f76616c0234320102543101010178
         200 event 0002653208617070726f76616c0234320000
         201 kept 80a0f1c2b134
         202 dead 0a736167615f656e646564
+        203 not_started 0666756c66696c126c6f636b65643a2068656c64206279205431
         300 opened 0400
         301 restored 02
     "#]].assert_eq(&bodies.collect::<String>());

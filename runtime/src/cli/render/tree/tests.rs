@@ -32,6 +32,15 @@ fn a_completed_saga_shows_its_output() {
 }
 
 #[test]
+fn a_saga_that_an_event_started_shows_which() {
+    let mut saga = samples::completed();
+    saga.started_by =
+        Some(EventName { event_type: "trip.wanted".to_owned(), source: "shop".to_owned(), id: "o-17\u{1b}[2J".to_owned() });
+    let drawn = tree(&saga, &Now { at: saga.as_of, zone: TimeZone::UTC });
+    assert_eq!(drawn.lines().nth(1), Some("started by event trip.wanted (o-17 [2J from shop)"));
+}
+
+#[test]
 fn a_compensated_saga_shows_what_was_undone_and_how_often_it_was_tried() {
     check(
         &samples::compensated(),
