@@ -178,6 +178,8 @@ fn status_and_code(code: RefusalCode) -> (StatusCode, &'static str) {
         RefusalCode::NoLockKey => (StatusCode::UNPROCESSABLE_ENTITY, "no_lock_key"),
         RefusalCode::InputDoesNotFit => (StatusCode::UNPROCESSABLE_ENTITY, "input_does_not_fit"),
         RefusalCode::InputRefused => (StatusCode::UNPROCESSABLE_ENTITY, "input_refused"),
+        RefusalCode::JobNotFound => (StatusCode::NOT_FOUND, "job_not_found"),
+        RefusalCode::NothingMatches => (StatusCode::UNPROCESSABLE_ENTITY, "nothing_matches"),
         RefusalCode::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
         RefusalCode::LowSpace => (StatusCode::INSUFFICIENT_STORAGE, "low_space"),
         RefusalCode::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),

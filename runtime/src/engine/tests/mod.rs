@@ -8,9 +8,16 @@ mod locks;
 
 mod moves;
 
+mod jobs;
+
+mod stuck;
+
 mod waits;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use amends_core::{
     Definition, Failure, Instant, Payload,
