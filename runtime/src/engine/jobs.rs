@@ -40,6 +40,8 @@ use crate::{
 pub struct Job {
     /// Its id.
     pub id: String,
+    /// The position of its first record, which is the cause of what it does to sagas.
+    pub stream: Position,
     /// Where it applies.
     pub namespace: Namespace,
     /// What it does to each saga.
@@ -97,6 +99,7 @@ impl Job {
             SagaFilter { definition: Some("trip".into()), failure: Some("gateway_down".into()), ..SagaFilter::default() };
         Self {
             id: id.to_owned(),
+            stream: 7,
             namespace: Namespace::new("default").expect("a namespace"),
             verb: JobVerb::Retry,
             filter,

@@ -41,6 +41,8 @@ mod promptness;
 
 mod operators;
 
+mod bulk;
+
 mod locks;
 
 mod moves;

@@ -17,6 +17,7 @@ pub fn job(job: &Job, positions: Positions) -> job::Job {
     let (verb, args) = verb(job.verb);
     job::Job {
         id: job.id.clone(),
+        position: positions.show(job.stream),
         verb: verb.to_owned(),
         args,
         filter: filter(&job.filter),

@@ -19,6 +19,7 @@ pub fn entry(record: &Record, positions: Positions) -> journal::Entry {
         position: positions.show(record.position),
         at: Some(record.at.into()),
         actor: actor(&record.actor),
+        caused_by: record.causation.filter(|cause| cause.stream != record.id.stream).map(|cause| positions.show(cause.stream)),
         ..journal::Entry::default()
     };
     match &record.fact {

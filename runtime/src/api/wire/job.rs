@@ -101,6 +101,8 @@ pub struct Misfit {
 pub struct Job {
     /// Its id.
     pub id: String,
+    /// The place of its first record in the host's journal: `caused_by` of the sagas' records.
+    pub position: String,
     /// `cancel`, `retry`, `skip`, `resolve`, `abandon` or `move`.
     pub verb: String,
     /// What the verb needs beside the saga.

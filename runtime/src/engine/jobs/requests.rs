@@ -68,6 +68,7 @@ impl Shard {
         let stream = self.last_position + 1;
         let job = Job {
             id,
+            stream,
             namespace: origin.namespace.clone(),
             verb,
             filter: filter.clone(),
