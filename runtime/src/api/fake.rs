@@ -8,6 +8,7 @@ use std::{
 use amends_core::{
     Definition,
     definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    event::Act,
     id::{Leg, Namespace, SagaId, StepPath},
     value::{Failure, Instant, Payload},
     verbs::Rejected,
@@ -24,7 +25,7 @@ use crate::{
         Job, JobAnswer, JobPreview, JobState, JobVerb, ListFilter, Misfit, ModuleAnswer, ModuleView, PublishAnswer, Refusal,
         RefusalCode, Request, SagaAnswer, SagaFilter, SagaLine, StuckGroups, VerbAnswer, VersionView,
     },
-    journal::{Grant, Record},
+    journal::{Actor, Grant, Record},
 };
 
 /// 2026-01-01T12:00:00Z.
@@ -276,10 +277,26 @@ pub(crate) fn refusal(code: RefusalCode, message: &str) -> Refusal {
     Refusal::new(code, message)
 }
 
-/// A job on its way.
+/// A retry of stuck trips that is on its way.
 pub(crate) fn job(id: &str) -> Job {
-    let misfits = vec![Misfit { why: "it is past its point of no return".into(), count: 1, sagas: vec!["T9".into()] }];
-    Job::sample(id, NOON, 99, misfits)
+    let trips = SagaFilter { definition: Some("trip".into()), failure: Some("gateway_down".into()), ..SagaFilter::default() };
+    Job {
+        id: id.to_owned(),
+        stream: 7,
+        namespace: Namespace::new("default").unwrap(),
+        verb: JobVerb::Retry,
+        filter: trips,
+        act: Act { note: "the gateway is back".into(), by: "ann".into() },
+        actor: Actor::Local,
+        asked_at: NOON,
+        through: 40,
+        applied: 99,
+        misfits: vec![Misfit { why: "it is past its point of no return".into(), count: 1, sagas: vec!["T9".into()] }],
+        state: JobState::Running,
+        version: 3,
+        position: 9,
+        answer: None,
+    }
 }
 
 /// Two reservations, a pivot, and a mail that is sent until it is sent.

@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-use super::routes::{definitions, events, grants, host, jobs, modules, sagas, start, verbs, watch};
+use super::routes::{definitions, events, grants, host, jobs, modules, sagas, start, stuck, verbs, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,7 +45,7 @@ use super::routes::{definitions, events, grants, host, jobs, modules, sagas, sta
         verbs::abandon,
         events::signal,
         events::publish,
-        jobs::stuck,
+        stuck::show,
         jobs::ask,
         jobs::list,
         jobs::show,

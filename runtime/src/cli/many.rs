@@ -185,7 +185,7 @@ mod tests {
     use super::*;
     use crate::{
         api::wire::job::Misfit,
-        cli::{Cli, Verb, render::samples},
+        cli::{Cli, Verb, canned, render::samples},
     };
 
     fn chosen(arguments: &str) -> String {
@@ -208,6 +208,17 @@ mod tests {
         let all =
             "--all alone would be every saga: add at least one of --saga, --status, --module, --version, --step and --failure";
         assert_eq!(chosen("--all"), all);
+    }
+
+    /// A host that restarts goes on with its jobs, and so does who waits for one.
+    #[test]
+    fn who_waits_for_a_job_waits_through_a_restart_of_the_host() {
+        let ended = Job { status: "ended".into(), ..samples::job() };
+        let answers = vec![canned::json(200, &samples::job()), None, None, canned::json(200, &ended)];
+        let (session, serving) = canned::host(answers);
+        assert_eq!(follow(&session, "J1", true).unwrap(), Exit::Failed);
+        let asked = serving.join().unwrap();
+        assert_eq!((asked.len(), asked[0].as_str()), (4, "GET /v1/jobs/J1?wait=1s HTTP/1.1"));
     }
 
     #[test]

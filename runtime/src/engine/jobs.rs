@@ -92,30 +92,6 @@ impl Job {
         self.state != JobState::Running
     }
 
-    /// A retry of stuck trips, for the tests of those who show it.
-    #[cfg(test)]
-    pub(crate) fn sample(id: &str, asked_at: Instant, applied: u64, misfits: Vec<Misfit>) -> Self {
-        let filter =
-            SagaFilter { definition: Some("trip".into()), failure: Some("gateway_down".into()), ..SagaFilter::default() };
-        Self {
-            id: id.to_owned(),
-            stream: 7,
-            namespace: Namespace::new("default").expect("a namespace"),
-            verb: JobVerb::Retry,
-            filter,
-            act: Act { note: "the gateway is back".into(), by: "ann".into() },
-            actor: Actor::Local,
-            asked_at,
-            through: 40,
-            applied,
-            misfits,
-            state: JobState::Running,
-            version: 3,
-            position: 9,
-            answer: None,
-        }
-    }
-
     fn apply(&mut self, event: &JobEvent, at: Instant) {
         match event {
             // What it is made of.

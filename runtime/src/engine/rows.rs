@@ -119,6 +119,9 @@ pub(crate) fn saga_at(store: &dyn Store, stream: Position) -> Result<Option<Saga
     Ok(summary_at(store, stream)?.map(|summary| (summary.namespace, summary.id)))
 }
 
+/// What a saga may be until it has ended.
+pub(crate) const LIVE: [Status; 4] = [Status::Stuck, Status::Compensating, Status::Waiting, Status::Running];
+
 /// Start positions of the sagas of one status, oldest first, after `after`.
 pub(crate) fn of_status(store: &dyn Store, status: Status, after: Position, limit: usize) -> Result<Vec<Position>, StoreError> {
     let from = keys::by_status(code(status), after.saturating_add(1));

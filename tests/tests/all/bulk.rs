@@ -90,7 +90,8 @@ fn xr_30_three_hundred_stuck_sagas_are_three_groups_and_one_of_them_is_tried_aga
           C0, C1, C2, C3, C4 and 45 more
             amends retry --all --saga mail --version 1 --step send --failure probe --dry-run
             amends show C0
-    "#]].assert_eq(&timeless(&listed.stdout));
+    "#]]
+    .assert_eq(&timeless(&listed.stdout));
     assert_eq!(listed.stderr, "300 stuck sagas in 3 groups; `amends list --status stuck --flat` has a line for each\n");
     let flat = host.cli(&["list", "--status", "stuck", "--failure", "prob", "--flat", "--limit", "1000"]);
     assert_eq!(flat.stdout.lines().count(), 101, "{}", flat.stdout);
@@ -170,7 +171,8 @@ fn xr_30_a_verb_over_nothing_is_refused_and_does_nothing() {
           hint: what has not ended: 3 stuck of probe v1; look at them with `amends list`
         400 bad_request: the filter says nothing
           hint: say which sagas, by at least one of saga, status, module, version, step and failure
-    "#]].assert_eq(&format!("{nobody}{others}{everybody}"));
+    "#]]
+    .assert_eq(&format!("{nobody}{others}{everybody}"));
     let said = host.cli(&["abandon", "--all", "--saga", "trip"]);
     assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
     assert_eq!(host.cli(&["abandon", "--all"]).code, 2);

@@ -26,8 +26,7 @@ use crate::{
         mint, present,
         wire::{
             error::ErrorBody,
-            job::{AskJob, Filter, Job, JobArgs, JobPreview, Jobs, StopJob},
-            stuck::StuckGroups,
+            job::{AskJob, Job, JobArgs, JobPreview, Jobs, StopJob},
         },
     },
     engine::port::{JobRequest, JobVerb, Request, SagaFilter},
@@ -43,39 +42,6 @@ const BODY_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX + 8_192;
 pub(in crate::api) struct JobQuery {
     /// Answer at its end, or when so much time has passed, as `30s`.
     wait: Option<String>,
-}
-
-/// Which of what is stuck.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-pub(in crate::api) struct StuckQuery {
-    /// Only of this definition.
-    saga: Option<String>,
-    /// Only on this module.
-    module: Option<String>,
-    /// Only on this version of its module.
-    version: Option<u32>,
-    /// Only in this step.
-    step: Option<String>,
-    /// Only for this failure, by its code.
-    failure: Option<String>,
-}
-
-/// Says what is stuck, in groups: the same step of the same version, for the same failure.
-#[utoipa::path(
-    get, path = "/v1/stuck", tag = "sagas", params(StuckQuery),
-    responses((status = 200, body = StuckGroups), (status = 400, description = "bad filter", body = ErrorBody))
-)]
-pub(in crate::api) async fn stuck(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InQuery(query): InQuery<StuckQuery>,
-) -> Result<Json<StuckGroups>, ApiError> {
-    let StuckQuery { saga, module, version, step, failure } = query;
-    let filter = filter::read(Filter { saga, module, version, step, failure, status: None })?;
-    let groups = api.read(move |runtime| runtime.stuck(&caller.origin.namespace, &filter)).await?;
-    Ok(Json(present::stuck::groups(&groups)))
 }
 
 /// Does a verb to every saga that is as the filter says, as a durable job; or only says what it would do.

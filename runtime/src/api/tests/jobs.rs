@@ -68,6 +68,7 @@ fn a_verb_for_many_is_a_job_and_a_dry_run_only_says_what_it_would_do() {
           },
           "id": "J1",
           "note": "it is back",
+          "position": "0-1-7",
           "seen": 100,
           "status": "running",
           "through": "0-1-40",

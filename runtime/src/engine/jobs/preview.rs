@@ -28,8 +28,6 @@ const PAGE: usize = 256;
 /// Kinds of live sagas that are told of where nothing fits.
 const KINDS_MAX: usize = 8;
 
-const LIVE: [Status; 4] = [Status::Stuck, Status::Compensating, Status::Waiting, Status::Running];
-
 /// What a verb would do to the sagas that a filter is about, up to as many as are enough to know.
 pub(crate) fn preview(
     store: &dyn Store,
@@ -46,7 +44,7 @@ pub(crate) fn preview(
     };
     let mut preview = JobPreview::default();
     let (mut named, mut looked_at) = (Vec::new(), 0);
-    let statuses = LIVE.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
+    let statuses = rows::LIVE.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
     let is_cut = each_of(store, statuses, |stream, summary| {
         if !filter.admits(namespace, summary) {
             return Ok(true);
@@ -111,7 +109,7 @@ fn tried(
 fn live(store: &dyn Store, namespace: &Namespace) -> Result<Vec<(String, u32, Status, u64)>, StoreError> {
     let mut counts: BTreeMap<(String, u32, Status), u64> = BTreeMap::new();
     let mut rows = 0;
-    each_of(store, LIVE.into_iter(), |_, summary| {
+    each_of(store, rows::LIVE.into_iter(), |_, summary| {
         if summary.namespace == *namespace {
             *counts.entry((summary.definition.clone(), summary.version, summary.status)).or_default() += 1;
         }

@@ -186,6 +186,33 @@ fn a_move_of_many_is_tried_before_and_repairs_them() {
     assert_eq!(count_of(&sim, Status::Compensated), 3);
 }
 
+/// A turn that finds nobody is recorded nowhere: only the clock brings the next one.
+#[test]
+fn a_job_passes_over_what_has_ended_and_records_nothing_of_it() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["~a"]));
+    for number in 0..600 {
+        let _started = sim.start(&format!("E{number}"), "{}", false);
+    }
+    sim.settle();
+    sim.world = b_waits;
+    sim.deploy(2, definition(&["~b"]));
+    let _started = sim.start("W", "{}", false);
+    sim.settle();
+    let before = sim.shard.last_position;
+    let _asked = ask(&mut sim, JobVerb::Abandon, every_demo(), None);
+    sim.settle();
+    let mut turns = 0;
+    while sim.shard.wake_at() == Some(sim.now) {
+        sim.pass(0);
+        turns += 1;
+    }
+    assert_eq!(told(&jobs(&sim)[0]), "Ended(Instant(1000000)): seen 1, applied 1");
+    let names: Vec<&str> =
+        records(&sim).iter().filter(|record| record.position > before).map(|record| record.fact.name()).collect();
+    assert_eq!((turns, names), (2, vec!["asked", "abandoned", "advanced", "ended"]));
+}
+
 #[test]
 fn sagas_that_start_after_a_job_are_none_of_its() {
     let mut sim = stuck(40);
