@@ -139,7 +139,15 @@ fn misfit(why: &str, saga: &str) -> Misfit {
 }
 
 /// Why a saga counts as one that the verb did not fit, though nothing stands against it.
-const UNCHANGED: &str = "nothing is to be changed: it was asked before, or is so already";
+fn unchanged(verb: JobVerb) -> String {
+    match verb {
+        JobVerb::Cancel => "it is on its way back already".to_owned(),
+        JobVerb::Move(version) => format!("it runs on v{version} already"),
+        JobVerb::Retry | JobVerb::Skip | JobVerb::NotDone | JobVerb::Undone | JobVerb::Abandon => {
+            "there is nothing to change".to_owned()
+        }
+    }
+}
 
 /// What a verb asks of one saga, whose legs these are.
 fn interventions(verb: JobVerb, filter: &SagaFilter, legs: &[StuckView]) -> Vec<Intervention> {

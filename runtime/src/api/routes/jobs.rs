@@ -96,6 +96,7 @@ pub(in crate::api) async fn show(
     InPath(id): InPath<String>,
     InQuery(query): InQuery<JobQuery>,
 ) -> Result<Json<Job>, ApiError> {
+    let id = job_id(id)?;
     if let Some(wait) = query.wait {
         let wait = start::wait(&wait, api.options.wait_ms_max)?;
         let (origin, id) = (caller.origin.clone(), id.clone());
@@ -123,10 +124,17 @@ pub(in crate::api) async fn stop(
     InPath(id): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let id = job_id(id)?;
     let asked: StopJob = caller::read_json(body, BODY_BYTES_MAX).await?;
     let act = Act { note: checked_note(asked.note)?, by: caller.by };
     let answer = api.ask(|answer| Request::StopJob(caller.origin, id, act, answer)).await?;
     Ok(written(&api, answer.position, Json(present::job::job(&answer.job, api.positions()))))
+}
+
+/// As this host makes them up.
+fn job_id(text: String) -> Result<String, ApiError> {
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if fits { Ok(text) } else { Err(ApiError::bad_request("a job's id is letters and digits, as `amends jobs` shows it")) }
 }
 
 fn verb(name: &str, args: &JobArgs, filter: &SagaFilter) -> Result<JobVerb, ApiError> {

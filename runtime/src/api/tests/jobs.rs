@@ -122,23 +122,28 @@ fn a_verb_for_many_that_says_nothing_clear_is_refused() {
         r#"{"verb":"abandon","filter":{"failure":"\u001b[2J"}}"#,
     ];
     let requests: Vec<String> = bodies.iter().map(|body| format!("POST /v1/jobs\n\n{body}")).collect();
-    let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+    let ids = ["GET /v1/jobs/%1B%5B2J", "GET /v1/jobs/J1?wait=long", "POST /v1/jobs/J-1/stop", "GET /v1/stuck?stage=1"];
+    let requests: Vec<&str> = requests.iter().map(String::as_str).chain(ids).collect();
     check_refusals(
         &requests,
         expect![[r#"
-        400 bad_request: the body does not fit: missing field `verb` at line 1 column 2
-        400 bad_request: the filter says nothing
-        400 bad_request: `unlock` is no verb
-        400 bad_request: `retry` takes no `args`
-        400 bad_request: `move` takes a `version`
-        400 bad_request: `skip` is about one step of each saga
-        400 bad_request: the body does not fit: unknown field `output`, expected one of `version`, `not_done`, `undone` at line 1 column 61
-        400 bad_request: `resolve` takes exactly one of `not_done` and `undone`
-        400 bad_request: a saga that has ended takes no verbs
-        400 bad_request: `done` is no status
-        400 bad_request: the body does not fit: unknown field `stage`, expected one of `saga`, `status`, `module`, `version`, `step`, `failure` at line 1 column 35
-        400 bad_request: `failure` is the code of a failure, as `gateway_down`
-    "#]],
+            400 bad_request: the body does not fit: missing field `verb` at line 1 column 2
+            400 bad_request: the filter says nothing
+            400 bad_request: `unlock` is no verb
+            400 bad_request: `retry` takes no `args`
+            400 bad_request: `move` takes a `version`
+            400 bad_request: `skip` is about one step of each saga
+            400 bad_request: the body does not fit: unknown field `output`, expected one of `version`, `not_done`, `undone` at line 1 column 61
+            400 bad_request: `resolve` takes exactly one of `not_done` and `undone`
+            400 bad_request: a saga that has ended takes no verbs
+            400 bad_request: `done` is no status
+            400 bad_request: the body does not fit: unknown field `stage`, expected one of `saga`, `status`, `module`, `version`, `step`, `failure` at line 1 column 35
+            400 bad_request: `failure` is the code of a failure, as `gateway_down`
+            400 bad_request: a job's id is letters and digits, as `amends jobs` shows it
+            400 bad_request: wait `long` is no duration
+            400 bad_request: a job's id is letters and digits, as `amends jobs` shows it
+            400 bad_query: bad query: stage: unknown field `stage`, expected one of `saga`, `module`, `version`, `step`, `failure`
+        "#]],
     );
 }
 

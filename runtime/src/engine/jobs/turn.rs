@@ -1,6 +1,8 @@
 //! A job's turn: some sagas, each as it is now, in one commit with how far the job is. So a kill loses none and repeats none.
+//!
+//! Which sagas have a status is read as it is committed: one that comes to it in this moment is passed over, as if a moment earlier.
 
-use super::{Job, UNCHANGED, add, interventions, misfit};
+use super::{Job, add, interventions, misfit, unchanged};
 use crate::{
     engine::{load::LoadError, port::Origin, resident::SagaKey, rows, shard::Shard},
     journal::{
@@ -100,7 +102,7 @@ impl Shard {
         let asked = interventions(job.verb, &job.filter, &job.filter.legs(&resident.saga));
         let origin = Origin { namespace: job.namespace.clone(), actor: job.actor.clone(), idempotency_key: None };
         let cause = RecordId { stream, version: 1 };
-        let mut came = Came::Misfit(UNCHANGED.to_owned());
+        let mut came = Came::Misfit(unchanged(job.verb));
         for intervention in asked {
             let decided = self.decide_on(key, intervention, &job.act);
             match (decided, &came) {

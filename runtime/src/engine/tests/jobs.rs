@@ -167,7 +167,7 @@ fn what_a_verb_does_not_fit_is_counted_by_why_and_a_preview_says_the_same_and_ch
     sim.settle();
     let done = told(&jobs(&sim)[0]);
     expect![[r#"
-        Ended(Instant(1000000)): seen 5, applied 0; 3 ["S0", "S1", "S2"]: nothing is to be changed: it was asked before, or is so already; 2 ["P1", "P2"]: it is past its point of no return"#]].assert_eq(&done);
+        Ended(Instant(1000000)): seen 5, applied 0; 3 ["S0", "S1", "S2"]: it is on its way back already; 2 ["P1", "P2"]: it is past its point of no return"#]].assert_eq(&done);
     assert!(why.iter().all(|why| done.contains(why)), "{why:?}");
     let abandoned = preview(&sim, JobVerb::Abandon, &in_a());
     assert_eq!((abandoned.count, abandoned.sagas.len(), abandoned.is_cut), (3, 3, false));
