@@ -29,6 +29,7 @@ pub(crate) fn of_verb(request: &VerbRequest) -> Fingerprint {
         Verb::Cancel => parts.part("cancel"),
         Verb::Retry(None) => parts.part("retry"),
         Verb::Retry(Some(step)) => parts.part("retry step").part(step.as_str()),
+        Verb::RetryLegs(legs) => legs.iter().fold(parts.part("retry legs"), |parts, leg| parts.part(leg.to_string())),
         Verb::Skip(step) => parts.part("skip").part(step.as_str()),
         Verb::Resolve(step, resolution) => {
             let parts = parts.part("resolve").part(step.as_str());
@@ -107,7 +108,10 @@ impl Parts {
 
 #[cfg(test)]
 mod tests {
-    use amends_core::{event::Act, id::StepPath};
+    use amends_core::{
+        event::Act,
+        id::{Leg, StepPath},
+    };
 
     use super::*;
 
@@ -127,6 +131,7 @@ mod tests {
             Verb::Resolve(step, Resolution::Undone),
             Verb::Abandon,
             Verb::Unlock("seat/12A".into()),
+            Verb::RetryLegs([Leg::forward(StepPath::new("pay"))].into()),
         ];
         let verbs = verbs.into_iter().map(Intervention::Verb).chain([Intervention::Move(2)]);
         let said: String = verbs.map(|verb| shown(verb, "why")).collect();
@@ -141,6 +146,7 @@ mod tests {
             5de934ea Verb(Resolve(StepPath("pay"), Undone))
             fe8b7db6 Verb(Abandon)
             28b855ef Verb(Unlock("seat/12A"))
+            e5a96771 Verb(RetryLegs({Leg { path: StepPath("pay"), alternate: 0, round: 0, direction: Forward }}))
             ab81a72b Move(2)
         "#]]
         .assert_eq(&said);

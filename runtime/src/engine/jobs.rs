@@ -158,7 +158,10 @@ fn interventions(verb: JobVerb, filter: &SagaFilter, legs: &[StuckView]) -> Vec<
         JobVerb::Cancel => vec![Verb::Cancel.into()],
         JobVerb::Abandon => vec![Verb::Abandon.into()],
         JobVerb::Move(version) => vec![Intervention::Move(version)],
-        JobVerb::Retry if filter.is_about_legs() => each(|path| Verb::Retry(Some(path))),
+        // One record for all of them: a fan-out may be stuck in thousands.
+        JobVerb::Retry if filter.is_about_legs() => {
+            vec![Verb::RetryLegs(legs.iter().map(|stuck| stuck.leg.clone()).collect()).into()]
+        }
         JobVerb::Retry => vec![Verb::Retry(None).into()],
         JobVerb::Skip => each(Verb::Skip),
         JobVerb::NotDone => each(|path| Verb::Resolve(path, amends_core::event::Resolution::NotDone)),

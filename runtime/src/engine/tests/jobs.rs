@@ -173,6 +173,40 @@ fn what_a_verb_does_not_fit_is_counted_by_why_and_a_preview_says_the_same_and_ch
     assert_eq!((abandoned.count, abandoned.sagas.len(), abandoned.is_cut), (3, 3, false));
 }
 
+/// `a` and `b` are undone side by side, and fail for different reasons.
+fn both_cannot_be_undone(call: &AttemptCall) -> Outcome {
+    match (call.step.as_str(), call.attempt.leg.direction) {
+        ("a", Direction::Undo(_)) => Outcome::Transient(Failure::new("gateway_down", "no route")),
+        ("b", Direction::Undo(_)) => Outcome::Transient(Failure::new("expired", "too late")),
+        ("c", Direction::Forward) => Outcome::Refused(Failure::new("no_c", "there is no c")),
+        _ => all_done(call),
+    }
+}
+
+#[test]
+fn a_retry_by_failure_is_about_the_legs_that_are_stuck_for_it_and_no_others() {
+    let mut sim = Sim::new(both_cannot_be_undone);
+    let mut parallel = fragile(&["a", "b", "c"]);
+    let b = parallel.stages.remove(1);
+    parallel.stages[0].steps.extend(b.steps);
+    sim.deploy(1, parallel);
+    sim.grant();
+    let _started = sim.start("S0", "{}", false);
+    sim.settle();
+    let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    sim.settle();
+    let legs: Vec<String> = records(&sim)
+        .iter()
+        .filter_map(|record| match &record.fact {
+            Fact::Saga(Event::Retried(legs, _)) => Some(legs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(legs, ["undo a"]);
+    let other = SagaFilter { step: Some("b".into()), ..in_a() };
+    assert_eq!(preview(&sim, JobVerb::Retry, &other).count, 0, "it is stuck in b, and for something else");
+}
+
 #[test]
 fn a_move_of_many_is_tried_before_and_repairs_them() {
     let mut sim = stuck(3);
