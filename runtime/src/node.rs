@@ -25,7 +25,10 @@ use crate::{
         driver::{Clock, Engine, Parts, Running},
         guests::ModuleDigest,
         metrics::Metrics,
-        port::{Candidate, Change, ListFilter, Moves, Offered, Origin, Refusal, RefusalCode, Request},
+        port::{
+            Candidate, Change, Job, JobPreview, JobVerb, ListFilter, Moves, Offered, Origin, Refusal, RefusalCode, Request,
+            SagaFilter, StuckGroups,
+        },
         reader::{Reader, Seen},
         schema::Schema,
         shard,
@@ -397,6 +400,22 @@ impl Runtime for Node {
     fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {
         let (lines, next) = self.reader.sagas(namespace, filter)?;
         Ok(SagaPage { lines, next })
+    }
+
+    fn stuck(&self, namespace: &Namespace, filter: &SagaFilter) -> Result<StuckGroups, Refusal> {
+        self.reader.stuck(namespace, filter)
+    }
+
+    fn preview(&self, namespace: &Namespace, verb: JobVerb, filter: &SagaFilter, enough: u64) -> Result<JobPreview, Refusal> {
+        self.reader.preview(namespace, verb, filter, enough, (self.clock)())
+    }
+
+    fn jobs(&self, namespace: &Namespace) -> Result<Vec<Job>, Refusal> {
+        self.reader.jobs(namespace)
+    }
+
+    fn job(&self, namespace: &Namespace, id: &str) -> Result<Option<Job>, Refusal> {
+        self.reader.job(namespace, id)
     }
 
     fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal> {

@@ -178,6 +178,8 @@ fn status(code: RefusalCode) -> StatusCode {
         RefusalCode::NoLockKey => StatusCode::UNPROCESSABLE_ENTITY,
         RefusalCode::InputDoesNotFit => StatusCode::UNPROCESSABLE_ENTITY,
         RefusalCode::InputRefused => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalCode::JobNotFound => StatusCode::NOT_FOUND,
+        RefusalCode::NothingMatches => StatusCode::UNPROCESSABLE_ENTITY,
         RefusalCode::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         RefusalCode::LowSpace => StatusCode::INSUFFICIENT_STORAGE,
         RefusalCode::Stopping => StatusCode::SERVICE_UNAVAILABLE,

@@ -322,8 +322,10 @@ impl Shard {
         let stored = self.store.stream(stream, 1, 3)?;
         let Some(first) = stored.first() else { return self.expire_verb(stream, due) };
         let first = record::decode_stored(first)?;
-        let (Some(head), Fact::Message(MessageEvent::Event { source, topic, to, id, .. })) = (&first.head, &first.fact) else {
-            return Ok(());
+        let (source, topic, to, id, head) = match (&first.fact, &first.head) {
+            (Fact::Message(MessageEvent::Event { source, topic, to, id, .. }), Some(head)) => (source, topic, to, id, head),
+            (Fact::Job(_), Some(head)) => return self.expire_job(head, stream),
+            _ => return Ok(()),
         };
         let namespace = head.stream.namespace.clone();
         let row = rows::delete(Table::Events, keys::event(&namespace, topic, stream));

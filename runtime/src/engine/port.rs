@@ -2,6 +2,8 @@
 //!
 //! Each request is answered once, after the commit that justifies the answer (law 2).
 
+mod many;
+
 pub use amends_core::verbs::Verb;
 use amends_core::{
     Definition, Trigger,
@@ -12,6 +14,9 @@ use amends_core::{
 };
 use serde::{Deserialize, Serialize};
 
+pub use self::many::{
+    FirstStuck, Job, JobAnswer, JobPreview, JobRequest, JobState, JobVerb, Misfit, SagaFilter, StuckGroup, StuckGroups,
+};
 use crate::{
     engine::guests::ModuleDigest,
     journal::{Actor, Grant},
@@ -348,6 +353,10 @@ pub enum RefusalCode {
     InputDoesNotFit,
     /// 422: what was sent cannot be recorded.
     InputRefused,
+    /// 404.
+    JobNotFound,
+    /// 422: a verb for many sagas, and there is none that it is about.
+    NothingMatches,
     /// 503: a queue is full; try again later.
     Overloaded,
     /// 507: the disk is nearly full.
@@ -383,6 +392,8 @@ impl RefusalCode {
             Self::NoLockKey => "no_lock_key",
             Self::InputDoesNotFit => "input_does_not_fit",
             Self::InputRefused => "input_refused",
+            Self::JobNotFound => "job_not_found",
+            Self::NothingMatches => "nothing_matches",
             Self::Overloaded => "overloaded",
             Self::LowSpace => "low_space",
             Self::Stopping => "stopping",
@@ -411,6 +422,12 @@ pub enum Request {
     SetGrants(Origin, SetGrants, Answer<ModuleAnswer>),
     /// Removes a version that nothing needs.
     Remove(Origin, String, u32, Answer<ModuleAnswer>),
+    /// A verb for many sagas.
+    Job(Origin, JobRequest, Answer<JobAnswer>),
+    /// Stops a job, by its id.
+    StopJob(Origin, String, Act, Answer<JobAnswer>),
+    /// Answers when the job of this id has ended.
+    AwaitJob(Origin, String, Answer<JobAnswer>),
     /// The modules of a namespace.
     Modules(Origin, Answer<Vec<ModuleView>>),
     /// The definitions that new sagas of a namespace start on.
@@ -518,10 +535,8 @@ pub struct SagaLine {
 /// A filter of `list`.
 #[derive(Clone, Debug, Default)]
 pub struct ListFilter {
-    /// Only this definition.
-    pub definition: Option<String>,
-    /// Only this status.
-    pub status: Option<Status>,
+    /// Only these.
+    pub sagas: SagaFilter,
     /// At most so many.
     pub limit: usize,
     /// Go on where the page before ended: the opaque cursor of its answer.

@@ -27,7 +27,13 @@ impl Shard {
             Request::Deploy(..) | Request::Activate(..) | Request::SetGrants(..) | Request::Remove(..) | Request::Modules(..) => {
                 self.flush_all();
             }
-            Request::Start(..) | Request::Verb(..) | Request::Publish(..) | Request::Definitions(..) => {}
+            Request::Start(..)
+            | Request::Verb(..)
+            | Request::Publish(..)
+            | Request::Definitions(..)
+            | Request::Job(..)
+            | Request::StopJob(..)
+            | Request::AwaitJob(..) => {}
         }
         match request {
             Request::Start(origin, start, answer) => self.start(&origin, start, answer),
@@ -37,6 +43,9 @@ impl Shard {
             Request::Activate(origin, module, which, act, answer) => self.activate(&origin, &module, which, act, answer),
             Request::SetGrants(origin, set, answer) => self.set_grants(&origin, set, answer),
             Request::Remove(origin, module, version, answer) => self.remove(&origin, &module, version, answer),
+            Request::Job(origin, job, answer) => self.ask_job(&origin, job, answer),
+            Request::StopJob(origin, id, act, answer) => self.stop_job(&origin, &id, act, answer),
+            Request::AwaitJob(origin, id, answer) => self.await_job(&origin, &id, answer),
             Request::Modules(origin, answer) => {
                 let said = self.module_views(&origin.namespace);
                 self.release_at(self.last_position, Release::Modules(answer, said));

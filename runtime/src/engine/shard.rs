@@ -19,6 +19,7 @@ use crate::{
     engine::{
         failpoints::Failpoints,
         guests::{AttemptCall, ModuleDigest},
+        jobs::Jobs,
         launch::Launches,
         live::Live,
         load::{self, LoadError},
@@ -132,6 +133,7 @@ pub struct Shard {
     pub(crate) actions: Vec<Action>,
     pub(crate) live: Live,
     pub(crate) lockers: Lockers,
+    pub(crate) jobs: Jobs,
     pub(crate) failed: Option<String>,
     pub(crate) stopping: bool,
     pub(crate) launches: Launches,
@@ -176,6 +178,7 @@ impl Shard {
             actions: Vec::new(),
             live: Live::default(),
             lockers: Lockers::default(),
+            jobs: Jobs::default(),
             failed: None,
             stopping: false,
             launches: Launches::default(),
@@ -198,6 +201,7 @@ impl Shard {
         }
         self.flush_old();
         self.fire_timers();
+        self.turn_of_jobs();
         self.grant();
         std::mem::take(&mut self.actions)
     }
@@ -211,8 +215,9 @@ impl Shard {
 
     /// The moment at which `Tick` is due, if nothing else comes before.
     pub fn wake_at(&self) -> Option<Instant> {
+        let job = self.has_job_turn().then_some(self.now);
         let flush = self.unflushed.front().map(|(since, _)| since.plus(UNFLUSHED_MS));
-        flush.into_iter().chain(self.timers.next()).min()
+        flush.into_iter().chain(self.timers.next()).chain(job).min()
     }
 
     /// No attempt is open and everything decided is durable.

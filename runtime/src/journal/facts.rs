@@ -9,7 +9,7 @@ use amends_core::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Fact, HostEvent, MessageEvent, ModuleEvent};
+use super::{Fact, HostEvent, MessageEvent, ModuleEvent, job::JobEvent};
 
 /// The version of every body so far. A fact whose fields change gets the next number, and its old form is upcast when read.
 pub(super) const BODY_VERSION: u8 = 1;
@@ -125,6 +125,12 @@ facts! {
         300 "opened" Opened { epoch: epoch, clean: clean }
         301 "restored" Restored { generation: generation }
     }
+    Job(JobEvent) {
+        500 "asked" Asked { verb: verb, filter: filter, act: act }
+        501 "advanced" Advanced { through: through, applied: applied, misfits: misfits }
+        502 "ended" Ended {}
+        503 "stopped" Stopped { act: act }
+    }
 }
 
 impl Fact {
@@ -135,7 +141,8 @@ impl Fact {
             Self::Message(MessageEvent::Event { data, .. }) => data.as_ref(),
             Self::Message(MessageEvent::Kept { .. } | MessageEvent::Dead { .. } | MessageEvent::NotStarted { .. })
             | Self::Module(_)
-            | Self::Host(_) => None,
+            | Self::Host(_)
+            | Self::Job(_) => None,
         }
     }
 }

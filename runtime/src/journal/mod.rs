@@ -8,6 +8,8 @@ pub mod definition;
 
 pub mod keys;
 
+pub mod job;
+
 use std::fmt;
 
 use amends_core::{
@@ -18,6 +20,7 @@ use amends_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::job::JobEvent;
 use crate::store::StoreError;
 
 /// The kind of thing that a stream is about.
@@ -31,6 +34,10 @@ pub enum StreamKind {
     Event,
     /// The host itself.
     Host,
+    /// A schedule: when sagas are started.
+    Schedule,
+    /// A job: a verb for many sagas.
+    Job,
 }
 
 /// A stream's name: (namespace, kind, id). The partition key is a hash of namespace and routing id, stored with the first record.
@@ -123,6 +130,8 @@ pub enum Fact {
     Message(MessageEvent),
     /// Of the host.
     Host(HostEvent),
+    /// Of a job.
+    Job(JobEvent),
 }
 
 /// The facts of a module's stream. Its revision numbers the snapshots of grants and config.

@@ -43,6 +43,8 @@ mod promptness;
 
 mod operators;
 
+mod bulk;
+
 mod locks;
 
 mod turns;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Notes are read by people, and stored for ever.
-const NOTE_BYTES_MAX: usize = 4_096;
+pub(super) const NOTE_BYTES_MAX: usize = 4_096;
 
 /// Rolls a saga back: what is done is undone, in reverse.
 #[utoipa::path(

@@ -10,9 +10,16 @@ mod moves;
 
 mod triggers;
 
+mod jobs;
+
+mod stuck;
+
 mod waits;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use amends_core::{
     Definition, Failure, Instant, Payload,

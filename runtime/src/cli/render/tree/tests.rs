@@ -112,6 +112,7 @@ fn a_stuck_saga_shows_since_when_why_and_what_helps() {
             ├─ reserve-hotel    done 38ms    ↩ stuck, 5 attempts, 9.1s (500 ×5)
             │    stuck since 12:00:09 (5m ago): all attempts are used up; the last: 500: the hotel is down
             │      amends retry T2
+            │      amends move T2 --to VERSION
             │      amends resolve T2 reserve-hotel --undone
             │      amends skip T2 reserve-hotel
             ├─ reserve-car      refused      no_car: K1 has no cars left
