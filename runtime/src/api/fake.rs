@@ -17,7 +17,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::runtime::{
-    BoxFuture, Candidate, Change, Committed, Moves, Offered, Readiness, Runtime, SagaPage, Unverified, Verified,
+    BoxFuture, Candidate, Change, Committed, Moves, Offered, Readiness, Runtime, SagaPage, ScheduleView, Unverified, Verified,
 };
 use crate::{
     engine::port::{
@@ -165,6 +165,14 @@ impl Runtime for Fake {
             locks: Vec::new(),
             on_cancel: Err(Rejected::PastPointOfNoReturn),
         }))
+    }
+
+    fn schedule(&self, _: &Namespace, _: &str) -> Result<Option<ScheduleView>, Refusal> {
+        Ok(None)
+    }
+
+    fn schedules(&self, _: &Namespace, _: Option<&str>, _: usize) -> Result<Vec<ScheduleView>, Refusal> {
+        Ok(Vec::new())
     }
 
     fn moves(&self, _: &Namespace, _: &Candidate) -> Result<Moves, Refusal> {

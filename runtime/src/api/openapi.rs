@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-use super::routes::{definitions, events, grants, host, modules, sagas, start, verbs, watch};
+use super::routes::{definitions, events, grants, host, modules, sagas, schedules, start, verbs, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,6 +45,13 @@ use super::routes::{definitions, events, grants, host, modules, sagas, start, ve
         verbs::abandon,
         events::signal,
         events::publish,
+        schedules::list,
+        schedules::show,
+        schedules::put,
+        schedules::remove,
+        schedules::pause,
+        schedules::resume,
+        schedules::trigger,
         host::alive,
         host::ready,
         host::metrics,

@@ -13,7 +13,7 @@ use amends_core::{
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-pub use crate::engine::port::{Candidate, Change, LockKey, Moves, Offered};
+pub use crate::engine::port::{Candidate, Change, LockKey, Moves, Offered, ScheduleView};
 use crate::{
     engine::port::{ListFilter, Refusal, Request, SagaLine},
     journal::Record,
@@ -47,6 +47,12 @@ pub trait Runtime: Send + Sync + 'static {
         from_revision: u64,
         limit: usize,
     ) -> Result<Option<Vec<Record>>, Refusal>;
+
+    /// A schedule as of its last committed record.
+    fn schedule(&self, namespace: &Namespace, name: &str) -> Result<Option<ScheduleView>, Refusal>;
+
+    /// Schedules by name, after this one.
+    fn schedules(&self, namespace: &Namespace, after: Option<&str>, limit: usize) -> Result<Vec<ScheduleView>, Refusal>;
 
     /// Which sagas in flight could move to a component; only so many are looked at.
     fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal>;

@@ -66,6 +66,8 @@ mod signal;
 
 mod publish;
 
+mod schedule;
+
 mod completions;
 
 #[cfg(test)]
@@ -127,6 +129,7 @@ enum Verb {
     Abandon(abandon::Abandon),
     Signal(signal::Signal),
     Publish(publish::Publish),
+    Schedule(schedule::Schedule),
     Completions(completions::Completions),
 }
 
@@ -211,6 +214,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Abandon(verb) => abandon::run(&verb, &open()?),
         Verb::Signal(verb) => signal::run(&verb, &open()?),
         Verb::Publish(verb) => publish::run(&verb, &open()?),
+        Verb::Schedule(verb) => schedule::run(&verb, &open()?),
         Verb::Completions(verb) => completions::run(&verb),
     }
 }
@@ -296,6 +300,9 @@ mod tests {
             "amends list --limit 0",
             "amends graph trip.wasm --format pdf",
             "amends move T1",
+            "amends schedule add nightly order",
+            "amends schedule add nightly order --cron @daily --after 1h",
+            "amends schedule add nightly order --after 1h --zone UTC",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             assert!(error.use_stderr() && error.exit_code() == 2, "{line}");

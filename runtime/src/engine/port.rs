@@ -3,6 +3,9 @@
 //! Each request is answered once, after the commit that justifies the answer (law 2).
 
 pub use amends_core::verbs::Verb;
+
+pub(crate) use super::schedules::CATCH_UP_MS;
+pub use super::schedules::look::ScheduleView;
 use amends_core::{
     Definition,
     event::Act,
@@ -13,7 +16,7 @@ use amends_core::{
 
 use crate::{
     engine::guests::ModuleDigest,
-    journal::{Actor, Grant},
+    journal::{Actor, Grant, schedule::Spec},
 };
 
 /// Where a request comes from.
@@ -222,6 +225,58 @@ pub enum Which {
     Previous,
 }
 
+/// What is asked of one schedule.
+#[derive(Clone, Debug)]
+pub struct ScheduleRequest {
+    /// The schedule.
+    pub name: String,
+    /// What to do.
+    pub asked: OfSchedule,
+    /// Why and who, as the client says.
+    pub act: Act,
+}
+
+/// What can be done with a schedule.
+#[derive(Clone, Debug)]
+pub enum OfSchedule {
+    /// Make it, or replace it.
+    Put(Box<PutSchedule>),
+    /// Let nothing be due until it is resumed.
+    Pause,
+    /// Let it go on. What was due in the pause is missed.
+    Resume,
+    /// Start a saga of this id now, beside what is due and whatever runs.
+    Trigger(SagaId),
+    /// Remove it. Sagas that it started go on.
+    Remove,
+}
+
+/// A schedule to be made.
+#[derive(Clone, Debug)]
+pub struct PutSchedule {
+    /// What and when.
+    pub spec: Spec,
+    /// What each saga is started with.
+    pub input: Payload,
+    /// It waits to be resumed. A schedule that is paused stays so when it is replaced.
+    pub paused: bool,
+    /// Only if it is at this revision; 0: only if it is not there.
+    pub expect_revision: Option<u64>,
+}
+
+/// The answer to what was asked of a schedule.
+#[derive(Clone, Debug)]
+pub struct ScheduleAnswer {
+    /// It was made by this request.
+    pub created: bool,
+    /// Something was recorded; what is so already is not done again.
+    pub applied: bool,
+    /// The schedule as it is now; a removed one as it was.
+    pub view: ScheduleView,
+    /// The position of its last record.
+    pub position: u64,
+}
+
 /// Why a request was refused. Variants are decisions for the client; the text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -295,6 +350,18 @@ pub enum RefusalCode {
     InputDoesNotFit,
     /// 422: what was sent cannot be recorded.
     InputRefused,
+    /// 404.
+    ScheduleNotFound,
+    /// 422: a schedule that cannot be, as with two kinds of moments.
+    BadSchedule,
+    /// 422: no cron expression.
+    BadCron,
+    /// 422: a cron expression of a day that does not exist.
+    NeverFires,
+    /// 422: no time zone.
+    UnknownZone,
+    /// 422: the only moment of a schedule is past.
+    TimePassed,
     /// 503: a queue is full; try again later.
     Overloaded,
     /// 507: the disk is nearly full.
@@ -303,6 +370,45 @@ pub enum RefusalCode {
     Stopping,
     /// 503: the storage failed; nothing is acknowledged any more.
     StorageFailed,
+}
+
+impl RefusalCode {
+    /// For machines, in snake case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SagaNotFound => "saga_not_found",
+            Self::DefinitionNotFound => "definition_not_found",
+            Self::ModuleNotFound => "module_not_found",
+            Self::VersionNotFound => "version_not_found",
+            Self::StepNotFound => "step_not_found",
+            Self::IdTaken => "id_taken",
+            Self::SagaEnded => "saga_ended",
+            Self::VerbDoesNotFit => "verb_does_not_fit",
+            Self::PastPointOfNoReturn => "past_point_of_no_return",
+            Self::RevisionChanged => "revision_changed",
+            Self::NameTaken => "name_taken",
+            Self::GrantInUse => "grant_in_use",
+            Self::VersionActive => "version_active",
+            Self::VersionInUse => "version_in_use",
+            Self::Quarantined => "quarantined",
+            Self::KeyReused => "key_reused",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::Locked => "locked",
+            Self::NoLockKey => "no_lock_key",
+            Self::InputDoesNotFit => "input_does_not_fit",
+            Self::InputRefused => "input_refused",
+            Self::ScheduleNotFound => "schedule_not_found",
+            Self::BadSchedule => "bad_schedule",
+            Self::BadCron => "bad_cron",
+            Self::NeverFires => "never_fires",
+            Self::UnknownZone => "unknown_zone",
+            Self::TimePassed => "time_passed",
+            Self::Overloaded => "overloaded",
+            Self::LowSpace => "low_space",
+            Self::Stopping => "stopping",
+            Self::StorageFailed => "storage_failed",
+        }
+    }
 }
 
 /// A request with the channel for its answer.
@@ -323,6 +429,8 @@ pub enum Request {
     Activate(Origin, String, Which, Act, Answer<ModuleAnswer>),
     /// Replaces what a module may reach.
     SetGrants(Origin, SetGrants, Answer<ModuleAnswer>),
+    /// What is asked of one schedule.
+    Schedule(Origin, ScheduleRequest, Answer<Box<ScheduleAnswer>>),
     /// Removes a version that nothing needs.
     Remove(Origin, String, u32, Answer<ModuleAnswer>),
     /// The modules of a namespace.

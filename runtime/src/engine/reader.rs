@@ -15,8 +15,8 @@ use crate::{
         lockers,
         modules::Definitions,
         moves,
-        port::{Candidate, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaLine},
-        rows,
+        port::{Candidate, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaLine, ScheduleView},
+        rows, schedules,
     },
     journal::Record,
     store::{Position, Store, StoreError},
@@ -64,6 +64,17 @@ impl Reader {
     /// Sagas, newest first, and the cursor of the next page.
     pub fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<(Vec<SagaLine>, Option<u64>), Refusal> {
         rows::list(self.store.as_ref(), namespace, filter).map_err(|error| failed(&error))
+    }
+
+    /// A schedule, if there is one.
+    pub fn schedule(&self, namespace: &Namespace, name: &str) -> Result<Option<ScheduleView>, Refusal> {
+        let key = (namespace.clone(), name.to_owned());
+        schedules::look::one(self.store.as_ref(), &key).map_err(|error| failed(&error))
+    }
+
+    /// Schedules by name, after this one.
+    pub fn schedules(&self, namespace: &Namespace, after: Option<&str>, limit: usize) -> Result<Vec<ScheduleView>, Refusal> {
+        schedules::look::page(self.store.as_ref(), namespace, after, limit).map_err(|error| failed(&error))
     }
 
     /// Which sagas in flight could move to a component.

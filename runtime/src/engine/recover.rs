@@ -12,6 +12,7 @@ use crate::{
         lockers::Lockers,
         metrics::Metrics,
         rows,
+        schedules::kept::Schedules,
         shard::{Action, Limits, Shard},
     },
     journal::{Actor, Fact, HostEvent, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record},
@@ -48,6 +49,7 @@ pub(crate) fn recover(
     shard.now = now;
     shard.live = Live::read(store.as_ref(), &shard.metrics)?;
     shard.lockers = Lockers::read(store.as_ref())?;
+    shard.schedules = Schedules::read(store.as_ref())?;
     read_modules(&mut shard)?;
     shard.timers.read(store.as_ref(), Instant(0))?;
     opened(&mut shard, clean)?;

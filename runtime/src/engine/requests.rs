@@ -10,14 +10,17 @@ use amends_core::{
     view::Status,
 };
 
-use crate::engine::{
-    load::LoadError,
-    modules::Active,
-    port::{Answer, Origin, Refusal, RefusalCode, Request, SagaAnswer, Start},
-    release::Release,
-    resident::{Resident, SagaKey},
-    schema::Misfit,
-    shard::{Shard, context},
+use crate::{
+    engine::{
+        load::LoadError,
+        modules::Active,
+        port::{Answer, Origin, Refusal, RefusalCode, Request, SagaAnswer, Start},
+        release::Release,
+        resident::{Resident, SagaKey},
+        schema::Misfit,
+        shard::{Shard, context},
+    },
+    journal::RecordId,
 };
 
 impl Shard {
@@ -27,12 +30,13 @@ impl Shard {
             Request::Deploy(..) | Request::Activate(..) | Request::SetGrants(..) | Request::Remove(..) | Request::Modules(..) => {
                 self.flush_all();
             }
-            Request::Start(..) | Request::Verb(..) | Request::Publish(..) | Request::Definitions(..) => {}
+            Request::Start(..) | Request::Verb(..) | Request::Publish(..) | Request::Schedule(..) | Request::Definitions(..) => {}
         }
         match request {
             Request::Start(origin, start, answer) => self.start(&origin, start, answer),
             Request::Verb(origin, verb, answer) => self.verb(&origin, verb, answer),
             Request::Publish(origin, publish, answer) => self.publish(&origin, publish, answer),
+            Request::Schedule(origin, asked, answer) => self.of_schedule(&origin, asked, answer),
             Request::Deploy(origin, deploy, answer) => self.deploy(&origin, deploy, answer),
             Request::Activate(origin, module, which, act, answer) => self.activate(&origin, &module, which, act, answer),
             Request::SetGrants(origin, set, answer) => self.set_grants(&origin, set, answer),
@@ -50,7 +54,7 @@ impl Shard {
 
     fn start(&mut self, origin: &Origin, start: Start, answer: Answer<SagaAnswer>) {
         let key = (origin.namespace.clone(), start.id.clone());
-        match self.begin_or_find(origin, &key, &start) {
+        match self.begin_or_find(origin, &key, &start, None) {
             Ok(created) => self.answer_start(&key, start.wait, created, answer),
             Err(refusal) => {
                 self.metrics.refused(refusal.code);
@@ -75,7 +79,13 @@ impl Shard {
     }
 
     /// Makes the saga, or finds the one that the same start made before; true if it was made now.
-    fn begin_or_find(&mut self, origin: &Origin, key: &SagaKey, start: &Start) -> Result<bool, Refusal> {
+    pub(crate) fn begin_or_find(
+        &mut self,
+        origin: &Origin,
+        key: &SagaKey,
+        start: &Start,
+        causation: Option<RecordId>,
+    ) -> Result<bool, Refusal> {
         self.refuse_if_failed()?;
         match self.ensure_resident(key) {
             Ok(()) => {
@@ -118,7 +128,7 @@ impl Shard {
             events.extend(saga.handle(input, context));
         }
         self.failpoints.reached("accepted");
-        self.begin(key.clone(), Resident::new(saga), events, &origin.actor);
+        self.begin(key.clone(), Resident::new(saga), events, &origin.actor, causation);
         if locks {
             // Nobody may see its keys taken before its start has a place: those who come later have later ones.
             self.flush(key);
@@ -140,7 +150,7 @@ impl Shard {
         self.park(key);
     }
 
-    fn no_definition(&self, namespace: &Namespace, name: &str) -> Refusal {
+    pub(crate) fn no_definition(&self, namespace: &Namespace, name: &str) -> Refusal {
         let mut known: Vec<&str> = self.modules.startable(namespace).collect();
         known.sort_unstable();
         let refusal =
@@ -179,7 +189,7 @@ fn is_same(started: &Started, start: &Start) -> bool {
     started.definition == start.definition && started.input_hash == start.input_hash
 }
 
-fn does_not_fit(definition: &str, misfit: &Misfit) -> Refusal {
+pub(crate) fn does_not_fit(definition: &str, misfit: &Misfit) -> Refusal {
     Refusal::new(RefusalCode::InputDoesNotFit, format!("the input does not fit saga `{definition}`: {misfit}"))
         .hint(format!("its schema is in GET /v1/definitions/{definition}"))
 }

@@ -29,6 +29,7 @@ use crate::{
         release::{Release, Releases},
         resident::{Flushed, Resident, SagaKey},
         rows,
+        schedules::kept::Schedules,
         timers::Timers,
         waiters::Waiters,
     },
@@ -108,6 +109,9 @@ pub struct Shard {
     pub(crate) residents: HashMap<SagaKey, Resident>,
     pub(crate) timers: Timers,
     pub(crate) waiters: Waiters,
+    pub(crate) schedules: Schedules,
+    /// Whether the disk is too full for new sagas.
+    pub(crate) is_low: IsLow,
     pub(crate) releases: Releases,
     /// Sagas with records in the committer's queue, by the last position.
     in_flight: VecDeque<(Position, SagaKey)>,
@@ -126,6 +130,12 @@ pub struct Shard {
     pub(crate) launches: Launches,
     pub(crate) failpoints: Failpoints,
 }
+
+/// Whether the disk is too full for new sagas.
+pub type IsLow = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// Timers that fire in one step. Ten thousand may be due in a second, and what is asked meanwhile waits for no more than this.
+const FIRED_AT_ONCE: usize = 32;
 
 /// Records of one saga that are handed over together at the latest.
 const UNFLUSHED_MAX: usize = 64;
@@ -154,6 +164,8 @@ impl Shard {
             residents: HashMap::new(),
             timers: Timers::default(),
             waiters: Waiters::default(),
+            schedules: Schedules::default(),
+            is_low: Arc::new(|| false),
             releases: Releases::default(),
             in_flight: VecDeque::new(),
             unflushed: VecDeque::new(),
@@ -201,7 +213,8 @@ impl Shard {
     /// The moment at which `Tick` is due, if nothing else comes before.
     pub fn wake_at(&self) -> Option<Instant> {
         let flush = self.unflushed.front().map(|(since, _)| since.plus(UNFLUSHED_MS));
-        flush.into_iter().chain(self.timers.next()).min()
+        let behind = self.has_woken_schedules().then_some(self.now);
+        flush.into_iter().chain(self.timers.next()).chain(behind).min()
     }
 
     /// No attempt is open and everything decided is durable.
@@ -246,9 +259,16 @@ impl Shard {
     }
 
     /// A new saga, whose first events were decided.
-    pub(crate) fn begin(&mut self, key: SagaKey, resident: Resident, events: Vec<Event>, actor: &Actor) {
+    pub(crate) fn begin(
+        &mut self,
+        key: SagaKey,
+        resident: Resident,
+        events: Vec<Event>,
+        actor: &Actor,
+        causation: Option<RecordId>,
+    ) {
         self.residents.insert(key.clone(), resident);
-        self.took(&key, events, actor, None);
+        self.took(&key, events, actor, causation);
     }
 
     /// What follows from a decision: records to flush, attempts to run, answers to release.
@@ -426,6 +446,9 @@ impl Shard {
         self.in_flight.push_back((self.last_position, key.clone()));
         self.actions.push(Action::Commit(batch, self.last_position));
         self.releases.push(self.last_position, changed);
+        if ends {
+            self.schedules.ended(key);
+        }
         if let Some(counts) = counts {
             self.releases.push(self.last_position, Release::Counts(counts));
         }
@@ -483,6 +506,7 @@ impl Shard {
         self.durable = self.durable.max(position);
         self.failpoints.durable(position);
         self.recent.forget_up_to(position);
+        self.schedules.forget_up_to(position);
         self.timers.committed(position);
         while let Some(release) = self.releases.pop(position) {
             self.let_go(release);
@@ -509,7 +533,11 @@ impl Shard {
         if self.failed.is_some() {
             return;
         }
-        while let Some((due, stream)) = self.timers.pop(self.now, self.durable) {
+        let mut left = FIRED_AT_ONCE;
+        while left > 0
+            && let Some((due, stream)) = self.timers.pop(self.now, self.durable)
+        {
+            left -= 1;
             self.metrics.timer_lag(self.now.since(due));
             match rows::saga_at(self.store.as_ref(), stream) {
                 Ok(Some(key)) => {
@@ -519,7 +547,7 @@ impl Shard {
                     }
                 }
                 Ok(None) => {
-                    if let Err(error) = self.expire_event(stream, due) {
+                    if let Err(error) = self.fire_other(stream, due) {
                         return self.fail(error.to_string());
                     }
                 }
@@ -528,6 +556,21 @@ impl Shard {
         }
         if let Err(error) = self.timers.refill(self.store.as_ref()) {
             self.fail(error.to_string());
+        }
+        self.fire_woken(left);
+    }
+
+    /// A timer of something that is no saga: a schedule, an event, or the answer to a verb.
+    fn fire_other(&mut self, stream: Position, due: Instant) -> Result<(), StoreError> {
+        let first = self.store.stream(stream, 1, 1)?;
+        let first = first.first().map(record::decode_stored).transpose()?;
+        match first {
+            Some(Record { head: Some(head), fact: Fact::Schedule(_), .. }) => {
+                self.wake_schedule(&(head.stream.namespace, head.stream.id));
+                Ok(())
+            }
+            Some(_) => self.expire_event(stream, due),
+            None => self.expire_verb(stream, due),
         }
     }
 

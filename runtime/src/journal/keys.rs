@@ -156,6 +156,42 @@ pub fn modules(namespace: &Namespace, limit: usize) -> Range {
     Range::under(Table::Modules, &Key::default().text(namespace.as_str()).0, limit)
 }
 
+/// The row of [`Table::Schedules`] that holds a schedule.
+pub fn schedule(namespace: &Namespace, name: &str) -> Vec<u8> {
+    Key::default().byte(SCHEDULE).text(namespace.as_str()).rest(name)
+}
+
+/// The schedule that a key of [`Table::Schedules`] names.
+pub fn parse_schedule(key: &[u8]) -> Result<(Namespace, String), Corrupt> {
+    Parts::new(Table::Schedules, key).whole(|parts| {
+        parts.expect(SCHEDULE)?;
+        Ok((parts.namespace()?, parts.rest()?))
+    })
+}
+
+/// Schedules of a namespace, by name.
+pub fn schedules(namespace: &Namespace, limit: usize) -> Range {
+    Range::under(Table::Schedules, &Key::default().byte(SCHEDULE).text(namespace.as_str()).0, limit)
+}
+
+/// The row of [`Table::Schedules`] that says which schedule waits for the end of a saga.
+pub fn queued(namespace: &Namespace, saga: &str) -> Vec<u8> {
+    Key::default().byte(QUEUED).text(namespace.as_str()).rest(saga)
+}
+
+/// The saga that a key of [`Table::Schedules`] names.
+pub fn parse_queued(key: &[u8]) -> Result<(Namespace, String), Corrupt> {
+    Parts::new(Table::Schedules, key).whole(|parts| {
+        parts.expect(QUEUED)?;
+        Ok((parts.namespace()?, parts.rest()?))
+    })
+}
+
+/// All sagas whose end a schedule waits for.
+pub fn all_queued(limit: usize) -> Range {
+    Range::under(Table::Schedules, &[QUEUED], limit)
+}
+
 /// The row of [`Table::Answers`] that holds the first answer to an idempotency key.
 pub fn answer(namespace: &Namespace, key: &str) -> Vec<u8> {
     Key::default().text(namespace.as_str()).rest(key)
@@ -166,6 +202,11 @@ pub fn parse_answer(key: &[u8]) -> Result<(Namespace, String), Corrupt> {
     Parts::new(Table::Answers, key).whole(|parts| Ok((parts.namespace()?, parts.rest()?)))
 }
 
+/// What the rows of [`Table::Schedules`] begin with: schedules, and those whose next start waits for the end of a saga.
+const SCHEDULE: u8 = 1;
+
+const QUEUED: u8 = 2;
+
 /// Stable: it is part of stored keys.
 fn kind_byte(kind: StreamKind) -> u8 {
     match kind {
@@ -173,6 +214,7 @@ fn kind_byte(kind: StreamKind) -> u8 {
         StreamKind::Module => 2,
         StreamKind::Event => 3,
         StreamKind::Host => 4,
+        StreamKind::Schedule => 5,
     }
 }
 
@@ -250,6 +292,13 @@ impl<'a> Parts<'a> {
         Ok(byte)
     }
 
+    fn expect(&mut self, wanted: u8) -> Result<(), String> {
+        match self.byte()? {
+            byte if byte == wanted => Ok(()),
+            byte => Err(format!("it begins with {byte}, not {wanted}")),
+        }
+    }
+
     fn number(&mut self) -> Result<u64, String> {
         Ok(u64::from_be_bytes(self.take()?))
     }
@@ -284,7 +333,7 @@ impl<'a> Parts<'a> {
 
     fn kind(&mut self) -> Result<StreamKind, String> {
         let byte = self.byte()?;
-        let all = [StreamKind::Saga, StreamKind::Module, StreamKind::Event, StreamKind::Host];
+        let all = [StreamKind::Saga, StreamKind::Module, StreamKind::Event, StreamKind::Host, StreamKind::Schedule];
         all.into_iter().find(|kind| kind_byte(*kind) == byte).ok_or(format!("stream kind {byte} is unknown"))
     }
 

@@ -8,6 +8,8 @@ pub mod definition;
 
 pub mod keys;
 
+pub mod schedule;
+
 use std::fmt;
 
 use amends_core::{
@@ -17,6 +19,7 @@ use amends_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::schedule::ScheduleEvent;
 use crate::store::StoreError;
 
 /// The kind of thing that a stream is about.
@@ -30,6 +33,8 @@ pub enum StreamKind {
     Event,
     /// The host itself.
     Host,
+    /// A schedule of a namespace.
+    Schedule,
 }
 
 /// A stream's name: (namespace, kind, id). The partition key is a hash of namespace and routing id, stored with the first record.
@@ -116,6 +121,8 @@ pub enum Fact {
     Message(MessageEvent),
     /// Of the host.
     Host(HostEvent),
+    /// Of a schedule.
+    Schedule(ScheduleEvent),
 }
 
 /// The facts of a module's stream. Its revision numbers the snapshots of grants and config.

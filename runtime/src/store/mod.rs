@@ -61,11 +61,13 @@ pub enum Table {
     Denied,
     /// (namespace, lock key, start position): who holds a lock key, and who waits for it, first come first.
     Locks,
+    /// (namespace, schedule): what it is and what is due; and (namespace, saga): which schedule waits for its end.
+    Schedules,
 }
 
 impl Table {
     /// All of them, in the order in which they are opened.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::ById,
         Self::Sagas,
@@ -77,6 +79,7 @@ impl Table {
         Self::Answers,
         Self::Denied,
         Self::Locks,
+        Self::Schedules,
     ];
 }
 

@@ -24,7 +24,9 @@ pub fn entry(record: &Record, positions: Positions) -> journal::Entry {
     match &record.fact {
         Fact::Saga(event) => journal::Entry { kind: event.name().to_owned(), ..with_event(common, event) },
         // A saga's stream holds nothing else; shown by name rather than hidden should that ever change.
-        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) => journal::Entry { kind: "foreign".to_owned(), ..common },
+        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Schedule(_) => {
+            journal::Entry { kind: "foreign".to_owned(), ..common }
+        }
     }
 }
 

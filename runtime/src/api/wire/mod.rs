@@ -20,4 +20,6 @@ pub mod verb;
 
 pub mod event;
 
+pub mod schedule;
+
 pub use value::{Json, Time};

@@ -8,6 +8,8 @@ mod locks;
 
 mod moves;
 
+mod schedules;
+
 mod waits;
 
 use std::{collections::VecDeque, sync::Arc};
@@ -142,7 +144,7 @@ impl Sim {
         self.settle();
     }
 
-    fn ask<T>(&mut self, request: impl FnOnce(Answer<T>) -> Request) -> Receiver<Result<T, Refusal>> {
+    pub(super) fn ask<T>(&mut self, request: impl FnOnce(Answer<T>) -> Request) -> Receiver<Result<T, Refusal>> {
         let (answer, answered) = oneshot::channel();
         self.input(Input::Request(request(answer)));
         answered

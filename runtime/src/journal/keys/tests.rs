@@ -27,7 +27,7 @@ fn check<T: Ord + Clone + std::fmt::Debug>(
 fn streams_sort_by_namespace_kind_and_id() {
     let mut said = Vec::new();
     for space in ["a", "a-b", "ab", "b"] {
-        for kind in [StreamKind::Saga, StreamKind::Module, StreamKind::Event, StreamKind::Host] {
+        for kind in [StreamKind::Saga, StreamKind::Module, StreamKind::Event, StreamKind::Host, StreamKind::Schedule] {
             said.extend(TEXTS.map(|id| StreamId { namespace: namespace(space), kind, id: id.to_owned() }));
         }
     }
@@ -112,4 +112,13 @@ fn keys_that_nobody_wrote_are_refused() {
     assert_eq!(parse_answer(b"a\0\x02").unwrap_err().to_string(), "key 610002 of table Answers: 0 is followed by 2");
     assert!(parse_by_id(b"a\0\x01\x09T1").is_err());
     assert!(parse_by_id(b"A\0\x01\x01T1").is_err());
+}
+
+#[test]
+fn schedules_sort_by_namespace_and_name() {
+    let spaces = ["a", "a-b", "ab", "b"].map(namespace);
+    let said: Vec<_> = spaces.into_iter().flat_map(|space| TEXTS.map(|name| (space.clone(), name.to_owned()))).collect();
+    check(said.clone(), |(space, name)| schedule(space, name), parse_schedule);
+    check(said, |(space, saga)| queued(space, saga), parse_queued);
+    assert!(parse_schedule(&queued(&namespace("a"), "x")).is_err());
 }

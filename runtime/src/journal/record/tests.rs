@@ -11,7 +11,11 @@ use amends_core::{
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::journal::{Grant, HostEvent, MessageEvent, ModuleEvent, StreamId, StreamKind, facts::CODES};
+use crate::journal::{
+    Grant, HostEvent, MessageEvent, ModuleEvent, StreamId, StreamKind,
+    facts::CODES,
+    schedule::{self, Overlap, ScheduleEvent, Spec, When},
+};
 
 fn leg() -> Leg {
     Leg { path: StepPath::new("group/2/pay[sku-7]"), alternate: 1, round: 2, direction: Direction::Undo(3) }
@@ -126,7 +130,31 @@ fn facts() -> Vec<Fact> {
     ];
     let host = [HostEvent::Opened { epoch: 4, clean: false }, HostEvent::Restored { generation: 2 }];
     let facts = saga.into_iter().map(Fact::Saga).chain(module.into_iter().map(Fact::Module));
-    facts.chain(message.into_iter().map(Fact::Message)).chain(host.into_iter().map(Fact::Host)).collect()
+    let facts = facts.chain(message.into_iter().map(Fact::Message)).chain(host.into_iter().map(Fact::Host));
+    facts.chain(schedule_facts().into_iter().map(Fact::Schedule)).collect()
+}
+
+fn schedule_facts() -> Vec<ScheduleEvent> {
+    let (due, next) = (Instant(1_800_000_000_000), Some(Instant(1_800_000_060_000)));
+    let scheduled = |when: When, overlap: Overlap| {
+        let (id, input_hash, incarnation) = (Some("T1".into()), [0x44; 32], [0x33; 16]);
+        let spec = Spec { saga: "trip".into(), when, id, overlap, jitter_ms: 5, catch_up_ms: 300, input_hash, incarnation };
+        ScheduleEvent::Scheduled { spec, input: Payload::json("7"), next, paused: true, act: act() }
+    };
+    let cron = When::Cron { expression: "@daily".into(), zone: "UTC".into() };
+    let reason = || schedule::Reason { code: "late".into(), message: "no host".into() };
+    vec![
+        scheduled(When::At(due), Overlap::Skip),
+        scheduled(When::After { delay_ms: 1_000, at: due }, Overlap::Queue),
+        scheduled(cron, Overlap::Allow),
+        ScheduleEvent::Fired { due, saga: "T1".into(), next },
+        ScheduleEvent::Triggered { saga: "T1".into(), act: act() },
+        ScheduleEvent::Postponed { due, until: None, reason: reason(), next },
+        ScheduleEvent::Missed { due, count: 3, reason: reason(), next: None },
+        ScheduleEvent::Paused(act()),
+        ScheduleEvent::Resumed { next, act: act() },
+        ScheduleEvent::Unscheduled(act()),
+    ]
 }
 
 /// The record that opens stream 17.
@@ -302,6 +330,16 @@ fn every_body_keeps_its_bytes() {
         202 dead 0a736167615f656e646564
         300 opened 0400
         301 restored 02
+        400 scheduled 04747269700080a0f1c2b134010254310005ac0244444444444444444444444444444444444444444444444444444444444444443333333333333333333333333333333300013701e0f4f4c2b134011063616c6c65642074686520686f74656c03616461
+        400 scheduled 047472697001e80780a0f1c2b134010254310105ac0244444444444444444444444444444444444444444444444444444444444444443333333333333333333333333333333300013701e0f4f4c2b134011063616c6c65642074686520686f74656c03616461
+        400 scheduled 04747269700206406461696c7903555443010254310205ac0244444444444444444444444444444444444444444444444444444444444444443333333333333333333333333333333300013701e0f4f4c2b134011063616c6c65642074686520686f74656c03616461
+        401 fired 80a0f1c2b13402543101e0f4f4c2b134
+        402 triggered 0254311063616c6c65642074686520686f74656c03616461
+        403 postponed 80a0f1c2b13400046c617465076e6f20686f737401e0f4f4c2b134
+        404 missed 80a0f1c2b13403046c617465076e6f20686f737400
+        405 paused 1063616c6c65642074686520686f74656c03616461
+        406 resumed 01e0f4f4c2b1341063616c6c65642074686520686f74656c03616461
+        407 unscheduled 1063616c6c65642074686520686f74656c03616461
     "#]].assert_eq(&bodies.collect::<String>());
 }
 
