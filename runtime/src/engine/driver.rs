@@ -221,6 +221,10 @@ impl Drive {
                 }
                 self.take(input, tags);
             }
+            // After what was asked, and not before: however much is due, somebody who asks waits for one tick.
+            if self.shard.wake_at().is_some_and(|at| at <= (self.clock)()) {
+                self.take(Input::Tick, tags);
+            }
         }
     }
 

@@ -48,7 +48,7 @@ pub enum Input {
     Committed(Position),
     /// The storage failed: nothing may be acknowledged any more.
     StorageFailed(String),
-    /// Time passed.
+    /// Time passed: what is due happens, as much of it as fits into one step.
     Tick,
     /// No new sagas: the host is stopping.
     Stop,
@@ -135,6 +135,7 @@ pub struct Shard {
 pub type IsLow = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Timers that fire in one step. Ten thousand may be due in a second, and what is asked meanwhile waits for no more than this.
+/// It is half of what is taken between two ticks, so that what comes of one is dealt with before the next.
 const FIRED_AT_ONCE: usize = 32;
 
 /// Records of one saga that are handed over together at the latest.
@@ -187,6 +188,7 @@ impl Shard {
     /// Takes one input at a time and says what is to be done.
     pub fn step(&mut self, input: Input, now: Instant) -> Vec<Action> {
         self.now = now;
+        let passes = matches!(input, Input::Tick);
         match input {
             Input::Request(request) => self.request(request),
             // Law 14: nothing that was not durable by then is decided on, and nothing leaves.
@@ -198,7 +200,9 @@ impl Shard {
             Input::Stop => self.stopping = true,
         }
         self.flush_old();
-        self.fire_timers();
+        if passes {
+            self.fire_timers();
+        }
         self.grant();
         std::mem::take(&mut self.actions)
     }

@@ -45,6 +45,8 @@ mod locks;
 
 mod moves;
 
+mod schedules;
+
 mod lints;
 
 mod crowds;

@@ -75,7 +75,7 @@ impl Shard {
         let runs = self.still_runs(key, kept.schedule.saga.as_deref())?;
         match kept.schedule.decide(self.now, runs) {
             Decision::Nothing => Ok(()),
-            Decision::Record(event) => self.append_schedule(key, Some(&kept), vec![event], &Actor::Host).map(drop),
+            Decision::Record(event) => self.append_schedule(key, Some(&kept), vec![*event], &Actor::Host).map(drop),
             Decision::Start(_) if !self.has_room_for_schedules() => {
                 self.schedules.held.push_back(key.clone());
                 Ok(())

@@ -88,7 +88,13 @@ pub(crate) enum Decision {
     /// Start the saga of this moment.
     Start(Instant),
     /// Record this.
-    Record(ScheduleEvent),
+    Record(Box<ScheduleEvent>),
+}
+
+impl Decision {
+    fn record(event: ScheduleEvent) -> Self {
+        Self::Record(Box::new(event))
+    }
 }
 
 /// Moments that are counted one by one; of more, it is known that there were at least so many. An expression names up to half a
@@ -224,7 +230,7 @@ impl Schedule {
         match self.spec.overlap {
             _ if !runs => Decision::Start(due),
             Overlap::Allow => Decision::Start(due),
-            Overlap::Queue if !queued => Decision::Record(ScheduleEvent::Postponed {
+            Overlap::Queue if !queued => Decision::record(ScheduleEvent::Postponed {
                 due,
                 until: None,
                 reason: self.overlaps(),
@@ -232,7 +238,7 @@ impl Schedule {
             }),
             Overlap::Skip | Overlap::Queue if self.next == Some(due) => {
                 let (count, next) = self.passed(due, |due| self.fires_at(due) <= now, self.before_jitter(now));
-                Decision::Record(ScheduleEvent::Missed { due, count, reason: self.overlaps(), next })
+                Decision::record(ScheduleEvent::Missed { due, count, reason: self.overlaps(), next })
             }
             Overlap::Skip | Overlap::Queue => self.missed(due, 1, self.overlaps()),
         }
@@ -244,14 +250,14 @@ impl Schedule {
     }
 
     fn missed(&self, due: Instant, count: u64, reason: Reason) -> Decision {
-        Decision::Record(ScheduleEvent::Missed { due, count, reason, next: self.next_after(due) })
+        Decision::record(ScheduleEvent::Missed { due, count, reason, next: self.next_after(due) })
     }
 
     fn too_late(&self, due: Instant, now: Instant) -> Decision {
         let horizon = Instant(now.0.saturating_sub(self.spec.catch_up_ms));
         let (count, next) = self.passed(due, |due| self.fires_at(due) < horizon, self.before_jitter(horizon));
         let message = "the host was not there, or too busy, for longer than the catch-up window".to_owned();
-        Decision::Record(ScheduleEvent::Missed { due, count, reason: Reason { code: "late".to_owned(), message }, next })
+        Decision::record(ScheduleEvent::Missed { due, count, reason: Reason { code: "late".to_owned(), message }, next })
     }
 
     /// What is recorded when it is resumed: what was due in the pause is missed.

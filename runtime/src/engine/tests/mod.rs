@@ -112,6 +112,11 @@ impl Sim {
     pub(super) fn input(&mut self, input: Input) {
         let actions = self.shard.step(input, self.now);
         self.carry_out(actions);
+        // As the driver does.
+        if self.shard.wake_at().is_some_and(|at| at <= self.now) {
+            let actions = self.shard.step(Input::Tick, self.now);
+            self.carry_out(actions);
+        }
     }
 
     /// One commit of everything that waits, as the committer does it.

@@ -47,7 +47,7 @@ impl Play {
         loop {
             let event = match self.schedule.decide(now, runs) {
                 Decision::Nothing => return self,
-                Decision::Record(event) => event,
+                Decision::Record(event) => *event,
                 Decision::Start(due) => {
                     runs = true;
                     ScheduleEvent::Fired { due, saga: format!("S{}", clock(due)), next: self.schedule.next_after(due) }
