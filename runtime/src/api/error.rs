@@ -173,6 +173,7 @@ fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::VersionActive
         | RefusalCode::VersionInUse
         | RefusalCode::Quarantined
+        | RefusalCode::TooManySchedules
         | RefusalCode::Locked => StatusCode::CONFLICT,
         RefusalCode::KeyReused
         | RefusalCode::NoLockKey

@@ -35,8 +35,11 @@ enum Verb {
     Add(Box<Add>),
     List(List),
     Show(Show),
+    /// Let nothing be due until it is resumed.
     Pause(Named),
+    /// Let it go on. What was due in the pause is missed.
     Resume(Named),
+    /// Start a saga now, beside what is due and whatever runs.
     Trigger(Named),
     Remove(Remove),
 }
@@ -115,7 +118,7 @@ struct Show {
     form: Form,
 }
 
-/// Pause, resume or fire a schedule now.
+/// Which schedule, and why.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends schedule pause nightly --note 'the shop moves'\n  amends schedule resume nightly\n  amends schedule trigger nightly"

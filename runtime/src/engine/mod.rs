@@ -6,7 +6,7 @@
 //! - `requests`, `verbs`, `deploys`, `messages`: what each request means
 //! - [`modules`], `schema`: what is deployed; whether an input fits
 //! - `resident`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its rows, and back
-//! - `schedules`: sagas that are started by the clock
+//! - `due`, `schedules`: what the clock makes happen; sagas that it starts
 //! - `lockers`: who has which lock key; `moves`: which sagas could move to another version
 //! - `recover`: start-up; [`driver`]: threads and the clock; [`reader`]: committed reads; [`metrics`]: counters
 
@@ -41,6 +41,8 @@ mod load;
 mod live;
 
 mod timers;
+
+mod due;
 
 pub(crate) mod schedules;
 

@@ -362,6 +362,8 @@ pub enum RefusalCode {
     UnknownZone,
     /// 422: the only moment of a schedule is past.
     TimePassed,
+    /// 409: a namespace has as many schedules as it may.
+    TooManySchedules,
     /// 503: a queue is full; try again later.
     Overloaded,
     /// 507: the disk is nearly full.
@@ -403,6 +405,7 @@ impl RefusalCode {
             Self::NeverFires => "never_fires",
             Self::UnknownZone => "unknown_zone",
             Self::TimePassed => "time_passed",
+            Self::TooManySchedules => "too_many_schedules",
             Self::Overloaded => "overloaded",
             Self::LowSpace => "low_space",
             Self::Stopping => "stopping",

@@ -78,12 +78,20 @@ pub struct Limits {
     pub event_kept_ms: u64,
     /// Records that wait for their commit; beyond them new work is refused, and what runs ahead waits for its commits.
     pub queue_records: u64,
+    /// Schedules of a namespace.
+    pub schedules_max: u64,
 }
 
 impl Default for Limits {
-    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records.
+    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records; 100,000 schedules.
     fn default() -> Self {
-        Self { residents_max: 20_000, saga_bytes_max: 64 << 20, event_kept_ms: 7 * 86_400_000, queue_records: 8_192 }
+        Self {
+            residents_max: 20_000,
+            saga_bytes_max: 64 << 20,
+            event_kept_ms: 7 * 86_400_000,
+            queue_records: 8_192,
+            schedules_max: 100_000,
+        }
     }
 }
 
@@ -133,10 +141,6 @@ pub struct Shard {
 
 /// Whether the disk is too full for new sagas.
 pub type IsLow = Arc<dyn Fn() -> bool + Send + Sync>;
-
-/// Timers that fire in one step. Ten thousand may be due in a second, and what is asked meanwhile waits for no more than this.
-/// It is half of what is taken between two ticks, so that what comes of one is dealt with before the next.
-const FIRED_AT_ONCE: usize = 32;
 
 /// Records of one saga that are handed over together at the latest.
 const UNFLUSHED_MAX: usize = 64;
@@ -530,51 +534,6 @@ impl Shard {
         let durable = resident.flushed.as_ref().is_some_and(|flushed| flushed.position <= self.durable);
         if durable && resident.unflushed.is_empty() && resident.launched.is_empty() {
             self.residents.remove(key);
-        }
-    }
-
-    fn fire_timers(&mut self) {
-        if self.failed.is_some() {
-            return;
-        }
-        let mut left = FIRED_AT_ONCE;
-        while left > 0
-            && let Some((due, stream)) = self.timers.pop(self.now, self.durable)
-        {
-            left -= 1;
-            self.metrics.timer_lag(self.now.since(due));
-            match rows::saga_at(self.store.as_ref(), stream) {
-                Ok(Some(key)) => {
-                    if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Wake, context))
-                    {
-                        self.lost(&key, &error);
-                    }
-                }
-                Ok(None) => {
-                    if let Err(error) = self.fire_other(stream, due) {
-                        return self.fail(error.to_string());
-                    }
-                }
-                Err(error) => return self.fail(error.to_string()),
-            }
-        }
-        if let Err(error) = self.timers.refill(self.store.as_ref()) {
-            self.fail(error.to_string());
-        }
-        self.fire_woken(left);
-    }
-
-    /// A timer of something that is no saga: a schedule, an event, or the answer to a verb.
-    fn fire_other(&mut self, stream: Position, due: Instant) -> Result<(), StoreError> {
-        let first = self.store.stream(stream, 1, 1)?;
-        let first = first.first().map(record::decode_stored).transpose()?;
-        match first {
-            Some(Record { head: Some(head), fact: Fact::Schedule(_), .. }) => {
-                self.wake_schedule(&(head.stream.namespace, head.stream.id));
-                Ok(())
-            }
-            Some(_) => self.expire_event(stream, due),
-            None => self.expire_verb(stream, due),
         }
     }
 

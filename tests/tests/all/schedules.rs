@@ -122,6 +122,8 @@ fn a_paused_schedule_misses_what_is_due_and_a_trigger_starts_one_now() {
     let counts = |shown: &Value| (shown["status"].clone(), shown["fired"].clone(), shown["missed"].clone());
     assert_eq!(counts(&resumed), (json!("active"), json!(1), json!(3)));
     assert_eq!(resumed["last_missed"]["code"], "paused");
+    assert_eq!(resumed["by"], "tester");
+    assert_eq!(host.api().metric("amends_schedules_missed_total"), 3.0);
     to_next(&mut host, "hourly");
     until(&host.api(), "hourly", fired(2));
 }

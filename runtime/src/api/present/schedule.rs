@@ -38,6 +38,8 @@ pub fn schedule(view: &ScheduleView, now: Instant) -> Schedule {
         catch_up: duration(spec.catch_up_ms),
         revision: of.revision.to_string(),
         since: Time(of.since),
+        note: said(&of.act.note),
+        by: said(&of.act.by),
         as_of: Time(now),
         next: if of.paused { Vec::new() } else { view.next.iter().copied().map(Time).collect() },
         waiting: of.waiting.as_ref().map(|waiting| Waiting {
@@ -69,6 +71,10 @@ fn overlap(overlap: schedule::Overlap) -> Overlap {
         schedule::Overlap::Queue => Overlap::Queue,
         schedule::Overlap::Allow => Overlap::Allow,
     }
+}
+
+fn said(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
 }
 
 fn duration(ms: u64) -> String {

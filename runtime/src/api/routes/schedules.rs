@@ -113,6 +113,7 @@ pub(in crate::api) async fn put(
     InPath(name): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
+    caller::name(&name)?;
     let asked: PutSchedule = caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX).await?;
     let note = asked.note.clone();
     let put = OfSchedule::Put(Box::new(checked(&api, asked)?));

@@ -117,8 +117,14 @@ pub struct Schedule {
     pub catch_up: String,
     /// The version of its stream, for `expect_revision`.
     pub revision: String,
-    /// When it was made, or replaced last.
+    /// When it was made, replaced, paused or resumed last.
     pub since: Time,
+    /// Why, as who did it said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+    /// Who, as the client said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// The host's time of this answer.
     pub as_of: Time,
     /// The moments that are due next, at most five; none while it is paused.

@@ -24,6 +24,7 @@ pub(crate) fn one(schedule: &Schedule, now: &Now) -> String {
         ("missed", format!("{of} from {} on: {}; {} in all", now.clock(missed.due), clean(&missed.message), schedule.missed))
     }));
     rows.push(("rules", rules(schedule)));
+    rows.push(("changed", changed(schedule, now)));
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(label, text)| vec![format!("  {}", paint(DIM, label)), text]).collect();
     format!("{}  {}  starts {saga}\n{}", paint(BOLD, name), shown_status(status), columns(&rows))
 }
@@ -68,6 +69,12 @@ fn next(schedule: &Schedule, now: &Now) -> String {
     let others: Vec<String> = moments.map(|moment| now.clock_short(*moment)).collect();
     let then = if others.is_empty() { String::new() } else { format!(", then {}", others.join(", ")) };
     format!("{} ({}){then}", now.clock_short(*first), now.until(*first))
+}
+
+fn changed(schedule: &Schedule, now: &Now) -> String {
+    let by = schedule.by.as_ref().map_or(String::new(), |by| format!(", by {}", clean(by)));
+    let note = schedule.note.as_ref().map_or(String::new(), |note| format!(": {}", clean(note)));
+    format!("{}{by}{note}", now.ago(schedule.since))
 }
 
 fn rules(schedule: &Schedule) -> String {
@@ -117,6 +124,8 @@ mod tests {
             revision: "3".to_owned(),
             since: minutes(0),
             as_of: minutes(5),
+            note: Some("the shop moves".to_owned()),
+            by: Some("ann".to_owned()),
             next: vec![minutes(60), minutes(60 + 1_440)],
             waiting: Some(Waiting {
                 due: minutes(1),
@@ -152,6 +161,7 @@ mod tests {
               started  nightly:20260101T120000Z, 4m ago, by hand; 2 in all
               missed   3 starts from 12:00:00 on: the host was not there; 3 in all
               rules    lets one start wait while the saga before runs, up to 30s later than its moment, late by at most 1h
+              changed  5m ago, by ann: the shop moves
 
             nightly  paused  starts order
               when     once, at 13:00:00
@@ -159,12 +169,14 @@ mod tests {
               started  nightly:20260101T120000Z, 4m ago, by hand; 2 in all
               missed   3 starts from 12:00:00 on: the host was not there; 3 in all
               rules    misses a start while the saga before runs, late by at most 1h
+              changed  5m ago, by ann: the shop moves
 
             nightly  over  starts order
               when     once, at 13:00:00
               next     nothing any more
               started  nightly:20260101T120000Z, 4m ago, by hand; 2 in all
               rules    starts beside sagas that run, up to 30s later than its moment, late by at most 1h
+              changed  5m ago, by ann: the shop moves
 
             SCHEDULE  SAGA   STATUS  WHEN                      NEXT    STARTED  MISSED
             nightly   order  active  0 3 * * *  Europe/Berlin  in 55m  2        3

@@ -6,11 +6,7 @@
 use amends_core::id::SagaId;
 use sha2::{Digest, Sha256};
 
-use super::{
-    ScheduleKey,
-    kept::Kept,
-    state::{Decision, Schedule},
-};
+use super::{ScheduleKey, decide::Decision, kept::Kept, state::Schedule};
 use crate::{
     engine::{
         port::{Origin, Refusal, RefusalCode, Start},

@@ -2,10 +2,7 @@
 
 use amends_core::{Instant, Payload, id::Namespace};
 
-use super::{
-    ScheduleKey, kept,
-    state::{Calendar, Schedule},
-};
+use super::{ScheduleKey, decide::Calendar, kept, state::Schedule};
 use crate::{
     journal::keys,
     store::{Store, StoreError},

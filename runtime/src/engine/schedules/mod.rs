@@ -1,6 +1,6 @@
 //! Schedules: sagas that are started at a time, after a delay, or by a cron expression.
 //!
-//! - [`state`]: a schedule as the fold of its stream, and what is due of it now; pure
+//! - [`state`]: a schedule as the fold of its stream; `decide`: what is to be done with it at a moment; both pure
 //! - `cron`, `field`: which moments an expression names; pure
 //! - `requests`: what people ask of one
 //! - `firing`: what becomes of one whose time has come
@@ -12,6 +12,8 @@ pub(crate) mod cron;
 mod field;
 
 pub(crate) mod state;
+
+mod decide;
 
 pub(super) mod kept;
 
@@ -25,9 +27,6 @@ use amends_core::id::Namespace;
 
 /// Which schedule: names are unique in a namespace.
 pub(crate) type ScheduleKey = (Namespace, String);
-
-/// Schedules of a namespace. Each is a row and a timer; ten times what one host should fire in a second.
-pub(crate) const SCHEDULES_MAX: u64 = 100_000;
 
 /// The longest jitter: what comes later than an hour is another schedule.
 pub(crate) const JITTER_MS_MAX: u64 = 3_600_000;

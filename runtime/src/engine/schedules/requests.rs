@@ -7,11 +7,11 @@ use amends_core::{
 };
 
 use super::{
-    CATCH_UP_MS_RANGE, JITTER_MS_MAX, SCHEDULES_MAX, ScheduleKey,
+    CATCH_UP_MS_RANGE, JITTER_MS_MAX, ScheduleKey,
     cron::{BadCron, Cron},
+    decide::Calendar,
     kept::Kept,
     look::ScheduleView,
-    state::Calendar,
 };
 use crate::{
     engine::{
@@ -61,9 +61,11 @@ impl Shard {
         }
         self.refuse_if_crowded()?;
         self.refuse_unfit(&key.0, &mut spec, &input)?;
-        if before.is_none() && self.schedules_of(&key.0).map_err(|error| self.storage_refusal(&error))? >= SCHEDULES_MAX {
-            let said = format!("namespace `{}` has {SCHEDULES_MAX} schedules, which is as many as there may be", key.0);
-            return Err(Refusal::new(RefusalCode::Overloaded, said).hint("remove those that are over: amends schedule list"));
+        let most = self.limits.schedules_max;
+        if before.is_none() && self.schedules_of(&key.0).map_err(|error| self.storage_refusal(&error))? >= most {
+            let said = format!("namespace `{}` has {most} schedules, which is as many as there may be", key.0);
+            return Err(Refusal::new(RefusalCode::TooManySchedules, said)
+                .hint("remove those that are over (amends schedule list), or raise `schedules` in [limits]"));
         }
         // Also where a clock went back, no moment comes again.
         let fired = before.as_ref().and_then(|kept| kept.schedule.last_fired.as_ref()?.due);
@@ -130,6 +132,7 @@ impl Shard {
         let kept = self.found(key)?;
         let before = self.actions.len();
         if !self.start_scheduled(key, &kept, id)? {
+            self.park(&(key.0.clone(), id.clone()));
             return self.answer(key, kept, Changed::No);
         }
         let triggered = ScheduleEvent::Triggered { saga: id.as_str().to_owned(), act };

@@ -280,6 +280,35 @@ fn no_more_is_started_than_half_of_what_the_host_takes_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_tick_fires_so_many_and_a_request_waits_for_no_more_than_one() {
+    let mut sim = demo(all_done, &["~a"]);
+    let at = sim.now.plus(MINUTE);
+    for number in 0..100 {
+        put(&mut sim, &format!("s{number}"), spec(When::At(at))).unwrap();
+    }
+    let fired = |actions: Vec<Action>| actions.iter().filter(|action| matches!(action, Action::Commit(..))).count();
+    let (answer, _answered) = oneshot::channel();
+    let asked = fired(sim.shard.step(Input::Request(Request::Definitions(origin(), answer)), at));
+    let ticked = fired(sim.shard.step(Input::Tick, at));
+    assert_eq!((asked, ticked), (0, 32));
+}
+
+#[test]
+fn a_namespace_has_so_many_schedules_and_a_removed_one_makes_room() {
+    let mut sim = demo(all_done, &["~a"]);
+    sim.shard.limits.schedules_max = 2;
+    let daily = || spec(cron("@daily"));
+    put(&mut sim, "a", daily()).unwrap();
+    put(&mut sim, "b", daily()).unwrap();
+    let mut sim = sim.kill_and_restart();
+    sim.shard.limits.schedules_max = 2;
+    assert_eq!(put(&mut sim, "c", daily()).unwrap_err().code, RefusalCode::TooManySchedules);
+    put(&mut sim, "b", spec(cron("@hourly"))).unwrap();
+    let _removed = of_schedule(&mut sim, "a", OfSchedule::Remove);
+    put(&mut sim, "c", daily()).unwrap();
+}
+
+#[test]
 fn the_same_again_changes_nothing_and_a_removed_name_is_free() {
     let mut sim = demo(all_done, &["~a"]);
     let (daily, hourly) = (spec(cron("@daily")), spec(cron("@hourly")));

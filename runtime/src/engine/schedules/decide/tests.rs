@@ -1,7 +1,7 @@
-use amends_core::event::Act;
 use expect_test::{Expect, expect};
 
 use super::*;
+use crate::journal::schedule::Spec;
 
 const MINUTE: u64 = 60_000;
 
