@@ -1,5 +1,7 @@
 //! Schedules for people: one, and a table of them.
 
+use jiff::tz::TimeZone;
+
 use super::{
     style::{BOLD, DIM, LIVE, paint},
     text::{clean, columns, count, header},
@@ -51,13 +53,15 @@ fn shown_status(status: &str) -> String {
 fn when(schedule: &Schedule, now: &Now) -> String {
     match (&schedule.at, &schedule.cron, &schedule.zone) {
         (Some(at), ..) => format!("once, at {}", now.clock(*at)),
-        (None, Some(cron), Some(zone)) => format!("{cron}  {zone}"),
+        (None, Some(cron), Some(zone)) => format!("{cron}, {zone}"),
         (None, ..) => String::new(),
     }
 }
 
-/// In the zone of the reader, who wants to know when that is here.
+/// By the clock that the expression speaks of, where it is known here: so that what was asked for shows as it was written.
 fn next(schedule: &Schedule, now: &Now) -> String {
+    let zone = schedule.zone.as_deref().and_then(|zone| TimeZone::get(zone).ok());
+    let now = &zone.map_or_else(|| now.clone(), |zone| Now { zone, ..now.clone() });
     let mut moments = schedule.next.iter();
     let Some(first) = moments.next() else {
         return match schedule.status.as_str() {
@@ -68,7 +72,8 @@ fn next(schedule: &Schedule, now: &Now) -> String {
     };
     let others: Vec<String> = moments.map(|moment| now.clock_short(*moment)).collect();
     let then = if others.is_empty() { String::new() } else { format!(", then {}", others.join(", ")) };
-    format!("{} ({}){then}", now.clock_short(*first), now.until(*first))
+    let there = schedule.zone.as_ref().map_or(String::new(), |zone| format!(" {zone}"));
+    format!("{}{there} ({}){then}", now.clock_short(*first), now.until(*first))
 }
 
 fn changed(schedule: &Schedule, now: &Now) -> String {
@@ -93,7 +98,6 @@ fn rules(schedule: &Schedule) -> String {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use jiff::tz::TimeZone;
 
     use super::*;
     use crate::api::{
@@ -155,8 +159,8 @@ mod tests {
         let said = [one(&nightly(), &now), one(&paused, &now), one(&over, &now), table(&[nightly(), over], &now)].join("\n");
         expect![[r#"
             nightly  active  starts order
-              when     0 3 * * *  Europe/Berlin
-              next     13:00 (in 55m), then 2026-01-02 13:00
+              when     0 3 * * *, Europe/Berlin
+              next     14:00 Europe/Berlin (in 55m), then 2026-01-02 14:00
               waits    the start of 12:01:00, until it has ended: saga nightly:20260101T120000Z, which it started before, had not ended
               started  nightly:20260101T120000Z, 4m ago, by hand; 2 in all
               missed   3 starts from 12:00:00 on: the host was not there; 3 in all
@@ -179,7 +183,7 @@ mod tests {
               changed  5m ago, by ann: the shop moves
 
             SCHEDULE  SAGA   STATUS  WHEN                      NEXT    STARTED  MISSED
-            nightly   order  active  0 3 * * *  Europe/Berlin  in 55m  2        3
+            nightly   order  active  0 3 * * *, Europe/Berlin  in 55m  2        3
             nightly   order  over    once, at 13:00:00                 2        3
         "#]].assert_eq(&anstream::adapter::strip_str(&said).to_string());
     }
