@@ -1,168 +1,50 @@
-//! Where in a JSON text something is. It cuts and compares bytes, and never builds a value: what is found keeps its spelling.
+//! Where in a JSON text something is. What is found keeps its spelling: no number or string is read and written again.
 //!
-//! Text that is no JSON is survived: nothing is found in it, or a piece that is no JSON either.
+//! Text that is no JSON is survived: nothing is found in it.
 
-use std::ops::Range;
+use std::{borrow::Cow, collections::HashMap};
 
-/// Nesting beyond this is not followed; the host refuses deeper input.
-const DEPTH_MAX: usize = 128;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+/// A member's name, borrowed where it has no escapes.
+#[derive(PartialEq, Eq, Hash, Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The value at an RFC 6901 pointer; the empty pointer is the whole text.
+///
+/// Of several members with one name it is the last, as for parsers that keep one.
 pub(crate) fn find<'a>(text: &'a [u8], pointer: &str) -> Option<&'a [u8]> {
-    let mut value = whole(text)?;
-    if pointer.is_empty() {
-        return Some(value);
+    let mut value: &RawValue = serde_json::from_slice(text).ok()?;
+    if !pointer.is_empty() {
+        for token in pointer.strip_prefix('/')?.split('/') {
+            let token = token.replace("~1", "/").replace("~0", "~");
+            value = match value.get().as_bytes().first()? {
+                b'{' => serde_json::from_str::<HashMap<Name, _>>(value.get()).ok()?.remove(&Name(token.into()))?,
+                b'[' if token == "0" || !token.starts_with(['0', '+']) => {
+                    *serde_json::from_str::<Vec<_>>(value.get()).ok()?.get(token.parse::<usize>().ok()?)?
+                }
+                _ => return None,
+            };
+        }
     }
-    for token in pointer.strip_prefix('/')?.split('/') {
-        let token = token.replace("~1", "/").replace("~0", "~");
-        value = match value.first()? {
-            b'{' => member(value, &token)?,
-            b'[' if token == "0" || !token.starts_with(['0', '+']) => *items(value)?.get(token.parse::<usize>().ok()?)?,
-            _ => return None,
-        };
-    }
-    Some(value)
+    Some(value.get().as_bytes())
 }
 
 /// The items of an array, in order; none if the value is no array.
 pub(crate) fn items(value: &[u8]) -> Option<Vec<&[u8]>> {
-    let mut found = Vec::new();
-    let mut at = enter(value, b'[')?;
-    while value.get(at)? != &b']' {
-        let item = value_at(value, at)?;
-        found.push(&value[item.clone()]);
-        at = after_comma(value, item.end, b']')?;
-    }
-    Some(found)
+    let items: Vec<&RawValue> = serde_json::from_slice(value).ok()?;
+    Some(items.into_iter().map(|item| item.get().as_bytes()).collect())
 }
 
 /// A string as it reads, or a number as it is spelled; none for what has no one spelling.
 pub(crate) fn scalar(value: &[u8]) -> Option<String> {
     match value.first()? {
-        b'"' => unescaped(value),
+        b'"' => serde_json::from_slice(value).ok(),
         b'-' | b'0'..=b'9' => String::from_utf8(value.to_vec()).ok(),
         _ => None,
     }
-}
-
-/// The text without the blanks around its one value.
-fn whole(text: &[u8]) -> Option<&[u8]> {
-    let value = value_at(text, blank(text, 0))?;
-    Some(&text[value])
-}
-
-/// The last member of this name, as parsers that keep one of several do.
-fn member<'a>(object: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let mut found = None;
-    let mut at = enter(object, b'{')?;
-    while object.get(at)? != &b'}' {
-        let key = value_at(object, at)?;
-        let colon = blank(object, key.end);
-        if object.get(colon)? != &b':' {
-            return None;
-        }
-        let value = value_at(object, blank(object, colon + 1))?;
-        if unescaped(&object[key]).as_deref() == Some(name) {
-            found = Some(&object[value.clone()]);
-        }
-        at = after_comma(object, value.end, b'}')?;
-    }
-    found
-}
-
-fn enter(value: &[u8], open: u8) -> Option<usize> {
-    (value.first()? == &open).then(|| blank(value, 1))
-}
-
-fn after_comma(text: &[u8], end: usize, close: u8) -> Option<usize> {
-    let at = blank(text, end);
-    match text.get(at)? {
-        b',' => Some(blank(text, at + 1)),
-        byte if *byte == close => Some(at),
-        _ => None,
-    }
-}
-
-fn blank(text: &[u8], from: usize) -> usize {
-    let blanks = text.get(from..).unwrap_or_default().iter().take_while(|byte| b" \t\r\n".contains(byte));
-    from + blanks.count()
-}
-
-/// Where the value that begins here ends.
-fn value_at(text: &[u8], start: usize) -> Option<Range<usize>> {
-    let mut depth = 0;
-    let mut at = start;
-    loop {
-        match text.get(at)? {
-            b'"' => at = string_end(text, at)?,
-            b'{' | b'[' => {
-                depth += 1;
-                at += 1;
-            }
-            b'}' | b']' => {
-                depth = usize::checked_sub(depth, 1)?;
-                at += 1;
-            }
-            b',' | b':' | b' ' | b'\t' | b'\r' | b'\n' if depth > 0 => at += 1,
-            b',' | b':' => return None,
-            _ => at += text[at..].iter().take_while(|byte| !b",:]}[{\" \t\r\n".contains(byte)).count(),
-        }
-        if depth == 0 && at > start {
-            return Some(start..at);
-        }
-        if depth > DEPTH_MAX || at == start {
-            return None;
-        }
-    }
-}
-
-fn string_end(text: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 1;
-    loop {
-        match text.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-}
-
-fn unescaped(string: &[u8]) -> Option<String> {
-    let text = std::str::from_utf8(string.strip_prefix(b"\"")?.strip_suffix(b"\"")?).ok()?;
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.chars();
-    while let Some(c) = rest.next() {
-        if c != '\\' {
-            out.push(c);
-            continue;
-        }
-        out.push(match rest.next()? {
-            'n' => '\n',
-            't' => '\t',
-            'r' => '\r',
-            'b' => '\u{8}',
-            'f' => '\u{c}',
-            'u' => code_point(&mut rest)?,
-            c => c,
-        });
-    }
-    Some(out)
-}
-
-fn code_point(rest: &mut std::str::Chars<'_>) -> Option<char> {
-    let high = hex(rest)?;
-    if !(0xd800..0xdc00).contains(&high) {
-        return char::from_u32(high);
-    }
-    if rest.next()? != '\\' || rest.next()? != 'u' {
-        return None;
-    }
-    let low = hex(rest)?.checked_sub(0xdc00).filter(|low| *low < 0x400)?;
-    char::from_u32(0x10000 + ((high - 0xd800) << 10) + low)
-}
-
-fn hex(rest: &mut std::str::Chars<'_>) -> Option<u32> {
-    (0..4).try_fold(0, |number, _| Some(number * 16 + rest.next()?.to_digit(16)?))
 }
 
 #[cfg(test)]

@@ -70,6 +70,8 @@ mod apply_acts;
 
 pub mod handle;
 
+mod reports;
+
 pub mod verbs;
 
 pub mod locks;
