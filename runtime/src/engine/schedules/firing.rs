@@ -3,7 +3,7 @@
 //! The start of a saga and the `fired` record are one commit, and the saga's id is made of the moment: whatever dies when, a moment
 //! starts one saga.
 
-use amends_core::id::SagaId;
+use amends_core::{Instant, id::SagaId};
 use sha2::{Digest, Sha256};
 
 use super::{ScheduleKey, decide::Decision, kept::Kept, state::Schedule};
@@ -76,24 +76,26 @@ impl Shard {
                 self.schedules.held.push_back(key.clone());
                 Ok(())
             }
-            Decision::Start(due) => {
-                let before = self.actions.len();
-                let next = kept.schedule.next_after(due);
-                let id = id_of(&key.1, &kept.schedule, due);
-                let started = self.start_scheduled(key, &kept, &id);
-                if self.failed.is_some() {
-                    return Ok(());
-                }
-                let event = match started {
-                    Ok(_) => ScheduleEvent::Fired { due, saga: id.as_str().to_owned(), next },
-                    Err(refusal) => self.refused(&kept.schedule, due, &refusal),
-                };
-                self.append_schedule(key, Some(&kept), vec![event], &Actor::Host)?;
-                self.join_commits(before);
-                self.park(&(key.0.clone(), id));
-                Ok(())
-            }
+            Decision::Start(due) => self.fire(key, &kept, due),
         }
+    }
+
+    fn fire(&mut self, key: &ScheduleKey, kept: &Kept, due: Instant) -> Result<(), StoreError> {
+        let before = self.actions.len();
+        let next = kept.schedule.next_after(due);
+        let id = id_of(&key.1, &kept.schedule, due);
+        let started = self.start_scheduled(key, kept, &id);
+        if self.failed.is_some() {
+            return Ok(());
+        }
+        let event = match started {
+            Ok(_) => ScheduleEvent::Fired { due, saga: id.as_str().to_owned(), next },
+            Err(refusal) => self.refused(&kept.schedule, due, &refusal),
+        };
+        self.append_schedule(key, Some(kept), vec![event], &Actor::Host)?;
+        self.join_commits(before);
+        self.park(&(key.0.clone(), id));
+        Ok(())
     }
 
     /// Starts a saga as the schedule's next record will say; true if it was not there before.
@@ -122,7 +124,7 @@ impl Shard {
     }
 
     /// A start that may be possible later is tried again, as long as its window is open; any other is missed.
-    fn refused(&self, schedule: &Schedule, due: amends_core::Instant, refusal: &Refusal) -> ScheduleEvent {
+    fn refused(&self, schedule: &Schedule, due: Instant, refusal: &Refusal) -> ScheduleEvent {
         let (code, message) = (refusal.code.as_str().to_owned(), refusal.message.clone());
         let (reason, next) = (Reason { code, message }, schedule.next_after(due));
         let tries = schedule.waiting.as_ref().filter(|waiting| waiting.due == due).map_or(0, |waiting| waiting.tries);
@@ -158,7 +160,7 @@ fn may_pass(code: RefusalCode) -> bool {
 }
 
 /// The id of the saga of a moment: `nightly:20261122T030000Z`, unless the schedule has one of its own.
-pub(super) fn id_of(name: &str, schedule: &Schedule, due: amends_core::Instant) -> SagaId {
+pub(super) fn id_of(name: &str, schedule: &Schedule, due: Instant) -> SagaId {
     let own = schedule.spec.id.clone().unwrap_or_else(|| {
         let moment = i64::try_from(due.0).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok()).unwrap_or_default();
         let ms = if due.0.is_multiple_of(1_000) { String::new() } else { format!(".{:03}", due.0 % 1_000) };
