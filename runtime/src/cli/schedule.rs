@@ -199,10 +199,10 @@ fn list(list: &List, session: &Session) -> Result<Exit> {
     }
     if list.form.json {
         all.iter().try_for_each(print_json)?;
-    } else if all.is_empty() {
-        say("there are no schedules yet; `amends schedule add NAME SAGA --cron EXPRESSION` makes one");
+    } else if let Some(first) = all.first() {
+        print(&schedule::table(&all, &clock::as_of(first.as_of)))?;
     } else {
-        print(&schedule::table(&all, &clock::now()))?;
+        say("there are no schedules yet; `amends schedule add NAME SAGA --cron EXPRESSION` makes one");
     }
     Ok(Exit::Fine)
 }

@@ -12,18 +12,23 @@ use crate::api::wire::schedule::Schedule;
 /// One schedule: when, what is next, what happened last and why.
 pub(crate) fn one(schedule: &Schedule, now: &Now) -> String {
     let Schedule { name, saga, status, .. } = schedule;
-    let mut rows = vec![("when", when(schedule, now)), ("next", next(schedule, now))];
+    let there = &by_its_clock(schedule, now);
+    let mut rows = vec![("when", when(schedule, now)), ("next", next(schedule, there))];
     rows.extend(schedule.waiting.as_ref().map(|waiting| {
         let until = waiting.until.map_or("until it has ended".to_owned(), |until| format!("tried again {}", now.until(until)));
-        ("waits", format!("the start of {}, {until}: {}", now.clock(waiting.due), clean(&waiting.message)))
+        ("waits", format!("the start of {}, {until}: {}", there.clock_short(waiting.due), clean(&waiting.message)))
     }));
     rows.extend(schedule.last_fired.as_ref().map(|fired| {
         let by_hand = if fired.due.is_none() { ", by hand" } else { "" };
         ("started", format!("{}, {}{by_hand}; {} in all", fired.saga, now.ago(fired.at), schedule.fired))
     }));
     rows.extend(schedule.last_missed.as_ref().map(|missed| {
-        let of = count(missed.count, "start");
-        ("missed", format!("{of} from {} on: {}; {} in all", now.clock(missed.due), clean(&missed.message), schedule.missed))
+        let due = there.clock_short(missed.due);
+        let which = match missed.count {
+            1 => format!("the start of {due}"),
+            many => format!("{} from {due} on", count(many, "start")),
+        };
+        ("missed", format!("{which}: {}; {} in all", clean(&missed.message), schedule.missed))
     }));
     rows.push(("rules", rules(schedule)));
     rows.push(("changed", changed(schedule, now)));
@@ -58,10 +63,13 @@ fn when(schedule: &Schedule, now: &Now) -> String {
     }
 }
 
-/// By the clock that the expression speaks of, where it is known here: so that what was asked for shows as it was written.
-fn next(schedule: &Schedule, now: &Now) -> String {
+/// The clock that the expression speaks of, where it is known here: what was asked for shows as it was written.
+fn by_its_clock(schedule: &Schedule, now: &Now) -> Now {
     let zone = schedule.zone.as_deref().and_then(|zone| TimeZone::get(zone).ok());
-    let now = &zone.map_or_else(|| now.clone(), |zone| Now { zone, ..now.clone() });
+    zone.map_or_else(|| now.clone(), |zone| Now { zone, ..now.clone() })
+}
+
+fn next(schedule: &Schedule, now: &Now) -> String {
     let mut moments = schedule.next.iter();
     let Some(first) = moments.next() else {
         return match schedule.status.as_str() {
@@ -161,9 +169,9 @@ mod tests {
             nightly  active  starts order
               when     0 3 * * *, Europe/Berlin
               next     14:00 Europe/Berlin (in 55m), then 2026-01-02 14:00
-              waits    the start of 12:01:00, until it has ended: saga nightly:20260101T120000Z, which it started before, had not ended
+              waits    the start of 13:01, until it has ended: saga nightly:20260101T120000Z, which it started before, had not ended
               started  nightly:20260101T120000Z, 4m ago, by hand; 2 in all
-              missed   3 starts from 12:00:00 on: the host was not there; 3 in all
+              missed   3 starts from 13:00 on: the host was not there; 3 in all
               rules    lets one start wait while the saga before runs, up to 30s later than its moment, late by at most 1h
               changed  5m ago, by ann: the shop moves
 
@@ -171,7 +179,7 @@ mod tests {
               when     once, at 13:00:00
               next     nothing until `amends schedule resume nightly`
               started  nightly:20260101T120000Z, 4m ago, by hand; 2 in all
-              missed   3 starts from 12:00:00 on: the host was not there; 3 in all
+              missed   3 starts from 12:00 on: the host was not there; 3 in all
               rules    misses a start while the saga before runs, late by at most 1h
               changed  5m ago, by ann: the shop moves
 
