@@ -27,7 +27,7 @@ use crate::{
     journal::schedule::{self, Spec, When},
 };
 
-/// The body around a schedule's input.
+/// The body around a schedule's input, and one that holds a note alone.
 const ENVELOPE_BYTES_MAX: usize = 16 << 10;
 
 /// Which schedules.
@@ -178,7 +178,7 @@ pub(in crate::api) async fn trigger(
 
 /// Removes a schedule. Sagas that it started go on.
 #[utoipa::path(
-    delete, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)),
+    delete, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)), request_body = Option<Act>,
     responses((status = 200, description = "as it was", body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
 )]
 pub(in crate::api) async fn remove(
