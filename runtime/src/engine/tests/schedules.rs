@@ -9,7 +9,10 @@ use crate::{
         load,
         port::{OfSchedule, PutSchedule, RefusalCode, ScheduleAnswer, ScheduleRequest},
         rows,
-        schedules::look::{self, ScheduleView},
+        schedules::{
+            look::{self, ScheduleView},
+            state::Schedule,
+        },
     },
     journal::{
         Fact, StreamId, StreamKind,
@@ -52,14 +55,16 @@ fn seen(sim: &Sim, name: &str) -> ScheduleView {
     look::one(sim.store.as_ref(), &(namespace(), name.into())).unwrap().unwrap()
 }
 
-/// The facts of a schedule's stream, and the status of each saga that they name.
+/// The facts of a schedule's stream, and the status of each saga that they name. Its row is what they fold to (law 1).
 #[track_caller]
 fn check(sim: &Sim, name: &str, expected: &Expect) {
     let id = StreamId { namespace: namespace(), kind: StreamKind::Schedule, id: name.into() };
     let stream = rows::stream_of(sim.store.as_ref(), &id).unwrap().unwrap();
     let (records, _) = load::records(sim.store.as_ref(), stream, 1, usize::MAX).unwrap_or_else(|error| panic!("{error}"));
+    let mut folded = None;
     let text = records.iter().map(|record| {
         let Fact::Schedule(event) = &record.fact else { panic!("a record of something else: {record:?}") };
+        folded = Schedule::after(folded.take(), stream, record.position, record.at, event);
         let more = match event {
             ScheduleEvent::Fired { saga, .. } | ScheduleEvent::Triggered { saga, .. } => {
                 format!(" {saga}: {}", status(sim, saga))
@@ -71,6 +76,7 @@ fn check(sim: &Sim, name: &str, expected: &Expect) {
         format!("{}{more}\n", record.fact.name())
     });
     expected.assert_eq(&text.collect::<String>());
+    assert_eq!(folded, Some(seen(sim, name).schedule));
 }
 
 fn status(sim: &Sim, id: &str) -> &'static str {
