@@ -26,8 +26,8 @@ use crate::{
         guests::ModuleDigest,
         metrics::Metrics,
         port::{
-            Candidate, Change, Job, JobPreview, JobVerb, ListFilter, Moves, Offered, Origin, Refusal, RefusalCode, Request,
-            SagaFilter, StuckGroups,
+            Candidate, Change, Job, JobPreview, JobVerb, ListFilter, Moves, OfSchedule, Offered, Origin, Refusal, RefusalCode,
+            Request, SagaFilter, ScheduleView, StuckGroups,
         },
         reader::{Reader, Seen},
         schema::Schema,
@@ -129,15 +129,33 @@ pub struct Node {
     metrics: Arc<Metrics>,
     clock: Clock,
     definitions: validate::Limits,
-    free: Free,
-    /// When the disk was looked at last, and whether it was too full.
-    low: Mutex<Option<(std::time::Instant, bool)>>,
+    room: Arc<Room>,
     marker: Mutex<Option<Marker>>,
     running: Mutex<Option<Running>>,
     store: Arc<RedbStore>,
     failed: Mutex<Option<oneshot::Receiver<String>>>,
     recovery: Duration,
     failure: Arc<Mutex<Option<String>>>,
+}
+
+/// How much room the disk has.
+struct Room {
+    folder: Arc<Folder>,
+    free: Free,
+    /// When the disk was looked at last, and whether it was too full.
+    low: Mutex<Option<(std::time::Instant, bool)>>,
+}
+
+impl Room {
+    /// Asks the disk once in a while: a start is not worth a system call of its own.
+    fn is_low(&self) -> bool {
+        let mut looked = self.low.lock().unwrap_or_else(PoisonError::into_inner);
+        if looked.is_none_or(|(at, _)| at.elapsed() >= SPACE_HOLDS) {
+            let low = self.folder.space().is_ok_and(|space| space.is_low(self.free.bytes_min, self.free.percent_min));
+            *looked = Some((std::time::Instant::now(), low));
+        }
+        looked.is_some_and(|(_, low)| low)
+    }
 }
 
 impl Node {
@@ -165,6 +183,8 @@ impl Node {
                 let _ = tell.send(why.to_owned());
             })
         };
+        let room = Arc::new(Room { folder: Arc::clone(&folder), free: config.free, low: Mutex::new(None) });
+        let looks = Arc::clone(&room);
         let running = Running::start(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             guests: Arc::clone(&host) as Arc<dyn crate::engine::guests::Guests>,
@@ -173,6 +193,7 @@ impl Node {
             metrics: Arc::clone(&metrics),
             seed: seed()?,
             suspects,
+            is_low: Arc::new(move || looks.is_low()),
             on_failure,
         })?;
         let engine = running.engine().clone();
@@ -194,8 +215,7 @@ impl Node {
             metrics,
             clock: config.clock,
             definitions: config.definitions,
-            free: config.free,
-            low: Mutex::new(None),
+            room,
             marker: Mutex::new(Some(marker)),
             running: Mutex::new(Some(running)),
             failed: Mutex::new(Some(failed)),
@@ -235,16 +255,6 @@ impl Node {
             Some(why) => Err(NodeError::Storage(why.clone())),
             None => Ok(self.store.close()?),
         }
-    }
-
-    /// Asks the disk once in a while: a start is not worth a system call of its own.
-    fn is_low(&self) -> bool {
-        let mut looked = self.low.lock().unwrap_or_else(PoisonError::into_inner);
-        if looked.is_none_or(|(at, _)| at.elapsed() >= SPACE_HOLDS) {
-            let low = self.folder.space().is_ok_and(|space| space.is_low(self.free.bytes_min, self.free.percent_min));
-            *looked = Some((std::time::Instant::now(), low));
-        }
-        looked.is_some_and(|(_, low)| low)
     }
 
     fn check(&self, bytes: &Bytes) -> Result<Verified, Unverified> {
@@ -376,11 +386,21 @@ impl Runtime for Node {
     fn ask(&self, request: Request) -> Result<(), Refusal> {
         let is_new = match &request {
             Request::Start(..) | Request::Deploy(..) => true,
+            Request::Schedule(_, request, _) => matches!(request.asked, OfSchedule::Put(_)),
             // What is addressed to a saga may be what it needs to end.
             Request::Publish(_, publish, _) => publish.to.is_none(),
-            _ => false,
+            Request::Verb(..)
+            | Request::Activate(..)
+            | Request::SetGrants(..)
+            | Request::Remove(..)
+            // They end what there is.
+            | Request::Job(..)
+            | Request::StopJob(..)
+            | Request::AwaitJob(..)
+            | Request::Modules(..)
+            | Request::Definitions(..) => false,
         };
-        if is_new && self.is_low() {
+        if is_new && self.room.is_low() {
             return Err(Refusal::new(
                 RefusalCode::LowSpace,
                 "the disk is nearly full: no new sagas, events and modules are taken",
@@ -416,6 +436,14 @@ impl Runtime for Node {
 
     fn job(&self, namespace: &Namespace, id: &str) -> Result<Option<Job>, Refusal> {
         self.reader.job(namespace, id)
+    }
+
+    fn schedule(&self, namespace: &Namespace, name: &str) -> Result<Option<ScheduleView>, Refusal> {
+        self.reader.schedule(namespace, name)
+    }
+
+    fn schedules(&self, namespace: &Namespace, after: Option<&str>, limit: usize) -> Result<Vec<ScheduleView>, Refusal> {
+        self.reader.schedules(namespace, after, limit)
     }
 
     fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal> {

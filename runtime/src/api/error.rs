@@ -157,32 +157,37 @@ impl From<Unverified> for ApiError {
 
 fn status(code: RefusalCode) -> StatusCode {
     match code {
-        RefusalCode::SagaNotFound => StatusCode::NOT_FOUND,
-        RefusalCode::DefinitionNotFound => StatusCode::NOT_FOUND,
-        RefusalCode::ModuleNotFound => StatusCode::NOT_FOUND,
-        RefusalCode::VersionNotFound => StatusCode::NOT_FOUND,
-        RefusalCode::StepNotFound => StatusCode::NOT_FOUND,
-        RefusalCode::IdTaken => StatusCode::CONFLICT,
-        RefusalCode::SagaEnded => StatusCode::CONFLICT,
-        RefusalCode::VerbDoesNotFit => StatusCode::CONFLICT,
-        RefusalCode::PastPointOfNoReturn => StatusCode::CONFLICT,
-        RefusalCode::RevisionChanged => StatusCode::CONFLICT,
-        RefusalCode::NameTaken => StatusCode::CONFLICT,
-        RefusalCode::GrantInUse => StatusCode::CONFLICT,
-        RefusalCode::VersionActive => StatusCode::CONFLICT,
-        RefusalCode::VersionInUse => StatusCode::CONFLICT,
-        RefusalCode::Quarantined => StatusCode::CONFLICT,
-        RefusalCode::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalCode::SagaNotFound
+        | RefusalCode::DefinitionNotFound
+        | RefusalCode::ModuleNotFound
+        | RefusalCode::VersionNotFound
+        | RefusalCode::StepNotFound
+        | RefusalCode::ScheduleNotFound
+        | RefusalCode::JobNotFound => StatusCode::NOT_FOUND,
+        RefusalCode::IdTaken
+        | RefusalCode::SagaEnded
+        | RefusalCode::VerbDoesNotFit
+        | RefusalCode::PastPointOfNoReturn
+        | RefusalCode::RevisionChanged
+        | RefusalCode::NameTaken
+        | RefusalCode::GrantInUse
+        | RefusalCode::VersionActive
+        | RefusalCode::VersionInUse
+        | RefusalCode::Quarantined
+        | RefusalCode::TooManySchedules
+        | RefusalCode::Locked => StatusCode::CONFLICT,
+        RefusalCode::KeyReused
+        | RefusalCode::NoLockKey
+        | RefusalCode::InputDoesNotFit
+        | RefusalCode::InputRefused
+        | RefusalCode::BadSchedule
+        | RefusalCode::BadCron
+        | RefusalCode::NeverFires
+        | RefusalCode::UnknownZone
+        | RefusalCode::TimePassed
+        | RefusalCode::NothingMatches => StatusCode::UNPROCESSABLE_ENTITY,
         RefusalCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-        RefusalCode::Locked => StatusCode::CONFLICT,
-        RefusalCode::NoLockKey => StatusCode::UNPROCESSABLE_ENTITY,
-        RefusalCode::InputDoesNotFit => StatusCode::UNPROCESSABLE_ENTITY,
-        RefusalCode::InputRefused => StatusCode::UNPROCESSABLE_ENTITY,
-        RefusalCode::JobNotFound => StatusCode::NOT_FOUND,
-        RefusalCode::NothingMatches => StatusCode::UNPROCESSABLE_ENTITY,
-        RefusalCode::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
         RefusalCode::LowSpace => StatusCode::INSUFFICIENT_STORAGE,
-        RefusalCode::Stopping => StatusCode::SERVICE_UNAVAILABLE,
-        RefusalCode::StorageFailed => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalCode::Overloaded | RefusalCode::Stopping | RefusalCode::StorageFailed => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

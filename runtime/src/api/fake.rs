@@ -18,7 +18,7 @@ use bytes::Bytes;
 use tokio::sync::broadcast;
 
 use super::runtime::{
-    BoxFuture, Candidate, Change, Committed, Moves, Offered, Readiness, Runtime, SagaPage, Unverified, Verified,
+    BoxFuture, Candidate, Change, Committed, Moves, Offered, Readiness, Runtime, SagaPage, ScheduleView, Unverified, Verified,
 };
 use crate::{
     engine::port::{
@@ -211,6 +211,14 @@ impl Runtime for Fake {
 
     fn job(&self, _: &Namespace, id: &str) -> Result<Option<Job>, Refusal> {
         Ok((id == "J1").then(|| job(id)))
+    }
+
+    fn schedule(&self, _: &Namespace, _: &str) -> Result<Option<ScheduleView>, Refusal> {
+        Ok(None)
+    }
+
+    fn schedules(&self, _: &Namespace, _: Option<&str>, _: usize) -> Result<Vec<ScheduleView>, Refusal> {
+        Ok(Vec::new())
     }
 
     fn moves(&self, _: &Namespace, _: &Candidate) -> Result<Moves, Refusal> {

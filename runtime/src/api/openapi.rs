@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-use super::routes::{definitions, events, grants, host, jobs, modules, sagas, start, stuck, verbs, watch};
+use super::routes::{definitions, events, grants, host, jobs, modules, sagas, schedules, start, stuck, verbs, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,6 +45,13 @@ use super::routes::{definitions, events, grants, host, jobs, modules, sagas, sta
         verbs::abandon,
         events::signal,
         events::publish,
+        schedules::list,
+        schedules::show,
+        schedules::put,
+        schedules::remove,
+        schedules::pause,
+        schedules::resume,
+        schedules::trigger,
         stuck::show,
         jobs::ask,
         jobs::list,

@@ -13,7 +13,7 @@ use amends_core::{
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-pub use crate::engine::port::{Candidate, Change, EventName, LockKey, Moves, Offered};
+pub use crate::engine::port::{Candidate, Change, EventName, LockKey, Moves, Offered, ScheduleView};
 use crate::{
     engine::port::{Job, JobPreview, JobVerb, ListFilter, Refusal, Request, SagaFilter, SagaLine, StuckGroups},
     journal::Record,
@@ -47,6 +47,12 @@ pub trait Runtime: Send + Sync + 'static {
         from_revision: u64,
         limit: usize,
     ) -> Result<Option<Vec<Record>>, Refusal>;
+
+    /// A schedule as of its last committed record.
+    fn schedule(&self, namespace: &Namespace, name: &str) -> Result<Option<ScheduleView>, Refusal>;
+
+    /// Schedules by name, after this one.
+    fn schedules(&self, namespace: &Namespace, after: Option<&str>, limit: usize) -> Result<Vec<ScheduleView>, Refusal>;
 
     /// What is stuck, in groups; only so many sagas are looked at.
     fn stuck(&self, namespace: &Namespace, filter: &SagaFilter) -> Result<StuckGroups, Refusal>;

@@ -70,6 +70,8 @@ mod signal;
 
 mod publish;
 
+mod schedule;
+
 mod completions;
 
 #[cfg(test)]
@@ -131,6 +133,7 @@ enum Verb {
     Abandon(abandon::Abandon),
     Signal(signal::Signal),
     Publish(publish::Publish),
+    Schedule(schedule::Schedule),
     Jobs(jobs::Jobs),
     Completions(completions::Completions),
 }
@@ -216,6 +219,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Abandon(verb) => abandon::run(&verb, &open()?),
         Verb::Signal(verb) => signal::run(&verb, &open()?),
         Verb::Publish(verb) => publish::run(&verb, &open()?),
+        Verb::Schedule(verb) => schedule::run(&verb, &open()?),
         Verb::Jobs(verb) => jobs::run(&verb, &open()?),
         Verb::Completions(verb) => completions::run(&verb),
     }
@@ -302,6 +306,9 @@ mod tests {
             "amends list --limit 0",
             "amends graph trip.wasm --format pdf",
             "amends move T1",
+            "amends schedule add nightly order",
+            "amends schedule add nightly order --cron @daily --after 1h",
+            "amends schedule add nightly order --after 1h --zone UTC",
             "amends move --all --status stuck",
             "amends retry T1 --all --saga trip",
             "amends cancel",

@@ -51,6 +51,7 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
         engine: shard::Limits {
             saga_bytes_max: config.limits.journal.bytes(),
             event_kept_ms: config.retention.events.ms(),
+            schedules_max: config.limits.schedules,
             queue_records: config.store.queue_records,
             ..shard::Limits::default()
         },

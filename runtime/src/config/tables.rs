@@ -173,11 +173,20 @@ pub struct Limits {
     pub steps: usize,
     /// Steps of one stage.
     pub stage_steps: usize,
+    /// Schedules of one namespace: a row and a timer each, and some kilobytes of journal each time one fires.
+    pub schedules: u64,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { payload: Size::mib(1), journal: Size::mib(64), wasm: Size::mib(16), steps: 256, stage_steps: 64 }
+        Self {
+            payload: Size::mib(1),
+            journal: Size::mib(64),
+            wasm: Size::mib(16),
+            steps: 256,
+            stage_steps: 64,
+            schedules: 100_000,
+        }
     }
 }
 

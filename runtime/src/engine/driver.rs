@@ -25,7 +25,7 @@ use crate::{
         port::{Change, Refusal, RefusalCode, Request},
         recover::{self, Recovered},
         resident::SagaKey,
-        shard::{Action, Input, Limits, Shard},
+        shard::{Action, Input, IsLow, Limits, Shard},
     },
     marker::Suspect,
     store::{
@@ -75,6 +75,8 @@ pub struct Parts {
     pub seed: u64,
     /// Guests that were executing when the host before this one died.
     pub suspects: Vec<Suspect>,
+    /// Whether the disk is too full for what schedules start.
+    pub is_low: IsLow,
     /// What to do when the storage fails.
     pub on_failure: OnFailure,
 }
@@ -91,9 +93,10 @@ const CHANGES_KEPT: usize = 4_096;
 impl Running {
     /// Recovers the shard and starts its threads.
     pub fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, guests, clock, limits, metrics, seed, suspects, on_failure } = parts;
-        let Recovered { shard, actions, sagas, clean } =
+        let Parts { store, guests, clock, limits, metrics, seed, suspects, is_low, on_failure } = parts;
+        let Recovered { mut shard, actions, sagas, clean } =
             recover::recover(Arc::clone(&store), limits, Arc::clone(&metrics), seed, &suspects, clock())?;
+        shard.is_low = is_low;
         let (inputs, received) = channel();
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let definitions = shard.modules.definitions().clone();
@@ -217,6 +220,10 @@ impl Drive {
                     stop_by = Some(now.plus(STOP_MS));
                 }
                 self.take(input, tags);
+            }
+            // After what was asked, and not before: however much is due, somebody who asks waits for one tick.
+            if self.shard.wake_at().is_some_and(|at| at <= (self.clock)()) {
+                self.take(Input::Tick, tags);
             }
         }
     }

@@ -104,6 +104,6 @@ pub(crate) fn records(store: &dyn Store, stream: Position, from: u64, limit: usi
 fn saga_event(record: Record) -> Option<(Instant, Event)> {
     match record.fact {
         Fact::Saga(event) => Some((record.at, event)),
-        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Job(_) => None,
+        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Schedule(_) | Fact::Job(_) => None,
     }
 }

@@ -320,12 +320,10 @@ impl Shard {
     /// `due` is the moment of the timer that fired: the park time of an event is the one that held when it came.
     pub(crate) fn expire_event(&mut self, stream: Position, due: Instant) -> Result<(), StoreError> {
         let stored = self.store.stream(stream, 1, 3)?;
-        let Some(first) = stored.first() else { return self.expire_verb(stream, due) };
+        let Some(first) = stored.first() else { return Ok(()) };
         let first = record::decode_stored(first)?;
-        let (source, topic, to, id, head) = match (&first.fact, &first.head) {
-            (Fact::Message(MessageEvent::Event { source, topic, to, id, .. }), Some(head)) => (source, topic, to, id, head),
-            (Fact::Job(_), Some(head)) => return self.expire_job(head, stream),
-            _ => return Ok(()),
+        let (Some(head), Fact::Message(MessageEvent::Event { source, topic, to, id, .. })) = (&first.head, &first.fact) else {
+            return Ok(());
         };
         let namespace = head.stream.namespace.clone();
         let row = rows::delete(Table::Events, keys::event(&namespace, topic, stream));

@@ -18,7 +18,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{engine::port::RefusalCode, store::committer::Totals};
+use crate::{engine::port::RefusalCode, journal::schedule::ScheduleEvent, store::committer::Totals};
 
 /// What is to be counted once it is durable.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub struct Metrics {
     guest_kills: Family<ByReason, Counter>,
     egress_denied: Counter,
     dead_letters: Counter,
+    schedules_fired: Counter,
+    schedules_missed: Family<ByReason, Counter>,
     timer_lag: Histogram,
     live: Family<ByLiveStatus, Gauge>,
     module_sagas: Family<ByVersion, Gauge>,
@@ -115,6 +117,8 @@ impl Default for Metrics {
             module_sagas: Family::default(),
             queue_depth: Family::default(),
             dead_letters: Counter::default(),
+            schedules_fired: Counter::default(),
+            schedules_missed: Family::default(),
             timer_lag: seconds(),
             starts_blocked_on_module: Counter::default(),
             commits: Counter::default(),
@@ -137,6 +141,12 @@ impl Default for Metrics {
         );
         registry.register("queue_depth", "What waits in each queue", metrics.queue_depth.clone());
         registry.register("refused", "Requests refused, by reason", metrics.refused.clone());
+        registry.register("schedules_fired", "Sagas that schedules started", metrics.schedules_fired.clone());
+        registry.register(
+            "schedules_missed",
+            "Moments of schedules that no saga was started for, by reason",
+            metrics.schedules_missed.clone(),
+        );
         registry.register(
             "dead_letters",
             "Events that the saga they were addressed to never took, and sagas that an event did not start",
@@ -216,6 +226,23 @@ impl Metrics {
 
     pub(crate) fn refused(&self, code: RefusalCode) {
         self.refused.get_or_create(&ByReason { reason: format!("{code:?}") }).inc();
+    }
+
+    /// A schedule started a saga, or missed some. The codes of why are the host's own, and few.
+    pub(crate) fn schedule(&self, event: &ScheduleEvent) {
+        match event {
+            ScheduleEvent::Fired { .. } | ScheduleEvent::Triggered { .. } => {
+                self.schedules_fired.inc();
+            }
+            ScheduleEvent::Missed { count, reason, .. } => {
+                self.schedules_missed.get_or_create(&ByReason { reason: reason.code.clone() }).inc_by(*count);
+            }
+            ScheduleEvent::Scheduled { .. }
+            | ScheduleEvent::Postponed { .. }
+            | ScheduleEvent::Paused(_)
+            | ScheduleEvent::Resumed { .. }
+            | ScheduleEvent::Unscheduled(_) => {}
+        }
     }
 
     pub(crate) fn dead_letter(&self) {

@@ -6,6 +6,7 @@
 //! - `requests`, `verbs`, `deploys`, `messages`: what each request means
 //! - [`modules`], `schema`: what is deployed; whether an input fits
 //! - `resident`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its rows, and back
+//! - `due`, `schedules`: what the clock makes happen; sagas that it starts
 //! - `filter`, `stuck`, `jobs`: which sagas; what is stuck, in groups; a verb for many of them
 //! - `lockers`: who has which lock key; `moves`: which sagas could move to another version
 //! - `recover`: start-up; [`driver`]: threads and the clock; [`reader`]: committed reads; [`metrics`]: counters
@@ -49,6 +50,10 @@ mod load;
 mod live;
 
 mod timers;
+
+mod due;
+
+pub(crate) mod schedules;
 
 mod lockers;
 

@@ -5,6 +5,9 @@
 mod many;
 
 pub use amends_core::verbs::Verb;
+
+pub(crate) use super::schedules::CATCH_UP_MS;
+pub use super::schedules::look::ScheduleView;
 use amends_core::{
     Definition, Trigger,
     event::Act,
@@ -19,7 +22,7 @@ pub use self::many::{
 };
 use crate::{
     engine::guests::ModuleDigest,
-    journal::{Actor, Grant},
+    journal::{Actor, Grant, schedule::Spec},
 };
 
 /// Where a request comes from.
@@ -280,6 +283,58 @@ pub enum Which {
     Previous,
 }
 
+/// What is asked of one schedule.
+#[derive(Clone, Debug)]
+pub struct ScheduleRequest {
+    /// The schedule.
+    pub name: String,
+    /// What to do.
+    pub asked: OfSchedule,
+    /// Why and who, as the client says.
+    pub act: Act,
+}
+
+/// What can be done with a schedule.
+#[derive(Clone, Debug)]
+pub enum OfSchedule {
+    /// Make it, or replace it.
+    Put(Box<PutSchedule>),
+    /// Let nothing be due until it is resumed.
+    Pause,
+    /// Let it go on. What was due in the pause is missed.
+    Resume,
+    /// Start a saga of this id now, beside what is due and whatever runs.
+    Trigger(SagaId),
+    /// Remove it. Sagas that it started go on.
+    Remove,
+}
+
+/// A schedule to be made.
+#[derive(Clone, Debug)]
+pub struct PutSchedule {
+    /// What and when.
+    pub spec: Spec,
+    /// What each saga is started with.
+    pub input: Payload,
+    /// It waits to be resumed. A schedule that is paused stays so when it is replaced.
+    pub paused: bool,
+    /// Only if it is at this revision; 0: only if it is not there.
+    pub expect_revision: Option<u64>,
+}
+
+/// The answer to what was asked of a schedule.
+#[derive(Clone, Debug)]
+pub struct ScheduleAnswer {
+    /// It was made by this request.
+    pub created: bool,
+    /// Something was recorded; what is so already is not done again.
+    pub applied: bool,
+    /// The schedule as it is now; a removed one as it was.
+    pub view: ScheduleView,
+    /// The position of its last record.
+    pub position: u64,
+}
+
 /// Why a request was refused. Variants are decisions for the client; the text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -354,6 +409,20 @@ pub enum RefusalCode {
     /// 422: what was sent cannot be recorded.
     InputRefused,
     /// 404.
+    ScheduleNotFound,
+    /// 422: a schedule that cannot be, as with two kinds of moments.
+    BadSchedule,
+    /// 422: no cron expression.
+    BadCron,
+    /// 422: a cron expression of a day that does not exist.
+    NeverFires,
+    /// 422: no time zone.
+    UnknownZone,
+    /// 422: the only moment of a schedule is past.
+    TimePassed,
+    /// 409: a namespace has as many schedules as it may.
+    TooManySchedules,
+    /// 404.
     JobNotFound,
     /// 422: a verb for many sagas, and there is none that it is about.
     NothingMatches,
@@ -392,6 +461,13 @@ impl RefusalCode {
             Self::NoLockKey => "no_lock_key",
             Self::InputDoesNotFit => "input_does_not_fit",
             Self::InputRefused => "input_refused",
+            Self::ScheduleNotFound => "schedule_not_found",
+            Self::BadSchedule => "bad_schedule",
+            Self::BadCron => "bad_cron",
+            Self::NeverFires => "never_fires",
+            Self::UnknownZone => "unknown_zone",
+            Self::TimePassed => "time_passed",
+            Self::TooManySchedules => "too_many_schedules",
             Self::JobNotFound => "job_not_found",
             Self::NothingMatches => "nothing_matches",
             Self::Overloaded => "overloaded",
@@ -420,6 +496,8 @@ pub enum Request {
     Activate(Origin, String, Which, Act, Answer<ModuleAnswer>),
     /// Replaces what a module may reach.
     SetGrants(Origin, SetGrants, Answer<ModuleAnswer>),
+    /// What is asked of one schedule.
+    Schedule(Origin, ScheduleRequest, Answer<Box<ScheduleAnswer>>),
     /// Removes a version that nothing needs.
     Remove(Origin, String, u32, Answer<ModuleAnswer>),
     /// A verb for many sagas.

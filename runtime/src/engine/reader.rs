@@ -19,10 +19,10 @@ use crate::{
         moves,
         port::{
             Candidate, EventName, Job, JobPreview, JobVerb, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaFilter,
-            SagaLine, StuckGroups,
+            SagaLine, ScheduleView, StuckGroups,
         },
         resident::SagaKey,
-        rows, stuck, triggers,
+        rows, schedules, stuck, triggers,
     },
     journal::Record,
     store::{Position, Store, StoreError},
@@ -110,6 +110,17 @@ impl Reader {
     pub fn job(&self, namespace: &Namespace, id: &str) -> Result<Option<Job>, Refusal> {
         let found = jobs::find(self.store.as_ref(), namespace, id).map_err(|error| failed(&error))?;
         Ok(found.map(|(_, job)| job))
+    }
+
+    /// A schedule, if there is one.
+    pub fn schedule(&self, namespace: &Namespace, name: &str) -> Result<Option<ScheduleView>, Refusal> {
+        let key = (namespace.clone(), name.to_owned());
+        schedules::look::one(self.store.as_ref(), &key).map_err(|error| failed(&error))
+    }
+
+    /// Schedules by name, after this one.
+    pub fn schedules(&self, namespace: &Namespace, after: Option<&str>, limit: usize) -> Result<Vec<ScheduleView>, Refusal> {
+        schedules::look::page(self.store.as_ref(), namespace, after, limit).map_err(|error| failed(&error))
     }
 
     /// Which sagas in flight could move to a component.

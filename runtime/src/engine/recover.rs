@@ -14,6 +14,7 @@ use crate::{
         metrics::Metrics,
         modules::Modules,
         rows,
+        schedules::kept::Schedules,
         shard::{Action, Limits, Shard},
     },
     journal::{Actor, Fact, HostEvent, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record},
@@ -50,6 +51,7 @@ pub(crate) fn recover(
     shard.now = now;
     shard.live = Live::read(store.as_ref(), &shard.metrics)?;
     shard.lockers = Lockers::read(store.as_ref())?;
+    shard.schedules = Schedules::read(store.as_ref())?;
     shard.jobs = Jobs::read(store.as_ref())?;
     shard.modules = read_modules(store.as_ref())?;
     shard.timers.read(store.as_ref(), Instant(0))?;

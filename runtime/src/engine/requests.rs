@@ -30,6 +30,7 @@ impl Shard {
             Request::Start(..)
             | Request::Verb(..)
             | Request::Publish(..)
+            | Request::Schedule(..)
             | Request::Definitions(..)
             | Request::Job(..)
             | Request::StopJob(..)
@@ -39,6 +40,7 @@ impl Shard {
             Request::Start(origin, start, answer) => self.start(&origin, start, answer),
             Request::Verb(origin, verb, answer) => self.verb(&origin, verb, answer),
             Request::Publish(origin, publish, answer) => self.publish(&origin, publish, answer),
+            Request::Schedule(origin, asked, answer) => self.of_schedule(&origin, asked, answer),
             Request::Deploy(origin, deploy, answer) => self.deploy(&origin, deploy, answer),
             Request::Activate(origin, module, which, act, answer) => self.activate(&origin, &module, which, act, answer),
             Request::SetGrants(origin, set, answer) => self.set_grants(&origin, set, answer),
@@ -59,7 +61,8 @@ impl Shard {
 
     fn start(&mut self, origin: &Origin, start: Start, answer: Answer<SagaAnswer>) {
         let key = (origin.namespace.clone(), start.id.clone());
-        match self.begin_or_find(origin, &key, &start) {
+        let asked = Cause { actor: origin.actor.clone(), record: None, root: None };
+        match self.begin_or_find(&key, &start, asked) {
             Ok(created) => self.answer_start(&key, start.wait, created, answer),
             Err(refusal) => {
                 self.metrics.refused(refusal.code);
@@ -84,13 +87,13 @@ impl Shard {
     }
 
     /// Makes the saga, or finds the one that the same start made before; true if it was made now.
-    fn begin_or_find(&mut self, origin: &Origin, key: &SagaKey, start: &Start) -> Result<bool, Refusal> {
+    pub(crate) fn begin_or_find(&mut self, key: &SagaKey, start: &Start, cause: Cause) -> Result<bool, Refusal> {
         self.refuse_if_failed()?;
         if self.is_there(key, start)? {
             return Ok(false);
         }
         self.refuse_new(1)?;
-        self.begin_new(key, start, Cause { actor: origin.actor.clone(), record: None, root: None })?;
+        self.begin_new(key, start, cause)?;
         Ok(true)
     }
 
@@ -168,7 +171,7 @@ impl Shard {
         self.park(key);
     }
 
-    fn no_definition(&self, namespace: &Namespace, name: &str) -> Refusal {
+    pub(crate) fn no_definition(&self, namespace: &Namespace, name: &str) -> Refusal {
         let mut known: Vec<&str> = self.modules.startable(namespace).collect();
         known.sort_unstable();
         let refusal =
@@ -207,7 +210,7 @@ fn is_same(started: &Started, start: &Start) -> bool {
     started.definition == start.definition && started.input_hash == start.input_hash
 }
 
-fn does_not_fit(definition: &str, misfit: &Misfit) -> Refusal {
+pub(crate) fn does_not_fit(definition: &str, misfit: &Misfit) -> Refusal {
     Refusal::new(RefusalCode::InputDoesNotFit, format!("the input does not fit saga `{definition}`: {misfit}"))
         .hint(format!("its schema is in GET /v1/definitions/{definition}"))
 }

@@ -119,6 +119,13 @@ pub(crate) fn saga_at(store: &dyn Store, stream: Position) -> Result<Option<Saga
     Ok(summary_at(store, stream)?.map(|summary| (summary.namespace, summary.id)))
 }
 
+/// Whether a saga has ended, as far as it is committed. One that is not there has.
+pub(crate) fn has_ended(store: &dyn Store, key: &SagaKey) -> Result<bool, StoreError> {
+    let stream = saga_stream(store, key)?;
+    let summary = stream.map(|stream| summary_at(store, stream)).transpose()?.flatten();
+    Ok(summary.is_none_or(|summary| summary.status.is_ended()))
+}
+
 /// What a saga may be until it has ended.
 pub(crate) const LIVE: [Status; 4] = [Status::Stuck, Status::Compensating, Status::Waiting, Status::Running];
 

@@ -30,6 +30,7 @@ use crate::{
         release::{Release, Releases},
         resident::{Flushed, Resident, SagaKey},
         rows,
+        schedules::kept::Schedules,
         timers::Timers,
         waiters::Waiters,
     },
@@ -48,7 +49,7 @@ pub enum Input {
     Committed(Position),
     /// The storage failed: nothing may be acknowledged any more.
     StorageFailed(String),
-    /// Time passed.
+    /// Time passed: what is due happens, as much of it as fits into one step.
     Tick,
     /// No new sagas: the host is stopping.
     Stop,
@@ -89,12 +90,20 @@ pub struct Limits {
     pub event_kept_ms: u64,
     /// Records that wait for their commit; beyond them new work is refused, and what runs ahead waits for its commits.
     pub queue_records: u64,
+    /// Schedules of a namespace.
+    pub schedules_max: u64,
 }
 
 impl Default for Limits {
-    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records.
+    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records; 100,000 schedules.
     fn default() -> Self {
-        Self { residents_max: 20_000, saga_bytes_max: 64 << 20, event_kept_ms: 7 * 86_400_000, queue_records: 8_192 }
+        Self {
+            residents_max: 20_000,
+            saga_bytes_max: 64 << 20,
+            event_kept_ms: 7 * 86_400_000,
+            queue_records: 8_192,
+            schedules_max: 100_000,
+        }
     }
 }
 
@@ -120,6 +129,9 @@ pub struct Shard {
     pub(crate) residents: HashMap<SagaKey, Resident>,
     pub(crate) timers: Timers,
     pub(crate) waiters: Waiters,
+    pub(crate) schedules: Schedules,
+    /// Whether the disk is too full for new sagas.
+    pub(crate) is_low: IsLow,
     pub(crate) releases: Releases,
     /// Sagas with records in the committer's queue, by the last position.
     in_flight: VecDeque<(Position, SagaKey)>,
@@ -139,6 +151,9 @@ pub struct Shard {
     pub(crate) launches: Launches,
     pub(crate) failpoints: Failpoints,
 }
+
+/// Whether the disk is too full for new sagas.
+pub type IsLow = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Records of one saga that are handed over together at the latest.
 const UNFLUSHED_MAX: usize = 64;
@@ -167,6 +182,8 @@ impl Shard {
             residents: HashMap::new(),
             timers: Timers::default(),
             waiters: Waiters::default(),
+            schedules: Schedules::default(),
+            is_low: Arc::new(|| false),
             releases: Releases::default(),
             in_flight: VecDeque::new(),
             unflushed: VecDeque::new(),
@@ -189,6 +206,7 @@ impl Shard {
     /// Takes one input at a time and says what is to be done.
     pub fn step(&mut self, input: Input, now: Instant) -> Vec<Action> {
         self.now = now;
+        let passes = matches!(input, Input::Tick);
         match input {
             Input::Request(request) => self.request(request),
             // Law 14: nothing that was not durable by then is decided on, and nothing leaves.
@@ -200,8 +218,10 @@ impl Shard {
             Input::Stop => self.stopping = true,
         }
         self.flush_old();
-        self.fire_timers();
-        self.turn_of_jobs();
+        if passes {
+            self.fire_timers();
+            self.turn_of_jobs();
+        }
         self.grant();
         std::mem::take(&mut self.actions)
     }
@@ -217,7 +237,8 @@ impl Shard {
     pub fn wake_at(&self) -> Option<Instant> {
         let job = self.has_job_turn().then_some(self.now);
         let flush = self.unflushed.front().map(|(since, _)| since.plus(UNFLUSHED_MS));
-        flush.into_iter().chain(self.timers.next()).chain(job).min()
+        let behind = self.has_woken_schedules().then_some(self.now);
+        flush.into_iter().chain(self.timers.next()).chain(behind).chain(job).min()
     }
 
     /// No attempt is open and everything decided is durable.
@@ -442,6 +463,9 @@ impl Shard {
         self.in_flight.push_back((self.last_position, key.clone()));
         self.actions.push(Action::Commit(batch, self.last_position));
         self.releases.push(self.last_position, changed);
+        if ends {
+            self.schedules.ended(key);
+        }
         if let Some(counts) = counts {
             self.releases.push(self.last_position, Release::Counts(counts));
         }
@@ -499,6 +523,7 @@ impl Shard {
         self.durable = self.durable.max(position);
         self.failpoints.durable(position);
         self.recent.forget_up_to(position);
+        self.schedules.forget_up_to(position);
         self.timers.committed(position);
         while let Some(release) = self.releases.pop(position) {
             self.let_go(release);
@@ -518,32 +543,6 @@ impl Shard {
         let durable = resident.flushed.as_ref().is_some_and(|flushed| flushed.position <= self.durable);
         if durable && resident.unflushed.is_empty() && resident.launched.is_empty() {
             self.residents.remove(key);
-        }
-    }
-
-    fn fire_timers(&mut self) {
-        if self.failed.is_some() {
-            return;
-        }
-        while let Some((due, stream)) = self.timers.pop(self.now, self.durable) {
-            self.metrics.timer_lag(self.now.since(due));
-            match rows::saga_at(self.store.as_ref(), stream) {
-                Ok(Some(key)) => {
-                    if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Wake, context))
-                    {
-                        self.lost(&key, &error);
-                    }
-                }
-                Ok(None) => {
-                    if let Err(error) = self.expire_event(stream, due) {
-                        return self.fail(error.to_string());
-                    }
-                }
-                Err(error) => return self.fail(error.to_string()),
-            }
-        }
-        if let Err(error) = self.timers.refill(self.store.as_ref()) {
-            self.fail(error.to_string());
         }
     }
 

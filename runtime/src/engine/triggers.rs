@@ -84,7 +84,7 @@ pub(crate) fn event_of(store: &dyn Store, record: RecordId) -> Result<Option<Eve
         Fact::Message(MessageEvent::Event { source, id, topic, .. }) => {
             Some(EventName { source, id, event_type: topic.event_type })
         }
-        Fact::Saga(_) | Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Job(_) => None,
+        Fact::Saga(_) | Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Schedule(_) | Fact::Job(_) => None,
     })
 }
 

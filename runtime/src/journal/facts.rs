@@ -9,7 +9,7 @@ use amends_core::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Fact, HostEvent, MessageEvent, ModuleEvent, job::JobEvent};
+use super::{Fact, HostEvent, MessageEvent, ModuleEvent, job::JobEvent, schedule::ScheduleEvent};
 
 /// The version of every body so far. A fact whose fields change gets the next number, and its old form is upcast when read.
 pub(super) const BODY_VERSION: u8 = 1;
@@ -125,6 +125,16 @@ facts! {
         300 "opened" Opened { epoch: epoch, clean: clean }
         301 "restored" Restored { generation: generation }
     }
+    Schedule(ScheduleEvent) {
+        400 "scheduled" Scheduled { spec: spec, input: input, next: next, paused: paused, act: act }
+        401 "fired" Fired { due: due, saga: saga, next: next }
+        402 "triggered" Triggered { saga: saga, act: act }
+        403 "postponed" Postponed { due: due, until: until, reason: reason, next: next }
+        404 "missed" Missed { due: due, count: count, reason: reason, next: next }
+        405 "paused" Paused { 0: act }
+        406 "resumed" Resumed { next: next, act: act }
+        407 "unscheduled" Unscheduled { 0: act }
+    }
     Job(JobEvent) {
         500 "asked" Asked { verb: verb, filter: filter, act: act }
         501 "advanced" Advanced { through: through, applied: applied, misfits: misfits }
@@ -139,7 +149,17 @@ impl Fact {
         match self {
             Self::Saga(event) => saga_payload(event),
             Self::Message(MessageEvent::Event { data, .. }) => data.as_ref(),
-            Self::Message(MessageEvent::Kept { .. } | MessageEvent::Dead { .. } | MessageEvent::NotStarted { .. })
+            Self::Schedule(ScheduleEvent::Scheduled { input, .. }) => Some(input),
+            Self::Schedule(
+                ScheduleEvent::Fired { .. }
+                | ScheduleEvent::Triggered { .. }
+                | ScheduleEvent::Postponed { .. }
+                | ScheduleEvent::Missed { .. }
+                | ScheduleEvent::Paused(_)
+                | ScheduleEvent::Resumed { .. }
+                | ScheduleEvent::Unscheduled(_),
+            )
+            | Self::Message(MessageEvent::Kept { .. } | MessageEvent::Dead { .. } | MessageEvent::NotStarted { .. })
             | Self::Module(_)
             | Self::Host(_)
             | Self::Job(_) => None,

@@ -156,6 +156,42 @@ pub fn modules(namespace: &Namespace, limit: usize) -> Range {
     Range::under(Table::Modules, &Key::default().text(namespace.as_str()).0, limit)
 }
 
+/// The row of [`Table::Schedules`] that holds a schedule.
+pub fn schedule(namespace: &Namespace, name: &str) -> Vec<u8> {
+    Key::default().byte(SCHEDULE).text(namespace.as_str()).rest(name)
+}
+
+/// The schedule that a key of [`Table::Schedules`] names.
+pub fn parse_schedule(key: &[u8]) -> Result<(Namespace, String), Corrupt> {
+    Parts::new(Table::Schedules, key).whole(|parts| {
+        parts.expect(SCHEDULE)?;
+        Ok((parts.namespace()?, parts.rest()?))
+    })
+}
+
+/// Schedules of a namespace, by name.
+pub fn schedules(namespace: &Namespace, limit: usize) -> Range {
+    Range::under(Table::Schedules, &Key::default().byte(SCHEDULE).text(namespace.as_str()).0, limit)
+}
+
+/// The row of [`Table::Schedules`] that says which schedule waits for the end of a saga.
+pub fn queued(namespace: &Namespace, saga: &str) -> Vec<u8> {
+    Key::default().byte(QUEUED).text(namespace.as_str()).rest(saga)
+}
+
+/// The saga that a key of [`Table::Schedules`] names.
+pub fn parse_queued(key: &[u8]) -> Result<(Namespace, String), Corrupt> {
+    Parts::new(Table::Schedules, key).whole(|parts| {
+        parts.expect(QUEUED)?;
+        Ok((parts.namespace()?, parts.rest()?))
+    })
+}
+
+/// All sagas whose end a schedule waits for.
+pub fn all_queued(limit: usize) -> Range {
+    Range::under(Table::Schedules, &[QUEUED], limit)
+}
+
 /// The row of [`Table::Answers`] that holds the first answer to an idempotency key.
 pub fn answer(namespace: &Namespace, key: &str) -> Vec<u8> {
     Key::default().text(namespace.as_str()).rest(key)
@@ -165,6 +201,11 @@ pub fn answer(namespace: &Namespace, key: &str) -> Vec<u8> {
 pub fn parse_answer(key: &[u8]) -> Result<(Namespace, String), Corrupt> {
     Parts::new(Table::Answers, key).whole(|parts| Ok((parts.namespace()?, parts.rest()?)))
 }
+
+/// What the rows of [`Table::Schedules`] begin with: schedules, and those whose next start waits for the end of a saga.
+const SCHEDULE: u8 = 1;
+
+const QUEUED: u8 = 2;
 
 /// The row of [`Table::Jobs`] that says how far a job is.
 pub fn job(namespace: &Namespace, start: Position) -> Vec<u8> {
@@ -265,6 +306,13 @@ impl<'a> Parts<'a> {
     fn byte(&mut self) -> Result<u8, String> {
         let [byte] = self.take()?;
         Ok(byte)
+    }
+
+    fn expect(&mut self, wanted: u8) -> Result<(), String> {
+        match self.byte()? {
+            byte if byte == wanted => Ok(()),
+            byte => Err(format!("it begins with {byte}, not {wanted}")),
+        }
     }
 
     fn number(&mut self) -> Result<u64, String> {

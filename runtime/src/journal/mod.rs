@@ -8,6 +8,8 @@ pub mod definition;
 
 pub mod keys;
 
+pub mod schedule;
+
 pub mod job;
 
 use std::fmt;
@@ -20,7 +22,7 @@ use amends_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::job::JobEvent;
+use self::{job::JobEvent, schedule::ScheduleEvent};
 use crate::store::StoreError;
 
 /// The kind of thing that a stream is about.
@@ -130,6 +132,8 @@ pub enum Fact {
     Message(MessageEvent),
     /// Of the host.
     Host(HostEvent),
+    /// Of a schedule.
+    Schedule(ScheduleEvent),
     /// Of a job.
     Job(JobEvent),
 }

@@ -61,13 +61,15 @@ pub enum Table {
     Denied,
     /// (namespace, lock key, start position): who holds a lock key, and who waits for it, first come first.
     Locks,
+    /// (namespace, schedule): what it is and what is due; and (namespace, saga): which schedule waits for its end.
+    Schedules,
     /// (namespace, start position): what a job does, and how far it is. From its start until a week after its end.
     Jobs,
 }
 
 impl Table {
     /// All of them, in the order in which they are opened.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Meta,
         Self::ById,
         Self::Sagas,
@@ -79,6 +81,7 @@ impl Table {
         Self::Answers,
         Self::Denied,
         Self::Locks,
+        Self::Schedules,
         Self::Jobs,
     ];
 }

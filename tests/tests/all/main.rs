@@ -52,6 +52,7 @@ mod turns;
 mod moves;
 
 mod deadly;
+mod schedules;
 
 mod lints;
 

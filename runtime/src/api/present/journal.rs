@@ -25,7 +25,7 @@ pub fn entry(record: &Record, positions: Positions) -> journal::Entry {
     match &record.fact {
         Fact::Saga(event) => journal::Entry { kind: event.name().to_owned(), ..with_event(common, event) },
         // A saga's stream holds nothing else; shown by name rather than hidden should that ever change.
-        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Job(_) => {
+        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Schedule(_) | Fact::Job(_) => {
             journal::Entry { kind: "foreign".to_owned(), ..common }
         }
     }

@@ -2,6 +2,8 @@
 
 pub mod saga;
 
+pub mod schedule;
+
 pub mod lock;
 
 pub mod preview;

@@ -16,6 +16,8 @@ mod filter;
 
 pub(super) mod events;
 
+pub(super) mod schedules;
+
 pub(super) mod modules;
 
 pub(super) mod grants;
@@ -59,6 +61,11 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v1/sagas/{id}/abandon", post(verbs::abandon))
         .route("/v1/sagas/{id}/signals/{name}", post(events::signal))
         .route("/v1/events", post(events::publish))
+        .route("/v1/schedules", get(schedules::list))
+        .route("/v1/schedules/{name}", get(schedules::show).put(schedules::put).delete(schedules::remove))
+        .route("/v1/schedules/{name}/pause", post(schedules::pause))
+        .route("/v1/schedules/{name}/resume", post(schedules::resume))
+        .route("/v1/schedules/{name}/trigger", post(schedules::trigger))
         .route("/v1/stuck", get(stuck::show))
         .route("/v1/jobs", get(jobs::list).post(jobs::ask))
         .route("/v1/jobs/{id}", get(jobs::show))

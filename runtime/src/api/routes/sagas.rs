@@ -148,11 +148,11 @@ pub(in crate::api) async fn journal(
 }
 
 /// Reads follow commits on one host, so a position that was handed out is included; one of another life is refused.
-fn included(api: &Api, position: Option<&str>) -> Result<(), ApiError> {
+pub(super) fn included(api: &Api, position: Option<&str>) -> Result<(), ApiError> {
     position.map_or(Ok(()), |position| api.positions().read(position).map(drop))
 }
 
-fn limit(limit: Option<usize>) -> Result<usize, ApiError> {
+pub(super) fn limit(limit: Option<usize>) -> Result<usize, ApiError> {
     match limit.unwrap_or(LIMIT) {
         limit @ 1..=LIMIT_MAX => Ok(limit),
         limit => Err(ApiError::bad_request(format!("limit {limit} is out of range")).hint(format!("use 1 to {LIMIT_MAX}"))),

@@ -66,7 +66,7 @@ fn the_host_says_how_it_is() {
 fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
     let description = serde_json::to_value(crate::api::openapi::description()).unwrap();
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 30);
+    assert_eq!(paths.len(), 35);
     for (path, operations) in paths {
         let path = path.replace("{id}", "T1").replace("{name}", "trip").replace("{saga}", "trip").replace("{version}", "1");
         for method in operations.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
@@ -116,6 +116,8 @@ fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_other
         get /v1/sagas: saga status module version step failure limit cursor at_least
         get /v1/sagas/{id}: at_least
         get /v1/sagas/{id}/journal: from limit at_least
+        get /v1/schedules: limit cursor at_least
+        get /v1/schedules/{name}: at_least
         get /v1/stuck: saga module version step failure
     "#]]
     .assert_eq(&said);

@@ -24,4 +24,6 @@ pub mod job;
 
 pub mod event;
 
+pub mod schedule;
+
 pub use value::{Json, Time};

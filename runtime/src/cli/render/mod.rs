@@ -11,6 +11,8 @@ mod locks;
 
 mod preview;
 
+pub(crate) mod schedule;
+
 pub(crate) mod style;
 
 pub(crate) mod text;

@@ -8,6 +8,8 @@ mod locks;
 
 mod moves;
 
+mod schedules;
+
 mod triggers;
 
 mod jobs;
@@ -120,6 +122,11 @@ impl Sim {
     pub(super) fn input(&mut self, input: Input) {
         let actions = self.shard.step(input, self.now);
         self.carry_out(actions);
+        // As the driver does.
+        if self.shard.wake_at().is_some_and(|at| at <= self.now) {
+            let actions = self.shard.step(Input::Tick, self.now);
+            self.carry_out(actions);
+        }
     }
 
     /// One commit of everything that waits, as the committer does it.
@@ -152,7 +159,7 @@ impl Sim {
         self.settle();
     }
 
-    fn ask<T>(&mut self, request: impl FnOnce(Answer<T>) -> Request) -> Receiver<Result<T, Refusal>> {
+    pub(super) fn ask<T>(&mut self, request: impl FnOnce(Answer<T>) -> Request) -> Receiver<Result<T, Refusal>> {
         let (answer, answered) = oneshot::channel();
         self.input(Input::Request(request(answer)));
         answered

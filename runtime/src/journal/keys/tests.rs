@@ -121,3 +121,12 @@ fn keys_that_nobody_wrote_are_refused() {
     assert!(parse_by_id(b"a\0\x01\x09T1").is_err());
     assert!(parse_by_id(b"A\0\x01\x01T1").is_err());
 }
+
+#[test]
+fn schedules_sort_by_namespace_and_name() {
+    let spaces = ["a", "a-b", "ab", "b"].map(namespace);
+    let said: Vec<_> = spaces.into_iter().flat_map(|space| TEXTS.map(|name| (space.clone(), name.to_owned()))).collect();
+    check(said.clone(), |(space, name)| schedule(space, name), parse_schedule);
+    check(said, |(space, saga)| queued(space, saga), parse_queued);
+    assert!(parse_schedule(&queued(&namespace("a"), "x")).is_err());
+}

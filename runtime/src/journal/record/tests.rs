@@ -17,6 +17,7 @@ use crate::journal::{
     Grant, HostEvent, MessageEvent, ModuleEvent, StreamId, StreamKind,
     facts::CODES,
     job::{JobEvent, JobVerb, Misfit, SagaFilter},
+    schedule::{self, Overlap, ScheduleEvent, Spec, When},
 };
 
 fn leg() -> Leg {
@@ -156,11 +157,31 @@ fn facts() -> Vec<Fact> {
     let job = asked.into_iter().chain(job);
     let host = [HostEvent::Opened { epoch: 4, clean: false }, HostEvent::Restored { generation: 2 }];
     let facts = saga.into_iter().map(Fact::Saga).chain(module.into_iter().map(Fact::Module));
-    facts
-        .chain(message.into_iter().map(Fact::Message))
-        .chain(host.into_iter().map(Fact::Host))
-        .chain(job.map(Fact::Job))
-        .collect()
+    let facts = facts.chain(message.into_iter().map(Fact::Message)).chain(host.into_iter().map(Fact::Host));
+    facts.chain(schedule_facts().into_iter().map(Fact::Schedule)).chain(job.map(Fact::Job)).collect()
+}
+
+fn schedule_facts() -> Vec<ScheduleEvent> {
+    let (due, next) = (Instant(1_800_000_000_000), Some(Instant(1_800_000_060_000)));
+    let scheduled = |when: When, overlap: Overlap| {
+        let (id, input_hash, incarnation) = (Some("T1".into()), [0x44; 32], [0x33; 16]);
+        let spec = Spec { saga: "trip".into(), when, id, overlap, jitter_ms: 5, catch_up_ms: 300, input_hash, incarnation };
+        ScheduleEvent::Scheduled { spec, input: Payload::json("7"), next, paused: true, act: act() }
+    };
+    let cron = When::Cron { expression: "@daily".into(), zone: "UTC".into() };
+    let reason = || schedule::Reason { code: "late".into(), message: "no host".into() };
+    vec![
+        scheduled(When::At(due), Overlap::Skip),
+        scheduled(When::After { delay_ms: 1_000, at: due }, Overlap::Queue),
+        scheduled(cron, Overlap::Allow),
+        ScheduleEvent::Fired { due, saga: "T1".into(), next },
+        ScheduleEvent::Triggered { saga: "T1".into(), act: act() },
+        ScheduleEvent::Postponed { due, until: None, reason: reason(), next },
+        ScheduleEvent::Missed { due, count: 3, reason: reason(), next: None },
+        ScheduleEvent::Paused(act()),
+        ScheduleEvent::Resumed { next, act: act() },
+        ScheduleEvent::Unscheduled(act()),
+    ]
 }
 
 /// The record that opens stream 17.
@@ -338,6 +359,16 @@ fn every_body_keeps_its_bytes() {
         203 not_started 0666756c66696c126c6f636b65643a2068656c64206279205431
         300 opened 0400
         301 restored 02
+        400 scheduled 04747269700080a0f1c2b134010254310005ac0244444444444444444444444444444444444444444444444444444444444444443333333333333333333333333333333300013701e0f4f4c2b134011063616c6c65642074686520686f74656c03616461
+        400 scheduled 047472697001e80780a0f1c2b134010254310105ac0244444444444444444444444444444444444444444444444444444444444444443333333333333333333333333333333300013701e0f4f4c2b134011063616c6c65642074686520686f74656c03616461
+        400 scheduled 04747269700206406461696c7903555443010254310205ac0244444444444444444444444444444444444444444444444444444444444444443333333333333333333333333333333300013701e0f4f4c2b134011063616c6c65642074686520686f74656c03616461
+        401 fired 80a0f1c2b13402543101e0f4f4c2b134
+        402 triggered 0254311063616c6c65642074686520686f74656c03616461
+        403 postponed 80a0f1c2b13400046c617465076e6f20686f737401e0f4f4c2b134
+        404 missed 80a0f1c2b13403046c617465076e6f20686f737400
+        405 paused 1063616c6c65642074686520686f74656c03616461
+        406 resumed 01e0f4f4c2b1341063616c6c65642074686520686f74656c03616461
+        407 unscheduled 1063616c6c65642074686520686f74656c03616461
         500 asked 000000000000001063616c6c65642074686520686f74656c03616461
         500 asked 010000000000001063616c6c65642074686520686f74656c03616461
         500 asked 020000000000001063616c6c65642074686520686f74656c03616461

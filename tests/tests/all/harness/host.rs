@@ -176,6 +176,13 @@ impl Host {
         self.restart_with(options)
     }
 
+    /// Starts it again when so much time has passed, in which nobody ran.
+    #[track_caller]
+    pub(crate) fn restart_later_ms(&mut self, ms: u64) -> &Ready {
+        self.options.clock_ms += ms;
+        self.restart()
+    }
+
     #[track_caller]
     pub(crate) fn restart_with(&mut self, options: Options) -> &Ready {
         self.process.signal(Signal::KILL);

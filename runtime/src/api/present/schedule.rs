@@ -1,0 +1,82 @@
+//! Schedules from the engine's words to the wire's.
+
+use amends_core::Instant;
+
+use crate::{
+    api::wire::{
+        Time,
+        schedule::{Fired, Missed, Overlap, Schedule, Waiting},
+    },
+    engine::port::ScheduleView,
+    journal::schedule::{self, When},
+};
+
+/// A schedule with what follows from it.
+pub fn schedule(view: &ScheduleView, now: Instant) -> Schedule {
+    let (of, spec) = (&view.schedule, &view.schedule.spec);
+    let (at, cron, zone) = match &spec.when {
+        When::At(at) | When::After { at, .. } => (Some(*at), None, None),
+        When::Cron { expression, zone } => (None, Some(expression.clone()), Some(zone.clone())),
+    };
+    let is_over = of.next.is_none() && of.waiting.is_none();
+    let status = match (is_over, of.paused) {
+        (true, _) => "over",
+        (false, true) => "paused",
+        (false, false) => "active",
+    };
+    Schedule {
+        name: view.name.clone(),
+        saga: spec.saga.clone(),
+        status: status.to_owned(),
+        at: at.map(Time),
+        cron,
+        zone,
+        input: view.input.as_ref().map(Into::into),
+        id: spec.id.clone(),
+        overlap: overlap(spec.overlap),
+        jitter: duration(spec.jitter_ms),
+        catch_up: duration(spec.catch_up_ms),
+        revision: of.revision.to_string(),
+        since: Time(of.since),
+        note: said(&of.act.note),
+        by: said(&of.act.by),
+        as_of: Time(now),
+        next: if of.paused { Vec::new() } else { view.next.iter().copied().map(Time).collect() },
+        waiting: of.waiting.as_ref().map(|waiting| Waiting {
+            due: Time(waiting.due),
+            until: waiting.until.map(Time),
+            code: waiting.reason.code.clone(),
+            message: waiting.reason.message.clone(),
+        }),
+        last_fired: of.last_fired.as_ref().map(|fired| Fired {
+            due: fired.due.map(Time),
+            at: Time(fired.at),
+            saga: fired.saga.clone(),
+        }),
+        last_missed: of.last_missed.as_ref().map(|missed| Missed {
+            due: Time(missed.due),
+            at: Time(missed.at),
+            count: missed.count,
+            code: missed.reason.code.clone(),
+            message: missed.reason.message.clone(),
+        }),
+        fired: of.fired,
+        missed: of.missed,
+    }
+}
+
+fn overlap(overlap: schedule::Overlap) -> Overlap {
+    match overlap {
+        schedule::Overlap::Skip => Overlap::Skip,
+        schedule::Overlap::Queue => Overlap::Queue,
+        schedule::Overlap::Allow => Overlap::Allow,
+    }
+}
+
+fn said(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn duration(ms: u64) -> String {
+    humantime::format_duration(std::time::Duration::from_millis(ms)).to_string()
+}

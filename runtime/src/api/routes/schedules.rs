@@ -1,0 +1,246 @@
+//! Schedules: sagas that the host starts by the clock. Each write is journaled with who and why, and safe to repeat.
+
+use std::sync::Arc;
+
+use amends_core::{event, id::SagaId, value::Payload};
+use axum::{Json, body::Body, extract::State, http::StatusCode, response::Response};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{
+    sagas::{included, limit},
+    verbs::{checked_note, revision},
+    written,
+};
+use crate::{
+    api::{
+        Api,
+        caller::{self, Caller, InPath, InQuery},
+        error::{ApiError, Part},
+        mint, present, strict,
+        wire::{
+            error::ErrorBody,
+            schedule::{Act, Overlap, PutSchedule, Schedule, SchedulePage},
+        },
+    },
+    engine::port::{self, CATCH_UP_MS, OfSchedule, Request, ScheduleRequest},
+    journal::schedule::{self, Spec, When},
+};
+
+/// The body around a schedule's input, and one that holds a note alone.
+const ENVELOPE_BYTES_MAX: usize = 16 << 10;
+
+/// Which schedules.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct ListQuery {
+    /// At most so many, 1 to 1000.
+    limit: Option<usize>,
+    /// From the page before.
+    cursor: Option<String>,
+    /// An `Amends-Position` that the answer must include.
+    at_least: Option<String>,
+}
+
+/// How fresh a read must be.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct Freshness {
+    /// An `Amends-Position` that the answer must include.
+    at_least: Option<String>,
+}
+
+/// Lists schedules, by name.
+#[utoipa::path(
+    get, path = "/v1/schedules", tag = "schedules", params(ListQuery),
+    responses((status = 200, body = SchedulePage), (status = 400, description = "bad limit or cursor", body = ErrorBody))
+)]
+pub(in crate::api) async fn list(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InQuery(query): InQuery<ListQuery>,
+) -> Result<Json<SchedulePage>, ApiError> {
+    included(&api, query.at_least.as_deref())?;
+    let limit = limit(query.limit)?;
+    let after = query.cursor.as_deref().map(caller::name).transpose()?;
+    let after = after.map(String::from);
+    let views = api.read(move |runtime| runtime.schedules(&caller.origin.namespace, after.as_deref(), limit)).await?;
+    let now = api.runtime.now();
+    let cursor = views.last().filter(|_| views.len() == limit).map(|last| last.name.clone());
+    Ok(Json(SchedulePage { schedules: views.iter().map(|view| present::schedule::schedule(view, now)).collect(), cursor }))
+}
+
+/// Shows a schedule: what is due next, what waits and why, what it started and missed last.
+#[utoipa::path(
+    get, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path), Freshness),
+    responses((status = 200, body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
+)]
+pub(in crate::api) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    InQuery(query): InQuery<Freshness>,
+) -> Result<Json<Schedule>, ApiError> {
+    included(&api, query.at_least.as_deref())?;
+    let name = String::from(caller::name(&name)?);
+    let asked = name.clone();
+    let view = api.read(move |runtime| runtime.schedule(&caller.origin.namespace, &asked)).await?;
+    let view = view.ok_or_else(|| {
+        let message = format!("no schedule `{name}` in this namespace");
+        ApiError::new(StatusCode::NOT_FOUND, "schedule_not_found", message)
+            .hint("`amends schedule list` shows the ones that there are")
+    })?;
+    Ok(Json(present::schedule::schedule(&view, api.runtime.now())))
+}
+
+/// Makes a schedule, or replaces it. The same again changes nothing; `expect_revision` guards what was read.
+#[utoipa::path(
+    put, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)), request_body = PutSchedule,
+    responses(
+        (status = 201, description = "made", body = Schedule),
+        (status = 200, description = "replaced, or it was so already", body = Schedule),
+        (status = 400, description = "a bad name, duration or time", body = ErrorBody),
+        (status = 404, description = "`definition_not_found`: the saga is not deployed", body = ErrorBody),
+        (status = 409, description = "`revision_changed`: somebody else was faster", body = ErrorBody),
+        (status = 422, description = "`bad_cron`, `never_fires`, `unknown_zone`, `time_passed`, `input_does_not_fit`", body = ErrorBody),
+    )
+)]
+pub(in crate::api) async fn put(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    caller::name(&name)?;
+    let asked: PutSchedule = caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX).await?;
+    let note = asked.note.clone();
+    let put = OfSchedule::Put(Box::new(checked(&api, asked)?));
+    act(&api, caller, &name, put, note).await
+}
+
+/// Lets nothing be due until it is resumed.
+#[utoipa::path(
+    post, path = "/v1/schedules/{name}/pause", tag = "schedules", params(("name" = String, Path)), request_body = Act,
+    responses((status = 200, body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
+)]
+pub(in crate::api) async fn pause(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: Act = read(body).await?;
+    act(&api, caller, &name, OfSchedule::Pause, asked.note).await
+}
+
+/// Lets it go on. What was due in the pause is missed.
+#[utoipa::path(
+    post, path = "/v1/schedules/{name}/resume", tag = "schedules", params(("name" = String, Path)), request_body = Act,
+    responses((status = 200, body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
+)]
+pub(in crate::api) async fn resume(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: Act = read(body).await?;
+    act(&api, caller, &name, OfSchedule::Resume, asked.note).await
+}
+
+/// Starts a saga now, beside what is due and whatever runs; `last_fired` says which.
+#[utoipa::path(
+    post, path = "/v1/schedules/{name}/trigger", tag = "schedules", params(("name" = String, Path)), request_body = Act,
+    responses(
+        (status = 200, description = "started, or it was by the same key", body = Schedule),
+        (status = 404, description = "no such schedule, or its saga is not deployed any more", body = ErrorBody),
+        (status = 409, description = "`locked`, `quarantined`", body = ErrorBody),
+        (status = 503, description = "overloaded or stopping", body = ErrorBody),
+    )
+)]
+pub(in crate::api) async fn trigger(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: Act = read(body).await?;
+    // Sent again with the same key it is the same saga.
+    let of_it = match &caller.origin.idempotency_key {
+        Some(key) => mint::saga_id_from_key(&name, key)?.as_str().to_owned(),
+        None => mint::fresh(api.runtime.now()).map_err(mint::no_randomness)?,
+    };
+    let id = SagaId::new(&format!("{name}:{of_it}"))?;
+    act(&api, caller, &name, OfSchedule::Trigger(id), asked.note).await
+}
+
+/// Removes a schedule. Sagas that it started go on.
+#[utoipa::path(
+    delete, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)), request_body = Option<Act>,
+    responses((status = 200, description = "as it was", body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
+)]
+pub(in crate::api) async fn remove(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(name): InPath<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let asked: Act = read(body).await?;
+    act(&api, caller, &name, OfSchedule::Remove, asked.note).await
+}
+
+async fn read(body: Body) -> Result<Act, ApiError> {
+    caller::read_json(body, ENVELOPE_BYTES_MAX).await
+}
+
+async fn act(api: &Arc<Api>, caller: Caller, name: &str, asked: OfSchedule, note: Option<String>) -> Result<Response, ApiError> {
+    let name = String::from(caller::name(name)?);
+    let act = event::Act { note: checked_note(note)?, by: caller.by };
+    let request = ScheduleRequest { name, asked, act };
+    let answer = api.ask(|answer| Request::Schedule(caller.origin, request, answer)).await?;
+    let status = if answer.created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok(written(api, answer.position, (status, Json(present::schedule::schedule(&answer.view, api.runtime.now())))))
+}
+
+fn checked(api: &Api, asked: PutSchedule) -> Result<port::PutSchedule, ApiError> {
+    let PutSchedule { saga, at, after, cron, zone, input, id, overlap, jitter, catch_up, paused, note: _, expect_revision } =
+        asked;
+    if zone.is_some() && cron.is_none() {
+        return Err(ApiError::bad_request("`zone` goes with `cron`")
+            .hint("write the zone's offset into `at`, as 2026-11-22T03:00:00+01:00"));
+    }
+    let when = match (at, after, cron) {
+        (Some(at), None, None) => When::At(at.0),
+        (None, Some(after), None) => {
+            let delay_ms = duration("after", &after)?;
+            When::After { delay_ms, at: api.runtime.now().plus(delay_ms) }
+        }
+        (None, None, Some(expression)) => When::Cron { expression, zone: zone.unwrap_or_else(|| "UTC".to_owned()) },
+        _ => return Err(ApiError::bad_request("give exactly one of `at`, `after` and `cron`")),
+    };
+    let input = input.map_or_else(|| Payload::json("{}"), |input| Payload::json(input.as_str().to_owned()));
+    let input = caller::fitting(Part::Input, input, api.options.payload_bytes_max)?;
+    let spec = Spec {
+        saga: caller::name(&saga)?.into(),
+        when,
+        id: id.as_deref().map(caller::saga_id).transpose()?.map(|id| id.as_str().to_owned()),
+        overlap: match overlap.unwrap_or_default() {
+            Overlap::Skip => schedule::Overlap::Skip,
+            Overlap::Queue => schedule::Overlap::Queue,
+            Overlap::Allow => schedule::Overlap::Allow,
+        },
+        jitter_ms: jitter.map_or(Ok(0), |text| duration("jitter", &text))?,
+        catch_up_ms: catch_up.map_or(Ok(CATCH_UP_MS), |text| duration("catch_up", &text))?,
+        input_hash: strict::hash(&input.bytes)?,
+        incarnation: mint::incarnation()?,
+    };
+    let expect_revision = expect_revision.as_deref().map(revision).transpose()?;
+    Ok(port::PutSchedule { spec, input, paused, expect_revision })
+}
+
+fn duration(what: &str, text: &str) -> Result<u64, ApiError> {
+    let duration = humantime::parse_duration(text).ok().and_then(|duration| u64::try_from(duration.as_millis()).ok());
+    duration.ok_or_else(|| ApiError::bad_request(format!("{what} `{text}` is no duration")).hint("write it as 30s, 10m or 2h"))
+}

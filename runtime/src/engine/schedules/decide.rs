@@ -1,0 +1,154 @@
+//! What is to be done with a schedule at a moment. Pure: the time, and whether its last saga runs, are arguments.
+
+use amends_core::{Instant, event::Act};
+
+use super::{cron::Cron, state::Schedule};
+use crate::journal::schedule::{Overlap, Reason, ScheduleEvent, When};
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Decision {
+    /// Nothing is due.
+    Nothing,
+    /// Start the saga of this moment.
+    Start(Instant),
+    /// Record this.
+    Record(Box<ScheduleEvent>),
+}
+
+impl Decision {
+    fn record(event: ScheduleEvent) -> Self {
+        Self::Record(Box::new(event))
+    }
+}
+
+/// Moments that are counted one by one; of more, it is known that there were at least so many. An expression names up to half a
+/// million a year, and a host may have been off for one.
+pub(crate) const COUNTED_MAX: u64 = 1_000;
+
+impl Schedule {
+    /// The moments that it names.
+    pub(crate) fn calendar(&self) -> Calendar {
+        Calendar::of(&self.spec.when)
+    }
+
+    /// What is to be done now, if anything: one thing, after which it is asked again. `runs` says whether its last saga has not ended.
+    pub(crate) fn decide(&self, now: Instant, runs: bool) -> Decision {
+        if self.paused {
+            return Decision::Nothing;
+        }
+        let due = self.next.filter(|due| self.fires_at(*due) <= now);
+        match (&self.waiting, due) {
+            (Some(waiting), _) if waiting.until.is_none() && !runs => self.start(waiting.due, now, runs),
+            // What follows displaces what could not be started in all the time between.
+            (Some(waiting), Some(_)) if waiting.until.is_some() => self.missed(waiting.due, 1, waiting.reason.clone()),
+            (Some(waiting), None) if waiting.until.is_some_and(|until| until <= now) => {
+                match self.gives_up_at(waiting.due) < now {
+                    true => self.missed(waiting.due, 1, waiting.reason.clone()),
+                    false => self.start(waiting.due, now, runs),
+                }
+            }
+            (_, Some(due)) if self.gives_up_at(due) < now => self.too_late(due, now),
+            (_, Some(due)) => self.start(due, now, runs),
+            (_, None) => Decision::Nothing,
+        }
+    }
+
+    fn start(&self, due: Instant, now: Instant, runs: bool) -> Decision {
+        let queued = self.waiting.as_ref().is_some_and(|waiting| waiting.until.is_none());
+        match self.spec.overlap {
+            _ if !runs => Decision::Start(due),
+            Overlap::Allow => Decision::Start(due),
+            Overlap::Queue if !queued => Decision::record(ScheduleEvent::Postponed {
+                due,
+                until: None,
+                reason: self.overlaps(),
+                next: self.next_after(due),
+            }),
+            Overlap::Skip | Overlap::Queue if self.next == Some(due) => {
+                let (count, next) = self.passed(due, |due| self.fires_at(due) <= now, self.before_jitter(now));
+                Decision::record(ScheduleEvent::Missed { due, count, reason: self.overlaps(), next })
+            }
+            Overlap::Skip | Overlap::Queue => self.missed(due, 1, self.overlaps()),
+        }
+    }
+
+    /// What is due by then has fired by that moment, whatever its jitter.
+    fn before_jitter(&self, moment: Instant) -> Instant {
+        Instant(moment.0.saturating_sub(self.spec.jitter_ms))
+    }
+
+    fn missed(&self, due: Instant, count: u64, reason: Reason) -> Decision {
+        Decision::record(ScheduleEvent::Missed { due, count, reason, next: self.next_after(due) })
+    }
+
+    fn too_late(&self, due: Instant, now: Instant) -> Decision {
+        let horizon = Instant(now.0.saturating_sub(self.spec.catch_up_ms));
+        let (count, next) = self.passed(due, |due| self.fires_at(due) < horizon, self.before_jitter(horizon));
+        let message = "the host was not there, or too busy, for longer than the catch-up window".to_owned();
+        Decision::record(ScheduleEvent::Missed { due, count, reason: Reason { code: "late".to_owned(), message }, next })
+    }
+
+    /// What is recorded when it is resumed: what was due in the pause is missed.
+    pub(crate) fn resumed(&self, now: Instant, act: Act) -> Vec<ScheduleEvent> {
+        let Some(due) = self.next.filter(|due| *due <= now) else { return vec![ScheduleEvent::Resumed { next: self.next, act }] };
+        let (count, next) = self.passed(due, |due| due <= now, now);
+        let reason = Reason { code: "paused".to_owned(), message: "it was due while the schedule was paused".to_owned() };
+        vec![ScheduleEvent::Missed { due, count, reason, next }, ScheduleEvent::Resumed { next, act }]
+    }
+
+    /// How many moments from `due` on have passed, and the first that has not, which lies after `jump`.
+    fn passed(&self, due: Instant, has_passed: impl Fn(Instant) -> bool, jump: Instant) -> (u64, Option<Instant>) {
+        let calendar = self.calendar();
+        let (mut count, mut next) = (0, Some(due));
+        while let Some(due) = next.filter(|due| has_passed(*due)) {
+            count += 1;
+            next = calendar.after(if count >= COUNTED_MAX { due.max(jump) } else { due });
+        }
+        (count, next)
+    }
+
+    /// What is due once that moment is dealt with. What waited was dealt with when its time came.
+    pub(crate) fn next_after(&self, due: Instant) -> Option<Instant> {
+        match self.next {
+            Some(next) if next == due => self.calendar().after(due),
+            next => next,
+        }
+    }
+
+    fn overlaps(&self) -> Reason {
+        let saga = self.saga.as_deref().unwrap_or_default();
+        Reason { code: "overlap".to_owned(), message: format!("saga {saga}, which it started before, had not ended") }
+    }
+}
+
+/// The moments that a schedule names.
+pub(crate) enum Calendar {
+    Once(Instant),
+    Cron(Box<Cron>),
+    /// Its zone is not known to this machine any more.
+    Lost,
+}
+
+impl Calendar {
+    pub(crate) fn of(when: &When) -> Self {
+        match when {
+            When::At(at) | When::After { at, .. } => Self::Once(*at),
+            When::Cron { expression, zone } => {
+                Cron::parse(expression, zone).map_or(Self::Lost, |cron| Self::Cron(Box::new(cron)))
+            }
+        }
+    }
+
+    /// The first moment after this one.
+    pub(crate) fn after(&self, moment: Instant) -> Option<Instant> {
+        match self {
+            Self::Once(at) => Some(*at).filter(|at| *at > moment),
+            Self::Cron(cron) => cron.after(moment),
+            Self::Lost => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

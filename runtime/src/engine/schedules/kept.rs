@@ -1,0 +1,210 @@
+//! Schedules in the store's tables, and those whose last record is on its way there.
+
+use std::collections::{HashMap, VecDeque};
+
+use amends_core::{
+    Payload,
+    id::{Namespace, SagaId},
+};
+use bytes::Bytes;
+
+use super::{ScheduleKey, state::Schedule};
+use crate::{
+    engine::{resident::SagaKey, rows, shard::Shard},
+    journal::{Actor, Fact, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record, schedule::ScheduleEvent},
+    store::{Append, Position, RowChange, Store, StoreError, Table},
+};
+
+/// What the shard knows of schedules beside their rows.
+#[derive(Debug, Default)]
+pub(crate) struct Schedules {
+    /// Those whose last record is not in the store's tables yet. None: removed.
+    recent: HashMap<ScheduleKey, (Position, Option<Kept>)>,
+    on_their_way: VecDeque<(Position, ScheduleKey)>,
+    /// Which schedule waits for the end of a saga.
+    queued: HashMap<SagaKey, String>,
+    /// Those whose saga has ended: each is looked at in the step of that.
+    pub(super) woken: VecDeque<ScheduleKey>,
+    /// Those whose time came while the host had too much to do.
+    pub(super) held: VecDeque<ScheduleKey>,
+    /// How many there are, of the namespaces that were asked about.
+    counts: HashMap<Namespace, u64>,
+}
+
+/// A schedule with its input, where that is known without reading it.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) schedule: Schedule,
+    pub(crate) input: Option<Payload>,
+}
+
+impl Schedules {
+    /// Reads who waits for the end of which saga. One whose saga has ended by now is woken.
+    pub(crate) fn read(store: &dyn Store) -> Result<Self, StoreError> {
+        let mut schedules = Self::default();
+        for row in store.rows(&keys::all_queued(usize::MAX))? {
+            let (namespace, saga) = keys::parse_queued(&row.key)?;
+            let name: String = rows::decode(&row.value, "who waits for the end of a saga")?;
+            let saga = SagaId::new(&saga).map_err(|bad| StoreError::Corrupt(format!("a schedule waits for a saga: {bad}")))?;
+            let key = (namespace.clone(), saga);
+            match rows::has_ended(store, &key)? {
+                true => schedules.woken.push_back((namespace, name)),
+                false => drop(schedules.queued.insert(key, name)),
+            }
+        }
+        Ok(schedules)
+    }
+
+    /// A saga has ended: the schedule that waited for it is looked at.
+    pub(crate) fn ended(&mut self, saga: &SagaKey) {
+        if let Some(name) = self.queued.remove(saga) {
+            self.woken.push_back((saga.0.clone(), name));
+        }
+    }
+
+    /// Records up to this position are in the store.
+    pub(crate) fn forget_up_to(&mut self, durable: Position) {
+        while let Some((_, key)) = self.on_their_way.pop_front_if(|(position, _)| *position <= durable) {
+            if self.recent.get(&key).is_some_and(|(position, _)| *position <= durable) {
+                self.recent.remove(&key);
+            }
+        }
+    }
+}
+
+impl Shard {
+    /// A schedule as of its last record, committed or on its way.
+    pub(crate) fn schedule(&self, key: &ScheduleKey) -> Result<Option<Kept>, StoreError> {
+        if let Some((_, kept)) = self.schedules.recent.get(key) {
+            return Ok(kept.clone());
+        }
+        let schedule = read(self.store.as_ref(), key)?;
+        Ok(schedule.map(|schedule| Kept { schedule, input: None }))
+    }
+
+    /// What its sagas are started with.
+    pub(crate) fn input_of(&self, kept: &Kept) -> Result<Payload, StoreError> {
+        kept.input.clone().map_or_else(|| read_input(self.store.as_ref(), &kept.schedule), Ok)
+    }
+
+    /// How many schedules a namespace has.
+    pub(crate) fn schedules_of(&mut self, namespace: &Namespace) -> Result<u64, StoreError> {
+        if let Some(count) = self.schedules.counts.get(namespace) {
+            return Ok(*count);
+        }
+        let row = self.store.row(Table::Meta, &count_key(namespace))?;
+        let count = row.map(|row| rows::decode(&row, "the count of schedules")).transpose()?.unwrap_or_default();
+        self.schedules.counts.insert(namespace.clone(), count);
+        Ok(count)
+    }
+
+    /// Records facts of one schedule, with the rows that follow from them. None: it is gone.
+    pub(crate) fn append_schedule(
+        &mut self,
+        key: &ScheduleKey,
+        before: Option<&Kept>,
+        events: Vec<ScheduleEvent>,
+        actor: &Actor,
+    ) -> Result<Option<Kept>, StoreError> {
+        let first_position = self.last_position + 1;
+        let was = before.map(|kept| &kept.schedule);
+        let (stream, first_version) = was.map_or((first_position, 1), |was| (was.stream, was.revision + 1));
+        let id = StreamId { namespace: key.0.clone(), kind: StreamKind::Schedule, id: key.1.clone() };
+        let mut input = before.and_then(|kept| kept.input.clone());
+        let mut after = was.cloned();
+        let mut records = Vec::with_capacity(events.len());
+        for (offset, event) in events.into_iter().enumerate() {
+            let (version, position) = (first_version + offset as u64, first_position + offset as u64);
+            after = Schedule::after(after, stream, position, self.now, &event);
+            if let ScheduleEvent::Scheduled { input: given, .. } = &event {
+                input = Some(given.clone());
+            }
+            self.metrics.schedule(&event);
+            let record = Record {
+                id: RecordId { stream, version },
+                position,
+                at: self.now,
+                causation: (version > 1).then(|| RecordId { stream, version: version - 1 }),
+                epoch: self.epoch,
+                generation: 1,
+                actor: actor.clone(),
+                head: (version == 1).then(|| StreamHead::new(id.clone(), key.1.clone())),
+                fact: Fact::Schedule(event),
+            };
+            records.push(record::encode(&record));
+        }
+        let mut changes = rows_of(key, was, after.as_ref());
+        if was.is_none() {
+            changes.push(rows::put(Table::ById, keys::by_id(&id), Bytes::copy_from_slice(&stream.to_be_bytes())));
+        }
+        if was.is_some() != after.is_some() {
+            let count = self.schedules_of(&key.0)?;
+            let count = if after.is_some() { count + 1 } else { count.saturating_sub(1) };
+            self.schedules.counts.insert(key.0.clone(), count);
+            changes.push(rows::put(Table::Meta, count_key(&key.0), rows::encode(&count)));
+        }
+        self.commit(Append { stream, first_version, first_position, records }, changes);
+        self.rearm(key, was, after.as_ref());
+        let kept = after.map(|schedule| Kept { schedule, input });
+        self.schedules.recent.insert(key.clone(), (self.last_position, kept.clone()));
+        self.schedules.on_their_way.push_back((self.last_position, key.clone()));
+        Ok(kept)
+    }
+
+    /// Moves what wakes the schedule, as its rows do in the same commit.
+    fn rearm(&mut self, key: &ScheduleKey, was: Option<&Schedule>, is: Option<&Schedule>) {
+        let saga = |schedule: &Schedule| Some((key.0.clone(), SagaId::new(schedule.waits_for()?).ok()?));
+        if let Some(saga) = was.and_then(saga) {
+            self.schedules.queued.remove(&saga);
+        }
+        if let Some(saga) = is.and_then(saga) {
+            self.schedules.queued.insert(saga, key.1.clone());
+        }
+        // In two moves: a timer that has just fired is set again, also where its moment is the same.
+        if let Some(was) = was {
+            self.timers.moved(was.stream, was.wake_at(), None, self.last_position);
+        }
+        if let Some(is) = is {
+            self.timers.moved(is.stream, None, is.wake_at(), self.last_position);
+        }
+    }
+}
+
+/// A schedule as of its last committed record.
+pub(super) fn read(store: &dyn Store, key: &ScheduleKey) -> Result<Option<Schedule>, StoreError> {
+    let row = store.row(Table::Schedules, &keys::schedule(&key.0, &key.1))?;
+    row.map(|row| decode(&row)).transpose()
+}
+
+pub(super) fn decode(row: &[u8]) -> Result<Schedule, StoreError> {
+    rows::decode(row, "a schedule")
+}
+
+/// The input that is in the record that made it what it is.
+pub(super) fn read_input(store: &dyn Store, schedule: &Schedule) -> Result<Payload, StoreError> {
+    let at = schedule.made_at;
+    let stored = store.log(at, 1)?;
+    match stored.first().map(record::decode_stored).transpose()?.map(|record| record.fact) {
+        Some(Fact::Schedule(ScheduleEvent::Scheduled { input, .. })) => Ok(input),
+        _ => Err(StoreError::Corrupt(format!("position {at} makes no schedule, though a row says so"))),
+    }
+}
+
+fn count_key(namespace: &Namespace) -> Vec<u8> {
+    format!("schedules/{namespace}").into_bytes()
+}
+
+fn rows_of(key: &ScheduleKey, was: Option<&Schedule>, is: Option<&Schedule>) -> Vec<RowChange> {
+    let row = keys::schedule(&key.0, &key.1);
+    let mut rows = vec![match is {
+        Some(schedule) => rows::put(Table::Schedules, row, rows::encode(schedule)),
+        None => rows::delete(Table::Schedules, row),
+    }];
+    let queued = |schedule: &Schedule| schedule.waits_for().map(|saga| keys::queued(&key.0, saga));
+    rows.extend(was.and_then(queued).map(|row| rows::delete(Table::Schedules, row)));
+    rows.extend(is.and_then(queued).map(|row| rows::put(Table::Schedules, row, rows::encode(&key.1))));
+    let timer = |schedule: &Schedule| schedule.wake_at().map(|due| keys::timer(due, schedule.stream));
+    rows.extend(was.and_then(timer).map(|row| rows::delete(Table::Timers, row)));
+    rows.extend(is.and_then(timer).map(|row| rows::put(Table::Timers, row, Bytes::new())));
+    rows
+}

@@ -1,0 +1,39 @@
+//! Schedules: sagas that are started at a time, after a delay, or by a cron expression.
+//!
+//! - [`state`]: a schedule as the fold of its stream; `decide`: what is to be done with it at a moment; both pure
+//! - `cron`, `field`: which moments an expression names; pure
+//! - `requests`: what people ask of one
+//! - `firing`: what becomes of one whose time has come
+//! - `kept`: its row, and what is not in the store's tables yet
+//! - [`look`]: one as it is shown
+
+pub(crate) mod cron;
+
+mod field;
+
+pub(crate) mod state;
+
+mod decide;
+
+pub(super) mod kept;
+
+mod requests;
+
+mod firing;
+
+pub(crate) mod look;
+
+use amends_core::id::Namespace;
+
+/// Which schedule: names are unique in a namespace.
+pub(crate) type ScheduleKey = (Namespace, String);
+
+/// The longest jitter: what comes later than an hour is another schedule.
+pub(crate) const JITTER_MS_MAX: u64 = 3_600_000;
+
+/// The catch-up window when none is asked for.
+pub(crate) const CATCH_UP_MS: u64 = 3_600_000;
+
+/// The shortest and the longest catch-up window. A host that is busy, or starts again, takes seconds; after a month nobody means
+/// the moment any more.
+pub(crate) const CATCH_UP_MS_RANGE: std::ops::RangeInclusive<u64> = 10_000..=31 * 86_400_000;
