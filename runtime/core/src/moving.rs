@@ -131,7 +131,9 @@ impl Saga {
         keep(own.alternates != step.alternates, "the number of its alternates");
         match (&own.undo, &step.undo) {
             (Undo::Code(_), Undo::Code(policy)) => {
-                keep(run.undo_alternate > policy.alternates, "the alternate in hand of its compensation");
+                let elements = run.each().into_iter().flat_map(|each| &each.elements);
+                let in_hand = elements.map(|node| self.steps[*node].undo_alternate).fold(run.undo_alternate, u32::max);
+                keep(in_hand > policy.alternates, "the alternate in hand of its compensation");
             }
             (Undo::Code(_), Undo::None | Undo::Nothing) => keep(true, "its compensation"),
             // Going forward it gets one that it lacked; a rollback has counted already what there is to undo.
