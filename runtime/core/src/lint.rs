@@ -59,17 +59,9 @@ fn of_code(step: &Step, found: &mut Found<'_>) {
 }
 
 fn of_compensation(step: &Step, policy: &UndoPolicy, found: &mut Found<'_>) {
-    match (step.effect_free, step.kind) {
-        (true, Kind::Pivot) => {
-            found.about(
-                Some(step),
-                "its compensation can never run: a pivot that does not reach outside is never in doubt; leave it out",
-            );
-        }
-        (true, _) => {
-            found.about(Some(step), "it does not reach outside and has a compensation; say that it leaves nothing to undo");
-        }
-        (false, _) => {}
+    if step.effect_free && step.kind == Kind::Pivot {
+        let why = "a pivot that does not reach outside is never in doubt; leave it out";
+        found.about(Some(step), format!("its compensation can never run: {why}"));
     }
     match (is_for_ever(&policy.retry), policy.alternates) {
         (true, 0) => {
