@@ -87,10 +87,12 @@ impl Saga {
         let forward = (self.phase == Phase::Forward && self.has_its_locks()).then_some(it.stage);
         let begun = nodes.iter().filter(begun).map(|node| self.steps[*node].stage).chain(forward).max();
         for (stage, step) in definition.steps().filter(|(stage, _)| begun.is_some_and(|begun| *stage <= begun)) {
-            if self.named_in(scope, &step.name).is_none_or(|run| run.stage != stage) {
-                let path = Some(StepPath::new(&format!("{}{}", self.prefix_of(scope), step.name)));
+            let path = StepPath::new(&format!("{}{}", self.prefix_of(scope), step.name));
+            // One that has begun elsewhere was named above.
+            let comes = |node: &usize| self.steps[*node].stage != stage && !self.has_begun(*node);
+            if self.paths.get(&path).is_none_or(comes) {
                 let problem = format!("it is new in stage {}, which has begun; put it into a later stage", stage + 1);
-                found.push(Obstacle { step: path, problem });
+                found.push(Obstacle { step: Some(path), problem });
             }
         }
     }

@@ -105,7 +105,6 @@ fn what_has_begun_means_the_same() {
             step `a`: it has begun in stage 1, and is in stage 2; keep its place
             step `b`: it has begun in stage 2, and is in stage 3; keep its place
             step `z`: it is new in stage 1, which has begun; put it into a later stage
-            step `a`: it is new in stage 2, which has begun; put it into a later stage
         "#]],
     );
     moved(
