@@ -31,3 +31,16 @@ pub mod saga {
         },
     });
 }
+
+/// The triggers interface, and the macro that exports it.
+#[allow(missing_docs, reason = "generated from the WIT, which has the documentation")]
+pub mod triggers {
+    wit_bindgen::generate!({
+        world: "triggers-module",
+        path: "../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_triggers",
+        default_bindings_module: "amends_sdk::bindings::triggers",
+        additional_derives: [PartialEq, Clone],
+    });
+}

@@ -1,6 +1,7 @@
 //! The way from the component's exports to the module's steps.
 
 use crate::bindings::saga::exports::amends::module::saga as wit;
+use crate::bindings::triggers::exports::amends::module::triggers::Trigger;
 use crate::stop::Failure;
 use crate::{Call, Module, http};
 
@@ -26,6 +27,7 @@ macro_rules! export {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             use $crate::bindings::saga::exports::amends::module::saga as wit;
+            use $crate::bindings::triggers::exports::amends::module::triggers;
 
             struct Exports;
 
@@ -47,7 +49,14 @@ macro_rules! export {
                 }
             }
 
+            impl triggers::Guest for Exports {
+                fn triggers() -> Vec<triggers::Trigger> {
+                    $crate::__exports::triggers($module())
+                }
+            }
+
     $crate::bindings::saga::export_saga!(Exports with_types_in $crate::bindings::saga);
+    $crate::bindings::triggers::export_triggers!(Exports with_types_in $crate::bindings::triggers);
         };
     };
 }
@@ -55,6 +64,11 @@ macro_rules! export {
 /// What the module contains.
 pub fn describe(module: Module) -> wit::Description {
     module.description()
+}
+
+/// Which events start which of its sagas.
+pub fn triggers(module: Module) -> Vec<Trigger> {
+    module.triggers()
 }
 
 /// Runs a step.

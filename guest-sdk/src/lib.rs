@@ -92,6 +92,7 @@
 //! | [`Saga::savepoint`], [`Saga::rounds`] | where a rollback may stop and go forward again |
 //! | [`Step::each`], [`Each`], [`Collected`] | a step for each element of a list |
 //! | [`Step::child`], [`Saga::parallel`] | branches, and sagas as parts of others |
+//! | [`Saga::started_by`] | sagas that an event starts |
 //! | [`Saga::lock`] | one saga at a time for a business object |
 //! | [`Call`] | what a step knows: key, attempt, outputs of others, what it waited for |
 //! | [`Result`], [`Stop`], [`refused`], [`transient`], [`unknown`] | how a step ends |

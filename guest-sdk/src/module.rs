@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::Saga;
 use crate::bindings::saga::exports::amends::module::saga as wit;
+use crate::bindings::triggers::exports::amends::module::triggers::Trigger;
 use crate::saga::Definition;
 use crate::step::Erased;
 
@@ -42,7 +43,7 @@ impl Module {
 
     fn add(&mut self, saga: Rc<Definition>) {
         let namesake = self.sagas.iter().find(|known| known.name == saga.name);
-        if namesake.is_some_and(|known| known.to_wit() == saga.to_wit()) {
+        if namesake.is_some_and(|known| known.to_wit() == saga.to_wit() && known.started_by == saga.started_by) {
             return;
         }
         self.sagas.push(saga.clone());
@@ -54,6 +55,15 @@ impl Module {
     pub(crate) fn description(&self) -> wit::Description {
         let sagas = self.sagas.iter().map(|saga| saga.to_wit()).collect();
         wit::Description { module: self.name.to_string(), sagas }
+    }
+
+    pub(crate) fn triggers(&self) -> Vec<Trigger> {
+        let of = |saga: &Rc<Definition>| {
+            let saga = saga.clone();
+            let types = saga.started_by.clone().into_iter();
+            types.map(move |event_type| Trigger { saga: saga.name.to_string(), event_type })
+        };
+        self.sagas.iter().flat_map(of).collect()
     }
 
     /// The step at this path of a saga: `charge`, `pay[sku-7]`, `guest[ada]/reserve`.

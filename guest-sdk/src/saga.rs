@@ -170,6 +170,38 @@ impl<I> Saga<I> {
         self
     }
 
+    /// Lets every event of this type start one saga of this definition, with the event's data as its input; several types are
+    /// several calls.
+    ///
+    /// Only events that are published count, not signals to one saga. The saga's id is made of the event's source and id, so that
+    /// the same event, sent again, starts nothing again. What was published before the module was active starts nothing.
+    ///
+    /// ```
+    /// use amends_sdk::testing::given;
+    /// use amends_sdk::{Call, Module, Result, Saga, Step};
+    /// use serde::Deserialize;
+    /// use serde_json::json;
+    ///
+    /// #[derive(Deserialize)]
+    /// struct Order { sku: String }
+    ///
+    /// fn pack(order: Order, _: &Call) -> Result<String> { Ok(format!("a parcel with {}", order.sku)) }
+    ///
+    /// fn fulfil() -> Saga<Order> {
+    ///     Saga::new("fulfil")
+    ///         .started_by("order.placed")
+    ///         .step(Step::compensatable("pack", pack).undo_nothing())
+    /// }
+    ///
+    /// // Once deployed: amends publish order.placed --data '{"sku":"K1"}'
+    /// assert_eq!(Module::new("shop").saga(fulfil()).check(), Ok(()));
+    /// given(fulfil()).when(json!({"sku": "K1"})).then("pack done\n completed");
+    /// ```
+    pub fn started_by(mut self, event_type: impl Into<String>) -> Self {
+        self.definition.started_by.push(event_type.into());
+        self
+    }
+
     pub(crate) fn into_definition(self) -> Definition {
         self.definition
     }

@@ -210,3 +210,19 @@ fn a_test_of_a_saga_stops_at_a_broken_rule() {
 fn a_start_whose_lock_finds_nothing_is_caught() {
     given(Saga::new("s").lock("seat", "/seat").step(step("a"))).when(serde_json::json!({"room": 7}));
 }
+
+#[test]
+fn an_event_that_starts_a_saga_can_be_published_and_starts_it_once() {
+    let saga = |types: &[&str]| types.iter().fold(Saga::new("s").step(step("a")), |saga, event| saga.started_by(*event));
+    assert_eq!(Module::new("m").saga(saga(&["order.placed", "order.changed"])).check(), Ok(()));
+    assert_eq!(
+        broken(saga(&["order.placed", "order.placed"])),
+        "saga `s`: the event `order.placed` starts it twice; say it once"
+    );
+    assert_eq!(broken(saga(&[""])), "saga `s`: nobody can publish an event ``; a type has 1 to 255 printable bytes");
+    let many: Vec<String> = (0..65).map(|number| format!("t{number}")).collect();
+    assert_eq!(
+        broken(saga(&many.iter().map(String::as_str).collect::<Vec<_>>())),
+        "saga `s`: with it, events start sagas of its module in 65 ways; at most 64"
+    );
+}

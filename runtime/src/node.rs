@@ -13,7 +13,7 @@ use std::{
 use amends_core::{
     Definition,
     id::{Name, Namespace, SagaId},
-    lint, validate,
+    lint, trigger, validate,
     value::Instant,
 };
 use bytes::Bytes;
@@ -25,7 +25,10 @@ use crate::{
         driver::{Clock, Engine, Parts, Running},
         guests::ModuleDigest,
         metrics::Metrics,
-        port::{Candidate, Change, ListFilter, Moves, Offered, Origin, Refusal, RefusalCode, Request},
+        port::{
+            Candidate, Change, Job, JobPreview, JobVerb, ListFilter, Moves, Offered, Origin, Refusal, RefusalCode, Request,
+            SagaFilter, StuckGroups,
+        },
         reader::{Reader, Seen},
         schema::Schema,
         shard,
@@ -267,6 +270,7 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
         .map_err(|bad| bad_definition(vec![format!("module name `{}`: {bad}", description.module)]))?;
     let sagas: Vec<Arc<Definition>> = description.sagas.iter().cloned().map(Arc::new).collect();
     let problems = sagas.iter().flat_map(|saga| validate::problems(saga, &sagas, limits));
+    let problems = problems.chain(trigger::problems(&description.triggers, &sagas));
     let mut reasons: Vec<String> = problems.map(|problem| problem.to_string()).collect();
     reasons.extend(description.sagas.iter().filter_map(|saga| {
         let why = Schema::read(saga.schema.as_deref()?).err()?;
@@ -283,7 +287,8 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
     }
     let warnings = sagas.iter().flat_map(|saga| lint::warnings(saga, &sagas));
     let warnings = warnings.map(|warning| escape(&warning.to_string())).collect();
-    Ok(Verified { module: module.to_string(), digest, bytes, definitions: description.sagas, imports, warnings })
+    let host::Description { sagas: definitions, triggers, .. } = description;
+    Ok(Verified { module: module.to_string(), digest, bytes, definitions, triggers, imports, warnings })
 }
 
 /// Names in it come from a guest, and are read on terminals: marks that turn the reading direction show as what they are.
@@ -387,12 +392,30 @@ impl Runtime for Node {
 
     fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<Committed>, Refusal> {
         let seen = self.reader.saga(namespace, id)?;
-        Ok(seen.map(|Seen { view, position, locks, on_cancel }| Committed { view, position, locks, on_cancel }))
+        let committed =
+            |Seen { view, started_by, position, locks, on_cancel }| Committed { view, started_by, position, locks, on_cancel };
+        Ok(seen.map(committed))
     }
 
     fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {
         let (lines, next) = self.reader.sagas(namespace, filter)?;
         Ok(SagaPage { lines, next })
+    }
+
+    fn stuck(&self, namespace: &Namespace, filter: &SagaFilter) -> Result<StuckGroups, Refusal> {
+        self.reader.stuck(namespace, filter)
+    }
+
+    fn preview(&self, namespace: &Namespace, verb: JobVerb, filter: &SagaFilter, enough: u64) -> Result<JobPreview, Refusal> {
+        self.reader.preview(namespace, verb, filter, enough, (self.clock)())
+    }
+
+    fn jobs(&self, namespace: &Namespace) -> Result<Vec<Job>, Refusal> {
+        self.reader.jobs(namespace)
+    }
+
+    fn job(&self, namespace: &Namespace, id: &str) -> Result<Option<Job>, Refusal> {
+        self.reader.job(namespace, id)
     }
 
     fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal> {

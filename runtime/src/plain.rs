@@ -1,13 +1,8 @@
-//! Text that shows as what it is. What guests and clients say is read on terminals: a character may neither move the cursor nor
-//! change a colour nor turn the direction of what follows, and none may hide.
+//! Text with what is hostile in it spelled out, for logs, terminals and JSON.
 
 use std::fmt::Write as _;
 
-/// A control character, a line or paragraph separator, a mark of direction, or one without width at the beginning of a text.
-pub(crate) fn is_hostile(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
-}
+use amends_core::plain::is_hostile;
 
 /// The text with what is hostile spelled out, but for tabs.
 pub(crate) fn escape(text: &str) -> String {

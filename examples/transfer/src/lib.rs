@@ -49,10 +49,11 @@ pub fn module() -> Module {
 amends_sdk::export!(saga: module);
 
 /// Debit, credit, receipt. Transfers that share an account take turns, and two in opposite directions do not wait for each other:
-/// a transfer takes both accounts at once or none.
+/// a transfer takes both accounts at once or none. Whoever publishes `transfer.requested` starts one.
 pub fn transfer() -> Saga<Transfer> {
     Saga::new("transfer")
         .version(VERSION)
+        .started_by("transfer.requested")
         .lock("account", "/from")
         .lock("account", "/to")
         .step(Step::compensatable("debit", debit).undo(put_back))

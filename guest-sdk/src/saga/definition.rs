@@ -17,6 +17,8 @@ pub(crate) struct Definition {
     pub(super) on_locked: wit::OnLocked,
     pub(super) rounds: Option<u32>,
     pub(super) schema: Option<String>,
+    /// The types of the events that start it. The host records them beside its definition.
+    pub(crate) started_by: Vec<String>,
 }
 
 /// Steps that run in parallel, and the savepoint after them.
@@ -43,6 +45,7 @@ impl Definition {
             on_locked: wit::OnLocked::Queue,
             rounds: None,
             schema: None,
+            started_by: Vec::new(),
         }
     }
 

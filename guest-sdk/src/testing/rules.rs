@@ -3,6 +3,7 @@
 mod composition;
 mod kinds;
 mod step;
+mod triggers;
 
 use std::fmt;
 
@@ -48,6 +49,7 @@ impl Module {
             step::check(&mut of_saga);
             composition::check(&description.sagas, &mut of_saga);
         }
+        triggers::check(&self.triggers(), &mut found.0);
         if found.0.is_empty() { Ok(()) } else { Err(found) }
     }
 }

@@ -113,6 +113,17 @@ impl StepPath {
         &self.0
     }
 
+    /// The path without the keys of elements: `group/pay` of `group[7]/pay`. What was given is where it has none.
+    pub fn without_elements(&self) -> Self {
+        let mut kept = String::new();
+        let mut rest = self.as_str();
+        while let Some((before, element)) = rest.split_once('[') {
+            kept.push_str(before);
+            rest = element.split_once(']').map_or("", |(_, after)| after);
+        }
+        Self::new(&(kept + rest))
+    }
+
     /// The path is `above` or of something in it: a step of a child, an element of a fan-out.
     pub fn is_in(&self, above: &Self) -> bool {
         self.0.strip_prefix(above.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '[']))

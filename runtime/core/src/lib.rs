@@ -17,6 +17,7 @@
 //! - [`id`]: names, ids, step paths, legs and step keys
 //! - [`definition`]: what a module declares about a saga
 //! - [`validate`]: the rules that a definition keeps
+//! - [`trigger`]: which events start which sagas
 //! - [`plan`]: a definition with those of its children
 //! - [`elements`]: the elements of a fan-out
 //! - [`event`]: the facts of a saga's stream
@@ -34,9 +35,13 @@
 
 pub mod value;
 
+pub mod plain;
+
 pub mod id;
 
 pub mod definition;
+
+pub mod trigger;
 
 pub mod plan;
 
@@ -92,5 +97,6 @@ pub use crate::{
     handle::{Context, Input, Room},
     plan::Plan,
     saga::{ReplayError, Saga},
+    trigger::Trigger,
     value::{Failure, Instant, Payload},
 };

@@ -92,7 +92,8 @@ impl Saga {
         runs.filter(stands).map(|run| run.path.clone()).collect()
     }
 
-    fn stuck(&self) -> Vec<StuckView> {
+    /// Legs that need an operator.
+    pub fn stuck(&self) -> Vec<StuckView> {
         self.legs()
             .filter_map(|(run, direction, state)| match state {
                 LegState::Stuck { why, since } => {

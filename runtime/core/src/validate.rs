@@ -52,7 +52,7 @@ impl fmt::Display for Problem {
 }
 
 /// A name as far as it is worth reading: it comes from a guest, and may be of any length.
-fn shown(name: &str) -> &str {
+pub(crate) fn shown(name: &str) -> &str {
     name.char_indices().nth(80).map_or(name, |(end, _)| &name[..end])
 }
 

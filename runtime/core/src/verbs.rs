@@ -1,6 +1,6 @@
 //! What an operator may do to a saga, when it fits, and what it means.
 
-use std::{fmt, iter};
+use std::{collections::BTreeSet, fmt, iter};
 
 use crate::{
     event::{Act, Cancel, Event, Reason, Resolution, Why},
@@ -17,6 +17,8 @@ pub enum Verb {
     Cancel,
     /// A new attempt now with a fresh budget: of one step, or of all that are stuck or back off.
     Retry(Option<StepPath>),
+    /// The same, of those among these legs that are stuck or back off.
+    RetryLegs(BTreeSet<Leg>),
     /// Give a stuck compensation up; its effect stays outstanding.
     Skip(StepPath),
     /// Say what happened to a step.
@@ -76,6 +78,7 @@ pub(crate) fn decide(saga: &Saga, verb: Verb, act: Act) -> Result<Vec<Event>, Re
     match verb {
         Verb::Cancel => cancel(saga, act),
         Verb::Retry(path) => retry(saga, path, act),
+        Verb::RetryLegs(legs) => retry_legs(saga, &legs, act),
         Verb::Skip(path) => skip(saga, path, act),
         Verb::Resolve(path, resolution) => resolve(saga, path, resolution, act),
         Verb::Unlock(key) => unlock(saga, key, act),
@@ -110,6 +113,18 @@ fn retry(saga: &Saga, path: Option<StepPath>, act: Act) -> Result<Vec<Event>, Re
     let legs: Vec<Leg> = legs.map(|(run, direction, _)| run.name_leg(direction)).collect();
     if legs.is_empty() {
         return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
+    }
+    Ok(vec![Event::Retried(legs, act)])
+}
+
+fn retry_legs(saga: &Saga, asked: &BTreeSet<Leg>, act: Act) -> Result<Vec<Event>, Rejected> {
+    let retriable = saga.legs().filter(|(run, direction, _)| is_retriable(run, *direction));
+    let legs: Vec<Leg> = retriable.map(|(run, direction, _)| run.name_leg(direction)).filter(|leg| asked.contains(leg)).collect();
+    if legs.is_empty() {
+        return Err(Rejected::DoesNotFit {
+            because: "none of these legs is stuck or backing off".to_owned(),
+            fits: fitting(saga),
+        });
     }
     Ok(vec![Event::Retried(legs, act)])
 }

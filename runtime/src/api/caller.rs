@@ -5,6 +5,7 @@ use std::time::Duration;
 use amends_core::{
     Payload,
     id::{BadName, Name, Namespace, SagaId},
+    plain::is_printable,
 };
 use axum::{
     body::{Body, HttpBody as _},
@@ -20,7 +21,7 @@ use super::{
     error::{ApiError, Part},
     strict,
 };
-use crate::{engine::port::Origin, journal::Actor, plain::is_hostile};
+use crate::{engine::port::Origin, journal::Actor};
 
 /// A body that takes longer is given up: a slow sender must not hold a connection for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -115,11 +116,6 @@ fn bad_name(text: &str, bad: &BadName) -> ApiError {
     let shown: String = text.chars().take(80).collect();
     let message = format!("bad {} \"{}\": use {}", bad.what, shown.escape_debug(), bad.rule);
     ApiError::new(StatusCode::BAD_REQUEST, "bad_name", message)
-}
-
-/// Whether text shows as what it is: without control characters, and without marks that turn the reading direction.
-pub(in crate::api) fn is_printable(text: &str) -> bool {
-    !text.contains(is_hostile)
 }
 
 /// A part of a body as a payload, if it is not larger than one may be.

@@ -134,7 +134,7 @@ impl From<amends_core::id::BadName> for ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let (status, code) = status_and_code(refusal.code);
+        let (status, code) = (status(refusal.code), refusal.code.as_str());
         let fits = refusal.fits.iter().map(|verb| Cow::Borrowed(*verb)).collect();
         let detail =
             ErrorDetail { code: code.into(), message: refusal.message, hint: refusal.hint, fits, reasons: refusal.reasons };
@@ -155,32 +155,34 @@ impl From<Unverified> for ApiError {
     }
 }
 
-fn status_and_code(code: RefusalCode) -> (StatusCode, &'static str) {
+fn status(code: RefusalCode) -> StatusCode {
     match code {
-        RefusalCode::SagaNotFound => (StatusCode::NOT_FOUND, "saga_not_found"),
-        RefusalCode::DefinitionNotFound => (StatusCode::NOT_FOUND, "definition_not_found"),
-        RefusalCode::ModuleNotFound => (StatusCode::NOT_FOUND, "module_not_found"),
-        RefusalCode::VersionNotFound => (StatusCode::NOT_FOUND, "version_not_found"),
-        RefusalCode::StepNotFound => (StatusCode::NOT_FOUND, "step_not_found"),
-        RefusalCode::IdTaken => (StatusCode::CONFLICT, "id_taken"),
-        RefusalCode::SagaEnded => (StatusCode::CONFLICT, "saga_ended"),
-        RefusalCode::VerbDoesNotFit => (StatusCode::CONFLICT, "verb_does_not_fit"),
-        RefusalCode::PastPointOfNoReturn => (StatusCode::CONFLICT, "past_point_of_no_return"),
-        RefusalCode::RevisionChanged => (StatusCode::CONFLICT, "revision_changed"),
-        RefusalCode::NameTaken => (StatusCode::CONFLICT, "name_taken"),
-        RefusalCode::GrantInUse => (StatusCode::CONFLICT, "grant_in_use"),
-        RefusalCode::VersionActive => (StatusCode::CONFLICT, "version_active"),
-        RefusalCode::VersionInUse => (StatusCode::CONFLICT, "version_in_use"),
-        RefusalCode::Quarantined => (StatusCode::CONFLICT, "quarantined"),
-        RefusalCode::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "key_reused"),
-        RefusalCode::PayloadTooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large"),
-        RefusalCode::Locked => (StatusCode::CONFLICT, "locked"),
-        RefusalCode::NoLockKey => (StatusCode::UNPROCESSABLE_ENTITY, "no_lock_key"),
-        RefusalCode::InputDoesNotFit => (StatusCode::UNPROCESSABLE_ENTITY, "input_does_not_fit"),
-        RefusalCode::InputRefused => (StatusCode::UNPROCESSABLE_ENTITY, "input_refused"),
-        RefusalCode::Overloaded => (StatusCode::SERVICE_UNAVAILABLE, "overloaded"),
-        RefusalCode::LowSpace => (StatusCode::INSUFFICIENT_STORAGE, "low_space"),
-        RefusalCode::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
-        RefusalCode::StorageFailed => (StatusCode::SERVICE_UNAVAILABLE, "storage_failed"),
+        RefusalCode::SagaNotFound => StatusCode::NOT_FOUND,
+        RefusalCode::DefinitionNotFound => StatusCode::NOT_FOUND,
+        RefusalCode::ModuleNotFound => StatusCode::NOT_FOUND,
+        RefusalCode::VersionNotFound => StatusCode::NOT_FOUND,
+        RefusalCode::StepNotFound => StatusCode::NOT_FOUND,
+        RefusalCode::IdTaken => StatusCode::CONFLICT,
+        RefusalCode::SagaEnded => StatusCode::CONFLICT,
+        RefusalCode::VerbDoesNotFit => StatusCode::CONFLICT,
+        RefusalCode::PastPointOfNoReturn => StatusCode::CONFLICT,
+        RefusalCode::RevisionChanged => StatusCode::CONFLICT,
+        RefusalCode::NameTaken => StatusCode::CONFLICT,
+        RefusalCode::GrantInUse => StatusCode::CONFLICT,
+        RefusalCode::VersionActive => StatusCode::CONFLICT,
+        RefusalCode::VersionInUse => StatusCode::CONFLICT,
+        RefusalCode::Quarantined => StatusCode::CONFLICT,
+        RefusalCode::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+        RefusalCode::Locked => StatusCode::CONFLICT,
+        RefusalCode::NoLockKey => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalCode::InputDoesNotFit => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalCode::InputRefused => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalCode::JobNotFound => StatusCode::NOT_FOUND,
+        RefusalCode::NothingMatches => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalCode::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalCode::LowSpace => StatusCode::INSUFFICIENT_STORAGE,
+        RefusalCode::Stopping => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalCode::StorageFailed => StatusCode::SERVICE_UNAVAILABLE,
     }
 }

@@ -6,8 +6,9 @@ use std::{
 };
 
 use amends_core::{
-    Definition,
+    Definition, Trigger,
     definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    event::Act,
     id::{Leg, Namespace, SagaId, StepPath},
     value::{Failure, Instant, Payload},
     verbs::Rejected,
@@ -21,10 +22,10 @@ use super::runtime::{
 };
 use crate::{
     engine::port::{
-        ListFilter, ModuleAnswer, ModuleView, PublishAnswer, Refusal, RefusalCode, Request, SagaAnswer, SagaLine, VerbAnswer,
-        VersionView,
+        Job, JobAnswer, JobPreview, JobState, JobVerb, ListFilter, Misfit, ModuleAnswer, ModuleView, Publish, PublishAnswer,
+        Refusal, RefusalCode, Request, SagaAnswer, SagaFilter, SagaLine, StuckGroups, VerbAnswer, VersionView,
     },
-    journal::{Grant, Record},
+    journal::{Actor, Grant, Record},
 };
 
 /// 2026-01-01T12:00:00Z.
@@ -36,6 +37,8 @@ pub(crate) struct Fake {
     pub(crate) asked: Mutex<Vec<String>>,
     pub(crate) refuse: Mutex<Option<Refusal>>,
     pub(crate) grants: Mutex<Vec<Grant>>,
+    pub(crate) stuck: Mutex<StuckGroups>,
+    pub(crate) preview: Mutex<JobPreview>,
     pub(crate) never_ends: Mutex<bool>,
     /// Asking it is a bug.
     pub(crate) panics: Mutex<bool>,
@@ -50,6 +53,8 @@ impl Fake {
             asked: Mutex::default(),
             refuse: Mutex::default(),
             grants: Mutex::default(),
+            stuck: Mutex::default(),
+            preview: Mutex::default(),
             never_ends: Mutex::default(),
             panics: Mutex::default(),
             changes: broadcast::channel(16).0,
@@ -75,6 +80,7 @@ impl Fake {
                 deployed_at: NOON.0,
                 sagas: vec!["trip".to_owned()],
                 imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned()],
+                triggers: Vec::new(),
                 in_flight: 3,
                 quarantined: None,
             }],
@@ -129,8 +135,14 @@ impl Runtime for Fake {
                 let _ = answer.send(Ok(VerbAnswer { applied: true, status: Status::Completed, revision: 17, position: 8 }));
             }
             Request::Publish(_, publish, answer) => {
-                self.note(format!("{publish:?}"));
-                let _ = answer.send(Ok(PublishAnswer { duplicate: false, woke: 0, kept_until: Some(NOON.0), position: 9 }));
+                let input =
+                    publish.seed.as_ref().map(|seed| format!(", to start with input {}", hex::encode(&seed.input_hash[..4])));
+                let publish = Publish { seed: None, ..publish };
+                self.note(format!("{publish:?}{}", input.unwrap_or_default()));
+                let (started, not_started) = (Vec::new(), Vec::new());
+                let kept_until = Some(NOON.0);
+                let said = PublishAnswer { duplicate: false, woke: 0, started, not_started, kept_until, position: 9 };
+                let _ = answer.send(Ok(said));
             }
             Request::Deploy(_, deploy, answer) => {
                 self.note(format!("deploy {} activate={}", deploy.module, deploy.activate));
@@ -149,6 +161,21 @@ impl Runtime for Fake {
                 self.note(format!("remove {module} {version}"));
                 let _ = answer.send(Ok(self.module_answer()));
             }
+            Request::Job(origin, request, answer) => {
+                self.note(format!("job {:?} {:?} key={:?}", request.verb, request.act, origin.idempotency_key));
+                let asked = Job { verb: request.verb, filter: request.filter, act: request.act, ..job("J1") };
+                let said = request.against.map_or_else(|| Ok(JobAnswer { job: Box::new(asked), position: 9 }), Err);
+                let _ = answer.send(said);
+            }
+            Request::StopJob(_, id, act, answer) => {
+                self.note(format!("stop {id} {act:?}"));
+                let stopped = Job { state: JobState::Stopped(NOON.plus(2_000), act), ..job(&id) };
+                let _ = answer.send(Ok(JobAnswer { job: Box::new(stopped), position: 9 }));
+            }
+            Request::AwaitJob(_, id, answer) => {
+                let ended = Job { state: JobState::Ended(NOON.plus(3_000)), ..job(&id) };
+                let _ = answer.send(Ok(JobAnswer { job: Box::new(ended), position: 9 }));
+            }
             Request::Modules(_, answer) => {
                 let _ = answer.send(Ok(vec![self.module()]));
             }
@@ -163,8 +190,27 @@ impl Runtime for Fake {
             view: view.clone(),
             position: 7,
             locks: Vec::new(),
+            started_by: None,
             on_cancel: Err(Rejected::PastPointOfNoReturn),
         }))
+    }
+
+    fn stuck(&self, _: &Namespace, filter: &SagaFilter) -> Result<StuckGroups, Refusal> {
+        self.note(format!("stuck {filter:?}"));
+        Ok(self.stuck.lock().unwrap().clone())
+    }
+
+    fn preview(&self, _: &Namespace, verb: JobVerb, _: &SagaFilter, enough: u64) -> Result<JobPreview, Refusal> {
+        self.note(format!("preview {verb:?} of {enough}"));
+        Ok(self.preview.lock().unwrap().clone())
+    }
+
+    fn jobs(&self, _: &Namespace) -> Result<Vec<Job>, Refusal> {
+        Ok(vec![job("J1")])
+    }
+
+    fn job(&self, _: &Namespace, id: &str) -> Result<Option<Job>, Refusal> {
+        Ok((id == "J1").then(|| job(id)))
     }
 
     fn moves(&self, _: &Namespace, _: &Candidate) -> Result<Moves, Refusal> {
@@ -192,7 +238,12 @@ impl Runtime for Fake {
     }
 
     fn definitions(&self, _: &Namespace) -> Result<Vec<Offered>, Refusal> {
-        Ok(vec![Offered { module: "trip".to_owned(), version: 1, definition: trip() }])
+        Ok(vec![Offered {
+            module: "trip".to_owned(),
+            version: 1,
+            definition: trip(),
+            started_by: vec!["trip.wanted".to_owned()],
+        }])
     }
 
     fn verify(&self, bytes: Bytes) -> BoxFuture<'_, Result<Verified, Unverified>> {
@@ -206,6 +257,7 @@ impl Runtime for Fake {
                 digest: [1; 32],
                 bytes: bytes.len() as u64,
                 definitions: vec![trip()],
+                triggers: vec![Trigger { saga: "trip".to_owned(), event_type: "trip.wanted".to_owned() }],
                 imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned()],
                 warnings: Vec::new(),
             })
@@ -237,6 +289,28 @@ impl Runtime for Fake {
 
 pub(crate) fn refusal(code: RefusalCode, message: &str) -> Refusal {
     Refusal::new(code, message)
+}
+
+/// A retry of stuck trips that is on its way.
+pub(crate) fn job(id: &str) -> Job {
+    let trips = SagaFilter { definition: Some("trip".into()), failure: Some("gateway_down".into()), ..SagaFilter::default() };
+    Job {
+        id: id.to_owned(),
+        stream: 7,
+        namespace: Namespace::new("default").unwrap(),
+        verb: JobVerb::Retry,
+        filter: trips,
+        act: Act { note: "the gateway is back".into(), by: "ann".into() },
+        actor: Actor::Local,
+        asked_at: NOON,
+        through: 40,
+        applied: 99,
+        misfits: vec![Misfit { why: "it is past its point of no return".into(), count: 1, sagas: vec!["T9".into()] }],
+        state: JobState::Running,
+        version: 3,
+        position: 9,
+        answer: None,
+    }
 }
 
 /// Two reservations, a pivot, and a mail that is sent until it is sent.

@@ -74,6 +74,10 @@ fn steps(definition: &Definition) -> impl Iterator<Item = &Step> {
     definition.stages.iter().flat_map(|stage| &stage.steps)
 }
 
+fn first_steps(definition: &Definition) -> impl Iterator<Item = &Step> {
+    definition.stages.first().into_iter().flat_map(|stage| &stage.steps)
+}
+
 fn is_undone_by_code(step: &Step) -> bool {
     matches!(step.undo, Undo::Code { .. })
 }
@@ -84,6 +88,9 @@ fn mermaid(definition: &Definition, out: &mut String) -> fmt::Result {
     let savepoint = |name: &str| format!("p_{}", name.replace('-', "_"));
     writeln!(out, "flowchart TD")?;
     writeln!(out, "  begin([\"{}\"])", definition.name)?;
+    for (number, event) in definition.started_by.iter().enumerate() {
+        writeln!(out, "  e_{number}>\"{}\"] -.-> begin", event.replace('"', "#quot;"))?;
+    }
     for step in steps(definition) {
         let (open, close) = match (step.kind, &step.child) {
             (_, Some(_)) => ("[[", "]]"),
@@ -98,7 +105,7 @@ fn mermaid(definition: &Definition, out: &mut String) -> fmt::Result {
         }
     }
     savepoints(definition).try_for_each(|name| writeln!(out, "  {}{{\"savepoint {name}\"}}", savepoint(name)))?;
-    for step in definition.stages.first().map(|stage| &stage.steps).into_iter().flatten() {
+    for step in first_steps(definition) {
         writeln!(out, "  begin --> {}", id(&step.name))?;
     }
     edges(definition, id, savepoint).iter().try_for_each(|(before, after)| writeln!(out, "  {before} --> {after}"))
@@ -124,6 +131,13 @@ fn dot(definition: &Definition, out: &mut String) -> fmt::Result {
             writeln!(out, "  \"{0}\" -> \"undo {0}\" [style=dashed, constraint=false];", step.name)?;
         }
     }
+    for event in &definition.started_by {
+        let event = event.escape_debug();
+        writeln!(out, "  \"event {event}\" [shape=note];")?;
+        for step in first_steps(definition) {
+            writeln!(out, "  \"event {event}\" -> \"{}\" [style=dotted];", step.name)?;
+        }
+    }
     let savepoint = |name: &str| format!("savepoint {name}");
     savepoints(definition).try_for_each(|name| writeln!(out, "  \"{}\" [shape=diamond];", savepoint(name)))?;
     let edges = edges(definition, str::to_owned, savepoint);
@@ -136,6 +150,9 @@ fn text(definition: &Definition, out: &mut String) -> fmt::Result {
     match definition.version {
         Some(version) => writeln!(out, "saga {} (module {} v{version})", definition.name, definition.module)?,
         None => writeln!(out, "saga {} (module {})", definition.name, definition.module)?,
+    }
+    if !definition.started_by.is_empty() {
+        writeln!(out, "  started by {}", definition.started_by.join(", ").escape_debug())?;
     }
     for (number, stage) in definition.stages.iter().enumerate() {
         for (index, step) in stage.steps.iter().enumerate() {
@@ -199,10 +216,12 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::api::fake;
+    use crate::api::{fake, runtime::Offered};
 
     fn drawn(format: Format) -> String {
-        draw(&super::super::present::definition::definition("trip", Some(2), &fake::trip()), format)
+        let (started_by, definition) = (vec!["trip.\"wanted\"".to_owned()], fake::trip());
+        let offered = Offered { module: "trip".to_owned(), version: 2, definition, started_by };
+        draw(&super::super::present::definition::offered(&offered), format)
     }
 
     /// A journey: a child for each traveller beside a hotel with two ways, a savepoint, a car.
@@ -276,6 +295,7 @@ mod tests {
         expect![[r#"
             flowchart TD
               begin(["trip"])
+              e_0>"trip.#quot;wanted#quot;"] -.-> begin
               s_reserve_flight["reserve-flight"]
               s_reserve_flight -. undo .-> u_s_reserve_flight[/"undo reserve-flight"/]
               s_reserve_hotel["reserve-hotel"]
@@ -304,6 +324,9 @@ mod tests {
               "reserve-hotel" -> "undo reserve-hotel" [style=dashed, constraint=false];
               "charge" [shape=hexagon];
               "send-mail" [shape=ellipse];
+              "event trip.\"wanted\"" [shape=note];
+              "event trip.\"wanted\"" -> "reserve-flight" [style=dotted];
+              "event trip.\"wanted\"" -> "reserve-hotel" [style=dotted];
               "reserve-flight" -> "charge";
               "reserve-hotel" -> "charge";
               "charge" -> "send-mail";
@@ -316,6 +339,7 @@ mod tests {
     fn a_definition_draws_as_text() {
         expect![[r#"
             saga trip (module trip v2)
+              started by trip.\"wanted\"
               1  reserve-flight  compensatable  undone by code
               ‖  reserve-hotel   compensatable  undone by code
               2  charge          pivot

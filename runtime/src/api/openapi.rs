@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-use super::routes::{definitions, events, grants, host, modules, sagas, start, verbs, watch};
+use super::routes::{definitions, events, grants, host, jobs, modules, sagas, start, stuck, verbs, watch};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -45,6 +45,11 @@ use super::routes::{definitions, events, grants, host, modules, sagas, start, ve
         verbs::abandon,
         events::signal,
         events::publish,
+        stuck::show,
+        jobs::ask,
+        jobs::list,
+        jobs::show,
+        jobs::stop,
         host::alive,
         host::ready,
         host::metrics,

@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin};
 
 use amends_core::{
-    Definition,
+    Definition, Trigger,
     id::{Namespace, SagaId},
     preview::CancelPreview,
     value::Instant,
@@ -13,9 +13,9 @@ use amends_core::{
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-pub use crate::engine::port::{Candidate, Change, LockKey, Moves, Offered};
+pub use crate::engine::port::{Candidate, Change, EventName, LockKey, Moves, Offered};
 use crate::{
-    engine::port::{ListFilter, Refusal, Request, SagaLine},
+    engine::port::{Job, JobPreview, JobVerb, ListFilter, Refusal, Request, SagaFilter, SagaLine, StuckGroups},
     journal::Record,
 };
 
@@ -47,6 +47,18 @@ pub trait Runtime: Send + Sync + 'static {
         from_revision: u64,
         limit: usize,
     ) -> Result<Option<Vec<Record>>, Refusal>;
+
+    /// What is stuck, in groups; only so many sagas are looked at.
+    fn stuck(&self, namespace: &Namespace, filter: &SagaFilter) -> Result<StuckGroups, Refusal>;
+
+    /// What a verb for many sagas would do, up to as many of them as are enough to know.
+    fn preview(&self, namespace: &Namespace, verb: JobVerb, filter: &SagaFilter, enough: u64) -> Result<JobPreview, Refusal>;
+
+    /// Jobs, newest first; of one that is over, for a week.
+    fn jobs(&self, namespace: &Namespace) -> Result<Vec<Job>, Refusal>;
+
+    /// A job, if there is one.
+    fn job(&self, namespace: &Namespace, id: &str) -> Result<Option<Job>, Refusal>;
 
     /// Which sagas in flight could move to a component; only so many are looked at.
     fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal>;
@@ -80,6 +92,8 @@ pub trait Runtime: Send + Sync + 'static {
 pub struct Committed {
     /// The saga.
     pub view: View,
+    /// The event that started it; none: somebody did.
+    pub started_by: Option<EventName>,
     /// The position of its last record.
     pub position: u64,
     /// Who has its lock keys, and who waits for them.
@@ -108,6 +122,8 @@ pub struct Verified {
     pub bytes: u64,
     /// Its sagas, validated.
     pub definitions: Vec<Definition>,
+    /// Which events start which of them, validated.
+    pub triggers: Vec<Trigger>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// What is legal and perhaps not meant.

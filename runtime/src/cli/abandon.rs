@@ -6,25 +6,32 @@ use clap::Args;
 use super::{
     act::{self, Asks, Common, act},
     exit::Exit,
+    many::Many,
     session::Session,
 };
-use crate::api::wire::verb;
+use crate::api::wire::{job::JobArgs, verb};
 
 /// End a saga where it stands; nothing more is done or undone.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends abandon T1 --note 'settled by hand, ticket 4711'")]
 pub(super) struct Abandon {
     /// The saga.
-    id: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    id: Option<String>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    many: Many,
 }
 
 pub(super) fn run(abandon: &Abandon, session: &Session) -> Result<Exit> {
+    let Some(id) = abandon.many.or_one(abandon.id.as_ref())? else {
+        return abandon.many.act(session, "abandon", JobArgs::default(), &abandon.common, Asks::First);
+    };
     let plan = |saga: &_| match act::outstanding(saga) {
-        Some(steps) => format!("abandon {} for good; these effects stay: {steps}", abandon.id),
-        None => format!("abandon {} for good; no effect of it stands", abandon.id),
+        Some(steps) => format!("abandon {id} for good; these effects stay: {steps}"),
+        None => format!("abandon {id} for good; no effect of it stands"),
     };
     let body = |revision| verb::Act { note: abandon.common.note.clone(), expect_revision: Some(revision) };
-    act(session, &abandon.id, "abandon", &abandon.common, Asks::First, plan, body)
+    act(session, id, "abandon", &abandon.common, Asks::First, plan, body)
 }

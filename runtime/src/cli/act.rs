@@ -26,12 +26,12 @@ pub(super) struct Common {
     pub(super) note: Option<String>,
     /// Only if the saga is at this revision. By default, the one that is read just before.
     #[arg(long, value_name = "REVISION")]
-    expect_revision: Option<u64>,
+    pub(super) expect_revision: Option<u64>,
     /// Do not ask.
     #[arg(long, short)]
-    yes: bool,
+    pub(super) yes: bool,
     #[command(flatten)]
-    form: Form,
+    pub(super) form: Form,
 }
 
 /// Whether a verb destroys something.

@@ -64,9 +64,8 @@ pub(super) fn verify(file: &Path) -> Result<Checked> {
 }
 
 fn checked(verified: Verified) -> Checked {
-    let definitions = verified.definitions.iter().map(|saga| present::definition::definition(&verified.module, None, saga));
     Checked {
-        definitions: definitions.collect(),
+        definitions: present::definition::verified(&verified),
         missing_grants: missing_grants(&verified.module, &verified.imports, &[]),
         digest: hex::encode(verified.digest),
         module: verified.module,
@@ -86,6 +85,7 @@ pub(super) fn report(checked: &Checked) -> String {
 
 #[cfg(test)]
 mod tests {
+    use amends_core::Trigger;
     use expect_test::expect;
 
     use super::*;
@@ -98,12 +98,14 @@ mod tests {
             digest: [1; 32],
             bytes: 1_300_000,
             definitions: vec![fake::trip()],
+            triggers: vec![Trigger { saga: "trip".to_owned(), event_type: "trip.wanted".to_owned() }],
             imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned(), "wasi:cli/environment@0.2.3".to_owned()],
             warnings: Vec::new(),
         };
         expect![[r#"
             module trip  1.2 MiB  sha256 010101010101
             saga trip (module trip)
+              started by trip.wanted
               1  reserve-flight  compensatable  undone by code
               ‖  reserve-hotel   compensatable  undone by code
               2  charge          pivot

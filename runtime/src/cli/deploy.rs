@@ -9,11 +9,11 @@ use http::Method;
 use super::{
     exit::Exit,
     input,
-    render::text::{self, count, short},
+    render::text::{clean, count, short},
     session::{Form, Session, print, print_json, say},
 };
 use crate::{
-    api::wire::module::{Deployed, MissingGrant, Move, Plan},
+    api::wire::module::{Deployed, MissingGrant, Move, Plan, Trigger},
     client::Write,
 };
 
@@ -97,7 +97,7 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
     };
     let news = if is_new { "" } else { " (these bytes were there already)" };
     let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, short(&deployed.digest));
-    head + &sagas(&deployed.sagas) + &remarks(&deployed.missing_grants, &deployed.warnings)
+    head + &sagas(&deployed.sagas, &deployed.triggers) + &remarks(&deployed.missing_grants, &deployed.warnings)
 }
 
 fn planned(plan: &Plan) -> String {
@@ -126,7 +126,7 @@ fn planned(plan: &Plan) -> String {
             })
             .collect(),
     };
-    what + &stays + &moves(plan) + &sagas(&plan.sagas) + &remarks(&plan.missing_grants, &plan.warnings)
+    what + &stays + &moves(plan) + &sagas(&plan.sagas, &plan.triggers) + &remarks(&plan.missing_grants, &plan.warnings)
 }
 
 /// Who could move, and what stands against it.
@@ -139,14 +139,23 @@ fn moves(plan: &Plan) -> String {
         let misfit = saga.input_does_not_fit.as_ref();
         let misfit = misfit.map(|where_| format!("; its input does not fit the new schema: {where_}")).unwrap_or_default();
         let line = format!("  {} on version {}, {}, {can}{misfit}", saga.id, saga.version, saga.status.as_str());
-        text::clean(&line).into_owned() + "\n"
+        clean(&line).into_owned() + "\n"
     };
     let cut = if plan.moves_cut { "  … and more\n" } else { "" };
     plan.moves.iter().map(line).collect::<String>() + cut
 }
 
-fn sagas(sagas: &[String]) -> String {
-    format!("sagas: {}\n", sagas.join(", "))
+fn sagas(sagas: &[String], triggers: &[Trigger]) -> String {
+    format!("sagas: {}\n{}", sagas.join(", "), started_by(triggers))
+}
+
+/// Which events start which sagas, on one line, if there are any.
+pub(super) fn started_by(triggers: &[Trigger]) -> String {
+    let trigger = |Trigger { event_type, saga }: &Trigger| format!("{} → {saga}", clean(event_type));
+    match triggers.iter().map(trigger).collect::<Vec<_>>().as_slice() {
+        [] => String::new(),
+        triggers => format!("started by: {}\n", triggers.join(", ")),
+    }
 }
 
 /// What is missing, each with the command that helps.
@@ -170,6 +179,7 @@ mod tests {
             digest: "3f9c".repeat(16),
             active: Some(1),
             sagas: vec!["trip".to_owned(), "flight".to_owned()],
+            triggers: vec![Trigger { event_type: "trip.wanted".to_owned(), saga: "trip".to_owned() }],
             imports: Vec::new(),
             missing_grants: vec![MissingGrant {
                 import: "wasi:http/outgoing-handler@0.2.3".to_owned(),
@@ -180,6 +190,7 @@ mod tests {
         expect![[r#"
             trip version 2  sha256 3f9c3f9c3f9c  not active: new sagas start on version 1
             sagas: trip, flight
+            started by: trip.wanted → trip
             not granted: wasi:http/outgoing-handler@0.2.3 reaches nothing yet; amends grant trip --http ORIGIN
             warning: step `charge` is never undone
         "#]]
@@ -216,6 +227,7 @@ mod tests {
             ],
             moves_cut: true,
             sagas: vec!["trip".to_owned()],
+            triggers: Vec::new(),
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),

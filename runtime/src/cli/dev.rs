@@ -162,6 +162,7 @@ mod tests {
             digest: "3f9c".repeat(16),
             active: Some(version),
             sagas: vec!["shop".to_owned()],
+            triggers: Vec::new(),
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),

@@ -34,7 +34,7 @@ pub enum Exit {
 pub const HELP: &str = "\
 Exit codes:
   0 fine
-  1 the host refused or failed
+  1 the host refused or failed; of many sagas, some were not done
   2 wrong usage
   3 the saga ended compensated
   4 it is stuck

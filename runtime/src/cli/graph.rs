@@ -41,9 +41,10 @@ pub(super) fn run(verb: &Graph) -> Result<Exit> {
         Language::Text => graph::Format::Text,
     };
     let wanted = |name: &str| verb.saga.as_deref().is_none_or(|saga| saga == name);
-    let mut sagas = verified.definitions.iter().filter(|saga| wanted(&saga.name)).peekable();
+    let definitions = present::definition::verified(&verified);
+    let mut sagas = definitions.iter().filter(|saga| wanted(&saga.name)).peekable();
     if sagas.peek().is_none() {
-        let names: Vec<&str> = verified.definitions.iter().map(|saga| saga.name.as_str()).collect();
+        let names: Vec<&str> = definitions.iter().map(|saga| saga.name.as_str()).collect();
         bail!(
             "module {} has no saga `{}`; it has {}",
             verified.module,
@@ -52,7 +53,7 @@ pub(super) fn run(verb: &Graph) -> Result<Exit> {
         );
     }
     for saga in sagas {
-        print(&graph::draw(&present::definition::definition(&verified.module, None, saga), format))?;
+        print(&graph::draw(saga, format))?;
     }
     Ok(Exit::Fine)
 }

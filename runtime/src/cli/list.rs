@@ -1,35 +1,39 @@
 //! `amends list`: sagas, newest first.
 
 use anyhow::Result;
-use clap::{Args, builder::PossibleValuesParser};
+use clap::Args;
 
 use super::{
     clock,
     exit::Exit,
+    many::Which,
     render::{
+        self,
         style::{self, BOLD, DIM, paint},
         text::{columns, header},
         time::{Now, took},
     },
     session::{Form, Session, print, print_json, say},
 };
-use crate::api::wire::saga::{SagaLine, SagaPage};
+use crate::api::wire::{
+    saga::{SagaLine, SagaPage},
+    stuck::StuckGroups,
+};
 
 /// Pages asked for; the host gives no longer ones.
 const PAGE: usize = 1_000;
 
-const STATUSES: [&str; 7] = ["running", "waiting", "compensating", "completed", "compensated", "stuck", "abandoned"];
-
 /// List sagas, newest first.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  amends list --status stuck\n  amends list --saga trip --limit 20 --json")]
+#[command(
+    after_help = "Example:\n  amends list --status stuck\n  amends list --status stuck --failure gateway_down --flat\n  amends list --saga trip --limit 20 --json"
+)]
 pub(super) struct List {
-    /// Only of this definition.
+    #[command(flatten)]
+    which: Which,
+    /// With `--status stuck`: a line for each, in place of groups.
     #[arg(long)]
-    saga: Option<String>,
-    /// Only with this status.
-    #[arg(long, value_parser = PossibleValuesParser::new(STATUSES))]
-    status: Option<String>,
+    flat: bool,
     /// At most so many.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     limit: u64,
@@ -38,14 +42,18 @@ pub(super) struct List {
 }
 
 pub(super) fn run(list: &List, session: &Session) -> Result<Exit> {
+    let filters = list.which.query();
+    if list.which.in_status.as_deref() == Some("stuck") && !list.flat && !list.form.json {
+        return groups(list, session, &filters);
+    }
     let mut left = usize::try_from(list.limit).unwrap_or(usize::MAX);
     let mut cursor: Option<String> = None;
     let mut shown = 0;
     loop {
         let limit = left.min(PAGE).to_string();
-        let filters = [("saga", list.saga.as_deref()), ("status", list.status.as_deref()), ("cursor", cursor.as_deref())];
         let mut query = vec![("limit", limit.as_str())];
-        query.extend(filters.iter().filter_map(|(name, value)| value.map(|value| (*name, value))));
+        query.extend(filters.iter().map(|(name, value)| (*name, value.as_str())));
+        query.extend(cursor.as_deref().map(|cursor| ("cursor", cursor)));
         let page: SagaPage = session.client.get(&["v1", "sagas"], &query)?;
         match list.form.json {
             true => page.sagas.iter().try_for_each(print_json)?,
@@ -66,9 +74,21 @@ pub(super) fn run(list: &List, session: &Session) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
+/// What is stuck: a page of the same lines says less than what they have in common.
+fn groups(list: &List, session: &Session, filters: &[(&str, String)]) -> Result<Exit> {
+    let filters: Vec<(&str, &str)> =
+        filters.iter().filter(|(name, _)| *name != "status").map(|(name, value)| (*name, value.as_str())).collect();
+    let groups: StuckGroups = session.client.get(&["v1", "stuck"], &filters)?;
+    print(&render::stuck::groups(&groups, &clock::now()))?;
+    say(&render::stuck::summary(&groups).unwrap_or_else(|| nothing(list)));
+    Ok(Exit::Fine)
+}
+
 /// What was looked for and is not there.
 fn nothing(list: &List) -> String {
-    match (&list.saga, &list.status) {
+    let Which { of_saga: saga, in_status: status, .. } = &list.which;
+    match (saga, status) {
+        _ if list.which.says_more() => "no saga is as the options say".to_owned(),
         (None, None) => "there are no sagas yet; `amends start SAGA` makes one".to_owned(),
         (None, Some(status)) => format!("no saga is {status}"),
         (Some(saga), None) => format!("there is no saga of {saga}"),
@@ -109,7 +129,7 @@ mod tests {
     use super::*;
     use crate::{
         api::{fake::NOON, wire::Time},
-        cli::{Cli, Verb},
+        cli::{Cli, Verb, many::STATUSES},
     };
 
     #[test]
@@ -146,6 +166,7 @@ mod tests {
         assert_eq!(said("--status stuck"), "no saga is stuck");
         assert_eq!(said("--saga trip"), "there is no saga of trip");
         assert_eq!(said("--saga trip --status stuck"), "no saga of trip is stuck");
+        assert_eq!(said("--saga trip --step charge"), "no saga is as the options say");
     }
 
     #[test]

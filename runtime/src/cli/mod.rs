@@ -14,6 +14,8 @@ mod session;
 
 mod act;
 
+mod many;
+
 mod serve;
 
 mod new;
@@ -47,6 +49,8 @@ mod show;
 mod journal;
 
 mod watch;
+
+mod jobs;
 
 mod cancel;
 
@@ -127,6 +131,7 @@ enum Verb {
     Abandon(abandon::Abandon),
     Signal(signal::Signal),
     Publish(publish::Publish),
+    Jobs(jobs::Jobs),
     Completions(completions::Completions),
 }
 
@@ -211,6 +216,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Abandon(verb) => abandon::run(&verb, &open()?),
         Verb::Signal(verb) => signal::run(&verb, &open()?),
         Verb::Publish(verb) => publish::run(&verb, &open()?),
+        Verb::Jobs(verb) => jobs::run(&verb, &open()?),
         Verb::Completions(verb) => completions::run(&verb),
     }
 }
@@ -296,6 +302,13 @@ mod tests {
             "amends list --limit 0",
             "amends graph trip.wasm --format pdf",
             "amends move T1",
+            "amends move --all --status stuck",
+            "amends retry T1 --all --saga trip",
+            "amends cancel",
+            "amends skip T1",
+            "amends resolve --all --step charge",
+            "amends resolve --all --step charge --output 1",
+            "amends jobs --wait",
         ] {
             let error = Cli::try_parse_from(line.split(' ')).unwrap_err();
             assert!(error.use_stderr() && error.exit_code() == 2, "{line}");

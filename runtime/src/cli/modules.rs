@@ -5,6 +5,7 @@ use clap::Args;
 
 use super::{
     clock,
+    deploy::started_by,
     exit::Exit,
     render::{
         style::{BAD, BOLD, GOOD, paint},
@@ -51,6 +52,8 @@ pub(super) fn run(modules: &Modules, session: &Session) -> Result<Exit> {
     }
     print(&table(&found, &clock::now()))?;
     if let (Some(_), [module]) = (&modules.name, found.as_slice()) {
+        let active = module.versions.iter().find(|version| module.active == Some(version.version));
+        print(&active.map(|version| started_by(&version.triggers)).unwrap_or_default())?;
         print(&grants(&module.grants))?;
     }
     Ok(Exit::Fine)
@@ -115,6 +118,7 @@ mod tests {
             bytes: 1,
             deployed_at: NOON.into(),
             sagas: vec!["trip".to_owned(), "flight".to_owned()],
+            triggers: Vec::new(),
             imports: Vec::new(),
             in_flight,
             quarantined: None,

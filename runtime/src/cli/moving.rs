@@ -6,31 +6,41 @@ use clap::Args;
 use super::{
     act::{Asks, Common, act},
     exit::Exit,
+    many::Many,
     session::Session,
 };
-use crate::api::wire::{saga::Saga, verb};
+use crate::api::wire::{job::JobArgs, saga::Saga, verb};
 
 /// Move a saga to another version of its module.
 ///
 /// Its steps and compensations run on that from then on. What has begun must be the same in both versions. What is stuck is tried again at once, with a fresh budget.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  amends deploy trip.wasm\n  amends move T1 --to 2 --note 'version 2 cancels hotels again'")]
+#[command(
+    after_help = "Example:\n  amends deploy trip.wasm\n  amends move T1 --to 2 --note 'version 2 cancels hotels again'\n  amends move --to 2 --all --saga trip --version 1 --status stuck --dry-run"
+)]
 pub(super) struct Move {
     /// The saga.
-    id: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    id: Option<String>,
     /// The version of its module, as `amends modules` numbers it.
     #[arg(long, value_name = "VERSION")]
     to: u32,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    many: Many,
 }
 
 pub(super) fn run(asked: &Move, session: &Session) -> Result<Exit> {
+    let Some(id) = asked.many.or_one(asked.id.as_ref())? else {
+        let args = JobArgs { version: Some(asked.to), ..JobArgs::default() };
+        return asked.many.act(session, "move", args, &asked.common, Asks::First);
+    };
     let plan = |saga: &Saga| {
         let stuck: Vec<&str> = saga.stuck.iter().map(|stuck| stuck.step.as_str()).collect();
         let again = if stuck.is_empty() { String::new() } else { format!(", and try {} again", stuck.join(", ")) };
         format!("move {} from {} v{} to v{}{again}", saga.id, saga.module, saga.version, asked.to)
     };
     let body = |revision| verb::Move { version: asked.to, note: asked.common.note.clone(), expect_revision: Some(revision) };
-    act(session, &asked.id, "move", &asked.common, Asks::First, plan, body)
+    act(session, id, "move", &asked.common, Asks::First, plan, body)
 }

@@ -1,4 +1,4 @@
-//! `amends publish`: an event for every saga that waits for it.
+//! `amends publish`: an event for every saga that waits for it, and for those that it starts.
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -15,7 +15,7 @@ use crate::{
     client::Write,
 };
 
-/// Publish an event to every saga that waits for its type and key.
+/// Publish an event: sagas that wait for it go on, others are started by it.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends publish approval --key 42 --data '{\"ok\":true}'")]
 pub(super) struct Publish {

@@ -7,9 +7,10 @@ use super::{
     act::{Asks, Common, act},
     exit::Exit,
     input,
+    many::Many,
     session::Session,
 };
-use crate::api::wire::{Json, saga::Saga, verb};
+use crate::api::wire::{Json, job::JobArgs, saga::Saga, verb};
 
 /// Say what happened to a step: it is done, it did not happen, or you undid it by hand.
 #[derive(Args, Debug)]
@@ -19,11 +20,13 @@ use crate::api::wire::{Json, saga::Saga, verb};
 )]
 pub(super) struct Resolve {
     /// The saga.
-    id: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    id: Option<String>,
     /// The step.
-    step: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    step: Option<String>,
     /// It is done, and returned this: JSON, @FILE, or - for stdin.
-    #[arg(long, value_name = "JSON|@FILE|-")]
+    #[arg(long, value_name = "JSON|@FILE|-", conflicts_with = "all")]
     output: Option<String>,
     /// It did not happen.
     #[arg(long)]
@@ -33,9 +36,20 @@ pub(super) struct Resolve {
     undone: bool,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    many: Many,
 }
 
 pub(super) fn run(resolve: &Resolve, session: &Session) -> Result<Exit> {
+    let (Some(id), Some(step)) = (resolve.many.or_one(resolve.id.as_ref())?, &resolve.step) else {
+        return resolve.many.act(
+            session,
+            "resolve",
+            JobArgs { not_done: resolve.not_done, undone: resolve.undone, ..JobArgs::default() },
+            &resolve.common,
+            Asks::Never,
+        );
+    };
     let output = resolve.output.as_deref().map(|text| input::json("output", text)).transpose()?;
     let output = output.map(serde_json::value::RawValue::from_string).transpose().context("cannot send the output")?;
     let plan = |_: &Saga| {
@@ -44,15 +58,15 @@ pub(super) fn run(resolve: &Resolve, session: &Session) -> Result<Exit> {
             (false, true) => "was undone by hand",
             (false, false) => "is done",
         };
-        format!("record that {} of {} {what}", resolve.step, resolve.id)
+        format!("record that {step} of {id} {what}")
     };
     let body = |revision| verb::Resolve {
-        step: resolve.step.clone(),
+        step: step.clone(),
         output: output.clone().map(Json),
         not_done: resolve.not_done,
         undone: resolve.undone,
         note: resolve.common.note.clone(),
         expect_revision: Some(revision),
     };
-    act(session, &resolve.id, "resolve", &resolve.common, Asks::Never, plan, body)
+    act(session, id, "resolve", &resolve.common, Asks::Never, plan, body)
 }

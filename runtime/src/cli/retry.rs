@@ -6,32 +6,50 @@ use clap::Args;
 use super::{
     act::{Asks, Common, act},
     exit::Exit,
+    many::Many,
     session::Session,
 };
-use crate::api::wire::{saga::Saga, verb};
+use crate::api::wire::{job::JobArgs, saga::Saga, verb};
 
 /// Try again now what is stuck or backs off, with a fresh budget of attempts.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  amends retry T1\n  amends retry T1 reserve-hotel --note 'the hotel is back'")]
+#[command(
+    after_help = "Example:\n  amends retry T1\n  amends retry T1 reserve-hotel --note 'the hotel is back'\n  amends retry --all --saga trip --failure gateway_down --dry-run"
+)]
 pub(super) struct Retry {
     /// The saga.
-    id: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    id: Option<String>,
     /// Only this step.
+    #[arg(conflicts_with = "all")]
     step: Option<String>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    many: Many,
+}
+
+#[cfg(test)]
+impl Retry {
+    /// The one, and what chooses among many.
+    pub(super) fn whom(&self) -> (Option<&String>, &Many) {
+        (self.id.as_ref(), &self.many)
+    }
 }
 
 pub(super) fn run(retry: &Retry, session: &Session) -> Result<Exit> {
+    let Some(id) = retry.many.or_one(retry.id.as_ref())? else {
+        return retry.many.act(session, "retry", JobArgs::default(), &retry.common, Asks::Never);
+    };
     let plan = |saga: &Saga| match (&retry.step, saga.stuck.as_slice()) {
-        (Some(step), _) => format!("retry {step} of {}", retry.id),
-        (None, []) => format!("retry what backs off in {}", retry.id),
+        (Some(step), _) => format!("retry {step} of {}", id),
+        (None, []) => format!("retry what backs off in {}", id),
         (None, stuck) => {
             let legs: Vec<String> = stuck.iter().map(|stuck| format!("{} ({})", stuck.step, stuck.direction)).collect();
-            format!("retry {} of {}", legs.join(", "), retry.id)
+            format!("retry {} of {}", legs.join(", "), id)
         }
     };
     let body =
         |revision| verb::Retry { step: retry.step.clone(), note: retry.common.note.clone(), expect_revision: Some(revision) };
-    act(session, &retry.id, "retry", &retry.common, Asks::Never, plan, body)
+    act(session, id, "retry", &retry.common, Asks::Never, plan, body)
 }

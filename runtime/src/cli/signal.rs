@@ -7,10 +7,16 @@ use super::{
     clock,
     exit::Exit,
     input,
-    render::text::count,
+    render::{
+        text::{clean, count},
+        time::Now,
+    },
     session::{Form, Session, print, print_json},
 };
-use crate::{api::wire::event::Accepted, client::Write};
+use crate::{
+    api::wire::event::{Accepted, NotStarted, StartedSaga},
+    client::Write,
+};
 
 /// Send a signal to one saga; kept if it does not wait yet, refused if it has ended.
 #[derive(Args, Debug)]
@@ -40,14 +46,76 @@ pub(super) fn report(accepted: &Accepted, form: Form) -> Result<Exit> {
         print_json(accepted)?;
         return Ok(Exit::Fine);
     }
-    let now = clock::now();
-    let woke = format!("woke {}", count(u64::from(accepted.woke), "saga"));
-    let kept = accepted.kept_until.map(|until| format!("kept until {}", now.clock_short(until)));
-    let what = match (accepted.duplicate, accepted.woke, kept) {
-        (true, _, _) => "was there already".to_owned(),
-        (false, 0, Some(kept)) => kept,
-        (false, _, _) => woke,
-    };
-    print(&format!("event {} {what}\n", accepted.id))?;
+    print(&said(accepted, &clock::now()))?;
     Ok(Exit::Fine)
+}
+
+/// A line for the event, and one for each saga that it started or was to start.
+fn said(accepted: &Accepted, now: &Now) -> String {
+    let woke = (accepted.woke > 0).then(|| format!("woke {}", count(u64::from(accepted.woke), "saga")));
+    let started = (!accepted.started.is_empty()).then(|| format!("started {}", count(accepted.started.len() as u64, "saga")));
+    let what = match (accepted.duplicate, accepted.kept_until) {
+        (true, _) => "was there already".to_owned(),
+        (false, Some(until)) => format!("kept until {}", now.clock_short(until)),
+        (false, None) => woke.into_iter().chain(started).collect::<Vec<_>>().join(" and "),
+    };
+    let begun = accepted.started.iter().map(|StartedSaga { saga, id }| format!("  {}  {}", clean(saga), clean(id)));
+    let refused = accepted
+        .not_started
+        .iter()
+        .map(|NotStarted { saga, code, message }| format!("  {}  not started: {}: {}", clean(saga), clean(code), clean(message)));
+    let event = format!("event {} {what}", clean(&accepted.id));
+    std::iter::once(event).chain(begun).chain(refused).map(|line| line + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::api::wire::Time;
+
+    #[test]
+    fn what_became_of_an_event_is_said_with_every_saga_that_it_started_or_did_not() {
+        let time = Time::from_ms(1_767_268_800_000);
+        let now = Now { at: time, zone: TimeZone::UTC };
+        let started = || vec![StartedSaga { saga: "fulfil".to_owned(), id: "fulfil:7c3f".to_owned() }];
+        let message = "the input does not fit saga `invoice`: at /sku: must be a string".to_owned();
+        let refused = NotStarted { saga: "invoice".to_owned(), code: "input_does_not_fit".to_owned(), message };
+        let event = |woke, started, not_started, kept_until| {
+            let id = "e1".to_owned();
+            said(&Accepted { id, duplicate: false, woke, started, not_started, kept_until }, &now)
+        };
+        let again = Accepted {
+            id: "e1".to_owned(),
+            duplicate: true,
+            woke: 0,
+            started: started(),
+            not_started: Vec::new(),
+            kept_until: None,
+        };
+        expect![[r#"
+            event e1 woke 2 sagas
+            event e1 started 1 saga
+              fulfil  fulfil:7c3f
+              invoice  not started: input_does_not_fit: the input does not fit saga `invoice`: at /sku: must be a string
+            event e1 woke 1 saga and started 1 saga
+              fulfil  fulfil:7c3f
+            event e1 kept until 12:00
+              invoice  not started: input_does_not_fit: the input does not fit saga `invoice`: at /sku: must be a string
+            event e1 was there already
+              fulfil  fulfil:7c3f
+        "#]]
+        .assert_eq(
+            &[
+                event(2, Vec::new(), Vec::new(), None),
+                event(0, started(), vec![refused.clone()], None),
+                event(1, started(), Vec::new(), None),
+                event(0, Vec::new(), vec![refused], Some(time)),
+                said(&again, &now),
+            ]
+            .concat(),
+        );
+    }
 }

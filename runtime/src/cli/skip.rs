@@ -6,24 +6,32 @@ use clap::Args;
 use super::{
     act::{Asks, Common, act},
     exit::Exit,
+    many::Many,
     session::Session,
 };
-use crate::api::wire::{saga::Saga, verb};
+use crate::api::wire::{job::JobArgs, saga::Saga, verb};
 
 /// Give a stuck compensation up; the step's effect stays outstanding.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends skip T1 reserve-hotel --note 'the hotel no longer exists'")]
 pub(super) struct Skip {
     /// The saga.
-    id: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    id: Option<String>,
     /// The step whose compensation is given up.
-    step: String,
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    step: Option<String>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    many: Many,
 }
 
 pub(super) fn run(skip: &Skip, session: &Session) -> Result<Exit> {
-    let plan = |_: &Saga| format!("skip the compensation of {} in {}: its effect stays", skip.step, skip.id);
-    let body = |revision| verb::Skip { step: skip.step.clone(), note: skip.common.note.clone(), expect_revision: Some(revision) };
-    act(session, &skip.id, "skip", &skip.common, Asks::First, plan, body)
+    let (Some(id), Some(step)) = (skip.many.or_one(skip.id.as_ref())?, &skip.step) else {
+        return skip.many.act(session, "skip", JobArgs::default(), &skip.common, Asks::First);
+    };
+    let plan = |_: &Saga| format!("skip the compensation of {step} in {id}: its effect stays");
+    let body = |revision| verb::Skip { step: step.clone(), note: skip.common.note.clone(), expect_revision: Some(revision) };
+    act(session, id, "skip", &skip.common, Asks::First, plan, body)
 }

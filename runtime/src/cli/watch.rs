@@ -25,10 +25,10 @@ use crate::{
 };
 
 /// A host that restarts is back within seconds.
-const RECONNECTS_MAX: u32 = 60;
+pub(super) const RECONNECTS_MAX: u32 = 60;
 
 /// Between them.
-const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
+pub(super) const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
 
 /// What a stream has for a reader who comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,6 +27,11 @@ pub(crate) fn key_of_verb(namespace: &Namespace, idempotency_key: &str) -> Vec<u
     keys::answer(namespace, &format!("verb/{idempotency_key}"))
 }
 
+/// The key of the first answer to a verb for many sagas.
+pub(crate) fn key_of_job(namespace: &Namespace, idempotency_key: &str) -> Vec<u8> {
+    keys::answer(namespace, &format!("job/{idempotency_key}"))
+}
+
 /// What an answer is about.
 pub(crate) struct About {
     /// The stream of the saga that it is kept for; none for an event that has no addressee.

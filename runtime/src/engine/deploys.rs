@@ -36,20 +36,25 @@ impl Shard {
 
     fn decide_deploy(&self, namespace: &Namespace, deploy: Deploy) -> Result<Decided, Refusal> {
         self.refuse_if_failed()?;
-        let module = self.modules.get(namespace, &deploy.module);
-        let known = module.and_then(|module| module.version_of(&deploy.digest));
+        let Deploy { module: name, digest, bytes, definitions, triggers, imports, activate } = deploy;
+        let module = self.modules.get(namespace, &name);
+        let known = module.and_then(|module| module.version_of(&digest));
         let version = known.unwrap_or_else(|| module.map_or(1, Module::next_version));
         let mut events = Vec::new();
         if known.is_none() {
-            let description = serde_json::to_string(&deploy.definitions).map_err(|error| {
+            let description = serde_json::to_string(&definitions).map_err(|error| {
                 Refusal::new(RefusalCode::InputRefused, format!("the definitions cannot be recorded: {error}"))
             })?;
-            let Deploy { digest, bytes, imports, .. } = deploy;
             events.push(ModuleEvent::Deployed { version, digest, bytes, description, imports });
         }
-        if deploy.activate && module.and_then(|module| module.active) != Some(version) {
-            let definitions: Vec<_> = deploy.definitions.into_iter().map(Arc::new).collect();
-            self.refuse_taken_names(namespace, &deploy.module, &definitions)?;
+        // Bytes that are known may have come before the host looked for triggers.
+        let facts = known.and_then(|known| module?.versions.get(&known));
+        if facts.map_or(&[][..], |facts| &facts.triggers) != triggers {
+            events.push(ModuleEvent::Triggers { version, triggers });
+        }
+        if activate && module.and_then(|module| module.active) != Some(version) {
+            let definitions: Vec<_> = definitions.into_iter().map(Arc::new).collect();
+            self.refuse_taken_names(namespace, &name, &definitions)?;
             events.push(ModuleEvent::Activated { version, act: Act::default() });
         }
         Ok(Decided { version, events })

@@ -10,7 +10,7 @@ use crate::{
         resident::{Resident, SagaKey},
         rows,
     },
-    journal::{Fact, Record, record},
+    journal::{Fact, Record, RecordId, record},
     store::{Position, Store, StoreError},
 };
 
@@ -46,6 +46,8 @@ impl From<StoreError> for LoadError {
 /// A saga replayed from its stream.
 pub(crate) struct Loaded {
     pub(crate) saga: Saga,
+    /// What it was started by; none: a request.
+    pub(crate) cause: Option<RecordId>,
     pub(crate) stream: Position,
     pub(crate) position: Position,
     pub(crate) bytes: u64,
@@ -65,6 +67,7 @@ pub(crate) fn saga(store: &dyn Store, definitions: &Definitions, key: &SagaKey) 
     let stream = rows::saga_stream(store, key)?.ok_or(LoadError::NotFound)?;
     let (records, bytes) = records(store, stream, 1, usize::MAX)?;
     let position = records.last().map_or(0, |record| record.position);
+    let cause = records.first().and_then(|record| record.causation);
     let events: Vec<(Instant, Event)> = records.into_iter().filter_map(saga_event).collect();
     let Some((_, Event::Started(started))) = events.first() else {
         return Err(LoadError::Corrupt(format!("the stream of saga {} does not begin with its start", key.1)));
@@ -75,7 +78,7 @@ pub(crate) fn saga(store: &dyn Store, definitions: &Definitions, key: &SagaKey) 
     }
     let saga = Saga::replay_moved(|digest| definitions.find(digest, &name), events)
         .map_err(|error| LoadError::Corrupt(format!("saga {}: {error}", key.1)))?;
-    Ok(Loaded { saga, stream, position, bytes })
+    Ok(Loaded { saga, cause, stream, position, bytes })
 }
 
 /// Decoded records of one stream from a version on, with the bytes that they take.
@@ -101,6 +104,6 @@ pub(crate) fn records(store: &dyn Store, stream: Position, from: u64, limit: usi
 fn saga_event(record: Record) -> Option<(Instant, Event)> {
     match record.fact {
         Fact::Saga(event) => Some((record.at, event)),
-        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) => None,
+        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Job(_) => None,
     }
 }

@@ -21,6 +21,7 @@ use crate::{
         resident::SagaKey,
         rows,
         shard::Shard,
+        triggers::Starts,
     },
     journal::{Actor, Fact, MessageEvent, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record},
     store::{Append, Position, RowChange, StoreError, Table},
@@ -35,10 +36,10 @@ pub(crate) struct Recent {
 
 /// An event that a wait may find.
 #[derive(Clone, Debug)]
-struct Kept {
-    position: Position,
+pub(crate) struct Kept {
+    pub(crate) position: Position,
     source: String,
-    id: String,
+    pub(crate) id: String,
     topic: Topic,
     to: Option<String>,
     data: Option<Payload>,
@@ -59,7 +60,7 @@ struct EventRow {
     until: Instant,
 }
 
-/// The row of an answer that a repeated message gets again.
+/// The row of an answer that a repeated message gets again; what the event started is behind it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct AnswerRow {
     /// What a signal said; none for a published event, whose source and id alone say that it is the same.
@@ -67,6 +68,14 @@ struct AnswerRow {
     woke: u32,
     kept_until: Option<u64>,
     position: Position,
+}
+
+impl AnswerRow {
+    fn answer(self, duplicate: bool, starts: Starts) -> PublishAnswer {
+        let Self { woke, kept_until, position, .. } = self;
+        let Starts { started, not_started } = starts;
+        PublishAnswer { duplicate, woke, started, not_started, kept_until, position }
+    }
 }
 
 /// Events read at a time when a wait looks for one that came before it.
@@ -114,17 +123,18 @@ impl Shard {
         let fingerprint = publish.to.is_some().then(|| fingerprint::of_signal(&publish));
         let dedupe = answers::key_of_event(&origin.namespace, &name_of(&publish.source, &publish.id));
         if let Some(row) = self.answer_row(&dedupe).map_err(|error| self.storage_refusal(&error))? {
-            let said: AnswerRow = rows::decode(&row, "an event's answer").map_err(|error| self.storage_refusal(&error))?;
-            let AnswerRow { fingerprint: first, woke, kept_until, position } = said;
-            if first != fingerprint {
+            let said = rows::decode_grown(&row, "an event's answer").map_err(|error| self.storage_refusal(&error));
+            let (said, starts): (AnswerRow, Starts) = said?;
+            if said.fingerprint != fingerprint {
                 return Err(key_reused());
             }
-            return Ok(PublishAnswer { duplicate: true, woke, kept_until, position });
+            return Ok(said.answer(true, starts));
         }
         self.refuse_if_crowded()?;
         if let Some(id) = &publish.to {
             self.refuse_ended(&(origin.namespace.clone(), id.clone()))?;
         }
+        let asked = self.asked_starts(origin, &publish)?;
         let until = self.now.plus(self.limits.event_kept_ms);
         let topic = Topic { event_type: publish.event_type, key: publish.key };
         let addressed = publish.to;
@@ -134,13 +144,16 @@ impl Shard {
         let before = self.actions.len();
         self.append_event(origin, &kept, until);
         let woke = self.give(&origin.namespace, &kept, addressed.as_ref());
-        let kept_until = (woke == 0).then_some(until.0);
-        let row = rows::encode(&AnswerRow { fingerprint, woke, kept_until, position: kept.position });
-        self.append_fate(origin, &kept, until, woke, rows::put(Table::Answers, dedupe.clone(), row.clone()));
-        // An event without its arrivals would never be given to those that wait already.
+        let starts = self.start_by(origin, &kept, asked);
+        let kept_until = (woke == 0 && starts.started.is_empty()).then_some(until);
+        let said = AnswerRow { fingerprint, woke, kept_until: kept_until.map(|until| until.0), position: kept.position };
+        let row = rows::encode(&(said, &starts));
+        let version = 2 + starts.not_started.len() as u64;
+        self.append_fate(origin, &kept, version, kept_until, rows::put(Table::Answers, dedupe.clone(), row.clone()));
+        // An event without its arrivals and starts would never be given to those that wait already, and start nothing.
         self.join_commits(before);
         self.recent.remember(dedupe, self.last_position, row);
-        Ok(PublishAnswer { duplicate: false, woke, kept_until, position: self.last_position })
+        Ok(AnswerRow { position: self.last_position, ..said }.answer(false, starts))
     }
 
     fn refuse_ended(&mut self, key: &SagaKey) -> Result<(), Refusal> {
@@ -180,17 +193,18 @@ impl Shard {
         self.recent.events.push_back((start, origin.namespace.clone(), kept.clone()));
     }
 
-    /// What became of the event at once: given to sagas, or kept.
-    fn append_fate(&mut self, origin: &Origin, kept: &Kept, until: Instant, woke: u32, answer: RowChange) {
-        if woke == 0 {
-            let fact = MessageEvent::Kept { until };
-            self.append_message(kept.position, 2, None, fact, origin.actor.clone(), vec![answer]);
-        } else {
-            self.commit_rows(vec![answer]);
+    /// What became of the event at once: somebody took it, or it is kept.
+    fn append_fate(&mut self, origin: &Origin, kept: &Kept, version: u64, kept_until: Option<Instant>, answer: RowChange) {
+        match kept_until {
+            Some(until) => {
+                let fact = MessageEvent::Kept { until };
+                self.append_message(kept.position, version, None, fact, origin.actor.clone(), vec![answer]);
+            }
+            None => self.commit_rows(vec![answer]),
         }
     }
 
-    fn append_message(
+    pub(crate) fn append_message(
         &mut self,
         stream: Position,
         version: u64,
@@ -308,8 +322,10 @@ impl Shard {
         let stored = self.store.stream(stream, 1, 3)?;
         let Some(first) = stored.first() else { return self.expire_verb(stream, due) };
         let first = record::decode_stored(first)?;
-        let (Some(head), Fact::Message(MessageEvent::Event { source, topic, to, id, .. })) = (&first.head, &first.fact) else {
-            return Ok(());
+        let (source, topic, to, id, head) = match (&first.fact, &first.head) {
+            (Fact::Message(MessageEvent::Event { source, topic, to, id, .. }), Some(head)) => (source, topic, to, id, head),
+            (Fact::Job(_), Some(head)) => return self.expire_job(head, stream),
+            _ => return Ok(()),
         };
         let namespace = head.stream.namespace.clone();
         let row = rows::delete(Table::Events, keys::event(&namespace, topic, stream));

@@ -137,7 +137,11 @@ impl Default for Metrics {
         );
         registry.register("queue_depth", "What waits in each queue", metrics.queue_depth.clone());
         registry.register("refused", "Requests refused, by reason", metrics.refused.clone());
-        registry.register("dead_letters", "Events that the saga they were addressed to never took", metrics.dead_letters.clone());
+        registry.register(
+            "dead_letters",
+            "Events that the saga they were addressed to never took, and sagas that an event did not start",
+            metrics.dead_letters.clone(),
+        );
         registry.register("timer_lag_seconds", "How late timers fired", metrics.timer_lag.clone());
         registry.register(
             "starts_blocked_on_module",

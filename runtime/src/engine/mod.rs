@@ -6,6 +6,7 @@
 //! - `requests`, `verbs`, `deploys`, `messages`: what each request means
 //! - [`modules`], `schema`: what is deployed; whether an input fits
 //! - `resident`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its rows, and back
+//! - `filter`, `stuck`, `jobs`: which sagas; what is stuck, in groups; a verb for many of them
 //! - `lockers`: who has which lock key; `moves`: which sagas could move to another version
 //! - `recover`: start-up; [`driver`]: threads and the clock; [`reader`]: committed reads; [`metrics`]: counters
 
@@ -21,6 +22,12 @@ mod verbs;
 
 mod moves;
 
+mod filter;
+
+mod stuck;
+
+pub(crate) mod jobs;
+
 mod fingerprint;
 
 mod answers;
@@ -28,6 +35,8 @@ mod answers;
 mod deploys;
 
 mod messages;
+
+mod triggers;
 
 mod release;
 

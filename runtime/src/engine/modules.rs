@@ -6,7 +6,7 @@ use std::{
 };
 
 use amends_core::{
-    Plan,
+    Plan, Trigger,
     definition::Definition,
     id::Namespace,
     value::{Instant, Payload},
@@ -53,6 +53,8 @@ pub(crate) struct Version {
     /// The input's schema of each.
     schemas: Vec<schema::Kept>,
     pub(crate) imports: Vec<String>,
+    /// Which events start which of its sagas while it is active.
+    pub(crate) triggers: Vec<Trigger>,
     pub(crate) quarantined: Option<String>,
 }
 
@@ -152,6 +154,15 @@ impl Modules {
         self.modules.values().flat_map(BTreeMap::values).any(|module| module.version_of(digest).is_some())
     }
 
+    /// The sagas of a namespace that an event of this type starts, by name.
+    pub(crate) fn started_by(&self, namespace: &Namespace, event_type: &str) -> Vec<String> {
+        let active = self.in_namespace(namespace).filter_map(|(_, module)| module.versions.get(&module.active?));
+        let triggers = active.flat_map(|version| &version.triggers).filter(|trigger| trigger.event_type == event_type);
+        let mut sagas: Vec<String> = triggers.map(|trigger| trigger.saga.clone()).collect();
+        sagas.sort_unstable();
+        sagas
+    }
+
     /// What new sagas of a namespace start on, by name.
     pub(crate) fn offered(&self, namespace: &Namespace) -> Vec<Offered> {
         let mut names: Vec<&str> = self.startable(namespace).collect();
@@ -160,6 +171,7 @@ impl Modules {
             module: active.name.to_owned(),
             version: active.number,
             definition: active.definition.as_ref().clone(),
+            started_by: active.version.started_by(&active.definition.name),
         };
         names.into_iter().filter_map(|name| self.active(namespace, name).map(offered)).collect()
     }
@@ -188,8 +200,18 @@ impl Modules {
                 let (digest, bytes, imports) = (*digest, *bytes, imports.clone());
                 let hashes = definitions.iter().map(|definition| definition::hash(definition)).collect();
                 let schemas = vec![schema::Kept::default(); definitions.len()];
-                let version_facts =
-                    Version { digest, bytes, deployed_at: at, definitions, plans, hashes, schemas, imports, quarantined: None };
+                let version_facts = Version {
+                    digest,
+                    bytes,
+                    deployed_at: at,
+                    definitions,
+                    plans,
+                    hashes,
+                    schemas,
+                    imports,
+                    triggers: Vec::new(),
+                    quarantined: None,
+                };
                 module.versions.insert(*version, version_facts);
                 module.last_version = module.last_version.max(*version);
             }
@@ -216,6 +238,11 @@ impl Modules {
             ModuleEvent::Quarantined { version, reason } => {
                 if let Some(facts) = module.versions.get_mut(version) {
                     facts.quarantined = Some(reason.clone());
+                }
+            }
+            ModuleEvent::Triggers { version, triggers } => {
+                if let Some(facts) = module.versions.get_mut(version) {
+                    facts.triggers.clone_from(triggers);
                 }
             }
             ModuleEvent::Removed { version } => {
@@ -286,6 +313,7 @@ impl Module {
                 deployed_at: version.deployed_at.0,
                 sagas: version.definitions.iter().map(|definition| definition.name.clone()).collect(),
                 imports: version.imports.clone(),
+                triggers: version.triggers.clone(),
                 in_flight: 0,
                 quarantined: version.quarantined.clone(),
             })
@@ -298,6 +326,11 @@ impl Version {
     pub(crate) fn offers(&self, definition: &str) -> Option<(Arc<Plan>, [u8; 32])> {
         let at = self.definitions.iter().position(|found| found.name == definition)?;
         Some((Arc::clone(self.plans.get(at)?), *self.hashes.get(at)?))
+    }
+
+    /// The types of the events that start a saga of this name.
+    fn started_by(&self, saga: &str) -> Vec<String> {
+        self.triggers.iter().filter(|trigger| trigger.saga == saga).map(|trigger| trigger.event_type.clone()).collect()
     }
 
     /// The component imports outgoing HTTP: without that no grant makes an attempt effectful.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amends_core::{Definition, Plan, Saga, id::Namespace, view::Status};
+use amends_core::{Definition, Plan, Saga, id::Namespace};
 
 use crate::{
     engine::{
@@ -13,9 +13,6 @@ use crate::{
     },
     store::{Position, Store, StoreError},
 };
-
-/// Those that need somebody come first.
-const STATUSES: [Status; 4] = [Status::Stuck, Status::Compensating, Status::Waiting, Status::Running];
 
 /// Sagas of the module that are told of: a person reads no more.
 const LISTED_MAX: usize = 100;
@@ -36,7 +33,8 @@ pub(crate) fn could_move(
     let targets = targets(&candidate.definitions);
     let mut moves = Moves::default();
     let mut examined = 0;
-    for status in STATUSES {
+    // Those that need somebody come first.
+    for status in rows::LIVE {
         let mut after: Position = 0;
         loop {
             let page = rows::of_status(store, status, after, PAGE)?;

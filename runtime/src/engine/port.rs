@@ -2,15 +2,21 @@
 //!
 //! Each request is answered once, after the commit that justifies the answer (law 2).
 
+mod many;
+
 pub use amends_core::verbs::Verb;
 use amends_core::{
-    Definition,
+    Definition, Trigger,
     event::Act,
     id::{Namespace, SagaId},
     value::Payload,
     view::{Status, View},
 };
+use serde::{Deserialize, Serialize};
 
+pub use self::many::{
+    FirstStuck, Job, JobAnswer, JobPreview, JobRequest, JobState, JobVerb, Misfit, SagaFilter, StuckGroup, StuckGroups,
+};
 use crate::{
     engine::guests::ModuleDigest,
     journal::{Actor, Grant},
@@ -115,19 +121,67 @@ pub struct Publish {
     pub to: Option<SagaId>,
     /// Its data.
     pub data: Option<Payload>,
+    /// What the sagas that it starts begin with; none for a signal, which starts none.
+    pub seed: Option<Seed>,
 }
 
-/// The answer to an event.
+/// What the sagas that an event starts begin with, beside its data.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    /// SHA-256 of the canonical data.
+    pub input_hash: [u8; 32],
+    /// 128 random bits for the keys of their steps.
+    pub incarnation: [u8; 16],
+    /// W3C `traceparent`.
+    pub trace_context: Option<String>,
+}
+
+/// The answer to an event. A repeated one gets what the first one got, but for `duplicate`.
 #[derive(Clone, Debug)]
 pub struct PublishAnswer {
     /// It was there already.
     pub duplicate: bool,
     /// How many sagas it woke.
     pub woke: u32,
+    /// What it started.
+    pub started: Vec<StartedSaga>,
+    /// What it was to start, and never will.
+    pub not_started: Vec<NotStarted>,
     /// Nobody took it: it is kept until then (milliseconds since 1970).
     pub kept_until: Option<u64>,
     /// The position of its record.
     pub position: u64,
+}
+
+/// Which event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventName {
+    /// Who published it.
+    pub source: String,
+    /// The publisher's id of it.
+    pub id: String,
+    /// Its type.
+    pub event_type: String,
+}
+
+/// A saga that an event started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedSaga {
+    /// The definition's name.
+    pub saga: String,
+    /// Its id.
+    pub id: SagaId,
+}
+
+/// A saga that an event was to start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotStarted {
+    /// The definition's name.
+    pub saga: String,
+    /// The code of the refusal, as the API shows it.
+    pub code: String,
+    /// What stands against it, and what to do.
+    pub message: String,
 }
 
 /// A verified component, stored under its digest before the engine hears of it.
@@ -141,6 +195,8 @@ pub struct Deploy {
     pub bytes: u64,
     /// Its sagas, validated.
     pub definitions: Vec<Definition>,
+    /// Which events start which of them, validated.
+    pub triggers: Vec<Trigger>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// Make it the version that new work starts on.
@@ -207,6 +263,8 @@ pub struct VersionView {
     pub sagas: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
+    /// Which events start which of its sagas while it is active.
+    pub triggers: Vec<Trigger>,
     /// Sagas that run on it and have not ended.
     pub in_flight: u64,
     /// No new work starts on it, and why.
@@ -295,6 +353,10 @@ pub enum RefusalCode {
     InputDoesNotFit,
     /// 422: what was sent cannot be recorded.
     InputRefused,
+    /// 404.
+    JobNotFound,
+    /// 422: a verb for many sagas, and there is none that it is about.
+    NothingMatches,
     /// 503: a queue is full; try again later.
     Overloaded,
     /// 507: the disk is nearly full.
@@ -303,6 +365,41 @@ pub enum RefusalCode {
     Stopping,
     /// 503: the storage failed; nothing is acknowledged any more.
     StorageFailed,
+}
+
+impl RefusalCode {
+    /// Its name for machines, which never changes.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::SagaNotFound => "saga_not_found",
+            Self::DefinitionNotFound => "definition_not_found",
+            Self::ModuleNotFound => "module_not_found",
+            Self::VersionNotFound => "version_not_found",
+            Self::StepNotFound => "step_not_found",
+            Self::IdTaken => "id_taken",
+            Self::SagaEnded => "saga_ended",
+            Self::VerbDoesNotFit => "verb_does_not_fit",
+            Self::PastPointOfNoReturn => "past_point_of_no_return",
+            Self::RevisionChanged => "revision_changed",
+            Self::NameTaken => "name_taken",
+            Self::GrantInUse => "grant_in_use",
+            Self::VersionActive => "version_active",
+            Self::VersionInUse => "version_in_use",
+            Self::Quarantined => "quarantined",
+            Self::KeyReused => "key_reused",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::Locked => "locked",
+            Self::NoLockKey => "no_lock_key",
+            Self::InputDoesNotFit => "input_does_not_fit",
+            Self::InputRefused => "input_refused",
+            Self::JobNotFound => "job_not_found",
+            Self::NothingMatches => "nothing_matches",
+            Self::Overloaded => "overloaded",
+            Self::LowSpace => "low_space",
+            Self::Stopping => "stopping",
+            Self::StorageFailed => "storage_failed",
+        }
+    }
 }
 
 /// A request with the channel for its answer.
@@ -325,6 +422,12 @@ pub enum Request {
     SetGrants(Origin, SetGrants, Answer<ModuleAnswer>),
     /// Removes a version that nothing needs.
     Remove(Origin, String, u32, Answer<ModuleAnswer>),
+    /// A verb for many sagas.
+    Job(Origin, JobRequest, Answer<JobAnswer>),
+    /// Stops a job, by its id.
+    StopJob(Origin, String, Act, Answer<JobAnswer>),
+    /// Answers when the job of this id has ended.
+    AwaitJob(Origin, String, Answer<JobAnswer>),
     /// The modules of a namespace.
     Modules(Origin, Answer<Vec<ModuleView>>),
     /// The definitions that new sagas of a namespace start on.
@@ -340,6 +443,8 @@ pub struct Offered {
     pub version: u32,
     /// The definition.
     pub definition: Definition,
+    /// The types of the events that start it.
+    pub started_by: Vec<String>,
 }
 
 /// One committed change of a saga.
@@ -430,10 +535,8 @@ pub struct SagaLine {
 /// A filter of `list`.
 #[derive(Clone, Debug, Default)]
 pub struct ListFilter {
-    /// Only this definition.
-    pub definition: Option<String>,
-    /// Only this status.
-    pub status: Option<Status>,
+    /// Only these.
+    pub sagas: SagaFilter,
     /// At most so many.
     pub limit: usize,
     /// Go on where the page before ended: the opaque cursor of its answer.

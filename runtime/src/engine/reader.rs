@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::{
+    Instant,
     id::{Namespace, SagaId},
     preview::CancelPreview,
     verbs::Rejected,
@@ -11,12 +12,17 @@ use amends_core::{
 
 use crate::{
     engine::{
+        jobs,
         load::{self, LoadError},
         lockers,
         modules::Definitions,
         moves,
-        port::{Candidate, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaLine},
-        rows,
+        port::{
+            Candidate, EventName, Job, JobPreview, JobVerb, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaFilter,
+            SagaLine, StuckGroups,
+        },
+        resident::SagaKey,
+        rows, stuck, triggers,
     },
     journal::Record,
     store::{Position, Store, StoreError},
@@ -34,6 +40,8 @@ pub struct Reader {
 pub struct Seen {
     /// The saga.
     pub view: View,
+    /// The event that started it; none: somebody did.
+    pub started_by: Option<EventName>,
     /// The position of that record.
     pub position: Position,
     /// Who has its lock keys and who waits for them, perhaps a moment later.
@@ -57,13 +65,51 @@ impl Reader {
         };
         let keys: Vec<String> = loaded.saga.lock_keys().cloned().collect();
         let locks = lockers::look(self.store.as_ref(), namespace, &keys).map_err(|error| failed(&error))?;
+        let started_by = loaded.cause.map(|cause| triggers::event_of(self.store.as_ref(), cause)).transpose();
+        let started_by = started_by.map_err(|error| failed(&error))?.flatten();
         let (view, on_cancel) = (loaded.saga.view(), loaded.saga.cancel_preview());
-        Ok(Some(Seen { view, position: loaded.position, locks, on_cancel }))
+        Ok(Some(Seen { view, started_by, position: loaded.position, locks, on_cancel }))
     }
 
     /// Sagas, newest first, and the cursor of the next page.
     pub fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<(Vec<SagaLine>, Option<u64>), Refusal> {
-        rows::list(self.store.as_ref(), namespace, filter).map_err(|error| failed(&error))
+        let fits = |key: &SagaKey| match load::saga(self.store.as_ref(), &self.definitions, key) {
+            Ok(loaded) => Ok(filter.sagas.fits(&loaded.saga)),
+            Err(LoadError::NotFound | LoadError::Corrupt(_)) => Ok(false),
+            Err(LoadError::Storage(why)) => Err(StoreError::Failed(why)),
+        };
+        // Only what is said of stuck legs is not in the rows.
+        let fits = |key: &SagaKey| if filter.sagas.is_about_legs() { fits(key) } else { Ok(true) };
+        rows::list(self.store.as_ref(), namespace, filter, fits).map_err(|error| failed(&error))
+    }
+
+    /// What is stuck, in groups.
+    pub fn stuck(&self, namespace: &Namespace, filter: &SagaFilter) -> Result<StuckGroups, Refusal> {
+        stuck::groups(self.store.as_ref(), &self.definitions, namespace, filter).map_err(|error| failed(&error))
+    }
+
+    /// What a job would do, up to as many sagas as are enough to know.
+    pub fn preview(
+        &self,
+        namespace: &Namespace,
+        verb: JobVerb,
+        filter: &SagaFilter,
+        enough: u64,
+        now: Instant,
+    ) -> Result<JobPreview, Refusal> {
+        let preview = jobs::preview::preview(self.store.as_ref(), &self.definitions, namespace, verb, filter, enough, now);
+        preview.map_err(|error| failed(&error))
+    }
+
+    /// Jobs, newest first; of one that is over, for a week.
+    pub fn jobs(&self, namespace: &Namespace) -> Result<Vec<Job>, Refusal> {
+        jobs::list(self.store.as_ref(), namespace).map_err(|error| failed(&error))
+    }
+
+    /// A job, if there is one.
+    pub fn job(&self, namespace: &Namespace, id: &str) -> Result<Option<Job>, Refusal> {
+        let found = jobs::find(self.store.as_ref(), namespace, id).map_err(|error| failed(&error))?;
+        Ok(found.map(|(_, job)| job))
     }
 
     /// Which sagas in flight could move to a component.

@@ -7,10 +7,12 @@ use bytes::Bytes;
 
 use crate::{
     engine::{
+        jobs::Jobs,
         live::Live,
         load,
         lockers::Lockers,
         metrics::Metrics,
+        modules::Modules,
         rows,
         shard::{Action, Limits, Shard},
     },
@@ -48,7 +50,8 @@ pub(crate) fn recover(
     shard.now = now;
     shard.live = Live::read(store.as_ref(), &shard.metrics)?;
     shard.lockers = Lockers::read(store.as_ref())?;
-    read_modules(&mut shard)?;
+    shard.jobs = Jobs::read(store.as_ref())?;
+    shard.modules = read_modules(store.as_ref())?;
     shard.timers.read(store.as_ref(), Instant(0))?;
     opened(&mut shard, clean)?;
     let sagas = shard.live.total();
@@ -75,27 +78,28 @@ fn read_epoch(store: &dyn Store) -> Result<(u32, bool), StoreError> {
 }
 
 /// Every module's stream, folded.
-fn read_modules(shard: &mut Shard) -> Result<(), StoreError> {
+pub(crate) fn read_modules(store: &dyn Store) -> Result<Modules, StoreError> {
     let range = Range { table: Table::Modules, from: Vec::new(), to: None, order: Order::Ascending, limit: usize::MAX };
     let mut streams = Vec::new();
-    for row in shard.store.rows(&range)? {
+    for row in store.rows(&range)? {
         let (namespace, name, _) = keys::parse_module(&row.key)?;
         streams.push((namespace, name));
     }
     streams.dedup();
+    let mut modules = Modules::default();
     for (namespace, name) in streams {
         let id = StreamId { namespace: namespace.clone(), kind: StreamKind::Module, id: name.as_str().to_owned() };
-        let Some(stream) = rows::stream_of(shard.store.as_ref(), &id)? else { continue };
-        let (records, _) = load::records(shard.store.as_ref(), stream, 1, usize::MAX)
+        let Some(stream) = rows::stream_of(store, &id)? else { continue };
+        let (records, _) = load::records(store, stream, 1, usize::MAX)
             .map_err(|error| StoreError::Corrupt(format!("module {name}: {error}")))?;
         for record in records {
             if let Fact::Module(event) = &record.fact {
-                let applied = shard.modules.apply(&namespace, name.as_str(), stream, event, record.at);
+                let applied = modules.apply(&namespace, name.as_str(), stream, event, record.at);
                 applied.map_err(StoreError::Corrupt)?;
             }
         }
     }
-    Ok(())
+    Ok(modules)
 }
 
 /// Records the start of this host: from here on its epoch is in every record.

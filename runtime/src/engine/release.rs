@@ -7,7 +7,7 @@ use amends_core::event::Intent;
 use crate::{
     engine::{
         metrics::Counts,
-        port::{Answer, ModuleAnswer, ModuleView, Offered, PublishAnswer, Refusal, SagaAnswer, VerbAnswer},
+        port::{Answer, JobAnswer, ModuleAnswer, ModuleView, Offered, PublishAnswer, Refusal, SagaAnswer, VerbAnswer},
         resident::SagaKey,
     },
     store::Position,
@@ -26,6 +26,7 @@ pub(crate) enum Release {
     Verb(Answer<VerbAnswer>, Result<VerbAnswer, Refusal>),
     Publish(Answer<PublishAnswer>, Result<PublishAnswer, Refusal>),
     Module(Answer<ModuleAnswer>, Result<ModuleAnswer, Refusal>),
+    Job(Answer<JobAnswer>, Result<JobAnswer, Refusal>),
     Modules(Answer<Vec<ModuleView>>, Vec<ModuleView>),
     Definitions(Answer<Vec<Offered>>, Vec<Offered>),
 }
@@ -38,6 +39,7 @@ impl Release {
             Self::Verb(answer, said) => drop(answer.send(said)),
             Self::Publish(answer, said) => drop(answer.send(said)),
             Self::Module(answer, said) => drop(answer.send(said)),
+            Self::Job(answer, said) => drop(answer.send(said)),
             Self::Modules(answer, said) => drop(answer.send(Ok(said))),
             Self::Definitions(answer, said) => drop(answer.send(Ok(said))),
             Self::Run(..) | Self::Changed(..) | Self::Counts(_) => {}
@@ -51,6 +53,7 @@ impl Release {
             Self::Verb(answer, _) => drop(answer.send(Err(refusal))),
             Self::Publish(answer, _) => drop(answer.send(Err(refusal))),
             Self::Module(answer, _) => drop(answer.send(Err(refusal))),
+            Self::Job(answer, _) => drop(answer.send(Err(refusal))),
             Self::Modules(answer, _) => drop(answer.send(Err(refusal))),
             Self::Definitions(answer, _) => drop(answer.send(Err(refusal))),
             Self::Run(..) | Self::Changed(..) | Self::Counts(_) => {}

@@ -17,7 +17,7 @@ use crate::engine::{
     release::Release,
     resident::{Resident, SagaKey},
     schema::Misfit,
-    shard::{Shard, context},
+    shard::{Cause, Shard, context},
 };
 
 impl Shard {
@@ -27,7 +27,13 @@ impl Shard {
             Request::Deploy(..) | Request::Activate(..) | Request::SetGrants(..) | Request::Remove(..) | Request::Modules(..) => {
                 self.flush_all();
             }
-            Request::Start(..) | Request::Verb(..) | Request::Publish(..) | Request::Definitions(..) => {}
+            Request::Start(..)
+            | Request::Verb(..)
+            | Request::Publish(..)
+            | Request::Definitions(..)
+            | Request::Job(..)
+            | Request::StopJob(..)
+            | Request::AwaitJob(..) => {}
         }
         match request {
             Request::Start(origin, start, answer) => self.start(&origin, start, answer),
@@ -37,6 +43,9 @@ impl Shard {
             Request::Activate(origin, module, which, act, answer) => self.activate(&origin, &module, which, act, answer),
             Request::SetGrants(origin, set, answer) => self.set_grants(&origin, set, answer),
             Request::Remove(origin, module, version, answer) => self.remove(&origin, &module, version, answer),
+            Request::Job(origin, job, answer) => self.ask_job(&origin, job, answer),
+            Request::StopJob(origin, id, act, answer) => self.stop_job(&origin, &id, act, answer),
+            Request::AwaitJob(origin, id, answer) => self.await_job(&origin, &id, answer),
             Request::Modules(origin, answer) => {
                 let said = self.module_views(&origin.namespace);
                 self.release_at(self.last_position, Release::Modules(answer, said));
@@ -77,25 +86,44 @@ impl Shard {
     /// Makes the saga, or finds the one that the same start made before; true if it was made now.
     fn begin_or_find(&mut self, origin: &Origin, key: &SagaKey, start: &Start) -> Result<bool, Refusal> {
         self.refuse_if_failed()?;
+        if self.is_there(key, start)? {
+            return Ok(false);
+        }
+        self.refuse_new(1)?;
+        self.begin_new(key, start, Cause { actor: origin.actor.clone(), record: None, root: None })?;
+        Ok(true)
+    }
+
+    /// Whether the same start made the saga before. If so, it is in memory now.
+    pub(crate) fn is_there(&mut self, key: &SagaKey, start: &Start) -> Result<bool, Refusal> {
         match self.ensure_resident(key) {
             Ok(()) => {
                 let same = self.residents.get(key).is_some_and(|resident| is_same(resident.saga.started(), start));
-                return if same { Ok(false) } else { Err(id_taken(key)) };
+                if same { Ok(true) } else { Err(id_taken(key)) }
             }
-            Err(LoadError::NotFound) => {}
+            Err(LoadError::NotFound) => Ok(false),
             Err(error) => {
                 self.lost(key, &error);
-                return Err(Refusal::new(RefusalCode::StorageFailed, format!("saga {} cannot be read: {error}", key.1)));
+                Err(Refusal::new(RefusalCode::StorageFailed, format!("saga {} cannot be read: {error}", key.1)))
             }
         }
+    }
+
+    /// What may pass, and stands against as many new sagas now.
+    pub(crate) fn refuse_new(&self, count: usize) -> Result<(), Refusal> {
         if self.stopping {
             return Err(Refusal::new(RefusalCode::Stopping, "the host is stopping and takes no new sagas").hint("try again soon"));
         }
         self.refuse_if_crowded()?;
-        if self.residents.len() >= self.limits.residents_max {
+        if self.residents.len() + count > self.limits.residents_max {
             let said = format!("{} sagas are running, which is as many as this host takes", self.residents.len());
             return Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"));
         }
+        Ok(())
+    }
+
+    /// Makes the saga, unless something stands against it for as long as nobody changes it.
+    pub(crate) fn begin_new(&mut self, key: &SagaKey, start: &Start, cause: Cause) -> Result<(), Refusal> {
         let active =
             self.modules.active(&key.0, &start.definition).ok_or_else(|| self.no_definition(&key.0, &start.definition))?;
         if let Some(reason) = &active.version.quarantined {
@@ -118,12 +146,12 @@ impl Shard {
             events.extend(saga.handle(input, context));
         }
         self.failpoints.reached("accepted");
-        self.begin(key.clone(), Resident::new(saga), events, &origin.actor);
+        self.begin(key.clone(), Resident::new(saga), events, cause);
         if locks {
             // Nobody may see its keys taken before its start has a place: those who come later have later ones.
             self.flush(key);
         }
-        Ok(true)
+        Ok(())
     }
 
     fn answer_start(&mut self, key: &SagaKey, wait: bool, created: bool, answer: Answer<SagaAnswer>) {

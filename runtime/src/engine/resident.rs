@@ -33,6 +33,8 @@ pub(crate) struct Resident {
     pub(crate) cautious: bool,
     /// Rows that are to be committed with the next flush: answers of verbs.
     pub(crate) rows: Vec<RowChange>,
+    /// The root of its chain of causes until its first record has a place; none: it is itself.
+    pub(crate) root: Option<String>,
     /// Bytes of its journal, for the limit.
     pub(crate) journal_bytes: u64,
 }
@@ -78,6 +80,7 @@ impl Resident {
             waits: BTreeSet::new(),
             cautious: false,
             rows: Vec::new(),
+            root: None,
             journal_bytes: 0,
         }
     }

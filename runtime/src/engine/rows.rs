@@ -119,11 +119,54 @@ pub(crate) fn saga_at(store: &dyn Store, stream: Position) -> Result<Option<Saga
     Ok(summary_at(store, stream)?.map(|summary| (summary.namespace, summary.id)))
 }
 
+/// What a saga may be until it has ended.
+pub(crate) const LIVE: [Status; 4] = [Status::Stuck, Status::Compensating, Status::Waiting, Status::Running];
+
 /// Start positions of the sagas of one status, oldest first, after `after`.
 pub(crate) fn of_status(store: &dyn Store, status: Status, after: Position, limit: usize) -> Result<Vec<Position>, StoreError> {
     let from = keys::by_status(code(status), after.saturating_add(1));
     let rows = store.rows(&Range { from, ..keys::of_status(code(status), limit) })?;
     rows.iter().map(|row| Ok(keys::parse_by_status(&row.key)?.1)).collect()
+}
+
+/// Sagas of one status, or all that ever were, oldest first: those whose streams begin after `after`, and before `before`.
+pub(crate) fn sagas_from(
+    store: &dyn Store,
+    status: Option<Status>,
+    after: Position,
+    before: Option<Position>,
+    limit: usize,
+) -> Result<Vec<(Position, Summary)>, StoreError> {
+    let range = ascending(status, after.saturating_add(1), before, limit);
+    summaries(store, status, &range)
+}
+
+fn ascending(status: Option<Status>, from: Position, before: Option<Position>, limit: usize) -> Range {
+    match status {
+        Some(status) => {
+            let all = keys::of_status(code(status), limit);
+            let to = before.map(|before| keys::by_status(code(status), before)).or(all.to.clone());
+            Range { from: keys::by_status(code(status), from), to, ..all }
+        }
+        None => {
+            let to = before.map(keys::saga);
+            Range { table: Table::Sagas, from: keys::saga(from), to, order: Order::Ascending, limit }
+        }
+    }
+}
+
+/// The sagas that rows of a status's range, or of the table of all sagas, name.
+fn summaries(store: &dyn Store, status: Option<Status>, range: &Range) -> Result<Vec<(Position, Summary)>, StoreError> {
+    let of_row = |row: &Row| match status {
+        None => Ok((keys::parse_saga(&row.key)?, decode(&row.value, "a saga's summary")?)),
+        Some(_) => {
+            let (_, stream) = keys::parse_by_status(&row.key)?;
+            let summary = summary_at(store, stream)?;
+            let summary = summary.ok_or_else(|| StoreError::Corrupt(format!("a saga of a status is not at {stream}")))?;
+            Ok((stream, summary))
+        }
+    };
+    store.rows(range)?.iter().map(of_row).collect()
 }
 
 /// Timers from a moment on, earliest first.
@@ -157,22 +200,22 @@ pub(crate) fn denied(store: &dyn Store, namespace: &Namespace, module: &str) -> 
 }
 
 /// One page of `list`, newest first, with the cursor of the next. It may be shorter than asked for, also empty, and not the last.
+/// `fits` says what the rows do not.
 pub(crate) fn list(
     store: &dyn Store,
     namespace: &Namespace,
     filter: &ListFilter,
+    fits: impl Fn(&SagaKey) -> Result<bool, StoreError>,
 ) -> Result<(Vec<SagaLine>, Option<u64>), StoreError> {
     let mut lines = Vec::new();
     let mut end = filter.cursor;
     for _ in 0..SCANS_MAX {
-        let page = page(store, filter.status, end)?;
+        let page = page(store, filter.sagas.status, end)?;
         let last_page = page.len() < PAGE;
         for (stream, summary) in page {
             end = Some(stream);
-            let fits = summary.namespace == *namespace
-                && filter.definition.as_ref().is_none_or(|definition| *definition == summary.definition)
-                && filter.status.is_none_or(|status| status == summary.status);
-            if fits {
+            let admits = filter.sagas.admits(namespace, &summary);
+            if admits && fits(&(summary.namespace.clone(), summary.id.clone()))? {
                 lines.push(line(summary));
                 if lines.len() == filter.limit {
                     return Ok((lines, end));
@@ -193,23 +236,7 @@ const PAGE: usize = 256;
 const SCANS_MAX: usize = 16;
 
 fn page(store: &dyn Store, status: Option<Status>, before: Option<Position>) -> Result<Vec<(Position, Summary)>, StoreError> {
-    let Some(status) = status else {
-        let to = before.map(keys::saga);
-        let all = Range { table: Table::Sagas, from: keys::saga(0), to, order: Order::Descending, limit: PAGE };
-        let found = |row: &Row| Ok((keys::parse_saga(&row.key)?, decode(&row.value, "a saga's summary")?));
-        return store.rows(&all)?.iter().map(found).collect();
-    };
-    let all = keys::of_status(code(status), PAGE);
-    let to = before.map(|before| keys::by_status(code(status), before)).or(all.to.clone());
-    let mut found = Vec::with_capacity(PAGE);
-    for row in store.rows(&Range { to, order: Order::Descending, ..all })? {
-        let (_, stream) = keys::parse_by_status(&row.key)?;
-        let Some(summary) = summary_at(store, stream)? else {
-            return Err(StoreError::Corrupt(format!("a saga of a status is not at {stream}")));
-        };
-        found.push((stream, summary));
-    }
-    Ok(found)
+    summaries(store, status, &ascending(status, 0, before, PAGE).descending())
 }
 
 fn line(summary: Summary) -> SagaLine {
@@ -244,10 +271,24 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> Bytes {
 
 /// Reads what `encode` wrote.
 pub(crate) fn decode<'a, T: Deserialize<'a>>(value: &'a [u8], what: &str) -> Result<T, StoreError> {
+    postcard::from_bytes(body(value, what)?).map_err(|error| StoreError::Corrupt(format!("{what} is unreadable: {error}")))
+}
+
+/// Reads what `encode` wrote of a pair whose second part older builds did not write.
+pub(crate) fn decode_grown<'a, T, U>(value: &'a [u8], what: &str) -> Result<(T, U), StoreError>
+where
+    T: Deserialize<'a>,
+    U: Deserialize<'a> + Default,
+{
+    let unreadable = |error| StoreError::Corrupt(format!("{what} is unreadable: {error}"));
+    let (first, rest) = postcard::take_from_bytes(body(value, what)?).map_err(unreadable)?;
+    let second = if rest.is_empty() { U::default() } else { postcard::from_bytes(rest).map_err(unreadable)? };
+    Ok((first, second))
+}
+
+fn body<'a>(value: &'a [u8], what: &str) -> Result<&'a [u8], StoreError> {
     match value.split_first() {
-        Some((&ROW_VERSION, body)) => {
-            postcard::from_bytes(body).map_err(|error| StoreError::Corrupt(format!("{what} is unreadable: {error}")))
-        }
+        Some((&ROW_VERSION, body)) => Ok(body),
         Some((version, _)) => Err(StoreError::Corrupt(format!("{what} has version {version}; this host reads {ROW_VERSION}"))),
         None => Err(StoreError::Corrupt(format!("{what} is empty"))),
     }

@@ -19,6 +19,7 @@ use crate::{
     engine::{
         failpoints::Failpoints,
         guests::{AttemptCall, ModuleDigest},
+        jobs::Jobs,
         launch::Launches,
         live::Live,
         load::{self, LoadError},
@@ -64,6 +65,17 @@ pub enum Action {
     Changed(SagaKey, u64),
     /// Close the host: the storage failed.
     Fail(String),
+}
+
+/// Why a saga begins.
+#[derive(Debug)]
+pub(crate) struct Cause {
+    /// Who wants it.
+    pub(crate) actor: Actor,
+    /// What it follows from; none for a request.
+    pub(crate) record: Option<RecordId>,
+    /// The root of the chain of causes, if that is not the saga itself.
+    pub(crate) root: Option<String>,
 }
 
 /// The limits of a shard.
@@ -121,6 +133,7 @@ pub struct Shard {
     pub(crate) actions: Vec<Action>,
     pub(crate) live: Live,
     pub(crate) lockers: Lockers,
+    pub(crate) jobs: Jobs,
     pub(crate) failed: Option<String>,
     pub(crate) stopping: bool,
     pub(crate) launches: Launches,
@@ -165,6 +178,7 @@ impl Shard {
             actions: Vec::new(),
             live: Live::default(),
             lockers: Lockers::default(),
+            jobs: Jobs::default(),
             failed: None,
             stopping: false,
             launches: Launches::default(),
@@ -187,6 +201,7 @@ impl Shard {
         }
         self.flush_old();
         self.fire_timers();
+        self.turn_of_jobs();
         self.grant();
         std::mem::take(&mut self.actions)
     }
@@ -200,8 +215,9 @@ impl Shard {
 
     /// The moment at which `Tick` is due, if nothing else comes before.
     pub fn wake_at(&self) -> Option<Instant> {
+        let job = self.has_job_turn().then_some(self.now);
         let flush = self.unflushed.front().map(|(since, _)| since.plus(UNFLUSHED_MS));
-        flush.into_iter().chain(self.timers.next()).min()
+        flush.into_iter().chain(self.timers.next()).chain(job).min()
     }
 
     /// No attempt is open and everything decided is durable.
@@ -246,9 +262,9 @@ impl Shard {
     }
 
     /// A new saga, whose first events were decided.
-    pub(crate) fn begin(&mut self, key: SagaKey, resident: Resident, events: Vec<Event>, actor: &Actor) {
-        self.residents.insert(key.clone(), resident);
-        self.took(&key, events, actor, None);
+    pub(crate) fn begin(&mut self, key: SagaKey, resident: Resident, events: Vec<Event>, cause: Cause) {
+        self.residents.insert(key.clone(), Resident { root: cause.root, ..resident });
+        self.took(&key, events, &cause.actor, cause.record);
     }
 
     /// What follows from a decision: records to flush, attempts to run, answers to release.
@@ -380,7 +396,7 @@ impl Shard {
                 epoch: self.epoch,
                 generation: 1,
                 actor: decided.actor,
-                head: (version == 1).then(|| rows::saga_head(key)),
+                head: (version == 1).then(|| rows::saga_head(key).rooted(resident.root.take())),
                 fact: Fact::Saga(decided.event),
             };
             let bytes = record::encode(&record);

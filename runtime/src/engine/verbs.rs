@@ -1,10 +1,10 @@
 //! What operators ask of one saga: the core's verbs, and a move to another version. Each is recorded, and done once.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use amends_core::{
-    Event, Plan, Saga,
-    event::{Code, Moved},
+    Context, Event, Plan, Saga,
+    event::{Act, Code, Moved},
     id::Namespace,
     verbs::Rejected,
     view::Status,
@@ -15,6 +15,7 @@ use crate::{
     engine::{
         answers, deploys,
         fingerprint::{self, Fingerprint},
+        modules::Modules,
         port::{Answer, Intervention, Origin, Refusal, RefusalCode, VerbAnswer, VerbRequest},
         release::Release,
         requests::{ended, key_reused, not_found, not_readable},
@@ -22,11 +23,12 @@ use crate::{
         rows,
         shard::{Shard, context},
     },
+    journal::RecordId,
     store::{Position, Table},
 };
 
 /// What an intervention needs beside the saga, looked up before the saga decides.
-enum Prepared {
+pub(crate) enum Prepared {
     Verb(amends_core::verbs::Verb),
     Move(Arc<Plan>, Code),
     /// It runs on that version already.
@@ -62,28 +64,14 @@ impl Shard {
             let said = format!("saga {} is at revision {revision}, not {expected}", key.1);
             return Err(Refusal::new(RefusalCode::RevisionChanged, said).hint(format!("look again: amends show {}", key.1)));
         }
-        let before = resident.saga.code().version;
-        let prepared = self.prepare(&key.0, &resident.saga, request.asked)?;
+        let decided = self.decide_on(key, request.asked, &request.act).map_err(|unfit| self.refusal(key, unfit))?;
         let Some(resident) = self.residents.get_mut(key) else { return Err(not_found(&key.1)) };
-        let room = self.limits.room(resident.journal_bytes);
-        let (module, digest) = (&resident.saga.started().module, resident.saga.code().digest);
-        let context = context(&self.modules, key, module, &digest, room, self.now, &mut self.jitter);
-        let events = match prepared {
-            Prepared::Verb(verb) => resident.saga.act(verb, request.act.clone(), context),
-            Prepared::Move(plan, code) => resident.saga.move_to(plan, Moved { code, act: request.act.clone() }, context),
-            Prepared::Nothing => Ok(Vec::new()),
-        }
-        .map_err(|rejected| refusal(key, &resident.saga, rejected))?;
         let (status, revision) = (resident.saga.status(), resident.saga.revision());
-        if events.is_empty() {
+        if decided.events.is_empty() {
             let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
             return Ok(VerbAnswer { applied: false, status, revision, position });
         }
-        let position = self.last_position + events.len() as u64;
-        // One that moved away from what it died of says nothing about that.
-        let stays = resident.saga.code().version == before;
-        let retried = stays && events.iter().any(|event| matches!(event, Event::Retried(..)));
-        let lifts = retried.then(|| (resident.saga.started().module.clone(), before, request.act));
+        let position = self.last_position + decided.events.len() as u64;
         if let Some(dedupe) = dedupe {
             let row = rows::encode(&VerbRow { fingerprint, status, revision, position });
             resident.rows.push(rows::put(Table::Answers, dedupe.clone(), row.clone()));
@@ -91,36 +79,105 @@ impl Shard {
             self.residents.entry(key.clone()).and_modify(|resident| resident.rows.push(timer));
             self.recent.remember(dedupe, position, row);
         }
-        self.took(key, events, &origin.actor, None);
-        // Before anything else gets a place: the answer names this one.
-        self.flush(key);
-        if let Some((module, version, act)) = lifts {
-            self.lift_quarantine(origin, &module, version, act);
-        }
+        self.record_decided(origin, key, decided, &request.act, None);
         Ok(VerbAnswer { applied: true, status, revision, position })
     }
 
-    fn prepare(&self, namespace: &Namespace, saga: &Saga, asked: Intervention) -> Result<Prepared, Refusal> {
-        let version = match asked {
-            Intervention::Verb(verb) => return Ok(Prepared::Verb(verb)),
-            Intervention::Move(version) => version,
-        };
-        let (name, definition) = (&saga.started().module, &saga.started().definition);
-        let module = self.modules.get(namespace, name).ok_or_else(|| deploys::no_module(name))?;
-        let facts = module.versions.get(&version).ok_or_else(|| deploys::no_version(name, version))?;
-        if let Some(reason) = &facts.quarantined {
-            return Err(Refusal::new(RefusalCode::Quarantined, format!("{name} v{version} is quarantined: {reason}"))
-                .hint("move to another version, or activate this one again"));
-        }
-        if !saga.is_ended() && saga.code().version == version {
-            return Ok(Prepared::Nothing);
-        }
-        let (plan, definition_hash) = facts.offers(definition).ok_or_else(|| {
-            Refusal::new(RefusalCode::VerbDoesNotFit, format!("{name} v{version} has no saga `{definition}` to move to"))
-                .hint(format!("choose a version that has it: amends modules {name}"))
-        })?;
-        Ok(Prepared::Move(plan, Code { version, digest: facts.digest, definition_hash }))
+    /// What an intervention means for a saga in memory, applied to it and not recorded yet. No events: nothing is to be done.
+    pub(crate) fn decide_on(&mut self, key: &SagaKey, asked: Intervention, act: &Act) -> Result<Decided, Unfit> {
+        let Some(resident) = self.residents.get_mut(key) else { return Err(Unfit::Refused(not_found(&key.1))) };
+        let before = resident.saga.code().version;
+        let prepared = prepare(&self.modules, &key.0, &resident.saga, asked).map_err(Unfit::Refused)?;
+        let room = self.limits.room(resident.journal_bytes);
+        let (module, digest) = (&resident.saga.started().module, resident.saga.code().digest);
+        let context = context(&self.modules, key, module, &digest, room, self.now, &mut self.jitter);
+        let events = act_on(&mut resident.saga, prepared, act, context).map_err(Unfit::Rejected)?;
+        // One that moved away from what it died of says nothing about that.
+        let stays = resident.saga.code().version == before;
+        let retried = stays && events.iter().any(|event| matches!(event, Event::Retried(..)));
+        let lifts = retried.then(|| (resident.saga.started().module.clone(), before));
+        Ok(Decided { events, lifts })
     }
+
+    /// Hands over what was decided, before anything else gets a place, and does what follows.
+    pub(crate) fn record_decided(
+        &mut self,
+        origin: &Origin,
+        key: &SagaKey,
+        decided: Decided,
+        act: &Act,
+        causation: Option<RecordId>,
+    ) {
+        self.took(key, decided.events, &origin.actor, causation);
+        self.flush(key);
+        if let Some((module, version)) = decided.lifts {
+            self.lift_quarantine(origin, &module, version, act.clone());
+        }
+    }
+
+    fn refusal(&self, key: &SagaKey, unfit: Unfit) -> Refusal {
+        match (unfit, self.residents.get(key)) {
+            (Unfit::Refused(refusal), _) => refusal,
+            (Unfit::Rejected(rejected), Some(resident)) => refusal(key, &resident.saga, rejected),
+            (Unfit::Rejected(_), None) => not_found(&key.1),
+        }
+    }
+}
+
+/// What an intervention decided.
+pub(crate) struct Decided {
+    pub(crate) events: Vec<Event>,
+    /// The module and version whose quarantine it lifts.
+    lifts: Option<(String, u32)>,
+}
+
+/// Why an intervention was not done.
+pub(crate) enum Unfit {
+    /// The saga says so.
+    Rejected(Rejected),
+    /// The version that it was to move to does.
+    Refused(Refusal),
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rejected(rejected) => rejected.fmt(f),
+            Self::Refused(refusal) => f.write_str(&refusal.message),
+        }
+    }
+}
+
+/// The saga decides, and has applied it.
+pub(crate) fn act_on(saga: &mut Saga, prepared: Prepared, act: &Act, context: Context) -> Result<Vec<Event>, Rejected> {
+    match prepared {
+        Prepared::Verb(verb) => saga.act(verb, act.clone(), context),
+        Prepared::Move(plan, code) => saga.move_to(plan, Moved { code, act: act.clone() }, context),
+        Prepared::Nothing => Ok(Vec::new()),
+    }
+}
+
+/// Looks up what an intervention needs.
+pub(crate) fn prepare(modules: &Modules, namespace: &Namespace, saga: &Saga, asked: Intervention) -> Result<Prepared, Refusal> {
+    let version = match asked {
+        Intervention::Verb(verb) => return Ok(Prepared::Verb(verb)),
+        Intervention::Move(version) => version,
+    };
+    let (name, definition) = (&saga.started().module, &saga.started().definition);
+    let module = modules.get(namespace, name).ok_or_else(|| deploys::no_module(name))?;
+    let facts = module.versions.get(&version).ok_or_else(|| deploys::no_version(name, version))?;
+    if let Some(reason) = &facts.quarantined {
+        return Err(Refusal::new(RefusalCode::Quarantined, format!("{name} v{version} is quarantined: {reason}"))
+            .hint("move to another version, or activate this one again"));
+    }
+    if !saga.is_ended() && saga.code().version == version {
+        return Ok(Prepared::Nothing);
+    }
+    let (plan, definition_hash) = facts.offers(definition).ok_or_else(|| {
+        Refusal::new(RefusalCode::VerbDoesNotFit, format!("{name} v{version} has no saga `{definition}` to move to"))
+            .hint(format!("choose a version that has it: amends modules {name}"))
+    })?;
+    Ok(Prepared::Move(plan, Code { version, digest: facts.digest, definition_hash }))
 }
 
 /// The row of the first answer to a verb that came with an idempotency key.

@@ -16,7 +16,7 @@ use wasmtime::{
 
 use super::{
     Clock, Shared,
-    bindings::exports::amends::module::saga,
+    bindings::{exports::amends::module::saga, triggers::exports::amends::module::triggers::Trigger},
     console::Console,
     convert::{self, Bounds},
     describe::Description,
@@ -65,9 +65,16 @@ pub(super) async fn describe(shared: &Shared, module: &Ready, lane: &Lane) -> Re
     let (facts, traffic) = (Facts::of_nobody(), Traffic::default());
     let egress = Egress::new(&shared.gate, facts.clone(), traffic.clone());
     let run = Run { shared, lane, facts, egress, traffic, deadline_at: None };
-    let description = run.guest(module, |module, instance, store| Box::pin(ask(instance, store, &module.describe, ()))).await?;
-    let (description,): (saga::Description,) = description;
-    Ok(description.into())
+    run.guest(module, |module, instance, store| Box::pin(tell(module, instance, store))).await
+}
+
+async fn tell(module: &Ready, instance: Instance, store: &mut Store<Guest>) -> wasmtime::Result<Description> {
+    let (description,): (saga::Description,) = ask(instance, store, &module.describe, ()).await?;
+    let triggers = match &module.triggers {
+        Some(export) => ask::<_, (Vec<Trigger>,)>(instance, store, export, ()).await?.0,
+        None => Vec::new(),
+    };
+    Ok(Description::new(description, triggers))
 }
 
 async fn invoke(

@@ -8,3 +8,8 @@ wasmtime::component::bindgen!({
     imports: { default: trappable },
     exports: { default: async },
 });
+
+/// Events that start sagas: what a module may export beside them.
+pub mod triggers {
+    wasmtime::component::bindgen!({ path: "../wit", world: "triggers-module", exports: { default: async } });
+}

@@ -2,22 +2,29 @@
 //!
 //! Only the shape is translated; whether a definition keeps the rules is the core's to say.
 
-use amends_core::definition as core;
+use amends_core::{Trigger, definition as core};
 
-use super::bindings::exports::amends::module::saga as wit;
+use super::bindings::{exports::amends::module::saga as wit, triggers::exports::amends::module::triggers};
 
-/// A module's name and its sagas.
+/// A module's name, its sagas, and what starts them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// The name that the component gives itself, not yet checked.
     pub module: String,
     /// Its sagas, not yet checked.
     pub sagas: Vec<core::Definition>,
+    /// Which events start which of them, not yet checked.
+    pub triggers: Vec<Trigger>,
 }
 
-impl From<wit::Description> for Description {
-    fn from(description: wit::Description) -> Self {
-        Self { module: description.module, sagas: description.sagas.into_iter().map(definition).collect() }
+impl Description {
+    pub(super) fn new(description: wit::Description, triggers: Vec<triggers::Trigger>) -> Self {
+        let trigger = |trigger: triggers::Trigger| Trigger { saga: trigger.saga, event_type: trigger.event_type };
+        Self {
+            module: description.module,
+            sagas: description.sagas.into_iter().map(definition).collect(),
+            triggers: triggers.into_iter().map(trigger).collect(),
+        }
     }
 }
 

@@ -11,8 +11,9 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 use super::{ModuleSource, bindings::SagaModulePre, guest::Guest};
 use crate::engine::guests::ModuleDigest;
 
-/// The interface that a module exports.
+/// The interface that a module exports, and the one that it may export.
 const SAGA: &str = "amends:module/saga@0.1.0";
+const TRIGGERS: &str = "amends:module/triggers@0.1.0";
 
 /// A component with its imports resolved and its exports found.
 ///
@@ -23,6 +24,8 @@ pub(super) struct Ready {
     pub(super) execute: ComponentExportIndex,
     pub(super) compensate: ComponentExportIndex,
     pub(super) check: ComponentExportIndex,
+    /// None: no event starts its sagas, or it was built before there was this.
+    pub(super) triggers: Option<ComponentExportIndex>,
 }
 
 /// The ready components.
@@ -56,13 +59,18 @@ impl Modules {
         let checked = SagaModulePre::new(self.linker.instantiate_pre(component)?)?;
         let missing = |name: &str| wasmtime::format_err!("the export {name} is missing");
         let saga = component.get_export_index(None, SAGA).ok_or_else(|| missing(SAGA))?;
-        let find = |name: &str| component.get_export_index(Some(&saga), name).ok_or_else(|| missing(name));
+        let triggers = component.get_export_index(None, TRIGGERS);
+        let find_in = |interface: &ComponentExportIndex, name: &str| {
+            component.get_export_index(Some(interface), name).ok_or_else(|| missing(name))
+        };
+        let find = |name: &str| find_in(&saga, name);
         Ok(Ready {
             component: checked.instance_pre().clone(),
             describe: find("describe")?,
             execute: find("execute")?,
             compensate: find("compensate")?,
             check: find("check")?,
+            triggers: triggers.map(|interface| find_in(&interface, "triggers")).transpose()?,
         })
     }
 

@@ -1,6 +1,7 @@
 //! What hostile guests get: one trapped attempt each, with a code and a remedy, and a host that goes on.
 
 use amends_core::{
+    Trigger,
     id::Direction,
     outcome::{Left, Outcome},
     value::{Instant, Payload},
@@ -245,6 +246,37 @@ fn a_module_that_is_not_stored_is_named() {
     assert_eq!(failure.code, "module_not_loaded");
     assert!(failure.message.contains("0909") && failure.message.contains("no such component"), "{}", failure.message);
     assert_eq!(host.host.late_loads(), 1);
+}
+
+/// A guest that exports triggers too, which this item gives.
+fn triggering(items: &'static str) -> TestGuest {
+    const WORLD: &str = "package test:triggering;
+        world triggering { include amends:module/saga-module@0.1.0; include amends:module/triggers-module@0.1.0; }";
+    TestGuest { items, wit: &[("triggering.wit", WORLD)], world: "test:triggering/triggering", ..TestGuest::default() }
+}
+
+#[test]
+fn a_module_says_what_starts_its_sagas_and_one_that_exports_no_such_interface_says_nothing() {
+    let host = TestHost::new(TestHost::limits());
+    let told = |guest: &TestGuest| host.host.verify(&guest.component()).map(|verified| verified.description.triggers);
+    assert_eq!(told(&TestGuest::default()), Ok(Vec::new()));
+    // One record of two strings, in a list.
+    let one = triggering(
+        r#"(data (i32.const 700) "fulfilorder.placed")
+        (func (export "amends:module/triggers@0.1.0#triggers") (result i32)
+            (i32.store (i32.const 640) (i32.const 648)) (i32.store (i32.const 644) (i32.const 1))
+            (i32.store (i32.const 648) (i32.const 700)) (i32.store (i32.const 652) (i32.const 6))
+            (i32.store (i32.const 656) (i32.const 706)) (i32.store (i32.const 660) (i32.const 12))
+            (i32.const 640))"#,
+    );
+    assert_eq!(told(&one), Ok(vec![Trigger { saga: "fulfil".to_owned(), event_type: "order.placed".to_owned() }]));
+    let hanging =
+        triggering(r#"(func (export "amends:module/triggers@0.1.0#triggers") (result i32) (loop $l (br $l)) (unreachable))"#);
+    let mut limits = TestHost::limits();
+    limits.cpu = std::time::Duration::from_millis(50);
+    let error = TestHost::new(limits).host.verify(&hanging.component()).unwrap_err();
+    assert_eq!(error.code, "describe_failed");
+    assert!(error.message.contains("cpu_limit"), "{error}");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use amends_core::{
 };
 use serde::de::DeserializeOwned;
 
-use super::{Fact, HostEvent, MessageEvent, ModuleEvent};
+use super::{Fact, HostEvent, MessageEvent, ModuleEvent, job::JobEvent};
 
 /// The version of every body so far. A fact whose fields change gets the next number, and its old form is upcast when read.
 pub(super) const BODY_VERSION: u8 = 1;
@@ -113,15 +113,23 @@ facts! {
         103 "revoked" Revoked { 0: grant, 1: act }
         104 "quarantined" Quarantined { version: version, reason: reason }
         105 "removed" Removed { version: version }
+        106 "triggers" Triggers { version: version, triggers: triggers }
     }
     Message(MessageEvent) {
         200 "event" Event { source: source, id: id, topic: topic, to: to, data: data }
         201 "kept" Kept { until: until }
         202 "dead" Dead { reason: reason }
+        203 "not_started" NotStarted { saga: saga, why: why }
     }
     Host(HostEvent) {
         300 "opened" Opened { epoch: epoch, clean: clean }
         301 "restored" Restored { generation: generation }
+    }
+    Job(JobEvent) {
+        500 "asked" Asked { verb: verb, filter: filter, act: act }
+        501 "advanced" Advanced { through: through, applied: applied, misfits: misfits }
+        502 "ended" Ended {}
+        503 "stopped" Stopped { act: act }
     }
 }
 
@@ -131,7 +139,10 @@ impl Fact {
         match self {
             Self::Saga(event) => saga_payload(event),
             Self::Message(MessageEvent::Event { data, .. }) => data.as_ref(),
-            Self::Message(MessageEvent::Kept { .. } | MessageEvent::Dead { .. }) | Self::Module(_) | Self::Host(_) => None,
+            Self::Message(MessageEvent::Kept { .. } | MessageEvent::Dead { .. } | MessageEvent::NotStarted { .. })
+            | Self::Module(_)
+            | Self::Host(_)
+            | Self::Job(_) => None,
         }
     }
 }

@@ -166,6 +166,21 @@ pub fn parse_answer(key: &[u8]) -> Result<(Namespace, String), Corrupt> {
     Parts::new(Table::Answers, key).whole(|parts| Ok((parts.namespace()?, parts.rest()?)))
 }
 
+/// The row of [`Table::Jobs`] that says how far a job is.
+pub fn job(namespace: &Namespace, start: Position) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).number(start).0
+}
+
+/// The job that a key of [`Table::Jobs`] names.
+pub fn parse_job(key: &[u8]) -> Result<(Namespace, Position), Corrupt> {
+    Parts::new(Table::Jobs, key).whole(|parts| Ok((parts.namespace()?, parts.number()?)))
+}
+
+/// The jobs of a namespace, oldest first.
+pub fn jobs_of(namespace: &Namespace, limit: usize) -> Range {
+    Range::under(Table::Jobs, &Key::default().text(namespace.as_str()).0, limit)
+}
+
 /// Stable: it is part of stored keys.
 fn kind_byte(kind: StreamKind) -> u8 {
     match kind {
@@ -173,6 +188,8 @@ fn kind_byte(kind: StreamKind) -> u8 {
         StreamKind::Module => 2,
         StreamKind::Event => 3,
         StreamKind::Host => 4,
+        StreamKind::Schedule => 5,
+        StreamKind::Job => 6,
     }
 }
 
@@ -284,7 +301,8 @@ impl<'a> Parts<'a> {
 
     fn kind(&mut self) -> Result<StreamKind, String> {
         let byte = self.byte()?;
-        let all = [StreamKind::Saga, StreamKind::Module, StreamKind::Event, StreamKind::Host];
+        use StreamKind::{Event, Host, Job, Module, Saga, Schedule};
+        let all = [Saga, Module, Event, Host, Schedule, Job];
         all.into_iter().find(|kind| kind_byte(*kind) == byte).ok_or(format!("stream kind {byte} is unknown"))
     }
 

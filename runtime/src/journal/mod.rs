@@ -8,15 +8,19 @@ pub mod definition;
 
 pub mod keys;
 
+pub mod job;
+
 use std::fmt;
 
 use amends_core::{
+    Trigger,
     event::{Act, Event as SagaEvent, Topic},
     id::{Namespace, partition_key},
     value::{Instant, Payload},
 };
 use serde::{Deserialize, Serialize};
 
+use self::job::JobEvent;
 use crate::store::StoreError;
 
 /// The kind of thing that a stream is about.
@@ -30,6 +34,10 @@ pub enum StreamKind {
     Event,
     /// The host itself.
     Host,
+    /// A schedule: when sagas are started.
+    Schedule,
+    /// A job: a verb for many sagas.
+    Job,
 }
 
 /// A stream's name: (namespace, kind, id). The partition key is a hash of namespace and routing id, stored with the first record.
@@ -103,6 +111,12 @@ impl StreamHead {
         let partition = partition_key(&stream.namespace, &stream.id);
         Self { stream, partition, correlation: correlation.into() }
     }
+
+    /// The same, with another root of its chain of causes, if there is one.
+    #[must_use]
+    pub fn rooted(self, root: Option<String>) -> Self {
+        Self { correlation: root.unwrap_or(self.correlation), ..self }
+    }
 }
 
 /// A fact of any stream.
@@ -116,6 +130,8 @@ pub enum Fact {
     Message(MessageEvent),
     /// Of the host.
     Host(HostEvent),
+    /// Of a job.
+    Job(JobEvent),
 }
 
 /// The facts of a module's stream. Its revision numbers the snapshots of grants and config.
@@ -156,6 +172,13 @@ pub enum ModuleEvent {
     Removed {
         /// Which version.
         version: u32,
+    },
+    /// Events start sagas of a version, as long as it is active. Recorded with its deploy; without it, none does.
+    Triggers {
+        /// Which version.
+        version: u32,
+        /// All of them.
+        triggers: Vec<Trigger>,
     },
 }
 
@@ -226,6 +249,13 @@ pub enum MessageEvent {
     Dead {
         /// Why.
         reason: String,
+    },
+    /// It was to start a saga, and never will.
+    NotStarted {
+        /// The saga's name.
+        saga: String,
+        /// The code of the refusal and its words, as `input_does_not_fit: …`.
+        why: String,
     },
 }
 

@@ -61,11 +61,13 @@ pub enum Table {
     Denied,
     /// (namespace, lock key, start position): who holds a lock key, and who waits for it, first come first.
     Locks,
+    /// (namespace, start position): what a job does, and how far it is. From its start until a week after its end.
+    Jobs,
 }
 
 impl Table {
     /// All of them, in the order in which they are opened.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Meta,
         Self::ById,
         Self::Sagas,
@@ -77,6 +79,7 @@ impl Table {
         Self::Answers,
         Self::Denied,
         Self::Locks,
+        Self::Jobs,
     ];
 }
 

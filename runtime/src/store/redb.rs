@@ -297,6 +297,7 @@ fn rows_of(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8
         Table::Answers => "answers",
         Table::Denied => "denied",
         Table::Locks => "locks",
+        Table::Jobs => "jobs",
     })
 }
 

@@ -91,7 +91,7 @@ fn what_there_is_not_is_named() {
           400 bad_request: `done` is no status
           hint: use running, waiting, compensating, completed, compensated, stuck or abandoned
         a parameter
-          400 bad_query: bad query: states: unknown field `states`, expected one of `saga`, `status`, `limit`, `cursor`, `at_least`
+          400 bad_query: bad query: states: unknown field `states`, expected one of `saga`, `status`, `module`, `version`, `step`, `failure`, `limit`, `cursor`, `at_least`
         a cursor
           400 bad_request: `next` is no position
           hint: use one as the host handed it out

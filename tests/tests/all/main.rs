@@ -37,9 +37,13 @@ mod hostile;
 
 mod correspondence;
 
+mod triggers;
+
 mod promptness;
 
 mod operators;
+
+mod bulk;
 
 mod locks;
 

@@ -327,6 +327,9 @@ fn any_verb(random: &mut Random, play: &Play) -> Verb {
         12..=15 => Verb::Resolve(path, Resolution::NotDone),
         16..=18 => Verb::Resolve(path, Resolution::Undone),
         _ if random.percent(30) => Verb::Abandon,
-        _ => Verb::Retry(None),
+        _ => match stuck.first() {
+            Some(first) => Verb::RetryLegs([first.leg.clone()].into()),
+            None => Verb::Retry(None),
+        },
     }
 }

@@ -254,6 +254,10 @@ fn parse(line: &str) -> Move {
         ["abandon"] => Move::Verb(Verb::Abandon),
         ["retry"] => Move::Verb(Verb::Retry(None)),
         ["retry", step] => Move::Verb(Verb::Retry(Some(path(step)))),
+        ["retry", "only", ..] => {
+            let legs = line.trim_start_matches("retry only ");
+            Move::Verb(Verb::RetryLegs(legs.split(", ").map(|leg| leg_of(&words(leg)).0).collect()))
+        }
         ["skip", step] => Move::Verb(Verb::Skip(path(step))),
         ["resolve", step, "done", json] => {
             Move::Verb(Verb::Resolve(path(step), Resolution::Output(Payload::json((*json).to_owned()))))
@@ -428,6 +432,9 @@ impl fmt::Display for Move {
             Self::Verb(Verb::Abandon) => write!(f, "abandon"),
             Self::Verb(Verb::Retry(None)) => write!(f, "retry"),
             Self::Verb(Verb::Retry(Some(path))) => write!(f, "retry {path}"),
+            Self::Verb(Verb::RetryLegs(legs)) => {
+                write!(f, "retry only {}", legs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            }
             Self::Verb(Verb::Skip(path)) => write!(f, "skip {path}"),
             Self::Verb(Verb::Resolve(path, resolution)) => write!(f, "resolve {path} {}", resolution_text(resolution)),
             Self::HostStops(legs) if legs.is_empty() => write!(f, "host stops"),

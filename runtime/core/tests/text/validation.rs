@@ -5,6 +5,7 @@ use std::sync::Arc;
 use amends_core::{
     Definition,
     definition::{LockKey, Undo},
+    trigger::{self, Trigger},
     validate::{Limits, problems},
 };
 use expect_test::{Expect, expect};
@@ -328,4 +329,36 @@ fn alternates_are_at_most_sixteen() {
         saga `test`, step `a`: it has 17 alternates of its compensation; at most 16 are tried
         saga `test`, step `a`: it has 17 alternates; at most 16 are tried"#]],
     );
+}
+
+#[track_caller]
+fn triggers(said: &[(&str, &str)], expect: Expect) {
+    let triggers: Vec<Trigger> = said
+        .iter()
+        .map(|(event_type, saga)| Trigger { saga: (*saga).to_owned(), event_type: (*event_type).to_owned() })
+        .collect();
+    let sagas = [Arc::new(definition("a"))];
+    let lines: Vec<String> = trigger::problems(&triggers, &sagas).iter().map(ToString::to_string).collect();
+    expect.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn an_event_starts_a_saga_that_there_is_once() {
+    triggers(&[("order.placed", "test"), ("order.changed", "test")], expect![[""]]);
+    triggers(
+        &[("order.placed", "text")],
+        expect!["saga `text`: an event `order.placed` is to start it, and the module has no such saga"],
+    );
+    triggers(
+        &[("order.placed", "test"), ("order.placed", "test")],
+        expect!["saga `test`: the event `order.placed` starts it twice; say it once"],
+    );
+    triggers(&[("", "test")], expect!["saga `test`: nobody can publish an event ``; a type has 1 to 255 printable bytes"]);
+    triggers(
+        &[("\u{202e}", "test")],
+        expect![r"saga `test`: nobody can publish an event `\u{202e}`; a type has 1 to 255 printable bytes"],
+    );
+    let types: Vec<String> = (0..65).map(|number| format!("t{number}")).collect();
+    let many: Vec<(&str, &str)> = types.iter().map(|event_type| (event_type.as_str(), "test")).collect();
+    triggers(&many, expect!["saga `test`: with it, events start sagas of its module in 65 ways; at most 64"]);
 }

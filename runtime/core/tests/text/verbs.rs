@@ -32,6 +32,32 @@ fn no_verb_fits_an_ended_saga() {
 }
 
 #[test]
+fn a_retry_of_some_legs_leaves_the_others_as_they_are() {
+    check(
+        "a(tries 1, stuck) ‖ b(tries 1, stuck) | c",
+        "a transient busy · b transient down · retry only b · retry only c",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+          intent b #1
+        > a transient busy
+          transient a #1 busy
+          stuck a: exhausted busy
+        > b transient down
+          transient b #1 down
+          stuck b: exhausted down
+        > retry only b
+          retried b
+          intent b #2
+        > retry only c
+          409 none of these legs is stuck or backing off; fits: retry, resolve, cancel, abandon
+        = running, runs b, stuck a: exhausted busy
+    "#]],
+    );
+}
+
+#[test]
 fn a_step_that_does_not_exist_is_named() {
     check(
         "a",

@@ -5,7 +5,26 @@ use amends_core::{
     definition::{Body, Each, Retry, Stage, Step, Undo, UndoPolicy},
 };
 
-use crate::api::wire::definition;
+use crate::api::{
+    runtime::{Offered, Verified},
+    wire::definition,
+};
+
+/// A definition that new sagas start on.
+pub fn offered(offered: &Offered) -> definition::Definition {
+    let Offered { module, version, definition: saga, started_by } = offered;
+    definition::Definition { started_by: started_by.clone(), ..definition(module, Some(*version), saga) }
+}
+
+/// What a component contains, before any host has numbered it.
+pub fn verified(verified: &Verified) -> Vec<definition::Definition> {
+    let of = |saga: &Definition| {
+        let triggers = verified.triggers.iter().filter(|trigger| trigger.saga == saga.name);
+        let started_by = triggers.map(|trigger| trigger.event_type.clone()).collect();
+        definition::Definition { started_by, ..definition(&verified.module, None, saga) }
+    };
+    verified.definitions.iter().map(of).collect()
+}
 
 /// A saga, before anything runs. `version` is the module's; none where no host has numbered it.
 pub fn definition(module: &str, version: Option<u32>, saga: &Definition) -> definition::Definition {
@@ -19,6 +38,7 @@ pub fn definition(module: &str, version: Option<u32>, saga: &Definition) -> defi
         rounds: saga.rounds,
         deadline_ms: saga.deadline_ms,
         schema: saga.schema.clone(),
+        started_by: Vec::new(),
     }
 }
 

@@ -13,9 +13,7 @@ use crate::api::wire::saga;
 
 /// A stuck leg with its remedies.
 pub fn stuck(id: &SagaId, view: &View, stuck: &StuckView) -> saga::Stuck {
-    let (code, mut why) = why(&stuck.why);
-    // The command that grants it is among the help.
-    why.truncate(why.find(": try `amends grant ").unwrap_or(why.len()));
+    let (code, why) = why_without_command(&stuck.why);
     saga::Stuck {
         step: stuck.leg.path.as_str().to_owned(),
         direction: direction(stuck.leg.direction).to_owned(),
@@ -24,6 +22,13 @@ pub fn stuck(id: &SagaId, view: &View, stuck: &StuckView) -> saga::Stuck {
         why,
         help: commands(id, view, stuck),
     }
+}
+
+/// Why a leg is stuck, without the command that grants it, which is among the help.
+pub(super) fn why_without_command(stuck: &Why) -> (&'static str, String) {
+    let (code, mut why) = why(stuck);
+    why.truncate(why.find(": try `amends grant ").unwrap_or(why.len()));
+    (code, why)
 }
 
 /// Why a leg is stuck: a code and a sentence.
@@ -50,7 +55,8 @@ pub fn brief(failure: &Failure) -> String {
     }
 }
 
-fn commands(id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
+/// The commands that help one saga.
+pub(super) fn commands(id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
     let step = &stuck.leg.path;
     let retry = format!("amends retry {id}");
     let happened = [format!("amends resolve {id} {step} --output JSON"), format!("amends resolve {id} {step} --not-done")];
@@ -67,7 +73,9 @@ fn commands(id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
         (Why::JournalFull, _) => vec![format!("amends abandon {id}")],
         (_, Direction::Undo(_)) => {
             let by_hand = [format!("amends resolve {id} {step} --undone"), format!("amends skip {id} {step}")];
-            retry.into_iter().chain(by_hand).collect()
+            // What is broken is mended in the next version, and the saga goes over to it.
+            let mended = (!denied).then(|| format!("amends move {id} --to VERSION"));
+            retry.into_iter().chain(mended).chain(by_hand).collect()
         }
         (Why::PivotInDoubt(_), Direction::Forward | Direction::Check) => happened.into(),
         (_, Direction::Forward | Direction::Check) => {
@@ -78,7 +86,7 @@ fn commands(id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
 }
 
 /// The command that the host wrote into a denial.
-fn granting(what: &str) -> Option<String> {
+pub(super) fn granting(what: &str) -> Option<String> {
     let command = &what[what.find("amends grant ")?..];
     Some(command.split('`').next().unwrap_or(command).trim().to_owned())
 }

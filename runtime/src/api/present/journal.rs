@@ -19,12 +19,15 @@ pub fn entry(record: &Record, positions: Positions) -> journal::Entry {
         position: positions.show(record.position),
         at: Some(record.at.into()),
         actor: actor(&record.actor),
+        caused_by: record.causation.filter(|cause| cause.stream != record.id.stream).map(|cause| positions.show(cause.stream)),
         ..journal::Entry::default()
     };
     match &record.fact {
         Fact::Saga(event) => journal::Entry { kind: event.name().to_owned(), ..with_event(common, event) },
         // A saga's stream holds nothing else; shown by name rather than hidden should that ever change.
-        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) => journal::Entry { kind: "foreign".to_owned(), ..common },
+        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Job(_) => {
+            journal::Entry { kind: "foreign".to_owned(), ..common }
+        }
     }
 }
 

@@ -8,6 +8,10 @@ pub mod preview;
 
 pub mod help;
 
+pub mod stuck;
+
+pub mod job;
+
 pub mod journal;
 
 pub mod module;

@@ -1,5 +1,7 @@
 //! Modules, versions and grants as the wire says them, and back.
 
+use amends_core::Trigger;
+
 use crate::{
     api::{
         runtime::Verified,
@@ -34,6 +36,7 @@ pub fn deployed(view: &ModuleView, version: u32, warnings: Vec<String>) -> Optio
         digest: hex::encode(about.digest),
         active: view.active,
         sagas: about.sagas.clone(),
+        triggers: triggers(&about.triggers),
         imports: about.imports.clone(),
         missing_grants: missing_grants(&view.name, &about.imports, &view.grants),
         warnings,
@@ -59,6 +62,7 @@ pub fn plan(verified: &Verified, module: Option<&ModuleView>, moves: &Moves) -> 
         moves: moves.sagas.iter().map(moved).collect(),
         moves_cut: moves.is_cut,
         sagas: verified.definitions.iter().map(|definition| definition.name.clone()).collect(),
+        triggers: triggers(&verified.triggers),
         imports: verified.imports.clone(),
         missing_grants: missing_grants(&verified.module, &verified.imports, module.map_or(&[], |module| &module.grants)),
         warnings: verified.warnings.clone(),
@@ -102,10 +106,16 @@ fn version(view: &VersionView) -> module::Version {
         bytes: view.bytes,
         deployed_at: Time::from_ms(view.deployed_at),
         sagas: view.sagas.clone(),
+        triggers: triggers(&view.triggers),
         imports: view.imports.clone(),
         in_flight: view.in_flight,
         quarantined: view.quarantined.clone(),
     }
+}
+
+fn triggers(triggers: &[Trigger]) -> Vec<module::Trigger> {
+    let trigger = |Trigger { saga, event_type }: &Trigger| module::Trigger { event_type: event_type.clone(), saga: saga.clone() };
+    triggers.iter().map(trigger).collect()
 }
 
 fn grants(grants: &[Grant]) -> module::Grants {

@@ -9,16 +9,25 @@ use amends_core::{
 
 use super::{help, lock, preview};
 use crate::{
-    api::{runtime::Committed, wire::saga},
+    api::{
+        runtime::{Committed, EventName},
+        wire::saga,
+    },
     engine::port,
 };
 
 /// The whole saga with what was looked at beside its stream.
-pub fn committed(id: &SagaId, Committed { view, locks, on_cancel, .. }: &Committed, now: Instant) -> saga::Saga {
+pub fn committed(id: &SagaId, committed: &Committed, now: Instant) -> saga::Saga {
+    let Committed { view, started_by, locks, on_cancel, .. } = committed;
     let queue = view.locks.as_ref().and_then(|own| lock::reason(id, own, locks));
     let plain = saga(id, view, now);
     let cancel_preview = (!view.status.is_ended()).then(|| preview::on_cancel(on_cancel));
-    saga::Saga { locks: lock_keys(view, locks), reason: queue.or(plain.reason), cancel_preview, ..plain }
+    let started_by = started_by.as_ref().map(event);
+    saga::Saga { started_by, locks: lock_keys(view, locks), reason: queue.or(plain.reason), cancel_preview, ..plain }
+}
+
+fn event(EventName { source, id, event_type }: &EventName) -> saga::EventName {
+    saga::EventName { event_type: event_type.clone(), source: source.clone(), id: id.clone() }
 }
 
 /// The whole saga. `now` is the host's time, so that a reader can say "in 58m" without a clock of ours.
@@ -32,6 +41,7 @@ pub fn saga(id: &SagaId, view: &View, now: Instant) -> saga::Saga {
         digest: hex::encode(view.digest),
         revision: view.revision.to_string(),
         started_at: view.started_at.into(),
+        started_by: None,
         ended_at: view.ended_at.map(Into::into),
         deadline_at: view.deadline_at.map(Into::into),
         as_of: now.into(),

@@ -36,11 +36,7 @@ pub(in crate::api) struct FormatQuery {
 #[utoipa::path(get, path = "/v1/definitions", tag = "definitions", responses((status = 200, body = Definitions)))]
 pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Definitions>, ApiError> {
     let offered = api.read(move |runtime| runtime.definitions(&caller.origin.namespace)).await?;
-    let definitions = offered
-        .iter()
-        .map(|offered| present::definition::definition(&offered.module, Some(offered.version), &offered.definition))
-        .collect();
-    Ok(Json(Definitions { definitions }))
+    Ok(Json(Definitions { definitions: offered.iter().map(present::definition::offered).collect() }))
 }
 
 /// One definition: stages, steps, kinds and policies; with `?format=mermaid` as a picture.
@@ -67,7 +63,7 @@ pub(in crate::api) async fn show(
         ApiError::new(StatusCode::NOT_FOUND, "definition_not_found", format!("no saga `{saga}` is deployed in this namespace"))
             .hint("GET /v1/definitions lists the ones that are")
     })?;
-    let definition = present::definition::definition(&found.module, Some(found.version), &found.definition);
+    let definition = present::definition::offered(found);
     Ok(match format {
         None => Json(definition).into_response(),
         Some(format) => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], graph::draw(&definition, format)).into_response(),

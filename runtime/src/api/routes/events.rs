@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use amends_core::value::Payload;
+use amends_core::{
+    plain::is_printable,
+    trigger::EVENT_TYPE_BYTES_MAX,
+    value::{Format, Payload},
+};
 use axum::{
     Json,
     body::Body,
@@ -21,15 +25,15 @@ use crate::{
         wire::{
             Time,
             error::ErrorBody,
-            event::{Accepted, CloudEvent},
+            event::{Accepted, CloudEvent, NotStarted, StartedSaga},
             value::from_base64,
         },
     },
-    engine::port::{Publish, Request},
+    engine::port::{self, Publish, Request, Seed},
 };
 
 /// Types, keys, sources and ids are parts of row keys.
-const TEXT_BYTES_MAX: usize = 255;
+const TEXT_BYTES_MAX: usize = EVENT_TYPE_BYTES_MAX;
 
 /// The envelope around an event's data.
 const ENVELOPE_BYTES_MAX: usize = 16 << 10;
@@ -37,14 +41,16 @@ const ENVELOPE_BYTES_MAX: usize = 16 << 10;
 /// The source of signals, in which no publisher can be taken for another.
 const SIGNALS: &str = "amends:signal";
 
-/// Publishes an event: every saga that waits for its type and key goes on. Deduplicated by source and id.
+/// Publishes an event: every saga that waits for its type and key goes on, and every definition that its type triggers starts one
+/// saga, whose input is the event's data. Deduplicated by source and id.
 #[utoipa::path(
     post, path = "/v1/events", tag = "events",
     request_body(content = CloudEvent, content_type = "application/cloudevents+json"),
     responses(
-        (status = 202, description = "durable; `woke` says how many sagas took it", body = Accepted),
+        (status = 202, description = "durable; `woke` says how many sagas took it, `started` which it started", body = Accepted),
         (status = 200, description = "it was there already", body = Accepted),
         (status = 400, description = "not a CloudEvent", body = ErrorBody),
+        (status = 503, description = "overloaded, stopping or storage failed; nothing was recorded", body = ErrorBody),
     )
 )]
 pub(in crate::api) async fn publish(
@@ -72,6 +78,8 @@ pub(in crate::api) async fn publish(
         (None, None) => None,
     };
     let data = data.map(|data| caller::fitting(Part::Data, data, api.options.payload_bytes_max)).transpose()?;
+    let input_hash = input_hash(data.as_ref())?;
+    let seed = Seed { input_hash, incarnation: mint::incarnation()?, trace_context: caller.traceparent.clone() };
     let publish = Publish {
         source: text("source", &event.source)?,
         id: text("id", &event.id)?,
@@ -79,6 +87,7 @@ pub(in crate::api) async fn publish(
         key: event.subject.as_deref().map(|key| text("subject", key)).transpose()?.unwrap_or_default(),
         to: None,
         data,
+        seed: Some(seed),
     };
     send(&api, caller, publish).await
 }
@@ -114,7 +123,7 @@ pub(in crate::api) async fn signal(
         None => mint::fresh(api.runtime.now()).map_err(mint::no_randomness)?,
     };
     let key = saga.as_str().to_owned();
-    let publish = Publish { source: SIGNALS.to_owned(), id: event_id, event_type, key, to: Some(saga), data };
+    let publish = Publish { source: SIGNALS.to_owned(), id: event_id, event_type, key, to: Some(saga), data, seed: None };
     send(&api, caller, publish).await
 }
 
@@ -122,9 +131,32 @@ async fn send(api: &Api, caller: Caller, publish: Publish) -> Result<Response, A
     let id = publish.id.clone();
     let answer = api.ask(|answer| Request::Publish(caller.origin, publish, answer)).await?;
     let status = if answer.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let accepted =
-        Accepted { id, duplicate: answer.duplicate, woke: answer.woke, kept_until: answer.kept_until.map(Time::from_ms) };
+    let accepted = Accepted {
+        id,
+        duplicate: answer.duplicate,
+        woke: answer.woke,
+        started: answer.started.iter().map(started).collect(),
+        not_started: answer.not_started.into_iter().map(not_started).collect(),
+        kept_until: answer.kept_until.map(Time::from_ms),
+    };
     Ok(written(api, answer.position, (status, Json(accepted))))
+}
+
+fn started(started: &port::StartedSaga) -> StartedSaga {
+    StartedSaga { saga: started.saga.clone(), id: started.id.to_string() }
+}
+
+fn not_started(port::NotStarted { saga, code, message }: port::NotStarted) -> NotStarted {
+    NotStarted { saga, code, message }
+}
+
+/// The hash of the input of what the event starts, as that of a start has it.
+fn input_hash(data: Option<&Payload>) -> Result<[u8; 32], ApiError> {
+    Ok(match data {
+        None => strict::hash(b"null")?,
+        Some(data) if data.format == Format::Bytes => strict::hash_opaque(&data.bytes),
+        Some(data) => strict::hash(&data.bytes)?,
+    })
 }
 
 /// One event a request, all of it in the body.
@@ -141,7 +173,7 @@ fn structured(headers: &HeaderMap) -> Result<(), ApiError> {
 }
 
 fn text(what: &str, text: &str) -> Result<String, ApiError> {
-    if text.is_empty() || text.len() > TEXT_BYTES_MAX || !caller::is_printable(text) {
+    if text.is_empty() || text.len() > TEXT_BYTES_MAX || !is_printable(text) {
         return Err(ApiError::bad_request(format!("`{what}` has 1 to {TEXT_BYTES_MAX} printable bytes")));
     }
     Ok(text.to_owned())

@@ -8,6 +8,12 @@ pub(super) mod watch;
 
 pub(super) mod verbs;
 
+pub(super) mod stuck;
+
+pub(super) mod jobs;
+
+mod filter;
+
 pub(super) mod events;
 
 pub(super) mod modules;
@@ -53,6 +59,10 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v1/sagas/{id}/abandon", post(verbs::abandon))
         .route("/v1/sagas/{id}/signals/{name}", post(events::signal))
         .route("/v1/events", post(events::publish))
+        .route("/v1/stuck", get(stuck::show))
+        .route("/v1/jobs", get(jobs::list).post(jobs::ask))
+        .route("/v1/jobs/{id}", get(jobs::show))
+        .route("/v1/jobs/{id}/stop", post(jobs::stop))
         .route("/v1/watch", get(watch::all))
         .route("/healthz", get(host::alive))
         .route("/readyz", get(host::ready))

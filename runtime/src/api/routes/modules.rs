@@ -233,6 +233,7 @@ async fn record(api: &Api, origin: Origin, candidate: Candidate, activate: bool)
         digest,
         bytes: verified.bytes,
         definitions: verified.definitions,
+        triggers: verified.triggers,
         imports: verified.imports,
         activate,
     };

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use amends_core::view::Status;
 use axum::{Json, extract::State};
-use serde::{Deserialize, de::value::StrDeserializer};
+use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::filter;
 use crate::{
     api::{
         Api,
@@ -15,6 +15,7 @@ use crate::{
         present,
         wire::{
             error::ErrorBody,
+            job::Filter,
             journal::JournalPage,
             saga::{Saga, SagaPage},
         },
@@ -46,6 +47,14 @@ pub(in crate::api) struct ListQuery {
     saga: Option<String>,
     /// Only with this status.
     status: Option<String>,
+    /// Only on this module.
+    module: Option<String>,
+    /// Only on this version of its module.
+    version: Option<u32>,
+    /// Only those that are stuck in this step.
+    step: Option<String>,
+    /// Only those that are stuck for this failure, by its code.
+    failure: Option<String>,
     /// At most so many, 1 to 1000.
     limit: Option<usize>,
     /// From the page before.
@@ -80,8 +89,14 @@ pub(in crate::api) async fn list(
     included(&api, query.at_least.as_deref())?;
     let positions = api.positions();
     let filter = ListFilter {
-        definition: query.saga.as_deref().map(caller::name).transpose()?.map(Into::into),
-        status: query.status.as_deref().map(status).transpose()?,
+        sagas: filter::read(Filter {
+            saga: query.saga,
+            status: query.status,
+            module: query.module,
+            version: query.version,
+            step: query.step,
+            failure: query.failure,
+        })?,
         limit: limit(query.limit)?,
         cursor: query.cursor.as_deref().map(|cursor| positions.read(cursor)).transpose()?,
     };
@@ -142,12 +157,4 @@ fn limit(limit: Option<usize>) -> Result<usize, ApiError> {
         limit @ 1..=LIMIT_MAX => Ok(limit),
         limit => Err(ApiError::bad_request(format!("limit {limit} is out of range")).hint(format!("use 1 to {LIMIT_MAX}"))),
     }
-}
-
-fn status(text: &str) -> Result<Status, ApiError> {
-    let parsed = Status::deserialize(StrDeserializer::<serde::de::value::Error>::new(text));
-    parsed.map_err(|_| {
-        ApiError::bad_request(format!("`{text}` is no status"))
-            .hint("use running, waiting, compensating, completed, compensated, stuck or abandoned")
-    })
 }

@@ -123,7 +123,7 @@ fn input(headers: &HeaderMap, body: Bytes) -> Result<(Payload, [u8; 32]), ApiErr
     Ok((Payload::json(body), hash))
 }
 
-fn wait(text: &str, ms_max: u64) -> Result<Duration, ApiError> {
+pub(super) fn wait(text: &str, ms_max: u64) -> Result<Duration, ApiError> {
     let hint = format!("write it as 30s, at most {}s", ms_max / 1_000);
     let wait = humantime::parse_duration(text);
     let wait = wait.map_err(|_| ApiError::bad_request(format!("wait `{text}` is no duration")).hint(hint.clone()))?;

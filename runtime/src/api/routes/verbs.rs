@@ -5,6 +5,7 @@ use std::sync::Arc;
 use amends_core::{
     event::{Act, Resolution},
     id::StepPath,
+    plain::is_printable,
     value::Payload,
 };
 use axum::{Json, body::Body, extract::State, response::Response};
@@ -24,7 +25,7 @@ use crate::{
 };
 
 /// Notes are read by people, and stored for ever.
-const NOTE_BYTES_MAX: usize = 4_096;
+pub(super) const NOTE_BYTES_MAX: usize = 4_096;
 
 /// Rolls a saga back: what is done is undone, in reverse.
 #[utoipa::path(
@@ -185,7 +186,7 @@ pub(super) fn checked_note(note: Option<String>) -> Result<String, ApiError> {
 
 fn step_path(text: &str) -> Result<StepPath, ApiError> {
     // Whether there is such a step the engine knows; this only bounds what it is asked.
-    if text.is_empty() || text.len() > 1_024 || !caller::is_printable(text) {
+    if text.is_empty() || text.len() > 1_024 || !is_printable(text) {
         return Err(ApiError::bad_request("`step` is a step's path, as `reserve-hotel`"));
     }
     Ok(StepPath::new(text))

@@ -6,6 +6,8 @@ mod refusals;
 
 mod verbs;
 
+mod jobs;
+
 mod modules;
 
 mod reads;

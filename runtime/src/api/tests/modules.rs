@@ -70,6 +70,12 @@ fn a_component_is_verified_before_it_is_a_version() {
           "sagas": [
             "trip"
           ],
+          "triggers": [
+            {
+              "event_type": "trip.wanted",
+              "saga": "trip"
+            }
+          ],
           "version": 1,
           "warnings": []
         }

@@ -31,8 +31,11 @@ fn lists_page_by_an_opaque_cursor() {
           ]
         }
     "#]]
-    .assert_eq(&answer(&fake, "GET /v1/sagas?saga=trip&status=waiting&limit=5&cursor=0-1-7&at_least=0-1-3"));
-    expect![[r#"ListFilter { definition: Some("trip"), status: Some(Waiting), limit: 5, cursor: Some(7) }"#]]
+    .assert_eq(&answer(
+        &fake,
+        "GET /v1/sagas?saga=trip&status=waiting&version=2&failure=no_car&limit=5&cursor=0-1-7&at_least=0-1-3",
+    ));
+    expect![[r#"ListFilter { sagas: SagaFilter { definition: Some("trip"), status: Some(Waiting), module: None, version: Some(2), step: None, failure: Some("no_car") }, limit: 5, cursor: Some(7) }"#]]
         .assert_eq(&fake.take_asked().join("\n"));
 }
 
@@ -63,7 +66,7 @@ fn the_host_says_how_it_is() {
 fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
     let description = serde_json::to_value(crate::api::openapi::description()).unwrap();
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 26);
+    assert_eq!(paths.len(), 30);
     for (path, operations) in paths {
         let path = path.replace("{id}", "T1").replace("{name}", "trip").replace("{saga}", "trip").replace("{version}", "1");
         for method in operations.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
@@ -107,11 +110,13 @@ fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_other
     expect![[r#"
         get /v1/definitions/{saga}: format
         post /v1/definitions/{saga}/sagas: id wait
+        get /v1/jobs/{id}: wait
         post /v1/modules: activate plan
         put /v1/modules/{name}: activate plan
-        get /v1/sagas: saga status limit cursor at_least
+        get /v1/sagas: saga status module version step failure limit cursor at_least
         get /v1/sagas/{id}: at_least
         get /v1/sagas/{id}/journal: from limit at_least
+        get /v1/stuck: saga module version step failure
     "#]]
     .assert_eq(&said);
     let start = &description["paths"]["/v1/definitions/{saga}/sagas"]["post"];

@@ -34,6 +34,9 @@ pub struct Definition {
     pub deadline_ms: Option<u64>,
     /// A JSON Schema of the input.
     pub schema: Option<String>,
+    /// The types of the events that start it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub started_by: Vec<String>,
 }
 
 /// Steps that run in parallel.

@@ -46,6 +46,34 @@ pub struct Accepted {
     pub duplicate: bool,
     /// How many sagas it woke.
     pub woke: u32,
+    /// What it started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub started: Vec<StartedSaga>,
+    /// What it was to start, and never will.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_started: Vec<NotStarted>,
     /// Nobody took it: it is kept until then.
     pub kept_until: Option<Time>,
+}
+
+/// A saga that an event started.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StartedSaga {
+    /// The definition's name.
+    pub saga: String,
+    /// Its id, made of the event's source and id.
+    #[schema(example = "fulfil:44b1c6f8d8b9e1b2a3f4c5d6")]
+    pub id: String,
+}
+
+/// A saga that an event was to start. The event says so in the journal; to start it, publish another one.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct NotStarted {
+    /// The definition's name.
+    pub saga: String,
+    /// The code of the refusal, as a start would have got it.
+    #[schema(example = "input_does_not_fit")]
+    pub code: String,
+    /// What stands against it, and what to do.
+    pub message: String,
 }

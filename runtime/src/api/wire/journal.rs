@@ -29,6 +29,9 @@ pub struct Entry {
     pub at: Option<Time>,
     /// `host`, `local` or `token:<id>`.
     pub actor: String,
+    /// What caused it, if that was no request and no record of its own: the place of an event, or of a job's first record.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caused_by: Option<String>,
     /// The record's type, as `intent` or `done`.
     #[serde(rename = "type")]
     pub kind: String,

@@ -18,6 +18,10 @@ pub mod definition;
 
 pub mod verb;
 
+pub mod stuck;
+
+pub mod job;
+
 pub mod event;
 
 pub use value::{Json, Time};

@@ -43,6 +43,9 @@ pub struct Version {
     pub deployed_at: Time,
     /// Names of its sagas.
     pub sagas: Vec<String>,
+    /// Which events start which of its sagas while it is active.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Trigger>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Sagas that run on it and have not ended.
@@ -50,6 +53,16 @@ pub struct Version {
     /// No new work starts on it, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,
+}
+
+/// An event that starts a saga.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Trigger {
+    /// The type of the event.
+    #[schema(example = "order.placed")]
+    pub event_type: String,
+    /// The saga; its input is the event's data.
+    pub saga: String,
 }
 
 /// The answer to a deploy or an activation.
@@ -65,6 +78,9 @@ pub struct Deployed {
     pub active: Option<u32>,
     /// Names of its sagas.
     pub sagas: Vec<String>,
+    /// Which events start which of its sagas while it is active.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Trigger>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Imports that reach nothing as long as nothing is granted.
@@ -106,6 +122,9 @@ pub struct Plan {
     pub moves_cut: bool,
     /// Names of its sagas.
     pub sagas: Vec<String>,
+    /// Which events start which of its sagas while it is active.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub triggers: Vec<Trigger>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Imports that reach nothing as long as nothing is granted.

@@ -33,6 +33,9 @@ pub struct Saga {
     pub revision: String,
     /// When its start was recorded.
     pub started_at: Time,
+    /// The event that started it; left out of the answer to a start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_by: Option<EventName>,
     /// When it ended.
     pub ended_at: Option<Time>,
     /// When it is rolled back for being late.
@@ -75,6 +78,19 @@ pub struct Saga {
     pub manual: u32,
     /// Legs that need an operator.
     pub stuck: Vec<Stuck>,
+}
+
+/// Which event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventName {
+    /// Its type.
+    #[serde(rename = "type")]
+    #[schema(example = "order.placed")]
+    pub event_type: String,
+    /// Who published it.
+    pub source: String,
+    /// The publisher's id of it.
+    pub id: String,
 }
 
 /// Why something did not happen, or may not have.

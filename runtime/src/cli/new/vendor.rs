@@ -59,6 +59,7 @@ pub(super) const SDK: &[File] = sdk![
     "src/testing/rules/composition.rs",
     "src/testing/rules/kinds.rs",
     "src/testing/rules/step.rs",
+    "src/testing/rules/triggers.rs",
     "src/testing/task.rs",
     "src/testing/trace.rs",
     "src/testing/tries.rs",

@@ -3,6 +3,10 @@
 
 pub(crate) mod journal;
 
+pub(crate) mod job;
+
+pub(crate) mod stuck;
+
 mod locks;
 
 mod preview;

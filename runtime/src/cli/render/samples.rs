@@ -11,10 +11,10 @@ use amends_core::{
 
 use crate::{
     api::{
-        fake::{NOON, failure, leg, ran},
+        fake::{self, NOON, failure, leg, ran},
         position::Positions,
         present,
-        wire::{journal::Entry, saga::Saga},
+        wire::{job::Job, journal::Entry, saga::Saga},
     },
     journal::{Actor, Fact, Record, RecordId},
 };
@@ -93,6 +93,11 @@ fn refused(view: &mut View, at: usize, cause: Failure) {
     view.rollback = Some(Reason::Refused(view.steps[at].path.clone(), cause.clone()));
     let step = &mut view.steps[at];
     (step.status, step.forward, step.failure) = (StepStatus::Refused, ran(100, 30), Some(cause));
+}
+
+/// A retry of many that is on its way.
+pub(crate) fn job() -> Job {
+    present::job::job(&fake::job("J1"), Positions { generation: 1 })
 }
 
 fn shown(view: &View, after_ms: u64) -> Saga {

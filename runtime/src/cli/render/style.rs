@@ -28,6 +28,12 @@ pub(crate) fn paint(style: Style, text: impl fmt::Display) -> String {
     format!("{style}{text}{style:#}")
 }
 
+/// Text as it is where nobody sees colours.
+#[cfg(test)]
+pub(crate) fn plain(text: &str) -> String {
+    anstream::adapter::strip_str(text).to_string()
+}
+
 /// A saga's status in its colour.
 pub(crate) fn status(status: Status) -> String {
     let style = match status {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::style::{DIM, paint};
-use crate::plain::is_hostile;
+use amends_core::plain::is_hostile;
 
 /// Longer messages are cut: one line of a terminal or two.
 const MESSAGE_CHARS_MAX: usize = 240;

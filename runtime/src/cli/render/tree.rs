@@ -8,7 +8,7 @@ use super::{
     text::{clean, short},
     time::{Now, took},
 };
-use crate::api::wire::saga::Saga;
+use crate::api::wire::saga::{EventName, Saga};
 
 mod branches;
 
@@ -19,6 +19,9 @@ mod words;
 /// Draws a saga; ends with a newline.
 pub(crate) fn tree(saga: &Saga, now: &Now) -> String {
     let mut lines = vec![headline(saga, now)];
+    lines.extend(saga.started_by.as_ref().map(|EventName { event_type, source, id }| {
+        format!("started by event {} ({} from {})", clean(event_type), clean(id), clean(source))
+    }));
     lines.extend(locks::lines(saga));
     lines.extend(branches::lines(saga, now));
     if let Some(savepoint) = &saga.savepoint {

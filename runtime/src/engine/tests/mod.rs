@@ -8,9 +8,18 @@ mod locks;
 
 mod moves;
 
+mod triggers;
+
+mod jobs;
+
+mod stuck;
+
 mod waits;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use amends_core::{
     Definition, Failure, Instant, Payload,
@@ -18,6 +27,7 @@ use amends_core::{
     event::{Act, Wait},
     id::{Direction, Namespace, SagaId},
     outcome::{Left, Outcome, Report},
+    view::Status,
 };
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 
@@ -149,27 +159,19 @@ impl Sim {
     }
 
     pub(super) fn deploy(&mut self, digest: u8, definition: Definition) -> ModuleAnswer {
-        let answered = self.ask_deploy(digest, definition);
+        let answered = self.ask_deploy(deploy(digest, vec![definition]));
         self.settle();
         said(answered).expect("deployed")
     }
 
     /// A deploy while guests run on.
     pub(super) fn deploy_beside(&mut self, digest: u8, definition: Definition) {
-        let answered = self.ask_deploy(digest, definition);
+        let answered = self.ask_deploy(deploy(digest, vec![definition]));
         self.commit();
         said(answered).expect("deployed");
     }
 
-    fn ask_deploy(&mut self, digest: u8, definition: Definition) -> Receiver<Result<ModuleAnswer, Refusal>> {
-        let deploy = Deploy {
-            module: "demo".into(),
-            digest: [digest; 32],
-            bytes: 100,
-            definitions: vec![definition],
-            imports: vec!["wasi:http/outgoing-handler@0.2.6".into()],
-            activate: true,
-        };
+    pub(super) fn ask_deploy(&mut self, deploy: Deploy) -> Receiver<Result<ModuleAnswer, Refusal>> {
         self.ask(|answer| Request::Deploy(origin(), deploy, answer))
     }
 
@@ -249,8 +251,26 @@ impl Sim {
             key: key.into(),
             to: to.map(saga),
             data: Some(Payload::json("true")),
+            seed: None,
         };
+        self.ask_publish(publish)
+    }
+
+    pub(super) fn ask_publish(&mut self, publish: Publish) -> Receiver<Result<PublishAnswer, Refusal>> {
         self.ask(|answer| Request::Publish(origin(), publish, answer))
+    }
+}
+
+/// The module `demo`, made active.
+pub(super) fn deploy(digest: u8, definitions: Vec<Definition>) -> Deploy {
+    Deploy {
+        module: "demo".into(),
+        digest: [digest; 32],
+        bytes: 100,
+        definitions,
+        triggers: Vec::new(),
+        imports: vec!["wasi:http/outgoing-handler@0.2.6".into()],
+        activate: true,
     }
 }
 
@@ -264,6 +284,15 @@ pub(super) fn namespace() -> Namespace {
 
 pub(super) fn saga(id: &str) -> SagaId {
     SagaId::new(id).expect("a saga id")
+}
+
+/// Where a saga stands.
+pub(super) fn status(sim: &mut Sim, id: &str) -> Status {
+    let key = (namespace(), saga(id));
+    sim.shard.ensure_resident(&key).unwrap();
+    let status = sim.shard.residents[&key].saga.status();
+    sim.shard.park(&key);
+    status
 }
 
 /// The answer, which must have come.

@@ -18,7 +18,7 @@ fn v2_undoes_a(call: &AttemptCall) -> Outcome {
 }
 
 /// A compensation that is tried once.
-fn fragile(steps: &[&str]) -> Definition {
+pub(super) fn fragile(steps: &[&str]) -> Definition {
     let mut definition = definition(steps);
     for step in definition.stages.iter_mut().flat_map(|stage| &mut stage.steps) {
         if let Undo::Code(policy) = &mut step.undo {
@@ -86,6 +86,7 @@ fn who_moves_is_counted_and_listed_where_it_is_and_its_old_version_can_go() {
         sim.store.as_ref(),
         &namespace(),
         &crate::engine::port::ListFilter { limit: 1, ..Default::default() },
+        |_| Ok(true),
     );
     assert_eq!(line.unwrap().0[0].version, 2);
     let ended = sim.verb("S1", Verb::Abandon, "k");

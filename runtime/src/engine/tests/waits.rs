@@ -1,7 +1,5 @@
 //! Waits: parked sagas, timers, events that come before, after and twice.
 
-use amends_core::view::Status;
-
 use super::*;
 use crate::{
     engine::port::RefusalCode,
@@ -14,14 +12,6 @@ fn waiting() -> Sim {
     let _started = sim.start("S1", "{}", false);
     sim.settle();
     sim
-}
-
-fn status(sim: &mut Sim, id: &str) -> Status {
-    let key = (namespace(), saga(id));
-    sim.shard.ensure_resident(&key).unwrap();
-    let status = sim.shard.residents[&key].saga.status();
-    sim.shard.park(&key);
-    status
 }
 
 #[test]

@@ -27,7 +27,9 @@ fn check<T: Ord + Clone + std::fmt::Debug>(
 fn streams_sort_by_namespace_kind_and_id() {
     let mut said = Vec::new();
     for space in ["a", "a-b", "ab", "b"] {
-        for kind in [StreamKind::Saga, StreamKind::Module, StreamKind::Event, StreamKind::Host] {
+        for kind in
+            [StreamKind::Saga, StreamKind::Module, StreamKind::Event, StreamKind::Host, StreamKind::Schedule, StreamKind::Job]
+        {
             said.extend(TEXTS.map(|id| StreamId { namespace: namespace(space), kind, id: id.to_owned() }));
         }
     }
@@ -74,6 +76,12 @@ fn modules_sort_by_name_and_then_by_number() {
 fn lock_keys_sort_by_namespace_key_and_who_came_first() {
     let keys = |space: &str| TEXTS.map(|key| NUMBERS.map(|start| (namespace(space), key.to_owned(), start))).concat();
     check([keys("a"), keys("a-b")].concat(), |(space, key, start)| lock(space, key, *start), parse_lock);
+}
+
+#[test]
+fn jobs_sort_by_namespace_and_then_by_who_was_asked_first() {
+    let said = ["a", "a-b"].map(|space| NUMBERS.map(|start| (namespace(space), start))).concat();
+    check(said, |(space, start)| job(space, *start), parse_job);
 }
 
 #[test]

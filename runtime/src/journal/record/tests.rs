@@ -1,17 +1,23 @@
 use std::collections::BTreeSet;
 
 use amends_core::{
+    Trigger,
     elements::Element,
     event::{
         Act, Arrival, Attempt, Cancel, Charge, Code, Event, Intent, Moved, Reason, Resolution, Round, Started, Topic, Wait, Why,
     },
     id::{Direction, Incarnation, Leg, Namespace, StepPath},
     value::Failure,
+    view::Status,
 };
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::journal::{Grant, HostEvent, MessageEvent, ModuleEvent, StreamId, StreamKind, facts::CODES};
+use crate::journal::{
+    Grant, HostEvent, MessageEvent, ModuleEvent, StreamId, StreamKind,
+    facts::CODES,
+    job::{JobEvent, JobVerb, Misfit, SagaFilter},
+};
 
 fn leg() -> Leg {
     Leg { path: StepPath::new("group/2/pay[sku-7]"), alternate: 1, round: 2, direction: Direction::Undo(3) }
@@ -116,6 +122,10 @@ fn facts() -> Vec<Fact> {
         ModuleEvent::Revoked(Grant::Secret { name: "token".into() }, act()),
         ModuleEvent::Quarantined { version: 1, reason: "host_died".into() },
         ModuleEvent::Removed { version: 1 },
+        ModuleEvent::Triggers {
+            version: 1,
+            triggers: vec![Trigger { saga: "fulfil".into(), event_type: "order.placed".into() }],
+        },
     ];
     let to = Some("T1".into());
     let message = [
@@ -123,10 +133,34 @@ fn facts() -> Vec<Fact> {
         MessageEvent::Event { source: String::new(), id: "e2".into(), topic: topic(), to: None, data: None },
         MessageEvent::Kept { until: Instant(1_800_000_000_000) },
         MessageEvent::Dead { reason: "saga_ended".into() },
+        MessageEvent::NotStarted { saga: "fulfil".into(), why: "locked: held by T1".into() },
     ];
+    let filter = SagaFilter {
+        definition: Some("trip".into()),
+        status: Some(Status::Stuck),
+        module: Some("trip".into()),
+        version: Some(1),
+        step: Some("reserve-hotel".into()),
+        failure: Some("gateway_down".into()),
+    };
+    let verbs =
+        [JobVerb::Cancel, JobVerb::Retry, JobVerb::Skip, JobVerb::NotDone, JobVerb::Undone, JobVerb::Abandon, JobVerb::Move(2)];
+    let asked = verbs.map(|verb| JobEvent::Asked { verb, filter: SagaFilter::default(), act: act() });
+    let misfits = vec![Misfit { why: "it has ended".into(), count: 300, sagas: vec!["T1".into()] }];
+    let job = [
+        JobEvent::Asked { verb: JobVerb::Retry, filter, act: act() },
+        JobEvent::Advanced { through: 300, applied: 32, misfits },
+        JobEvent::Ended,
+        JobEvent::Stopped { act: act() },
+    ];
+    let job = asked.into_iter().chain(job);
     let host = [HostEvent::Opened { epoch: 4, clean: false }, HostEvent::Restored { generation: 2 }];
     let facts = saga.into_iter().map(Fact::Saga).chain(module.into_iter().map(Fact::Module));
-    facts.chain(message.into_iter().map(Fact::Message)).chain(host.into_iter().map(Fact::Host)).collect()
+    facts
+        .chain(message.into_iter().map(Fact::Message))
+        .chain(host.into_iter().map(Fact::Host))
+        .chain(job.map(Fact::Job))
+        .collect()
 }
 
 /// The record that opens stream 17.
@@ -296,12 +330,25 @@ fn every_body_keeps_its_bytes() {
         103 revoked 0205746f6b656e1063616c6c65642074686520686f74656c03616461
         104 quarantined 0109686f73745f64696564
         105 removed 01
+        106 triggers 01010666756c66696c0c6f726465722e706c61636564
         200 event 0363726d02653108617070726f76616c0234320102543101010178
         200 event 0002653208617070726f76616c0234320000
         201 kept 80a0f1c2b134
         202 dead 0a736167615f656e646564
+        203 not_started 0666756c66696c126c6f636b65643a2068656c64206279205431
         300 opened 0400
         301 restored 02
+        500 asked 000000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 010000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 020000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 030000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 040000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 050000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 06020000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 0101047472697001030104747269700101010d726573657276652d686f74656c010c676174657761795f646f776e1063616c6c65642074686520686f74656c03616461
+        501 advanced ac0220010c69742068617320656e646564ac0201025431
+        502 ended 
+        503 stopped 1063616c6c65642074686520686f74656c03616461
     "#]].assert_eq(&bodies.collect::<String>());
 }
 

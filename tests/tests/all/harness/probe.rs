@@ -47,6 +47,10 @@ pub(crate) fn at_first(then: &str, otherwise: &str) -> String {
     format!("(if (result i32) {is_it} (then {then}) (else {otherwise}))")
 }
 
+/// The world of a module whose sagas events start.
+const TRIGGERING: &str = "package test:triggering;
+    world triggering { include amends:module/saga-module@0.1.0; include amends:module/triggers-module@0.1.0; }";
+
 /// One step of a probe's saga, and its kind.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
@@ -123,6 +127,8 @@ pub(crate) struct Probe {
     pub(crate) rounds: u32,
     /// The schema of the saga's input.
     pub(crate) schema: Option<String>,
+    /// Types of events, and the sagas that they start. Without any, it is as modules were before there was this.
+    pub(crate) triggers: Vec<(&'static str, &'static str)>,
     /// Further imports.
     pub(crate) imports: String,
     /// Further items of the module.
@@ -148,6 +154,7 @@ impl Probe {
             deadline_ms: None,
             rounds: 0,
             schema: None,
+            triggers: Vec::new(),
             imports: String::new(),
             items: String::new(),
             execute: body.into(),
@@ -169,7 +176,9 @@ impl Probe {
         let contract =
             std::fs::read_to_string(repository().join("wit/amends.wit")).unwrap_or_else(|error| panic!("wit: {error}"));
         let package = resolve.push_source("amends.wit", &contract).unwrap_or_else(|error| panic!("{error}"));
-        let world = resolve.select_world(&[package], Some("amends:module/saga-module")).unwrap_or_else(|error| panic!("{error}"));
+        let triggering = resolve.push_source("triggering.wit", TRIGGERING).unwrap_or_else(|error| panic!("{error}"));
+        let world = if self.triggers.is_empty() { "amends:module/saga-module" } else { "test:triggering/triggering" };
+        let world = resolve.select_world(&[package, triggering], Some(world)).unwrap_or_else(|error| panic!("{error}"));
         embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap_or_else(|error| panic!("{error}"));
         let encoder = ComponentEncoder::default().validate(true).module(&module);
         encoder.and_then(|mut encoder| encoder.encode()).unwrap_or_else(|error| panic!("{error}"))
@@ -180,6 +189,7 @@ impl Probe {
         let mut memory = Memory::default();
         let description = memory.put(&self.description());
         let describe = self.describe.clone().unwrap_or_else(|| format!("(i32.const {description})"));
+        let triggers = self.triggers(&mut memory);
         let data = memory.data();
         format!(
             r#"(module
@@ -230,8 +240,19 @@ impl Probe {
                 (func (export "amends:module/saga@0.1.0#compensate") (param $call i32) (result i32) {compensate})
                 (func (export "amends:module/saga@0.1.0#check") (param $call i32) (result i32)
                     (i32.store (i32.const 320) (i32.const 1)) (i32.const 320))
+                {triggers}
             )"#
         )
+    }
+
+    /// The function that gives its triggers, if it has some.
+    fn triggers(&self, memory: &mut Memory) -> String {
+        let triggers: Vec<Value> = self.triggers.iter().map(|(event, saga)| record([text(saga), text(event)])).collect();
+        if triggers.is_empty() {
+            return String::new();
+        }
+        let place = memory.put(&Value::List(triggers));
+        format!(r#"(func (export "amends:module/triggers@0.1.0#triggers") (result i32) (i32.const {place}))"#)
     }
 
     fn description(&self) -> Value {

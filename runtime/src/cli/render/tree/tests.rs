@@ -32,6 +32,15 @@ fn a_completed_saga_shows_its_output() {
 }
 
 #[test]
+fn a_saga_that_an_event_started_shows_which() {
+    let mut saga = samples::completed();
+    saga.started_by =
+        Some(EventName { event_type: "trip.wanted".to_owned(), source: "shop".to_owned(), id: "o-17\u{1b}[2J".to_owned() });
+    let drawn = tree(&saga, &Now { at: saga.as_of, zone: TimeZone::UTC });
+    assert_eq!(drawn.lines().nth(1), Some("started by event trip.wanted (o-17 [2J from shop)"));
+}
+
+#[test]
 fn a_compensated_saga_shows_what_was_undone_and_how_often_it_was_tried() {
     check(
         &samples::compensated(),
@@ -103,6 +112,7 @@ fn a_stuck_saga_shows_since_when_why_and_what_helps() {
             ├─ reserve-hotel    done 38ms    ↩ stuck, 5 attempts, 9.1s (500 ×5)
             │    stuck since 12:00:09 (5m ago): all attempts are used up; the last: 500: the hotel is down
             │      amends retry T2
+            │      amends move T2 --to VERSION
             │      amends resolve T2 reserve-hotel --undone
             │      amends skip T2 reserve-hotel
             ├─ reserve-car      refused      no_car: K1 has no cars left

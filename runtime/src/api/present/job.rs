@@ -1,0 +1,97 @@
+//! Jobs as the wire says them, and what to say where a verb for many finds nobody.
+
+use amends_core::view::Status;
+
+use crate::{
+    api::{position::Positions, wire::job},
+    engine::port::{Job, JobPreview, JobState, JobVerb, Misfit, Refusal, RefusalCode, SagaFilter},
+};
+
+/// A job as of its last record.
+pub fn job(job: &Job, positions: Positions) -> job::Job {
+    let (status, ended_at) = match &job.state {
+        JobState::Running => ("running", None),
+        JobState::Ended(at) => ("ended", Some(*at)),
+        JobState::Stopped(at, _) => ("stopped", Some(*at)),
+    };
+    let (verb, args) = verb(job.verb);
+    job::Job {
+        id: job.id.clone(),
+        position: positions.show(job.stream),
+        verb: verb.to_owned(),
+        args,
+        filter: filter(&job.filter),
+        note: job.act.note.clone(),
+        by: job.act.by.clone(),
+        status: status.to_owned(),
+        asked_at: job.asked_at.into(),
+        ended_at: ended_at.map(Into::into),
+        seen: job.seen(),
+        applied: job.applied,
+        does_not_fit: job.misfits.iter().map(misfit).collect(),
+        through: positions.show(job.through),
+    }
+}
+
+/// What a job would do.
+pub fn preview(preview: &JobPreview) -> job::JobPreview {
+    job::JobPreview {
+        count: preview.count,
+        sagas: preview.sagas.iter().map(|id| id.as_str().to_owned()).collect(),
+        does_not_fit: preview.misfits.iter().map(misfit).collect(),
+        is_cut: preview.is_cut,
+    }
+}
+
+/// Nothing is as the filter says: what there is instead.
+pub fn nothing(filter: &SagaFilter, preview: &JobPreview) -> Refusal {
+    let hint = match preview.live.as_slice() {
+        [] => "there is no saga that has not ended".to_owned(),
+        live => {
+            let kinds =
+                live.iter().map(|(saga, version, status, count)| format!("{count} {} of {saga} v{version}", status.as_str()));
+            format!("what has not ended: {}; look at them with `amends list`", kinds.collect::<Vec<_>>().join(", "))
+        }
+    };
+    Refusal::new(RefusalCode::NothingMatches, format!("no saga that has not ended is as the filter says ({})", words(filter)))
+        .hint(hint)
+}
+
+/// A filter in words, as its parts are called everywhere.
+fn words(filter: &SagaFilter) -> String {
+    let SagaFilter { definition, status, module, version, step, failure } = filter;
+    let version = version.map(|version| version.to_string());
+    let parts = [
+        ("saga", definition.as_deref()),
+        ("status", status.map(Status::as_str)),
+        ("module", module.as_deref()),
+        ("version", version.as_deref()),
+        ("step", step.as_deref()),
+        ("failure", failure.as_deref()),
+    ];
+    parts.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?))).collect::<Vec<_>>().join(", ")
+}
+
+fn filter(filter: &SagaFilter) -> job::Filter {
+    let SagaFilter { definition, status, module, version, step, failure } = filter.clone();
+    let status = status.map(|status| status.as_str().to_owned());
+    job::Filter { saga: definition, status, module, version, step, failure }
+}
+
+fn verb(verb: JobVerb) -> (&'static str, job::JobArgs) {
+    let none = job::JobArgs::default();
+    match verb {
+        JobVerb::Cancel => ("cancel", none),
+        JobVerb::Retry => ("retry", none),
+        JobVerb::Skip => ("skip", none),
+        JobVerb::NotDone => ("resolve", job::JobArgs { not_done: true, ..none }),
+        JobVerb::Undone => ("resolve", job::JobArgs { undone: true, ..none }),
+        JobVerb::Abandon => ("abandon", none),
+        JobVerb::Move(version) => ("move", job::JobArgs { version: Some(version), ..none }),
+    }
+}
+
+fn misfit(misfit: &Misfit) -> job::Misfit {
+    let Misfit { why, count, sagas } = misfit.clone();
+    job::Misfit { why, count, sagas }
+}

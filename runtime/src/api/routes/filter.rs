@@ -1,0 +1,40 @@
+//! Which sagas a query or a body is about.
+
+use amends_core::{plain::is_printable, view::Status};
+use serde::{Deserialize, de::value::StrDeserializer};
+
+use crate::{
+    api::{caller, error::ApiError, wire::job::Filter},
+    engine::port::SagaFilter,
+};
+
+/// Failure codes are the guests' own words, and short.
+const FAILURE_BYTES_MAX: usize = 255;
+
+/// A step's path, with the keys of elements.
+const STEP_BYTES_MAX: usize = 1_024;
+
+pub(super) fn read(filter: Filter) -> Result<SagaFilter, ApiError> {
+    let Filter { saga, status: in_status, module, version, step, failure } = filter;
+    let name = |text: Option<String>| text.map(|text| caller::name(&text).map(Into::into)).transpose();
+    if let Some(step) = &step
+        && (step.is_empty() || step.len() > STEP_BYTES_MAX || !is_printable(step))
+    {
+        return Err(ApiError::bad_request("`step` is a step's path, as `reserve-hotel`"));
+    }
+    if let Some(failure) = &failure
+        && (failure.len() > FAILURE_BYTES_MAX || !is_printable(failure))
+    {
+        return Err(ApiError::bad_request("`failure` is the code of a failure, as `gateway_down`"));
+    }
+    let status = in_status.as_deref().map(status).transpose()?;
+    Ok(SagaFilter { definition: name(saga)?, status, module: name(module)?, version, step, failure })
+}
+
+fn status(text: &str) -> Result<Status, ApiError> {
+    let parsed = Status::deserialize(StrDeserializer::<serde::de::value::Error>::new(text));
+    parsed.map_err(|_| {
+        ApiError::bad_request(format!("`{text}` is no status"))
+            .hint("use running, waiting, compensating, completed, compensated, stuck or abandoned")
+    })
+}

@@ -1,0 +1,173 @@
+//! A verb for many sagas: what it would do, and the job that does it.
+
+use std::sync::Arc;
+
+use amends_core::event::Act;
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::{
+    filter, start,
+    verbs::{NOTE_BYTES_MAX, checked_note},
+    written,
+};
+use crate::{
+    api::{
+        Api,
+        caller::{self, Caller, InPath, InQuery},
+        error::ApiError,
+        mint, present,
+        wire::{
+            error::ErrorBody,
+            job::{AskJob, Job, JobArgs, JobPreview, Jobs, StopJob},
+        },
+    },
+    engine::port::{JobRequest, JobVerb, Request, SagaFilter},
+};
+
+/// Beside the note, a body holds some names.
+const BODY_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX + 8_192;
+
+/// How long to wait.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct JobQuery {
+    /// Answer at its end, or when so much time has passed, as `30s`.
+    wait: Option<String>,
+}
+
+/// Does a verb to every saga that is as the filter says, as a durable job; or only says what it would do.
+#[utoipa::path(
+    post, path = "/v1/jobs", tag = "jobs", request_body = AskJob,
+    responses(
+        (status = 202, description = "it is recorded, and done saga by saga", body = Job),
+        (status = 200, description = "a dry run: what it would do", body = JobPreview),
+        (status = 400, description = "a verb or a filter that says nothing clear", body = ErrorBody),
+        (status = 422, description = "no saga is as the filter says", body = ErrorBody),
+    )
+)]
+pub(in crate::api) async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<Response, ApiError> {
+    let asked: AskJob = caller::read_json(body, BODY_BYTES_MAX).await?;
+    let filter = filter::read(asked.filter)?;
+    let verb = verb(&asked.verb, &asked.args, &filter)?;
+    let act = Act { note: checked_note(asked.note)?, by: caller.by };
+    // A dry run counts all of them; for a job one is enough to know that there is something to do.
+    let enough = if asked.dry_run { u64::MAX } else { 1 };
+    let (namespace, looked_for) = (caller.origin.namespace.clone(), filter.clone());
+    let preview = api.read(move |runtime| runtime.preview(&namespace, verb, &looked_for, enough)).await?;
+    let found = preview.count > 0 || !preview.misfits.is_empty() || preview.is_cut;
+    let against = (!found).then(|| present::job::nothing(&filter, &preview));
+    if asked.dry_run {
+        return match against {
+            Some(against) => Err(against.into()),
+            None => Ok(Json(present::job::preview(&preview)).into_response()),
+        };
+    }
+    let id = mint::fresh(api.runtime.now()).map_err(mint::no_randomness)?;
+    let request = JobRequest { id, verb, filter, act, against };
+    let answer = api.ask(|answer| Request::Job(caller.origin, request, answer)).await?;
+    let job = present::job::job(&answer.job, api.positions());
+    Ok(written(&api, answer.position, (StatusCode::ACCEPTED, Json(job))))
+}
+
+/// Lists jobs, newest first.
+#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", responses((status = 200, body = Jobs)))]
+pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Jobs>, ApiError> {
+    let jobs = api.read(move |runtime| runtime.jobs(&caller.origin.namespace)).await?;
+    Ok(Json(Jobs { jobs: jobs.iter().map(|job| present::job::job(job, api.positions())).collect() }))
+}
+
+/// Shows a job: how far it is.
+#[utoipa::path(
+    get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path), JobQuery),
+    responses((status = 200, body = Job), (status = 404, description = "no such job", body = ErrorBody))
+)]
+pub(in crate::api) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+    InQuery(query): InQuery<JobQuery>,
+) -> Result<Json<Job>, ApiError> {
+    let id = job_id(id)?;
+    if let Some(wait) = query.wait {
+        let wait = start::wait(&wait, api.options.wait_ms_max)?;
+        let (origin, id) = (caller.origin.clone(), id.clone());
+        let ended = async { api.ask(|answer| Request::AwaitJob(origin, id, answer)).await };
+        tokio::select! {
+            ended = ended => return Ok(Json(present::job::job(&ended?.job, api.positions()))),
+            () = tokio::time::sleep(wait) => {}
+            () = api.stopped() => {}
+        }
+    }
+    let asked = id.clone();
+    let job = api.read(move |runtime| runtime.job(&caller.origin.namespace, &asked)).await?;
+    let job = job.ok_or_else(|| ApiError::from(crate::engine::jobs::not_found(&id)))?;
+    Ok(Json(present::job::job(&job, api.positions())))
+}
+
+/// Stops a job. What it has done stays.
+#[utoipa::path(
+    post, path = "/v1/jobs/{id}/stop", tag = "jobs", params(("id" = String, Path)), request_body = StopJob,
+    responses((status = 200, body = Job), (status = 404, description = "no such job", body = ErrorBody))
+)]
+pub(in crate::api) async fn stop(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let id = job_id(id)?;
+    let asked: StopJob = caller::read_json(body, BODY_BYTES_MAX).await?;
+    let act = Act { note: checked_note(asked.note)?, by: caller.by };
+    let answer = api.ask(|answer| Request::StopJob(caller.origin, id, act, answer)).await?;
+    Ok(written(&api, answer.position, Json(present::job::job(&answer.job, api.positions()))))
+}
+
+/// As this host makes them up.
+fn job_id(text: String) -> Result<String, ApiError> {
+    let fits = (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if fits { Ok(text) } else { Err(ApiError::bad_request("a job's id is letters and digits, as `amends jobs` shows it")) }
+}
+
+fn verb(name: &str, args: &JobArgs, filter: &SagaFilter) -> Result<JobVerb, ApiError> {
+    let bad = |said: &str, hint: &str| Err(ApiError::bad_request(said).hint(hint));
+    let verb = match (name, args) {
+        ("cancel", JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Cancel,
+        ("retry", JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Retry,
+        ("skip", JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Skip,
+        ("abandon", JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Abandon,
+        ("resolve", JobArgs { version: None, not_done: true, undone: false }) => JobVerb::NotDone,
+        ("resolve", JobArgs { version: None, not_done: false, undone: true }) => JobVerb::Undone,
+        ("move", JobArgs { version: Some(version), not_done: false, undone: false }) => JobVerb::Move(*version),
+        ("resolve", _) => {
+            return bad(
+                "`resolve` takes exactly one of `not_done` and `undone`",
+                "an output is one saga's: resolve each by itself",
+            );
+        }
+        ("move", _) => return bad("`move` takes a `version`", "write \"args\":{\"version\":2}"),
+        ("cancel" | "retry" | "skip" | "abandon", _) => return bad(&format!("`{name}` takes no `args`"), "leave them out"),
+        _ => return bad(&format!("`{name}` is no verb"), "use cancel, retry, skip, resolve, abandon or move"),
+    };
+    if *filter == SagaFilter::default() {
+        return bad(
+            "the filter says nothing",
+            "say which sagas, by at least one of saga, status, module, version, step and failure",
+        );
+    }
+    if filter.status.is_some_and(amends_core::view::Status::is_ended) {
+        return bad("a saga that has ended takes no verbs", "use status running, waiting, compensating or stuck");
+    }
+    if filter.step.is_none() && matches!(verb, JobVerb::Skip | JobVerb::NotDone | JobVerb::Undone) {
+        return bad(&format!("`{name}` is about one step of each saga"), "say which, with `step` in the filter");
+    }
+    Ok(verb)
+}

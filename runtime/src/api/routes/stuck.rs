@@ -1,0 +1,49 @@
+//! What is stuck, in groups.
+
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::filter;
+use crate::api::{
+    Api,
+    caller::{Caller, InQuery},
+    error::ApiError,
+    present,
+    wire::{error::ErrorBody, job::Filter, stuck::StuckGroups},
+};
+
+/// Which of what is stuck.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(in crate::api) struct StuckQuery {
+    /// Only of this definition.
+    saga: Option<String>,
+    /// Only on this module.
+    module: Option<String>,
+    /// Only on this version of its module.
+    version: Option<u32>,
+    /// Only in this step.
+    step: Option<String>,
+    /// Only for this failure, by its code.
+    failure: Option<String>,
+}
+
+/// Says what is stuck, in groups: the same step of the same version, for the same failure.
+#[utoipa::path(
+    get, path = "/v1/stuck", tag = "sagas", params(StuckQuery),
+    responses((status = 200, body = StuckGroups), (status = 400, description = "bad filter", body = ErrorBody))
+)]
+pub(in crate::api) async fn show(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InQuery(query): InQuery<StuckQuery>,
+) -> Result<Json<StuckGroups>, ApiError> {
+    let StuckQuery { saga, module, version, step, failure } = query;
+    let filter = filter::read(Filter { saga, module, version, step, failure, status: None })?;
+    let groups = api.read(move |runtime| runtime.stuck(&caller.origin.namespace, &filter)).await?;
+    Ok(Json(present::stuck::groups(&groups)))
+}

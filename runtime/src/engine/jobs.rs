@@ -1,0 +1,208 @@
+//! Jobs: a verb for many sagas, asked for once, recorded, and done some sagas at a time between other requests.
+//!
+//! They run one after the other, in the order in which they were asked for: where two are about the same sagas, the second one
+//! finds what the first one left, as if somebody had typed them.
+
+pub(crate) mod preview;
+
+mod requests;
+
+mod turn;
+
+pub(crate) use self::requests::{find, not_found};
+
+use std::collections::BTreeMap;
+
+use amends_core::{
+    Instant,
+    event::Act,
+    id::{Namespace, StepPath},
+    verbs::Verb,
+    view::StuckView,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::{
+        port::{Answer, Intervention, JobAnswer},
+        rows,
+    },
+    journal::{
+        Actor,
+        job::{JobEvent, JobVerb, Misfit, SagaFilter},
+        keys,
+    },
+    store::{Order, Position, Range, Store, StoreError, Table},
+};
+
+/// A job: the fold of its stream, and its row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id.
+    pub id: String,
+    /// The position of its first record, which is the cause of what it does to sagas.
+    pub stream: Position,
+    /// Where it applies.
+    pub namespace: Namespace,
+    /// What it does to each saga.
+    pub verb: JobVerb,
+    /// To which.
+    pub filter: SagaFilter,
+    /// Who asked, and why, as the client says.
+    pub act: Act,
+    /// Who asked, as the host knows it.
+    pub actor: Actor,
+    /// When.
+    pub asked_at: Instant,
+    /// Sagas whose stream begins up to here were looked at.
+    pub through: Position,
+    /// How many the verb was applied to.
+    pub applied: u64,
+    /// Those that it did not fit, by why.
+    pub misfits: Vec<Misfit>,
+    /// Where it stands.
+    pub state: JobState,
+    /// How many records it has.
+    pub(crate) version: u64,
+    /// The position of the last one.
+    pub position: Position,
+    /// The row of the answer to its `Idempotency-Key`.
+    pub(crate) answer: Option<Vec<u8>>,
+}
+
+/// Where a job stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum JobState {
+    /// There are sagas that it has not looked at.
+    Running,
+    /// It has looked at all.
+    Ended(Instant),
+    /// Somebody stopped it.
+    Stopped(Instant, Act),
+}
+
+impl Job {
+    /// How many sagas it was about, so far.
+    pub fn seen(&self) -> u64 {
+        self.applied + self.misfits.iter().map(|misfit| misfit.count).sum::<u64>()
+    }
+
+    /// Nothing more comes of it.
+    pub fn is_over(&self) -> bool {
+        self.state != JobState::Running
+    }
+
+    fn apply(&mut self, event: &JobEvent, at: Instant) {
+        match event {
+            // What it is made of.
+            JobEvent::Asked { .. } => {}
+            JobEvent::Advanced { through, applied, misfits } => {
+                self.through = *through;
+                self.applied += applied;
+                misfits.iter().for_each(|misfit| add(&mut self.misfits, misfit));
+            }
+            JobEvent::Ended => self.state = JobState::Ended(at),
+            JobEvent::Stopped { act } => self.state = JobState::Stopped(at, act.clone()),
+        }
+    }
+}
+
+/// Reasons that are kept apart: a person reads no more, and reasons that name things of each saga could be as many as the sagas.
+const REASONS_MAX: usize = 20;
+
+/// Sagas that are named for each.
+const NAMED: usize = 5;
+
+/// A reason may list obstacles; so much of it says what it is.
+const WHY_CHARS_MAX: usize = 500;
+
+/// What stands for the reasons beyond the first.
+const OTHERWISE: &str = "other reasons; look at the sagas";
+
+/// Counts a reason in.
+fn add(misfits: &mut Vec<Misfit>, more: &Misfit) {
+    let is_known = misfits.iter().any(|known| known.why == more.why);
+    let why = if is_known || misfits.len() < REASONS_MAX { &more.why } else { OTHERWISE };
+    let at = misfits.iter().position(|known| known.why == *why).unwrap_or_else(|| {
+        misfits.push(Misfit { why: why.to_owned(), count: 0, sagas: Vec::new() });
+        misfits.len() - 1
+    });
+    let known = &mut misfits[at];
+    known.count += more.count;
+    let room = NAMED.saturating_sub(known.sagas.len());
+    known.sagas.extend(more.sagas.iter().take(room).cloned());
+}
+
+/// One saga that the verb did not fit.
+fn misfit(why: &str, saga: &str) -> Misfit {
+    Misfit { why: why.chars().take(WHY_CHARS_MAX).collect(), count: 1, sagas: vec![saga.to_owned()] }
+}
+
+/// Why a saga counts as one that the verb did not fit, though nothing stands against it.
+fn unchanged(verb: JobVerb) -> String {
+    match verb {
+        JobVerb::Cancel => "it is on its way back already".to_owned(),
+        JobVerb::Move(version) => format!("it runs on v{version} already"),
+        JobVerb::Retry | JobVerb::Skip | JobVerb::NotDone | JobVerb::Undone | JobVerb::Abandon => {
+            "there is nothing to change".to_owned()
+        }
+    }
+}
+
+/// What a verb asks of one saga, whose legs these are.
+fn interventions(verb: JobVerb, filter: &SagaFilter, legs: &[StuckView]) -> Vec<Intervention> {
+    let mut paths: Vec<StepPath> = legs.iter().map(|stuck| stuck.leg.path.clone()).collect();
+    paths.dedup();
+    let each = |verb: fn(StepPath) -> Verb| paths.iter().cloned().map(|path| verb(path).into()).collect();
+    match verb {
+        JobVerb::Cancel => vec![Verb::Cancel.into()],
+        JobVerb::Abandon => vec![Verb::Abandon.into()],
+        JobVerb::Move(version) => vec![Intervention::Move(version)],
+        // One record for all of them: a fan-out may be stuck in thousands.
+        JobVerb::Retry if filter.is_about_legs() => {
+            vec![Verb::RetryLegs(legs.iter().map(|stuck| stuck.leg.clone()).collect()).into()]
+        }
+        JobVerb::Retry => vec![Verb::Retry(None).into()],
+        JobVerb::Skip => each(Verb::Skip),
+        JobVerb::NotDone => each(|path| Verb::Resolve(path, amends_core::event::Resolution::NotDone)),
+        JobVerb::Undone => each(|path| Verb::Resolve(path, amends_core::event::Resolution::Undone)),
+    }
+}
+
+/// The jobs that are not over, by the start of their streams, and who waits for their ends.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    running: BTreeMap<Position, Job>,
+    waiters: Vec<(Position, Answer<JobAnswer>)>,
+}
+
+impl Jobs {
+    /// Those that the host before this one left.
+    pub(crate) fn read(store: &dyn Store) -> Result<Self, StoreError> {
+        let range = Range { table: Table::Jobs, from: Vec::new(), to: None, order: Order::Ascending, limit: usize::MAX };
+        let mut running = BTreeMap::new();
+        for row in store.rows(&range)? {
+            let (_, stream) = keys::parse_job(&row.key)?;
+            let job: Job = rows::decode(&row.value, "a job's row")?;
+            if !job.is_over() {
+                running.insert(stream, job);
+            }
+        }
+        Ok(Self { running, waiters: Vec::new() })
+    }
+
+    /// The one whose turn it is, if all that it did is durable: one turn a commit, so that it never runs away from the disk.
+    fn next(&self, durable: Position) -> Option<(Position, &Job)> {
+        let (stream, job) = self.running.first_key_value()?;
+        (job.position <= durable).then_some((*stream, job))
+    }
+}
+
+/// Jobs of a namespace that are listed, newest first: of one that is over, for a week.
+const LISTED_MAX: usize = 1_000;
+
+/// The jobs of a namespace as they are committed, newest first.
+pub(crate) fn list(store: &dyn Store, namespace: &Namespace) -> Result<Vec<Job>, StoreError> {
+    let rows = store.rows(&keys::jobs_of(namespace, LISTED_MAX).descending())?;
+    rows.iter().map(|row| rows::decode(&row.value, "a job's row")).collect()
+}

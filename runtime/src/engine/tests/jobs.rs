@@ -1,0 +1,318 @@
+//! Verbs for many sagas: each saga once, whatever happens on the way.
+
+use amends_core::{event::Event, view::Status};
+use expect_test::expect;
+
+use super::{moves::fragile, *};
+use crate::{
+    engine::{
+        jobs::{self, Job, JobState},
+        port::{JobAnswer, JobPreview, JobRequest, JobVerb, RefusalCode, SagaFilter},
+    },
+    journal::{Fact, Record, RecordId, record},
+};
+
+/// `b` is refused, and the compensation of `a` fails.
+fn a_cannot_be_undone(call: &AttemptCall) -> Outcome {
+    match (call.step.as_str(), call.attempt.leg.direction) {
+        ("a", Direction::Undo(_)) => Outcome::Transient(Failure::new("gateway_down", "no route")),
+        _ => b_is_refused(call),
+    }
+}
+
+fn b_is_refused(call: &AttemptCall) -> Outcome {
+    match (call.step.as_str(), call.attempt.leg.direction) {
+        ("b", Direction::Forward) => Outcome::Refused(Failure::new("no_b", "there is no b")),
+        _ => all_done(call),
+    }
+}
+
+/// So many sagas that are stuck in the compensation of `a`: `S0`, `S1`, …
+fn stuck(count: usize) -> Sim {
+    let mut sim = Sim::new(a_cannot_be_undone);
+    sim.deploy(1, fragile(&["a", "b"]));
+    sim.grant();
+    for number in 0..count {
+        let _started = sim.start(&format!("S{number}"), "{}", false);
+    }
+    sim.settle();
+    sim.world = b_is_refused;
+    sim
+}
+
+fn in_a() -> SagaFilter {
+    SagaFilter { step: Some("a".into()), failure: Some("gateway_down".into()), ..SagaFilter::default() }
+}
+
+fn every_demo() -> SagaFilter {
+    SagaFilter { definition: Some("demo".into()), ..SagaFilter::default() }
+}
+
+fn ask(sim: &mut Sim, verb: JobVerb, filter: SagaFilter, key: Option<&str>) -> Receiver<Result<JobAnswer, Refusal>> {
+    let origin = Origin { idempotency_key: key.map(str::to_owned), ..origin() };
+    let act = Act { note: "it is back".into(), by: "ann".into() };
+    let request = JobRequest { id: format!("J{}", sim.shard.last_position), verb, filter, act, against: None };
+    sim.ask(|answer| Request::Job(origin, request, answer))
+}
+
+fn jobs(sim: &Sim) -> Vec<Job> {
+    jobs::list(sim.store.as_ref(), &namespace()).unwrap()
+}
+
+/// Seen, applied, and why not.
+fn told(job: &Job) -> String {
+    let misfits = job.misfits.iter().map(|misfit| format!("; {} {:?}: {}", misfit.count, misfit.sagas, misfit.why));
+    format!("{:?}: seen {}, applied {}{}", job.state, job.seen(), job.applied, misfits.collect::<String>())
+}
+
+fn records(sim: &Sim) -> Vec<Record> {
+    sim.store.log(1, usize::MAX).unwrap().iter().map(|stored| record::decode_stored(stored).unwrap()).collect()
+}
+
+/// How often an operator's retry is recorded for each saga that has one, by the start of its stream.
+fn retries(sim: &Sim) -> BTreeMap<u64, usize> {
+    let mut counts = BTreeMap::new();
+    for record in records(sim).iter().filter(|record| matches!(record.fact, Fact::Saga(Event::Retried(..)))) {
+        *counts.entry(record.id.stream).or_default() += 1;
+    }
+    counts
+}
+
+fn count_of(sim: &Sim, status: Status) -> usize {
+    crate::engine::rows::of_status(sim.store.as_ref(), status, 0, usize::MAX).unwrap().len()
+}
+
+fn preview(sim: &Sim, verb: JobVerb, filter: &SagaFilter) -> JobPreview {
+    let definitions = sim.shard.modules.definitions();
+    jobs::preview::preview(sim.store.as_ref(), definitions, &namespace(), verb, filter, u64::MAX, sim.now).unwrap()
+}
+
+#[test]
+fn a_verb_for_many_is_done_to_each_once_and_its_records_say_who_asked_why_and_which_job_did_it() {
+    let mut sim = stuck(100);
+    let asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    sim.settle();
+    let JobAnswer { job, position } = said(asked).unwrap();
+    assert_eq!((job.state, job.position), (JobState::Running, position));
+    expect!["Ended(Instant(1000000)): seen 100, applied 100"].assert_eq(&told(&jobs(&sim)[0]));
+    assert_eq!((count_of(&sim, Status::Compensated), count_of(&sim, Status::Stuck)), (100, 0));
+    let retries = retries(&sim);
+    assert!(retries.len() == 100 && retries.values().all(|times| *times == 1), "{retries:?}");
+    let cause = Some(RecordId { stream: position, version: 1 });
+    for record in records(&sim) {
+        if let Fact::Saga(Event::Retried(_, act)) = record.fact {
+            assert_eq!(
+                (act.note.as_str(), act.by.as_str(), record.actor, record.causation),
+                ("it is back", "ann", Actor::Local, cause)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_job_goes_on_after_a_kill_at_any_commit_and_no_saga_is_left_out_or_done_twice() {
+    for commits in 0..8 {
+        let mut sim = stuck(100);
+        let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+        // The request is one commit, and each turn another.
+        for _ in 0..commits {
+            sim.commit();
+        }
+        let was_asked = commits > 0;
+        let mut sim = sim.kill_and_restart();
+        sim.settle();
+        let retries = retries(&sim);
+        assert_eq!(retries.len(), if was_asked { 100 } else { 0 }, "killed after {commits}");
+        assert!(retries.values().all(|times| *times == 1), "killed after {commits}: {retries:?}");
+        let done: Vec<String> = jobs(&sim).iter().map(told).collect();
+        let all = was_asked.then(|| "Ended(Instant(1000000)): seen 100, applied 100".to_owned());
+        assert_eq!(done, Vec::from_iter(all), "killed after {commits}");
+    }
+}
+
+#[test]
+fn other_requests_are_answered_between_the_turns_of_a_job() {
+    let mut sim = stuck(100);
+    let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    sim.commit();
+    let verb = sim.verb("S99", Verb::Abandon, "k");
+    sim.commit();
+    assert!(said(verb).unwrap().applied);
+    assert!(!jobs(&sim)[0].is_over());
+    sim.settle();
+    assert_eq!(told(&jobs(&sim)[0]), "Ended(Instant(1000000)): seen 99, applied 99");
+}
+
+#[test]
+fn what_a_verb_does_not_fit_is_counted_by_why_and_a_preview_says_the_same_and_changes_nothing() {
+    let mut sim = stuck(3);
+    sim.deploy(2, definition(&["a!", "b"]));
+    sim.world = |call| match call.step.as_str() {
+        "b" => Outcome::Transient(Failure::new("busy", "come back")),
+        _ => all_done(call),
+    };
+    let mut past = definition(&["a!", "b>"]);
+    past.stages[1].steps[0].retry.attempts_max = Some(1);
+    sim.deploy(3, past);
+    for id in ["P1", "P2"] {
+        let _started = sim.start(id, "{}", false);
+    }
+    sim.settle();
+    let before = sim.shard.last_position;
+    let seen = preview(&sim, JobVerb::Cancel, &every_demo());
+    assert_eq!((seen.count, sim.shard.last_position), (0, before));
+    let why: Vec<String> =
+        seen.misfits.iter().map(|misfit| format!("{} {:?}: {}", misfit.count, misfit.sagas, misfit.why)).collect();
+    let _asked = ask(&mut sim, JobVerb::Cancel, every_demo(), None);
+    sim.settle();
+    let done = told(&jobs(&sim)[0]);
+    expect![[r#"
+        Ended(Instant(1000000)): seen 5, applied 0; 3 ["S0", "S1", "S2"]: it is on its way back already; 2 ["P1", "P2"]: it is past its point of no return"#]].assert_eq(&done);
+    assert!(why.iter().all(|why| done.contains(why)), "{why:?}");
+    let abandoned = preview(&sim, JobVerb::Abandon, &in_a());
+    assert_eq!((abandoned.count, abandoned.sagas.len(), abandoned.is_cut), (3, 3, false));
+}
+
+/// `a` and `b` are undone side by side, and fail for different reasons.
+fn both_cannot_be_undone(call: &AttemptCall) -> Outcome {
+    match (call.step.as_str(), call.attempt.leg.direction) {
+        ("a", Direction::Undo(_)) => Outcome::Transient(Failure::new("gateway_down", "no route")),
+        ("b", Direction::Undo(_)) => Outcome::Transient(Failure::new("expired", "too late")),
+        ("c", Direction::Forward) => Outcome::Refused(Failure::new("no_c", "there is no c")),
+        _ => all_done(call),
+    }
+}
+
+#[test]
+fn a_retry_by_failure_is_about_the_legs_that_are_stuck_for_it_and_no_others() {
+    let mut sim = Sim::new(both_cannot_be_undone);
+    let mut parallel = fragile(&["a", "b", "c"]);
+    let b = parallel.stages.remove(1);
+    parallel.stages[0].steps.extend(b.steps);
+    sim.deploy(1, parallel);
+    sim.grant();
+    let _started = sim.start("S0", "{}", false);
+    sim.settle();
+    let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    sim.settle();
+    let legs: Vec<String> = records(&sim)
+        .iter()
+        .filter_map(|record| match &record.fact {
+            Fact::Saga(Event::Retried(legs, _)) => Some(legs.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(legs, ["undo a"]);
+    let other = SagaFilter { step: Some("b".into()), ..in_a() };
+    assert_eq!(preview(&sim, JobVerb::Retry, &other).count, 0, "it is stuck in b, and for something else");
+}
+
+#[test]
+fn a_move_of_many_is_tried_before_and_repairs_them() {
+    let mut sim = stuck(3);
+    sim.deploy(2, fragile(&["a", "b", "c"]));
+    assert_eq!(preview(&sim, JobVerb::Move(2), &every_demo()).count, 3);
+    let nowhere = preview(&sim, JobVerb::Move(7), &every_demo());
+    assert_eq!((nowhere.count, nowhere.misfits[0].why.as_str()), (0, "module `demo` has no version 7"));
+    let _asked = ask(&mut sim, JobVerb::Move(2), SagaFilter { version: Some(1), ..in_a() }, None);
+    sim.settle();
+    assert_eq!(told(&jobs(&sim)[0]), "Ended(Instant(1000000)): seen 3, applied 3");
+    assert_eq!(count_of(&sim, Status::Compensated), 3);
+}
+
+/// A turn that finds nobody is recorded nowhere: only the clock brings the next one.
+#[test]
+fn a_job_passes_over_what_has_ended_and_records_nothing_of_it() {
+    let mut sim = Sim::new(all_done);
+    sim.deploy(1, definition(&["~a"]));
+    for number in 0..600 {
+        let _started = sim.start(&format!("E{number}"), "{}", false);
+    }
+    sim.settle();
+    sim.world = b_waits;
+    sim.deploy(2, definition(&["~b"]));
+    let _started = sim.start("W", "{}", false);
+    sim.settle();
+    let before = sim.shard.last_position;
+    let _asked = ask(&mut sim, JobVerb::Abandon, every_demo(), None);
+    sim.settle();
+    let mut turns = 0;
+    while sim.shard.wake_at() == Some(sim.now) {
+        sim.pass(0);
+        turns += 1;
+    }
+    assert_eq!(told(&jobs(&sim)[0]), "Ended(Instant(1000000)): seen 1, applied 1");
+    let names: Vec<&str> =
+        records(&sim).iter().filter(|record| record.position > before).map(|record| record.fact.name()).collect();
+    assert_eq!((turns, names), (2, vec!["asked", "abandoned", "advanced", "ended"]));
+}
+
+#[test]
+fn sagas_that_start_after_a_job_are_none_of_its() {
+    let mut sim = stuck(40);
+    let _asked = ask(&mut sim, JobVerb::Abandon, every_demo(), None);
+    sim.world = b_waits;
+    let _started = sim.start("later", "{}", false);
+    sim.settle();
+    assert_eq!(told(&jobs(&sim)[0]), "Ended(Instant(1000000)): seen 40, applied 40");
+    assert_eq!(count_of(&sim, Status::Waiting), 1);
+}
+
+#[test]
+fn jobs_run_one_after_the_other_and_a_stopped_one_leaves_what_it_did() {
+    let mut sim = stuck(100);
+    let _first = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    let second = ask(&mut sim, JobVerb::Abandon, every_demo(), None);
+    sim.commit();
+    let second = said(second).unwrap().job.id;
+    let mut awaited = sim.ask(|answer| Request::AwaitJob(origin(), second.clone(), answer));
+    let first = jobs(&sim)[1].id.clone();
+    let act = Act { note: "enough".into(), by: "bob".into() };
+    let stopped = sim.ask(|answer| Request::StopJob(origin(), first.clone(), act.clone(), answer));
+    assert!(is_open(&mut awaited));
+    sim.settle();
+    let job = said(stopped).unwrap().job;
+    assert_eq!(told(&job), "Stopped(Instant(1000000), Act { note: \"enough\", by: \"bob\" }): seen 32, applied 32");
+    // Also those that the first one had sent on their way, which had not come to their ends.
+    assert_eq!(told(&said(awaited).unwrap().job), "Ended(Instant(1000000)): seen 100, applied 100");
+    let again = sim.ask(|answer| Request::StopJob(origin(), first, act, answer));
+    assert_eq!(said(again).unwrap().job.state, job.state);
+    let unknown = sim.ask(|answer| Request::AwaitJob(origin(), "J0".into(), answer));
+    assert_eq!(said(unknown).unwrap_err().code, RefusalCode::JobNotFound);
+}
+
+#[test]
+fn the_same_request_is_the_same_job_and_a_week_after_its_end_it_is_forgotten() {
+    let mut sim = stuck(3);
+    let first = ask(&mut sim, JobVerb::Retry, in_a(), Some("k"));
+    sim.settle();
+    let first = said(first).unwrap().job;
+    let again = ask(&mut sim, JobVerb::Retry, in_a(), Some("k"));
+    let again = said(again).unwrap().job;
+    assert_eq!((again.id, again.applied), (first.id.clone(), 3));
+    let other = ask(&mut sim, JobVerb::Abandon, in_a(), Some("k"));
+    assert_eq!(said(other).unwrap_err().code, RefusalCode::KeyReused);
+    sim.pass(7 * 86_400_000 - 1);
+    assert_eq!(jobs(&sim).len(), 1);
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    sim.pass(1);
+    assert_eq!(jobs(&sim).len(), 0);
+    assert!(sim.store.row(crate::store::Table::Answers, &crate::journal::keys::answer(&namespace(), "job/k")).unwrap().is_none());
+    let gone = sim.ask(|answer| Request::AwaitJob(origin(), first.id, answer));
+    assert_eq!(said(gone).unwrap_err().code, RefusalCode::JobNotFound);
+}
+
+#[test]
+fn a_host_that_stops_leaves_its_jobs_to_the_next_one() {
+    let mut sim = stuck(100);
+    let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    sim.commit();
+    sim.input(Input::Stop);
+    sim.settle();
+    assert!(sim.shard.is_quiet());
+    assert_eq!(told(&jobs(&sim)[0]), "Running: seen 32, applied 32");
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    assert_eq!(told(&jobs(&sim)[0]), "Ended(Instant(1000000)): seen 100, applied 100");
+}

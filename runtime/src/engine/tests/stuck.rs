@@ -1,0 +1,80 @@
+//! What is stuck, in groups, and lists by what sagas are stuck in.
+
+use expect_test::expect;
+
+use super::{moves::fragile, *};
+use crate::{
+    engine::{
+        port::{ListFilter, SagaFilter},
+        reader::Reader,
+        stuck::groups,
+    },
+    store::Store,
+};
+
+/// The compensation of `a` fails for another reason in every third saga, and once for a grant that it lacks.
+fn varied(call: &AttemptCall) -> Outcome {
+    match (call.step.as_str(), call.attempt.leg.direction, call.saga.as_str()) {
+        ("b", Direction::Forward, _) => Outcome::Refused(Failure::new("no_b", "there is no b")),
+        ("a", Direction::Undo(_), "S2" | "S5") => Outcome::Unknown(Failure::new("timed_out", "no answer")),
+        ("a", Direction::Undo(_), _) => Outcome::Transient(Failure::new("gateway_down", "no route")),
+        _ => all_done(call),
+    }
+}
+
+fn stuck(count: usize) -> Sim {
+    let mut sim = Sim::new(varied);
+    sim.deploy(1, fragile(&["a", "b"]));
+    sim.grant();
+    for number in 0..count {
+        let _started = sim.start(&format!("S{number}"), "{}", false);
+        sim.pass(1_000);
+    }
+    sim
+}
+
+fn told(sim: &Sim, filter: &SagaFilter) -> String {
+    let all = groups(sim.store.as_ref(), sim.shard.modules.definitions(), &namespace(), filter).unwrap();
+    let line = |group: &crate::engine::port::StuckGroup| {
+        let (view, leg) = (&group.first.view, &group.first.stuck.leg);
+        let sagas: Vec<&str> = group.sagas.iter().map(SagaId::as_str).collect();
+        let (count, since) = (group.count, group.since.0);
+        format!("{count} of {} v{}: {leg} {}, since {since}, {}\n", view.definition, view.version, group.failure, sagas.join(" "))
+    };
+    all.groups.iter().map(line).collect()
+}
+
+#[test]
+fn what_is_stuck_in_the_same_step_of_the_same_version_for_the_same_failure_is_one_group() {
+    let mut sim = stuck(8);
+    sim.deploy(2, fragile(&["a", "b"]));
+    let _started = sim.start("S8", "{}", false);
+    sim.settle();
+    expect![[r#"
+        6 of demo v1: undo a gateway_down, since 1001000, S0 S1 S3 S4 S6
+        2 of demo v1: undo a timed_out, since 1003000, S2 S5
+        1 of demo v2: undo a gateway_down, since 1008000, S8
+    "#]]
+    .assert_eq(&told(&sim, &SagaFilter::default()));
+    let only = SagaFilter { failure: Some("gateway_down".into()), version: Some(2), ..SagaFilter::default() };
+    expect![[r#"
+        1 of demo v2: undo a gateway_down, since 1008000, S8
+    "#]]
+    .assert_eq(&told(&sim, &only));
+}
+
+#[test]
+fn a_list_tells_stuck_sagas_by_their_failure() {
+    let sim = stuck(6);
+    let store: Arc<dyn Store> = sim.store.clone();
+    let reader = Reader::new(store, sim.shard.modules.definitions().clone());
+    let ids = |sagas: SagaFilter| -> Vec<String> {
+        let (lines, _) = reader.sagas(&namespace(), &ListFilter { sagas, limit: 10, cursor: None }).unwrap();
+        lines.iter().map(|line| line.id.to_string()).collect()
+    };
+    let filter = SagaFilter { failure: Some("timed_out".into()), ..SagaFilter::default() };
+    assert_eq!(ids(filter.clone()), ["S5", "S2"]);
+    assert_eq!(ids(SagaFilter { step: Some("b".into()), ..filter.clone() }), [""; 0]);
+    assert_eq!(ids(SagaFilter { module: Some("demo".into()), ..SagaFilter::default() }).len(), 6);
+    assert_eq!(ids(SagaFilter { version: Some(2), ..SagaFilter::default() }), [""; 0]);
+}
