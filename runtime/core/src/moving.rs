@@ -87,10 +87,12 @@ impl Saga {
         let forward = (self.phase == Phase::Forward && self.has_its_locks()).then_some(it.stage);
         let begun = nodes.iter().filter(begun).map(|node| self.steps[*node].stage).chain(forward).max();
         for (stage, step) in definition.steps().filter(|(stage, _)| begun.is_some_and(|begun| *stage <= begun)) {
-            if self.named_in(scope, &step.name).is_none_or(|run| run.stage != stage) {
-                let path = Some(StepPath::new(&format!("{}{}", self.prefix_of(scope), step.name)));
+            let path = StepPath::new(&format!("{}{}", self.prefix_of(scope), step.name));
+            // One that has begun elsewhere was named above.
+            let comes = |node: &usize| self.steps[*node].stage != stage && !self.has_begun(*node);
+            if self.paths.get(&path).is_none_or(comes) {
                 let problem = format!("it is new in stage {}, which has begun; put it into a later stage", stage + 1);
-                found.push(Obstacle { step: path, problem });
+                found.push(Obstacle { step: Some(path), problem });
             }
         }
     }
@@ -131,7 +133,9 @@ impl Saga {
         keep(own.alternates != step.alternates, "the number of its alternates");
         match (&own.undo, &step.undo) {
             (Undo::Code(_), Undo::Code(policy)) => {
-                keep(run.undo_alternate > policy.alternates, "the alternate in hand of its compensation");
+                let elements = run.each().into_iter().flat_map(|each| &each.elements);
+                let in_hand = elements.map(|node| self.steps[*node].undo_alternate).fold(run.undo_alternate, u32::max);
+                keep(in_hand > policy.alternates, "the alternate in hand of its compensation");
             }
             (Undo::Code(_), Undo::None | Undo::Nothing) => keep(true, "its compensation"),
             // Going forward it gets one that it lacked; a rollback has counted already what there is to undo.

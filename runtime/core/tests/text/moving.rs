@@ -105,7 +105,6 @@ fn what_has_begun_means_the_same() {
             step `a`: it has begun in stage 1, and is in stage 2; keep its place
             step `b`: it has begun in stage 2, and is in stage 3; keep its place
             step `z`: it is new in stage 1, which has begun; put it into a later stage
-            step `a`: it is new in stage 2, which has begun; put it into a later stage
         "#]],
     );
     moved(
@@ -436,6 +435,22 @@ fn a_child_in_which_nothing_has_begun_begins_as_what_it_is_now() {
         done c #1
         completed
         = completed
+    "#]],
+    );
+}
+
+/// Of a fan-out only its own way of undoing was looked at, and it has none: an element was called with one that is gone.
+#[test]
+fn the_way_in_which_an_element_is_undone_is_kept() {
+    let script = "a[0] done · b refused no · undo a[0] transient x · undo#1 a[0] transient x";
+    let from = r#"a(each /input/l, undo tries 1, undo alternates 1) | b ; input {"l":[1]}"#;
+    moved(
+        from,
+        script,
+        r#"a(each /input/l, undo tries 1) | b ; input {"l":[1]}"#,
+        "",
+        expect![[r#"
+        step `a`: it has begun, and the alternate in hand of its compensation differs; keep it
     "#]],
     );
 }
