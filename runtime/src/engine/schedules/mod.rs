@@ -1,15 +1,13 @@
 //! Schedules: sagas that are started at a time, after a delay, or by a cron expression.
 //!
 //! - [`state`]: a schedule as the fold of its stream; `decide`: what is to be done with it at a moment; both pure
-//! - `cron`, `field`: which moments an expression names; pure
+//! - `cron`: which moments an expression names; pure
 //! - `requests`: what people ask of one
 //! - `firing`: what becomes of one whose time has come
 //! - `kept`: its row, and what is not in the store's tables yet
 //! - [`look`]: one as it is shown
 
 pub(crate) mod cron;
-
-mod field;
 
 pub(crate) mod state;
 

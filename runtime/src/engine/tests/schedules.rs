@@ -382,7 +382,7 @@ fn what_can_never_fire_is_refused_and_nothing_is_recorded() {
     });
     expect![[r#"
         never_fires: `0 0 30 2 *` never fires: it names a day that no month has; choose a day that the month has; `0 0 28 2 *` fires once a year
-        bad_cron: `61 * * * *` is no cron expression: the minute `61` is none: it has 0 to 59; write it as `0 3 * * mon-fri`: minute, hour, day of month, month, day of week
+        bad_cron: `61 * * * *` is no cron expression: number out of bounds; write it as `0 3 * * mon-fri`: minute, hour, day of month, month, day of week
         unknown_zone: there is no time zone `Europe/Berlim`; did you mean Europe/Berlin?
         time_passed: that moment is past: nothing would ever be started; give a later one, or start the saga now: amends start
         definition_not_found: no saga `dmeo` is deployed in namespace `default`; did you mean `demo`?
