@@ -48,8 +48,8 @@ enum Verb {
 ///
 /// It is safe to repeat: the same schedule again changes nothing.
 ///
-/// Where clocks are put forward or back, a time of day that is left out happens as the gap ends, and one that is there twice happens
-/// the first time; an expression whose hours begin with * counts hours as they pass.
+/// Where clocks are put forward or back, a time of day (one minute of one hour) that is left out happens as the gap ends, and one that
+/// is there twice happens the first time; any other expression counts time as it passes.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends schedule add nightly order --cron '0 3 * * mon-fri' --zone Europe/Berlin --jitter 5m\n  amends schedule add once order --at 2026-12-24T18:00:00Z --input @order.json",
