@@ -16,9 +16,10 @@ use crate::{
         release::Release,
         rows,
         shard::Shard,
+        tail::{End, Entry},
     },
-    journal::{Actor, Fact, Grant, ModuleEvent, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record},
-    store::{Append, Table},
+    journal::{Actor, Fact, Grant, ModuleEvent, StreamHead, StreamId, StreamKind, keys},
+    store::Table,
 };
 
 /// What came of a request about a module: the version that it was about, and the facts to record.
@@ -209,37 +210,20 @@ impl Shard {
     }
 
     fn append_module(&mut self, origin: &Origin, name: &str, events: Vec<ModuleEvent>) -> Result<(), String> {
-        let (before, first_version) =
-            self.modules.get(&origin.namespace, name).map_or((0, 1), |module| (module.stream, module.revision + 1));
-        let first_position = self.last_position + 1;
-        let stream = if before == 0 { first_position } else { before };
-        let id = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Module, id: name.to_owned() };
+        let module = self.modules.get(&origin.namespace, name);
+        let end = module.map(|module| End { stream: module.stream, version: module.revision });
+        let id = || StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Module, id: name.to_owned() };
+        let mut tail = self.tail(end, || StreamHead::new(id(), name));
         let mut rows = Vec::new();
-        if before == 0 {
-            rows.push(rows::put(Table::ById, keys::by_id(&id), Bytes::copy_from_slice(&stream.to_be_bytes())));
-        }
-        let mut records = Vec::new();
-        for (offset, event) in events.into_iter().enumerate() {
-            let version = first_version + offset as u64;
-            self.modules.apply(&origin.namespace, name, stream, &event, self.now)?;
+        for event in events {
+            self.modules.apply(&origin.namespace, name, tail.stream(), &event, self.now)?;
             if let (ModuleEvent::Deployed { version, .. }, Ok(name)) = (&event, Name::new(name)) {
                 let key = keys::module(&origin.namespace, &name, *version);
-                rows.push(rows::put(Table::Modules, key, Bytes::copy_from_slice(&stream.to_be_bytes())));
+                rows.push(rows::put(Table::Modules, key, Bytes::copy_from_slice(&tail.stream().to_be_bytes())));
             }
-            let record = Record {
-                id: RecordId { stream, version },
-                position: first_position + offset as u64,
-                at: self.now,
-                causation: (version > 1).then(|| RecordId { stream, version: version - 1 }),
-                epoch: self.epoch,
-                generation: 1,
-                actor: origin.actor.clone(),
-                head: (version == 1).then(|| StreamHead::new(id.clone(), name)),
-                fact: Fact::Module(event),
-            };
-            records.push(record::encode(&record));
+            tail.push(Entry { at: self.now, actor: origin.actor.clone(), causation: None, fact: Fact::Module(event) });
         }
-        self.commit(Append { stream, first_version, first_position, records }, rows);
+        self.commit(tail, rows);
         Ok(())
     }
 

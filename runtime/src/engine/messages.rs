@@ -21,10 +21,11 @@ use crate::{
         resident::SagaKey,
         rows,
         shard::Shard,
+        tail::{End, Entry, Tail},
         triggers::Starts,
     },
-    journal::{Actor, Fact, MessageEvent, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record},
-    store::{Append, Position, RowChange, StoreError, Table},
+    journal::{Actor, Fact, MessageEvent, RecordId, StreamHead, StreamId, StreamKind, keys, record},
+    store::{Position, RowChange, StoreError, Table},
 };
 
 /// What is decided about messages and not yet in the store's tables.
@@ -148,8 +149,8 @@ impl Shard {
         let kept_until = (woke == 0 && starts.started.is_empty()).then_some(until);
         let said = AnswerRow { fingerprint, woke, kept_until: kept_until.map(|until| until.0), position: kept.position };
         let row = rows::encode(&(said, &starts));
-        let version = 2 + starts.not_started.len() as u64;
-        self.append_fate(origin, &kept, version, kept_until, rows::put(Table::Answers, dedupe.clone(), row.clone()));
+        let end = End { stream: kept.position, version: 1 + starts.not_started.len() as u64 };
+        self.append_fate(origin, end, kept_until, rows::put(Table::Answers, dedupe.clone(), row.clone()));
         // An event without its arrivals and starts would never be given to those that wait already, and start nothing.
         self.join_commits(before);
         self.recent.remember(dedupe, self.last_position, row);
@@ -180,46 +181,36 @@ impl Shard {
         };
         let name = name_of(&kept.source, &kept.id);
         let stream = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: name };
-        let head = StreamHead::new(stream.clone(), kept.to.clone().unwrap_or_else(|| kept.id.clone()));
+        let head = StreamHead::new(stream, kept.to.clone().unwrap_or_else(|| kept.id.clone()));
         let row = EventRow { to: kept.to.clone(), source: kept.source.clone(), id: kept.id.clone(), until };
         let start = kept.position;
         let rows = vec![
-            rows::put(Table::ById, keys::by_id(&stream), Bytes::copy_from_slice(&start.to_be_bytes())),
             rows::put(Table::Events, keys::event(&origin.namespace, &kept.topic, start), rows::encode(&row)),
             rows::put(Table::Timers, keys::timer(until, start), Bytes::new()),
         ];
-        self.append_message(start, 1, Some(head), fact, origin.actor.clone(), rows);
+        let mut tail = Tail::first(head, start, self.epoch);
+        tail.push(Entry { at: self.now, actor: origin.actor.clone(), causation: None, fact: Fact::Message(fact) });
+        self.commit(tail, rows);
         self.timers.moved(start, None, Some(until), start);
         self.recent.events.push_back((start, origin.namespace.clone(), kept.clone()));
     }
 
     /// What became of the event at once: somebody took it, or it is kept.
-    fn append_fate(&mut self, origin: &Origin, kept: &Kept, version: u64, kept_until: Option<Instant>, answer: RowChange) {
+    fn append_fate(&mut self, origin: &Origin, end: End, kept_until: Option<Instant>, answer: RowChange) {
         match kept_until {
             Some(until) => {
                 let fact = MessageEvent::Kept { until };
-                self.append_message(kept.position, version, None, fact, origin.actor.clone(), vec![answer]);
+                self.append_message(end, fact, origin.actor.clone(), vec![answer]);
             }
             None => self.commit_rows(vec![answer]),
         }
     }
 
-    pub(crate) fn append_message(
-        &mut self,
-        stream: Position,
-        version: u64,
-        head: Option<StreamHead>,
-        fact: MessageEvent,
-        actor: Actor,
-        rows: Vec<RowChange>,
-    ) {
-        let position = self.last_position + 1;
-        let causation = (version > 1).then(|| RecordId { stream, version: version - 1 });
-        let id = RecordId { stream, version };
-        let fact = Fact::Message(fact);
-        let record = Record { id, position, at: self.now, causation, epoch: self.epoch, generation: 1, actor, head, fact };
-        let records = vec![record::encode(&record)];
-        self.commit(Append { stream, first_version: version, first_position: position, records }, rows);
+    /// One more record of an event's stream.
+    pub(crate) fn append_message(&mut self, end: End, fact: MessageEvent, actor: Actor, rows: Vec<RowChange>) {
+        let mut tail = Tail::behind(end, self.last_position + 1, self.epoch);
+        tail.push(Entry { at: self.now, actor, causation: None, fact: Fact::Message(fact) });
+        self.commit(tail, rows);
     }
 
     /// Gives an event to every saga that waits for it; how many took it.
@@ -335,7 +326,7 @@ impl Shard {
         if was_kept && to.as_deref().is_some_and(|to| !self.has_taken(&namespace, to, source, id)) {
             self.metrics.dead_letter();
             let reason = "nobody took it in its park time".to_owned();
-            self.append_message(stream, 3, None, MessageEvent::Dead { reason }, Actor::Host, changes);
+            self.append_message(End { stream, version: 2 }, MessageEvent::Dead { reason }, Actor::Host, changes);
         } else {
             self.commit_rows(changes);
         }

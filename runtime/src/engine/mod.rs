@@ -5,7 +5,7 @@
 //! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed
 //! - `requests`, `verbs`, `deploys`, `messages`: what each request means
 //! - [`modules`], `schema`: what is deployed; whether an input fits
-//! - `resident`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its rows, and back
+//! - `resident`, `tail`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its records and rows, and back
 //! - `due`, `schedules`: what the clock makes happen; sagas that it starts
 //! - `filter`, `stuck`, `jobs`: which sagas; what is stuck, in groups; a verb for many of them
 //! - `lockers`: who has which lock key; `moves`: which sagas could move to another version
@@ -42,6 +42,8 @@ mod triggers;
 mod release;
 
 mod resident;
+
+mod tail;
 
 mod rows;
 

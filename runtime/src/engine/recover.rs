@@ -16,10 +16,11 @@ use crate::{
         rows,
         schedules::kept::Schedules,
         shard::{Action, Limits, Shard},
+        tail::{End, Entry},
     },
-    journal::{Actor, Fact, HostEvent, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record},
+    journal::{Actor, Fact, HostEvent, StreamHead, StreamId, StreamKind, keys},
     marker::Suspect,
-    store::{Append, Order, Range, Store, StoreError, Table},
+    store::{Order, Range, Store, StoreError, Table},
 };
 
 /// A shard that goes on where the last one stopped.
@@ -109,29 +110,14 @@ fn opened(shard: &mut Shard, clean: bool) -> Result<(), StoreError> {
     let namespace = Namespace::new("host").map_err(|bad| StoreError::Failed(bad.to_string()))?;
     let id = StreamId { namespace, kind: StreamKind::Host, id: "host".to_owned() };
     let before = rows::stream_of(shard.store.as_ref(), &id)?;
-    let position = shard.last_position + 1;
-    let stream = before.unwrap_or(position);
-    // Each start writes one record, so the version is the epoch.
-    let version = u64::from(shard.epoch);
+    // Each start writes one record, so that the epoch before this one is how many there are.
+    let end = before.map(|stream| End { stream, version: u64::from(shard.epoch) - 1 });
+    let mut tail = shard.tail(end, || StreamHead::new(id, "host"));
     let fact = Fact::Host(HostEvent::Opened { epoch: shard.epoch, clean });
-    let record = Record {
-        id: RecordId { stream, version },
-        position,
-        at: shard.now,
-        causation: None,
-        epoch: shard.epoch,
-        generation: 1,
-        actor: Actor::Host,
-        head: before.is_none().then(|| StreamHead::new(id.clone(), "host")),
-        fact,
-    };
-    let mut rows =
+    tail.push(Entry { at: shard.now, actor: Actor::Host, causation: None, fact });
+    let rows =
         vec![rows::put(Table::Meta, EPOCH.to_vec(), rows::encode(&shard.epoch)), rows::delete(Table::Meta, CLEAN.to_vec())];
-    if before.is_none() {
-        rows.push(rows::put(Table::ById, keys::by_id(&id), Bytes::copy_from_slice(&stream.to_be_bytes())));
-    }
-    let append = Append { stream, first_version: version, first_position: position, records: vec![record::encode(&record)] };
-    shard.commit(append, rows);
+    shard.commit(tail, rows);
     Ok(())
 }
 

@@ -45,10 +45,6 @@ pub(crate) fn saga_head(key: &SagaKey) -> StreamHead {
 /// The changes of a saga's rows from one flush to the next.
 pub(crate) fn of_saga(key: &SagaKey, saga: &Saga, before: Option<&Flushed>, after: &Flushed) -> Vec<RowChange> {
     let mut rows = Vec::with_capacity(6);
-    if before.is_none() {
-        let start = Bytes::copy_from_slice(&after.stream.to_be_bytes());
-        rows.push(put(Table::ById, keys::by_id(&saga_head(key).stream), start));
-    }
     if before.map(|before| (before.status, before.code)) != Some((after.status, after.code)) {
         rows.push(put(Table::Sagas, keys::saga(after.stream), encode(&summary(key, saga, after.status))));
     }

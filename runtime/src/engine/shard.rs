@@ -28,14 +28,15 @@ use crate::{
         modules::Modules,
         port::{Answer, Refusal, RefusalCode, Request, SagaAnswer},
         release::{Release, Releases},
-        resident::{Flushed, Resident, SagaKey},
+        resident::{Decided, Flushed, Resident, SagaKey},
         rows,
         schedules::kept::Schedules,
+        tail::{End, Entry, Tail},
         timers::Timers,
         waiters::Waiters,
     },
-    journal::{Actor, Fact, Record, RecordId, record},
-    store::{Append, Batch, Position, RowChange, Store, StoreError},
+    journal::{Actor, Fact, RecordId, StreamHead},
+    store::{Batch, Position, RowChange, Store, StoreError},
 };
 
 /// What can happen to a shard.
@@ -399,38 +400,24 @@ impl Shard {
         if resident.unflushed.is_empty() || self.failed.is_some() {
             return;
         }
-        let first_position = self.last_position + 1;
         let before = resident.flushed.take();
-        let stream = before.as_ref().map_or(first_position, |flushed| flushed.stream);
-        let first_version = before.as_ref().map_or(0, |flushed| flushed.version) + 1;
-        let mut records = Vec::with_capacity(resident.unflushed.len());
-        for (offset, decided) in resident.unflushed.drain(..).enumerate() {
-            let offset = offset as u64;
-            let version = first_version + offset;
-            let parent = (version > 1).then(|| RecordId { stream, version: version - 1 });
-            self.failpoints.placed(first_position + offset, &decided.event);
-            let record = Record {
-                id: RecordId { stream, version },
-                position: first_position + offset,
-                at: decided.at,
-                causation: decided.causation.or(parent),
-                epoch: self.epoch,
-                generation: 1,
-                actor: decided.actor,
-                head: (version == 1).then(|| rows::saga_head(key).rooted(resident.root.take())),
-                fact: Fact::Saga(decided.event),
-            };
-            let bytes = record::encode(&record);
-            resident.journal_bytes += bytes.len() as u64;
-            records.push(bytes);
+        let first_position = self.last_position + 1;
+        let mut tail = match &before {
+            Some(Flushed { stream, version, .. }) => {
+                Tail::behind(End { stream: *stream, version: *version }, first_position, self.epoch)
+            }
+            None => Tail::first(rows::saga_head(key).rooted(resident.root.take()), first_position, self.epoch),
+        };
+        for Decided { at, actor, causation, event } in resident.unflushed.drain(..) {
+            self.failpoints.placed(tail.position(), &event);
+            resident.journal_bytes += tail.push(Entry { at, actor, causation, fact: Fact::Saga(event) });
         }
-        let count = records.len() as u64;
         let effects = resident.saga.effects();
         let definition = &resident.saga.started().definition;
         let after = Flushed {
-            stream,
-            version: first_version + count - 1,
-            position: first_position + count - 1,
+            stream: tail.stream(),
+            version: tail.version(),
+            position: tail.position() - 1,
             status: resident.saga.status(),
             wake_at: effects.wake_at,
             topics: effects.topics,
@@ -451,15 +438,16 @@ impl Shard {
         let lives_on = Some(&after).filter(is_live).map(|after| after.code);
         let counted = self.live.went(key, &resident.saga.started().module, lived_on, lives_on, &self.metrics);
         let moved = self.live.moved(before.as_ref().map(|before| before.status), after.status, &self.metrics);
+        let (append, begun) = tail.finish();
         let mut rows = rows::of_saga(key, &resident.saga, before.as_ref(), &after);
         rows.append(&mut resident.rows);
-        rows.extend(counted.into_iter().chain(moved));
-        self.timers.moved(stream, before.as_ref().and_then(|flushed| flushed.wake_at), after.wake_at, after.position);
+        rows.extend(begun.into_iter().chain(counted).chain(moved));
+        self.timers.moved(after.stream, before.as_ref().and_then(|flushed| flushed.wake_at), after.wake_at, after.position);
         self.last_position = after.position;
         resident.cautious = false;
         let changed = Release::Changed(key.clone(), after.version);
         resident.flushed = Some(after);
-        let batch = Batch { appends: vec![Append { stream, first_version, first_position, records }], rows };
+        let batch = Batch { appends: vec![append], rows };
         self.in_flight.push_back((self.last_position, key.clone()));
         self.actions.push(Action::Commit(batch, self.last_position));
         self.releases.push(self.last_position, changed);
@@ -471,8 +459,18 @@ impl Shard {
         }
     }
 
+    /// Records in the making, behind all that has a place: of a stream that ends there, or of a new one with this head.
+    pub(crate) fn tail(&self, end: Option<End>, head: impl FnOnce() -> StreamHead) -> Tail {
+        match end {
+            Some(end) => Tail::behind(end, self.last_position + 1, self.epoch),
+            None => Tail::first(head(), self.last_position + 1, self.epoch),
+        }
+    }
+
     /// Hands over records that are not a saga's, with their rows.
-    pub(crate) fn commit(&mut self, append: Append, rows: Vec<RowChange>) {
+    pub(crate) fn commit(&mut self, tail: Tail, mut rows: Vec<RowChange>) {
+        let (append, begun) = tail.finish();
+        rows.extend(begun);
         self.last_position = append.first_position + append.records.len() as u64 - 1;
         let batch = Batch { appends: vec![append], rows };
         self.actions.push(Action::Commit(batch, self.last_position));

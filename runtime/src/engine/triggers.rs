@@ -9,6 +9,7 @@ use crate::{
         port::{EventName, NotStarted, Origin, Publish, Refusal, RefusalCode, Start, StartedSaga},
         resident::SagaKey,
         shard::{Cause, Shard},
+        tail::End,
     },
     journal::{Actor, Fact, MessageEvent, RecordId, record},
     store::{Store, StoreError},
@@ -59,7 +60,7 @@ impl Shard {
         for (before, NotStarted { saga, code, message }) in (1..).zip(&starts.not_started) {
             self.metrics.dead_letter();
             let fact = MessageEvent::NotStarted { saga: saga.clone(), why: format!("{code}: {message}") };
-            self.append_message(event.position, before + 1, None, fact, origin.actor.clone(), Vec::new());
+            self.append_message(End { stream: event.position, version: before }, fact, origin.actor.clone(), Vec::new());
         }
         starts
     }

@@ -14,9 +14,10 @@ use crate::{
         requests::key_reused,
         rows,
         shard::Shard,
+        tail::{End, Entry},
     },
-    journal::{Actor, Fact, Record, RecordId, StreamHead, StreamId, StreamKind, job::JobEvent, keys, record},
-    store::{Append, Position, Store, StoreError, Table},
+    journal::{Actor, Fact, StreamHead, StreamId, StreamKind, job::JobEvent, keys},
+    store::{Position, Store, StoreError, Table},
 };
 
 /// Jobs that are not over: they run one after the other, and nobody types so many.
@@ -138,39 +139,25 @@ impl Shard {
 
     /// Records what happened to a job that is not over, with its row; what it is then. Its end is told to those who wait.
     pub(super) fn record_job(&mut self, stream: Position, events: Vec<JobEvent>, actor: &Actor) -> Option<Job> {
-        let job = self.jobs.running.get_mut(&stream)?;
-        let (first_version, first_position) = (job.version + 1, self.last_position + 1);
-        let id = StreamId { namespace: job.namespace.clone(), kind: StreamKind::Job, id: job.id.clone() };
-        let mut rows = Vec::new();
-        if first_version == 1 {
-            rows.push(rows::put(Table::ById, keys::by_id(&id), Bytes::copy_from_slice(&stream.to_be_bytes())));
-        }
-        let mut records = Vec::new();
+        let mut job = self.jobs.running.get(&stream)?.clone();
+        let end = (job.version > 0).then_some(End { stream, version: job.version });
+        let id = || StreamId { namespace: job.namespace.clone(), kind: StreamKind::Job, id: job.id.clone() };
+        let mut tail = self.tail(end, || StreamHead::new(id(), job.id.clone()));
         for event in events {
             job.apply(&event, self.now);
-            job.version += 1;
-            job.position = self.last_position + 1 + records.len() as u64;
-            let record = Record {
-                id: RecordId { stream, version: job.version },
-                position: job.position,
-                at: self.now,
-                causation: (job.version > 1).then(|| RecordId { stream, version: job.version - 1 }),
-                epoch: self.epoch,
-                generation: 1,
-                actor: actor.clone(),
-                head: (job.version == 1).then(|| StreamHead::new(id.clone(), job.id.clone())),
-                fact: Fact::Job(event),
-            };
-            records.push(record::encode(&record));
+            job.position = tail.position();
+            tail.push(Entry { at: self.now, actor: actor.clone(), causation: None, fact: Fact::Job(event) });
+            job.version = tail.version();
         }
-        let job = job.clone();
+        self.jobs.running.insert(stream, job.clone());
+        let mut rows = Vec::new();
         rows.push(rows::put(Table::Jobs, keys::job(&job.namespace, stream), rows::encode(&job)));
         if job.is_over() {
             let due = self.now.plus(KEPT_MS);
             rows.push(rows::put(Table::Timers, keys::timer(due, stream), Bytes::new()));
             self.timers.moved(stream, None, Some(due), job.position);
         }
-        self.commit(Append { stream, first_version, first_position, records }, rows);
+        self.commit(tail, rows);
         if job.is_over() {
             self.jobs.running.remove(&stream);
             let (waited, wait_on) = std::mem::take(&mut self.jobs.waiters).into_iter().partition(|(at, _)| *at == stream);

@@ -10,9 +10,14 @@ use bytes::Bytes;
 
 use super::{ScheduleKey, state::Schedule};
 use crate::{
-    engine::{resident::SagaKey, rows, shard::Shard},
-    journal::{Actor, Fact, Record, RecordId, StreamHead, StreamId, StreamKind, keys, record, schedule::ScheduleEvent},
-    store::{Append, Position, RowChange, Store, StoreError, Table},
+    engine::{
+        resident::SagaKey,
+        rows,
+        shard::Shard,
+        tail::{End, Entry},
+    },
+    journal::{Actor, Fact, StreamHead, StreamId, StreamKind, keys, record, schedule::ScheduleEvent},
+    store::{Position, RowChange, Store, StoreError, Table},
 };
 
 /// What the shard knows of schedules beside their rows.
@@ -106,44 +111,28 @@ impl Shard {
         events: Vec<ScheduleEvent>,
         actor: &Actor,
     ) -> Result<Option<Kept>, StoreError> {
-        let first_position = self.last_position + 1;
         let was = before.map(|kept| &kept.schedule);
-        let (stream, first_version) = was.map_or((first_position, 1), |was| (was.stream, was.revision + 1));
-        let id = StreamId { namespace: key.0.clone(), kind: StreamKind::Schedule, id: key.1.clone() };
+        let end = was.map(|was| End { stream: was.stream, version: was.revision });
+        let id = || StreamId { namespace: key.0.clone(), kind: StreamKind::Schedule, id: key.1.clone() };
+        let mut tail = self.tail(end, || StreamHead::new(id(), key.1.clone()));
         let mut input = before.and_then(|kept| kept.input.clone());
         let mut after = was.cloned();
-        let mut records = Vec::with_capacity(events.len());
-        for (offset, event) in events.into_iter().enumerate() {
-            let (version, position) = (first_version + offset as u64, first_position + offset as u64);
-            after = Schedule::after(after, stream, position, self.now, &event);
+        for event in events {
+            after = Schedule::after(after, tail.stream(), tail.position(), self.now, &event);
             if let ScheduleEvent::Scheduled { input: given, .. } = &event {
                 input = Some(given.clone());
             }
             self.metrics.schedule(&event);
-            let record = Record {
-                id: RecordId { stream, version },
-                position,
-                at: self.now,
-                causation: (version > 1).then(|| RecordId { stream, version: version - 1 }),
-                epoch: self.epoch,
-                generation: 1,
-                actor: actor.clone(),
-                head: (version == 1).then(|| StreamHead::new(id.clone(), key.1.clone())),
-                fact: Fact::Schedule(event),
-            };
-            records.push(record::encode(&record));
+            tail.push(Entry { at: self.now, actor: actor.clone(), causation: None, fact: Fact::Schedule(event) });
         }
         let mut changes = rows_of(key, was, after.as_ref());
-        if was.is_none() {
-            changes.push(rows::put(Table::ById, keys::by_id(&id), Bytes::copy_from_slice(&stream.to_be_bytes())));
-        }
         if was.is_some() != after.is_some() {
             let count = self.schedules_of(&key.0)?;
             let count = if after.is_some() { count + 1 } else { count.saturating_sub(1) };
             self.schedules.counts.insert(key.0.clone(), count);
             changes.push(rows::put(Table::Meta, count_key(&key.0), rows::encode(&count)));
         }
-        self.commit(Append { stream, first_version, first_position, records }, changes);
+        self.commit(tail, changes);
         self.rearm(key, was, after.as_ref());
         let kept = after.map(|schedule| Kept { schedule, input });
         self.schedules.recent.insert(key.clone(), (self.last_position, kept.clone()));
