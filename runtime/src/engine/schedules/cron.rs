@@ -71,9 +71,11 @@ impl Cron {
 
     /// The first moment after this one; none only at the end of the calendar.
     pub(crate) fn after(&self, moment: Instant) -> Option<Instant> {
-        let moment = Timestamp::from_millisecond(i64::try_from(moment.0).ok()?).ok()?;
-        let next = self.pattern.find_next_occurrence(&moment.to_zoned(self.zone.clone()), false).ok()?;
-        u64::try_from(next.timestamp().as_millisecond()).ok().map(Instant)
+        let from = Timestamp::from_millisecond(i64::try_from(moment.0).ok()?).ok()?;
+        let next = self.pattern.find_next_occurrence(&from.to_zoned(self.zone.clone()), false).ok()?;
+        let next = u64::try_from(next.timestamp().as_millisecond()).ok().map(Instant)?;
+        // Whatever the library finds: what is not ahead would be due for ever.
+        Some(next).filter(|next| *next > moment)
     }
 }
 

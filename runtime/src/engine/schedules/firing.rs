@@ -70,7 +70,12 @@ impl Shard {
         let Some(kept) = self.schedule(key)? else { return Ok(()) };
         let runs = self.still_runs(key, kept.schedule.saga.as_deref())?;
         match kept.schedule.decide(self.now, runs) {
-            Decision::Nothing => Ok(()),
+            Decision::Nothing => {
+                // Its timer has fired, and the clock went back before it was looked at.
+                let schedule = &kept.schedule;
+                self.timers.moved(schedule.stream, None, schedule.wake_at(), schedule.position);
+                Ok(())
+            }
             Decision::Record(event) => self.append_schedule(key, Some(&kept), vec![*event], &Actor::Host).map(drop),
             Decision::Start(_) if !self.has_room_for_schedules() => {
                 self.schedules.held.push_back(key.clone());

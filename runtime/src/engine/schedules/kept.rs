@@ -31,7 +31,7 @@ pub(crate) struct Schedules {
     /// Those whose saga has ended: each is looked at in the step of that.
     pub(super) woken: VecDeque<ScheduleKey>,
     /// Those whose time came while the host had too much to do.
-    pub(super) held: VecDeque<ScheduleKey>,
+    pub(in crate::engine) held: VecDeque<ScheduleKey>,
     /// How many there are, of the namespaces that were asked about.
     counts: HashMap<Namespace, u64>,
 }

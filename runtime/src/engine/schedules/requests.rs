@@ -131,13 +131,16 @@ impl Shard {
     fn trigger(&mut self, origin: &Origin, key: &ScheduleKey, id: &SagaId, act: Act) -> Result<ScheduleAnswer, Refusal> {
         let kept = self.found(key)?;
         let before = self.actions.len();
-        if !self.start_scheduled(key, &kept, id)? {
-            self.park(&(key.0.clone(), id.clone()));
-            return self.answer(key, kept, Changed::No);
-        }
-        let triggered = ScheduleEvent::Triggered { saga: id.as_str().to_owned(), act };
-        let said = self.record(origin, key, Some(&kept), vec![triggered], Changed::Yes);
-        self.join_commits(before);
+        let said = match self.start_scheduled(key, &kept, id) {
+            Ok(true) => {
+                let triggered = ScheduleEvent::Triggered { saga: id.as_str().to_owned(), act };
+                let said = self.record(origin, key, Some(&kept), vec![triggered], Changed::Yes);
+                self.join_commits(before);
+                said
+            }
+            Ok(false) => self.answer(key, kept, Changed::No),
+            Err(refusal) => Err(refusal),
+        };
         self.park(&(key.0.clone(), id.clone()));
         said
     }

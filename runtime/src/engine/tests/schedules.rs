@@ -1,6 +1,7 @@
 //! Schedules, seen from the shard: one commit for a start and its record, and nothing twice, whatever dies when.
 
 use amends_core::view::Status;
+use bytes::Bytes;
 use expect_test::{Expect, expect};
 
 use super::*;
@@ -15,9 +16,10 @@ use crate::{
         },
     },
     journal::{
-        Fact, StreamId, StreamKind,
+        Fact, StreamId, StreamKind, keys,
         schedule::{Overlap, ScheduleEvent, Spec, When},
     },
+    store::Table,
 };
 
 const MINUTE: u64 = 60_000;
@@ -285,6 +287,30 @@ fn no_more_is_started_than_half_of_what_the_host_takes_and_nothing_is_lost() {
     }
 }
 
+/// A schedule that was held back had no timer any more: its own had fired. When the clock went back before it was looked at again,
+/// nothing was due, nothing was recorded that would set one, and it was silent until the next start of the host.
+#[test]
+fn a_clock_that_goes_back_while_a_start_is_held_silences_nothing() {
+    let mut sim = demo(all_done, &["~a"]);
+    put(&mut sim, "nightly", spec(cron("* * * * *"))).unwrap();
+    let residents_max = std::mem::take(&mut sim.shard.limits.residents_max);
+    sim.pass(MINUTE);
+    assert_eq!(sim.shard.schedules.held.len(), 1);
+    sim.shard.limits.residents_max = residents_max;
+    sim.now = Instant(sim.now.0 - MINUTE / 2);
+    sim.pass(0);
+    assert!(sim.shard.schedules.held.is_empty());
+    sim.pass(MINUTE);
+    check(
+        &sim,
+        "nightly",
+        &expect![[r#"
+        scheduled
+        fired nightly:19700101T001800Z: completed
+    "#]],
+    );
+}
+
 #[test]
 fn a_tick_fires_so_many_and_a_request_waits_for_no_more_than_one() {
     let mut sim = demo(all_done, &["~a"]);
@@ -358,6 +384,39 @@ fn a_trigger_that_comes_twice_starts_one_saga_beside_what_is_due() {
         fired nightly:19700101T001800Z: waiting
     "#]],
     );
+}
+
+/// The refusal of a trigger left by a way of its own, past the line that lets go of the saga that was read to compare it with: each
+/// such trigger kept one more in memory, until starts were refused.
+#[test]
+fn a_trigger_that_is_refused_keeps_no_saga_in_memory() {
+    let mut sim = demo(all_done, &["~a"]);
+    put(&mut sim, "nightly", spec(cron("* * * * *"))).unwrap();
+    let _other = sim.start("nightly:K1", "{ }", false);
+    sim.settle();
+    assert!(sim.shard.residents.is_empty());
+    let triggered = of_schedule(&mut sim, "nightly", OfSchedule::Trigger(saga("nightly:K1")));
+    sim.settle();
+    assert_eq!(said(triggered).unwrap_err().code, RefusalCode::IdTaken);
+    assert!(sim.shard.residents.is_empty());
+}
+
+/// What a timer points at is read when it fires, and whatever could not be read was taken for a storage that failed: the host ended,
+/// and so did the next one, at the same timer.
+#[test]
+fn a_timer_of_what_is_corrupt_ends_no_host_and_holds_nothing_up() {
+    let mut sim = demo(all_done, &["~a"]);
+    let at = When::At(sim.now.plus(MINUTE));
+    let corrupt = put(&mut sim, "corrupt", spec(at.clone())).unwrap().view.schedule.stream;
+    put(&mut sim, "whole", spec(at)).unwrap();
+    let unreadable = rows::put(Table::Sagas, keys::saga(corrupt), Bytes::from_static(&[9]));
+    sim.store.commit(&[Batch { appends: Vec::new(), rows: vec![unreadable] }]).unwrap();
+    sim.pass(MINUTE);
+    assert_eq!(sim.shard.failed, None);
+    assert_eq!((seen(&sim, "corrupt").schedule.fired, seen(&sim, "whole").schedule.fired), (0, 1));
+    let mut sim = sim.kill_and_restart();
+    drain(&mut sim);
+    assert_eq!(sim.shard.failed, None);
 }
 
 #[test]
