@@ -53,7 +53,7 @@ impl Shard {
         let first = first.first().map(record::decode_stored).transpose()?;
         match first {
             Some(Record { head: Some(head), fact: Fact::Schedule(_), .. }) => {
-                self.wake_schedule(&(head.stream.namespace, head.stream.id));
+                self.wake_schedule((head.stream.namespace, head.stream.id));
                 Ok(())
             }
             Some(Record { head: Some(head), fact: Fact::Job(_), .. }) => self.expire_job(&head, stream),

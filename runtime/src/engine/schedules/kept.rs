@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use amends_core::{
-    Payload,
+    Instant, Payload,
     id::{Namespace, SagaId},
 };
 use bytes::Bytes;
@@ -28,12 +28,20 @@ pub(crate) struct Schedules {
     on_their_way: VecDeque<(Position, ScheduleKey)>,
     /// Which schedule waits for the end of a saga.
     queued: HashMap<SagaKey, String>,
-    /// Those whose saga has ended: each is looked at in the step of that.
+    /// Those whose saga has ended, and those that were resumed: each is looked at in the next tick.
     pub(super) woken: VecDeque<ScheduleKey>,
-    /// Those whose time came while the host had too much to do.
-    pub(in crate::engine) held: VecDeque<ScheduleKey>,
+    /// Those whose time came while there was no room for what they start.
+    pub(in crate::engine) held: VecDeque<Held>,
     /// How many there are, of the namespaces that were asked about.
     counts: HashMap<Namespace, u64>,
+}
+
+/// A schedule whose time has come.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(super) key: ScheduleKey,
+    /// When it was looked at first.
+    pub(super) since: Instant,
 }
 
 /// A schedule with its input, where that is known without reading it.

@@ -130,8 +130,13 @@ impl Shard {
     /// A trigger that is sent again has the same id, and its saga is there.
     fn trigger(&mut self, origin: &Origin, key: &ScheduleKey, id: &SagaId, act: Act) -> Result<ScheduleAnswer, Refusal> {
         let kept = self.found(key)?;
+        if (self.is_low)() {
+            return Err(Refusal::new(RefusalCode::LowSpace, "the disk is nearly full: no new sagas are taken")
+                .hint("make room on the disk of the data folder"));
+        }
+        let input = self.input_of(&kept).map_err(|error| self.storage_refusal(&error))?;
         let before = self.actions.len();
-        let said = match self.start_scheduled(key, &kept, id) {
+        let said = match self.start_scheduled(key, &kept.schedule, input, id) {
             Ok(true) => {
                 let triggered = ScheduleEvent::Triggered { saga: id.as_str().to_owned(), act };
                 let said = self.record(origin, key, Some(&kept), vec![triggered], Changed::Yes);

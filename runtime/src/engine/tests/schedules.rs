@@ -230,18 +230,19 @@ fn what_was_due_while_the_host_was_down_is_started_in_its_window_and_else_missed
 fn a_start_that_cannot_be_now_is_tried_again_and_one_that_never_can_is_missed() {
     let mut sim = demo(all_done, &["~a"]);
     put(&mut sim, "nightly", spec(cron("*/5 * * * *"))).unwrap();
-    sim.shard.is_low = Arc::new(|| true);
+    let other = Definition { name: "other".into(), ..definition(&["~a"]) };
+    sim.deploy(2, other);
     sim.pass(5 * MINUTE);
     sim.pass(1_000);
-    sim.shard.is_low = Arc::new(|| false);
+    sim.activate(1);
     sim.pass(2_000);
     check(
         &sim,
         "nightly",
         &expect![[r#"
         scheduled
-        postponed: low_space
-        postponed: low_space
+        postponed: definition_not_found
+        postponed: definition_not_found
         fired nightly:19700101T002000Z: completed
     "#]],
     );
@@ -309,6 +310,70 @@ fn a_clock_that_goes_back_while_a_start_is_held_silences_nothing() {
         fired nightly:19700101T001800Z: completed
     "#]],
     );
+}
+
+/// A start that found the disk nearly full was postponed by a record, once a minute for each schedule, in the room that is kept for
+/// what undoes: low space was taken for a refusal like others.
+#[test]
+fn a_disk_that_is_nearly_full_gets_no_record_of_what_is_due_until_it_has_room() {
+    let mut sim = demo(all_done, &["~a"]);
+    put(&mut sim, "often", spec(cron("* * * * *"))).unwrap();
+    let at = When::At(sim.now.plus(MINUTE));
+    put(&mut sim, "once", spec(at)).unwrap();
+    let last = sim.shard.last_position;
+    sim.shard.is_low = Arc::new(|| true);
+    for _ in 0..15 {
+        sim.pass(MINUTE);
+    }
+    assert_eq!(sim.shard.last_position, last);
+    // Nothing tells that there is room again: it is looked for.
+    assert_eq!(sim.shard.wake_at(), Some(sim.now.plus(1_000)));
+    sim.shard.is_low = Arc::new(|| false);
+    sim.pass(1_000);
+    drain(&mut sim);
+    check(
+        &sim,
+        "often",
+        &expect![[r#"
+            scheduled
+            missed 5: late
+            fired often:19700101T002300Z: completed
+            missed 9: overlap
+        "#]],
+    );
+    check(
+        &sim,
+        "once",
+        &expect![[r#"
+            scheduled
+            missed 1: late
+        "#]],
+    );
+}
+
+/// Half of the host is left to requests. Where those kept more than that for hours, every start was missed, and requests were served.
+#[test]
+fn what_is_held_for_long_is_started_beside_requests_that_keep_more_than_half() {
+    let mut sim = demo(|_| Outcome::Wait(Wait { event: None, until: Some(Instant(u64::MAX)) }), &["a"]);
+    for number in 0..10 {
+        let _started = sim.start(&format!("S{number}"), "{}", false);
+    }
+    sim.commit();
+    assert_eq!(sim.open.len(), 10);
+    sim.shard.limits.residents_max = 16;
+    let at = When::At(sim.now.plus(MINUTE));
+    put(&mut sim, "once", spec(at)).unwrap();
+    let tick = |sim: &mut Sim, ms: u64| {
+        sim.now = sim.now.plus(ms);
+        sim.input(Input::Tick);
+        sim.shard.residents.len()
+    };
+    assert_eq!([tick(&mut sim, MINUTE), tick(&mut sim, 4_999), tick(&mut sim, 1)], [10, 10, 11]);
+    // Some room is left to requests also then.
+    sim.shard.limits.residents_max = 11;
+    let at = When::At(sim.now.plus(MINUTE));
+    put(&mut sim, "late", spec(at)).unwrap();
+    assert_eq!([tick(&mut sim, MINUTE), tick(&mut sim, MINUTE)], [11, 11]);
 }
 
 #[test]
