@@ -7,7 +7,7 @@ mod many;
 pub use amends_core::verbs::Verb;
 
 pub(crate) use super::schedules::CATCH_UP_MS;
-pub use super::schedules::look::ScheduleView;
+pub use super::schedules::{check::CheckedSpec, look::ScheduleView};
 use amends_core::{
     Definition, Trigger,
     event::Act,
@@ -22,7 +22,7 @@ pub use self::many::{
 };
 use crate::{
     engine::guests::ModuleDigest,
-    journal::{Actor, Grant, schedule::Spec},
+    journal::{Actor, Grant},
 };
 
 /// Where a request comes from.
@@ -313,7 +313,7 @@ pub enum OfSchedule {
 #[derive(Clone, Debug)]
 pub struct PutSchedule {
     /// What and when.
-    pub spec: Spec,
+    pub spec: CheckedSpec,
     /// What each saga is started with.
     pub input: Payload,
     /// It waits to be resumed. A schedule that is paused stays so when it is replaced.

@@ -23,7 +23,7 @@ use crate::{
             schedule::{Act, Overlap, PutSchedule, Schedule, SchedulePage},
         },
     },
-    engine::port::{self, CATCH_UP_MS, OfSchedule, Request, ScheduleRequest},
+    engine::port::{self, CATCH_UP_MS, CheckedSpec, OfSchedule, Request, ScheduleRequest},
     journal::schedule::{self, Spec, When},
 };
 
@@ -116,7 +116,7 @@ pub(in crate::api) async fn put(
     caller::name(&name)?;
     let asked: PutSchedule = caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX).await?;
     let note = asked.note.clone();
-    let put = OfSchedule::Put(Box::new(checked(&api, asked)?));
+    let put = OfSchedule::Put(Box::new(checked(&api, asked).await?));
     act(&api, caller, &name, put, note).await
 }
 
@@ -204,7 +204,7 @@ async fn act(api: &Arc<Api>, caller: Caller, name: &str, asked: OfSchedule, note
     Ok(written(api, answer.position, (status, Json(present::schedule::schedule(&answer.view, api.runtime.now())))))
 }
 
-fn checked(api: &Api, asked: PutSchedule) -> Result<port::PutSchedule, ApiError> {
+async fn checked(api: &Arc<Api>, asked: PutSchedule) -> Result<port::PutSchedule, ApiError> {
     let PutSchedule { saga, at, after, cron, zone, input, id, overlap, jitter, catch_up, paused, note: _, expect_revision } =
         asked;
     if zone.is_some() && cron.is_none() {
@@ -237,6 +237,7 @@ fn checked(api: &Api, asked: PutSchedule) -> Result<port::PutSchedule, ApiError>
         incarnation: mint::incarnation()?,
     };
     let expect_revision = expect_revision.as_deref().map(revision).transpose()?;
+    let spec = api.read(move |_| CheckedSpec::new(spec)).await?;
     Ok(port::PutSchedule { spec, input, paused, expect_revision })
 }
 

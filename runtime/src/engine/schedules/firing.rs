@@ -105,7 +105,12 @@ impl Shard {
             }
             Decision::Start(_) if !self.has_room_for_schedules(held.since) => self.schedules.held.push_back(held),
             // The room that is left is for what undoes: not even what is missed is recorded.
-            Decision::Record(_) if (self.is_low)() => self.schedules.held.push_back(held),
+            Decision::Record(_) | Decision::Lost(..) if (self.is_low)() => self.schedules.held.push_back(held),
+            Decision::Lost(due, reason) => {
+                tracing::error!(schedule = key.1, namespace = %key.0, why = reason.message, "a schedule starts nothing any more");
+                let missed = ScheduleEvent::Missed { due, count: 1, reason, next: None };
+                self.append_schedule(key, Some(&kept), vec![missed], &Actor::Host)?;
+            }
             Decision::Record(event) => drop(self.append_schedule(key, Some(&kept), vec![*event], &Actor::Host)?),
             Decision::Start(due) => self.fire(key, &kept, due)?,
         }

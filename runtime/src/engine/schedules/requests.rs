@@ -1,18 +1,12 @@
 //! What people ask of schedules: make one, pause it, let it go on, fire it now, remove it.
 
 use amends_core::{
-    Instant, Payload,
+    Payload,
     event::Act,
     id::{Namespace, SagaId},
 };
 
-use super::{
-    CATCH_UP_MS_RANGE, JITTER_MS_MAX, ScheduleKey,
-    cron::{BadCron, Cron},
-    decide::Calendar,
-    kept::Kept,
-    look::ScheduleView,
-};
+use super::{ScheduleKey, decide::Calendar, kept::Kept, look::ScheduleView};
 use crate::{
     engine::{
         port::{Answer, OfSchedule, Origin, PutSchedule, Refusal, RefusalCode, ScheduleAnswer, ScheduleRequest},
@@ -47,7 +41,8 @@ impl Shard {
         act: Act,
     ) -> Result<ScheduleAnswer, Refusal> {
         self.refuse_if_failed()?;
-        let PutSchedule { mut spec, input, paused, expect_revision } = put;
+        let PutSchedule { spec, input, paused, expect_revision } = put;
+        let spec = spec.into_spec();
         let before = self.find(key)?;
         if let Some(kept) = before.as_ref().filter(|kept| is_same(kept, &spec) && (kept.schedule.paused || !paused)) {
             return self.answer(key, kept.clone(), Changed::No);
@@ -60,7 +55,7 @@ impl Shard {
                 .hint(format!("somebody changed it meanwhile; look again: amends schedule show {}", key.1)));
         }
         self.refuse_if_crowded()?;
-        self.refuse_unfit(&key.0, &mut spec, &input)?;
+        self.refuse_misfit(&key.0, &spec, &input)?;
         let most = self.limits.schedules_max;
         if before.is_none() && self.schedules_of(&key.0).map_err(|error| self.storage_refusal(&error))? >= most {
             let said = format!("namespace `{}` has {most} schedules, which is as many as there may be", key.0);
@@ -81,29 +76,8 @@ impl Shard {
         self.record(origin, key, before.as_ref(), vec![scheduled], changed)
     }
 
-    /// What could never work is said now, and not at the first moment.
-    fn refuse_unfit(&self, namespace: &Namespace, spec: &mut Spec, input: &Payload) -> Result<(), Refusal> {
-        let refused = |message: String| Refusal::new(RefusalCode::BadSchedule, message);
-        if spec.jitter_ms > JITTER_MS_MAX {
-            return Err(refused(format!("a jitter of {}s is too long", spec.jitter_ms / 1_000)).hint("give at most 1h"));
-        }
-        if !CATCH_UP_MS_RANGE.contains(&spec.catch_up_ms) {
-            let said = format!("a catch-up window of {}s is out of range", spec.catch_up_ms / 1_000);
-            return Err(refused(said).hint("give 10s to 31d"));
-        }
-        if let When::At(at) | When::After { at, .. } = &spec.when
-            && *at > MOMENT_MAX
-        {
-            return Err(refused("that moment is beyond the year 9998".to_owned()).hint("give an earlier one"));
-        }
-        if let When::Cron { expression, zone } = &mut spec.when {
-            let cron = Cron::parse(expression, zone).map_err(|bad| bad_cron(expression, zone, &bad))?;
-            cron.zone().clone_into(zone);
-            if spec.id.is_some() {
-                return Err(refused("a schedule that fires more than once gives each saga an id of its own".to_owned())
-                    .hint("leave the id out"));
-            }
-        }
+    /// What could not work with what is deployed is said now, and not at the first moment.
+    fn refuse_misfit(&self, namespace: &Namespace, spec: &Spec, input: &Payload) -> Result<(), Refusal> {
         let active = self.modules.active(namespace, &spec.saga).ok_or_else(|| self.no_definition(namespace, &spec.saga))?;
         active.misfit(input).map_or(Ok(()), |misfit| Err(does_not_fit(&spec.saga, &misfit)))
     }
@@ -199,9 +173,6 @@ impl Shard {
     }
 }
 
-/// 9999-01-01T00:00:00Z: with its jitter and its window, a moment stays in the calendar.
-const MOMENT_MAX: Instant = Instant(253_370_764_800_000);
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Changed {
     No,
@@ -209,29 +180,16 @@ enum Changed {
     New,
 }
 
-/// The same was asked for before, and what it asks for has not happened yet: a delay that is over begins again.
+/// The same was asked for before, and what it asks for has not happened yet: a delay that is over begins again, and an expression
+/// that could not be read is read again.
 fn is_same(kept: &Kept, asked: &Spec) -> bool {
     let known = &kept.schedule.spec;
     let when = match (&known.when, &asked.when) {
         (When::After { delay_ms, .. }, When::After { delay_ms: again, .. }) => delay_ms == again && kept.schedule.next.is_some(),
         (When::Cron { expression, zone }, When::Cron { expression: again, zone: there }) => {
-            expression == again && zone.eq_ignore_ascii_case(there)
+            expression == again && zone == there && kept.schedule.next.is_some()
         }
         (known, asked) => known == asked,
     };
     when && Spec { when: known.when.clone(), incarnation: known.incarnation, ..asked.clone() } == *known
-}
-
-fn bad_cron(expression: &str, zone: &str, bad: &BadCron) -> Refusal {
-    match bad {
-        BadCron::Expression(why) => Refusal::new(RefusalCode::BadCron, format!("`{expression}` is no cron expression: {why}"))
-            .hint("write it as `0 3 * * mon-fri`: minute, hour, day of month, month, day of week"),
-        BadCron::NeverFires => Refusal::new(RefusalCode::NeverFires, format!("`{expression}` never fires: {bad}"))
-            .hint("choose a day that the month has; `0 0 28 2 *` fires once a year"),
-        BadCron::UnknownZone(nearest) => {
-            let nearest =
-                nearest.as_ref().map_or("use an IANA name, as Europe/Berlin".to_owned(), |name| format!("did you mean {name}?"));
-            Refusal::new(RefusalCode::UnknownZone, format!("there is no time zone `{zone}`")).hint(nearest)
-        }
-    }
 }

@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     engine::{
         load,
-        port::{OfSchedule, PutSchedule, RefusalCode, ScheduleAnswer, ScheduleRequest},
+        port::{CheckedSpec, OfSchedule, PutSchedule, RefusalCode, ScheduleAnswer, ScheduleRequest},
         rows,
         schedules::{
             look::{self, ScheduleView},
@@ -47,7 +47,7 @@ fn of_schedule(sim: &mut Sim, name: &str, asked: OfSchedule) -> Receiver<Result<
 }
 
 fn put(sim: &mut Sim, name: &str, spec: Spec) -> Result<Box<ScheduleAnswer>, Refusal> {
-    let put = PutSchedule { spec, input: Payload::json("{}"), paused: false, expect_revision: None };
+    let put = PutSchedule { spec: CheckedSpec::new(spec)?, input: Payload::json("{}"), paused: false, expect_revision: None };
     let answered = of_schedule(sim, name, OfSchedule::Put(Box::new(put)));
     sim.commit();
     said(answered)
@@ -376,6 +376,39 @@ fn what_is_held_for_long_is_started_beside_requests_that_keep_more_than_half() {
     assert_eq!([tick(&mut sim, MINUTE), tick(&mut sim, MINUTE)], [11, 11]);
 }
 
+/// An expression that a host could not read any more, because its zone had gone or the library read less, named no next moment: the
+/// schedule was over, as if it had been meant to end.
+#[test]
+fn an_expression_that_cannot_be_read_any_more_says_so_and_begins_again_when_it_can() {
+    let mut sim = demo(all_done, &["~a"]);
+    put(&mut sim, "nightly", spec(cron("* * * * *"))).unwrap();
+    let Schedule { spec: known, .. } = seen(&sim, "nightly").schedule;
+    let gone = Spec { when: When::Cron { expression: "* * * * *".into(), zone: "Mars/Olympus".into() }, ..known };
+    let key = (namespace(), "nightly".to_owned());
+    let kept = sim.shard.schedule(&key).unwrap().unwrap();
+    let next = kept.schedule.next;
+    let stored = ScheduleEvent::Scheduled { spec: gone, input: Payload::json("{}"), next, paused: false, act: Act::default() };
+    sim.shard.append_schedule(&key, Some(&kept), vec![stored], &Actor::Local).unwrap();
+    sim.input(Input::Tick);
+    sim.pass(MINUTE);
+    let lost = seen(&sim, "nightly").schedule.last_missed.unwrap();
+    expect!["`* * * * *` in zone Mars/Olympus cannot be read by this host any more: there is no such time zone"]
+        .assert_eq(&lost.reason.message);
+    assert!(put(&mut sim, "nightly", spec(cron("* * * * *"))).unwrap().applied);
+    sim.pass(MINUTE);
+    check(
+        &sim,
+        "nightly",
+        &expect![[r#"
+            scheduled
+            scheduled
+            missed 1: unknown_zone
+            scheduled
+            fired nightly:19700101T001900Z: completed
+        "#]],
+    );
+}
+
 #[test]
 fn a_tick_fires_so_many_and_a_request_waits_for_no_more_than_one() {
     let mut sim = demo(all_done, &["~a"]);
@@ -414,7 +447,8 @@ fn the_same_again_changes_nothing_and_a_removed_name_is_free() {
     assert!(!again.applied && again.view.schedule.revision == 1);
     let other = put(&mut sim, "nightly", hourly).unwrap();
     assert_eq!((other.created, other.applied, other.view.schedule.revision), (false, true, 2));
-    let late = PutSchedule { spec: daily.clone(), input: Payload::json("{}"), paused: false, expect_revision: Some(1) };
+    let spec = CheckedSpec::new(daily.clone()).unwrap();
+    let late = PutSchedule { spec, input: Payload::json("{}"), paused: false, expect_revision: Some(1) };
     let refused = of_schedule(&mut sim, "nightly", OfSchedule::Put(Box::new(late)));
     assert_eq!(said(refused).unwrap_err().code, RefusalCode::RevisionChanged);
     let removed = of_schedule(&mut sim, "nightly", OfSchedule::Remove);

@@ -48,6 +48,7 @@ impl Play {
             let event = match self.schedule.decide(now, runs) {
                 Decision::Nothing => return self,
                 Decision::Record(event) => *event,
+                Decision::Lost(_, why) => panic!("{why:?}"),
                 Decision::Start(due) => {
                     runs = true;
                     ScheduleEvent::Fired { due, saga: format!("S{}", clock(due)), next: self.schedule.next_after(due) }
