@@ -1,4 +1,5 @@
-//! Schedules: sagas that the host starts by the clock. Each write is journaled with who and why, and safe to repeat.
+//! Schedules: sagas that the host starts by the clock. Each write is journaled with who and why. The same again changes nothing; to
+//! remove what is removed already finds nothing.
 
 use std::sync::Arc;
 
@@ -95,7 +96,8 @@ pub(in crate::api) async fn show(
     Ok(Json(present::schedule::schedule(&view, api.runtime.now())))
 }
 
-/// Makes a schedule, or replaces it. The same again changes nothing; `expect_revision` guards what was read.
+/// Makes a schedule, or replaces it. The same again changes nothing; `expect_revision` guards what was read. An `after` that is over
+/// begins again, unless it comes with the same `Idempotency-Key`.
 #[utoipa::path(
     put, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)), request_body = PutSchedule,
     responses(

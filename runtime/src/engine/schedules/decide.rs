@@ -45,7 +45,7 @@ impl Schedule {
             // What follows displaces what could not be started in all the time between.
             (Some(waiting), Some(_)) if waiting.until.is_some() => self.missed(waiting.due, 1, waiting.reason.clone()),
             (Some(waiting), None) if waiting.until.is_some_and(|until| until <= now) => {
-                match self.gives_up_at(waiting.due) < now {
+                match self.gives_up_at(waiting.due, now) < now {
                     true => self.missed(waiting.due, 1, waiting.reason.clone()),
                     false => self.start(waiting.due, now, runs),
                 }
@@ -58,7 +58,7 @@ impl Schedule {
     fn due(&self, due: Instant, now: Instant, runs: bool) -> Decision {
         match self.lost() {
             Some(why) => Decision::Lost(due, why),
-            None if self.gives_up_at(due) < now => self.too_late(due, now),
+            None if self.gives_up_at(due, now) < now => self.too_late(due, now),
             None => self.start(due, now, runs),
         }
     }

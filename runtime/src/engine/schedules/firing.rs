@@ -165,10 +165,9 @@ impl Shard {
     fn refused(&self, schedule: &Schedule, due: Instant, refusal: &Refusal) -> ScheduleEvent {
         let (code, message) = (refusal.code.as_str().to_owned(), refusal.message.clone());
         let (reason, next) = (Reason { code, message }, schedule.next_after(due));
-        let tries = schedule.waiting.as_ref().filter(|waiting| waiting.due == due).map_or(0, |waiting| waiting.tries);
-        let backoff = BACKOFF_MS.0.saturating_mul(1 << tries.min(16)).min(BACKOFF_MS.1);
+        let backoff = BACKOFF_MS.0.saturating_mul(1 << schedule.tries(due).min(16)).min(BACKOFF_MS.1);
         // At the end of its window it is looked at once more, and given up.
-        let until = self.now.plus(backoff).min(schedule.gives_up_at(due).plus(1));
+        let until = self.now.plus(backoff).min(schedule.gives_up_at(due, self.now).plus(1));
         match may_pass(refusal.code) {
             true => ScheduleEvent::Postponed { due, until: Some(until), reason, next },
             false => ScheduleEvent::Missed { due, count: 1, reason, next },

@@ -6,7 +6,7 @@ use amends_core::{
     id::{Namespace, SagaId},
 };
 
-use super::{ScheduleKey, decide::Calendar, kept::Kept, look::ScheduleView};
+use super::{ScheduleKey, decide::Calendar, kept::Kept, look::ScheduleView, state::Schedule};
 use crate::{
     engine::{
         port::{Answer, OfSchedule, Origin, PutSchedule, Refusal, RefusalCode, ScheduleAnswer, ScheduleRequest},
@@ -44,7 +44,10 @@ impl Shard {
         let PutSchedule { spec, input, paused, expect_revision } = put;
         let spec = spec.into_spec();
         let before = self.find(key)?;
-        if let Some(kept) = before.as_ref().filter(|kept| is_same(kept, &spec) && (kept.schedule.paused || !paused)) {
+        let asked_with = origin.idempotency_key.as_ref();
+        if let Some(kept) =
+            before.as_ref().filter(|kept| is_same(&kept.schedule, &spec, asked_with) && (kept.schedule.paused || !paused))
+        {
             return self.answer(key, kept.clone(), Changed::No);
         }
         // What is so already is not refused: the same schedule, sent twice, gets the same answer.
@@ -63,7 +66,7 @@ impl Shard {
                 .hint("remove those that are over (amends schedule list), or raise `schedules` in [limits]"));
         }
         // Also where a clock went back, no moment comes again.
-        let fired = before.as_ref().and_then(|kept| kept.schedule.last_fired.as_ref()?.due);
+        let fired = before.as_ref().and_then(|kept| kept.schedule.last_due);
         let after = fired.filter(|_| matches!(spec.when, When::Cron { .. })).map_or(self.now, |fired| fired.max(self.now));
         let next = Calendar::of(&spec.when).after(after);
         if next.is_none() {
@@ -72,7 +75,7 @@ impl Shard {
         }
         let paused = paused || before.as_ref().is_some_and(|kept| kept.schedule.paused);
         let changed = if before.is_some() { Changed::Yes } else { Changed::New };
-        let scheduled = ScheduleEvent::Scheduled { spec, input, next, paused, act };
+        let scheduled = ScheduleEvent::Scheduled { spec, input, next, paused, act, key: asked_with.cloned() };
         self.record(origin, key, before.as_ref(), vec![scheduled], changed)
     }
 
@@ -180,14 +183,17 @@ enum Changed {
     New,
 }
 
-/// The same was asked for before, and what it asks for has not happened yet: a delay that is over begins again, and an expression
-/// that could not be read is read again.
-fn is_same(kept: &Kept, asked: &Spec) -> bool {
-    let known = &kept.schedule.spec;
+/// The same was asked for before. A delay that is over begins again, unless it is the same request that comes again, and an
+/// expression that could not be read is read again.
+fn is_same(schedule: &Schedule, asked: &Spec, key: Option<&String>) -> bool {
+    let known = &schedule.spec;
+    let is_again = key.is_some() && key == schedule.key.as_ref();
     let when = match (&known.when, &asked.when) {
-        (When::After { delay_ms, .. }, When::After { delay_ms: again, .. }) => delay_ms == again && kept.schedule.next.is_some(),
+        (When::After { delay_ms, .. }, When::After { delay_ms: again, .. }) => {
+            delay_ms == again && (is_again || schedule.next.is_some())
+        }
         (When::Cron { expression, zone }, When::Cron { expression: again, zone: there }) => {
-            expression == again && zone == there && kept.schedule.next.is_some()
+            expression == again && zone == there && schedule.next.is_some()
         }
         (known, asked) => known == asked,
     };
