@@ -156,6 +156,15 @@ pub struct PublishAnswer {
     pub position: u64,
 }
 
+/// What started a saga, where it was no request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Starter {
+    /// An event.
+    Event(EventName),
+    /// A schedule, at its moment or by hand: its name. It may be gone.
+    Schedule(String),
+}
+
 /// Which event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventName {

@@ -9,12 +9,13 @@ use super::*;
 use crate::{
     engine::{
         load,
-        port::{CheckedSpec, OfSchedule, PutSchedule, RefusalCode, ScheduleAnswer, ScheduleRequest},
+        port::{CheckedSpec, OfSchedule, PutSchedule, RefusalCode, ScheduleAnswer, ScheduleRequest, Starter},
         rows,
         schedules::{
             look::{self, ScheduleView},
             state::Schedule,
         },
+        starter::starter_of,
     },
     journal::{
         Fact, StreamId, StreamKind,
@@ -145,6 +146,8 @@ fn the_cause_of_a_scheduled_saga_is_the_record_that_says_so() {
     let (records, _) = load::records(sim.store.as_ref(), stream, 1, 1).unwrap_or_else(|error| panic!("{error}"));
     let cause = records[0].causation.unwrap();
     assert_eq!((cause.stream, cause.version), (made.view.schedule.stream, 2));
+    let starter = starter_of(sim.store.as_ref(), cause).unwrap();
+    assert_eq!(starter, Some(Starter::Schedule("once".into())));
 }
 
 #[test]
