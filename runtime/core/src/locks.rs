@@ -14,6 +14,7 @@ use crate::{
     elements::KEY_BYTES_MAX,
     id::SagaId,
     json,
+    plain::is_printable,
     value::{Format, Payload},
 };
 
@@ -31,7 +32,7 @@ impl fmt::Display for NoKey {
         let Self { name, pointer } = self;
         write!(
             f,
-            "the lock `{name}` finds no key at `{pointer}` of the input: a string of 1 to {KEY_BYTES_MAX} bytes, or a number"
+            "the lock `{name}` finds no key at `{pointer}` of the input: a printable string of 1 to {KEY_BYTES_MAX} bytes, or a number"
         )
     }
 }
@@ -44,7 +45,7 @@ pub fn keys_of(definition: &Definition, input: &Payload) -> Result<Vec<String>, 
     let mut keys = BTreeSet::new();
     for lock in &definition.locks {
         let found = json::find(text, &lock.pointer).and_then(json::scalar);
-        let Some(key) = found.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len())) else {
+        let Some(key) = found.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()) && is_printable(key)) else {
             return Err(NoKey { name: lock.name.clone(), pointer: lock.pointer.clone() });
         };
         keys.insert(format!("{}/{key}", lock.name));

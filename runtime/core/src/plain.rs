@@ -11,3 +11,8 @@ pub fn is_hostile(c: char) -> bool {
 pub fn is_printable(text: &str) -> bool {
     !text.contains(is_hostile)
 }
+
+/// A text as far as it is worth reading: it comes from a guest or a client, and may be of any length.
+pub fn shown(text: &str) -> &str {
+    text.char_indices().nth(80).map_or(text, |(end, _)| &text[..end])
+}

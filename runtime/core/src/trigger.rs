@@ -8,8 +8,8 @@ use sha2::{Digest, Sha256};
 use crate::{
     definition::Definition,
     id::{BadName, SagaId},
-    plain::is_printable,
-    validate::{Problem, shown},
+    plain::{is_printable, shown},
+    validate::Problem,
 };
 
 /// An event of this type, addressed to nobody, starts one saga of this name; its input is the event's data.

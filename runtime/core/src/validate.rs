@@ -6,6 +6,7 @@ use crate::{
     definition::{Body, Definition, Each, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     id::Name,
     output::token,
+    plain::shown,
     plan::Plan,
 };
 
@@ -49,11 +50,6 @@ impl fmt::Display for Problem {
             None => write!(f, "saga `{}`: {}", shown(&self.saga), self.problem),
         }
     }
-}
-
-/// A name as far as it is worth reading: it comes from a guest, and may be of any length.
-pub(crate) fn shown(name: &str) -> &str {
-    name.char_indices().nth(80).map_or(name, |(end, _)| &name[..end])
 }
 
 /// Every rule that the definition breaks; none is a definition that may run. `module` is what came with it: its children.

@@ -6,6 +6,7 @@ use crate::{
     event::{Act, Cancel, Event, Reason, Resolution, Why},
     id::{Direction, Leg, StepPath},
     moving::Obstacle,
+    plain::shown,
     run::{LegState, StepRun, Verdict},
     saga::{Phase, Saga},
 };
@@ -136,7 +137,10 @@ fn unlock(saga: &Saga, key: String, act: Act) -> Result<Vec<Event>, Rejected> {
     if saga.has_its_locks() && saga.lock_keys().any(|held| *held == key) {
         return Ok(vec![Event::LockBroken(key, act)]);
     }
-    let because = format!("it does not hold the lock key `{key}`");
+    let held: Vec<String> =
+        saga.lock_keys().filter(|held| saga.has_its_locks() && !saga.broken.contains(*held)).cloned().collect();
+    let holds = if held.is_empty() { "it holds none".to_owned() } else { format!("it holds {}", held.join(", ")) };
+    let because = format!("it does not hold the lock key `{}`; {holds}", shown(&key).escape_debug());
     Err(Rejected::DoesNotFit { because, fits: fitting(saga) })
 }
 

@@ -1,7 +1,7 @@
 //! A host of canned answers, for tests of what asks one: each connection is answered once, and no answer is a host that died.
 
 use std::{
-    io::{BufRead, BufReader, Write as _},
+    io::{BufRead, BufReader, Read as _, Write as _},
     net::TcpListener,
     thread,
 };
@@ -29,9 +29,14 @@ pub(super) fn json(status: u16, body: &impl Serialize) -> Canned {
 
 fn serve(listener: &TcpListener, answer: Canned) -> String {
     let (mut stream, _) = listener.accept().unwrap();
-    let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+    let mut request = BufReader::new(stream.try_clone().unwrap());
+    let mut lines = request.by_ref().lines().map(Result::unwrap);
     let asked = lines.next().unwrap();
-    lines.find(String::is_empty);
+    let headers: Vec<String> = lines.take_while(|line| !line.is_empty()).map(|line| line.to_ascii_lowercase()).collect();
+    let length = headers.iter().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
+    // All of it: closing a socket with something unread in it resets the connection, and the answer may be lost with it. Then the
+    // client asked no second time, and this host waited for that for ever.
+    std::io::copy(&mut request.take(length), &mut std::io::sink()).unwrap();
     let Some((status, body)) = answer else { return asked };
     write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).unwrap();
     asked

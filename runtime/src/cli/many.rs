@@ -121,10 +121,11 @@ impl Many {
                 (true, false) => print(&text)?,
                 (false, _) => say(text.trim_end()),
             }
+            let is_nothing = preview.count == 0 && !preview.is_cut;
             if self.dry_run {
-                return Ok(Exit::Fine);
+                return Ok(if is_nothing { Exit::Failed } else { Exit::Fine });
             }
-            if preview.count == 0 && !preview.is_cut || !confirmed("go on?", common.yes)? {
+            if is_nothing || !confirmed("go on?", common.yes)? {
                 say("nothing was done");
                 return Ok(Exit::Failed);
             }

@@ -86,7 +86,7 @@ use std::{
 
 use clap::{
     Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
-    builder::Resettable,
+    builder::{Resettable, StyledStr},
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
@@ -149,7 +149,7 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         // Only the help of somebody who set no variable is shown without this: a variable counts as an argument.
         Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
-            session::say(&Cli::command().render_help().ansi().to_string());
+            session::say(&help_of(env::args()).ansi().to_string());
             return Exit::Usage.into();
         }
         Err(error) => {
@@ -167,6 +167,14 @@ pub fn main() -> ExitCode {
             exit_of(&error).into()
         }
     }
+}
+
+/// The help of the verb that lacks a verb of its own, or of the whole.
+fn help_of(mut arguments: impl Iterator<Item = String>) -> StyledStr {
+    let mut whole = Cli::command();
+    whole.build();
+    let verb = arguments.find_map(|argument| whole.find_subcommand(&argument).cloned());
+    verb.unwrap_or(whole).render_help()
 }
 
 /// A time that no option took is meant for `--wait`, whose value may be left out and so needs the sign.
@@ -270,6 +278,14 @@ mod tests {
         let error = Cli::try_parse_from(["amends", "--host", "http://h"]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::MissingSubcommand);
         assert!(!Cli::command().get_subcommands().any(|verb| verb.is_hide_set()), "completions would offer it");
+    }
+
+    #[test]
+    fn a_verb_that_lacks_a_verb_of_its_own_shows_its_own_help() {
+        let help = |line: &str| help_of(line.split(' ').map(Into::into)).to_string();
+        assert!(help("amends schedule").contains("Usage: amends schedule"));
+        assert!(help("amends --host http://h").contains("Usage: amends"));
+        assert!(!help("amends --host http://h").contains("Usage: amends schedule"));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
         text::{clean, count},
         time::Now,
     },
-    session::{Form, Session, print, print_json},
+    session::{Form, Session, print, print_json, say},
 };
 use crate::{
     api::wire::event::{Accepted, NotStarted, StartedSaga},
@@ -44,10 +44,14 @@ pub(super) fn run(signal: &Signal, session: &Session) -> Result<Exit> {
 pub(super) fn report(accepted: &Accepted, form: Form) -> Result<Exit> {
     if form.json {
         print_json(accepted)?;
+    } else {
+        print(&said(accepted, &clock::now()))?;
+    }
+    if accepted.not_started.is_empty() {
         return Ok(Exit::Fine);
     }
-    print(&said(accepted, &clock::now()))?;
-    Ok(Exit::Fine)
+    say("what was not started never will be by this event: mend it, and publish it under another id");
+    Ok(Exit::Failed)
 }
 
 /// A line for the event, and one for each saga that it started or was to start.

@@ -224,7 +224,7 @@ pub(crate) fn does_not_fit(definition: &str, misfit: &Misfit) -> Refusal {
         .hint(format!("its schema is in GET /v1/definitions/{definition}"))
 }
 
-fn no_lock_key(definition: &str, none: &locks::NoKey) -> Refusal {
+pub(crate) fn no_lock_key(definition: &str, none: &locks::NoKey) -> Refusal {
     Refusal::new(RefusalCode::NoLockKey, format!("saga `{definition}` cannot be started: {none}"))
         .hint("put it into the input; which saga holds what is decided by it")
 }

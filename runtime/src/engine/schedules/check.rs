@@ -1,6 +1,6 @@
 //! What can be said against a schedule without knowing what there is. It is said before the shard is asked, which has no time for it.
 
-use amends_core::Instant;
+use amends_core::{Instant, plain::shown};
 
 use super::{
     CATCH_UP_MS_RANGE, JITTER_MS_MAX,
@@ -16,7 +16,8 @@ use crate::{
 pub struct CheckedSpec(Spec);
 
 impl CheckedSpec {
-    /// Checks everything that needs no knowledge of what is deployed and what the time is, and spells the zone as its database does.
+    /// Checks everything that needs no knowledge of what is deployed and what the time is, and spells the zone as its database does and the
+    /// expression with single blanks.
     ///
     /// It takes some tens of milliseconds to find that an expression never fires.
     ///
@@ -42,6 +43,7 @@ impl CheckedSpec {
                     .hint("leave the id out"))
             }
             When::Cron { expression, zone } => {
+                *expression = expression.split_ascii_whitespace().collect::<Vec<_>>().join(" ");
                 let cron = Cron::parse(expression, zone).map_err(|bad| bad_cron(expression, zone, &bad))?;
                 cron.zone().clone_into(zone);
                 Ok(Self(spec))
@@ -58,6 +60,7 @@ impl CheckedSpec {
 const MOMENT_MAX: Instant = Instant(253_370_764_800_000);
 
 fn bad_cron(expression: &str, zone: &str, bad: &BadCron) -> Refusal {
+    let (expression, zone) = (shown(expression).escape_debug(), shown(zone).escape_debug());
     match bad {
         BadCron::Expression(why) => Refusal::new(RefusalCode::BadCron, format!("`{expression}` is no cron expression: {why}"))
             .hint("write it as `0 3 * * mon-fri`: minute, hour, day of month, month, day of week"),

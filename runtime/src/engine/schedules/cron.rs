@@ -62,6 +62,9 @@ impl fmt::Display for BadCron {
 /// Longer ones are no schedule that a person can read.
 const EXPRESSION_BYTES_MAX: usize = 255;
 
+/// The longest name of a zone has 32 bytes. A name is held against all of them, to find the one that was meant.
+const ZONE_BYTES_MAX: usize = 64;
+
 impl Cron {
     /// Reads an expression that somebody gives, and refuses one that never fires.
     ///
@@ -75,6 +78,9 @@ impl Cron {
     pub(crate) fn read(expression: &str, zone: &str) -> Result<Self, BadCron> {
         if expression.len() > EXPRESSION_BYTES_MAX {
             return Err(BadCron::Expression(format!("it is longer than {EXPRESSION_BYTES_MAX} bytes")));
+        }
+        if zone.len() > ZONE_BYTES_MAX {
+            return Err(BadCron::UnknownZone(None));
         }
         let zone = TimeZone::get(zone).map_err(|_| BadCron::UnknownZone(nearest_zone(zone)))?;
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();

@@ -4,6 +4,7 @@ use amends_core::{
     Payload,
     event::Act,
     id::{Namespace, SagaId},
+    locks,
 };
 
 use super::{ScheduleKey, decide::Calendar, kept::Kept, look::ScheduleView, state::Schedule};
@@ -11,7 +12,7 @@ use crate::{
     engine::{
         port::{Answer, OfSchedule, Origin, PutSchedule, Refusal, RefusalCode, ScheduleAnswer, ScheduleRequest},
         release::Release,
-        requests::does_not_fit,
+        requests::{does_not_fit, no_lock_key},
         shard::Shard,
     },
     journal::schedule::{ScheduleEvent, Spec, When},
@@ -82,7 +83,10 @@ impl Shard {
     /// What could not work with what is deployed is said now, and not at the first moment.
     fn refuse_misfit(&self, namespace: &Namespace, spec: &Spec, input: &Payload) -> Result<(), Refusal> {
         let active = self.modules.active(namespace, &spec.saga).ok_or_else(|| self.no_definition(namespace, &spec.saga))?;
-        active.misfit(input).map_or(Ok(()), |misfit| Err(does_not_fit(&spec.saga, &misfit)))
+        if let Some(misfit) = active.misfit(input) {
+            return Err(does_not_fit(&spec.saga, &misfit));
+        }
+        locks::keys_of(active.definition, input).map(drop).map_err(|none| no_lock_key(&spec.saga, &none))
     }
 
     fn pause(&mut self, origin: &Origin, key: &ScheduleKey, act: Act) -> Result<ScheduleAnswer, Refusal> {

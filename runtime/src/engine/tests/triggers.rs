@@ -214,7 +214,7 @@ fn what_stands_against_a_start_for_good_is_recorded_with_the_event_and_counted()
     expect![[r#"
         woke 0
           started first:e3c8e9e723ac83c5f48e07bb
-          not started keyed: no_lock_key: saga `keyed` cannot be started: the lock `sku` finds no key at `/sku` of the input: a string of 1 to 256 bytes, or a number; put it into the input; which saga holds what is decided by it
+          not started keyed: no_lock_key: saga `keyed` cannot be started: the lock `sku` finds no key at `/sku` of the input: a printable string of 1 to 256 bytes, or a number; put it into the input; which saga holds what is decided by it
           not started second: locked: saga second:e3c8e9e723ac83c5f48e07bb was not started: first:e3c8e9e723ac83c5f48e07bb has the lock key order/17; try again when first:e3c8e9e723ac83c5f48e07bb has ended; look at it: amends show first:e3c8e9e723ac83c5f48e07bb
           not started strict: input_does_not_fit: the input does not fit saga `strict`: want object, but got number; its schema is in GET /v1/definitions/strict
     "#]].assert_eq(&first);
@@ -225,7 +225,7 @@ fn what_stands_against_a_start_for_good_is_recorded_with_the_event_and_counted()
         1.1 started first:e3c8e9e723ac83c5f48e07bb, of o-17, from 0.1
         1.2 lock_taken, from 0.1
         1.3 intent, from 0.1
-        0.2 not_started: keyed: no_lock_key: saga `keyed` cannot be started: the lock `sku` finds no key at `/sku` of the input: a string of 1 to 256 bytes, or a number; put it into the input; which saga holds what is decided by it
+        0.2 not_started: keyed: no_lock_key: saga `keyed` cannot be started: the lock `sku` finds no key at `/sku` of the input: a printable string of 1 to 256 bytes, or a number; put it into the input; which saga holds what is decided by it
         0.3 not_started: second: locked: saga second:e3c8e9e723ac83c5f48e07bb was not started: first:e3c8e9e723ac83c5f48e07bb has the lock key order/17; try again when first:e3c8e9e723ac83c5f48e07bb has ended; look at it: amends show first:e3c8e9e723ac83c5f48e07bb
         0.4 not_started: strict: input_does_not_fit: the input does not fit saga `strict`: want object, but got number; its schema is in GET /v1/definitions/strict
     "#]].assert_eq(&journal(&sim, from));
