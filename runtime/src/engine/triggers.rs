@@ -30,6 +30,7 @@ impl Shard {
             return Ok(Vec::new());
         }
         self.refuse_new(sagas.len())?;
+        sagas.iter().try_for_each(|saga| self.refuse_quarantined(&origin.namespace, saga))?;
         let start = |definition: String| {
             let id = trigger::saga_id(&definition, &publish.source, &publish.id);
             Ok(Start {
