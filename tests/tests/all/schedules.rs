@@ -206,7 +206,7 @@ fn a_schedule_that_can_never_start_anything_is_refused_and_leaves_nothing() {
           422 never_fires: `0 0 30 2 *` never fires: it names a day that no month has
           hint: choose a day that the month has; `0 0 28 2 *` fires once a year
         a field too many
-          422 bad_cron: `0 0 3 * * *` is no cron expression: it has 6 fields, and 5 are wanted: minute, hour, day of month, month and day of week
+          422 bad_cron: `0 0 3 * * *` is no cron expression: it needs five fields: minute, hour, day of month, month and day of week
           hint: write it as `0 3 * * mon-fri`: minute, hour, day of month, month, day of week
         no such zone
           422 unknown_zone: there is no time zone `Europe/Berlim`
