@@ -131,6 +131,30 @@ fn a_disk_that_is_nearly_full_gets_no_record_of_what_is_due_until_it_has_room() 
     );
 }
 
+#[test]
+fn what_is_missed_while_the_disk_is_nearly_full_is_recorded_in_one_when_it_has_room() {
+    let mut sim = demo(b_waits, &["~b"]);
+    put(&mut sim, "often", spec(cron("* * * * *"))).unwrap();
+    sim.pass(MINUTE);
+    let last = sim.shard.last_position;
+    sim.shard.is_low = Arc::new(|| true);
+    for _ in 0..3 {
+        sim.pass(MINUTE);
+    }
+    assert_eq!(sim.shard.last_position, last);
+    sim.shard.is_low = Arc::new(|| false);
+    sim.pass(1_000);
+    check(
+        &sim,
+        "often",
+        &expect![[r#"
+            scheduled
+            fired often:19700101T001800Z: waiting
+            missed 3: overlap
+        "#]],
+    );
+}
+
 /// Half of the host is left to requests. Where those kept more than that for hours, every start was missed, and requests were served.
 #[test]
 fn what_is_held_for_long_is_started_beside_requests_that_keep_more_than_half() {
