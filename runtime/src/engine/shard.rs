@@ -93,10 +93,13 @@ pub struct Limits {
     pub queue_records: u64,
     /// Schedules of a namespace.
     pub schedules_max: u64,
+    /// Stuck legs that a job deals with before the next request has its turn.
+    pub job_legs_max: usize,
 }
 
 impl Default for Limits {
-    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records; 100,000 schedules.
+    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records; 100,000 schedules;
+    /// 4,096 legs at some microseconds and a record each: a fan-out may be stuck in 100,000 of them.
     fn default() -> Self {
         Self {
             residents_max: 20_000,
@@ -104,6 +107,7 @@ impl Default for Limits {
             event_kept_ms: 7 * 86_400_000,
             queue_records: 8_192,
             schedules_max: 100_000,
+            job_legs_max: 4_096,
         }
     }
 }

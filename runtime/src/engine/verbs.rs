@@ -5,8 +5,8 @@ use std::{fmt, sync::Arc};
 use amends_core::{
     Context, Event, Plan, Saga,
     event::{Act, Code, Moved},
-    id::Namespace,
-    verbs::Rejected,
+    id::{Namespace, StepPath},
+    verbs::{Rejected, StepVerb, Verb},
     view::Status,
 };
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,8 @@ use crate::{
 
 /// What an intervention needs beside the saga, looked up before the saga decides.
 pub(crate) enum Prepared {
-    Verb(amends_core::verbs::Verb),
+    Verb(Verb),
+    Steps(StepVerb, Vec<StepPath>),
     Move(Arc<Plan>, Code),
     /// It runs on that version already.
     Nothing,
@@ -152,6 +153,7 @@ impl fmt::Display for Unfit {
 pub(crate) fn act_on(saga: &mut Saga, prepared: Prepared, act: &Act, context: Context) -> Result<Vec<Event>, Rejected> {
     match prepared {
         Prepared::Verb(verb) => saga.act(verb, act.clone(), context),
+        Prepared::Steps(verb, paths) => saga.act_on_each(verb, paths, act, context),
         Prepared::Move(plan, code) => saga.move_to(plan, Moved { code, act: act.clone() }, context),
         Prepared::Nothing => Ok(Vec::new()),
     }
@@ -161,6 +163,7 @@ pub(crate) fn act_on(saga: &mut Saga, prepared: Prepared, act: &Act, context: Co
 pub(crate) fn prepare(modules: &Modules, namespace: &Namespace, saga: &Saga, asked: Intervention) -> Result<Prepared, Refusal> {
     let version = match asked {
         Intervention::Verb(verb) => return Ok(Prepared::Verb(verb)),
+        Intervention::Steps(verb, paths) => return Ok(Prepared::Steps(verb, paths)),
         Intervention::Move(version) => version,
     };
     let (name, definition) = (&saga.started().module, &saga.started().definition);

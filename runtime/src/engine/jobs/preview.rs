@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use amends_core::{Context, Instant, Room, Saga, event::Act, id::Namespace, view::Status};
 
-use super::{add, interventions, misfit, unchanged};
+use super::{Asked, add, asked, misfit, unchanged};
 use crate::{
     engine::{
         load::{self, LoadError},
@@ -93,16 +93,13 @@ fn tried(
 ) -> Result<(), String> {
     // Whether a verb fits depends on none of these but the time.
     let context = Context { now, jitter: 1, may_reach_outside: false, snapshot: 0, journal: Room::Free };
-    let mut why = unchanged(verb);
-    for asked in interventions(verb, filter, &filter.legs(saga)) {
-        let prepared = prepare(modules, namespace, saga, asked).map_err(|refusal| refusal.message)?;
-        match act_on(saga, prepared, &Act::default(), context) {
-            Ok(events) if !events.is_empty() => return Ok(()),
-            Ok(_) => {}
-            Err(rejected) => why = rejected.to_string(),
-        }
+    let Asked { intervention, .. } = asked(verb, filter, saga, usize::MAX);
+    let prepared = prepare(modules, namespace, saga, intervention).map_err(|refusal| refusal.message)?;
+    match act_on(saga, prepared, &Act::default(), context) {
+        Ok(events) if events.is_empty() => Err(unchanged(verb)),
+        Ok(_) => Ok(()),
+        Err(rejected) => Err(rejected.to_string()),
     }
-    Err(why)
 }
 
 /// What has not ended, most first.

@@ -2,7 +2,7 @@
 //!
 //! Which sagas have a status is read as it is committed: one that comes to it in this moment is passed over, as if a moment earlier.
 
-use super::{Job, add, interventions, misfit, unchanged};
+use super::{Asked, Job, add, asked, misfit, unchanged};
 use crate::{
     engine::{load::LoadError, port::Origin, resident::SagaKey, rows, shard::Shard},
     journal::{
@@ -22,6 +22,8 @@ const ROWS_MAX: usize = 256;
 enum Came {
     /// It is not one that the job is about.
     Passed,
+    /// The verb was applied to some of its legs, as many as fit into the turn; the next one takes up the others.
+    Partly,
     Applied,
     Misfit(String),
 }
@@ -48,28 +50,39 @@ impl Shard {
     fn job_turn(&mut self, stream: Position, job: &Job) -> Result<(), StoreError> {
         let page = rows::sagas_from(self.store.as_ref(), job.filter.status, job.through, Some(stream), ROWS_MAX)?;
         let before = self.actions.len();
-        let (mut through, mut loaded, mut applied, mut misfits) = (job.through, 0, 0, Vec::<Misfit>::new());
+        let mut turn = Turn {
+            through: job.through,
+            sagas: SAGAS_MAX,
+            legs: self.limits.job_legs_max,
+            applied: 0,
+            misfits: Vec::new(),
+            is_part: false,
+        };
         for (position, summary) in &page {
-            if loaded == SAGAS_MAX {
+            if turn.is_full() {
                 break;
             }
-            through = *position;
             if summary.status.is_ended() || !job.filter.admits(&job.namespace, summary) {
+                turn.through = *position;
                 continue;
             }
-            loaded += 1;
-            match self.do_job(stream, job, &(summary.namespace.clone(), summary.id.clone())) {
+            match self.do_job(stream, job, &(summary.namespace.clone(), summary.id.clone()), &mut turn) {
                 Came::Passed => {}
-                Came::Applied => applied += 1,
-                Came::Misfit(why) => add(&mut misfits, &misfit(&why, summary.id.as_str())),
+                Came::Partly => turn.is_part = true,
+                Came::Applied => turn.applied += 1,
+                Came::Misfit(why) => add(&mut turn.misfits, &misfit(&why, summary.id.as_str())),
+            }
+            if !turn.is_part {
+                turn.through = *position;
             }
         }
         if self.failed.is_some() {
             return Ok(());
         }
-        let ends = page.len() < ROWS_MAX && page.last().is_none_or(|(last, _)| *last == through);
+        let ends = page.len() < ROWS_MAX && page.last().is_none_or(|(last, _)| *last == turn.through);
+        let Turn { through, applied, misfits, is_part, .. } = turn;
         let mut events = Vec::new();
-        if applied > 0 || !misfits.is_empty() {
+        if applied > 0 || is_part || !misfits.is_empty() {
             events.push(JobEvent::Advanced { through, applied, misfits });
         }
         if ends {
@@ -86,7 +99,8 @@ impl Shard {
     }
 
     /// The verb, done to one saga. What it decides is handed over at once, so that it is in this turn's commit.
-    fn do_job(&mut self, stream: Position, job: &Job, key: &SagaKey) -> Came {
+    fn do_job(&mut self, stream: Position, job: &Job, key: &SagaKey, turn: &mut Turn) -> Came {
+        turn.sagas -= 1;
         if let Err(error) = self.ensure_resident(key) {
             self.lost(key, &error);
             return match error {
@@ -99,22 +113,37 @@ impl Shard {
             self.park(key);
             return Came::Passed;
         }
-        let asked = interventions(job.verb, &job.filter, &job.filter.legs(&resident.saga));
-        let origin = Origin { namespace: job.namespace.clone(), actor: job.actor.clone(), idempotency_key: None };
-        let cause = RecordId { stream, version: 1 };
-        let mut came = Came::Misfit(unchanged(job.verb));
-        for intervention in asked {
-            let decided = self.decide_on(key, intervention, &job.act);
-            match (decided, &came) {
-                (Ok(decided), _) if !decided.events.is_empty() => {
-                    self.record_decided(&origin, key, decided, &job.act, Some(cause));
-                    came = Came::Applied;
-                }
-                (Err(unfit), Came::Misfit(_)) => came = Came::Misfit(unfit.to_string()),
-                (Ok(_) | Err(_), _) => {}
+        let Asked { intervention, legs, is_part } = asked(job.verb, &job.filter, &resident.saga, turn.legs);
+        turn.legs = turn.legs.saturating_sub(legs);
+        let came = match self.decide_on(key, intervention, &job.act) {
+            Ok(decided) if decided.events.is_empty() => Came::Misfit(unchanged(job.verb)),
+            Ok(decided) => {
+                let origin = Origin { namespace: job.namespace.clone(), actor: job.actor.clone(), idempotency_key: None };
+                self.record_decided(&origin, key, decided, &job.act, Some(RecordId { stream, version: 1 }));
+                if is_part { Came::Partly } else { Came::Applied }
             }
-        }
+            Err(unfit) => Came::Misfit(unfit.to_string()),
+        };
         self.park(key);
         came
+    }
+}
+
+/// How far a turn is.
+struct Turn {
+    /// Sagas up to here were looked at.
+    through: Position,
+    /// Sagas and legs that may still be dealt with.
+    sagas: usize,
+    legs: usize,
+    applied: u64,
+    misfits: Vec<Misfit>,
+    /// The saga behind `through` has legs left.
+    is_part: bool,
+}
+
+impl Turn {
+    fn is_full(&self) -> bool {
+        self.is_part || self.sagas == 0 || self.legs == 0
     }
 }

@@ -1,6 +1,10 @@
 //! Verbs for many sagas: each saga once, whatever happens on the way.
 
-use amends_core::{event::Event, view::Status};
+use amends_core::{
+    definition::{Each, EachMode},
+    event::Event,
+    view::Status,
+};
 use expect_test::expect;
 
 use super::{moves::fragile, *};
@@ -171,6 +175,46 @@ fn what_a_verb_does_not_fit_is_counted_by_why_and_a_preview_says_the_same_and_ch
     assert!(why.iter().all(|why| done.contains(why)), "{why:?}");
     let abandoned = preview(&sim, JobVerb::Abandon, &in_a());
     assert_eq!((abandoned.count, abandoned.sagas.len(), abandoned.is_cut), (3, 3, false));
+}
+
+/// Every element of `a` fails to be undone, as `b` was refused.
+fn fan_out(elements: usize) -> Sim {
+    let mut sim = Sim::new(a_cannot_be_undone);
+    let mut definition = fragile(&["a", "b"]);
+    let items = "/input/items".to_owned();
+    definition.stages[0].steps[0].each = Some(Each { items, key: None, mode: EachMode::FailFast, concurrency: 10 });
+    sim.deploy(1, definition);
+    sim.grant();
+    let list: Vec<String> = (0..elements).map(|element| element.to_string()).collect();
+    let _started = sim.start("F", &format!("{{\"items\":[{}]}}", list.join(",")), false);
+    sim.settle();
+    sim
+}
+
+/// Each stuck leg was an intervention of its own, with a flush, a look at all legs and, where it did not fit, a text that named
+/// them: 100,000 of them held every other request up for minutes, in one turn.
+#[test]
+fn a_saga_that_is_stuck_in_more_steps_than_fit_into_a_turn_is_dealt_with_in_several_and_counts_once() {
+    let mut sim = fan_out(150);
+    let before = sim.shard.last_position;
+    let _asked = ask(&mut sim, JobVerb::NotDone, in_a(), None);
+    sim.settle();
+    assert_eq!(jobs(&sim)[0].misfits[0].why, "`a[0]` is not stuck or in doubt, or an attempt is open");
+    assert_eq!(preview(&sim, JobVerb::Skip, &in_a()).count, 1);
+    let _asked = ask(&mut sim, JobVerb::Skip, in_a(), None);
+    sim.shard.limits.job_legs_max = 100;
+    // The request and the first turn.
+    sim.commit();
+    sim.commit();
+    let skips = |sim: &Sim| {
+        let skipped = |record: &&Record| matches!(record.fact, Fact::Saga(Event::Skipped(..)));
+        records(sim).iter().filter(|record| record.position > before).filter(skipped).count()
+    };
+    assert_eq!((skips(&sim), told(&jobs(&sim)[0])), (100, "Running: seen 0, applied 0".into()));
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    assert_eq!((skips(&sim), told(&jobs(&sim)[0])), (150, "Ended(Instant(1000000)): seen 1, applied 1".into()));
+    assert_eq!(status(&mut sim, "F"), Status::Compensated);
 }
 
 /// `a` and `b` are undone side by side, and fail for different reasons.
