@@ -212,6 +212,11 @@ impl Jobs {
         Ok(Self { running, waiters: Vec::new() })
     }
 
+    /// Everybody who waits, when nobody will be told of an end.
+    pub(crate) fn take_waiters(&mut self) -> impl Iterator<Item = Answer<JobAnswer>> {
+        std::mem::take(&mut self.waiters).into_iter().map(|(_, answer)| answer)
+    }
+
     /// The one whose turn it is, if all that it did is durable: one turn a commit, so that it never runs away from the disk.
     fn next(&self, durable: Position) -> Option<(Position, &Job)> {
         let (stream, job) = self.running.first_key_value()?;

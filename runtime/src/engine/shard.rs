@@ -473,6 +473,9 @@ impl Shard {
 
     /// Hands over records that are not a saga's, with their rows.
     pub(crate) fn commit(&mut self, tail: Tail, mut rows: Vec<RowChange>) {
+        if self.failed.is_some() {
+            return;
+        }
         let (append, begun) = tail.finish();
         rows.extend(begun);
         self.last_position = append.first_position + append.records.len() as u64 - 1;
@@ -482,6 +485,9 @@ impl Shard {
 
     /// Makes all that was handed over since then durable together, or not at all.
     pub(crate) fn join_commits(&mut self, since: usize) {
+        if self.failed.is_some() {
+            return;
+        }
         let mut joined = Batch::default();
         let mut others = Vec::new();
         for action in self.actions.drain(since..) {
@@ -499,6 +505,9 @@ impl Shard {
 
     /// Hands over rows that follow from no record of this commit.
     pub(crate) fn commit_rows(&mut self, rows: Vec<RowChange>) {
+        if self.failed.is_some() {
+            return;
+        }
         self.actions.push(Action::Commit(Batch { appends: Vec::new(), rows }, self.last_position));
     }
 
@@ -572,13 +581,18 @@ impl Shard {
         }
     }
 
-    /// Law 14: from here on nothing is acknowledged.
+    /// Law 14: from here on nothing is acknowledged, and nothing more is handed over: not even what this step did before it failed,
+    /// of which the client will hear that it was not recorded.
     pub(crate) fn fail(&mut self, why: String) {
         if self.failed.is_none() {
             self.failed = Some(why.clone());
+            self.actions.retain(|action| !matches!(action, Action::Commit(..)));
             self.releases.refuse_all(&storage_failed(&why));
             for answer in self.waiters.take_all() {
                 Release::Saga(answer, Err(storage_failed(&why))).answer();
+            }
+            for answer in self.jobs.take_waiters() {
+                Release::Job(answer, Err(storage_failed(&why))).answer();
             }
             self.actions.push(Action::Fail(why));
         }

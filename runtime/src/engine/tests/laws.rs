@@ -1,9 +1,14 @@
 //! Laws 2 to 4, 9 and 11, seen from the shard.
 
 use amends_core::view::Status;
+use bytes::Bytes;
 
 use super::*;
-use crate::engine::port::RefusalCode;
+use crate::{
+    engine::{port::RefusalCode, rows},
+    journal::keys,
+    store::Table,
+};
 
 #[test]
 fn an_effect_free_saga_with_wait_costs_one_commit() {
@@ -204,6 +209,23 @@ fn after_a_storage_error_nothing_begins() {
     while sim.end_one() {}
     assert_eq!(sim.calls, ["a@1"]);
     assert!(sim.queue.is_empty());
+}
+
+/// A row that could not be read failed the host in the middle of an event, whose record and answer went to the disk all the same:
+/// the sender was told that nothing was recorded, sent it again after the restart, and it was a duplicate that woke nobody.
+#[test]
+fn what_a_step_did_before_it_failed_is_not_handed_over() {
+    let mut sim = Sim::new(b_waits);
+    let topic = amends_core::event::Topic { event_type: "approval".into(), key: "42".into() };
+    let unreadable = [keys::wait(&namespace(), &topic, 1), vec![0]].concat();
+    let rows = vec![rows::put(Table::Waits, unreadable, Bytes::new())];
+    sim.store.commit(&[Batch { appends: Vec::new(), rows }]).unwrap();
+    let published = sim.publish("e1", None, "42");
+    assert_eq!(said(published).unwrap_err().code, RefusalCode::StorageFailed);
+    assert!(sim.queue.is_empty(), "{:?}", sim.queue);
+    let late = sim.publish("e2", None, "42");
+    assert_eq!(said(late).unwrap_err().code, RefusalCode::StorageFailed);
+    assert!(sim.metrics.text().contains("amends_refused_total{reason=\"StorageFailed\"} 1"));
 }
 
 /// A verb's refusal says where a saga stands. It left at once, while the records that it spoke of were in the queue: after a
