@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use amends_core::{
     Context, Event, Plan, Saga,
-    event::{Act, Code, Moved},
-    id::{Namespace, StepPath},
+    event::{Act, Code, Moved, Why},
+    id::{Leg, Namespace, StepPath},
     verbs::{Rejected, StepVerb, Verb},
     view::Status,
 };
@@ -88,6 +88,8 @@ impl Shard {
     pub(crate) fn decide_on(&mut self, key: &SagaKey, asked: Intervention, act: &Act) -> Result<Decided, Unfit> {
         let Some(resident) = self.residents.get_mut(key) else { return Err(Unfit::Refused(not_found(&key.1))) };
         let before = resident.saga.code().version;
+        let died: Vec<Leg> =
+            resident.saga.stuck().into_iter().filter(|stuck| stuck.why == Why::HostDied).map(|stuck| stuck.leg).collect();
         let prepared = prepare(&self.modules, &key.0, &resident.saga, asked).map_err(Unfit::Refused)?;
         let room = self.limits.room(resident.journal_bytes);
         let (module, digest) = (&resident.saga.started().module, resident.saga.code().digest);
@@ -95,7 +97,9 @@ impl Shard {
         let events = act_on(&mut resident.saga, prepared, act, context).map_err(Unfit::Rejected)?;
         // One that moved away from what it died of says nothing about that.
         let stays = resident.saga.code().version == before;
-        let retried = stays && events.iter().any(|event| matches!(event, Event::Retried(..)));
+        // Nor does a retry of what failed for something else.
+        let is_died_of = |event: &Event| matches!(event, Event::Retried(legs, _) if legs.iter().any(|leg| died.contains(leg)));
+        let retried = stays && events.iter().any(is_died_of);
         let lifts = retried.then(|| (resident.saga.started().module.clone(), before));
         Ok(Decided { events, lifts })
     }

@@ -274,6 +274,10 @@ fn a_guest_that_was_executing_at_three_deaths_of_the_host_runs_alone_and_then_no
     while sim.commit() {}
     assert_eq!(sim.calls, ["a@3"], "the suspect runs alone: the bystander waits");
     let mut sim = sim.die_executing();
+    sim.world = |call| match call.saga.as_str() {
+        "GOOD" => Outcome::Denied("http://127.0.0.1:2".into()),
+        _ => all_done(call),
+    };
     sim.settle();
     let answered = sim.start("BAD", "{}", true);
     sim.settle();
@@ -282,6 +286,12 @@ fn a_guest_that_was_executing_at_three_deaths_of_the_host_runs_alone_and_then_no
     assert!(matches!(view.stuck[0].why, amends_core::event::Why::HostDied));
     let refused = sim.start("NEW", "{}", true);
     assert_eq!(said(refused).unwrap_err().code, RefusalCode::Quarantined);
+    sim.world = all_done;
+    let _retried = sim.verb("GOOD", Verb::Retry(None), "g");
+    sim.settle();
+    // It was stuck for something else. A retry of all that such a thing had stopped let new work start on what had killed the host.
+    let refused = sim.start("NEW", "{}", true);
+    assert_eq!((status(&mut sim, "GOOD"), said(refused).unwrap_err().code), (Status::Completed, RefusalCode::Quarantined));
     let _retried = sim.verb("BAD", Verb::Retry(None), "k");
     sim.settle();
     let taken = sim.start("NEW", "{}", true);
