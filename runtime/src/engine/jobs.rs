@@ -227,8 +227,10 @@ impl Jobs {
 /// Jobs of a namespace that are listed, newest first: of one that is over, for a week.
 const LISTED_MAX: usize = 1_000;
 
-/// The jobs of a namespace as they are committed, newest first.
-pub(crate) fn list(store: &dyn Store, namespace: &Namespace) -> Result<Vec<Job>, StoreError> {
-    let rows = store.rows(&keys::jobs_of(namespace, LISTED_MAX).descending())?;
-    rows.iter().map(|row| rows::decode(&row.value, "a job's row")).collect()
+/// The jobs of a namespace as they are committed, newest first, and whether there are more.
+pub(crate) fn list(store: &dyn Store, namespace: &Namespace) -> Result<(Vec<Job>, bool), StoreError> {
+    let rows = store.rows(&keys::jobs_of(namespace, LISTED_MAX + 1).descending())?;
+    let jobs: Result<Vec<Job>, StoreError> =
+        rows.iter().take(LISTED_MAX).map(|row| rows::decode(&row.value, "a job's row")).collect();
+    Ok((jobs?, rows.len() > LISTED_MAX))
 }

@@ -60,7 +60,7 @@ fn ask(sim: &mut Sim, verb: JobVerb, filter: SagaFilter, key: Option<&str>) -> R
 }
 
 fn jobs(sim: &Sim) -> Vec<Job> {
-    jobs::list(sim.store.as_ref(), &namespace()).unwrap()
+    jobs::list(sim.store.as_ref(), &namespace()).unwrap().0
 }
 
 /// Seen, applied, and why not.
