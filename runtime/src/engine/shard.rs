@@ -353,6 +353,11 @@ impl Shard {
         self.last_position - self.durable > self.limits.queue_records
     }
 
+    /// Half of what the host may hold is left to requests: what nobody waits for goes on when there is less.
+    pub(crate) fn has_room_beside_requests(&self) -> bool {
+        self.last_position - self.durable <= self.limits.queue_records / 2 && self.residents.len() < self.limits.residents_max / 2
+    }
+
     fn release_answers(&mut self, key: &SagaKey, answers: Vec<(Answer<SagaAnswer>, bool)>) {
         for (answer, created) in answers {
             if let Some(said) = self.saga_answer(key, created) {
@@ -603,6 +608,12 @@ impl Shard {
             Some(why) => Err(storage_failed(why)),
             None => Ok(()),
         }
+    }
+
+    /// Where the streams begin of those sagas whose rows may change at any moment: their records are with the committer.
+    pub(crate) fn streams_in_flight(&self) -> impl Iterator<Item = Position> {
+        let residents = self.in_flight.iter().filter_map(|(_, key)| self.residents.get(key));
+        residents.filter_map(|resident| resident.flushed.as_ref().map(|flushed| flushed.stream))
     }
 
     /// Sagas of a set, each once: those that rows name and those in memory.

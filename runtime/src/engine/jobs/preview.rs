@@ -19,6 +19,9 @@ use crate::{
 /// Sagas that are replayed for a preview: at a tenth of a millisecond each, ten seconds of a reader's time.
 const LOOKED_AT_MAX: usize = 100_000;
 
+/// Rows that are looked at for them, at some microseconds each: also among the sagas of other namespaces an answer comes in time.
+const EXAMINED_MAX: usize = 500_000;
+
 /// Sagas that are named.
 const NAMED: usize = 20;
 
@@ -119,21 +122,26 @@ fn live(store: &dyn Store, namespace: &Namespace) -> Result<Vec<(String, u32, St
     Ok(kinds)
 }
 
-/// Hands over the sagas of some statuses, of each the oldest first, until it is enough; true if there were more.
+/// Hands over the sagas of some statuses, of each the oldest first, until it is enough or too much; true if there may be more.
 fn each_of(
     store: &dyn Store,
     statuses: impl Iterator<Item = Status>,
     mut see: impl FnMut(Position, &rows::Summary) -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
+    let mut examined = 0;
     for status in statuses {
         let mut after = 0;
         loop {
-            let page = rows::sagas_from(store, Some(status), after, None, PAGE)?;
+            if examined >= EXAMINED_MAX {
+                return Ok(true);
+            }
+            let page = rows::sagas_of(store, status, after, PAGE)?;
             for (stream, summary) in &page {
                 if !see(*stream, summary)? {
                     return Ok(true);
                 }
             }
+            examined += page.len();
             match page.last() {
                 Some((last, _)) if page.len() == PAGE => after = *last,
                 _ => break,
