@@ -167,6 +167,9 @@ impl Saga {
     }
 
     /// Folds a `moved` record; `plan` is what its digest has under the saga's name.
+    ///
+    /// The rules are looked at again, because the fold counts on them: they belong to the format. A release that adds one may ask
+    /// it of new moves only.
     pub(crate) fn apply_moved(&mut self, plan: Arc<Plan>, moved: &Moved, at: Instant) -> Result<(), ReplayError> {
         if let Some(obstacle) = self.obstacles(&plan).first() {
             return Err(ReplayError { revision: self.revision + 1, problem: format!("it cannot move: {obstacle}") });

@@ -13,7 +13,7 @@ use amends_core::{
 use bytes::Bytes;
 use tokio::sync::broadcast;
 
-pub use crate::engine::port::{Candidate, Change, EventName, LockKey, Moves, Offered, ScheduleView};
+pub use crate::engine::port::{Candidate, Change, LockKey, Moves, Offered, ScheduleView, Starter};
 use crate::{
     engine::port::{Job, JobPreview, JobVerb, ListFilter, Refusal, Request, SagaFilter, SagaLine, StuckGroups},
     journal::Record,
@@ -98,8 +98,8 @@ pub trait Runtime: Send + Sync + 'static {
 pub struct Committed {
     /// The saga.
     pub view: View,
-    /// The event that started it; none: somebody did.
-    pub started_by: Option<EventName>,
+    /// What started it; none: somebody did.
+    pub started_by: Option<Starter>,
     /// The position of its last record.
     pub position: u64,
     /// Who has its lock keys, and who waits for them.

@@ -106,7 +106,7 @@ pub struct Guest {
     pub in_flight: usize,
     /// Linear memory of one attempt.
     pub memory: Size,
-    /// Linear memory of all attempts that run at once; 0 is half of the machine's.
+    /// Linear memory of all attempts that run at once; 0 is half of what the machine or its container has.
     pub memory_total: Size,
     /// Elements of all its tables.
     pub table_elements: usize,

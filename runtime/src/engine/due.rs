@@ -24,17 +24,11 @@ impl Shard {
         {
             left -= 1;
             self.metrics.timer_lag(self.now.since(due));
-            match rows::saga_at(self.store.as_ref(), stream) {
-                Ok(Some(key)) => {
-                    if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Wake, context))
-                    {
-                        self.lost(&key, &error);
-                    }
-                }
-                Ok(None) => {
-                    if let Err(error) = self.fire_other(stream, due) {
-                        return self.fail(error.to_string());
-                    }
+            match self.fire_timer(stream, due) {
+                Ok(()) => {}
+                // What is there cannot be read, now and again: the others go on, and a host that can read it finds the timer's row.
+                Err(StoreError::Corrupt(why)) => {
+                    tracing::error!(stream, due = due.0, why, "what is due there is corrupt: it is left as it is");
                 }
                 Err(error) => return self.fail(error.to_string()),
             }
@@ -45,13 +39,21 @@ impl Shard {
         self.fire_woken(left);
     }
 
+    fn fire_timer(&mut self, stream: Position, due: Instant) -> Result<(), StoreError> {
+        let Some(key) = rows::saga_at(self.store.as_ref(), stream)? else { return self.fire_other(stream, due) };
+        if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Wake, context)) {
+            self.lost(&key, &error);
+        }
+        Ok(())
+    }
+
     /// A timer of something that is no saga: a schedule, a job, an event, or the answer to a verb.
     fn fire_other(&mut self, stream: Position, due: Instant) -> Result<(), StoreError> {
         let first = self.store.stream(stream, 1, 1)?;
         let first = first.first().map(record::decode_stored).transpose()?;
         match first {
             Some(Record { head: Some(head), fact: Fact::Schedule(_), .. }) => {
-                self.wake_schedule(&(head.stream.namespace, head.stream.id));
+                self.wake_schedule((head.stream.namespace, head.stream.id));
                 Ok(())
             }
             Some(Record { head: Some(head), fact: Fact::Job(_), .. }) => self.expire_job(&head, stream),

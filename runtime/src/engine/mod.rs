@@ -3,7 +3,7 @@
 //! - [`port`]: what the outside may ask
 //! - [`guests`]: how guest code is run, seen from here
 //! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed
-//! - `requests`, `verbs`, `deploys`, `messages`: what each request means
+//! - `requests`, `verbs`, `deploys`, `messages`: what each request means; `triggers`, `starter`: sagas that no request starts
 //! - [`modules`], `schema`: what is deployed; whether an input fits
 //! - `resident`, `tail`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its records and rows, and back
 //! - `due`, `schedules`: what the clock makes happen; sagas that it starts
@@ -38,6 +38,8 @@ mod deploys;
 mod messages;
 
 mod triggers;
+
+mod starter;
 
 mod release;
 

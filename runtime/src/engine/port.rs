@@ -7,7 +7,7 @@ mod many;
 pub use amends_core::verbs::{StepVerb, Verb};
 
 pub(crate) use super::schedules::CATCH_UP_MS;
-pub use super::schedules::look::ScheduleView;
+pub use super::schedules::{check::CheckedSpec, look::ScheduleView};
 use amends_core::{
     Definition, Trigger,
     event::Act,
@@ -22,7 +22,7 @@ pub use self::many::{
 };
 use crate::{
     engine::guests::ModuleDigest,
-    journal::{Actor, Grant, schedule::Spec},
+    journal::{Actor, Grant},
 };
 
 /// Where a request comes from.
@@ -156,6 +156,15 @@ pub struct PublishAnswer {
     pub kept_until: Option<u64>,
     /// The position of its record.
     pub position: u64,
+}
+
+/// What started a saga, where it was no request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Starter {
+    /// An event.
+    Event(EventName),
+    /// A schedule, at its moment or by hand: its name. It may be gone.
+    Schedule(String),
 }
 
 /// Which event.
@@ -315,7 +324,7 @@ pub enum OfSchedule {
 #[derive(Clone, Debug)]
 pub struct PutSchedule {
     /// What and when.
-    pub spec: Spec,
+    pub spec: CheckedSpec,
     /// What each saga is started with.
     pub input: Payload,
     /// It waits to be resumed. A schedule that is paused stays so when it is replaced.

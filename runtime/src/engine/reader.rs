@@ -18,11 +18,11 @@ use crate::{
         modules::Definitions,
         moves,
         port::{
-            Candidate, EventName, Job, JobPreview, JobVerb, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaFilter,
-            SagaLine, ScheduleView, StuckGroups,
+            Candidate, Job, JobPreview, JobVerb, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaFilter, SagaLine,
+            ScheduleView, Starter, StuckGroups,
         },
         resident::SagaKey,
-        rows, schedules, stuck, triggers,
+        rows, schedules, starter, stuck,
     },
     journal::Record,
     store::{Position, Store, StoreError},
@@ -40,8 +40,8 @@ pub struct Reader {
 pub struct Seen {
     /// The saga.
     pub view: View,
-    /// The event that started it; none: somebody did.
-    pub started_by: Option<EventName>,
+    /// What started it; none: somebody did.
+    pub started_by: Option<Starter>,
     /// The position of that record.
     pub position: Position,
     /// Who has its lock keys and who waits for them, perhaps a moment later.
@@ -65,7 +65,7 @@ impl Reader {
         };
         let keys: Vec<String> = loaded.saga.lock_keys().cloned().collect();
         let locks = lockers::look(self.store.as_ref(), namespace, &keys).map_err(|error| failed(&error))?;
-        let started_by = loaded.cause.map(|cause| triggers::event_of(self.store.as_ref(), cause)).transpose();
+        let started_by = loaded.cause.map(|cause| starter::starter_of(self.store.as_ref(), cause)).transpose();
         let started_by = started_by.map_err(|error| failed(&error))?.flatten();
         let (view, on_cancel) = (loaded.saga.view(), loaded.saga.cancel_preview());
         Ok(Some(Seen { view, started_by, position: loaded.position, locks, on_cancel }))

@@ -125,14 +125,23 @@ impl Shard {
         Ok(())
     }
 
+    /// A version that took the host down starts nothing until somebody activates it again.
+    pub(crate) fn refuse_quarantined(&self, namespace: &Namespace, definition: &str) -> Result<(), Refusal> {
+        let active = self.modules.active(namespace, definition);
+        match active.and_then(|active| Some((active.name, active.number, active.version.quarantined.as_ref()?))) {
+            Some((name, number, reason)) => {
+                let said = format!("{name} v{number} is quarantined: {reason}");
+                Err(Refusal::new(RefusalCode::Quarantined, said).hint("activate another version, or this one again"))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Makes the saga, unless something stands against it for as long as nobody changes it.
     pub(crate) fn begin_new(&mut self, key: &SagaKey, start: &Start, cause: Cause) -> Result<(), Refusal> {
+        self.refuse_quarantined(&key.0, &start.definition)?;
         let active =
             self.modules.active(&key.0, &start.definition).ok_or_else(|| self.no_definition(&key.0, &start.definition))?;
-        if let Some(reason) = &active.version.quarantined {
-            let said = format!("{} v{} is quarantined: {reason}", active.name, active.number);
-            return Err(Refusal::new(RefusalCode::Quarantined, said).hint("activate another version, or this one again"));
-        }
         if let Some(misfit) = active.misfit(&start.input) {
             return Err(does_not_fit(&start.definition, &misfit));
         }

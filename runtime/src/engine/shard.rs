@@ -242,8 +242,7 @@ impl Shard {
     pub fn wake_at(&self) -> Option<Instant> {
         let job = self.has_job_turn().then_some(self.now);
         let flush = self.unflushed.front().map(|(since, _)| since.plus(UNFLUSHED_MS));
-        let behind = self.has_woken_schedules().then_some(self.now);
-        flush.into_iter().chain(self.timers.next()).chain(behind).chain(job).min()
+        flush.into_iter().chain(self.timers.next()).chain(self.woken_schedules_at()).chain(job).min()
     }
 
     /// No attempt is open and everything decided is durable.

@@ -6,13 +6,12 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{
         messages::Kept,
-        port::{EventName, NotStarted, Origin, Publish, Refusal, RefusalCode, Start, StartedSaga},
+        port::{NotStarted, Origin, Publish, Refusal, RefusalCode, Start, StartedSaga},
         resident::SagaKey,
         shard::{Cause, Shard},
         tail::End,
     },
-    journal::{Actor, Fact, MessageEvent, RecordId, record},
-    store::{Store, StoreError},
+    journal::{Actor, MessageEvent, RecordId},
 };
 
 /// What an event started and what it did not: the same for everyone who publishes it again.
@@ -31,6 +30,7 @@ impl Shard {
             return Ok(Vec::new());
         }
         self.refuse_new(sagas.len())?;
+        sagas.iter().try_for_each(|saga| self.refuse_quarantined(&origin.namespace, saga))?;
         let start = |definition: String| {
             let id = trigger::saga_id(&definition, &publish.source, &publish.id);
             Ok(Start {
@@ -75,18 +75,6 @@ impl Shard {
         }
         Ok(())
     }
-}
-
-/// The event that a record is about; none if it is about something else.
-pub(crate) fn event_of(store: &dyn Store, record: RecordId) -> Result<Option<EventName>, StoreError> {
-    let stored = store.log(record.stream, 1)?;
-    let Some(first) = stored.first() else { return Ok(None) };
-    Ok(match record::decode_stored(first)?.fact {
-        Fact::Message(MessageEvent::Event { source, id, topic, .. }) => {
-            Some(EventName { source, id, event_type: topic.event_type })
-        }
-        Fact::Saga(_) | Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Schedule(_) | Fact::Job(_) => None,
-    })
 }
 
 fn not_started(saga: String, refusal: &Refusal) -> NotStarted {

@@ -92,7 +92,12 @@ impl Shard {
             resident.saga.stuck().into_iter().filter(|stuck| stuck.why == Why::HostDied).map(|stuck| stuck.leg).collect();
         let prepared = prepare(&self.modules, &key.0, &resident.saga, asked).map_err(Unfit::Refused)?;
         let room = self.limits.room(resident.journal_bytes);
-        let (module, digest) = (&resident.saga.started().module, resident.saga.code().digest);
+        // What may reach outside is a matter of the code that runs from here on.
+        let digest = match &prepared {
+            Prepared::Move(_, code) => code.digest,
+            Prepared::Verb(_) | Prepared::Steps(..) | Prepared::Nothing => resident.saga.code().digest,
+        };
+        let module = &resident.saga.started().module;
         let context = context(&self.modules, key, module, &digest, room, self.now, &mut self.jitter);
         let events = act_on(&mut resident.saga, prepared, act, context).map_err(Unfit::Rejected)?;
         // One that moved away from what it died of says nothing about that.

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
+use super::machine;
+
 /// What a guest may use. The default of each field is the documented one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -18,7 +20,7 @@ pub struct Limits {
     pub cpu: Duration,
     /// Linear memory of one attempt, all memories together.
     pub memory: ByteSize,
-    /// Linear memory of all attempts that run at once; 0 is half of the machine's. One that finds it used up is tried again.
+    /// Linear memory of all attempts that run at once; 0 is half of what the machine or its container has. One that finds it used up is tried again.
     pub memory_total: ByteSize,
     /// Table elements of one attempt, all tables together.
     pub table_elements_max: u32,
@@ -100,10 +102,7 @@ impl Limits {
     /// The memory of all guests together: never less than one may have, or nothing would run.
     pub(super) fn memory_for_all(&self) -> usize {
         let total = match self.memory_total.as_u64() {
-            0 => {
-                let machine = rustix::system::sysinfo();
-                machine.totalram.saturating_mul(u64::from(machine.mem_unit)) / 2
-            }
+            0 => machine::memory() / 2,
             total => total,
         };
         usize_of(ByteSize::b(total)).max(usize_of(self.memory))

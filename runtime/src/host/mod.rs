@@ -25,6 +25,8 @@ mod guest;
 
 mod budget;
 
+mod machine;
+
 mod console;
 
 mod random;

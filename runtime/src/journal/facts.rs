@@ -126,7 +126,7 @@ facts! {
         301 "restored" Restored { generation: generation }
     }
     Schedule(ScheduleEvent) {
-        400 "scheduled" Scheduled { spec: spec, input: input, next: next, paused: paused, act: act }
+        400 "scheduled" Scheduled { spec: spec, input: input, next: next, paused: paused, act: act, key: key }
         401 "fired" Fired { due: due, saga: saga, next: next }
         402 "triggered" Triggered { saga: saga, act: act }
         403 "postponed" Postponed { due: due, until: until, reason: reason, next: next }

@@ -10,7 +10,7 @@ use amends_core::{
 };
 
 use super::{Corrupt, StreamId, StreamKind};
-use crate::store::{Order, Position, Range, Table};
+use crate::store::{Position, Range, Table};
 
 /// The row of [`Table::ById`] that finds a stream.
 pub fn by_id(stream: &StreamId) -> Vec<u8> {
@@ -56,20 +56,15 @@ pub fn of_status(status: u8, limit: usize) -> Range {
     Range::under(Table::ByStatus, &[status], limit)
 }
 
-/// The row of [`Table::Timers`] that wakes a saga.
+/// The row of [`Table::Timers`] that wakes what begins there: a saga, a schedule, a job or an event; or the answer to a verb that was
+/// recorded there.
 pub fn timer(due: Instant, start: Position) -> Vec<u8> {
     Key::default().number(due.0).number(start).0
 }
 
-/// The moment and the saga that a key of [`Table::Timers`] names.
+/// The moment and the position that a key of [`Table::Timers`] names.
 pub fn parse_timer(key: &[u8]) -> Result<(Instant, Position), Corrupt> {
     Parts::new(Table::Timers, key).whole(|parts| Ok((Instant(parts.number()?), parts.number()?)))
-}
-
-/// Timers that are due at `now`, the earliest first.
-pub fn timers_due(now: Instant, limit: usize) -> Range {
-    let to = now.0.checked_add(1).map(|next| Key::default().number(next).0);
-    Range { table: Table::Timers, from: Vec::new(), to, order: Order::Ascending, limit }
 }
 
 /// The row of [`Table::Waits`] that says what a saga waits for.
@@ -174,20 +169,20 @@ pub fn schedules(namespace: &Namespace, limit: usize) -> Range {
     Range::under(Table::Schedules, &Key::default().byte(SCHEDULE).text(namespace.as_str()).0, limit)
 }
 
-/// The row of [`Table::Schedules`] that says which schedule waits for the end of a saga.
-pub fn queued(namespace: &Namespace, saga: &str) -> Vec<u8> {
-    Key::default().byte(QUEUED).text(namespace.as_str()).rest(saga)
+/// The row of [`Table::Schedules`] that says that a schedule waits for the end of a saga.
+pub fn queued(namespace: &Namespace, saga: &str, name: &str) -> Vec<u8> {
+    Key::default().byte(QUEUED).text(namespace.as_str()).text(saga).rest(name)
 }
 
-/// The saga that a key of [`Table::Schedules`] names.
-pub fn parse_queued(key: &[u8]) -> Result<(Namespace, String), Corrupt> {
+/// The saga and the schedule that a key of [`Table::Schedules`] names.
+pub fn parse_queued(key: &[u8]) -> Result<(Namespace, String, String), Corrupt> {
     Parts::new(Table::Schedules, key).whole(|parts| {
         parts.expect(QUEUED)?;
-        Ok((parts.namespace()?, parts.rest()?))
+        Ok((parts.namespace()?, parts.text()?, parts.rest()?))
     })
 }
 
-/// All sagas whose end a schedule waits for.
+/// All schedules that wait for the end of a saga.
 pub fn all_queued(limit: usize) -> Range {
     Range::under(Table::Schedules, &[QUEUED], limit)
 }

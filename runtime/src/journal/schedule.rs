@@ -74,6 +74,8 @@ pub enum ScheduleEvent {
         paused: bool,
         /// Who wanted it, and why.
         act: Act,
+        /// The idempotency key of the request: delivered again, it makes nothing begin again.
+        key: Option<String>,
     },
     /// A saga was started, in the same commit.
     Fired {

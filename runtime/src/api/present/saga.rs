@@ -10,10 +10,10 @@ use amends_core::{
 use super::{help, lock, preview};
 use crate::{
     api::{
-        runtime::{Committed, EventName},
+        runtime::{Committed, Starter},
         wire::saga,
     },
-    engine::port,
+    engine::port::{self, EventName},
 };
 
 /// The whole saga with what was looked at beside its stream.
@@ -22,12 +22,17 @@ pub fn committed(id: &SagaId, committed: &Committed, now: Instant) -> saga::Saga
     let queue = view.locks.as_ref().and_then(|own| lock::reason(id, own, locks));
     let plain = saga(id, view, now);
     let cancel_preview = (!view.status.is_ended()).then(|| preview::on_cancel(on_cancel));
-    let started_by = started_by.as_ref().map(event);
+    let started_by = started_by.as_ref().map(starter);
     saga::Saga { started_by, locks: lock_keys(view, locks), reason: queue.or(plain.reason), cancel_preview, ..plain }
 }
 
-fn event(EventName { source, id, event_type }: &EventName) -> saga::EventName {
-    saga::EventName { event_type: event_type.clone(), source: source.clone(), id: id.clone() }
+fn starter(starter: &Starter) -> saga::Starter {
+    match starter {
+        Starter::Event(EventName { source, id, event_type }) => {
+            saga::Starter::Event(saga::EventName { event_type: event_type.clone(), source: source.clone(), id: id.clone() })
+        }
+        Starter::Schedule(name) => saga::Starter::Schedule(name.clone()),
+    }
 }
 
 /// The whole saga. `now` is the host's time, so that a reader can say "in 58m" without a clock of ours.

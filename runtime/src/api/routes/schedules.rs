@@ -1,4 +1,5 @@
-//! Schedules: sagas that the host starts by the clock. Each write is journaled with who and why, and safe to repeat.
+//! Schedules: sagas that the host starts by the clock. Each write is journaled with who and why. The same again changes nothing; to
+//! remove what is removed already finds nothing.
 
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::{
             schedule::{Act, Overlap, PutSchedule, Schedule, SchedulePage},
         },
     },
-    engine::port::{self, CATCH_UP_MS, OfSchedule, Request, ScheduleRequest},
+    engine::port::{self, CATCH_UP_MS, CheckedSpec, OfSchedule, Request, ScheduleRequest},
     journal::schedule::{self, Spec, When},
 };
 
@@ -95,7 +96,8 @@ pub(in crate::api) async fn show(
     Ok(Json(present::schedule::schedule(&view, api.runtime.now())))
 }
 
-/// Makes a schedule, or replaces it. The same again changes nothing; `expect_revision` guards what was read.
+/// Makes a schedule, or replaces it. The same again changes nothing; `expect_revision` guards what was read. An `after` that is over
+/// begins again, unless it comes with the same `Idempotency-Key`.
 #[utoipa::path(
     put, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)), request_body = PutSchedule,
     responses(
@@ -116,7 +118,7 @@ pub(in crate::api) async fn put(
     caller::name(&name)?;
     let asked: PutSchedule = caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX).await?;
     let note = asked.note.clone();
-    let put = OfSchedule::Put(Box::new(checked(&api, asked)?));
+    let put = OfSchedule::Put(Box::new(checked(&api, asked).await?));
     act(&api, caller, &name, put, note).await
 }
 
@@ -204,7 +206,7 @@ async fn act(api: &Arc<Api>, caller: Caller, name: &str, asked: OfSchedule, note
     Ok(written(api, answer.position, (status, Json(present::schedule::schedule(&answer.view, api.runtime.now())))))
 }
 
-fn checked(api: &Api, asked: PutSchedule) -> Result<port::PutSchedule, ApiError> {
+async fn checked(api: &Arc<Api>, asked: PutSchedule) -> Result<port::PutSchedule, ApiError> {
     let PutSchedule { saga, at, after, cron, zone, input, id, overlap, jitter, catch_up, paused, note: _, expect_revision } =
         asked;
     if zone.is_some() && cron.is_none() {
@@ -237,6 +239,7 @@ fn checked(api: &Api, asked: PutSchedule) -> Result<port::PutSchedule, ApiError>
         incarnation: mint::incarnation()?,
     };
     let expect_revision = expect_revision.as_deref().map(revision).transpose()?;
+    let spec = api.read(move |_| CheckedSpec::new(spec)).await?;
     Ok(port::PutSchedule { spec, input, paused, expect_revision })
 }
 

@@ -33,9 +33,9 @@ pub struct Saga {
     pub revision: String,
     /// When its start was recorded.
     pub started_at: Time,
-    /// The event that started it; left out of the answer to a start.
+    /// What started it, if it was no request; left out of the answer to a start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub started_by: Option<EventName>,
+    pub started_by: Option<Starter>,
     /// When it ended.
     pub ended_at: Option<Time>,
     /// When it is rolled back for being late.
@@ -78,6 +78,16 @@ pub struct Saga {
     pub manual: u32,
     /// Legs that need an operator.
     pub stuck: Vec<Stuck>,
+}
+
+/// What started a saga.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Starter {
+    /// An event.
+    Event(EventName),
+    /// The schedule of this name, at its moment or by hand.
+    Schedule(String),
 }
 
 /// Which event.

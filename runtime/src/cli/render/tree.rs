@@ -8,7 +8,7 @@ use super::{
     text::{clean, short},
     time::{Now, took},
 };
-use crate::api::wire::saga::{EventName, Saga};
+use crate::api::wire::saga::{EventName, Saga, Starter};
 
 mod branches;
 
@@ -19,9 +19,7 @@ mod words;
 /// Draws a saga; ends with a newline.
 pub(crate) fn tree(saga: &Saga, now: &Now) -> String {
     let mut lines = vec![headline(saga, now)];
-    lines.extend(saga.started_by.as_ref().map(|EventName { event_type, source, id }| {
-        format!("started by event {} ({} from {})", clean(event_type), clean(id), clean(source))
-    }));
+    lines.extend(saga.started_by.as_ref().map(starter));
     lines.extend(locks::lines(saga));
     lines.extend(branches::lines(saga, now));
     if let Some(savepoint) = &saga.savepoint {
@@ -36,6 +34,15 @@ pub(crate) fn tree(saga: &Saga, now: &Now) -> String {
     }
     lines.push(footer(saga));
     lines.join("\n") + "\n"
+}
+
+fn starter(starter: &Starter) -> String {
+    match starter {
+        Starter::Event(EventName { event_type, source, id }) => {
+            format!("started by event {} ({} from {})", clean(event_type), clean(id), clean(source))
+        }
+        Starter::Schedule(name) => format!("started by schedule {}", clean(name)),
+    }
 }
 
 fn headline(saga: &Saga, now: &Now) -> String {

@@ -18,6 +18,8 @@ use croner::{
 };
 use jiff::{Timestamp, tz::TimeZone};
 
+use crate::engine::port::RefusalCode;
+
 /// A parsed expression in its zone.
 #[derive(Clone, Debug)]
 pub(crate) struct Cron {
@@ -25,7 +27,7 @@ pub(crate) struct Cron {
     zone: TimeZone,
 }
 
-/// Why an expression is refused.
+/// Why an expression cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BadCron {
     /// It is no cron expression: why.
@@ -34,6 +36,17 @@ pub(crate) enum BadCron {
     NeverFires,
     /// There is no such time zone; the one that was perhaps meant.
     UnknownZone(Option<String>),
+}
+
+impl BadCron {
+    /// As it is told to machines.
+    pub(crate) fn code(&self) -> RefusalCode {
+        match self {
+            Self::Expression(_) => RefusalCode::BadCron,
+            Self::NeverFires => RefusalCode::NeverFires,
+            Self::UnknownZone(_) => RefusalCode::UnknownZone,
+        }
+    }
 }
 
 impl fmt::Display for BadCron {
@@ -50,18 +63,23 @@ impl fmt::Display for BadCron {
 const EXPRESSION_BYTES_MAX: usize = 255;
 
 impl Cron {
-    /// Reads an expression of five fields, or a name as `@daily`, in an IANA time zone.
+    /// Reads an expression that somebody gives, and refuses one that never fires.
     ///
-    /// One that never fires is searched for thousands of years, which takes some tens of milliseconds.
+    /// That one is searched for thousands of years, which takes some tens of milliseconds.
     pub(crate) fn parse(expression: &str, zone: &str) -> Result<Self, BadCron> {
+        let cron = Self::read(expression, zone)?;
+        cron.after(Instant(0)).map(|_| cron).ok_or(BadCron::NeverFires)
+    }
+
+    /// Reads an expression of five fields, or a name as `@daily`, in an IANA time zone. It may never fire.
+    pub(crate) fn read(expression: &str, zone: &str) -> Result<Self, BadCron> {
         if expression.len() > EXPRESSION_BYTES_MAX {
             return Err(BadCron::Expression(format!("it is longer than {EXPRESSION_BYTES_MAX} bytes")));
         }
         let zone = TimeZone::get(zone).map_err(|_| BadCron::UnknownZone(nearest_zone(zone)))?;
         let parser = CronParser::builder().seconds(Seconds::Disallowed).year(Year::Disallowed).build();
         let pattern = parser.parse(expression).map_err(|error| BadCron::Expression(told(&error)))?;
-        let cron = Self { pattern, zone };
-        cron.after(Instant(0)).map(|_| cron).ok_or(BadCron::NeverFires)
+        Ok(Self { pattern, zone })
     }
 
     /// The zone's name as its database spells it.
@@ -71,9 +89,11 @@ impl Cron {
 
     /// The first moment after this one; none only at the end of the calendar.
     pub(crate) fn after(&self, moment: Instant) -> Option<Instant> {
-        let moment = Timestamp::from_millisecond(i64::try_from(moment.0).ok()?).ok()?;
-        let next = self.pattern.find_next_occurrence(&moment.to_zoned(self.zone.clone()), false).ok()?;
-        u64::try_from(next.timestamp().as_millisecond()).ok().map(Instant)
+        let from = Timestamp::from_millisecond(i64::try_from(moment.0).ok()?).ok()?;
+        let next = self.pattern.find_next_occurrence(&from.to_zoned(self.zone.clone()), false).ok()?;
+        let next = u64::try_from(next.timestamp().as_millisecond()).ok().map(Instant)?;
+        // Whatever the library finds: what is not ahead would be due for ever.
+        Some(next).filter(|next| *next > moment)
     }
 }
 

@@ -14,6 +14,8 @@ pub(crate) enum Decision {
     Start(Instant),
     /// Record this.
     Record(Box<ScheduleEvent>),
+    /// Record that this moment is missed, and that none follows: its expression cannot be read any more, which is why.
+    Lost(Instant, Reason),
 }
 
 impl Decision {
@@ -43,15 +45,30 @@ impl Schedule {
             // What follows displaces what could not be started in all the time between.
             (Some(waiting), Some(_)) if waiting.until.is_some() => self.missed(waiting.due, 1, waiting.reason.clone()),
             (Some(waiting), None) if waiting.until.is_some_and(|until| until <= now) => {
-                match self.gives_up_at(waiting.due) < now {
+                match self.gives_up_at(waiting.due, now) < now {
                     true => self.missed(waiting.due, 1, waiting.reason.clone()),
                     false => self.start(waiting.due, now, runs),
                 }
             }
-            (_, Some(due)) if self.gives_up_at(due) < now => self.too_late(due, now),
-            (_, Some(due)) => self.start(due, now, runs),
+            (_, Some(due)) => self.due(due, now, runs),
             (_, None) => Decision::Nothing,
         }
+    }
+
+    fn due(&self, due: Instant, now: Instant, runs: bool) -> Decision {
+        match self.lost() {
+            Some(why) => Decision::Lost(due, why),
+            None if self.gives_up_at(due, now) < now => self.too_late(due, now),
+            None => self.start(due, now, runs),
+        }
+    }
+
+    /// Why no moment can be told any more, if so.
+    fn lost(&self) -> Option<Reason> {
+        let When::Cron { expression, zone } = &self.spec.when else { return None };
+        let bad = Cron::read(expression, zone).err()?;
+        let message = format!("`{expression}` in zone {zone} cannot be read by this host any more: {bad}");
+        Some(Reason { code: bad.code().as_str().to_owned(), message })
     }
 
     fn start(&self, due: Instant, now: Instant, runs: bool) -> Decision {
@@ -93,7 +110,8 @@ impl Schedule {
     pub(crate) fn resumed(&self, now: Instant, act: Act) -> Vec<ScheduleEvent> {
         let Some(due) = self.next.filter(|due| *due <= now) else { return vec![ScheduleEvent::Resumed { next: self.next, act }] };
         let (count, next) = self.passed(due, |due| due <= now, now);
-        let reason = Reason { code: "paused".to_owned(), message: "it was due while the schedule was paused".to_owned() };
+        let paused = || Reason { code: "paused".to_owned(), message: "it was due while the schedule was paused".to_owned() };
+        let reason = self.lost().unwrap_or_else(paused);
         vec![ScheduleEvent::Missed { due, count, reason, next }, ScheduleEvent::Resumed { next, act }]
     }
 
@@ -126,7 +144,7 @@ impl Schedule {
 pub(crate) enum Calendar {
     Once(Instant),
     Cron(Box<Cron>),
-    /// Its zone is not known to this machine any more.
+    /// Its expression cannot be read by this host any more: another library, or another database of time zones.
     Lost,
 }
 
@@ -134,9 +152,7 @@ impl Calendar {
     pub(crate) fn of(when: &When) -> Self {
         match when {
             When::At(at) | When::After { at, .. } => Self::Once(*at),
-            When::Cron { expression, zone } => {
-                Cron::parse(expression, zone).map_or(Self::Lost, |cron| Self::Cron(Box::new(cron)))
-            }
+            When::Cron { expression, zone } => Cron::read(expression, zone).map_or(Self::Lost, |cron| Self::Cron(Box::new(cron))),
         }
     }
 

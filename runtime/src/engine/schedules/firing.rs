@@ -3,10 +3,15 @@
 //! The start of a saga and the `fired` record are one commit, and the saga's id is made of the moment: whatever dies when, a moment
 //! starts one saga.
 
-use amends_core::{Instant, id::SagaId};
+use amends_core::{Instant, Payload, id::SagaId};
 use sha2::{Digest, Sha256};
 
-use super::{ScheduleKey, decide::Decision, kept::Kept, state::Schedule};
+use super::{
+    ScheduleKey,
+    decide::Decision,
+    kept::{Held, Kept},
+    state::Schedule,
+};
 use crate::{
     engine::{
         port::{Refusal, RefusalCode, Start},
@@ -24,67 +29,100 @@ use crate::{
 /// Between two tries of a start that is refused for now: it doubles from the first to the last.
 const BACKOFF_MS: (u64, u64) = (1_000, 60_000);
 
+/// What is held is looked at so often where nothing else happens: a disk that has room again tells nobody.
+const ROOM_AGAIN_MS: u64 = 1_000;
+
+/// Held for less than this, what is due leaves half of the host to requests: a burst passes in seconds.
+const PATIENCE_MS: u64 = 5_000;
+
 impl Shard {
     /// Schedules that no timer wakes, at most so many: those whose saga has ended, and those that were held back.
     pub(crate) fn fire_woken(&mut self, at_most: usize) {
         for _ in 0..at_most {
-            let Some(key) = self.next_woken() else { return };
-            self.wake_schedule(&key);
+            let Some(held) = self.next_woken() else { return };
+            self.wake_held(held);
         }
     }
 
-    fn next_woken(&mut self) -> Option<ScheduleKey> {
-        let has_room = self.has_room_for_schedules();
-        let schedules = &mut self.schedules;
-        schedules.woken.pop_front().or_else(|| schedules.held.pop_front_if(|_| has_room))
+    fn next_woken(&mut self) -> Option<Held> {
+        if let Some(key) = self.schedules.woken.pop_front() {
+            return Some(Held { key, since: self.now });
+        }
+        let since = self.schedules.held.front()?.since;
+        if self.has_room_for_schedules(since) { self.schedules.held.pop_front() } else { None }
     }
 
-    /// Something is to be looked at that no timer wakes.
-    pub(crate) fn has_woken_schedules(&self) -> bool {
-        !self.schedules.woken.is_empty() || !self.schedules.held.is_empty() && self.has_room_for_schedules()
+    /// When something is to be looked at that no timer wakes: at once, or in a while, where there was no room.
+    pub(crate) fn woken_schedules_at(&self) -> Option<Instant> {
+        let held = self.schedules.held.front();
+        match held {
+            _ if !self.schedules.woken.is_empty() => Some(self.now),
+            Some(held) if self.has_room_for_schedules(held.since) => Some(self.now),
+            Some(_) => Some(self.now.plus(ROOM_AGAIN_MS)),
+            None => None,
+        }
     }
 
-    /// Half of what the host may hold is left to requests, so that none is refused for what was due.
-    fn has_room_for_schedules(&self) -> bool {
+    /// Half of what the host may hold is left to requests, so that none is refused for what was due. What has been held for long
+    /// leaves them less: requests that keep more than half are no reason to miss all that is due.
+    fn has_room_for_schedules(&self, since: Instant) -> bool {
+        let most = self.limits.residents_max;
+        let share = if self.now.since(since) < PATIENCE_MS { most / 2 } else { most - most / 16 };
         !self.stopping
+            && !(self.is_low)()
             && self.last_position - self.durable <= self.limits.queue_records / 2
-            && self.residents.len() < self.limits.residents_max / 2
+            && self.residents.len() < share
     }
 
     /// Does the one thing that is due, if any is: its record sets the timer of the next.
-    pub(crate) fn wake_schedule(&mut self, key: &ScheduleKey) {
+    pub(crate) fn wake_schedule(&mut self, key: ScheduleKey) {
+        self.wake_held(Held { key, since: self.now });
+    }
+
+    fn wake_held(&mut self, held: Held) {
         if self.failed.is_some() {
             return;
         }
-        if let Err(error) = self.try_wake(key) {
-            match error {
-                StoreError::Corrupt(why) => {
-                    tracing::error!(schedule = key.1, namespace = %key.0, why, "a schedule is corrupt: it does not fire any more");
-                }
-                StoreError::Failed(why) | StoreError::Conflict(why) => self.fail(why),
+        let key = held.key.clone();
+        match self.try_wake(held) {
+            Ok(()) => {}
+            Err(StoreError::Corrupt(why)) => {
+                tracing::error!(schedule = key.1, namespace = %key.0, why, "a schedule is corrupt: it does not fire any more");
             }
+            Err(StoreError::Failed(why) | StoreError::Conflict(why)) => self.fail(why),
         }
     }
 
-    fn try_wake(&mut self, key: &ScheduleKey) -> Result<(), StoreError> {
+    fn try_wake(&mut self, held: Held) -> Result<(), StoreError> {
+        let key = &held.key;
         let Some(kept) = self.schedule(key)? else { return Ok(()) };
         let runs = self.still_runs(key, kept.schedule.saga.as_deref())?;
         match kept.schedule.decide(self.now, runs) {
-            Decision::Nothing => Ok(()),
-            Decision::Record(event) => self.append_schedule(key, Some(&kept), vec![*event], &Actor::Host).map(drop),
-            Decision::Start(_) if !self.has_room_for_schedules() => {
-                self.schedules.held.push_back(key.clone());
-                Ok(())
+            Decision::Nothing => {
+                // Its timer has fired, and the clock went back before it was looked at.
+                let schedule = &kept.schedule;
+                self.timers.moved(schedule.stream, None, schedule.wake_at(), schedule.position);
             }
-            Decision::Start(due) => self.fire(key, &kept, due),
+            Decision::Start(_) if !self.has_room_for_schedules(held.since) => self.schedules.held.push_back(held),
+            // The room that is left is for what undoes: not even what is missed is recorded.
+            Decision::Record(_) | Decision::Lost(..) if (self.is_low)() => self.schedules.held.push_back(held),
+            Decision::Lost(due, reason) => {
+                tracing::error!(schedule = key.1, namespace = %key.0, why = reason.message, "a schedule starts nothing any more");
+                let missed = ScheduleEvent::Missed { due, count: 1, reason, next: None };
+                self.append_schedule(key, Some(&kept), vec![missed], &Actor::Host)?;
+            }
+            Decision::Record(event) => drop(self.append_schedule(key, Some(&kept), vec![*event], &Actor::Host)?),
+            Decision::Start(due) => self.fire(key, &kept, due)?,
         }
+        Ok(())
     }
 
     fn fire(&mut self, key: &ScheduleKey, kept: &Kept, due: Instant) -> Result<(), StoreError> {
         let before = self.actions.len();
         let next = kept.schedule.next_after(due);
         let id = id_of(&key.1, &kept.schedule, due);
-        let started = self.start_scheduled(key, kept, &id);
+        let input = self.input_of(kept)?;
+        let started = self.start_scheduled(key, &kept.schedule, input, &id);
         if self.failed.is_some() {
             return Ok(());
         }
@@ -99,13 +137,13 @@ impl Shard {
     }
 
     /// Starts a saga as the schedule's next record will say; true if it was not there before.
-    pub(super) fn start_scheduled(&mut self, key: &ScheduleKey, kept: &Kept, id: &SagaId) -> Result<bool, Refusal> {
-        if (self.is_low)() {
-            return Err(Refusal::new(RefusalCode::LowSpace, "the disk is nearly full: no new sagas are taken")
-                .hint("make room on the disk of the data folder"));
-        }
-        let input = self.input_of(kept).map_err(|error| self.storage_refusal(&error))?;
-        let schedule = &kept.schedule;
+    pub(super) fn start_scheduled(
+        &mut self,
+        key: &ScheduleKey,
+        schedule: &Schedule,
+        input: Payload,
+        id: &SagaId,
+    ) -> Result<bool, Refusal> {
         let start = Start {
             definition: schedule.spec.saga.clone(),
             id: id.clone(),
@@ -127,10 +165,9 @@ impl Shard {
     fn refused(&self, schedule: &Schedule, due: Instant, refusal: &Refusal) -> ScheduleEvent {
         let (code, message) = (refusal.code.as_str().to_owned(), refusal.message.clone());
         let (reason, next) = (Reason { code, message }, schedule.next_after(due));
-        let tries = schedule.waiting.as_ref().filter(|waiting| waiting.due == due).map_or(0, |waiting| waiting.tries);
-        let backoff = BACKOFF_MS.0.saturating_mul(1 << tries.min(16)).min(BACKOFF_MS.1);
+        let backoff = BACKOFF_MS.0.saturating_mul(1 << schedule.tries(due).min(16)).min(BACKOFF_MS.1);
         // At the end of its window it is looked at once more, and given up.
-        let until = self.now.plus(backoff).min(schedule.gives_up_at(due).plus(1));
+        let until = self.now.plus(backoff).min(schedule.gives_up_at(due, self.now).plus(1));
         match may_pass(refusal.code) {
             true => ScheduleEvent::Postponed { due, until: Some(until), reason, next },
             false => ScheduleEvent::Missed { due, count: 1, reason, next },
@@ -147,16 +184,9 @@ impl Shard {
     }
 }
 
-/// What makes the refusal may change by itself, or by what people do: space, a deploy, an activation.
+/// What makes the refusal may change by what people do: a deploy, an activation. A start that there is no room for is not even tried.
 fn may_pass(code: RefusalCode) -> bool {
-    matches!(
-        code,
-        RefusalCode::LowSpace
-            | RefusalCode::Overloaded
-            | RefusalCode::Stopping
-            | RefusalCode::DefinitionNotFound
-            | RefusalCode::Quarantined
-    )
+    matches!(code, RefusalCode::DefinitionNotFound | RefusalCode::Quarantined)
 }
 
 /// The id of the saga of a moment: `nightly:20261122T030000Z`, unless the schedule has one of its own.

@@ -1,9 +1,9 @@
 //! Schedules in the store's tables, and those whose last record is on its way there.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque, hash_map};
 
 use amends_core::{
-    Payload,
+    Instant, Payload,
     id::{Namespace, SagaId},
 };
 use bytes::Bytes;
@@ -26,14 +26,22 @@ pub(crate) struct Schedules {
     /// Those whose last record is not in the store's tables yet. None: removed.
     recent: HashMap<ScheduleKey, (Position, Option<Kept>)>,
     on_their_way: VecDeque<(Position, ScheduleKey)>,
-    /// Which schedule waits for the end of a saga.
-    queued: HashMap<SagaKey, String>,
-    /// Those whose saga has ended: each is looked at in the step of that.
+    /// Which schedules wait for the end of a saga. They are several where their sagas' ids were chosen.
+    queued: HashMap<SagaKey, BTreeSet<String>>,
+    /// Those whose saga has ended, and those that were resumed: each is looked at in the next tick.
     pub(super) woken: VecDeque<ScheduleKey>,
-    /// Those whose time came while the host had too much to do.
-    pub(super) held: VecDeque<ScheduleKey>,
+    /// Those whose time came while there was no room for what they start.
+    pub(in crate::engine) held: VecDeque<Held>,
     /// How many there are, of the namespaces that were asked about.
     counts: HashMap<Namespace, u64>,
+}
+
+/// A schedule whose time has come.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(super) key: ScheduleKey,
+    /// When it was looked at first.
+    pub(super) since: Instant,
 }
 
 /// A schedule with its input, where that is known without reading it.
@@ -48,22 +56,29 @@ impl Schedules {
     pub(crate) fn read(store: &dyn Store) -> Result<Self, StoreError> {
         let mut schedules = Self::default();
         for row in store.rows(&keys::all_queued(usize::MAX))? {
-            let (namespace, saga) = keys::parse_queued(&row.key)?;
-            let name: String = rows::decode(&row.value, "who waits for the end of a saga")?;
+            let (namespace, saga, name) = keys::parse_queued(&row.key)?;
             let saga = SagaId::new(&saga).map_err(|bad| StoreError::Corrupt(format!("a schedule waits for a saga: {bad}")))?;
             let key = (namespace.clone(), saga);
             match rows::has_ended(store, &key)? {
                 true => schedules.woken.push_back((namespace, name)),
-                false => drop(schedules.queued.insert(key, name)),
+                false => drop(schedules.queued.entry(key).or_default().insert(name)),
             }
         }
         Ok(schedules)
     }
 
-    /// A saga has ended: the schedule that waited for it is looked at.
+    /// A saga has ended: the schedules that waited for it are looked at.
     pub(crate) fn ended(&mut self, saga: &SagaKey) {
-        if let Some(name) = self.queued.remove(saga) {
-            self.woken.push_back((saga.0.clone(), name));
+        let names = self.queued.remove(saga).unwrap_or_default();
+        self.woken.extend(names.into_iter().map(|name| (saga.0.clone(), name)));
+    }
+
+    fn waits_no_more(&mut self, saga: SagaKey, name: &str) {
+        if let hash_map::Entry::Occupied(mut names) = self.queued.entry(saga) {
+            names.get_mut().remove(name);
+            if names.get().is_empty() {
+                names.remove();
+            }
         }
     }
 
@@ -144,10 +159,10 @@ impl Shard {
     fn rearm(&mut self, key: &ScheduleKey, was: Option<&Schedule>, is: Option<&Schedule>) {
         let saga = |schedule: &Schedule| Some((key.0.clone(), SagaId::new(schedule.waits_for()?).ok()?));
         if let Some(saga) = was.and_then(saga) {
-            self.schedules.queued.remove(&saga);
+            self.schedules.waits_no_more(saga, &key.1);
         }
         if let Some(saga) = is.and_then(saga) {
-            self.schedules.queued.insert(saga, key.1.clone());
+            self.schedules.queued.entry(saga).or_default().insert(key.1.clone());
         }
         // In two moves: a timer that has just fired is set again, also where its moment is the same.
         if let Some(was) = was {
@@ -189,9 +204,9 @@ fn rows_of(key: &ScheduleKey, was: Option<&Schedule>, is: Option<&Schedule>) -> 
         Some(schedule) => rows::put(Table::Schedules, row, rows::encode(schedule)),
         None => rows::delete(Table::Schedules, row),
     }];
-    let queued = |schedule: &Schedule| schedule.waits_for().map(|saga| keys::queued(&key.0, saga));
+    let queued = |schedule: &Schedule| schedule.waits_for().map(|saga| keys::queued(&key.0, saga, &key.1));
     rows.extend(was.and_then(queued).map(|row| rows::delete(Table::Schedules, row)));
-    rows.extend(is.and_then(queued).map(|row| rows::put(Table::Schedules, row, rows::encode(&key.1))));
+    rows.extend(is.and_then(queued).map(|row| rows::put(Table::Schedules, row, Bytes::new())));
     let timer = |schedule: &Schedule| schedule.wake_at().map(|due| keys::timer(due, schedule.stream));
     rows.extend(was.and_then(timer).map(|row| rows::delete(Table::Timers, row)));
     rows.extend(is.and_then(timer).map(|row| rows::put(Table::Timers, row, Bytes::new())));

@@ -2,6 +2,7 @@
 //!
 //! - [`state`]: a schedule as the fold of its stream; `decide`: what is to be done with it at a moment; both pure
 //! - `cron`: which moments an expression names; pure
+//! - [`check`]: what can be said against one without knowing what there is
 //! - `requests`: what people ask of one
 //! - `firing`: what becomes of one whose time has come
 //! - `kept`: its row, and what is not in the store's tables yet
@@ -12,6 +13,8 @@ pub(crate) mod cron;
 pub(crate) mod state;
 
 mod decide;
+
+pub(crate) mod check;
 
 pub(super) mod kept;
 

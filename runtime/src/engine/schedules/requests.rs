@@ -1,18 +1,12 @@
 //! What people ask of schedules: make one, pause it, let it go on, fire it now, remove it.
 
 use amends_core::{
-    Instant, Payload,
+    Payload,
     event::Act,
     id::{Namespace, SagaId},
 };
 
-use super::{
-    CATCH_UP_MS_RANGE, JITTER_MS_MAX, ScheduleKey,
-    cron::{BadCron, Cron},
-    decide::Calendar,
-    kept::Kept,
-    look::ScheduleView,
-};
+use super::{ScheduleKey, decide::Calendar, kept::Kept, look::ScheduleView, state::Schedule};
 use crate::{
     engine::{
         port::{Answer, OfSchedule, Origin, PutSchedule, Refusal, RefusalCode, ScheduleAnswer, ScheduleRequest},
@@ -47,9 +41,13 @@ impl Shard {
         act: Act,
     ) -> Result<ScheduleAnswer, Refusal> {
         self.refuse_if_failed()?;
-        let PutSchedule { mut spec, input, paused, expect_revision } = put;
+        let PutSchedule { spec, input, paused, expect_revision } = put;
+        let spec = spec.into_spec();
         let before = self.find(key)?;
-        if let Some(kept) = before.as_ref().filter(|kept| is_same(kept, &spec) && (kept.schedule.paused || !paused)) {
+        let asked_with = origin.idempotency_key.as_ref();
+        if let Some(kept) =
+            before.as_ref().filter(|kept| is_same(&kept.schedule, &spec, asked_with) && (kept.schedule.paused || !paused))
+        {
             return self.answer(key, kept.clone(), Changed::No);
         }
         // What is so already is not refused: the same schedule, sent twice, gets the same answer.
@@ -60,7 +58,7 @@ impl Shard {
                 .hint(format!("somebody changed it meanwhile; look again: amends schedule show {}", key.1)));
         }
         self.refuse_if_crowded()?;
-        self.refuse_unfit(&key.0, &mut spec, &input)?;
+        self.refuse_misfit(&key.0, &spec, &input)?;
         let most = self.limits.schedules_max;
         if before.is_none() && self.schedules_of(&key.0).map_err(|error| self.storage_refusal(&error))? >= most {
             let said = format!("namespace `{}` has {most} schedules, which is as many as there may be", key.0);
@@ -68,7 +66,7 @@ impl Shard {
                 .hint("remove those that are over (amends schedule list), or raise `schedules` in [limits]"));
         }
         // Also where a clock went back, no moment comes again.
-        let fired = before.as_ref().and_then(|kept| kept.schedule.last_fired.as_ref()?.due);
+        let fired = before.as_ref().and_then(|kept| kept.schedule.last_due);
         let after = fired.filter(|_| matches!(spec.when, When::Cron { .. })).map_or(self.now, |fired| fired.max(self.now));
         let next = Calendar::of(&spec.when).after(after);
         if next.is_none() {
@@ -77,33 +75,12 @@ impl Shard {
         }
         let paused = paused || before.as_ref().is_some_and(|kept| kept.schedule.paused);
         let changed = if before.is_some() { Changed::Yes } else { Changed::New };
-        let scheduled = ScheduleEvent::Scheduled { spec, input, next, paused, act };
+        let scheduled = ScheduleEvent::Scheduled { spec, input, next, paused, act, key: asked_with.cloned() };
         self.record(origin, key, before.as_ref(), vec![scheduled], changed)
     }
 
-    /// What could never work is said now, and not at the first moment.
-    fn refuse_unfit(&self, namespace: &Namespace, spec: &mut Spec, input: &Payload) -> Result<(), Refusal> {
-        let refused = |message: String| Refusal::new(RefusalCode::BadSchedule, message);
-        if spec.jitter_ms > JITTER_MS_MAX {
-            return Err(refused(format!("a jitter of {}s is too long", spec.jitter_ms / 1_000)).hint("give at most 1h"));
-        }
-        if !CATCH_UP_MS_RANGE.contains(&spec.catch_up_ms) {
-            let said = format!("a catch-up window of {}s is out of range", spec.catch_up_ms / 1_000);
-            return Err(refused(said).hint("give 10s to 31d"));
-        }
-        if let When::At(at) | When::After { at, .. } = &spec.when
-            && *at > MOMENT_MAX
-        {
-            return Err(refused("that moment is beyond the year 9998".to_owned()).hint("give an earlier one"));
-        }
-        if let When::Cron { expression, zone } = &mut spec.when {
-            let cron = Cron::parse(expression, zone).map_err(|bad| bad_cron(expression, zone, &bad))?;
-            cron.zone().clone_into(zone);
-            if spec.id.is_some() {
-                return Err(refused("a schedule that fires more than once gives each saga an id of its own".to_owned())
-                    .hint("leave the id out"));
-            }
-        }
+    /// What could not work with what is deployed is said now, and not at the first moment.
+    fn refuse_misfit(&self, namespace: &Namespace, spec: &Spec, input: &Payload) -> Result<(), Refusal> {
         let active = self.modules.active(namespace, &spec.saga).ok_or_else(|| self.no_definition(namespace, &spec.saga))?;
         active.misfit(input).map_or(Ok(()), |misfit| Err(does_not_fit(&spec.saga, &misfit)))
     }
@@ -130,14 +107,22 @@ impl Shard {
     /// A trigger that is sent again has the same id, and its saga is there.
     fn trigger(&mut self, origin: &Origin, key: &ScheduleKey, id: &SagaId, act: Act) -> Result<ScheduleAnswer, Refusal> {
         let kept = self.found(key)?;
-        let before = self.actions.len();
-        if !self.start_scheduled(key, &kept, id)? {
-            self.park(&(key.0.clone(), id.clone()));
-            return self.answer(key, kept, Changed::No);
+        if (self.is_low)() {
+            return Err(Refusal::new(RefusalCode::LowSpace, "the disk is nearly full: no new sagas are taken")
+                .hint("make room on the disk of the data folder"));
         }
-        let triggered = ScheduleEvent::Triggered { saga: id.as_str().to_owned(), act };
-        let said = self.record(origin, key, Some(&kept), vec![triggered], Changed::Yes);
-        self.join_commits(before);
+        let input = self.input_of(&kept).map_err(|error| self.storage_refusal(&error))?;
+        let before = self.actions.len();
+        let said = match self.start_scheduled(key, &kept.schedule, input, id) {
+            Ok(true) => {
+                let triggered = ScheduleEvent::Triggered { saga: id.as_str().to_owned(), act };
+                let said = self.record(origin, key, Some(&kept), vec![triggered], Changed::Yes);
+                self.join_commits(before);
+                said
+            }
+            Ok(false) => self.answer(key, kept, Changed::No),
+            Err(refusal) => Err(refusal),
+        };
         self.park(&(key.0.clone(), id.clone()));
         said
     }
@@ -191,9 +176,6 @@ impl Shard {
     }
 }
 
-/// 9999-01-01T00:00:00Z: with its jitter and its window, a moment stays in the calendar.
-const MOMENT_MAX: Instant = Instant(253_370_764_800_000);
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Changed {
     No,
@@ -201,29 +183,19 @@ enum Changed {
     New,
 }
 
-/// The same was asked for before, and what it asks for has not happened yet: a delay that is over begins again.
-fn is_same(kept: &Kept, asked: &Spec) -> bool {
-    let known = &kept.schedule.spec;
+/// The same was asked for before. A delay that is over begins again, unless it is the same request that comes again, and an
+/// expression that could not be read is read again.
+fn is_same(schedule: &Schedule, asked: &Spec, key: Option<&String>) -> bool {
+    let known = &schedule.spec;
+    let is_again = key.is_some() && key == schedule.key.as_ref();
     let when = match (&known.when, &asked.when) {
-        (When::After { delay_ms, .. }, When::After { delay_ms: again, .. }) => delay_ms == again && kept.schedule.next.is_some(),
+        (When::After { delay_ms, .. }, When::After { delay_ms: again, .. }) => {
+            delay_ms == again && (is_again || schedule.next.is_some())
+        }
         (When::Cron { expression, zone }, When::Cron { expression: again, zone: there }) => {
-            expression == again && zone.eq_ignore_ascii_case(there)
+            expression == again && zone == there && schedule.next.is_some()
         }
         (known, asked) => known == asked,
     };
     when && Spec { when: known.when.clone(), incarnation: known.incarnation, ..asked.clone() } == *known
-}
-
-fn bad_cron(expression: &str, zone: &str, bad: &BadCron) -> Refusal {
-    match bad {
-        BadCron::Expression(why) => Refusal::new(RefusalCode::BadCron, format!("`{expression}` is no cron expression: {why}"))
-            .hint("write it as `0 3 * * mon-fri`: minute, hour, day of month, month, day of week"),
-        BadCron::NeverFires => Refusal::new(RefusalCode::NeverFires, format!("`{expression}` never fires: {bad}"))
-            .hint("choose a day that the month has; `0 0 28 2 *` fires once a year"),
-        BadCron::UnknownZone(nearest) => {
-            let nearest =
-                nearest.as_ref().map_or("use an IANA name, as Europe/Berlin".to_owned(), |name| format!("did you mean {name}?"));
-            Refusal::new(RefusalCode::UnknownZone, format!("there is no time zone `{zone}`")).hint(nearest)
-        }
-    }
 }

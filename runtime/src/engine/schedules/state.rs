@@ -26,6 +26,8 @@ pub struct Schedule {
     pub since: Instant,
     /// Who that was, and why.
     pub act: Act,
+    /// The idempotency key of the request that made it what it is.
+    pub key: Option<String>,
     /// Nothing is due until it is resumed.
     pub paused: bool,
     /// The moment that is due next; none: no more is.
@@ -34,6 +36,8 @@ pub struct Schedule {
     pub waiting: Option<Waiting>,
     /// The saga that it started last by itself. It may have ended.
     pub saga: Option<String>,
+    /// The latest moment that it started a saga for.
+    pub last_due: Option<Instant>,
     /// The start before, by itself or by hand.
     pub last_fired: Option<Fired>,
     /// What was missed last.
@@ -53,6 +57,8 @@ pub struct Waiting {
     pub until: Option<Instant>,
     /// How often it was refused.
     pub tries: u32,
+    /// Its window begins then: at its moment, or when it was tried first after it had waited for the end of a saga.
+    pub opens_at: Instant,
     /// Why.
     pub reason: Reason,
 }
@@ -100,8 +106,9 @@ impl Schedule {
         schedule.revision += 1;
         schedule.position = position;
         match event {
-            ScheduleEvent::Scheduled { spec, next, paused, act, .. } => {
+            ScheduleEvent::Scheduled { spec, next, paused, act, key, input: _ } => {
                 schedule.changed(at, act);
+                schedule.key.clone_from(key);
                 (schedule.spec, schedule.made_at) = (spec.clone(), position);
                 (schedule.next, schedule.paused, schedule.waiting) = (*next, *paused, None);
             }
@@ -110,6 +117,7 @@ impl Schedule {
                 schedule.no_longer_waits_for(*due);
                 schedule.saga = Some(saga.clone());
                 schedule.fired += 1;
+                schedule.last_due = schedule.last_due.max(Some(*due));
                 schedule.last_fired = Some(Fired { due: Some(*due), at, saga: saga.clone() });
             }
             ScheduleEvent::Triggered { saga, .. } => {
@@ -117,9 +125,9 @@ impl Schedule {
                 schedule.last_fired = Some(Fired { due: None, at, saga: saga.clone() });
             }
             ScheduleEvent::Postponed { due, until, reason, next } => {
-                let tries = schedule.waiting.as_ref().filter(|waiting| waiting.due == *due).map_or(0, |waiting| waiting.tries);
+                let (tries, opens_at) = (schedule.tries(*due) + 1, schedule.opens_at(*due, at));
                 schedule.next = *next;
-                schedule.waiting = Some(Waiting { due: *due, until: *until, tries: tries + 1, reason: reason.clone() });
+                schedule.waiting = Some(Waiting { due: *due, until: *until, tries, opens_at, reason: reason.clone() });
             }
             ScheduleEvent::Missed { due, count, reason, next } => {
                 schedule.next = *next;
@@ -149,10 +157,12 @@ impl Schedule {
             made_at: stream,
             since: at,
             act: Act::default(),
+            key: None,
             paused: false,
             next: None,
             waiting: None,
             saga: None,
+            last_due: None,
             last_fired: None,
             last_missed: None,
             fired: 0,
@@ -185,9 +195,26 @@ impl Schedule {
         due.plus(mixed(self.stream ^ mixed(due.0)) % (self.spec.jitter_ms + 1))
     }
 
-    /// No start is tried after this.
-    pub(crate) fn gives_up_at(&self, due: Instant) -> Instant {
-        self.fires_at(due).plus(self.spec.catch_up_ms)
+    /// No start of this moment is tried after this, if it can be tried now.
+    pub(crate) fn gives_up_at(&self, due: Instant, now: Instant) -> Instant {
+        self.opens_at(due, now).plus(self.spec.catch_up_ms)
+    }
+
+    fn opens_at(&self, due: Instant, now: Instant) -> Instant {
+        match self.waiting_for(due) {
+            Some(Waiting { until: None, .. }) => now,
+            Some(waiting) => waiting.opens_at,
+            None => self.fires_at(due),
+        }
+    }
+
+    /// How often the start of this moment was refused.
+    pub(crate) fn tries(&self, due: Instant) -> u32 {
+        self.waiting_for(due).map_or(0, |waiting| waiting.tries)
+    }
+
+    fn waiting_for(&self, due: Instant) -> Option<&Waiting> {
+        self.waiting.as_ref().filter(|waiting| waiting.due == due)
     }
 }
 
@@ -198,3 +225,6 @@ fn mixed(number: u64) -> u64 {
     let number = (number ^ number >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
     number ^ number >> 31
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,6 +64,27 @@ fn a_stuck_compensation_is_repaired_by_a_new_version_and_a_move() {
     assert_eq!(sim.calls, ["a@1", "b@1", "undo a@1", "undo a@2"]);
 }
 
+/// Whether it may was judged by the component that it left: one that had never called anybody gave the first attempt after the move
+/// no way out, and the saga was stuck for want of a grant that its module had.
+#[test]
+fn who_moves_to_a_component_that_calls_out_may_call_out() {
+    let mut sim = Sim::new(v2_undoes_a);
+    let silent = Deploy { imports: Vec::new(), ..deploy(1, vec![fragile(&["a", "b"])]) };
+    let _deployed = sim.ask_deploy(silent);
+    sim.settle();
+    sim.grant();
+    let _started = sim.start("S1", "{}", true);
+    sim.settle();
+    assert_eq!(view(&mut sim, "S1").status, Status::Stuck);
+    sim.deploy(2, fragile(&["a", "b"]));
+    let _moved = sim.move_to("S1", 2);
+    assert!(sim.open.is_empty(), "the intent of what can reach outside is durable first");
+    sim.commit();
+    assert!(sim.open.iter().all(|(_, call)| call.reaches_outside) && sim.open.len() == 1);
+    sim.settle();
+    assert_eq!(view(&mut sim, "S1").status, Status::Compensated);
+}
+
 #[test]
 fn who_moves_is_counted_and_listed_where_it_is_and_its_old_version_can_go() {
     let mut sim = stuck();

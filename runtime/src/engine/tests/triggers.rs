@@ -304,3 +304,17 @@ fn an_answer_that_an_older_build_wrote_started_nothing() {
     let (answer, starts): (u32, Vec<String>) = rows::decode_grown(&grown, "a row").unwrap();
     assert_eq!((answer, starts.len()), (7, 1));
 }
+
+/// It was recorded as not started for good, and the event that was sent again when the version was active again was a duplicate.
+#[test]
+fn an_event_waits_for_a_quarantined_version_with_its_publisher() {
+    let mut sim = started();
+    sim.shard.quarantine(&namespace(), "demo", 1);
+    sim.settle();
+    let before = sim.shard.last_position;
+    let refused = "quarantined: demo v1 is quarantined: it was executing each time the host died\n";
+    assert_eq!(publish(&mut sim, placed("o1", "{}")), refused);
+    assert_eq!(sim.shard.last_position, before, "nothing is recorded");
+    sim.activate(1);
+    assert!(publish(&mut sim, placed("o1", "{}")).starts_with("woke 0\n  started fulfil:"));
+}

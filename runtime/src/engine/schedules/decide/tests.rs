@@ -31,7 +31,7 @@ impl Play {
     fn of(spec: Spec) -> Self {
         let next = Calendar::of(&spec.when).after(Instant(NOON));
         let input = amends_core::Payload::json("{}");
-        let made = ScheduleEvent::Scheduled { spec, input, next, paused: false, act: Act::default() };
+        let made = ScheduleEvent::Scheduled { spec, input, next, paused: false, act: Act::default(), key: None };
         Self { schedule: Schedule::after(None, 7, 7, Instant(NOON), &made).unwrap(), said: String::new() }
     }
 
@@ -48,6 +48,7 @@ impl Play {
             let event = match self.schedule.decide(now, runs) {
                 Decision::Nothing => return self,
                 Decision::Record(event) => *event,
+                Decision::Lost(_, why) => panic!("{why:?}"),
                 Decision::Start(due) => {
                     runs = true;
                     ScheduleEvent::Fired { due, saga: format!("S{}", clock(due)), next: self.schedule.next_after(due) }
@@ -189,6 +190,22 @@ fn a_start_that_is_refused_for_longer_than_its_window_is_missed() {
         13:01 postponed 12:01 until 13:02: quarantined
         13:02 missed 1 from 12:01 on: quarantined
         wakes never
+    "#]]);
+}
+
+/// The window was counted from the moment, also for a start that had waited for the end of a saga until long after it: one refusal
+/// that would have passed, and it was missed.
+#[test]
+fn a_start_that_waited_for_an_end_has_its_whole_window_from_then_on() {
+    let twice = When::Cron { expression: "10,20 12 * * *".into(), zone: "UTC".into() };
+    let play = Play::of(Spec { when: twice, ..spec(Overlap::Queue) }).at(10, false).at(20, true).refused(180, 1);
+    play.refused(181, 59).at(240, false).check(&expect![[r#"
+        12:10 fired 12:10
+        12:20 postponed 12:20 until the end: overlap
+        15:00 postponed 12:20 until 15:01: quarantined
+        15:01 postponed 12:20 until 16:00: quarantined
+        16:00 fired 12:20
+        wakes +1d 12:10
     "#]]);
 }
 

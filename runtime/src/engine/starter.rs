@@ -1,0 +1,20 @@
+//! What started a saga, where it was no request: the record that its start says it follows from.
+
+use crate::{
+    engine::port::{EventName, Starter},
+    journal::{Fact, MessageEvent, Record, RecordId, record},
+    store::{Store, StoreError},
+};
+
+/// The event or the schedule that a record is about; none if it is about something else.
+pub(crate) fn starter_of(store: &dyn Store, record: RecordId) -> Result<Option<Starter>, StoreError> {
+    let stored = store.log(record.stream, 1)?;
+    let Some(Record { head, fact, .. }) = stored.first().map(record::decode_stored).transpose()? else { return Ok(None) };
+    Ok(match fact {
+        Fact::Message(MessageEvent::Event { source, id, topic, .. }) => {
+            Some(Starter::Event(EventName { source, id, event_type: topic.event_type }))
+        }
+        Fact::Schedule(_) => head.map(|head| Starter::Schedule(head.stream.id)),
+        Fact::Saga(_) | Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Job(_) => None,
+    })
+}
