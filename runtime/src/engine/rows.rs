@@ -110,6 +110,16 @@ pub(crate) fn summary_at(store: &dyn Store, stream: Position) -> Result<Option<S
     }
 }
 
+/// The same for a look at many sagas, of which one whose row cannot be read must not stop the look at the others: why it cannot.
+pub(crate) fn look_at(store: &dyn Store, stream: Position) -> Result<Result<Summary, String>, StoreError> {
+    match summary_at(store, stream) {
+        Ok(Some(summary)) => Ok(Ok(summary)),
+        Ok(None) => Ok(Err("its row is missing".to_owned())),
+        Err(StoreError::Corrupt(why)) => Ok(Err(why)),
+        Err(error) => Err(error),
+    }
+}
+
 /// The saga whose stream starts here.
 pub(crate) fn saga_at(store: &dyn Store, stream: Position) -> Result<Option<SagaKey>, StoreError> {
     Ok(summary_at(store, stream)?.map(|summary| (summary.namespace, summary.id)))

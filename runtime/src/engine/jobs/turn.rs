@@ -107,16 +107,14 @@ impl Shard {
 
     /// One saga, if the job is about it. One whose row cannot be read is counted and left where it is.
     fn look_at(&mut self, stream: Position, job: &Job, position: Position, turn: &mut Turn) -> Result<(), StoreError> {
-        let (saga, came) = match rows::summary_at(self.store.as_ref(), position) {
-            Ok(Some(summary)) if !summary.status.is_ended() && job.filter.admits(&job.namespace, &summary) => {
+        let (saga, came) = match rows::look_at(self.store.as_ref(), position)? {
+            Ok(summary) if !summary.status.is_ended() && job.filter.admits(&job.namespace, &summary) => {
                 let key = (summary.namespace, summary.id);
                 let came = self.do_job(stream, job, &key, turn);
                 (key.1.as_str().to_owned(), came)
             }
-            Ok(Some(_)) => (String::new(), Came::Passed),
-            Ok(None) => (format!("at {position}"), Came::Misfit("it cannot be read: its row is missing".to_owned())),
-            Err(StoreError::Corrupt(why)) => (format!("at {position}"), Came::Misfit(format!("it cannot be read: {why}"))),
-            Err(error) => return Err(error),
+            Ok(_) => (String::new(), Came::Passed),
+            Err(why) => (format!("at {position}"), Came::Misfit(format!("it cannot be read: {why}"))),
         };
         match came {
             Came::Passed => {}

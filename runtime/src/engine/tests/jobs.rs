@@ -314,6 +314,8 @@ fn a_job_counts_what_it_cannot_read_and_is_stopped_where_it_cannot_go_on() {
     let mut sim = stuck(3);
     let second = rows::of_status(sim.store.as_ref(), Status::Stuck, 0, 3).unwrap()[1];
     put(&sim, Table::Sagas, keys::saga(second), b"?");
+    let seen = preview(&sim, JobVerb::Retry, &every_demo());
+    assert_eq!((seen.count, seen.misfits[0].sagas[0].clone()), (2, format!("at {second}")));
     let _asked = ask(&mut sim, JobVerb::Retry, every_demo(), None);
     sim.settle();
     let said = told(&jobs(&sim)[0]);
@@ -405,7 +407,8 @@ fn a_jobs_row_keeps_its_bytes() {
         74657761795f646f776e0a6974206973206261636b03616e6e01e807ac020201
         026e6f010102533102d00f0a6974206973206261636b03616e6e039003010207
         08
-    "#]].assert_eq(&bytes.join("\n"));
+    "#]]
+    .assert_eq(&bytes.join("\n"));
 }
 
 #[test]
