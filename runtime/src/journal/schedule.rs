@@ -65,7 +65,7 @@ pub enum ScheduleEvent {
     /// It was made, or replaced: nothing of what was due before is.
     Scheduled {
         /// What and when.
-        spec: Spec,
+        spec: Box<Spec>,
         /// What each saga is started with.
         input: Payload,
         /// The first moment.

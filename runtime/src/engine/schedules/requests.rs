@@ -75,7 +75,7 @@ impl Shard {
         }
         let paused = paused || before.as_ref().is_some_and(|kept| kept.schedule.paused);
         let changed = if before.is_some() { Changed::Yes } else { Changed::New };
-        let scheduled = ScheduleEvent::Scheduled { spec, input, next, paused, act, key: asked_with.cloned() };
+        let scheduled = ScheduleEvent::Scheduled { spec: spec.into(), input, next, paused, act, key: asked_with.cloned() };
         self.record(origin, key, before.as_ref(), vec![scheduled], changed)
     }
 

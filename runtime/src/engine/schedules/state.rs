@@ -100,7 +100,7 @@ impl Schedule {
     ) -> Option<Self> {
         let mut schedule = match (before, event) {
             (Some(before), _) => before,
-            (None, ScheduleEvent::Scheduled { spec, .. }) => Self::new(spec.clone(), stream, at),
+            (None, ScheduleEvent::Scheduled { spec, .. }) => Self::new(*spec.clone(), stream, at),
             (None, _) => return None,
         };
         schedule.revision += 1;
@@ -109,7 +109,7 @@ impl Schedule {
             ScheduleEvent::Scheduled { spec, next, paused, act, key, input: _ } => {
                 schedule.changed(at, act);
                 schedule.key.clone_from(key);
-                (schedule.spec, schedule.made_at) = (spec.clone(), position);
+                (schedule.spec, schedule.made_at) = (*spec.clone(), position);
                 (schedule.next, schedule.paused, schedule.waiting) = (*next, *paused, None);
             }
             ScheduleEvent::Fired { due, saga, next } => {

@@ -240,8 +240,14 @@ fn an_expression_that_cannot_be_read_any_more_says_so_and_begins_again_when_it_c
     let key = (namespace(), "nightly".to_owned());
     let kept = sim.shard.schedule(&key).unwrap().unwrap();
     let next = kept.schedule.next;
-    let stored =
-        ScheduleEvent::Scheduled { spec: gone, input: Payload::json("{}"), next, paused: false, act: Act::default(), key: None };
+    let stored = ScheduleEvent::Scheduled {
+        spec: gone.into(),
+        input: Payload::json("{}"),
+        next,
+        paused: false,
+        act: Act::default(),
+        key: None,
+    };
     sim.shard.append_schedule(&key, Some(&kept), vec![stored], &Actor::Local).unwrap();
     sim.input(Input::Tick);
     sim.pass(MINUTE);

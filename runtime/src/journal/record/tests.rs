@@ -166,7 +166,14 @@ fn schedule_facts() -> Vec<ScheduleEvent> {
     let scheduled = |when: When, overlap: Overlap| {
         let (id, input_hash, incarnation) = (Some("T1".into()), [0x44; 32], [0x33; 16]);
         let spec = Spec { saga: "trip".into(), when, id, overlap, jitter_ms: 5, catch_up_ms: 300, input_hash, incarnation };
-        ScheduleEvent::Scheduled { spec, input: Payload::json("7"), next, paused: true, act: act(), key: Some("k-1".into()) }
+        ScheduleEvent::Scheduled {
+            spec: spec.into(),
+            input: Payload::json("7"),
+            next,
+            paused: true,
+            act: act(),
+            key: Some("k-1".into()),
+        }
     };
     let cron = When::Cron { expression: "@daily".into(), zone: "UTC".into() };
     let reason = || schedule::Reason { code: "late".into(), message: "no host".into() };

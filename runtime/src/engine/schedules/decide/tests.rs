@@ -31,7 +31,7 @@ impl Play {
     fn of(spec: Spec) -> Self {
         let next = Calendar::of(&spec.when).after(Instant(NOON));
         let input = amends_core::Payload::json("{}");
-        let made = ScheduleEvent::Scheduled { spec, input, next, paused: false, act: Act::default(), key: None };
+        let made = ScheduleEvent::Scheduled { spec: spec.into(), input, next, paused: false, act: Act::default(), key: None };
         Self { schedule: Schedule::after(None, 7, 7, Instant(NOON), &made).unwrap(), said: String::new() }
     }
 
