@@ -430,7 +430,7 @@ impl Runtime for Node {
         self.reader.preview(namespace, verb, filter, enough, (self.clock)())
     }
 
-    fn jobs(&self, namespace: &Namespace) -> Result<Vec<Job>, Refusal> {
+    fn jobs(&self, namespace: &Namespace) -> Result<(Vec<Job>, bool), Refusal> {
         self.reader.jobs(namespace)
     }
 

@@ -30,6 +30,28 @@ pub enum Verb {
     Abandon,
 }
 
+/// A verb that can be said of many steps of a saga at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepVerb {
+    /// Give the stuck compensation of each up.
+    Skip,
+    /// None of them happened.
+    NotDone,
+    /// The compensation of each was done by hand.
+    Undone,
+}
+
+impl StepVerb {
+    /// The same, said of one step.
+    pub fn of(self, path: StepPath) -> Verb {
+        match self {
+            Self::Skip => Verb::Skip(path),
+            Self::NotDone => Verb::Resolve(path, Resolution::NotDone),
+            Self::Undone => Verb::Resolve(path, Resolution::Undone),
+        }
+    }
+}
+
 /// Why a verb was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejected {
@@ -85,6 +107,16 @@ pub(crate) fn decide(saga: &Saga, verb: Verb, act: Act) -> Result<Vec<Event>, Re
         Verb::Unlock(key) => unlock(saga, key, act),
         Verb::Abandon => Ok(vec![Event::Abandoned(act)]),
     }
+}
+
+/// Whether the verb fits this step now. A refusal names what else would fit, for which it looks at all steps; this looks at one.
+pub(crate) fn fits(saga: &Saga, verb: StepVerb, path: &StepPath) -> bool {
+    let fits = |run: &StepRun| match verb {
+        StepVerb::Skip => run.undo.is_stuck(),
+        StepVerb::NotDone => takes_not_done(saga, run),
+        StepVerb::Undone => takes_undone(saga, run),
+    };
+    !saga.is_ended() && saga.run(path).is_some_and(fits)
 }
 
 fn cancel(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {

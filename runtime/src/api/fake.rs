@@ -205,8 +205,8 @@ impl Runtime for Fake {
         Ok(self.preview.lock().unwrap().clone())
     }
 
-    fn jobs(&self, _: &Namespace) -> Result<Vec<Job>, Refusal> {
-        Ok(vec![job("J1")])
+    fn jobs(&self, _: &Namespace) -> Result<(Vec<Job>, bool), Refusal> {
+        Ok((vec![job("J1")], true))
     }
 
     fn job(&self, _: &Namespace, id: &str) -> Result<Option<Job>, Refusal> {

@@ -60,8 +60,8 @@ pub trait Runtime: Send + Sync + 'static {
     /// What a verb for many sagas would do, up to as many of them as are enough to know.
     fn preview(&self, namespace: &Namespace, verb: JobVerb, filter: &SagaFilter, enough: u64) -> Result<JobPreview, Refusal>;
 
-    /// Jobs, newest first; of one that is over, for a week.
-    fn jobs(&self, namespace: &Namespace) -> Result<Vec<Job>, Refusal>;
+    /// Jobs, newest first, and whether there are more; of one that is over, for a week.
+    fn jobs(&self, namespace: &Namespace) -> Result<(Vec<Job>, bool), Refusal>;
 
     /// A job, if there is one.
     fn job(&self, namespace: &Namespace, id: &str) -> Result<Option<Job>, Refusal>;

@@ -2,6 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use amends_core::view::Status;
 use anyhow::Result;
 use clap::Args;
 use http::Method;
@@ -129,7 +130,7 @@ fn planned(plan: &Plan) -> String {
     what + &stays + &moves(plan) + &sagas(&plan.sagas, &plan.triggers) + &remarks(&plan.missing_grants, &plan.warnings)
 }
 
-/// Who could move, and what stands against it.
+/// Who could move, and what stands against it. Those that need nobody are one line: a thousand that wait say nothing new.
 fn moves(plan: &Plan) -> String {
     let line = |saga: &Move| {
         let can = match saga.obstacles.as_slice() {
@@ -141,8 +142,26 @@ fn moves(plan: &Plan) -> String {
         let line = format!("  {} on version {}, {}, {can}{misfit}", saga.id, saga.version, saga.status.as_str());
         clean(&line).into_owned() + "\n"
     };
+    let is_easy = |saga: &&Move| saga.status != Status::Stuck && saga.obstacles.is_empty() && saga.input_does_not_fit.is_none();
+    let (easy, others): (Vec<&Move>, Vec<&Move>) = plan.moves.iter().partition(is_easy);
     let cut = if plan.moves_cut { "  … and more\n" } else { "" };
-    plan.moves.iter().map(line).collect::<String>() + cut
+    let easy = match easy.as_slice() {
+        [one] => line(one),
+        easy => could_move(easy),
+    };
+    others.into_iter().map(line).collect::<String>() + &easy + cut
+}
+
+/// Ids that stand for sagas that are alike.
+const NAMED: usize = 5;
+
+fn could_move(sagas: &[&Move]) -> String {
+    let ids: Vec<&str> = sagas.iter().take(NAMED).map(|saga| saga.id.as_str()).collect();
+    match sagas.len() {
+        0 => String::new(),
+        all @ ..=NAMED => format!("  {all} sagas could move as they are: {}\n", clean(&ids.join(", "))),
+        all => format!("  {all} sagas could move as they are: {} and {} more\n", clean(&ids.join(", ")), all - NAMED),
+    }
 }
 
 fn sagas(sagas: &[String], triggers: &[Trigger]) -> String {
@@ -166,7 +185,6 @@ pub(super) fn remarks(missing: &[MissingGrant], warnings: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use amends_core::view::Status;
     use expect_test::expect;
 
     use super::*;
@@ -199,6 +217,13 @@ mod tests {
 
     #[test]
     fn a_plan_says_who_stays_where() {
+        let waiting = |number: u32| Move {
+            id: format!("T{number}"),
+            version: 2,
+            status: Status::Waiting,
+            obstacles: Vec::new(),
+            input_does_not_fit: None,
+        };
         let plan = Plan {
             name: "trip".to_owned(),
             digest: "3f9c".repeat(16),
@@ -224,7 +249,10 @@ mod tests {
                     obstacles: vec!["step `pay`: attempt 1 is open; move when it has ended".to_owned()],
                     input_does_not_fit: None,
                 },
-            ],
+            ]
+            .into_iter()
+            .chain((3..10).map(waiting))
+            .collect(),
             moves_cut: true,
             sagas: vec!["trip".to_owned()],
             triggers: Vec::new(),
@@ -238,6 +266,7 @@ mod tests {
             12 sagas on version 2 would stay there, compensations included
               T1 on version 1, stuck, could move: amends move T1 --to 3; its input does not fit the new schema: at /qty: must be >=1, but got 0
               T2 on version 2, running, could not move: step `pay`: attempt 1 is open; move when it has ended
+              7 sagas could move as they are: T3, T4, T5, T6, T7 and 2 more
               … and more
             sagas: trip
         "#]]

@@ -70,13 +70,16 @@ fn shown(job: &job::Job, form: Form) -> Result<Exit> {
 }
 
 fn list(form: Form, session: &Session) -> Result<Exit> {
-    let job::Jobs { jobs } = session.client.get(&["v1", "jobs"], &[])?;
+    let job::Jobs { jobs, is_cut } = session.client.get(&["v1", "jobs"], &[])?;
     match form.json {
         true => jobs.iter().try_for_each(print_json)?,
         false => print(&render::job::table(&jobs, &clock::now()))?,
     }
     if jobs.is_empty() {
         say("there are no jobs; a verb with --all makes one");
+    }
+    if is_cut {
+        say(&format!("these are the last {}; an older one is shown by its id: amends jobs ID", jobs.len()));
     }
     Ok(Exit::Fine)
 }

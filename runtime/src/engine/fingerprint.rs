@@ -11,7 +11,7 @@ use amends_core::{
 };
 use sha2::{Digest, Sha256};
 
-use crate::engine::port::{Intervention, JobRequest, JobVerb, Publish, SagaFilter, Verb, VerbRequest};
+use crate::engine::port::{Intervention, JobRequest, JobVerb, Publish, SagaFilter, StepVerb, Verb, VerbRequest};
 
 /// SHA-256 of the parts, each behind its length.
 pub(crate) type Fingerprint = [u8; 32];
@@ -21,6 +21,15 @@ pub(crate) fn of_verb(request: &VerbRequest) -> Fingerprint {
     let parts = Parts::default().part(request.id.as_str());
     let verb = match &request.asked {
         Intervention::Verb(verb) => verb,
+        Intervention::Steps(verb, paths) => {
+            let parts = parts.part(match verb {
+                StepVerb::Skip => "skip each",
+                StepVerb::NotDone => "each not done",
+                StepVerb::Undone => "each undone",
+            });
+            let parts = paths.iter().fold(parts, |parts, path| parts.part(path.as_str()));
+            return parts.part(&request.act.note).done();
+        }
         Intervention::Move(version) => {
             return parts.part("move").part(version.to_be_bytes()).part(&request.act.note).done();
         }

@@ -14,10 +14,10 @@ pub(crate) use self::requests::{find, not_found};
 use std::collections::BTreeMap;
 
 use amends_core::{
-    Instant,
+    Instant, Saga,
     event::Act,
     id::{Namespace, StepPath},
-    verbs::Verb,
+    verbs::{StepVerb, Verb},
     view::StuckView,
 };
 use serde::{Deserialize, Serialize};
@@ -149,24 +149,45 @@ fn unchanged(verb: JobVerb) -> String {
     }
 }
 
-/// What a verb asks of one saga, whose legs these are.
-fn interventions(verb: JobVerb, filter: &SagaFilter, legs: &[StuckView]) -> Vec<Intervention> {
-    let mut paths: Vec<StepPath> = legs.iter().map(|stuck| stuck.leg.path.clone()).collect();
-    paths.dedup();
-    let each = |verb: fn(StepPath) -> Verb| paths.iter().cloned().map(|path| verb(path).into()).collect();
+/// What a job asks of one saga in one turn.
+struct Asked {
+    intervention: Intervention,
+    /// How many legs it is about.
+    legs: usize,
+    /// It is about more legs than fit into the turn: they are the next one's.
+    is_part: bool,
+}
+
+/// What a verb asks of a saga as it is now, of so many steps at most where each has a record of its own.
+fn asked(verb: JobVerb, filter: &SagaFilter, saga: &Saga, steps_max: usize) -> Asked {
+    let legs = filter.legs(saga);
+    let count = legs.len();
+    let whole = |verb: Verb| Asked { intervention: verb.into(), legs: count, is_part: false };
     match verb {
-        JobVerb::Cancel => vec![Verb::Cancel.into()],
-        JobVerb::Abandon => vec![Verb::Abandon.into()],
-        JobVerb::Move(version) => vec![Intervention::Move(version)],
+        JobVerb::Cancel => whole(Verb::Cancel),
+        JobVerb::Abandon => whole(Verb::Abandon),
+        JobVerb::Move(version) => Asked { intervention: Intervention::Move(version), legs: count, is_part: false },
         // One record for all of them: a fan-out may be stuck in thousands.
-        JobVerb::Retry if filter.is_about_legs() => {
-            vec![Verb::RetryLegs(legs.iter().map(|stuck| stuck.leg.clone()).collect()).into()]
-        }
-        JobVerb::Retry => vec![Verb::Retry(None).into()],
-        JobVerb::Skip => each(Verb::Skip),
-        JobVerb::NotDone => each(|path| Verb::Resolve(path, amends_core::event::Resolution::NotDone)),
-        JobVerb::Undone => each(|path| Verb::Resolve(path, amends_core::event::Resolution::Undone)),
+        JobVerb::Retry if filter.is_about_legs() => whole(Verb::RetryLegs(legs.into_iter().map(|stuck| stuck.leg).collect())),
+        JobVerb::Retry => whole(Verb::Retry(None)),
+        JobVerb::Skip => asked_of_steps(StepVerb::Skip, saga, legs, steps_max),
+        JobVerb::NotDone => asked_of_steps(StepVerb::NotDone, saga, legs, steps_max),
+        JobVerb::Undone => asked_of_steps(StepVerb::Undone, saga, legs, steps_max),
     }
+}
+
+/// Only steps that the verb fits are taken, so that a turn always leaves fewer of them; where it fits none, the first says why.
+fn asked_of_steps(verb: StepVerb, saga: &Saga, legs: Vec<StuckView>, steps_max: usize) -> Asked {
+    let mut paths: Vec<StepPath> = legs.into_iter().map(|stuck| stuck.leg.path).collect();
+    paths.dedup();
+    let fitting: Vec<StepPath> = paths.iter().filter(|path| saga.takes(verb, path)).cloned().collect();
+    if fitting.is_empty() {
+        paths.truncate(1);
+        return Asked { intervention: Intervention::Steps(verb, paths), legs: 1, is_part: false };
+    }
+    let is_part = fitting.len() > steps_max;
+    let paths: Vec<StepPath> = fitting.into_iter().take(steps_max).collect();
+    Asked { legs: paths.len(), intervention: Intervention::Steps(verb, paths), is_part }
 }
 
 /// The jobs that are not over, by the start of their streams, and who waits for their ends.
@@ -191,6 +212,11 @@ impl Jobs {
         Ok(Self { running, waiters: Vec::new() })
     }
 
+    /// Everybody who waits, when nobody will be told of an end.
+    pub(crate) fn take_waiters(&mut self) -> impl Iterator<Item = Answer<JobAnswer>> {
+        std::mem::take(&mut self.waiters).into_iter().map(|(_, answer)| answer)
+    }
+
     /// The one whose turn it is, if all that it did is durable: one turn a commit, so that it never runs away from the disk.
     fn next(&self, durable: Position) -> Option<(Position, &Job)> {
         let (stream, job) = self.running.first_key_value()?;
@@ -201,8 +227,10 @@ impl Jobs {
 /// Jobs of a namespace that are listed, newest first: of one that is over, for a week.
 const LISTED_MAX: usize = 1_000;
 
-/// The jobs of a namespace as they are committed, newest first.
-pub(crate) fn list(store: &dyn Store, namespace: &Namespace) -> Result<Vec<Job>, StoreError> {
-    let rows = store.rows(&keys::jobs_of(namespace, LISTED_MAX).descending())?;
-    rows.iter().map(|row| rows::decode(&row.value, "a job's row")).collect()
+/// The jobs of a namespace as they are committed, newest first, and whether there are more.
+pub(crate) fn list(store: &dyn Store, namespace: &Namespace) -> Result<(Vec<Job>, bool), StoreError> {
+    let rows = store.rows(&keys::jobs_of(namespace, LISTED_MAX + 1).descending())?;
+    let jobs: Result<Vec<Job>, StoreError> =
+        rows.iter().take(LISTED_MAX).map(|row| rows::decode(&row.value, "a job's row")).collect();
+    Ok((jobs?, rows.len() > LISTED_MAX))
 }

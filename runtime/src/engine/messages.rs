@@ -109,7 +109,8 @@ impl Shard {
 
     pub(crate) fn publish(&mut self, origin: &Origin, publish: Publish, answer: Answer<PublishAnswer>) {
         let to = publish.to.clone().map(|id| (origin.namespace.clone(), id));
-        match (self.published(origin, publish), to) {
+        let said = self.published(origin, publish).inspect_err(|refusal| self.metrics.refused(refusal.code));
+        match (said, to) {
             (Ok(said), _) => self.release_at(said.position, Release::Publish(answer, Ok(said))),
             (Err(refusal), Some(key)) => {
                 self.release_after(&key, Release::Publish(answer, Err(refusal)));

@@ -4,14 +4,14 @@
 
 mod many;
 
-pub use amends_core::verbs::Verb;
+pub use amends_core::verbs::{StepVerb, Verb};
 
 pub(crate) use super::schedules::CATCH_UP_MS;
 pub use super::schedules::{check::CheckedSpec, look::ScheduleView};
 use amends_core::{
     Definition, Trigger,
     event::Act,
-    id::{Namespace, SagaId},
+    id::{Namespace, SagaId, StepPath},
     value::Payload,
     view::{Status, View},
 };
@@ -86,6 +86,8 @@ pub struct VerbRequest {
 pub enum Intervention {
     /// What the saga itself decides about.
     Verb(Verb),
+    /// The same of many of its steps, to each that it fits.
+    Steps(StepVerb, Vec<StepPath>),
     /// Go over to this version of its module.
     Move(u32),
 }

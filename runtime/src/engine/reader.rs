@@ -101,8 +101,8 @@ impl Reader {
         preview.map_err(|error| failed(&error))
     }
 
-    /// Jobs, newest first; of one that is over, for a week.
-    pub fn jobs(&self, namespace: &Namespace) -> Result<Vec<Job>, Refusal> {
+    /// Jobs, newest first, and whether there are more; of one that is over, for a week.
+    pub fn jobs(&self, namespace: &Namespace) -> Result<(Vec<Job>, bool), Refusal> {
         jobs::list(self.store.as_ref(), namespace).map_err(|error| failed(&error))
     }
 

@@ -110,6 +110,16 @@ pub(crate) fn summary_at(store: &dyn Store, stream: Position) -> Result<Option<S
     }
 }
 
+/// The same for a look at many sagas, of which one whose row cannot be read must not stop the look at the others: why it cannot.
+pub(crate) fn look_at(store: &dyn Store, stream: Position) -> Result<Result<Summary, String>, StoreError> {
+    match summary_at(store, stream) {
+        Ok(Some(summary)) => Ok(Ok(summary)),
+        Ok(None) => Ok(Err("its row is missing".to_owned())),
+        Err(StoreError::Corrupt(why)) => Ok(Err(why)),
+        Err(error) => Err(error),
+    }
+}
+
 /// The saga whose stream starts here.
 pub(crate) fn saga_at(store: &dyn Store, stream: Position) -> Result<Option<SagaKey>, StoreError> {
     Ok(summary_at(store, stream)?.map(|summary| (summary.namespace, summary.id)))
@@ -132,16 +142,34 @@ pub(crate) fn of_status(store: &dyn Store, status: Status, after: Position, limi
     rows.iter().map(|row| Ok(keys::parse_by_status(&row.key)?.1)).collect()
 }
 
-/// Sagas of one status, or all that ever were, oldest first: those whose streams begin after `after`, and before `before`.
-pub(crate) fn sagas_from(
+/// Start positions of the sagas of some statuses, oldest first: those after `after` and before `before`. Each status is read for
+/// itself, so that one which goes from one to another meanwhile may be among none of them, or of two.
+pub(crate) fn of_statuses(
     store: &dyn Store,
-    status: Option<Status>,
+    statuses: &[Status],
     after: Position,
-    before: Option<Position>,
+    before: Position,
+    limit: usize,
+) -> Result<BTreeSet<Position>, StoreError> {
+    let mut streams = BTreeSet::new();
+    for status in statuses {
+        let rows = store.rows(&ascending(Some(*status), after.saturating_add(1), Some(before), limit))?;
+        for row in rows {
+            streams.insert(keys::parse_by_status(&row.key)?.1);
+        }
+    }
+    Ok(streams)
+}
+
+/// Sagas of one status, oldest first: those whose streams begin after `after`.
+pub(crate) fn sagas_of(
+    store: &dyn Store,
+    status: Status,
+    after: Position,
     limit: usize,
 ) -> Result<Vec<(Position, Summary)>, StoreError> {
-    let range = ascending(status, after.saturating_add(1), before, limit);
-    summaries(store, status, &range)
+    let range = ascending(Some(status), after.saturating_add(1), None, limit);
+    summaries(store, Some(status), &range)
 }
 
 fn ascending(status: Option<Status>, from: Position, before: Option<Position>, limit: usize) -> Range {

@@ -93,10 +93,13 @@ pub struct Limits {
     pub queue_records: u64,
     /// Schedules of a namespace.
     pub schedules_max: u64,
+    /// Stuck legs that a job deals with before the next request has its turn.
+    pub job_legs_max: usize,
 }
 
 impl Default for Limits {
-    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records; 100,000 schedules.
+    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records; 100,000 schedules;
+    /// 4,096 legs at some microseconds and a record each: a fan-out may be stuck in 100,000 of them.
     fn default() -> Self {
         Self {
             residents_max: 20_000,
@@ -104,6 +107,7 @@ impl Default for Limits {
             event_kept_ms: 7 * 86_400_000,
             queue_records: 8_192,
             schedules_max: 100_000,
+            job_legs_max: 4_096,
         }
     }
 }
@@ -348,6 +352,11 @@ impl Shard {
         self.last_position - self.durable > self.limits.queue_records
     }
 
+    /// Half of what the host may hold is left to requests: what nobody waits for goes on when there is less.
+    pub(crate) fn has_room_beside_requests(&self) -> bool {
+        self.last_position - self.durable <= self.limits.queue_records / 2 && self.residents.len() < self.limits.residents_max / 2
+    }
+
     fn release_answers(&mut self, key: &SagaKey, answers: Vec<(Answer<SagaAnswer>, bool)>) {
         for (answer, created) in answers {
             if let Some(said) = self.saga_answer(key, created) {
@@ -468,6 +477,9 @@ impl Shard {
 
     /// Hands over records that are not a saga's, with their rows.
     pub(crate) fn commit(&mut self, tail: Tail, mut rows: Vec<RowChange>) {
+        if self.failed.is_some() {
+            return;
+        }
         let (append, begun) = tail.finish();
         rows.extend(begun);
         self.last_position = append.first_position + append.records.len() as u64 - 1;
@@ -477,6 +489,9 @@ impl Shard {
 
     /// Makes all that was handed over since then durable together, or not at all.
     pub(crate) fn join_commits(&mut self, since: usize) {
+        if self.failed.is_some() {
+            return;
+        }
         let mut joined = Batch::default();
         let mut others = Vec::new();
         for action in self.actions.drain(since..) {
@@ -494,6 +509,9 @@ impl Shard {
 
     /// Hands over rows that follow from no record of this commit.
     pub(crate) fn commit_rows(&mut self, rows: Vec<RowChange>) {
+        if self.failed.is_some() {
+            return;
+        }
         self.actions.push(Action::Commit(Batch { appends: Vec::new(), rows }, self.last_position));
     }
 
@@ -567,13 +585,18 @@ impl Shard {
         }
     }
 
-    /// Law 14: from here on nothing is acknowledged.
+    /// Law 14: from here on nothing is acknowledged, and nothing more is handed over: not even what this step did before it failed,
+    /// of which the client will hear that it was not recorded.
     pub(crate) fn fail(&mut self, why: String) {
         if self.failed.is_none() {
             self.failed = Some(why.clone());
+            self.actions.retain(|action| !matches!(action, Action::Commit(..)));
             self.releases.refuse_all(&storage_failed(&why));
             for answer in self.waiters.take_all() {
                 Release::Saga(answer, Err(storage_failed(&why))).answer();
+            }
+            for answer in self.jobs.take_waiters() {
+                Release::Job(answer, Err(storage_failed(&why))).answer();
             }
             self.actions.push(Action::Fail(why));
         }
@@ -584,6 +607,12 @@ impl Shard {
             Some(why) => Err(storage_failed(why)),
             None => Ok(()),
         }
+    }
+
+    /// Where the streams begin of those sagas whose rows may change at any moment: their records are with the committer.
+    pub(crate) fn streams_in_flight(&self) -> impl Iterator<Item = Position> {
+        let residents = self.in_flight.iter().filter_map(|(_, key)| self.residents.get(key));
+        residents.filter_map(|resident| resident.flushed.as_ref().map(|flushed| flushed.stream))
     }
 
     /// Sagas of a set, each once: those that rows name and those in memory.

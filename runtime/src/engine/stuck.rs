@@ -26,6 +26,9 @@ use crate::{
 /// Sagas that are looked at: each is replayed in a tenth of a millisecond, so an answer takes a second at most.
 pub(crate) const LOOKED_AT_MAX: usize = 10_000;
 
+/// Rows that are looked at for them, at some microseconds each: also among the sagas of other namespaces an answer comes in time.
+const EXAMINED_MAX: usize = 100_000;
+
 /// Ids that stand for their group.
 const NAMED: usize = 5;
 
@@ -77,9 +80,9 @@ pub(crate) fn groups(
 ) -> Result<StuckGroups, StoreError> {
     let filter = SagaFilter { status: Some(Status::Stuck), ..filter.clone() };
     let mut found: BTreeMap<Alike, Gathered> = BTreeMap::new();
-    let (mut after, mut sagas, mut unreadable) = (0, 0, Vec::new());
+    let (mut after, mut examined, mut sagas, mut unreadable) = (0, 0, 0, Vec::new());
     let is_cut = loop {
-        let page = rows::sagas_from(store, filter.status, after, None, PAGE)?;
+        let page = rows::sagas_of(store, Status::Stuck, after, PAGE)?;
         for (_, summary) in page.iter().filter(|(_, summary)| filter.admits(namespace, summary)) {
             let key = (namespace.clone(), summary.id.clone());
             match load::saga(store, definitions, &key) {
@@ -93,8 +96,9 @@ pub(crate) fn groups(
             }
             sagas += 1;
         }
+        examined += page.len();
         match page.last() {
-            Some((last, _)) if page.len() == PAGE && sagas < LOOKED_AT_MAX => after = *last,
+            Some((last, _)) if page.len() == PAGE && sagas < LOOKED_AT_MAX && examined < EXAMINED_MAX => after = *last,
             _ => break page.len() == PAGE,
         }
     };

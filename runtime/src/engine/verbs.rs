@@ -4,9 +4,9 @@ use std::{fmt, sync::Arc};
 
 use amends_core::{
     Context, Event, Plan, Saga,
-    event::{Act, Code, Moved},
-    id::Namespace,
-    verbs::Rejected,
+    event::{Act, Code, Moved, Why},
+    id::{Leg, Namespace, StepPath},
+    verbs::{Rejected, StepVerb, Verb},
     view::Status,
 };
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,8 @@ use crate::{
 
 /// What an intervention needs beside the saga, looked up before the saga decides.
 pub(crate) enum Prepared {
-    Verb(amends_core::verbs::Verb),
+    Verb(Verb),
+    Steps(StepVerb, Vec<StepPath>),
     Move(Arc<Plan>, Code),
     /// It runs on that version already.
     Nothing,
@@ -87,19 +88,23 @@ impl Shard {
     pub(crate) fn decide_on(&mut self, key: &SagaKey, asked: Intervention, act: &Act) -> Result<Decided, Unfit> {
         let Some(resident) = self.residents.get_mut(key) else { return Err(Unfit::Refused(not_found(&key.1))) };
         let before = resident.saga.code().version;
+        let died: Vec<Leg> =
+            resident.saga.stuck().into_iter().filter(|stuck| stuck.why == Why::HostDied).map(|stuck| stuck.leg).collect();
         let prepared = prepare(&self.modules, &key.0, &resident.saga, asked).map_err(Unfit::Refused)?;
         let room = self.limits.room(resident.journal_bytes);
         // What may reach outside is a matter of the code that runs from here on.
         let digest = match &prepared {
             Prepared::Move(_, code) => code.digest,
-            Prepared::Verb(_) | Prepared::Nothing => resident.saga.code().digest,
+            Prepared::Verb(_) | Prepared::Steps(..) | Prepared::Nothing => resident.saga.code().digest,
         };
         let module = &resident.saga.started().module;
         let context = context(&self.modules, key, module, &digest, room, self.now, &mut self.jitter);
         let events = act_on(&mut resident.saga, prepared, act, context).map_err(Unfit::Rejected)?;
         // One that moved away from what it died of says nothing about that.
         let stays = resident.saga.code().version == before;
-        let retried = stays && events.iter().any(|event| matches!(event, Event::Retried(..)));
+        // Nor does a retry of what failed for something else.
+        let is_died_of = |event: &Event| matches!(event, Event::Retried(legs, _) if legs.iter().any(|leg| died.contains(leg)));
+        let retried = stays && events.iter().any(is_died_of);
         let lifts = retried.then(|| (resident.saga.started().module.clone(), before));
         Ok(Decided { events, lifts })
     }
@@ -157,6 +162,7 @@ impl fmt::Display for Unfit {
 pub(crate) fn act_on(saga: &mut Saga, prepared: Prepared, act: &Act, context: Context) -> Result<Vec<Event>, Rejected> {
     match prepared {
         Prepared::Verb(verb) => saga.act(verb, act.clone(), context),
+        Prepared::Steps(verb, paths) => saga.act_on_each(verb, paths, act, context),
         Prepared::Move(plan, code) => saga.move_to(plan, Moved { code, act: act.clone() }, context),
         Prepared::Nothing => Ok(Vec::new()),
     }
@@ -166,6 +172,7 @@ pub(crate) fn act_on(saga: &mut Saga, prepared: Prepared, act: &Act, context: Co
 pub(crate) fn prepare(modules: &Modules, namespace: &Namespace, saga: &Saga, asked: Intervention) -> Result<Prepared, Refusal> {
     let version = match asked {
         Intervention::Verb(verb) => return Ok(Prepared::Verb(verb)),
+        Intervention::Steps(verb, paths) => return Ok(Prepared::Steps(verb, paths)),
         Intervention::Move(version) => version,
     };
     let (name, definition) = (&saga.started().module, &saga.started().definition);

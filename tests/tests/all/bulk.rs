@@ -176,6 +176,6 @@ fn xr_30_a_verb_over_nothing_is_refused_and_does_nothing() {
     let said = host.cli(&["abandon", "--all", "--saga", "trip"]);
     assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
     assert_eq!(host.cli(&["abandon", "--all"]).code, 2);
-    assert_eq!(host.api().get("/v1/jobs").expect(200), json!({"jobs": []}));
+    assert_eq!(host.api().get("/v1/jobs").expect(200), json!({"jobs": [], "is_cut": false}));
     assert_eq!(recorded(&host, "A", 3, "retried"), [0; 3]);
 }

@@ -81,8 +81,9 @@ pub(in crate::api) async fn ask(State(api): State<Arc<Api>>, caller: Caller, bod
 /// Lists jobs, newest first.
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs", responses((status = 200, body = Jobs)))]
 pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Jobs>, ApiError> {
-    let jobs = api.read(move |runtime| runtime.jobs(&caller.origin.namespace)).await?;
-    Ok(Json(Jobs { jobs: jobs.iter().map(|job| present::job::job(job, api.positions())).collect() }))
+    let (jobs, is_cut) = api.read(move |runtime| runtime.jobs(&caller.origin.namespace)).await?;
+    let jobs = jobs.iter().map(|job| present::job::job(job, api.positions())).collect();
+    Ok(Json(Jobs { jobs, is_cut }))
 }
 
 /// Shows a job: how far it is.

@@ -160,7 +160,8 @@ fn a_job_is_shown_awaited_and_stopped() {
     assert_eq!(status("GET /v1/jobs/J1?wait=5s"), "200 \"ended\" \"2026-01-01T12:00:03.000Z\"");
     let stopped = status("POST /v1/jobs/J1/stop\n\n{\"note\":\"enough\"}");
     assert_eq!(stopped, "200 at 0-1-9 \"stopped\" \"2026-01-01T12:00:02.000Z\"");
-    assert!(answer(&fake, "GET /v1/jobs").contains("\"id\": \"J1\""));
+    let listed = answer(&fake, "GET /v1/jobs");
+    assert!(listed.contains("\"id\": \"J1\"") && listed.contains("\"is_cut\": true"), "{listed}");
     check(
         "GET /v1/jobs/J2",
         expect![[r#"

@@ -137,6 +137,8 @@ pub struct Job {
 pub struct Jobs {
     /// At most a thousand.
     pub jobs: Vec<Job>,
+    /// There are older ones.
+    pub is_cut: bool,
 }
 
 /// The body of `POST /v1/jobs/{id}/stop`.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use amends_core::{Context, Instant, Room, Saga, event::Act, id::Namespace, view::Status};
 
-use super::{add, interventions, misfit, unchanged};
+use super::{Asked, add, asked, misfit, unchanged};
 use crate::{
     engine::{
         load::{self, LoadError},
@@ -18,6 +18,9 @@ use crate::{
 
 /// Sagas that are replayed for a preview: at a tenth of a millisecond each, ten seconds of a reader's time.
 const LOOKED_AT_MAX: usize = 100_000;
+
+/// Rows that are looked at for them, at some microseconds each: also among the sagas of other namespaces an answer comes in time.
+const EXAMINED_MAX: usize = 500_000;
 
 /// Sagas that are named.
 const NAMED: usize = 20;
@@ -46,11 +49,18 @@ pub(crate) fn preview(
     let (mut named, mut looked_at) = (Vec::new(), 0);
     let statuses = rows::LIVE.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
     let is_cut = each_of(store, statuses, |stream, summary| {
-        if !filter.admits(namespace, summary) {
+        let summary = match summary {
+            Ok(summary) => summary,
+            Err(why) => {
+                add(&mut preview.misfits, &misfit(&format!("it cannot be read: {why}"), &format!("at {stream}")));
+                return Ok(true);
+            }
+        };
+        if !filter.admits(namespace, &summary) {
             return Ok(true);
         }
         looked_at += 1;
-        let id = summary.id.clone();
+        let id = summary.id;
         let mut saga = match load::saga(store, definitions, &(namespace.clone(), id.clone())) {
             Ok(loaded) => loaded.saga,
             Err(LoadError::NotFound) => return Ok(true),
@@ -93,16 +103,13 @@ fn tried(
 ) -> Result<(), String> {
     // Whether a verb fits depends on none of these but the time.
     let context = Context { now, jitter: 1, may_reach_outside: false, snapshot: 0, journal: Room::Free };
-    let mut why = unchanged(verb);
-    for asked in interventions(verb, filter, &filter.legs(saga)) {
-        let prepared = prepare(modules, namespace, saga, asked).map_err(|refusal| refusal.message)?;
-        match act_on(saga, prepared, &Act::default(), context) {
-            Ok(events) if !events.is_empty() => return Ok(()),
-            Ok(_) => {}
-            Err(rejected) => why = rejected.to_string(),
-        }
+    let Asked { intervention, .. } = asked(verb, filter, saga, usize::MAX);
+    let prepared = prepare(modules, namespace, saga, intervention).map_err(|refusal| refusal.message)?;
+    match act_on(saga, prepared, &Act::default(), context) {
+        Ok(events) if events.is_empty() => Err(unchanged(verb)),
+        Ok(_) => Ok(()),
+        Err(rejected) => Err(rejected.to_string()),
     }
-    Err(why)
 }
 
 /// What has not ended, most first.
@@ -110,8 +117,10 @@ fn live(store: &dyn Store, namespace: &Namespace) -> Result<Vec<(String, u32, St
     let mut counts: BTreeMap<(String, u32, Status), u64> = BTreeMap::new();
     let mut rows = 0;
     each_of(store, rows::LIVE.into_iter(), |_, summary| {
-        if summary.namespace == *namespace {
-            *counts.entry((summary.definition.clone(), summary.version, summary.status)).or_default() += 1;
+        if let Ok(summary) = summary
+            && summary.namespace == *namespace
+        {
+            *counts.entry((summary.definition, summary.version, summary.status)).or_default() += 1;
         }
         rows += 1;
         Ok(rows < LOOKED_AT_MAX)
@@ -122,23 +131,28 @@ fn live(store: &dyn Store, namespace: &Namespace) -> Result<Vec<(String, u32, St
     Ok(kinds)
 }
 
-/// Hands over the sagas of some statuses, of each the oldest first, until it is enough; true if there were more.
+/// Hands over the sagas of some statuses, or why one cannot be read, of each the oldest first, until it is enough or too much; true if there may be more.
 fn each_of(
     store: &dyn Store,
     statuses: impl Iterator<Item = Status>,
-    mut see: impl FnMut(Position, &rows::Summary) -> Result<bool, StoreError>,
+    mut see: impl FnMut(Position, Result<rows::Summary, String>) -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
+    let mut examined = 0;
     for status in statuses {
         let mut after = 0;
         loop {
-            let page = rows::sagas_from(store, Some(status), after, None, PAGE)?;
-            for (stream, summary) in &page {
-                if !see(*stream, summary)? {
+            if examined >= EXAMINED_MAX {
+                return Ok(true);
+            }
+            let page = rows::of_status(store, status, after, PAGE)?;
+            for stream in &page {
+                if !see(*stream, rows::look_at(store, *stream)?)? {
                     return Ok(true);
                 }
             }
+            examined += page.len();
             match page.last() {
-                Some((last, _)) if page.len() == PAGE => after = *last,
+                Some(last) if page.len() == PAGE => after = *last,
                 _ => break,
             }
         }

@@ -35,7 +35,7 @@ struct JobRow {
 
 impl Shard {
     pub(crate) fn ask_job(&mut self, origin: &Origin, request: JobRequest, answer: Answer<JobAnswer>) {
-        let said = self.asked_job(origin, request);
+        let said = self.asked_job(origin, request).inspect_err(|refusal| self.metrics.refused(refusal.code));
         let position = said.as_ref().map_or(0, |said| said.position);
         self.release_at(position, Release::Job(answer, said));
     }

@@ -1,15 +1,22 @@
 //! Verbs for many sagas: each saga once, whatever happens on the way.
 
-use amends_core::{event::Event, view::Status};
+use amends_core::{
+    definition::{Each, EachMode},
+    event::Event,
+    view::Status,
+};
+use bytes::Bytes;
 use expect_test::expect;
 
 use super::{moves::fragile, *};
 use crate::{
     engine::{
         jobs::{self, Job, JobState},
-        port::{JobAnswer, JobPreview, JobRequest, JobVerb, RefusalCode, SagaFilter},
+        port::{JobAnswer, JobPreview, JobRequest, JobVerb, Misfit, RefusalCode, SagaFilter},
+        rows,
     },
-    journal::{Fact, Record, RecordId, record},
+    journal::{Fact, Record, RecordId, keys, record},
+    store::Table,
 };
 
 /// `b` is refused, and the compensation of `a` fails.
@@ -56,7 +63,7 @@ fn ask(sim: &mut Sim, verb: JobVerb, filter: SagaFilter, key: Option<&str>) -> R
 }
 
 fn jobs(sim: &Sim) -> Vec<Job> {
-    jobs::list(sim.store.as_ref(), &namespace()).unwrap()
+    jobs::list(sim.store.as_ref(), &namespace()).unwrap().0
 }
 
 /// Seen, applied, and why not.
@@ -173,6 +180,46 @@ fn what_a_verb_does_not_fit_is_counted_by_why_and_a_preview_says_the_same_and_ch
     assert_eq!((abandoned.count, abandoned.sagas.len(), abandoned.is_cut), (3, 3, false));
 }
 
+/// Every element of `a` fails to be undone, as `b` was refused.
+fn fan_out(elements: usize) -> Sim {
+    let mut sim = Sim::new(a_cannot_be_undone);
+    let mut definition = fragile(&["a", "b"]);
+    let items = "/input/items".to_owned();
+    definition.stages[0].steps[0].each = Some(Each { items, key: None, mode: EachMode::FailFast, concurrency: 10 });
+    sim.deploy(1, definition);
+    sim.grant();
+    let list: Vec<String> = (0..elements).map(|element| element.to_string()).collect();
+    let _started = sim.start("F", &format!("{{\"items\":[{}]}}", list.join(",")), false);
+    sim.settle();
+    sim
+}
+
+/// Each stuck leg was an intervention of its own, with a flush, a look at all legs and, where it did not fit, a text that named
+/// them: 100,000 of them held every other request up for minutes, in one turn.
+#[test]
+fn a_saga_that_is_stuck_in_more_steps_than_fit_into_a_turn_is_dealt_with_in_several_and_counts_once() {
+    let mut sim = fan_out(150);
+    let before = sim.shard.last_position;
+    let _asked = ask(&mut sim, JobVerb::NotDone, in_a(), None);
+    sim.settle();
+    assert_eq!(jobs(&sim)[0].misfits[0].why, "`a[0]` is not stuck or in doubt, or an attempt is open");
+    assert_eq!(preview(&sim, JobVerb::Skip, &in_a()).count, 1);
+    let _asked = ask(&mut sim, JobVerb::Skip, in_a(), None);
+    sim.shard.limits.job_legs_max = 100;
+    // The request and the first turn.
+    sim.commit();
+    sim.commit();
+    let skips = |sim: &Sim| {
+        let skipped = |record: &&Record| matches!(record.fact, Fact::Saga(Event::Skipped(..)));
+        records(sim).iter().filter(|record| record.position > before).filter(skipped).count()
+    };
+    assert_eq!((skips(&sim), told(&jobs(&sim)[0])), (100, "Running: seen 0, applied 0".into()));
+    let mut sim = sim.kill_and_restart();
+    sim.settle();
+    assert_eq!((skips(&sim), told(&jobs(&sim)[0])), (150, "Ended(Instant(1000000)): seen 1, applied 1".into()));
+    assert_eq!(status(&mut sim, "F"), Status::Compensated);
+}
+
 /// `a` and `b` are undone side by side, and fail for different reasons.
 fn both_cannot_be_undone(call: &AttemptCall) -> Outcome {
     match (call.step.as_str(), call.attempt.leg.direction) {
@@ -220,31 +267,148 @@ fn a_move_of_many_is_tried_before_and_repairs_them() {
     assert_eq!(count_of(&sim, Status::Compensated), 3);
 }
 
-/// A turn that finds nobody is recorded nowhere: only the clock brings the next one. A pass of it is two ticks here.
+/// A job that names no status read every saga that there ever was, ended ones too. And a turn that finds nobody is recorded
+/// nowhere: only the clock brings the next one. A pass of it is two ticks here.
 #[test]
-fn a_job_passes_over_what_has_ended_and_records_nothing_of_it() {
+fn a_job_looks_at_nothing_that_has_ended_and_records_nothing_of_those_that_it_is_not_about() {
     let mut sim = Sim::new(all_done);
     sim.deploy(1, definition(&["~a"]));
     for number in 0..600 {
         let _started = sim.start(&format!("E{number}"), "{}", false);
     }
     sim.settle();
+    let abandon = |sim: &mut Sim, version: u32| {
+        let before = sim.shard.last_position;
+        let _asked = ask(sim, JobVerb::Abandon, SagaFilter { version: Some(version), ..every_demo() }, None);
+        sim.settle();
+        let mut turns = 0;
+        while sim.shard.wake_at() == Some(sim.now) {
+            sim.pass(0);
+            turns += 1;
+        }
+        let names: Vec<&str> =
+            records(sim).iter().filter(|record| record.position > before).map(|record| record.fact.name()).collect();
+        format!("{turns} passes: {}", names.join(", "))
+    };
+    assert_eq!(abandon(&mut sim, 1), "0 passes: asked, ended");
     sim.world = b_waits;
     sim.deploy(2, definition(&["~b"]));
+    for number in 0..600 {
+        let _started = sim.start(&format!("W{number}"), "{}", false);
+    }
+    sim.deploy(3, definition(&["~b", "~c"]));
     let _started = sim.start("W", "{}", false);
     sim.settle();
-    let before = sim.shard.last_position;
+    assert_eq!(abandon(&mut sim, 3), "1 passes: asked, abandoned, advanced, ended");
+    assert_eq!(told(&jobs(&sim)[0]), "Ended(Instant(1000000)): seen 1, applied 1");
+}
+
+fn put(sim: &Sim, table: Table, key: Vec<u8>, value: &'static [u8]) {
+    let rows = vec![rows::put(table, key, Bytes::from_static(value))];
+    sim.store.commit(&[Batch { appends: Vec::new(), rows }]).unwrap();
+}
+
+/// One row that could not be read closed the host, and closed the next one as soon as it took the job up again.
+#[test]
+fn a_job_counts_what_it_cannot_read_and_is_stopped_where_it_cannot_go_on() {
+    let mut sim = stuck(3);
+    let second = rows::of_status(sim.store.as_ref(), Status::Stuck, 0, 3).unwrap()[1];
+    put(&sim, Table::Sagas, keys::saga(second), b"?");
+    let seen = preview(&sim, JobVerb::Retry, &every_demo());
+    assert_eq!((seen.count, seen.misfits[0].sagas[0].clone()), (2, format!("at {second}")));
+    let _asked = ask(&mut sim, JobVerb::Retry, every_demo(), None);
+    sim.settle();
+    let said = told(&jobs(&sim)[0]);
+    let why = "it cannot be read: a saga's summary has version 63; this host reads 1";
+    assert_eq!(said, format!("Ended(Instant(1000000)): seen 3, applied 2; 1 [\"at {second}\"]: {why}"));
+    put(&sim, Table::ByStatus, [keys::by_status(4, second), vec![0]].concat(), b"");
     let _asked = ask(&mut sim, JobVerb::Abandon, every_demo(), None);
     sim.settle();
-    let mut turns = 0;
-    while sim.shard.wake_at() == Some(sim.now) {
-        sim.pass(0);
-        turns += 1;
-    }
-    assert_eq!(told(&jobs(&sim)[0]), "Ended(Instant(1000000)): seen 1, applied 1");
-    let names: Vec<&str> =
-        records(&sim).iter().filter(|record| record.position > before).map(|record| record.fact.name()).collect();
-    assert_eq!((turns, names), (1, vec!["asked", "abandoned", "advanced", "ended"]));
+    let JobState::Stopped(_, act) = &jobs(&sim)[0].state else { panic!("{}", told(&jobs(&sim)[0])) };
+    assert!(act.note.starts_with("it cannot go on: key 04"), "{}", act.note);
+    assert!(sim.shard.failed.is_none());
+}
+
+/// Jobs filled the memory up to the limit, and requests were refused for them.
+#[test]
+fn a_job_waits_while_half_of_the_room_for_sagas_is_taken() {
+    let mut sim = stuck(3);
+    sim.shard.limits.residents_max = 2;
+    let _open = sim.start("OPEN", "{}", false);
+    let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    while sim.commit() {}
+    assert_eq!(told(&jobs(&sim)[0]), "Running: seen 0, applied 0");
+    sim.settle();
+    assert_eq!(told(&jobs(&sim)[0]), "Ended(Instant(1000000)): seen 3, applied 3");
+}
+
+/// Who waited for a job was left without an answer until the process was gone.
+#[test]
+fn those_who_wait_for_a_job_are_told_when_the_storage_fails() {
+    let mut sim = stuck(3);
+    let asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    sim.commit();
+    let id = said(asked).unwrap().job.id;
+    let awaited = sim.ask(|answer| Request::AwaitJob(origin(), id, answer));
+    sim.input(Input::StorageFailed("no space".into()));
+    assert_eq!(said(awaited).unwrap_err().code, RefusalCode::StorageFailed);
+}
+
+/// Rows are read by later builds. postcard writes the index of a variant, so that a new one may only go behind the last.
+#[test]
+fn a_jobs_row_keeps_its_bytes() {
+    let act = || Act { note: "it is back".into(), by: "ann".into() };
+    let statuses = [
+        Status::Completed,
+        Status::Compensated,
+        Status::Abandoned,
+        Status::Stuck,
+        Status::Compensating,
+        Status::Waiting,
+        Status::Running,
+    ];
+    let verbs =
+        [JobVerb::Cancel, JobVerb::Retry, JobVerb::Skip, JobVerb::NotDone, JobVerb::Undone, JobVerb::Abandon, JobVerb::Move(2)];
+    let hex = |bytes: Bytes| hex::encode(&bytes);
+    let indices = |encoded: Vec<Bytes>| encoded.into_iter().map(hex).collect::<Vec<_>>().join(" ");
+    assert_eq!(indices(statuses.iter().map(rows::encode).collect()), "0100 0101 0102 0103 0104 0105 0106");
+    assert_eq!(indices(verbs.iter().map(rows::encode).collect()), "0100 0101 0102 0103 0104 0105 010602");
+    let job = |state| Job {
+        id: "J1".into(),
+        stream: 17,
+        namespace: namespace(),
+        verb: JobVerb::Retry,
+        filter: SagaFilter { status: Some(Status::Stuck), module: Some("trip".into()), version: Some(2), ..in_a() },
+        act: act(),
+        actor: Actor::Local,
+        asked_at: Instant(1_000),
+        through: 300,
+        applied: 2,
+        misfits: vec![Misfit { why: "no".into(), count: 1, sagas: vec!["S1".into()] }],
+        state,
+        version: 3,
+        position: 400,
+        answer: Some(vec![7, 8]),
+    };
+    let bytes = [JobState::Running, JobState::Ended(Instant(2_000)), JobState::Stopped(Instant(2_000), act())].map(|state| {
+        let bytes = hex(rows::encode(&job(state)));
+        bytes.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect::<String>()
+    });
+    expect![[r#"
+        01024a31110764656661756c74010001030104747269700102010161010c6761
+        74657761795f646f776e0a6974206973206261636b03616e6e01e807ac020201
+        026e6f01010253310003900301020708
+
+        01024a31110764656661756c74010001030104747269700102010161010c6761
+        74657761795f646f776e0a6974206973206261636b03616e6e01e807ac020201
+        026e6f010102533101d00f03900301020708
+
+        01024a31110764656661756c74010001030104747269700102010161010c6761
+        74657761795f646f776e0a6974206973206261636b03616e6e01e807ac020201
+        026e6f010102533102d00f0a6974206973206261636b03616e6e039003010207
+        08
+    "#]]
+    .assert_eq(&bytes.join("\n"));
 }
 
 #[test]

@@ -1,9 +1,14 @@
 //! Laws 2 to 4, 9 and 11, seen from the shard.
 
 use amends_core::view::Status;
+use bytes::Bytes;
 
 use super::*;
-use crate::engine::port::RefusalCode;
+use crate::{
+    engine::{port::RefusalCode, rows},
+    journal::keys,
+    store::Table,
+};
 
 #[test]
 fn an_effect_free_saga_with_wait_costs_one_commit() {
@@ -206,6 +211,23 @@ fn after_a_storage_error_nothing_begins() {
     assert!(sim.queue.is_empty());
 }
 
+/// A row that could not be read failed the host in the middle of an event, whose record and answer went to the disk all the same:
+/// the sender was told that nothing was recorded, sent it again after the restart, and it was a duplicate that woke nobody.
+#[test]
+fn what_a_step_did_before_it_failed_is_not_handed_over() {
+    let mut sim = Sim::new(b_waits);
+    let topic = amends_core::event::Topic { event_type: "approval".into(), key: "42".into() };
+    let unreadable = [keys::wait(&namespace(), &topic, 1), vec![0]].concat();
+    let rows = vec![rows::put(Table::Waits, unreadable, Bytes::new())];
+    sim.store.commit(&[Batch { appends: Vec::new(), rows }]).unwrap();
+    let published = sim.publish("e1", None, "42");
+    assert_eq!(said(published).unwrap_err().code, RefusalCode::StorageFailed);
+    assert!(sim.queue.is_empty(), "{:?}", sim.queue);
+    let late = sim.publish("e2", None, "42");
+    assert_eq!(said(late).unwrap_err().code, RefusalCode::StorageFailed);
+    assert!(sim.metrics.text().contains("amends_refused_total{reason=\"StorageFailed\"} 1"));
+}
+
 /// A verb's refusal says where a saga stands. It left at once, while the records that it spoke of were in the queue: after a
 /// kill in between, what was called ended ran on.
 #[test]
@@ -252,6 +274,10 @@ fn a_guest_that_was_executing_at_three_deaths_of_the_host_runs_alone_and_then_no
     while sim.commit() {}
     assert_eq!(sim.calls, ["a@3"], "the suspect runs alone: the bystander waits");
     let mut sim = sim.die_executing();
+    sim.world = |call| match call.saga.as_str() {
+        "GOOD" => Outcome::Denied("http://127.0.0.1:2".into()),
+        _ => all_done(call),
+    };
     sim.settle();
     let answered = sim.start("BAD", "{}", true);
     sim.settle();
@@ -260,6 +286,12 @@ fn a_guest_that_was_executing_at_three_deaths_of_the_host_runs_alone_and_then_no
     assert!(matches!(view.stuck[0].why, amends_core::event::Why::HostDied));
     let refused = sim.start("NEW", "{}", true);
     assert_eq!(said(refused).unwrap_err().code, RefusalCode::Quarantined);
+    sim.world = all_done;
+    let _retried = sim.verb("GOOD", Verb::Retry(None), "g");
+    sim.settle();
+    // It was stuck for something else. A retry of all that such a thing had stopped let new work start on what had killed the host.
+    let refused = sim.start("NEW", "{}", true);
+    assert_eq!((status(&mut sim, "GOOD"), said(refused).unwrap_err().code), (Status::Completed, RefusalCode::Quarantined));
     let _retried = sim.verb("BAD", Verb::Retry(None), "k");
     sim.settle();
     let taken = sim.start("NEW", "{}", true);

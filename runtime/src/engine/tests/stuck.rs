@@ -1,5 +1,6 @@
 //! What is stuck, in groups, and lists by what sagas are stuck in.
 
+use bytes::Bytes;
 use expect_test::expect;
 
 use super::{moves::fragile, *};
@@ -7,9 +8,11 @@ use crate::{
     engine::{
         port::{ListFilter, SagaFilter},
         reader::Reader,
+        rows,
         stuck::groups,
     },
-    store::Store,
+    journal::keys,
+    store::{Store, Table},
 };
 
 /// The compensation of `a` fails for another reason in every third saga, and once for a grant that it lacks.
@@ -77,4 +80,24 @@ fn a_list_tells_stuck_sagas_by_their_failure() {
     assert_eq!(ids(SagaFilter { step: Some("b".into()), ..filter.clone() }), [""; 0]);
     assert_eq!(ids(SagaFilter { module: Some("demo".into()), ..SagaFilter::default() }).len(), 6);
     assert_eq!(ids(SagaFilter { version: Some(2), ..SagaFilter::default() }), [""; 0]);
+}
+
+/// A stuck saga's place in keys.
+const STUCK: u8 = 4;
+
+/// Only sagas of the namespace counted towards the limit: beside a million of another one, an answer took as long as those.
+#[test]
+fn sagas_of_other_namespaces_are_not_read_without_end() {
+    let sim = stuck(1);
+    let key = (namespace(), saga("S0"));
+    let stream = rows::saga_stream(sim.store.as_ref(), &key).unwrap().unwrap();
+    let summary = rows::summary_at(sim.store.as_ref(), stream).unwrap().unwrap();
+    let other = rows::encode(&rows::Summary { namespace: Namespace::new("other").unwrap(), ..summary });
+    let of_others = (1_000..101_100).flat_map(|position| {
+        let summary = rows::put(Table::Sagas, keys::saga(position), other.clone());
+        [summary, rows::put(Table::ByStatus, keys::by_status(STUCK, position), Bytes::new())]
+    });
+    sim.store.commit(&[Batch { appends: Vec::new(), rows: of_others.collect() }]).unwrap();
+    let seen = groups(sim.store.as_ref(), sim.shard.modules.definitions(), &namespace(), &SagaFilter::default()).unwrap();
+    assert_eq!((seen.groups[0].count, seen.is_cut), (1, true));
 }
