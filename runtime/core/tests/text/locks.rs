@@ -76,18 +76,18 @@ fn a_queued_saga_is_cancelled_without_having_begun() {
         ORDER,
         "locks queued order/7 · unlock order/7 · cancel",
         expect![[r#"
-        > start
-          started
-        > locks queued order/7
-          lock_queued order/7
-        > unlock order/7
-          409 it does not hold the lock key `order/7`; fits: cancel, abandon
-        > cancel
-          cancel_requested asked
-          rollback_begun cancelled
-          compensated
-        = compensated
-    "#]],
+            > start
+              started
+            > locks queued order/7
+              lock_queued order/7
+            > unlock order/7
+              409 it does not hold the lock key `order/7`; it holds none; fits: cancel, abandon
+            > cancel
+              cancel_requested asked
+              rollback_begun cancelled
+              compensated
+            = compensated
+        "#]],
     );
     check(
         ORDER,
@@ -116,7 +116,7 @@ fn an_operator_breaks_a_key_once_and_the_saga_goes_on() {
               lock_taken
               intent a #1
             > unlock seat/1
-              409 it does not hold the lock key `seat/1`; fits: cancel, unlock, abandon
+              409 it does not hold the lock key `seat/1`; it holds order/7, seat/12A; fits: cancel, unlock, abandon
             > unlock seat/12A
               lock_broken seat/12A
             > unlock seat/12A

@@ -188,7 +188,7 @@ fn a_broken_key_goes_to_the_next_one_and_the_saga_goes_on_without() {
     let early = said(early).unwrap_err();
     assert_eq!(
         (early.code, early.message.as_str()),
-        (RefusalCode::VerbDoesNotFit, "saga S2: it does not hold the lock key `room/1`")
+        (RefusalCode::VerbDoesNotFit, "saga S2: it does not hold the lock key `room/1`; it holds none")
     );
     let broken = sim.verb("S1", Verb::Unlock("room/1".into()), "k1");
     sim.settle();
