@@ -286,7 +286,7 @@ mod tests {
         let input = Payload::json(r#"{"id":7,"same":"7","s":["12A"],"none":null}"#);
         assert_eq!(keys_of(&definition, &input), Ok(vec!["order/7".into(), "seat/12A".into()]));
         definition.locks = vec![lock("seat", "/none")];
-        let rule = "the lock `seat` finds no key at `/none` of the input: a string of 1 to 256 bytes, or a number";
+        let rule = "the lock `seat` finds no key at `/none` of the input: a printable string of 1 to 256 bytes, or a number";
         assert_eq!(keys_of(&definition, &input).unwrap_err().to_string(), rule);
     }
 }

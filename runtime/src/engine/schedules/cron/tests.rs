@@ -236,3 +236,10 @@ fn a_zone_is_found_whatever_its_case_and_one_that_is_not_names_the_nearest() {
     assert_eq!(unknown("Europe/Berlim"), BadCron::UnknownZone(Some("Europe/Berlin".into())));
     assert_eq!(unknown("qqq"), BadCron::UnknownZone(None));
 }
+
+/// A name of a megabyte was held against every zone there is, to say which was meant: that took a quarter of a minute.
+#[test]
+fn a_zone_that_is_longer_than_any_is_compared_with_none() {
+    let long = format!("Europe/Berlin{}", "n".repeat(60));
+    assert_eq!(Cron::parse("@daily", &long).unwrap_err(), BadCron::UnknownZone(None));
+}
