@@ -3,7 +3,7 @@
 
 use expect_test::expect;
 use participants::Operation::{CancelCar, CancelFlight, CancelHotel};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{asked_at, desk, journey};
 use crate::harness::desk::{Conditions, Desk};
@@ -150,9 +150,13 @@ pub(super) fn tb_20_the_child_of_a_traveller_is_undone_as_one_unit(conditions: C
 pub(super) fn when_the_second_round_fails_as_well_everything_is_undone(conditions: Conditions) -> Desk {
     let desk = desk(conditions, [("K1", 0), ("K2", 0)]);
     desk.run("itinerary", "J1", &journey(&desk, ["ada"]));
-    desk.ends(
-        "J1",
-        &expect![[r#"
+    let end = desk.end("J1");
+    // A kill may have met the attempt at the second car: what the next one is told speaks of that one only (law 7).
+    let met = |record: &Value| record["type"] == "unknown" && record["step"] == "reserve-car" && record["round"] == 1;
+    let may_have_run = !desk.is_calm() && desk.api().journal("J1").iter().any(met);
+    let car = if may_have_run { "compensated" } else { "refused" };
+    let end = end.replace(&format!("  reserve-car {car} round 1\n"), "  reserve-car as it must be\n");
+    expect![[r#"
         compensated, refused no_car
           plan done
           travellers compensated
@@ -160,12 +164,12 @@ pub(super) fn when_the_second_round_fails_as_well_everything_is_undone(condition
           travellers[ada]/reserve-outbound compensated
           travellers[ada]/reserve-inbound compensated
           reserve-hotel compensated
-          reserve-car refused round 1
+          reserve-car as it must be
           charge pending round 1
           email-itinerary pending round 1
         left: F100 2, F200 2, H1 1, H2 1, K1 0, K2 0, A 1000.00; emails 0
         effects: cancel-flight 2, cancel-hotel 1, reserve-flight 2, reserve-hotel 1
-    "#]],
-    );
+    "#]]
+    .assert_eq(&end);
     desk
 }
