@@ -5,7 +5,8 @@
 //! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed
 //! - `requests`, `verbs`, `deploys`, `messages`: what each request means; `triggers`, `starter`: sagas that no request starts
 //! - [`modules`], `schema`: what is deployed; whether an input fits
-//! - `resident`, `tail`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its records and rows, and back
+//! - `enqueue`, `tail`: records with their places, on their way to the committer
+//! - `resident`, `rows`, `load`, `timers`, `live`, `release`, `waiters`: a saga in memory, its rows, and back
 //! - `due`, `schedules`: what the clock makes happen; sagas that it starts
 //! - `filter`, `stuck`, `jobs`: which sagas; what is stuck, in groups; a verb for many of them
 //! - `lockers`: who has which lock key; `moves`: which sagas could move to another version
@@ -44,6 +45,8 @@ mod starter;
 mod release;
 
 mod resident;
+
+mod enqueue;
 
 mod tail;
 
