@@ -115,6 +115,7 @@ impl Saga {
             status: self.step_status(run),
             forward: run.forward.view(),
             undo: (!matches!(run.undo.state, LegState::Idle) || run.undone.is_some()).then(|| run.undo.view()),
+            done: run.is_done(),
             output: run.output().cloned(),
             failure: run.failure().or_else(|| self.refused_list(run)).cloned(),
             alternate: run.alternate,

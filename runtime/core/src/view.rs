@@ -179,6 +179,8 @@ pub struct StepView {
     pub forward: LegView,
     /// The compensation's leg, once it was begun.
     pub undo: Option<LegView>,
+    /// It is done, or was before it was undone.
+    pub done: bool,
     /// What it returned.
     pub output: Option<Payload>,
     /// The last failure of its forward leg, else of the alternate before.

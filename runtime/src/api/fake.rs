@@ -403,6 +403,7 @@ fn step_view(name: &str, stage: usize, kind: Kind) -> StepView {
         round: 0,
         past: Vec::new(),
         undo: None,
+        done: true,
         output: Some(Payload::json("{}")),
         failure: None,
         may_have_run: false,

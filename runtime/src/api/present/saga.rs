@@ -150,6 +150,7 @@ fn step(step: &StepView) -> saga::Step {
         past: step.past.iter().map(past).collect(),
         kind: step.kind,
         status: step.status,
+        done: step.done,
         output: step.output.as_ref().map(Into::into),
         failure: step.failure.as_ref().map(failure),
         forward: leg(&step.forward),

@@ -154,6 +154,9 @@ pub struct Step {
     /// Where it stands.
     #[schema(value_type = String, example = "done")]
     pub status: StepStatus,
+    /// It is done, or was before it was undone. Its output does not say so: that may be `null`.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub done: bool,
     /// What it returned.
     pub output: Option<Json>,
     /// Its last failure.

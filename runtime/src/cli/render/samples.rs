@@ -72,6 +72,7 @@ fn pending(name: &str, stage: usize, kind: Kind) -> StepView {
         round: 0,
         past: Vec::new(),
         undo: None,
+        done: false,
         output: None,
         failure: None,
         may_have_run: false,
@@ -83,6 +84,7 @@ fn pending(name: &str, stage: usize, kind: Kind) -> StepView {
 fn done(view: &mut View, at: usize, took_ms: u64) {
     let step = &mut view.steps[at];
     (step.status, step.forward, step.output) = (StepStatus::Done, ran(at as u64 * 50, took_ms), Some(Payload::json("{}")));
+    step.done = true;
 }
 
 fn undone(view: &mut View, at: usize, undo: LegView) {
@@ -260,6 +262,7 @@ pub(crate) fn by_hand() -> Saga {
     view.manual = 2;
     view.steps[1].manual = true;
     (view.steps[2].status, view.steps[2].manual) = (StepStatus::Compensated, true);
+    view.steps[2].may_have_run = true;
     (view.steps[2].undo, view.steps[2].failure) = (None, Some(failure("timeout", "no answer")));
     view.rollback = Some(Reason::Unknown(StepPath::new("reserve-car"), failure("timeout", "no answer")));
     shown(&view, 5_000)
@@ -293,6 +296,7 @@ pub(crate) fn composed() -> Saga {
     for step in view.steps.iter_mut().take(9) {
         let forward = if step.body == BodyView::Code { ran(0, 4) } else { step.forward.clone() };
         (step.status, step.output, step.forward) = (StepStatus::Done, Some(Payload::json("{}")), forward);
+        step.done = true;
     }
     view.steps[8].alternate = 1;
     view.steps[8].past = vec![past(0, 0, StepStatus::Refused, Some(failure("no_room", "H1 has no rooms left")))];

@@ -31,9 +31,9 @@ pub(super) fn forward(step: &Step, body: &Body, now: &Now) -> String {
         StepStatus::Refused => paint(BACK, "refused"),
         StepStatus::Unknown => paint(BAD, "unknown"),
         StepStatus::Stuck => paint(BAD, "stuck"),
-        StepStatus::Compensating | StepStatus::Compensated | StepStatus::Skipped => match step.output {
-            Some(_) => paint(GOOD, format!("done{took}")),
-            None => paint(DIM, "not done"),
+        StepStatus::Compensating | StepStatus::Compensated | StepStatus::Skipped => match step.done {
+            true => paint(GOOD, format!("done{took}")),
+            false => paint(DIM, "not done"),
         },
     };
     said + &elements_in_words(body)

@@ -1,10 +1,11 @@
 //! Goldens of the tree, one for each state of a saga.
 
+use amends_core::value::Payload;
 use expect_test::{Expect, expect};
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::cli::render::samples;
+use crate::{api::wire::value::Json, cli::render::samples};
 
 fn check(saga: &Saga, expected: Expect) {
     let now = Now { at: saga.as_of, zone: TimeZone::UTC };
@@ -322,4 +323,41 @@ fn what_a_guest_says_does_not_escape_its_place() {
             outstanding: none   manual: 0   next: amends journal T2
         "#]],
     );
+}
+
+fn nothing() -> Json {
+    Json::from(&Payload::null())
+}
+
+/// The saga as a client reads it.
+fn sent(saga: &Saga) -> Saga {
+    serde_json::from_str(&serde_json::to_string(saga).unwrap()).unwrap()
+}
+
+/// C2-13: a step whose function returned nothing was shown as one that may have run, although it was done. The output decided,
+/// and an output of `null` reads as none. The same was said of children and fan-outs ("not done") and before a cancel. Whether
+/// a step is done, and whether it may have run, is said by the host in fields of their own.
+#[test]
+fn c2_13_a_step_that_is_done_and_returned_nothing_is_shown_as_done() {
+    let mut saga = samples::compensated();
+    saga.steps.iter_mut().for_each(|step| step.output = Some(nothing()));
+    check(
+        &sent(&saga),
+        expect![[r#"
+            trip T2  compensated  no_car   trip v1 (3f9c51d0072e)  started 12:00:00  took 1.3s
+            ├─ reserve-flight   done 41ms    ↩ undone 22ms
+            ├─ reserve-hotel    done 38ms    ↩ undone, 4 attempts, 1.1s (500 ×3)
+            ├─ reserve-car      refused      no_car: K1 has no cars left
+            ├─ charge (pivot)   not begun
+            └─ …2 more not begun
+            outstanding: none   manual: 0   next: amends journal T2
+        "#]],
+    );
+    let mut saga = samples::composed();
+    for step in saga.steps.iter_mut().filter(|step| step.done) {
+        (step.status, step.output) = (StepStatus::Compensated, Some(nothing()));
+    }
+    let sent = sent(&saga);
+    let drawn = tree(&sent, &Now { at: sent.as_of, zone: TimeZone::UTC });
+    assert!(drawn.contains("done 11ms, 2 of 2") && !drawn.contains("not done") && !drawn.contains("may have run"), "{drawn}");
 }

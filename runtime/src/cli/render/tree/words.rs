@@ -30,9 +30,10 @@ fn way_and_round(step: &Step) -> String {
 
 fn forward_of_code(step: &Step, now: &Now) -> String {
     let leg = &step.forward;
-    let undone = || match step.output {
-        Some(_) => paint(GOOD, ended("done", leg)),
-        None => paint(BACK, failed("may have run", leg, None)),
+    // The mark decides: a step that is done may have returned nothing.
+    let undone = || match step.may_have_run {
+        false => paint(GOOD, ended("done", leg)),
+        true => paint(BACK, failed("may have run", leg, None)),
     };
     match step.status {
         StepStatus::Pending if is_begun(step) => paint(DIM, format!("not done{}", after(leg))),
