@@ -119,19 +119,39 @@ pub(crate) fn fits(saga: &Saga, verb: StepVerb, path: &StepPath) -> bool {
     !saga.is_ended() && saga.run(path).is_some_and(fits)
 }
 
-fn cancel(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {
-    if saga.is_past_point_of_no_return() {
-        return Err(Rejected::PastPointOfNoReturn);
-    }
+/// What a cancel means now. The verb, its preview and the list of verbs that fit all ask for it.
+#[derive(Clone, Copy)]
+enum CancelNow<'a> {
+    /// It is recorded; the rollback begins, unless an open pivot decides.
+    Taken,
+    /// A rollback to the start is under way, or a cancel was recorded: nothing changes.
+    Known,
+    /// There is no way back.
+    PastPointOfNoReturn,
+    /// This pivot may have happened, and needs an operator first.
+    PivotInDoubt(&'a StepRun),
+}
+
+fn cancel_now(saga: &Saga) -> CancelNow<'_> {
     let on_the_way = saga.phase == Phase::Backward && !saga.goes_to_a_savepoint();
-    if on_the_way || saga.is_cancel_pending() {
-        return Ok(Vec::new());
+    match saga.pivot_stuck_in_doubt() {
+        _ if saga.is_past_point_of_no_return() => CancelNow::PastPointOfNoReturn,
+        _ if on_the_way || saga.is_cancel_pending() => CancelNow::Known,
+        Some(pivot) => CancelNow::PivotInDoubt(pivot),
+        None => CancelNow::Taken,
     }
-    if let Some(run) = saga.pivot_stuck_in_doubt() {
-        let because = format!("the pivot `{}` may have happened: say what did happen first", run.path);
-        return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
+}
+
+fn cancel(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {
+    match cancel_now(saga) {
+        CancelNow::Taken => Ok(vec![Event::CancelRequested(Cancel::Asked(act))]),
+        CancelNow::Known => Ok(Vec::new()),
+        CancelNow::PastPointOfNoReturn => Err(Rejected::PastPointOfNoReturn),
+        CancelNow::PivotInDoubt(pivot) => {
+            let because = format!("the pivot `{}` may have happened: say what did happen first", pivot.path);
+            Err(Rejected::DoesNotFit { because, fits: fitting(saga) })
+        }
     }
-    Ok(vec![Event::CancelRequested(Cancel::Asked(act))])
 }
 
 fn retry(saga: &Saga, path: Option<StepPath>, act: Act) -> Result<Vec<Event>, Rejected> {
@@ -273,9 +293,7 @@ fn fitting(saga: &Saga) -> Vec<&'static str> {
     if any(&|run| run.undo.is_stuck()) {
         fits.push("skip");
     }
-    let settled = saga.is_past_point_of_no_return() || saga.is_cancel_pending();
-    let may_go_back = saga.phase == Phase::Forward || saga.goes_to_a_savepoint();
-    if may_go_back && !settled && saga.pivot_stuck_in_doubt().is_none() {
+    if matches!(cancel_now(saga), CancelNow::Taken) {
         fits.push("cancel");
     }
     if saga.has_its_locks() && saga.lock_keys().next().is_some() {

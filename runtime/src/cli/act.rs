@@ -44,23 +44,24 @@ pub(super) enum Asks {
 }
 
 /// Sends a verb: `plan` says in words what it does to the saga as it was read, before it for one that asks, and else once it is
-/// done, since a line before a refusal would read as success; `body` is given the expected revision.
-pub(super) fn act<B: Serialize>(
+/// done, since a line before a refusal would read as success; `body` is given the expected revision. A verb without a plan would be
+/// refused: it is sent without a question, and the host says why.
+pub(super) fn act<B: Serialize, P: Into<Option<String>>>(
     session: &Session,
     id: &str,
     verb: &str,
     common: &Common,
     asks: Asks,
-    plan: impl Fn(&Saga) -> String,
+    plan: impl Fn(&Saga) -> P,
     body: impl Fn(String) -> B,
 ) -> Result<Exit> {
     let saga: Saga = session.client.get(&["v1", "sagas", id], &[])?;
     // The names in it are as they were typed.
-    let plan = text::clean(&plan(&saga)).into_owned();
+    let plan = plan(&saga).into().map(|plan| text::clean(&plan).into_owned());
     // An ended saga is not asked about: the host says how it ended and what helps, or that it was asked before.
     if !saga.status.is_ended() {
         say(&format!("{} {} is {} at revision {}", saga.saga, saga.id, style::status(saga.status), saga.revision));
-        if asks == Asks::First {
+        if let Some(plan) = plan.as_ref().filter(|_| asks == Asks::First) {
             say(&format!("would {plan}"));
             if !confirmed("go on?", common.yes)? {
                 say("nothing was done");
@@ -70,7 +71,7 @@ pub(super) fn act<B: Serialize>(
     }
     let revision = common.expect_revision.map_or_else(|| saga.revision.clone(), |revision| revision.to_string());
     let acted: Acted = session.client.post(&["v1", "sagas", id, verb], &body(revision))?;
-    if asks == Asks::Never && acted.applied {
+    if let Some(plan) = plan.filter(|_| asks == Asks::Never && acted.applied) {
         say(&plan);
     }
     if common.form.json {
@@ -95,18 +96,9 @@ fn unchanged(saga: &Saga) -> String {
     }
 }
 
-/// Steps that a rollback undoes, in words. An attempt that is open may add its own.
-pub(super) fn to_undo(saga: &Saga) -> Option<String> {
-    standing(saga, |step| step.undo_declared)
-}
-
-/// Steps whose effects stay if nobody undoes them, in words.
+/// Steps that are done or may have run and whose effects stay if nobody undoes them, in words.
 pub(super) fn outstanding(saga: &Saga) -> Option<String> {
-    standing(saga, |step| step.undo_declared || step.kind != Kind::Compensatable)
-}
-
-/// Steps that are done or may have run.
-fn standing(saga: &Saga, counts: impl Fn(&Step) -> bool) -> Option<String> {
+    let counts = |step: &&Step| step.undo_declared || step.kind != Kind::Compensatable;
     let stands = |step: &&Step| match step.status {
         StepStatus::Compensated => false,
         StepStatus::Done | StepStatus::Skipped | StepStatus::Compensating => true,
@@ -118,8 +110,8 @@ fn standing(saga: &Saga, counts: impl Fn(&Step) -> bool) -> Option<String> {
         | StepStatus::Refused
         | StepStatus::Unknown => step.may_have_run,
     };
-    let name = |step: &Step| if step.output.is_some() { step.name.clone() } else { format!("{} (may have run)", step.name) };
-    let names: Vec<String> = saga.steps.iter().filter(|step| counts(step)).filter(stands).map(name).collect();
+    let name = |step: &Step| if step.may_have_run { format!("{} (may have run)", step.name) } else { step.name.clone() };
+    let names: Vec<String> = saga.steps.iter().filter(counts).filter(stands).map(name).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }
 
@@ -137,19 +129,25 @@ mod tests {
     }
 
     #[test]
-    fn only_what_has_a_compensation_and_may_have_happened_is_named_before_a_cancel() {
-        // Steps that say `undo: nothing` were named among what would be undone.
-        let undone = |saga: &Saga| to_undo(saga).unwrap_or_default();
+    fn before_an_abandon_what_leaves_nothing_to_undo_is_not_named() {
+        // Steps that say `undo: nothing` were named among what stays.
         let stays = |saga: &Saga| outstanding(saga).unwrap_or_default();
         let mut saga = samples::stuck_forward();
         saga.steps[3].may_have_run = false;
         saga.steps[1].undo_declared = false;
-        assert_eq!((undone(&saga), stays(&saga)), ("reserve-flight, reserve-car".into(), "reserve-flight, reserve-car".into()));
+        assert_eq!(stays(&saga), "reserve-flight, reserve-car");
         saga.steps[3].may_have_run = true;
-        assert_eq!(undone(&saga), "reserve-flight, reserve-car");
         assert_eq!(stays(&saga), "reserve-flight, reserve-car, charge (may have run)");
-        assert_eq!(undone(&samples::waiting()), "reserve-flight");
-        assert_eq!(undone(&samples::stuck_in_rollback()), "reserve-flight, reserve-hotel");
+        assert_eq!(stays(&samples::waiting()), "reserve-flight");
+        assert_eq!(stays(&samples::stuck_in_rollback()), "reserve-flight, reserve-hotel");
         assert_eq!(outstanding(&samples::compensated()), None);
+    }
+
+    /// C2-13: `null` as an output reads as none, and was taken for the mark.
+    #[test]
+    fn c2_13_before_an_abandon_a_step_that_is_done_and_returned_nothing_is_not_in_doubt() {
+        let mut saga = samples::waiting();
+        saga.steps[0].output = None;
+        assert_eq!(outstanding(&saga).as_deref(), Some("reserve-flight"));
     }
 }

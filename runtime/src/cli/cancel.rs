@@ -4,12 +4,13 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    act::{self, Asks, Common, act},
+    act::{Asks, Common, act},
     exit::Exit,
     many::Many,
+    render::preview,
     session::Session,
 };
-use crate::api::wire::{job::JobArgs, verb};
+use crate::api::wire::{job::JobArgs, saga::Saga, verb};
 
 /// Roll a saga back, in reverse; refused after the point of no return.
 #[derive(Args, Debug)]
@@ -28,10 +29,42 @@ pub(super) fn run(cancel: &Cancel, session: &Session) -> Result<Exit> {
     let Some(id) = cancel.many.or_one(cancel.id.as_ref())? else {
         return cancel.many.act(session, "cancel", JobArgs::default(), &cancel.common, Asks::First);
     };
-    let plan = |saga: &_| match act::to_undo(saga) {
-        Some(steps) => format!("cancel {id}: undo {steps}"),
-        None => format!("cancel {id}: nothing is to be undone yet"),
-    };
+    let plan = |saga: &Saga| preview::before_cancel(saga).map(|undone| format!("cancel {id}: {undone}"));
     let body = |revision| verb::Act { note: cancel.common.note.clone(), expect_revision: Some(revision) };
     act(session, id, "cancel", &cancel.common, Asks::First, plan, body)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::{
+        api::wire::{
+            error::{ErrorBody, ErrorDetail},
+            preview::{CancelPreview, Undoing},
+        },
+        cli::{Cli, Verb, canned, render::samples},
+    };
+
+    /// C2-16: before a cancel the client guessed from the statuses what would be undone, in forward order and also where the host
+    /// refuses; `show` asked the host, and was right. The kind: one decision made in two places. Now the host's preview is what is
+    /// said, and where it is a refusal nobody is asked whether to go on: the host answers.
+    #[test]
+    fn c2_16_before_a_cancel_the_hosts_preview_is_said_and_a_refusal_is_the_hosts() {
+        let undo = |step: &str| Undoing::Step { step: step.to_owned(), certainty: "done".to_owned() };
+        let undo = Some(Undoing::InOrder { in_order: vec![undo("reserve-car"), undo("reserve-flight")] });
+        let taken = CancelPreview { undo, ..CancelPreview::default() };
+        let taken = Saga { cancel_preview: Some(taken), ..samples::waiting() };
+        assert_eq!(preview::before_cancel(&taken).as_deref(), Some("undo reserve-car, then reserve-flight"));
+
+        let refused = CancelPreview { refused: Some("it is past its point of no return".into()), ..CancelPreview::default() };
+        let refused = Saga { cancel_preview: Some(refused), ..samples::stuck_forward() };
+        assert_eq!(preview::before_cancel(&refused), None);
+        let error = ErrorDetail { message: "saga T2 is past its point of no return".into(), ..ErrorDetail::default() };
+        let (session, serving) = canned::host(vec![canned::json(200, &refused), canned::json(409, &ErrorBody { error })]);
+        let Verb::Cancel(cancel) = Cli::parse_from(["amends", "cancel", "T2"]).verb else { unreachable!() };
+        assert!(run(&cancel, &session).unwrap_err().to_string().contains("saga T2 is past its point of no return"));
+        assert_eq!(serving.join().unwrap()[1], "POST /v1/sagas/T2/cancel HTTP/1.1");
+    }
 }

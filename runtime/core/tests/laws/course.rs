@@ -123,6 +123,7 @@ impl<'a> Course<'a> {
         }
         self.model.turn(input.as_ref(), &events, &self.play.context())?;
         self.model.quiet(&self.play.saga, self.play.now)?;
+        self.cancel_is_one_decision()?;
         self.moves_to_itself()?;
         self.see(self.play.saga.status().as_str());
         for event in &events {
@@ -147,6 +148,14 @@ impl<'a> Course<'a> {
         if self.play.saga.view().cancel_pending {
             self.see("a cancel that the pivot decides");
         }
+        Ok(())
+    }
+
+    /// The preview of a cancel and the cancel say the same: taken, or refused for this reason (C2-16).
+    fn cancel_is_one_decision(&self) -> Law {
+        let previewed = self.play.saga.cancel_preview().map(drop);
+        let cancelled = self.play.saga.clone().act(Verb::Cancel, Act::default(), self.play.context()).map(drop);
+        law!(previewed == cancelled, "a cancel is previewed as {previewed:?}, and is {cancelled:?}");
         Ok(())
     }
 

@@ -9,7 +9,7 @@ pub(crate) mod stuck;
 
 mod locks;
 
-mod preview;
+pub(crate) mod preview;
 
 pub(crate) mod schedule;
 

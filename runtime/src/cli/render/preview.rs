@@ -15,6 +15,12 @@ pub(crate) fn line(saga: &Saga) -> Option<String> {
     Some(format!("on cancel: {}", clean(&in_words(saga, preview))))
 }
 
+/// The same, to be said before a cancel is sent; none if the host would refuse it, or has not said.
+pub(crate) fn before_cancel(saga: &Saga) -> Option<String> {
+    let preview = saga.cancel_preview.as_ref().filter(|preview| preview.refused.is_none())?;
+    Some(in_words(saga, preview))
+}
+
 fn in_words(saga: &Saga, preview: &CancelPreview) -> String {
     if let Some(refused) = &preview.refused {
         return format!("refused, {refused}");
