@@ -83,6 +83,13 @@ where
     /// The point of no return: until it is done the saga can be rolled back, from then on it goes forward to its end.
     ///
     /// A saga has at most one, alone in its stage, after the compensatable steps and before the retriable ones.
+    ///
+    /// While a pivot may have happened, the saga does not roll back unless the pivot has an [`undo`](Step::undo), which runs first.
+    /// Without one it is tried again with the same key, and what the participant answers to that decides only if it is done. A refusal
+    /// says nothing of an attempt before it whose answer was lost: then the saga is stuck, and an operator says what happened. A
+    /// [`check`](Step::check) spares that. If it finds that nothing happened, the doubt is gone, and a refusal of the next attempt rolls
+    /// the saga back. What no check can know is a request that is still on its way: let it answer [`unknown`](crate::unknown) until the
+    /// participant would refuse such a request, or give the pivot an undo.
     pub fn pivot(name: impl Into<Cow<'static, str>>, run: impl Fn(I, &Call) -> Result<O> + 'static) -> Self {
         Step::new(name.into(), wit::Kind::Pivot, run)
     }
@@ -198,8 +205,12 @@ where
 
     /// Asks this function what happened when an outcome is unknown, before the step is tried again.
     ///
-    /// It gives the output if the step happened, none if it did not, and any [`Stop`](crate::Stop) if it cannot tell yet. The host lets
-    /// only safe HTTP methods out of it: it asks, it changes nothing.
+    /// It gives the output if the step happened, none if it did not and will not, and any [`Stop`](crate::Stop) if it cannot tell yet.
+    /// The host lets only safe HTTP methods out of it: it asks, it changes nothing.
+    ///
+    /// None permits another attempt. A step that has an undo is undone in a rollback all the same, because a lost request may arrive
+    /// late; a step without one is taken at the function's word. So answer [`unknown`](crate::unknown) as long as the participant
+    /// might still take an earlier request.
     pub fn check(mut self, check: impl Fn(I, &Call) -> Result<Option<O>> + 'static) -> Self
     where
         K: kind::RunsCode,

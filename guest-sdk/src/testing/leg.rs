@@ -41,7 +41,7 @@ enum State {
 struct Way {
     alternate: u32,
     undo_alternate: u32,
-    /// An attempt has ended unknown, or in a wait: only undoing it makes sure.
+    /// An attempt has ended unknown, or in a wait.
     may_have_run: bool,
     /// The next thing to do is to ask.
     ask: bool,
@@ -218,6 +218,8 @@ impl Leg {
             CheckOutcome::NotDone => {
                 course.trace.push(format!("check {name} not done"));
                 self.way.ask = false;
+                // What cannot be undone is taken at its check's word; what can is undone all the same.
+                self.way.may_have_run &= matches!(self.step.spec.undo, Undo::Code(_));
                 Moved::On
             }
             CheckOutcome::Unknown(failure) => {

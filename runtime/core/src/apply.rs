@@ -192,7 +192,13 @@ impl Saga {
         if attempt.leg.direction != Direction::Check {
             return Err(format!("only a check says not-done, and {} is none", attempt.leg));
         }
-        self.closing(attempt, Charge::Leg, at)?;
+        let has_undo = self.run(&attempt.leg.path).is_some_and(|run| self.has_undo(run));
+        let run = self.closing(attempt, Charge::Leg, at)?;
+        // A step without a compensation is taken at its check's word: the doubt could only make it stuck. One that has a
+        // compensation keeps the mark, because a check cannot know of a request that is still on its way, and undoing does no harm.
+        if !has_undo {
+            run.forward.doubtful = 0;
+        }
         Ok(())
     }
 

@@ -191,7 +191,9 @@ impl Model {
             Event::NotDone(attempt) => {
                 self.ends(attempt, Charge::Leg)?;
                 law!(attempt.leg.direction == Direction::Check, "only a check says not-done");
-                self.step(&attempt.leg.path)?.must_ask = false;
+                let step = self.step(&attempt.leg.path)?;
+                // What cannot be undone is taken at its check's word.
+                (step.must_ask, step.doubts) = (false, if step.has_undo() { step.doubts } else { 0 });
             }
             Event::Wait(attempt, wait) => {
                 let reached = self.ends(attempt, Charge::Leg)?;

@@ -178,29 +178,27 @@ fn a_cancel_while_the_pivot_is_in_doubt_waits_until_that_is_known() {
     );
     check(
         "a | pay*(check) | send>",
-        "a done · pay unknown lost · cancel · check pay not-done · +1s · pay done",
+        "a done · pay unknown lost · cancel · check pay done · send done",
         expect![[r#"
-        > start
-          started
-          intent a #1
-        > a done
-          done a #1
-          intent pay #1
-        > pay unknown lost
-          unknown pay #1 lost
-          intent check pay #1
-        > cancel
-          cancel_requested asked
-        > check pay not-done
-          not_done check pay #1
-          backoff pay until +1s
-        > +1s
-          intent pay #2
-        > pay done
-          done pay #2
-          intent send #1
-        = running, runs send
-    "#]],
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent pay #1
+            > pay unknown lost
+              unknown pay #1 lost
+              intent check pay #1
+            > cancel
+              cancel_requested asked
+            > check pay done
+              done check pay #1
+              intent send #1
+            > send done
+              done send #1
+              completed
+            = completed
+        "#]],
     );
     check(
         "a | pay* | send>",
@@ -571,6 +569,229 @@ fn the_pivots_compensation_never_runs_after_its_done() {
             > abandon
               abandoned
             = abandoned, outstanding a, pay
+        "#]],
+    );
+}
+
+/// C2-15: the first reply of a pivot was lost, its check found that nothing happened, and the next attempt was refused: the saga
+/// was stuck, because the doubt about the first attempt outlived the answer to it. The kind: an answer that is asked for and then
+/// not believed. Where nothing could undo the step, the doubt has no other use than to be asked about; the check's word ends it,
+/// for a refusal, for used-up retries, for a cancel that waits, and for the next alternate.
+#[test]
+fn c2_15_a_pivot_whose_check_finds_nothing_rolls_back_when_it_is_refused_then() {
+    check(
+        "a | pay*(check) | send>",
+        "a done · pay traps unanswered · check pay not-done · show · +1s · call pay · pay refused no_funds · undo a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent pay #1
+            > pay traps trap unanswered
+              unknown pay #1 trap
+              intent check pay #1
+            > check pay not-done
+              not_done check pay #1
+              backoff pay until +1s
+            > show
+              running revision 8
+              a done, 1 attempts from +0ms to +0ms
+              pay backing_off, 1 attempts from +0ms, trap ×1, again at +1s
+              send pending
+            > +1s
+              intent pay #2
+            > call pay
+              now +0ms, began +1s, until +31s, after trap
+            > pay refused no_funds
+              refused pay #2 no_funds
+              rollback_begun pay refused no_funds
+              intent undo a #1
+            > undo a done
+              undone undo a #1
+              compensated
+            = compensated
+        "#]],
+    );
+    check(
+        "a | pay*(check, tries 1) | send>",
+        "a done · pay traps unanswered · check pay not-done · undo a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent pay #1
+            > pay traps trap unanswered
+              unknown pay #1 trap
+              intent check pay #1
+            > check pay not-done
+              not_done check pay #1
+              rollback_begun pay exhausted not_done
+              intent undo a #1
+            > undo a done
+              undone undo a #1
+              compensated
+            = compensated
+        "#]],
+    );
+    check(
+        "a | pay*(check) | send>",
+        "a done · pay traps unanswered · cancel · check pay not-done · undo a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent pay #1
+            > pay traps trap unanswered
+              unknown pay #1 trap
+              intent check pay #1
+            > cancel
+              cancel_requested asked
+            > check pay not-done
+              not_done check pay #1
+              backoff pay until +1s
+              rollback_begun cancelled
+              intent undo a #1
+            > undo a done
+              undone undo a #1
+              compensated
+            = compensated
+        "#]],
+    );
+    check(
+        "a | pay*(check, alternates 1) | send>",
+        "a done · pay traps unanswered · check pay not-done · +1s · pay refused no · pay alternate 1 done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent pay #1
+            > pay traps trap unanswered
+              unknown pay #1 trap
+              intent check pay #1
+            > check pay not-done
+              not_done check pay #1
+              backoff pay until +1s
+            > +1s
+              intent pay #2
+            > pay refused no
+              refused pay #2 no
+              intent pay alternate 1 #1
+            > pay alternate 1 done
+              done pay alternate 1 #1
+              intent send #1
+            = running, runs send
+        "#]],
+    );
+}
+
+/// C2-15: what a check said speaks of the attempts before it and of no later one. And a pivot that can be undone is undone all
+/// the same: the check cannot know of a request that is still on its way, and undoing what did not happen does no harm.
+#[test]
+fn c2_15_a_check_that_finds_nothing_says_nothing_of_a_later_attempt_and_stops_no_compensation() {
+    check(
+        "a | pay*(check) | send>",
+        "a done · pay traps unanswered · check pay not-done · +1s · pay traps unanswered · check pay unknown lost · +1s · check pay done · send done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent pay #1
+            > pay traps trap unanswered
+              unknown pay #1 trap
+              intent check pay #1
+            > check pay not-done
+              not_done check pay #1
+              backoff pay until +1s
+            > +1s
+              intent pay #2
+            > pay traps trap unanswered
+              unknown pay #2 trap
+              intent check pay #2
+            > check pay unknown lost
+              unknown check pay #2 lost
+              backoff check pay until +2s
+            > +1s
+              intent check pay #3
+            > check pay done
+              done check pay #3
+              intent send #1
+            > send done
+              done send #1
+              completed
+            = completed
+        "#]],
+    );
+    check(
+        "a | pay*(check, tries 2) | send>",
+        "a done · pay traps unanswered · check pay not-done · +1s · pay traps unanswered · check pay unknown lost · +1s · check pay unknown lost",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent pay #1
+            > pay traps trap unanswered
+              unknown pay #1 trap
+              intent check pay #1
+            > check pay not-done
+              not_done check pay #1
+              backoff pay until +1s
+            > +1s
+              intent pay #2
+            > pay traps trap unanswered
+              unknown pay #2 trap
+              intent check pay #2
+            > check pay unknown lost
+              unknown check pay #2 lost
+              backoff check pay until +2s
+            > +1s
+              intent check pay #3
+            > check pay unknown lost
+              unknown check pay #3 lost
+              stuck check pay: pivot in doubt lost
+            = stuck, stuck check pay: pivot in doubt lost
+        "#]],
+    );
+    check(
+        "a | pay*(undo, check) | send>",
+        "a done · pay traps unanswered · check pay not-done · +1s · pay refused no_funds · undo pay done · undo a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent pay #1
+            > pay traps trap unanswered
+              unknown pay #1 trap
+              intent check pay #1
+            > check pay not-done
+              not_done check pay #1
+              backoff pay until +1s
+            > +1s
+              intent pay #2
+            > pay refused no_funds
+              refused pay #2 no_funds
+              rollback_begun pay refused no_funds
+              intent undo pay #1
+            > undo pay done
+              undone undo pay #1
+              intent undo a #1
+            > undo a done
+              undone undo a #1
+              compensated
+            = compensated
         "#]],
     );
 }

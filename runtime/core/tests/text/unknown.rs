@@ -295,25 +295,26 @@ fn check_of_a_pivot_decides_about_the_point_of_no_return() {
         "a | pay*(check) | send>",
         "a done · pay unknown lost · check pay not-done · +1s · pay refused no",
         expect![[r#"
-        > start
-          started
-          intent a #1
-        > a done
-          done a #1
-          intent pay #1
-        > pay unknown lost
-          unknown pay #1 lost
-          intent check pay #1
-        > check pay not-done
-          not_done check pay #1
-          backoff pay until +1s
-        > +1s
-          intent pay #2
-        > pay refused no
-          refused pay #2 no
-          stuck pay: pivot in doubt no
-        = stuck, stuck pay: pivot in doubt no
-    "#]],
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent pay #1
+            > pay unknown lost
+              unknown pay #1 lost
+              intent check pay #1
+            > check pay not-done
+              not_done check pay #1
+              backoff pay until +1s
+            > +1s
+              intent pay #2
+            > pay refused no
+              refused pay #2 no
+              rollback_begun pay refused no
+              intent undo a #1
+            = compensating, runs undo a, outstanding a
+        "#]],
     );
 }
 
