@@ -158,7 +158,8 @@ where
 
     /// Declares that the step does not reach outside, so that running it twice is harmless.
     ///
-    /// The host refuses its outgoing calls, and needs no disk write before it runs: effect-free steps are fast.
+    /// The host refuses its outgoing calls, and needs no disk write before it runs: effect-free steps are fast. Of the undo this says
+    /// nothing: see [`undo_effect_free`](Step::undo_effect_free).
     pub fn effect_free(mut self) -> Self
     where
         K: kind::RunsCode,
@@ -249,8 +250,8 @@ where
     {
         let compensate = move |call: &Call| undo(input(call)?, own_output(call)?, call);
         self.erased.compensate.push(Box::new(compensate));
-        self.erased.spec.undo =
-            wit::Undo::Code(wit::UndoPolicy { retry: Retry::until_stuck().0, deadline_ms: 30_000, alternates: 0 });
+        let policy = wit::UndoPolicy { retry: Retry::until_stuck().0, deadline_ms: 30_000, alternates: 0, effect_free: false };
+        self.erased.spec.undo = wit::Undo::Code(policy);
         self.into_kind()
     }
 
@@ -312,6 +313,20 @@ where
     {
         if let wit::Undo::Code(policy) = &mut self.erased.spec.undo {
             policy.deadline_ms = millis(deadline);
+        }
+        self
+    }
+
+    /// Declares that the compensation does not reach outside. Otherwise as [`effect_free`](Step::effect_free), which says nothing of it.
+    ///
+    /// `deploy` warns where only one of the two is said: what reaches nowhere leaves nothing outside to undo, and what does is not
+    /// undone by code that does not.
+    pub fn undo_effect_free(mut self) -> Self
+    where
+        K: kind::HasUndo,
+    {
+        if let wit::Undo::Code(policy) = &mut self.erased.spec.undo {
+            policy.effect_free = true;
         }
         self
     }

@@ -1,5 +1,6 @@
 //! What the test kit runs is what the host would run: order, retries, unknown outcomes, waits, the way back.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use amends_sdk::testing::{Status, given};
@@ -93,6 +94,32 @@ fn a_check_decides_what_an_unknown_outcome_was() {
          check charge unknown down
          check charge done
          completed",
+    );
+}
+
+/// C2-15: the saga was stuck, because the doubt about the first attempt outlived the check's answer to it.
+#[test]
+fn c2_15_a_pivot_whose_check_finds_nothing_rolls_back_when_it_is_refused_then() {
+    let charge = || {
+        counted(|attempt| match attempt {
+            1 => Err::<i32, _>(unknown("no_answer", "the line broke")),
+            _ => Err(refused("no_funds", "the account is empty")),
+        })
+    };
+    let saga = |pivot| Saga::new("s").step(Step::compensatable("first", nothing).undo(undo)).step(pivot);
+    given(saga(Step::pivot("charge", charge()).check(|(), _| Ok(None)))).when(()).then(
+        "first done
+         charge unknown no_answer
+         check charge not done
+         charge refused no_funds
+         undo first done
+         compensated no_funds",
+    );
+    given(saga(Step::pivot("charge", charge()))).when(()).then(
+        "first done
+         charge unknown no_answer
+         charge refused no_funds
+         stuck at charge: no_funds",
     );
 }
 
@@ -241,6 +268,22 @@ fn after_one_change_no_later_failure_of_the_attempt_is_harmless() {
 fn an_effect_free_step_that_sends_is_caught() {
     let sends = |(): (), _: &Call| Ok(http::post("http://p/x").send().map(|_| ())?);
     given(Saga::new("s").step(Step::pivot("p", sends).effect_free())).when(());
+}
+
+/// C2-14: `effect_free()` was meant of the step and reached its undo, whose calls were refused at the first rollback.
+#[test]
+fn c2_14_the_undo_of_an_effect_free_step_may_send_unless_it_declares_otherwise() {
+    let saga = |declares: bool| {
+        let tells = |(): (), _: Option<()>, _: &Call| Ok(http::post("http://p/x").send().map(|_| ())?);
+        let step = Step::compensatable("plan", nothing).effect_free().undo(tells);
+        let step = if declares { step.undo_effect_free() } else { step };
+        let refused = Step::pivot("p", |(), _: &Call| Err::<(), _>(refused("no", "no")));
+        given(Saga::new("s").step(step).step(refused)).http(|_| Ok(http::Response::new(200, "")))
+    };
+    saga(false).when(()).then("plan done\np refused no\nundo plan done\ncompensated no");
+    let caught = std::panic::catch_unwind(AssertUnwindSafe(|| drop(saga(true).when(())))).expect_err("it sends");
+    let said = caught.downcast_ref::<String>().expect("words");
+    assert_eq!(said, "the compensation of step plan declares itself effect-free and sends POST http://p/x");
 }
 
 #[test]

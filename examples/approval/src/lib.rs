@@ -62,7 +62,7 @@ pub struct Record {
 pub fn approval() -> Saga<Request> {
     Saga::new("approval")
         .version(VERSION)
-        .step(Step::compensatable("request", request).effect_free().undo(withdraw))
+        .step(Step::compensatable("request", request).effect_free().undo(withdraw).undo_effect_free())
         .step(Step::compensatable("decide", decide).effect_free().needs(["request"]).undo_nothing())
         .step(Step::compensatable("cool-off", cool_off).effect_free().undo_nothing())
         .step(Step::retriable("record", record).effect_free().needs(["request", "decide"]))

@@ -105,8 +105,8 @@ pub struct Receipt {
 pub fn order() -> Saga<Order> {
     Saga::new("order")
         .version(VERSION)
-        .step(Step::compensatable("reserve-credit", reserve_credit).effect_free().undo(release_credit))
-        .step(Step::compensatable("reserve-stock", reserve_stock).effect_free().undo(release_stock))
+        .step(Step::compensatable("reserve-credit", reserve_credit).effect_free().undo(release_credit).undo_effect_free())
+        .step(Step::compensatable("reserve-stock", reserve_stock).effect_free().undo(release_stock).undo_effect_free())
         .step(Step::pivot("charge", charge).effect_free().needs(["reserve-credit"]))
 }
 

@@ -143,7 +143,8 @@ impl TestWorld {
     fn with_headers(&self, request: http::Request) -> http::Request {
         let mut attempt = self.attempt.borrow_mut();
         let call = format!("{} {}", request.method(), request.url());
-        assert!(!attempt.effect_free, "step {} declares itself effect-free and sends {call}", attempt.step);
+        let whose = if attempt.undoes.is_some() { "the compensation of step" } else { "step" };
+        assert!(!attempt.effect_free, "{whose} {} declares itself effect-free and sends {call}", attempt.step);
         if request.method().is_safe() {
             return request;
         }

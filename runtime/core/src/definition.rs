@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::id::Direction;
+
 /// A saga: stages that run in order, `compensatable* pivot? retriable*`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
@@ -45,7 +47,7 @@ pub struct Step {
     pub kind: Kind,
     /// What runs it.
     pub body: Body,
-    /// It declares that it never reaches outside.
+    /// It declares that it never reaches outside, nor does its check. Its compensation has a declaration of its own.
     pub effect_free: bool,
     /// Earlier steps whose outputs it wants.
     pub needs: Vec<String>,
@@ -108,6 +110,8 @@ pub struct UndoPolicy {
     pub deadline_ms: u64,
     /// How many alternates follow the first way of undoing it.
     pub alternates: u32,
+    /// The compensation declares that it never reaches outside.
+    pub effect_free: bool,
 }
 
 /// Exponential backoff with a cap and jitter.
@@ -202,6 +206,17 @@ impl Definition {
     /// Every step with the index of its stage, in order.
     pub fn steps(&self) -> impl Iterator<Item = (usize, &Step)> {
         self.stages.iter().enumerate().flat_map(|(index, stage)| stage.steps.iter().map(move |step| (index, step)))
+    }
+}
+
+impl Step {
+    /// The declaration that holds for attempts of this direction: that they never reach outside.
+    pub fn is_effect_free(&self, direction: Direction) -> bool {
+        match (direction, &self.undo) {
+            (Direction::Undo(_), Undo::Code(policy)) => policy.effect_free,
+            (Direction::Undo(_), Undo::None | Undo::Nothing) => false,
+            (Direction::Forward | Direction::Check, _) => self.effect_free,
+        }
     }
 }
 

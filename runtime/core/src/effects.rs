@@ -31,7 +31,7 @@ pub struct Call {
     pub started_at: Instant,
     /// When it is ended from outside.
     pub deadline_at: Instant,
-    /// The step declares that it does not reach outside.
+    /// The step declares that it does not reach outside; when undoing, its compensation does.
     pub effect_free: bool,
     /// The key of the element that the step is, or is a part of.
     pub element: Option<String>,
@@ -77,7 +77,7 @@ impl Saga {
             now: used.ready_at,
             started_at: *since,
             deadline_at: open.deadline_at,
-            effect_free: step.effect_free,
+            effect_free: step.is_effect_free(leg.direction),
             element: self.element_of(run),
             input: self.input_of(run),
             outputs: needs.filter_map(|name| Some((name.clone(), self.output_of(run.scope, name)?.clone()))).collect(),

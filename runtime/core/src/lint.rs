@@ -63,6 +63,15 @@ fn of_compensation(step: &Step, policy: &UndoPolicy, found: &mut Found<'_>) {
         let why = "a pivot that does not reach outside is never in doubt; leave it out";
         found.about(Some(step), format!("its compensation can never run: {why}"));
     }
+    match (step.effect_free, policy.effect_free, step.kind) {
+        (true, false, Kind::Compensatable) => {
+            found.about(Some(step), "it declares that it does not reach outside, and its compensation does not: what is there to undo outside? say it of both, or of neither");
+        }
+        (false, true, _) => {
+            found.about(Some(step), "its compensation declares that it does not reach outside, and so cannot undo what the step did there; leave that out");
+        }
+        (true, true, _) | (false, false, _) | (true, false, Kind::Pivot | Kind::Retriable) => {}
+    }
     match (is_for_ever(&policy.retry), policy.alternates) {
         (true, 0) => {
             found.about(Some(step), "its compensation is tried for ever; give it a limit, and then be stuck, where people see it")

@@ -342,7 +342,7 @@ pub(crate) fn trip() -> Definition {
 }
 
 fn step(name: &str, kind: Kind) -> Step {
-    let undo = UndoPolicy { retry: Retry::persistent(), deadline_ms: 30_000, alternates: 0 };
+    let undo = UndoPolicy { retry: Retry::persistent(), deadline_ms: 30_000, alternates: 0, effect_free: false };
     Step {
         name: name.to_owned(),
         kind,

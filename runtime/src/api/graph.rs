@@ -188,8 +188,11 @@ fn remarks(step: &Step) -> String {
     let each = step.each.as_ref().map(each);
     let ways = (step.alternates > 0).then(|| format!("{} ways", step.alternates + 1));
     let undo = match &step.undo {
-        Undo::Code { alternates: 0, .. } => Some("undone by code".to_owned()),
-        Undo::Code { alternates, .. } => Some(format!("undone by code, in {} ways", alternates + 1)),
+        Undo::Code { alternates, effect_free, .. } => {
+            let reach = if *effect_free { " (effect-free)" } else { "" };
+            let ways = if *alternates > 0 { format!(", in {} ways", alternates + 1) } else { String::new() };
+            Some(format!("undone by code{reach}{ways}"))
+        }
         Undo::Nothing => Some("nothing to undo".to_owned()),
         Undo::None => None,
     };

@@ -47,7 +47,7 @@ pub struct AttemptCall {
     pub deadline_at: Instant,
     /// The attempt may reach outside, as its intent says. If not, every outgoing call is denied.
     pub reaches_outside: bool,
-    /// The step declares itself effect-free; a denial names that.
+    /// The step, or the compensation that this is an attempt of, declares itself effect-free; a denial names that.
     pub effect_free: bool,
     /// What the module may reach and its config, as of the intent's snapshot.
     pub grants: Arc<[Grant]>,

@@ -84,6 +84,7 @@ fn step(step: wit::Step) -> core::Step {
                 retry: retry(policy.retry),
                 deadline_ms: policy.deadline_ms,
                 alternates: policy.alternates,
+                effect_free: policy.effect_free,
             }),
         },
         each: step.each.map(|each| core::Each {

@@ -23,8 +23,17 @@ pub(in crate::testing) struct Place {
 
 impl Leg {
     pub(super) fn inside<T>(&self, call: &Call, ready: Moment, course: &Course, run: fn(&Erased, &Call) -> T) -> T {
-        course.world.begin(call, ready, self.step.spec.effect_free);
+        course.world.begin(call, ready, self.is_effect_free(call.raw.direction));
         host::inside(course.world.clone(), || run(&self.step, call))
+    }
+
+    /// What the step, or its compensation, declares.
+    fn is_effect_free(&self, direction: Direction) -> bool {
+        match (direction, &self.step.spec.undo) {
+            (Direction::Undo, Undo::Code(policy)) => policy.effect_free,
+            (Direction::Undo, Undo::None | Undo::Nothing) => false,
+            (Direction::Forward | Direction::Check, _) => self.step.spec.effect_free,
+        }
     }
 
     pub(super) fn call(&self, direction: Direction, course: &Course) -> Call {

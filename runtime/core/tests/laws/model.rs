@@ -318,11 +318,11 @@ impl Model {
             Direction::Undo(_) => {}
         }
         law!(context.journal != Room::Spent, "{leg} begins and the journal is spent");
-        let reaches = context.may_reach_outside && !step.step.effect_free;
-        let deadline_ms = match (&step.step.undo, leg.direction) {
-            (Undo::Code(policy), Direction::Undo(_)) => policy.deadline_ms,
-            _ => step.step.deadline_ms,
+        let (deadline_ms, effect_free) = match (&step.step.undo, leg.direction) {
+            (Undo::Code(policy), Direction::Undo(_)) => (policy.deadline_ms, policy.effect_free),
+            _ => (step.step.deadline_ms, step.step.effect_free),
         };
+        let reaches = context.may_reach_outside && !effect_free;
         law!(intent.reaches_outside == reaches, "{leg} is wrong about reaching outside");
         law!(intent.deadline_at == now.plus(deadline_ms), "{leg} has a wrong deadline");
         let used = step.leg(leg);

@@ -157,7 +157,10 @@ fn any_step(random: &mut Random, name: &str, kind: Kind) -> Step {
         _ => plain.undo.clone(),
     };
     let undo = match undo {
-        Undo::Code(policy) => Undo::Code(UndoPolicy { alternates: *random.pick(&[0, 0, 0, 1, 2]), ..policy }),
+        Undo::Code(policy) => {
+            let (alternates, effect_free) = (*random.pick(&[0, 0, 0, 1, 2]), random.percent(12));
+            Undo::Code(UndoPolicy { alternates, effect_free, ..policy })
+        }
         other => other,
     };
     let way_back = kind == Kind::Compensatable || undo != Undo::None;

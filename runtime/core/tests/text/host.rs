@@ -36,29 +36,29 @@ fn an_attempt_that_was_open_when_the_host_stopped_may_have_happened_and_is_run_a
 #[test]
 fn an_effect_free_attempt_that_was_open_when_the_host_stopped_did_not_happen() {
     check(
-        "a~(once-rollback) ‖ b~(check)",
+        "a~(once-rollback) ‖ b~(undo effect-free, check)",
         "host stops · a refused no · b done · undo b done",
         expect![[r#"
-        > start
-          started
-          intent a #1 (effect-free)
-          intent b #1 (effect-free)
-        > host stops
-          transient a #1 host_stopped (not charged)
-          transient b #1 host_stopped (not charged)
-          intent a #2 (effect-free)
-          intent b #2 (effect-free)
-        > a refused no
-          refused a #2 no
-          rollback_begun a refused no
-        > b done
-          done b #2
-          intent undo b #1 (effect-free)
-        > undo b done
-          undone undo b #1
-          compensated
-        = compensated
-    "#]],
+            > start
+              started
+              intent a #1 (effect-free)
+              intent b #1 (effect-free)
+            > host stops
+              transient a #1 host_stopped (not charged)
+              transient b #1 host_stopped (not charged)
+              intent a #2 (effect-free)
+              intent b #2 (effect-free)
+            > a refused no
+              refused a #2 no
+              rollback_begun a refused no
+            > b done
+              done b #2
+              intent undo b #1 (effect-free)
+            > undo b done
+              undone undo b #1
+              compensated
+            = compensated
+        "#]],
     );
 }
 

@@ -30,7 +30,7 @@ fn what_is_tried_for_ever_is_seen_by_nobody() {
 #[test]
 fn a_compensation_that_can_never_run_is_named() {
     warned(
-        "a~ | pay*~(undo)",
+        "a~(undo effect-free) | pay*~(undo)",
         expect![
             "saga `test`, step `pay`: its compensation can never run: a pivot that does not reach outside is never in doubt; leave it out"
         ],
@@ -51,6 +51,20 @@ fn an_effect_free_step_is_never_unknown() {
         expect![
             "saga `test`, step `a`: it declares that it does not reach outside: its outcome is never unknown; leave the policy out"
         ],
+    );
+}
+
+/// C2-14: a step that declares itself effect-free had an undo that calls out, and the declaration reached the undo: it was denied
+/// at the first rollback, and nobody had said so before. The kind: a declaration that reaches further than it says. The
+/// compensation has its own now, and where the two do not go together the author is asked.
+#[test]
+fn c2_14_a_step_and_a_compensation_that_differ_in_reaching_outside_are_named() {
+    warned(
+        "a~ | b~(undo effect-free) | c~(undo nothing) | d(undo effect-free) | pay*~(undo effect-free)",
+        expect![[r#"
+        saga `test`, step `a`: it declares that it does not reach outside, and its compensation does not: what is there to undo outside? say it of both, or of neither
+        saga `test`, step `d`: its compensation declares that it does not reach outside, and so cannot undo what the step did there; leave that out
+        saga `test`, step `pay`: its compensation can never run: a pivot that does not reach outside is never in doubt; leave it out"#]],
     );
 }
 

@@ -74,7 +74,7 @@ pub(crate) fn failure(code: &str) -> Failure {
 /// `child NAME`, `each /input/list [by /id]`, then `collect` and `at once N`.
 /// `*` is a pivot, `>` retriable, `~` effect-free. In brackets: `check` `once-rollback` `once-stop` · `stuck` `rollback` ·
 /// `tries N` `any tries` `first 1s` `jitter 20` `box 10s` `no box` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP` ·
-/// `alternates N` `undo alternates N` (after `undo`).
+/// `alternates N` `undo alternates N` `undo effect-free` (after `undo`).
 pub(crate) fn definition(text: &str) -> Definition {
     named("test", text)
 }
@@ -124,6 +124,7 @@ pub(crate) fn step(text: &str) -> Step {
         retry: Retry { attempts_max: Some(20), time_box_ms: None, ..tries.clone() },
         deadline_ms: 30_000,
         alternates: 0,
+        effect_free: false,
     };
     let mut step = Step {
         name: name.into(),
@@ -163,6 +164,10 @@ pub(crate) fn step(text: &str) -> Step {
             ["undo", "alternates", n] => match &mut step.undo {
                 Undo::Code(policy) => policy.alternates = number(n),
                 _ => panic!("no compensation to have alternates"),
+            },
+            ["undo", "effect-free"] => match &mut step.undo {
+                Undo::Code(policy) => policy.effect_free = true,
+                _ => step.undo = Undo::Code(UndoPolicy { effect_free: true, ..undo.clone() }),
             },
             ["undo"] => step.undo = Undo::Code(undo.clone()),
             ["undo", "any", "tries"] => match &mut step.undo {

@@ -62,6 +62,7 @@ pub(crate) fn step_text(step: &Step) -> String {
             if policy.alternates > 0 {
                 options.push(format!("undo alternates {}", policy.alternates));
             }
+            options.extend(policy.effect_free.then(|| "undo effect-free".to_owned()));
         }
     }
     if let Body::Child(name) = &step.body {

@@ -66,9 +66,12 @@ fn step(step: &Step) -> definition::Step {
         undo: match &step.undo {
             Undo::None => definition::Undo::None,
             Undo::Nothing => definition::Undo::Nothing,
-            Undo::Code(UndoPolicy { retry: policy, deadline_ms, alternates }) => {
-                definition::Undo::Code { retry: retry(policy), deadline_ms: *deadline_ms, alternates: *alternates }
-            }
+            Undo::Code(UndoPolicy { retry: policy, deadline_ms, alternates, effect_free }) => definition::Undo::Code {
+                retry: retry(policy),
+                deadline_ms: *deadline_ms,
+                alternates: *alternates,
+                effect_free: *effect_free,
+            },
         },
     }
 }

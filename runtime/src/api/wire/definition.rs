@@ -66,7 +66,7 @@ pub struct Step {
     /// How many alternates follow the first way of doing it.
     #[serde(default, skip_serializing_if = "is_none")]
     pub alternates: u32,
-    /// It declares that it never reaches outside.
+    /// It declares that it never reaches outside; its compensation has a declaration of its own.
     pub effect_free: bool,
     /// Earlier steps whose outputs it wants.
     pub needs: Vec<String>,
@@ -117,6 +117,9 @@ pub enum Undo {
         /// How many alternates follow the first way of undoing it.
         #[serde(default, skip_serializing_if = "is_none")]
         alternates: u32,
+        /// It declares that it never reaches outside.
+        #[serde(default)]
+        effect_free: bool,
     },
 }
 

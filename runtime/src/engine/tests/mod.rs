@@ -335,7 +335,7 @@ fn step(text: &str) -> Step {
         Some('>') => Kind::Retriable,
         _ => Kind::Compensatable,
     };
-    let undo = UndoPolicy { retry: Retry::persistent(), deadline_ms: 30_000, alternates: 0 };
+    let undo = UndoPolicy { retry: Retry::persistent(), deadline_ms: 30_000, alternates: 0, effect_free: false };
     Step {
         name: text.trim_end_matches(['!', '>']).into(),
         kind,

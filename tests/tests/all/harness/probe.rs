@@ -298,7 +298,7 @@ impl Step {
                 Value::None(Box::new(Value::U64(0))),
             ])
         };
-        let policy = || record([retry(), Value::U64(30_000), Value::U32(0)]);
+        let policy = || record([retry(), Value::U64(30_000), Value::U32(0), Value::U8(1)]);
         let undo = match self.undo {
             Undo::None => Value::Case(0, None, Box::new(policy())),
             Undo::Nothing => Value::Case(1, None, Box::new(policy())),

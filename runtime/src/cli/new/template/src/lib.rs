@@ -52,7 +52,7 @@ pub struct Receipt {
 /// What must happen after that would follow as `Step::retriable`: it is tried until it is done.
 pub fn saga() -> Saga<Order> {
     Saga::new("my-module")
-        .step(Step::compensatable("reserve", reserve).effect_free().undo(release))
+        .step(Step::compensatable("reserve", reserve).effect_free().undo(release).undo_effect_free())
         .step(Step::pivot("charge", charge).effect_free().needs(["reserve"]))
 }
 
@@ -65,9 +65,10 @@ amends_sdk::export!(saga: module);
 /// A refusal is a decision of the business: the step is not tried again, and what was done before
 /// it is undone. What fails by accident is tried again.
 ///
-/// This step reaches nowhere, and says so with `effect_free`. One that asks somebody leaves that
-/// out, and calls `http::post("http://127.0.0.1:9000/holds").json(&order).send()?.ok()?.json()?`.
-/// It may do so once that is granted: `amends grant my-module --http http://127.0.0.1:9000`.
+/// This step reaches nowhere, and says so with `effect_free`; its undo with `undo_effect_free`. A
+/// step that asks somebody leaves both out, and calls
+/// `http::post("http://127.0.0.1:9000/holds").json(&order).send()?.ok()?.json()?`. It may do so
+/// once that is granted: `amends grant my-module --http http://127.0.0.1:9000`.
 fn reserve(order: Order, call: &Call) -> Result<Reservation> {
     if order.quantity > 10 {
         let message = format_args!("there are not {} of {}", order.quantity, order.item);
