@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::stop::{Failure, Result, Stop, Wait, refused, transient};
-use crate::{Moment, context, log, payload};
+use crate::{Moment, RollbackCause, context, log, payload};
 
 /// What a step may know beside its input: who calls, with which key, for the how-manieth time, and what came before.
 ///
@@ -111,6 +111,12 @@ impl Call {
     /// one before was refused; in a new round, what failed in the one before.
     pub fn last_failure(&self) -> Option<Failure> {
         self.raw.last_failure.as_ref().map(Failure::from)
+    }
+
+    /// Why this compensation runs, the same in every attempt and [alternate](crate::Step::undo_alternate) of it; none when doing or
+    /// checking. How the compensation itself failed last says [`last_failure`](Call::last_failure).
+    pub fn rollback_cause(&self) -> Option<RollbackCause> {
+        self.raw.rollback_cause.as_ref().map(RollbackCause::from)
     }
 
     /// The output of an earlier step that this step declares with [`needs`](crate::Step::needs).

@@ -1,5 +1,7 @@
 //! Alternates of steps and of undos, savepoints and rounds run in the test kit as the host would run them.
 
+use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use amends_sdk::testing::given;
@@ -247,4 +249,42 @@ fn a_retriable_step_that_may_have_run_makes_no_place_for_another_way() {
          ship refused no
          stuck at ship: no",
     );
+}
+
+/// C2-12: the undo of a step that was done knew nothing of why it ran, and in an alternate of it what it knew changed between
+/// attempts. The kind: what a guest is told must be the same in every attempt of a leg, or a repeated request under one key says
+/// something else. An undo has the rollback's cause, and keeps the one that its first attempt had.
+#[test]
+fn c2_12_an_undo_knows_why_it_runs_and_every_attempt_and_alternate_of_it_knows_the_same() {
+    let told: Rc<RefCell<Vec<String>>> = Rc::default();
+    let tells = |fails: bool| {
+        let told = told.clone();
+        move |_: Value, _: Option<()>, call: &Call| {
+            let cause = call.rollback_cause().map_or_else(|| "nothing".to_owned(), |cause| cause.to_string());
+            let last = call.last_failure().map_or_else(|| "none".to_owned(), |failure| failure.code);
+            told.borrow_mut().push(format!("{}: {cause}; last {last}", call.attempt()));
+            if fails { Err(transient("offline", "their API is down")) } else { Ok(()) }
+        }
+    };
+    let hotel = Step::compensatable("hotel", |_: Value, call: &Call| {
+        assert_eq!(call.rollback_cause(), None);
+        Ok(())
+    });
+    let hotel = hotel.undo(tells(true)).undo_alternate(tells(false)).undo_retry(Retry::attempts(2));
+    let full = |_: Value, _: &Call| Err::<(), _>(refused("full", "no seat"));
+    let _ = given(Saga::new("s").step(hotel).step(Step::pivot("seat", full))).when(());
+    let because = "step seat was refused: no seat (full)";
+    let expected = [("1", "none"), ("2", "offline"), ("1", "none")].map(|(n, last)| format!("{n}: {because}; last {last}"));
+    assert_eq!(*told.borrow(), expected);
+
+    told.borrow_mut().clear();
+    let lost_then_full = |_: Value, call: &Call| match call.attempt() {
+        1 => Err::<(), _>(unknown("no_answer", "the line broke")),
+        _ => Err(refused("full", "no room")),
+    };
+    let room = Step::compensatable("room", lost_then_full).alternate(|_: Value, _: &Call| Ok(())).undo(tells(false));
+    let waits = Step::compensatable("wait", |_: Value, call: &Call| call.event("go", "1").map(drop)).undo_nothing();
+    let _ = given(Saga::new("s").step(room).step(waits)).when(()).cancel();
+    let expected = ["1: the alternate was refused: no room (full); last full", "1: the saga was cancelled; last full"];
+    assert_eq!(*told.borrow(), expected);
 }

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::bindings::saga::exports::amends::module::saga::{EventArrival, Failure as WitFailure};
+use crate::bindings::saga::exports::amends::module::saga::{EventArrival, Failure as WitFailure, RollbackCause};
 use crate::testing::TestWorld;
 use crate::testing::trace::Trace;
 
@@ -17,6 +17,8 @@ pub(super) struct Course {
     pub(super) round: u32,
     /// What began the round.
     pub(super) cause: Option<WitFailure>,
+    /// Why the saga rolls back, if it does.
+    pub(super) rollback: Option<RollbackCause>,
     /// The pivot is done, or, where there is none, a retriable step has begun.
     pub(super) returned: bool,
 }

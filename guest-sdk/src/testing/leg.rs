@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::Moment;
 use crate::bindings::imports::amends::module::types::Payload;
 use crate::bindings::saga::exports::amends::module::saga::{
-    CheckOutcome, Direction, Failure as WitFailure, Kind, OnExhausted, OnUnknown, Outcome, Undo,
+    CheckOutcome, Direction, Failure as WitFailure, Kind, OnExhausted, OnUnknown, Outcome, RollbackCause, Undo,
 };
 use crate::step::Erased;
 use crate::testing::course::{Course, Moved, Undone, Why};
@@ -45,6 +45,8 @@ struct Way {
     may_have_run: bool,
     /// The next thing to do is to ask.
     ask: bool,
+    /// Why this way is undone, once its compensation has begun: every attempt is told the same.
+    undone_for: Option<RollbackCause>,
     /// Why this way is taken: the refusal of the one before, or what began the round.
     cause: Option<WitFailure>,
     forward: Tries,
@@ -187,7 +189,6 @@ impl Leg {
         if course.returned || self.step.spec.on_exhausted == OnExhausted::Stuck || (self.way.may_have_run && self.is_final()) {
             return Moved::Stuck { at: path, failure };
         }
-        let failure = WitFailure { code: "exhausted".to_owned(), message: format!("{path}: {}", failure.message), data: None };
         Moved::Failed { path, failure, why: Why::Exhausted }
     }
 

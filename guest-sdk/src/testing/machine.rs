@@ -4,7 +4,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use crate::bindings::imports::amends::module::types::Payload;
-use crate::bindings::saga::exports::amends::module::saga::{Arrival, EventArrival, Failure as WitFailure};
+use crate::bindings::saga::exports::amends::module::saga::{
+    Arrival, EventArrival, FailedStep, Failure as WitFailure, RollbackCause,
+};
 use crate::saga::Definition;
 use crate::stop::Failure;
 use crate::testing::branch::Branch;
@@ -34,7 +36,7 @@ enum Phase {
 impl Machine {
     pub(super) fn new(definition: Rc<Definition>, world: Rc<TestWorld>) -> Machine {
         let (trace, kept) = (Trace::default(), Vec::new());
-        let course = Course { id: "test".to_owned(), world, trace, kept, round: 0, cause: None, returned: false };
+        let course = Course { id: "test".to_owned(), world, trace, kept, round: 0, cause: None, rollback: None, returned: false };
         let saga = Branch::new(definition, payload::json("null".to_owned()));
         Machine { course, saga, phase: Phase::Forward, events: 0 }
     }
@@ -81,13 +83,14 @@ impl Machine {
         match &mut self.phase {
             Phase::Forward if !self.course.returned => {
                 self.course.trace.push("cancelled".to_owned());
-                self.turn_back(0, failure());
+                self.turn_back(0, failure(), RollbackCause::Cancelled);
                 self.drive();
             }
             // It would have gone forward again at the savepoint.
             Phase::Back { floor, failure: why } if *floor > 0 => {
                 self.course.trace.push("cancelled".to_owned());
                 (*floor, *why) = (0, failure());
+                self.course.rollback = Some(RollbackCause::Cancelled);
             }
             Phase::Back { .. } => {}
             Phase::Forward | Phase::Ended(..) => self.course.trace.push("not cancelled".to_owned()),
@@ -140,18 +143,25 @@ impl Machine {
             }
             Moved::On => self.skip_to(self.saga.due_at()),
             Moved::Failed { path, failure, .. } if self.course.returned => self.stuck(&path, failure),
-            Moved::Failed { failure, why, .. } => {
+            Moved::Failed { path, failure, why } => {
                 let another_round = why != Why::Unknown && self.course.round < self.saga.definition.rounds();
                 let floor = if another_round { self.saga.latest_savepoint() } else { 0 };
-                self.turn_back(floor, failure);
+                let failed = FailedStep { step: path, failure: failure.clone() };
+                let (failure, cause) = match why {
+                    Why::Refused => (failure, RollbackCause::Refused(failed)),
+                    Why::Exhausted => (exhausted(&failed), RollbackCause::Exhausted(failed)),
+                    Why::Unknown => (failure, RollbackCause::Unknown(failed)),
+                };
+                self.turn_back(floor, failure, cause);
                 true
             }
             Moved::Stuck { at, failure } => self.stuck(&at, failure),
         }
     }
 
-    fn turn_back(&mut self, floor: usize, failure: WitFailure) {
+    fn turn_back(&mut self, floor: usize, failure: WitFailure, cause: RollbackCause) {
         self.saga.close();
+        self.course.rollback = Some(cause);
         self.phase = Phase::Back { floor, failure };
     }
 
@@ -162,7 +172,7 @@ impl Machine {
         match (undone, self.saga.savepoint_after(floor)) {
             (Undone::Yes, Some(savepoint)) => {
                 self.course.round += 1;
-                self.course.cause = Some(failure.clone());
+                self.course.cause = self.course.rollback.take().and_then(failure_of);
                 self.course.trace.push(format!("round {} from {savepoint}", self.course.round));
                 self.phase = Phase::Forward;
                 true
@@ -205,5 +215,22 @@ impl Machine {
 
     fn pass_to(&mut self, moment: Moment) {
         self.course.world.set_clock(self.course.world.clock().max(moment));
+    }
+}
+
+/// How a saga's end is told whose step has used up its retries.
+fn exhausted(failed: &FailedStep) -> WitFailure {
+    let message = format!("{}: {}", failed.step, failed.failure.message);
+    WitFailure { code: "exhausted".to_owned(), message, data: None }
+}
+
+/// What the steps of a new round are told that the one before it failed for.
+fn failure_of(cause: RollbackCause) -> Option<WitFailure> {
+    match cause {
+        RollbackCause::Refused(failed) | RollbackCause::Exhausted(failed) | RollbackCause::Unknown(failed) => {
+            Some(failed.failure)
+        }
+        RollbackCause::Cancelled | RollbackCause::Deadline => None,
+        RollbackCause::AlternateRefused(failure) => Some(failure),
     }
 }

@@ -4,12 +4,12 @@
 //! version of these rules will hold is asked of it: which decisions are right is `handle`'s to know. Then the state settles:
 //! what follows from it without a decision, as the next stage becoming ready.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use crate::{
     definition::{OnUnknown, Undo},
     elements::{ELEMENTS_MAX, Element, is_key},
-    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, Round, Wait},
+    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, RollbackCause, Round, Wait},
     id::{Direction, Leg, StepPath},
     run::{LegRun, LegState, StepRun, UndoneBy, Verdict},
     saga::{Locking, Phase, ReplayError, Saga},
@@ -75,6 +75,7 @@ impl Saga {
     fn fold_intent(&mut self, intent: &Intent, at: Instant) -> Result<(), String> {
         let Attempt { leg, number } = &intent.attempt;
         let next_undo = self.is_next_undo(leg);
+        let cause = self.rollback_cause(leg);
         let run = self.at(&leg.path)?;
         if next_undo && *number == 1 {
             run.undo_alternate += 1;
@@ -94,7 +95,16 @@ impl Saga {
         if leg.direction == Direction::Forward {
             run.verdict = Verdict::Open;
         }
+        run.rollback_cause = cause.or(run.rollback_cause.take());
         Ok(())
+    }
+
+    /// Why the leg is begun, if it is a compensation; what its first attempt was told is told again.
+    fn rollback_cause(&self, leg: &Leg) -> Option<RollbackCause> {
+        let run = self.run(&leg.path).filter(|_| matches!(leg.direction, Direction::Undo(_)))?;
+        let refusal = || run.forward.last_failure.clone().map(RollbackCause::AlternateRefused);
+        let now = || self.rollback.clone().map(RollbackCause::Saga).or_else(refusal);
+        run.rollback_cause.clone().or_else(now)
     }
 
     /// The compensation's next alternate, after the one in hand has failed.
@@ -254,7 +264,7 @@ impl Saga {
         }
         self.target = target;
         self.phase = Phase::Backward;
-        self.rollback = Some(reason.clone());
+        self.rollback = Some(Arc::new(reason.clone()));
         self.scopes[0].unwinds = false;
         self.close_forward(at);
         Ok(())
@@ -270,7 +280,7 @@ impl Saga {
         for node in after.collect::<Vec<_>>() {
             self.begin_afresh(node, number);
         }
-        self.cause = self.rollback.take().and_then(Reason::into_failure);
+        self.cause = self.rollback.take().and_then(|reason| reason.failure().cloned());
         (self.phase, self.round, self.target) = (Phase::Forward, number, 0);
         self.scopes[0].unwinds = false;
         self.begin_stage(0, at);

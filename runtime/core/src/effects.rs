@@ -2,7 +2,7 @@
 
 use crate::{
     definition::Undo,
-    event::{Arrival, Attempt, Intent, Topic},
+    event::{Arrival, Attempt, Intent, RollbackCause, Topic},
     id::{Direction, Leg},
     run::{LegState, StepRun, Verdict},
     saga::Saga,
@@ -44,6 +44,8 @@ pub struct Call {
     /// The last failure of this leg; in a first compensation the forward one; in a new alternate that of the one before, in a
     /// new round what the round before it failed for.
     pub last_failure: Option<Failure>,
+    /// Why, in a compensation: the same in every attempt and alternate.
+    pub rollback_cause: Option<RollbackCause>,
     /// An earlier attempt may have happened.
     pub may_have_run: bool,
     /// What ended the wait before this attempt.
@@ -83,6 +85,7 @@ impl Saga {
             outputs: needs.filter_map(|name| Some((name.clone(), self.output_of(run.scope, name)?.clone()))).collect(),
             own_output: (!forward).then(|| run.output().cloned()).flatten(),
             last_failure: used.last_failure.as_ref().or_else(|| run.failure()).or(self.cause_for(run)).cloned(),
+            rollback_cause: run.rollback_cause.clone().filter(|_| matches!(leg.direction, Direction::Undo(_))),
             may_have_run: match leg.direction {
                 Direction::Forward | Direction::Undo(_) => used.doubtful > 0,
                 Direction::Check => true,

@@ -2,6 +2,8 @@
 //!
 //! The order of variants is no format: a record stores a type code of its own beside the body.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -206,6 +208,16 @@ pub enum Reason {
     Deadline,
 }
 
+/// Why a compensation runs: the same in every attempt and alternate of it. It is decided with the first attempt, because a rollback
+/// to a savepoint may be cancelled, and then goes on for another reason.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RollbackCause {
+    /// The saga rolls back.
+    Saga(Arc<Reason>),
+    /// The alternate in hand was refused and may have run: it is undone before the next one begins.
+    AlternateRefused(Failure),
+}
+
 /// A round, begun where a rollback stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Round {
@@ -265,7 +277,7 @@ pub enum Why {
 
 impl Reason {
     /// The failure of the step that it was begun for.
-    pub fn into_failure(self) -> Option<Failure> {
+    pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Refused(_, failure) | Self::Exhausted(_, failure) | Self::Unknown(_, failure) => Some(failure),
             Self::Cancelled | Self::Deadline => None,

@@ -1,7 +1,7 @@
 //! One step's part of a saga's state: its legs, what is known of it, and the alternates and rounds that are over.
 
 use crate::{
-    event::{Arrival, Intent, Wait, Why},
+    event::{Arrival, Intent, RollbackCause, Wait, Why},
     id::{Direction, Leg, StepPath},
     tree::{ElementOf, Shape},
     value::{Failure, Instant, Payload},
@@ -29,6 +29,8 @@ pub(crate) struct StepRun {
     pub(crate) undo: LegRun,
     pub(crate) verdict: Verdict,
     pub(crate) undone: Option<UndoneBy>,
+    /// Why the alternate in hand is undone, once its compensation has begun.
+    pub(crate) rollback_cause: Option<RollbackCause>,
     pub(crate) manual: bool,
     /// Alternates and rounds that are over, in order. None of them stands, but for what an operator skipped.
     pub(crate) past: Vec<Past>,
@@ -125,6 +127,7 @@ impl StepRun {
             undo: LegRun::default(),
             verdict: Verdict::Open,
             undone: None,
+            rollback_cause: None,
             manual: false,
             past: Vec::new(),
         }
@@ -190,6 +193,7 @@ impl StepRun {
     fn retire(&mut self) {
         let before = std::mem::take(&mut self.forward);
         (self.check, self.undo, self.undo_alternate) = (LegRun::default(), LegRun::default(), 0);
+        self.rollback_cause = None;
         self.past.push(Past {
             round: self.round,
             alternate: self.alternate,

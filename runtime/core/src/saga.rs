@@ -49,7 +49,7 @@ pub struct Saga {
     pub(crate) broken: Vec<String>,
     pub(crate) cancel: Option<Cancel>,
     pub(crate) deadline_passed: bool,
-    pub(crate) rollback: Option<Reason>,
+    pub(crate) rollback: Option<Arc<Reason>>,
     pub(crate) manual: u32,
     pub(crate) consumed: HashSet<(String, String)>,
 }

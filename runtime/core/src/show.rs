@@ -28,7 +28,7 @@ impl Saga {
             deadline_at: self.started.deadline_at,
             input: self.started.input.clone(),
             output: self.output(),
-            rollback: self.rollback.clone(),
+            rollback: self.rollback.as_deref().cloned(),
             locks: self.locks_view(),
             round: self.round,
             cause: self.cause.clone(),
@@ -181,7 +181,7 @@ impl Saga {
 
     /// Why a fan-out was refused before it had elements: its list cannot be used.
     fn refused_list(&self, run: &StepRun) -> Option<&Failure> {
-        match &self.rollback {
+        match self.rollback.as_deref() {
             Some(Reason::Refused(path, failure)) if *path == run.path && run.each().is_some_and(|each| !each.listed) => {
                 Some(failure)
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::{
-    event::{Arrival, Attempt},
+    event::{Arrival, Attempt, RollbackCause},
     id::{Namespace, SagaId, StepKey},
     outcome::Report,
     value::{Failure, Instant, Payload},
@@ -59,6 +59,8 @@ pub struct AttemptCall {
     pub own_output: Option<Payload>,
     /// The last failure of this leg; in a first compensation the forward one.
     pub last_failure: Option<Failure>,
+    /// Why, in a compensation: the same in every attempt and alternate.
+    pub rollback_cause: Option<RollbackCause>,
     /// An earlier attempt may have happened.
     pub may_have_run: bool,
     /// What ended the wait before this attempt: an event, or the timer (`Some(None)`).

@@ -96,6 +96,7 @@ impl Shard {
             outputs: call.outputs,
             own_output: call.own_output,
             last_failure: call.last_failure,
+            rollback_cause: call.rollback_cause,
             may_have_run: call.may_have_run,
             arrived: call.arrived,
         })

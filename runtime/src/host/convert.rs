@@ -3,8 +3,8 @@
 //! What comes out is hostile: sizes are checked, JSON is parsed, moments are bounded.
 
 use amends_core::{
-    event::{Arrival, Topic, Wait},
-    id::Direction,
+    event::{Arrival, Reason, RollbackCause, Topic, Wait},
+    id::{Direction, StepPath},
     outcome::{Outcome, WAIT_MS_MAX},
     value::{Failure, Format, Instant, Payload},
 };
@@ -50,6 +50,7 @@ pub(super) fn call(call: &AttemptCall, payload_bytes_max: usize) -> Result<saga:
         outputs: outputs.collect::<Result<_, Fault>>()?,
         own_output: call.own_output.as_ref().map(inward).transpose()?,
         last_failure: call.last_failure.as_ref().map(|failure| failure_in(failure, payload_bytes_max)).transpose()?,
+        rollback_cause: call.rollback_cause.as_ref().map(|cause| cause_in(cause, payload_bytes_max)).transpose()?,
         may_have_run: call.may_have_run,
         arrived: call.arrived.as_ref().map(|arrived| arrival_in(arrived.as_ref(), payload_bytes_max)).transpose()?,
     })
@@ -167,6 +168,22 @@ fn payload_in(payload: &Payload, bytes_max: usize) -> Result<wit::Payload, Fault
 fn failure_in(failure: &Failure, bytes_max: usize) -> Result<wit::Failure, Fault> {
     let data = failure.data.as_ref().map(|data| payload_in(data, bytes_max)).transpose()?;
     Ok(wit::Failure { code: failure.code.clone(), message: failure.message.clone(), data })
+}
+
+fn cause_in(cause: &RollbackCause, bytes_max: usize) -> Result<saga::RollbackCause, Fault> {
+    let failed = |step: &StepPath, failure: &Failure| {
+        Ok(saga::FailedStep { step: step.to_string(), failure: failure_in(failure, bytes_max)? })
+    };
+    Ok(match cause {
+        RollbackCause::Saga(reason) => match &**reason {
+            Reason::Refused(step, failure) => saga::RollbackCause::Refused(failed(step, failure)?),
+            Reason::Exhausted(step, failure) => saga::RollbackCause::Exhausted(failed(step, failure)?),
+            Reason::Unknown(step, failure) => saga::RollbackCause::Unknown(failed(step, failure)?),
+            Reason::Cancelled => saga::RollbackCause::Cancelled,
+            Reason::Deadline => saga::RollbackCause::Deadline,
+        },
+        RollbackCause::AlternateRefused(failure) => saga::RollbackCause::AlternateRefused(failure_in(failure, bytes_max)?),
+    })
 }
 
 fn arrival_in(arrival: Option<&Arrival>, bytes_max: usize) -> Result<saga::Arrival, Fault> {

@@ -243,6 +243,7 @@ pub(super) fn call(digest: ModuleDigest) -> AttemptCall {
         outputs: Vec::new(),
         own_output: None,
         last_failure: None,
+        rollback_cause: None,
         may_have_run: false,
         arrived: None,
     }

@@ -66,6 +66,7 @@ impl Leg {
             outputs: place.outputs.to_vec(),
             own_output: if direction == Direction::Undo { self.output().cloned() } else { None },
             last_failure: [&tries.last_failure, &way.forward.last_failure, &way.cause].into_iter().flatten().next().cloned(),
+            rollback_cause: way.undone_for.clone().filter(|_| direction == Direction::Undo),
             may_have_run: way.may_have_run,
             arrived: tries.arrived.clone(),
         })

@@ -1,7 +1,7 @@
 //! The way back of one step: its compensation, then the compensation's alternates.
 
 use super::{Leg, State, named};
-use crate::bindings::saga::exports::amends::module::saga::{Direction, Undo, UndoOutcome};
+use crate::bindings::saga::exports::amends::module::saga::{Direction, RollbackCause, Undo, UndoOutcome};
 use crate::step::Erased;
 use crate::testing::course::{Course, Undone};
 use crate::testing::trace::waiting;
@@ -25,6 +25,15 @@ impl Leg {
         stands && matches!(self.step.spec.undo, Undo::Code(_))
     }
 
+    /// The rollback's cause, else the refusal that the next way waits for.
+    fn cause_of_undo(&self, course: &Course) -> Option<RollbackCause> {
+        let refusal = || match &self.state {
+            State::Leaving(failure) => Some(RollbackCause::AlternateRefused(failure.clone())),
+            State::Open | State::Done(_) | State::NotDone | State::Undone => None,
+        };
+        course.rollback.clone().or_else(refusal)
+    }
+
     /// Tries the compensation, then its alternates, until one is done, waits, or none is left.
     pub(super) fn undo(&mut self, course: &mut Course) -> Undone {
         let name = format!("undo {}", named(&self.place.path, self.way.alternate));
@@ -39,6 +48,7 @@ impl Leg {
                 0 => name.clone(),
                 alternate => format!("{name} by alternate {alternate}"),
             };
+            self.way.undone_for = self.way.undone_for.take().or_else(|| self.cause_of_undo(course));
             let call = self.call(Direction::Undo, course);
             let ready = self.way.undo.begin(course.world.clock());
             let outcome = self.inside(&call, ready, course, Erased::compensate);

@@ -5,10 +5,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use amends_core::{
-    Context, Definition, Event, Instant, Room,
+    Context, Definition, Event, Failure, Instant, Room,
     definition::{Body, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     elements::Element,
-    event::{Arrival, Attempt, Cancel, Charge, Intent, Reason, Resolution, Round, Wait, Why},
+    event::{Arrival, Attempt, Cancel, Charge, Intent, Reason, Resolution, RollbackCause, Round, Wait, Why},
     id::{Direction, Leg, StepPath},
     retry::AGAIN_MS_MIN,
 };
@@ -38,6 +38,8 @@ pub(crate) struct Model {
     pub(crate) queued: bool,
     pub(crate) locks: BTreeSet<String>,
     pub(crate) rolls_back: bool,
+    /// Why it rolls back.
+    pub(crate) reason: Option<Reason>,
     /// The first stage that the rollback undoes.
     pub(crate) back_to: usize,
     pub(crate) round: u32,
@@ -81,6 +83,10 @@ pub(crate) struct StepModel {
     /// Ended forward attempts that could reach outside and were neither refused nor transient.
     pub(crate) doubts: u32,
     pub(crate) undone: Option<&'static str>,
+    /// How the alternate in hand was refused last.
+    pub(crate) refusal: Option<Failure>,
+    /// What the first attempt to undo it was told, and every other one has to be.
+    pub(crate) undone_for: Option<RollbackCause>,
     pub(crate) by_hand: bool,
     /// It is run once, may have happened, and no operator has said otherwise since.
     pub(crate) spent_its_once: bool,
@@ -134,6 +140,7 @@ impl Model {
             queued: false,
             locks: given.started().lock_keys.into_iter().collect(),
             rolls_back: false,
+            reason: None,
             back_to: 0,
             round: 0,
             rounds: definition.rounds,
@@ -174,10 +181,11 @@ impl Model {
                 law!(step.undone.is_none(), "{} is undone twice", step.path);
                 step.undone = Some("code");
             }
-            Event::Refused(attempt, _) => {
+            Event::Refused(attempt, failure) => {
                 self.ends(attempt, Charge::Leg)?;
                 law!(attempt.leg.direction == Direction::Forward, "only a step is refused");
-                self.step(&attempt.leg.path)?.refused = true;
+                let step = self.step(&attempt.leg.path)?;
+                (step.refused, step.refusal) = (true, Some(failure.clone()));
             }
             Event::Transient(attempt, _, charge) => {
                 self.ends(attempt, *charge)?;
@@ -301,6 +309,7 @@ impl Model {
                 law!(!self.step(&leg.path)?.done, "{leg} begins and is done");
             }
         }
+        let why = if self.rolls_back { self.reason.clone().map(|reason| RollbackCause::Saga(Arc::new(reason))) } else { None };
         let retry = self.retry(leg)?.clone();
         law!(self.has_place(&leg.path)?, "{leg} begins, and as many elements run as may");
         let step = self.step(&leg.path)?;
@@ -315,7 +324,11 @@ impl Model {
                 step.refused = false;
             }
             Direction::Check => law!(step.must_ask, "{leg} begins and there is no question"),
-            Direction::Undo(_) => {}
+            Direction::Undo(_) => {
+                let refused = step.refusal.clone().map(RollbackCause::AlternateRefused);
+                step.undone_for = step.undone_for.take().or(why).or(refused);
+                law!(step.undone_for.is_some(), "{leg} begins, and nobody knows why");
+            }
         }
         law!(context.journal != Room::Spent, "{leg} begins and the journal is spent");
         let (deadline_ms, effect_free) = match (&step.step.undo, leg.direction) {
@@ -510,7 +523,7 @@ impl Model {
         let reached = self.savepoints.iter().map(|(at, _)| *at).filter(|at| *at <= stage);
         let tries_again = failed && self.round < self.rounds && !self.cancel_asked && !self.deadline_seen;
         self.back_to = if tries_again { reached.max().unwrap_or(0) } else { 0 };
-        self.rolls_back = true;
+        (self.rolls_back, self.reason) = (true, Some(reason.clone()));
         for leg in self.steps.iter_mut().flat_map(|step| [&mut step.forward, &mut step.check]) {
             if !matches!(leg.at, At::Open(_)) {
                 leg.at = At::Nowhere;
@@ -797,6 +810,8 @@ impl StepModel {
             refused: false,
             doubts: 0,
             undone: None,
+            refusal: None,
+            undone_for: None,
             by_hand: false,
             spent_its_once: false,
             must_ask: false,
@@ -853,6 +868,7 @@ impl StepModel {
         (self.forward, self.check, self.undo) = (LegModel::default(), LegModel::default(), LegModel::default());
         (self.alternate, self.undo_alternate, self.doubts, self.undone) = (self.alternate + 1, 0, 0, None);
         (self.refused, self.spent_its_once, self.must_ask) = (false, false, false);
+        (self.refusal, self.undone_for) = (None, None);
     }
 
     pub(crate) fn has_undo(&self) -> bool {

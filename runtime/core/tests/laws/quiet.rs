@@ -187,6 +187,8 @@ impl Model {
             for (direction, leg) in [(Direction::Forward, &step.forward), (Direction::Undo(0), &step.undo)] {
                 let At::Open(intent) = &leg.at else { continue };
                 let Some(call) = saga.call(intent) else { return Err(format!("{} has no call", intent.attempt.leg)) };
+                let cause = step.undone_for.as_ref().filter(|_| is_undo(&intent.attempt.leg));
+                law!(call.rollback_cause.as_ref() == cause, "{} is told a wrong cause", intent.attempt.leg);
                 law!(call.arrived == leg.arrived, "{} is not told what arrived", intent.attempt.leg);
                 law!(
                     call.own_output.is_some() == (is_undo(&intent.attempt.leg) && step.done),

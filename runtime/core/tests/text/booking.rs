@@ -164,7 +164,7 @@ fn tb_06_a_compensation_is_told_what_its_step_returned_and_does_not_restore() {
               rollback_begun hotel refused no_room
               intent undo flight #1
             > call undo flight
-              now +0ms, began +0ms, until +30s, own output {"seat":7}
+              now +0ms, began +0ms, until +30s, own output {"seat":7}, because hotel refused no_room
             > undo flight done
               undone undo flight #1
               compensated
@@ -454,7 +454,7 @@ fn tb_15_a_silent_hotel_is_cancelled_although_nobody_knows_whether_it_took_the_r
               rollback_begun hotel unknown deadline
               intent undo hotel #1
             > call undo hotel
-              now +30s, began +30s, until +1m, after deadline
+              now +30s, began +30s, until +1m, after deadline, because hotel unknown deadline
             > undo hotel done
               undone undo hotel #1
               intent undo flight #1

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use amends_core::{
     Saga,
     effects::Call,
+    event::RollbackCause,
     id::StepPath,
     validate::{Limits, problems},
     verbs::Rejected,
@@ -171,6 +172,11 @@ fn call_text(call: &Call) -> String {
     }
     if let Some(failure) = &call.last_failure {
         write!(text, ", after {}", failure.code).unwrap();
+    }
+    match &call.rollback_cause {
+        None => {}
+        Some(RollbackCause::Saga(reason)) => write!(text, ", because {}", reason_text(reason)).unwrap(),
+        Some(RollbackCause::AlternateRefused(failure)) => write!(text, ", because refused {}", failure.code).unwrap(),
     }
     if call.may_have_run {
         text.push_str(", may have run");

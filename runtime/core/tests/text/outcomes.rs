@@ -208,27 +208,27 @@ fn a_refusal_speaks_of_its_attempt_and_not_of_the_step() {
         "room",
         "room traps unanswered · +1s · call room · room refused full · call undo room · undo room done",
         expect![[r#"
-        > start
-          started
-          intent room #1
-        > room traps trap unanswered
-          unknown room #1 trap
-          backoff room until +1s
-        > +1s
-          intent room #2
-        > call room
-          now +0ms, began +1s, until +31s, after trap, may have run
-        > room refused full
-          refused room #2 full
-          rollback_begun room refused full
-          intent undo room #1
-        > call undo room
-          now +1s, began +1s, until +31s, after full
-        > undo room done
-          undone undo room #1
-          compensated
-        = compensated
-    "#]],
+            > start
+              started
+              intent room #1
+            > room traps trap unanswered
+              unknown room #1 trap
+              backoff room until +1s
+            > +1s
+              intent room #2
+            > call room
+              now +0ms, began +1s, until +31s, after trap, may have run
+            > room refused full
+              refused room #2 full
+              rollback_begun room refused full
+              intent undo room #1
+            > call undo room
+              now +1s, began +1s, until +31s, after full, because room refused full
+            > undo room done
+              undone undo room #1
+              compensated
+            = compensated
+        "#]],
     );
 }
 
@@ -342,7 +342,7 @@ fn a_compensation_that_says_refused_is_tried_again_and_may_have_run() {
             > +2s
               intent undo a #3
             > call undo a
-              now +0ms, began +3s, until +33s, own output null, after no, may have run
+              now +0ms, began +3s, until +33s, own output null, after no, because b refused no, may have run
             = compensating, runs undo a, outstanding a
         "#]],
     );

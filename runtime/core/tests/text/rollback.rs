@@ -347,7 +347,7 @@ fn a_compensation_is_told_input_output_and_the_failure_of_its_step() {
               rollback_begun c refused no
               intent undo b #1
             > call undo b
-              now +1s, began +1s, until +31s, a = {"id":1}, own output {"id":2}, after lost
+              now +1s, began +1s, until +31s, a = {"id":1}, own output {"id":2}, after lost, because c refused no
             = compensating, runs undo b, outstanding a, b
         "#]],
     );
@@ -393,5 +393,172 @@ fn the_time_that_a_guest_sees_is_the_same_in_every_attempt_of_a_leg() {
               now +61s, began +64s, until +94s, after lost, may have run
             = running, runs check b
         "#]],
+    );
+}
+
+/// C2-12: the undo of a step that was done was not told why the saga rolls back, and in an alternate of the undo the last failure
+/// changed between attempts under one key. The kind: what a guest is told must be the same in every attempt of a leg. The cause is
+/// told in every undo, and it is the one that the first attempt was told, in every alternate, after a cancel and after a move too.
+#[test]
+fn c2_12_every_attempt_and_alternate_of_a_compensation_is_told_the_same_cause() {
+    check(
+        "a(undo tries 2, undo alternates 1) | b",
+        "a done · call a · b refused full · call undo a · undo a transient offline · +1s · call undo a · undo a transient offline · call undo#1 a · undo#1 a transient down · +1s · call undo#1 a",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent b #1
+            > call a
+              no such attempt is open
+            > b refused full
+              refused b #1 full
+              rollback_begun b refused full
+              intent undo a #1
+            > call undo a
+              now +0ms, began +0ms, until +30s, own output null, because b refused full
+            > undo a transient offline
+              transient undo a #1 offline
+              backoff undo a until +1s
+            > +1s
+              intent undo a #2
+            > call undo a
+              now +0ms, began +1s, until +31s, own output null, after offline, because b refused full
+            > undo a transient offline
+              transient undo a #2 offline
+              intent undo#1 a #1
+            > call undo#1 a
+              now +1s, began +1s, until +31s, own output null, because b refused full
+            > undo#1 a transient down
+              transient undo#1 a #1 down
+              backoff undo#1 a until +2s
+            > +1s
+              intent undo#1 a #2
+            > call undo#1 a
+              now +1s, began +2s, until +32s, own output null, after down, because b refused full
+            = compensating, runs undo#1 a, outstanding a
+        "#]],
+    );
+    check(
+        "a | b !s | c(tries 1)",
+        "a done · b done · c traps unanswered · call undo c · cancel · undo c transient x · +1s · call undo c · undo c done · call undo b",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent b #1
+            > b done
+              done b #1
+              intent c #1
+            > c traps trap unanswered
+              unknown c #1 trap
+              rollback_begun c exhausted trap
+              intent undo c #1
+            > call undo c
+              now +0ms, began +0ms, until +30s, after trap, because c exhausted trap
+            > cancel
+              cancel_requested asked
+              rollback_begun cancelled
+            > undo c transient x
+              transient undo c #1 x
+              backoff undo c until +1s
+            > +1s
+              intent undo c #2
+            > call undo c
+              now +0ms, began +1s, until +31s, after x, because c exhausted trap
+            > undo c done
+              undone undo c #2
+              intent undo b #1
+            > call undo b
+              now +1s, began +1s, until +31s, own output null, because cancelled
+            = compensating, runs undo b, outstanding a, b
+        "#]],
+    );
+    check(
+        "a | b(alternates 1)",
+        "a done · b traps unanswered · +1s · b refused full · call undo b · undo b transient x · cancel · +1s · call undo b · undo b done · call undo a",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent b #1
+            > b traps trap unanswered
+              unknown b #1 trap
+              backoff b until +1s
+            > +1s
+              intent b #2
+            > b refused full
+              refused b #2 full
+              intent undo b #1
+            > call undo b
+              now +1s, began +1s, until +31s, after full, because refused full
+            > undo b transient x
+              transient undo b #1 x
+              backoff undo b until +2s
+            > cancel
+              cancel_requested asked
+              rollback_begun cancelled
+            > +1s
+              intent undo b #2
+            > call undo b
+              now +1s, began +2s, until +32s, after x, because refused full
+            > undo b done
+              undone undo b #2
+              intent undo a #1
+            > call undo a
+              now +2s, began +2s, until +32s, own output null, because cancelled
+            = compensating, runs undo a, outstanding a
+        "#]],
+    );
+    check(
+        "a | b(once-rollback) ; deadline 1m",
+        "a done · b unknown lost · call undo b · undo b done · call undo a",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > b unknown lost
+          unknown b #1 lost
+          rollback_begun b unknown lost
+          intent undo b #1
+        > call undo b
+          now +0ms, began +0ms, until +30s, after lost, because b unknown lost
+        > undo b done
+          undone undo b #1
+          intent undo a #1
+        > call undo a
+          now +0ms, began +0ms, until +30s, own output null, because b unknown lost
+        = compensating, runs undo a, wakes at +1m, outstanding a
+    "#]],
+    );
+    check(
+        "a | b ; deadline 1m",
+        "a done · +1m · b done · call undo b",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent b #1
+        > +1m
+          cancel_requested deadline
+          rollback_begun deadline
+        > b done
+          done b #1
+          intent undo b #1
+        > call undo b
+          now +1m, began +1m, until +90s, own output null, because deadline
+        = compensating, runs undo b, outstanding a, b
+    "#]],
     );
 }

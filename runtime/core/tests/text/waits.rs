@@ -372,7 +372,7 @@ fn a_waiting_compensation_waits_on() {
               arrived undo a refund/1
               intent undo a #2
             > call undo a
-              now +0ms, began +10m, until +630s, own output null, may have run, arrived refund/1
+              now +0ms, began +10m, until +630s, own output null, because b refused no, may have run, arrived refund/1
             > undo a waits for 1m
               wait undo a #2 for +11m
             > +1m
