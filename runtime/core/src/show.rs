@@ -33,6 +33,7 @@ impl Saga {
             round: self.round,
             cause: self.cause.clone(),
             savepoint: self.savepoint().cloned(),
+            past_point_of_no_return: self.is_past_point_of_no_return(),
             cancel_pending: self.is_cancel_pending(),
             steps: self.in_order().into_iter().map(|node| self.step_view(&self.steps[node])).collect(),
             outstanding: self.outstanding(),

@@ -131,6 +131,8 @@ pub struct View {
     pub cause: Option<Failure>,
     /// The savepoint that the rollback under way goes to; none is the start.
     pub savepoint: Option<String>,
+    /// The pivot is done, or a retriable step was begun where there is no pivot: nothing rolls the saga back any more.
+    pub past_point_of_no_return: bool,
     /// A cancel that the pivot's outcome decides.
     pub cancel_pending: bool,
     /// Steps in the definition's order, what a step consists of right after it; then elements of rounds that are over.

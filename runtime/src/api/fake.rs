@@ -378,6 +378,7 @@ pub(crate) fn completed() -> View {
         round: 0,
         cause: None,
         savepoint: None,
+        past_point_of_no_return: true,
         cancel_pending: false,
         steps: ["reserve-flight", "reserve-hotel", "charge", "send-mail"]
             .into_iter()

@@ -210,6 +210,7 @@ impl Model {
         let keys = self.locks.iter().filter(|_| self.ended.is_none());
         law!(held.iter().eq(keys), "the lock keys are wrong");
         law!(view.manual == self.manual, "manual is wrong");
+        law!(view.past_point_of_no_return == self.is_past_point_of_no_return(), "the point of no return is shown wrong");
         let stands = |step: &&StepModel| {
             let stands = step.done || step.may_have_run();
             stands && !matches!(step.undone, Some("code" | "hand")) && step.step.undo != Undo::Nothing

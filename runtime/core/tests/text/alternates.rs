@@ -28,7 +28,7 @@ fn tb_11_a_refused_hotel_is_booked_by_its_alternate_and_nothing_is_undone() {
               done charge #1
               completed
             > show
-              completed revision 10, output null
+              completed revision 10, past the point of no return, output null
               flight done, 1 attempts from +0ms to +0ms
               hotel done, alternate 0 of round 0 refused no_room, 1 attempts from +0ms to +0ms
               charge done, 1 attempts from +0ms to +0ms

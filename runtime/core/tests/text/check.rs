@@ -105,6 +105,9 @@ fn view_text(view: &View) -> String {
     if view.round > 0 {
         write!(text, ", round {}", view.round).unwrap();
     }
+    if view.past_point_of_no_return {
+        text.push_str(", past the point of no return");
+    }
     if let Some(output) = &view.output {
         write!(text, ", output {}", json(output)).unwrap();
     }

@@ -67,29 +67,29 @@ fn a_saga_that_is_late_after_the_point_of_no_return_goes_on() {
         "a | pay* | send> ; deadline 1m",
         "a done · pay done · +1m · show · cancel · send done",
         expect![[r#"
-        > start
-          started
-          intent a #1
-        > a done
-          done a #1
-          intent pay #1
-        > pay done
-          done pay #1
-          intent send #1
-        > +1m
-          cancel_requested deadline
-        > show
-          running revision 7
-          a done, 1 attempts from +0ms to +0ms
-          pay done, 1 attempts from +0ms to +0ms
-          send running, may have run, 1 attempts from +0ms
-        > cancel
-          409 it is past its point of no return
-        > send done
-          done send #1
-          completed
-        = completed
-    "#]],
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent pay #1
+            > pay done
+              done pay #1
+              intent send #1
+            > +1m
+              cancel_requested deadline
+            > show
+              running revision 7, past the point of no return
+              a done, 1 attempts from +0ms to +0ms
+              pay done, 1 attempts from +0ms to +0ms
+              send running, may have run, 1 attempts from +0ms
+            > cancel
+              409 it is past its point of no return
+            > send done
+              done send #1
+              completed
+            = completed
+        "#]],
     );
 }
 

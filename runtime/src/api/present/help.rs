@@ -1,11 +1,10 @@
 //! What an operator may do about a stuck leg: why it is stuck in words, and the commands that fit.
 
 use amends_core::{
-    definition::Kind,
     event::Why,
     id::{Direction, SagaId},
     value::Failure,
-    view::{StepStatus, StuckView, View},
+    view::{StuckView, View},
 };
 
 use super::saga::direction;
@@ -79,7 +78,7 @@ pub(super) fn commands(id: &SagaId, view: &View, stuck: &StuckView) -> Vec<Strin
         }
         (Why::PivotInDoubt(_), Direction::Forward | Direction::Check) => happened.into(),
         (_, Direction::Forward | Direction::Check) => {
-            let cancel = (!is_past_point_of_no_return(view)).then(|| format!("amends cancel {id}"));
+            let cancel = (!view.past_point_of_no_return).then(|| format!("amends cancel {id}"));
             retry.into_iter().chain(happened).chain(cancel).collect()
         }
     }
@@ -89,15 +88,6 @@ pub(super) fn commands(id: &SagaId, view: &View, stuck: &StuckView) -> Vec<Strin
 pub(super) fn granting(what: &str) -> Option<String> {
     let command = &what[what.find("amends grant ")?..];
     Some(command.split('`').next().unwrap_or(command).trim().to_owned())
-}
-
-/// The pivot is done, or a retriable step was begun.
-fn is_past_point_of_no_return(view: &View) -> bool {
-    view.steps.iter().any(|step| match step.kind {
-        Kind::Compensatable => false,
-        Kind::Pivot => step.status == StepStatus::Done,
-        Kind::Retriable => step.forward.attempts > 0,
-    })
 }
 
 #[cfg(test)]

@@ -51,6 +51,7 @@ fn trip(status: Status) -> View {
         round: 0,
         cause: None,
         savepoint: None,
+        past_point_of_no_return: status == Status::Completed,
         cancel_pending: false,
         steps: STEPS.iter().map(|(name, stage, kind)| pending(name, *stage, *kind)).collect(),
         outstanding: Vec::new(),
@@ -309,7 +310,7 @@ pub(crate) fn composed() -> Saga {
 
 /// A check-out of a thousand stays, of which two are refused, one is stuck and three run.
 pub(crate) fn fan_out() -> Saga {
-    let mut view = trip(Status::Running);
+    let mut view = View { past_point_of_no_return: true, ..trip(Status::Running) };
     let all = StepView { body: each(1_000, 700, 2, 4), ..pending("check-out", 0, Kind::Retriable) };
     view.steps = vec![StepView { status: StepStatus::Stuck, forward: LegView { ended_at: None, ..ran(0, 0) }, ..all }];
     for at in 0..1_000 {
