@@ -132,10 +132,12 @@ impl Call {
 
     /// What ended the wait that this step asked for; most steps use [`event`](Call::event) and its like instead.
     pub fn arrived(&self) -> Option<Arrival> {
-        self.raw.arrived.as_ref().map(|arrived| match arrived {
-            wit::Arrival::Timer => Arrival::Timer,
-            wit::Arrival::Event(event) => Arrival::Event(Event::new(event, Wait::event(&event.event_type, &event.key))),
-        })
+        match self.raw.arrived.as_ref()? {
+            wit::Arrival::Timer => Some(Arrival::Timer),
+            wit::Arrival::Event(event) => Some(Arrival::Event(Event::new(event, Wait::event(&event.event_type, &event.key)))),
+            // No wait of this SDK asks for the answer to a command.
+            wit::Arrival::Answer(_) => None,
+        }
     }
 
     /// Waits for an event by type and key, however long it takes.
@@ -187,6 +189,9 @@ impl Call {
         match &self.raw.arrived {
             Some(wit::Arrival::Event(event)) => Ok(Arrival::Event(Event::new(event, wait))),
             Some(wit::Arrival::Timer) => Ok(Arrival::Timer),
+            Some(wit::Arrival::Answer(_)) => {
+                Err(transient("unexpected_answer", "the answer to a command ended a wait that has none"))
+            }
             None => Err(wait.into()),
         }
     }

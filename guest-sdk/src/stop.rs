@@ -189,6 +189,7 @@ impl From<Wait> for wit_saga::Wait {
         wit_saga::Wait {
             event: wait.event.map(|(event_type, key)| wit_saga::EventWait { event_type, key }),
             until: wait.until.map(Moment::as_millis),
+            answer: None,
         }
     }
 }

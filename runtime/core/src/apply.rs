@@ -9,7 +9,7 @@ use std::{collections::HashSet, sync::Arc};
 use crate::{
     definition::{OnUnknown, Undo},
     elements::{ELEMENTS_MAX, Element, is_key},
-    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, RollbackCause, Round, Wait},
+    event::{Arrival, Attempt, Cancel, Charge, Event, Intent, Reason, RollbackCause, Round, Wait, Woken},
     id::{Direction, Leg, StepPath},
     run::{LegRun, LegState, StepRun, UndoneBy, Verdict},
     saga::{Locking, Phase, ReplayError, Saga},
@@ -230,13 +230,13 @@ impl Saga {
             return Err(format!("event {} arrives twice", arrival.id));
         }
         let awaited = |wait: &Wait| wait.event.as_ref() == Some(&arrival.topic);
-        self.waking(leg, awaited, at)?.arrived = Some(Some(arrival.clone()));
+        self.waking(leg, awaited, at)?.arrived = Some(Woken::Event(arrival.clone()));
         self.consumed.insert((arrival.source.clone(), arrival.id.clone()));
         Ok(())
     }
 
     fn fold_timer_fired(&mut self, leg: &Leg, at: Instant) -> Result<(), String> {
-        self.waking(leg, |wait| wait.until.is_some(), at)?.arrived = Some(None);
+        self.waking(leg, |wait| wait.until.is_some(), at)?.arrived = Some(Woken::Timer);
         Ok(())
     }
 

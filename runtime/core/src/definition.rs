@@ -87,6 +87,23 @@ pub enum Body {
     Code,
     /// A saga of the same module, expanded in place.
     Child(String),
+    /// A command to an aggregate. Refused at deploy: there are no aggregates yet.
+    Command(CommandStep),
+}
+
+/// A command as data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandStep {
+    /// The aggregate's name.
+    pub aggregate: String,
+    /// A JSON pointer: which one.
+    pub id: String,
+    /// The command's name.
+    pub command: String,
+    /// A JSON pointer: the command's data.
+    pub data: String,
+    /// The command that undoes it.
+    pub undo: Option<String>,
 }
 
 /// How a step is undone.

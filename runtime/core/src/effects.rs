@@ -2,7 +2,7 @@
 
 use crate::{
     definition::Undo,
-    event::{Arrival, Attempt, Intent, RollbackCause, Topic},
+    event::{Attempt, Intent, RollbackCause, Topic, Woken},
     id::{Direction, Leg},
     run::{LegState, StepRun, Verdict},
     saga::Saga,
@@ -49,7 +49,7 @@ pub struct Call {
     /// An earlier attempt may have happened.
     pub may_have_run: bool,
     /// What ended the wait before this attempt.
-    pub arrived: Option<Option<Arrival>>,
+    pub arrived: Option<Woken>,
 }
 
 impl Saga {

@@ -193,6 +193,15 @@ pub struct Arrival {
     pub data: Option<Payload>,
 }
 
+/// What ended a wait.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// The event came.
+    Event(Arrival),
+    /// The moment was reached.
+    Timer,
+}
+
 /// Why a rollback began.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Reason {

@@ -23,6 +23,7 @@ pub fn warnings(definition: &Definition, module: &[Arc<Definition>]) -> Vec<Prob
                     of_child(step, child, &mut found);
                 }
             }
+            Body::Command(_) => {}
         }
     }
     let savepoint = definition.stages.iter().find_map(|stage| stage.savepoint_after.as_ref());

@@ -87,7 +87,7 @@ impl Gathered<'_> {
         let mut size = Size::default();
         for (_, step) in definition.steps() {
             let child = match &step.body {
-                Body::Code => Size::default(),
+                Body::Code | Body::Command(_) => Size::default(),
                 Body::Child(name) => self.child(name)?,
             };
             size = Size { depth: size.depth.max(child.depth), steps: size.steps + 1 + child.steps };

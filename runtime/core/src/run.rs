@@ -1,7 +1,7 @@
 //! One step's part of a saga's state: its legs, what is known of it, and the alternates and rounds that are over.
 
 use crate::{
-    event::{Arrival, Intent, RollbackCause, Wait, Why},
+    event::{Intent, RollbackCause, Wait, Why, Woken},
     id::{Direction, Leg, StepPath},
     tree::{ElementOf, Shape},
     value::{Failure, Instant, Payload},
@@ -81,8 +81,8 @@ pub(crate) struct LegRun {
     pub(crate) ended_at: Option<Instant>,
     pub(crate) failures: Vec<(String, u32)>,
     pub(crate) last_failure: Option<Failure>,
-    /// What ended the last wait: an event, or the timer.
-    pub(crate) arrived: Option<Option<Arrival>>,
+    /// What ended the last wait.
+    pub(crate) arrived: Option<Woken>,
 }
 
 /// Where a leg stands.

@@ -197,6 +197,11 @@ fn check_step(definition: &Definition, stage: usize, step: &Step, limits: &Limit
             Some(_) => {}
         }
     }
+    if let Body::Command(command) = &step.body {
+        let (name, aggregate) = (shown(&command.command), shown(&command.aggregate));
+        let not_yet = "this version of Amends has no aggregates yet; let code do the step";
+        found.step(step, format!("it is the command `{name}` to the aggregate `{aggregate}`, and {not_yet}"));
+    }
     check_undo(step, limits, found);
     check_policies(step, limits, found);
     check_alternates(step, step.alternates, "alternates", limits, found);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::{
-    event::{Arrival, Attempt, RollbackCause},
+    event::{Attempt, RollbackCause, Woken},
     id::{Namespace, SagaId, StepKey},
     outcome::Report,
     value::{Failure, Instant, Payload},
@@ -63,8 +63,8 @@ pub struct AttemptCall {
     pub rollback_cause: Option<RollbackCause>,
     /// An earlier attempt may have happened.
     pub may_have_run: bool,
-    /// What ended the wait before this attempt: an event, or the timer (`Some(None)`).
-    pub arrived: Option<Option<Arrival>>,
+    /// What ended the wait before this attempt.
+    pub arrived: Option<Woken>,
 }
 
 /// Runs guests, apart from the engine, the API and the committer.

@@ -88,11 +88,11 @@ async fn invoke(
     let outcome = match direction {
         Direction::Forward => {
             let (outcome,) = ask(instance, store, &module.execute, (&call,)).await?;
-            convert::outcome(outcome, bounds)
+            convert::outcome(outcome, &call.path, bounds)
         }
         Direction::Undo(_) => {
             let (outcome,) = ask(instance, store, &module.compensate, (&call,)).await?;
-            convert::undo_outcome(outcome, bounds)
+            convert::undo_outcome(outcome, &call.path, bounds)
         }
         Direction::Check => {
             let (outcome,) = ask(instance, store, &module.check, (&call,)).await?;

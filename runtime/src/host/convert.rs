@@ -3,9 +3,10 @@
 //! What comes out is hostile: sizes are checked, JSON is parsed, moments are bounded.
 
 use amends_core::{
-    event::{Arrival, Reason, RollbackCause, Topic, Wait},
+    event::{Reason, RollbackCause, Topic, Wait, Woken},
     id::{Direction, StepPath},
     outcome::{Outcome, WAIT_MS_MAX},
+    plain::shown,
     value::{Failure, Format, Instant, Payload},
 };
 
@@ -52,28 +53,28 @@ pub(super) fn call(call: &AttemptCall, payload_bytes_max: usize) -> Result<saga:
         last_failure: call.last_failure.as_ref().map(|failure| failure_in(failure, payload_bytes_max)).transpose()?,
         rollback_cause: call.rollback_cause.as_ref().map(|cause| cause_in(cause, payload_bytes_max)).transpose()?,
         may_have_run: call.may_have_run,
-        arrived: call.arrived.as_ref().map(|arrived| arrival_in(arrived.as_ref(), payload_bytes_max)).transpose()?,
+        arrived: call.arrived.as_ref().map(|woken| woken_in(woken, payload_bytes_max)).transpose()?,
     })
 }
 
-/// What came of `execute`.
-pub(super) fn outcome(outcome: saga::Outcome, bounds: Bounds) -> Result<Outcome, Fault> {
+/// What came of `execute` of the step at this path.
+pub(super) fn outcome(outcome: saga::Outcome, path: &str, bounds: Bounds) -> Result<Outcome, Fault> {
     Ok(match outcome {
         saga::Outcome::Done(output) => Outcome::Done(bounds.payload(output, "output")?),
         saga::Outcome::Refused(failure) => Outcome::Refused(bounds.failure(failure)?),
         saga::Outcome::Transient(failure) => Outcome::Transient(bounds.failure(failure)?),
         saga::Outcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure)?),
-        saga::Outcome::Wait(wait) => Outcome::Wait(bounds.wait(wait)?),
+        saga::Outcome::Wait(wait) => Outcome::Wait(bounds.wait(wait, path)?),
     })
 }
 
-/// What came of `compensate`.
-pub(super) fn undo_outcome(outcome: saga::UndoOutcome, bounds: Bounds) -> Result<Outcome, Fault> {
+/// What came of `compensate` of the step at this path.
+pub(super) fn undo_outcome(outcome: saga::UndoOutcome, path: &str, bounds: Bounds) -> Result<Outcome, Fault> {
     Ok(match outcome {
         saga::UndoOutcome::Done => Outcome::Done(Payload::null()),
         saga::UndoOutcome::Transient(failure) => Outcome::Transient(bounds.failure(failure)?),
         saga::UndoOutcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure)?),
-        saga::UndoOutcome::Wait(wait) => Outcome::Wait(bounds.wait(wait)?),
+        saga::UndoOutcome::Wait(wait) => Outcome::Wait(bounds.wait(wait, path)?),
     })
 }
 
@@ -122,7 +123,13 @@ impl Bounds {
         Ok(Failure { code: failure.code, message: cut(&failure.message), data })
     }
 
-    fn wait(&self, wait: saga::Wait) -> Result<Wait, Fault> {
+    fn wait(&self, wait: saga::Wait, path: &str) -> Result<Wait, Fault> {
+        if let Some(command) = wait.answer {
+            let command = shown(&command).escape_debug();
+            return Err(Fault::bad_output(format!(
+                "step {path} waits for the answer to the command `{command}`, and no host sends commands yet; wait for an event or a moment"
+            )));
+        }
         if wait.event.is_none() && wait.until.is_none() {
             return Err(Fault::bad_output("a wait needs an event, a moment, or both; this one would never end"));
         }
@@ -186,12 +193,14 @@ fn cause_in(cause: &RollbackCause, bytes_max: usize) -> Result<saga::RollbackCau
     })
 }
 
-fn arrival_in(arrival: Option<&Arrival>, bytes_max: usize) -> Result<saga::Arrival, Fault> {
-    let Some(arrival) = arrival else { return Ok(saga::Arrival::Timer) };
-    Ok(saga::Arrival::Event(saga::EventArrival {
-        id: arrival.id.clone(),
-        event_type: arrival.topic.event_type.clone(),
-        key: arrival.topic.key.clone(),
-        data: arrival.data.as_ref().map(|data| payload_in(data, bytes_max)).transpose()?,
-    }))
+fn woken_in(woken: &Woken, bytes_max: usize) -> Result<saga::Arrival, Fault> {
+    Ok(match woken {
+        Woken::Timer => saga::Arrival::Timer,
+        Woken::Event(arrival) => saga::Arrival::Event(saga::EventArrival {
+            id: arrival.id.clone(),
+            event_type: arrival.topic.event_type.clone(),
+            key: arrival.topic.key.clone(),
+            data: arrival.data.as_ref().map(|data| payload_in(data, bytes_max)).transpose()?,
+        }),
+    })
 }

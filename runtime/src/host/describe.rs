@@ -61,6 +61,13 @@ fn step(step: wit::Step) -> core::Step {
         body: match step.body {
             wit::Body::Code => core::Body::Code,
             wit::Body::Child(saga) => core::Body::Child(saga),
+            wit::Body::Command(command) => core::Body::Command(core::CommandStep {
+                aggregate: command.aggregate,
+                id: command.id,
+                command: command.command,
+                data: command.data,
+                undo: command.undo,
+            }),
         },
         effect_free: step.effect_free,
         needs: step.needs,

@@ -135,6 +135,7 @@ fn definitions_that_break_the_rules_are_refused_with_every_reason() {
         ("a pivot after a retriable step", steps(vec![retriable("email"), pivot("pay")])),
         ("a compensatable step without undo", steps(vec![Step::new("reserve", Kind::Compensatable, Undo::None)])),
         ("a retriable step with undo", steps(vec![Step::new("email", Kind::Retriable, Undo::Code)])),
+        ("a command", steps(vec![Step::command("pay", "settle")])),
         ("one name for two steps", steps(vec![compensatable("reserve"), compensatable("reserve")])),
         ("no step", steps(Vec::new())),
         ("a bad module name", named("../probe", "probe", "poke")),

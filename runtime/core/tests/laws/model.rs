@@ -8,7 +8,7 @@ use amends_core::{
     Context, Definition, Event, Failure, Instant, Room,
     definition::{Body, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     elements::Element,
-    event::{Arrival, Attempt, Cancel, Charge, Intent, Reason, Resolution, RollbackCause, Round, Wait, Why},
+    event::{Attempt, Cancel, Charge, Intent, Reason, Resolution, RollbackCause, Round, Wait, Why, Woken},
     id::{Direction, Leg, StepPath},
     retry::AGAIN_MS_MIN,
 };
@@ -108,7 +108,7 @@ pub(crate) struct LegModel {
     pub(crate) host_failed: bool,
     /// Said by an operator to be tried although its budget is used up.
     pub(crate) beyond_budget: bool,
-    pub(crate) arrived: Option<Option<Arrival>>,
+    pub(crate) arrived: Option<Woken>,
 }
 
 /// Where a leg is.
@@ -216,9 +216,9 @@ impl Model {
             Event::Arrived(leg, arrival) => {
                 law!(self.consumed.insert(arrival.id.clone()), "event {} is consumed twice", arrival.id);
                 let awaited = |wait: &Wait| wait.event.as_ref() == Some(&arrival.topic);
-                self.wakes(leg, awaited, Some(arrival.clone()), now)?;
+                self.wakes(leg, awaited, Woken::Event(arrival.clone()), now)?;
             }
-            Event::TimerFired(leg) => self.wakes(leg, |wait| wait.until.is_some_and(|until| until <= now), None, now)?,
+            Event::TimerFired(leg) => self.wakes(leg, |wait| wait.until.is_some_and(|until| until <= now), Woken::Timer, now)?,
             Event::Stale(attempt, _) => {
                 law!(!self.is_open(attempt), "an open attempt of {} is called stale", attempt.leg);
             }
@@ -457,13 +457,13 @@ impl Model {
         Ok(())
     }
 
-    fn wakes(&mut self, leg: &Leg, awaited: impl Fn(&Wait) -> bool, arrival: Option<Arrival>, now: Instant) -> Law {
+    fn wakes(&mut self, leg: &Leg, awaited: impl Fn(&Wait) -> bool, by: Woken, now: Instant) -> Law {
         let used = self.step(&leg.path)?.leg(leg);
         let At::Waits(wait, since) = &used.at else { return Err(format!("{leg} does not wait")) };
         law!(awaited(wait), "{leg} does not wait for that");
         used.waited_ms += now.since(*since);
         used.at = At::Due;
-        used.arrived = Some(arrival);
+        used.arrived = Some(by);
         Ok(())
     }
 
@@ -744,7 +744,7 @@ pub(crate) fn savepoints(definition: &Definition) -> Vec<(usize, String)> {
 
 fn planted_body(step: &Step, module: &[Arc<Definition>], path: &str, place: &Place) -> Vec<StepModel> {
     match &step.body {
-        Body::Code => vec![StepModel::new(path, place.clone(), step)],
+        Body::Code | Body::Command(_) => vec![StepModel::new(path, place.clone(), step)],
         Body::Child(name) => {
             let child = module.iter().find(|child| child.name == *name);
             child.map_or(Vec::new(), |child| planted(child, module, &format!("{path}/"), place))

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use amends_core::{
     Saga,
     effects::Call,
-    event::RollbackCause,
+    event::{RollbackCause, Woken},
     id::StepPath,
     validate::{Limits, problems},
     verbs::Rejected,
@@ -186,8 +186,8 @@ fn call_text(call: &Call) -> String {
     }
     match &call.arrived {
         None => {}
-        Some(None) => text.push_str(", timer"),
-        Some(Some(arrival)) => write!(text, ", arrived {}", arrival.id).unwrap(),
+        Some(Woken::Timer) => text.push_str(", timer"),
+        Some(Woken::Event(arrival)) => write!(text, ", arrived {}", arrival.id).unwrap(),
     }
     text.push('\n');
     text

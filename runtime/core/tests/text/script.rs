@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc};
 
 use amends_core::{
     Definition, Event, Failure, Instant, Payload, Plan, Room,
-    definition::{Body, Each, EachMode, Kind, LockKey, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    definition::{
+        Body, CommandStep, Each, EachMode, Kind, LockKey, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy,
+    },
     event::{Cancel, Charge, Reason, Resolution, Started, Topic, Wait, Why},
     id::{Direction, Incarnation, Leg, StepPath},
     locks::keys_of,
@@ -71,7 +73,7 @@ pub(crate) fn failure(code: &str) -> Failure {
 /// `reserve-flight | a ‖ b | charge*(check) | issue> ; deadline 60s`.
 ///
 /// `a !s | b` has the savepoint `s` between `a` and `b`; `; rounds 2` allows two more rounds.
-/// `child NAME`, `each /input/list [by /id]`, then `collect` and `at once N`.
+/// `child NAME`, `command AGGREGATE COMMAND`, `each /input/list [by /id]`, then `collect` and `at once N`.
 /// `*` is a pivot, `>` retriable, `~` effect-free. In brackets: `check` `once-rollback` `once-stop` · `stuck` `rollback` ·
 /// `tries N` `any tries` `first 1s` `jitter 20` `box 10s` `no box` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP` ·
 /// `alternates N` `undo alternates N` `undo effect-free` (after `undo`).
@@ -155,6 +157,11 @@ pub(crate) fn step(text: &str) -> Step {
             ["box", length] => step.retry.time_box_ms = Some(ms(length)),
             ["deadline", length] => step.deadline_ms = ms(length),
             ["needs", need] => step.needs.push((*need).into()),
+            ["command", aggregate, command] => {
+                let [aggregate, command] = [aggregate, command].map(ToString::to_string);
+                let (id, data) = ("/input/id".into(), "/input".into());
+                step.body = Body::Command(CommandStep { aggregate, id, command, data, undo: None });
+            }
             ["child", name] => (step.body, step.undo) = (Body::Child((*name).into()), Undo::None),
             ["each", items] => step.each = Some(each(items, None)),
             ["each", items, "by", key] => step.each = Some(each(items, Some((*key).into()))),

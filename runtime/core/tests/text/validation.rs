@@ -31,6 +31,17 @@ fn changed(text: &str, change: impl FnOnce(&mut Definition), expect: Expect) {
     broken(&definition, expect);
 }
 
+/// The contract has command steps before there are aggregates, so that it need not change for them. Until then they are refused.
+#[test]
+fn a_command_is_refused_as_long_as_there_are_no_aggregates() {
+    refused(
+        "a | pay(command order settle, undo nothing) | send>",
+        expect![
+            "saga `test`, step `pay`: it is the command `settle` to the aggregate `order`, and this version of Amends has no aggregates yet; let code do the step"
+        ],
+    );
+}
+
 #[test]
 fn a_definition_that_keeps_the_rules_has_no_problem() {
     refused("a ‖ b | pay* | send>", expect![[""]]);

@@ -65,8 +65,10 @@ pub(crate) fn step_text(step: &Step) -> String {
             options.extend(policy.effect_free.then(|| "undo effect-free".to_owned()));
         }
     }
-    if let Body::Child(name) = &step.body {
-        options = vec![format!("child {name}")];
+    match &step.body {
+        Body::Code => {}
+        Body::Child(name) => options = vec![format!("child {name}")],
+        Body::Command(command) => options.push(format!("command {} {}", command.aggregate, command.command)),
     }
     if let Some(each) = &step.each {
         let by = each.key.as_ref().map(|key| format!(" by {key}")).unwrap_or_default();

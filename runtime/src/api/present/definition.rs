@@ -52,7 +52,7 @@ fn step(step: &Step) -> definition::Step {
         name: step.name.clone(),
         kind: step.kind,
         child: match &step.body {
-            Body::Code => None,
+            Body::Code | Body::Command(_) => None,
             Body::Child(saga) => Some(saga.clone()),
         },
         each: step.each.as_ref().map(each),

@@ -26,7 +26,7 @@ use std::{
 use amends_core::{
     Definition, Failure, Instant, Payload,
     definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
-    event::{Act, Wait},
+    event::{Act, Wait, Woken},
     id::{Direction, Namespace, SagaId},
     outcome::{Left, Outcome, Report},
     view::Status,
@@ -335,7 +335,7 @@ fn step(text: &str) -> Step {
         Some('>') => Kind::Retriable,
         _ => Kind::Compensatable,
     };
-    let undo = UndoPolicy { retry: Retry::persistent(), deadline_ms: 30_000, alternates: 0, effect_free: false };
+    let undo = UndoPolicy { retry: Retry::persistent(), deadline_ms: 30_000, alternates: 0, effect_free };
     Step {
         name: text.trim_end_matches(['!', '>']).into(),
         kind,
@@ -369,8 +369,8 @@ pub(super) fn b_waits(call: &AttemptCall) -> Outcome {
             let topic = amends_core::event::Topic { event_type: "approval".into(), key: "42".into() };
             Outcome::Wait(Wait { event: Some(topic), until: Some(call.started_at.plus(3_600_000)) })
         }
-        ("b", Some(Some(arrival))) => Outcome::Done(arrival.data.clone().unwrap_or_else(Payload::null)),
-        ("b", Some(None)) => Outcome::Refused(Failure::new("late", "nobody approved")),
+        ("b", Some(Woken::Event(arrival))) => Outcome::Done(arrival.data.clone().unwrap_or_else(Payload::null)),
+        ("b", Some(Woken::Timer)) => Outcome::Refused(Failure::new("late", "nobody approved")),
         _ => all_done(call),
     }
 }

@@ -333,7 +333,7 @@ fn first_answers_are_kept_while_their_saga_lives_and_a_week_more() {
 #[test]
 fn events_of_two_publishers_may_have_the_same_id() {
     let mut sim = Sim::new(|call| match &call.arrived {
-        Some(Some(_)) => all_done(call),
+        Some(Woken::Event(_)) => all_done(call),
         _ => Outcome::Wait(Wait {
             event: Some(amends_core::event::Topic { event_type: "approval".into(), key: "42".into() }),
             until: None,

@@ -63,6 +63,8 @@ pub(crate) struct Step {
     pub(crate) each: Option<String>,
     /// This child does it, and not code.
     pub(crate) child: Option<String>,
+    /// It is this command, and not code.
+    pub(crate) command: Option<String>,
     /// It is in the stage of the step before it.
     pub(crate) beside: bool,
 }
@@ -89,12 +91,17 @@ pub(crate) enum OnLocked {
 
 impl Step {
     pub(crate) fn new(name: &str, kind: Kind, undo: Undo) -> Self {
-        Self { name: name.to_owned(), kind, undo, savepoint: None, each: None, child: None, beside: false }
+        Self { name: name.to_owned(), kind, undo, savepoint: None, each: None, child: None, command: None, beside: false }
     }
 
     /// A compensatable step that is the saga of this name.
     pub(crate) fn child(name: &str) -> Self {
         Self { child: Some(name.to_owned()), ..Self::new(name, Kind::Compensatable, Undo::None) }
+    }
+
+    /// A step that is a command of this name.
+    pub(crate) fn command(name: &str, command: &str) -> Self {
+        Self { command: Some(command.to_owned()), ..Self::new(name, Kind::Compensatable, Undo::Nothing) }
     }
 
     pub(crate) fn beside(self) -> Self {
@@ -233,6 +240,7 @@ impl Probe {
                     (i32.store (i32.const 276) (local.get $key))
                     (i32.store (i32.const 280) (local.get $len))
                     (i32.store (i32.const 288) (i32.const 0))
+                    (i32.store (i32.const 304) (i32.const 0))
                     (i32.const 256))
                 {items}
                 (func (export "amends:module/saga@0.1.0#describe") (result i32) {describe})
@@ -308,9 +316,10 @@ impl Step {
         record([
             text(&self.name),
             Value::U8(self.kind as u8),
-            match &self.child {
-                Some(child) => Value::Case(1, Some(Box::new(text(child))), Box::new(text(""))),
-                None => Value::Case(0, None, Box::new(text(""))),
+            match (&self.child, &self.command) {
+                (Some(child), _) => Value::Case(1, Some(Box::new(text(child))), Box::new(command(""))),
+                (None, Some(name)) => Value::Case(2, Some(Box::new(command(name))), Box::new(command(""))),
+                (None, None) => Value::Case(0, None, Box::new(command(""))),
             },
             Value::U8(1),
             Value::List(Vec::new()),
@@ -326,6 +335,11 @@ impl Step {
             },
         ])
     }
+}
+
+/// A command of this name to the aggregate `order`.
+fn command(name: &str) -> Value {
+    record([text("order"), text("/input/id"), text(name), text("/input"), optional_text(None)])
 }
 
 /// A value of the component model. What is absent is still given a value of its type, for its size.
