@@ -10,7 +10,7 @@ use amends_core::{
 use axum::{
     body::{Body, HttpBody as _},
     extract::{FromRequestParts, Path, Query},
-    http::{HeaderMap, StatusCode, request::Parts},
+    http::{StatusCode, request::Parts},
 };
 use bytes::{Bytes, BytesMut};
 
@@ -19,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     error::{ApiError, Part},
-    strict,
+    headers, strict,
 };
 use crate::{engine::port::Origin, journal::Actor};
 
@@ -50,20 +50,21 @@ impl<S: Sync> FromRequestParts<S> for Caller {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let namespace = match text_header(&parts.headers, "amends-namespace")? {
+        let namespace = match headers::text(&parts.headers, "amends-namespace")? {
             Some(name) => Namespace::new(name).map_err(|bad| bad_name(name, &bad))?,
             None => Namespace::new("default")?,
         };
-        let idempotency_key = text_header(&parts.headers, "idempotency-key")?;
+        let idempotency_key = headers::text(&parts.headers, "idempotency-key")?;
         if idempotency_key.is_some_and(|key| key.is_empty() || key.len() > KEY_BYTES_MAX) {
             return Err(ApiError::bad_request(format!("header idempotency-key has 1 to {KEY_BYTES_MAX} characters")));
         }
-        let by = text_header(&parts.headers, "amends-by")?.unwrap_or_default();
+        let by = headers::text(&parts.headers, "amends-by")?.unwrap_or_default();
         if by.len() > BY_BYTES_MAX || !is_printable(by) {
             return Err(ApiError::bad_request(format!("header amends-by has at most {BY_BYTES_MAX} printable bytes")));
         }
-        // As the W3C says: a malformed one is ignored, and a new trace begins.
-        let traceparent = text_header(&parts.headers, "traceparent").ok().flatten().filter(|text| is_traceparent(text));
+        // As the W3C says: a malformed one is ignored, and a new trace begins. Two of them are no malformed one.
+        let traceparent = headers::once(&parts.headers, "traceparent")?.and_then(|value| value.to_str().ok());
+        let traceparent = traceparent.map(str::trim).filter(|text| is_traceparent(text));
         Ok(Self {
             origin: Origin { namespace, actor: Actor::Local, idempotency_key: idempotency_key.map(str::to_owned) },
             by: by.to_owned(),
@@ -164,13 +165,6 @@ pub(in crate::api) async fn read_json<T: DeserializeOwned>(body: Body, bytes_max
         return Err(ApiError::bad_request("the body is not a JSON object"));
     }
     serde_json::from_slice(text).map_err(|error| ApiError::bad_request(format!("the body does not fit: {error}")))
-}
-
-fn text_header<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
-    let Some(value) = headers.get(name) else { return Ok(None) };
-    // Header values are bytes; ours are UTF-8, so that `Amends-By` may hold a person's name.
-    let text = str::from_utf8(value.as_bytes());
-    text.map(|text| Some(text.trim())).map_err(|_| ApiError::bad_request(format!("header {name} is not UTF-8")))
 }
 
 /// `00-<32 hex>-<16 hex>-<2 hex>`, ids not all zero.

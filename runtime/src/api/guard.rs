@@ -1,4 +1,6 @@
 //! Keeps web pages of strangers out: only names that belong to this host may be in `Host` and `Origin` (DNS rebinding).
+//!
+//! Probes are excepted: a cluster asks a pod by its address, and load balancers ask with HTTP/1.0 and no `Host` at all.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -9,7 +11,10 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::{Api, error::ApiError};
+use super::{Api, error::ApiError, headers};
+
+/// Paths that any machine may ask under any name. What they answer holds no data of a saga, and they change nothing.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 /// Refuses a request that names another host with 421.
 pub(super) async fn only_our_names(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
@@ -20,19 +25,23 @@ pub(super) async fn only_our_names(State(api): State<Arc<Api>>, request: Request
 }
 
 fn check(headers: &HeaderMap, uri: &Uri, ours: &[String]) -> Result<(), ApiError> {
+    let named = headers::once(headers, header::HOST.as_str())?;
     let host = match uri.authority() {
         Some(authority) => Some(authority.as_str()),
-        None => headers.get(header::HOST).and_then(|value| value.to_str().ok()),
+        None => named.and_then(|value| value.to_str().ok()),
     };
     let host = host.unwrap_or_default();
-    if !is_ours(host, ours) {
+    let is_host_ours = is_ours(host, ours);
+    if !is_host_ours && !PROBES.contains(&uri.path()) {
         return Err(misdirected("Host", host));
     }
-    let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
+    let Some(origin) = headers::once(headers, header::ORIGIN.as_str())? else { return Ok(()) };
     let origin = origin.to_str().unwrap_or_default();
     let named = origin.split_once("://").map_or("", |(_, authority)| authority);
-    // A page of another server on this machine is a stranger as well: it comes from another port.
-    let is_own = named.eq_ignore_ascii_case(host) || ours.iter().any(|known| known.eq_ignore_ascii_case(without_port(named)));
+    // A page of another server on this machine is a stranger as well: it comes from another port. So is a page whose name was made
+    // to lead here, also where its `Host` was let through.
+    let is_own = (is_host_ours && named.eq_ignore_ascii_case(host))
+        || ours.iter().any(|known| known.eq_ignore_ascii_case(without_port(named)));
     if is_own { Ok(()) } else { Err(misdirected("Origin", origin)) }
 }
 
@@ -71,6 +80,24 @@ mod tests {
         assert!(asked("127.0.0.1:8420", "https://amends.internal"));
         for stranger in ["http://localhost:3000", "http://127.0.0.1:8420", "https://evil.example", "null"] {
             assert!(!asked("localhost:8420", stranger), "{stranger}");
+        }
+    }
+
+    /// Probes were guarded as everything else, so that a cluster took a healthy host for a dead one.
+    #[test]
+    fn c2_26_probes_are_answered_under_any_name_and_nothing_else_is() {
+        let asked = |path: &'static str, headers: &[(header::HeaderName, &'static str)]| {
+            let headers = headers.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect();
+            check(&headers, &Uri::from_static(path), &[]).is_ok()
+        };
+        let pod = [(header::HOST, "10.1.2.3:8420")];
+        let rebound = [(header::HOST, "evil.example"), (header::ORIGIN, "http://evil.example")];
+        for probe in PROBES {
+            assert!(asked(probe, &[]) && asked(probe, &pod), "{probe}");
+            assert!(!asked(probe, &rebound), "{probe}");
+        }
+        for other in ["/v1/sagas", "/openapi.json", "/healthz/", "/%68ealthz", "/v1/sagas?x=/healthz"] {
+            assert!(!asked(other, &[]) && !asked(other, &pod), "{other}");
         }
     }
 

@@ -20,6 +20,8 @@ mod caller;
 
 mod guard;
 
+mod headers;
+
 mod panics;
 
 pub(crate) mod mint;

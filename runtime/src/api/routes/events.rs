@@ -11,7 +11,7 @@ use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::Response,
 };
 
@@ -21,7 +21,7 @@ use crate::{
         Api,
         caller::{self, Caller, InPath},
         error::{ApiError, Part},
-        mint, strict,
+        headers, mint, strict,
         wire::{
             Time,
             error::ErrorBody,
@@ -161,10 +161,9 @@ fn input_hash(data: Option<&Payload>) -> Result<[u8; 32], ApiError> {
 
 /// One event a request, all of it in the body.
 fn structured(headers: &HeaderMap) -> Result<(), ApiError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if headers.contains_key("ce-specversion") || !["", "application/json", "application/cloudevents+json"].contains(&&*media_type)
-    {
+    let media_type = headers::media_type(headers)?;
+    let is_binary = headers::once(headers, "ce-specversion")?.is_some();
+    if is_binary || !["", "application/json", "application/cloudevents+json"].contains(&&*media_type) {
         let message = format!("`{media_type}` is not a structured CloudEvent");
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_structured", message)
             .hint("send the whole event as application/cloudevents+json, one a request"));

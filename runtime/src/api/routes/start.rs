@@ -7,7 +7,7 @@ use axum::{
     Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode, header},
+    http::{HeaderMap, StatusCode},
     response::Response,
 };
 use bytes::Bytes;
@@ -20,7 +20,7 @@ use crate::{
         Api,
         caller::{self, Caller, InPath, InQuery},
         error::{ApiError, Part},
-        mint, present, strict,
+        headers, mint, present, strict,
         wire::{error::ErrorBody, saga::Saga},
     },
     engine::port::{Request, SagaAnswer, Start},
@@ -112,9 +112,7 @@ async fn start_and_wait(api: &Api, caller: &Caller, start: Start, wait: Duration
 
 /// The input and its hash. Whatever the content type says, a body is JSON, unless it says bytes.
 fn input(headers: &HeaderMap, body: Bytes) -> Result<(Payload, [u8; 32]), ApiError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if media_type.eq_ignore_ascii_case("application/octet-stream") {
+    if headers::media_type(headers)? == "application/octet-stream" {
         let hash = strict::hash_opaque(&body);
         return Ok((Payload::opaque(body), hash));
     }

@@ -23,7 +23,7 @@ use crate::{
         Api,
         caller::{self, Caller, InPath},
         error::ApiError,
-        present,
+        headers, present,
         runtime::Change,
         wire::{error::ErrorBody, journal::Entry, saga::SagaLine},
     },
@@ -225,7 +225,7 @@ fn message(name: &str, body: &impl Serialize) -> Event {
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<u64, ApiError> {
-    let Some(value) = headers.get("last-event-id") else { return Ok(0) };
-    let number = value.to_str().ok().and_then(|text| text.parse().ok());
+    let Some(text) = headers::text(headers, "last-event-id")? else { return Ok(0) };
+    let number = text.parse().ok();
     number.ok_or_else(|| ApiError::bad_request("last-event-id is no revision").hint("send the id of the last message, or none"))
 }

@@ -82,9 +82,11 @@ fn unknown_routes_and_methods_and_strangers_answer_in_the_one_shape() {
     );
     check_refusals(
         &[
-            "GET /healthz\nhost: evil.example:8420",
+            "GET /v1/sagas\nhost: evil.example:8420",
             "GET /healthz\norigin: https://evil.example",
             "GET /healthz\norigin: null",
+            "GET /v1/sagas\nhost: 10.1.2.3:8420",
+            "GET /v1/sagas\nhost: localhost\nhost: evil.example",
             "GET /v1/sagas/T9",
             "GET /v1/sagas/..%2Fx",
             "GET /v1/sagas?status=done",
@@ -99,6 +101,8 @@ fn unknown_routes_and_methods_and_strangers_answer_in_the_one_shape() {
             421 misdirected: Host "evil.example:8420" is not a name of this host
             421 misdirected: Origin "https://evil.example" is not a name of this host
             421 misdirected: Origin "null" is not a name of this host
+            421 misdirected: Host "10.1.2.3:8420" is not a name of this host
+            400 header_repeated: header host is given more than once
             404 saga_not_found: no saga `T9` in this namespace
             400 bad_name: bad saga id "../x": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
             400 bad_request: `done` is no status
@@ -110,6 +114,40 @@ fn unknown_routes_and_methods_and_strangers_answer_in_the_one_shape() {
             404 module_not_found: no module `none` in this namespace
         "#]],
     );
+}
+
+/// The first of two values counted and the other was dropped, so that two proxies could take one request for different ones.
+#[test]
+fn c2_27_a_header_that_the_host_reads_is_refused_when_it_is_given_twice() {
+    let start = |headers: &str| format!("POST /v1/definitions/trip/sagas\n{headers}\n\n{{}}");
+    let parent = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let requests = [
+        start("idempotency-key: a\nidempotency-key: b"),
+        start("amends-by: ada\namends-by: bob"),
+        start("amends-namespace: default\namends-namespace: other"),
+        start("content-type: application/json\ncontent-type: application/octet-stream"),
+        start(&format!("{parent}\n{parent}")),
+        start("origin: http://localhost\norigin: http://localhost"),
+        "POST /v1/events\ncontent-type: application/json\ncontent-type: text/plain\n\n{}".to_owned(),
+        "POST /v1/events\nce-specversion: 1.0\nce-specversion: 1.0\n\n{}".to_owned(),
+        "GET /v1/sagas/T1/watch\nlast-event-id: 1\nlast-event-id: 2".to_owned(),
+    ];
+    check_refusals(
+        &requests.each_ref().map(String::as_str),
+        expect![[r#"
+            400 header_repeated: header idempotency-key is given more than once
+            400 header_repeated: header amends-by is given more than once
+            400 header_repeated: header amends-namespace is given more than once
+            400 header_repeated: header content-type is given more than once
+            400 header_repeated: header traceparent is given more than once
+            400 header_repeated: header origin is given more than once
+            400 header_repeated: header content-type is given more than once
+            400 header_repeated: header ce-specversion is given more than once
+            400 header_repeated: header last-event-id is given more than once
+        "#]],
+    );
+    let lists = start("accept: application/json\naccept: text/plain\ntracestate: a=1\ntracestate: b=2");
+    assert!(answer(&Fake::new(), &lists).starts_with("201 "));
 }
 
 #[test]
