@@ -24,6 +24,10 @@ mod headers;
 
 mod panics;
 
+mod places;
+
+mod waits;
+
 pub(crate) mod mint;
 
 mod routes;
@@ -43,7 +47,7 @@ use std::sync::Arc;
 use axum::Router;
 use tokio::sync::{Semaphore, oneshot, watch};
 
-use self::{error::ApiError, position::Positions, runtime::Runtime};
+use self::{error::ApiError, position::Positions, runtime::Runtime, waits::Waits};
 use crate::engine::port::{Answer, Request};
 
 /// What every handler has.
@@ -55,12 +59,9 @@ pub struct Api {
     deploys: Semaphore,
     /// The turn of the deploy that is being recorded.
     recording: Arc<Semaphore>,
-    /// Places of those who watch.
-    watchers: Arc<Semaphore>,
+    /// Places of those who wait and of those who follow.
+    waits: Waits,
 }
-
-/// Streams that stay open at a time: they leave room among the connections for whoever asks and acts.
-const WATCHERS_MAX: usize = 600;
 
 /// Deploys at a time, plans included: each holds a component of up to `wasm_bytes_max`, a thread, and while it describes itself one
 /// of the host's few places for guests beside the attempts.
@@ -88,8 +89,8 @@ impl Default for Options {
 /// The routes over a running host. When `stop` turns true, waiting requests are answered and streams end.
 pub fn router(runtime: Arc<dyn Runtime>, options: Options, stop: watch::Receiver<bool>) -> Router {
     let (deploys, recording) = (Semaphore::new(DEPLOYS_MAX), Arc::new(Semaphore::new(1)));
-    let watchers = Arc::new(Semaphore::new(WATCHERS_MAX));
-    routes::router(Arc::new(Api { runtime, options, stop, deploys, recording, watchers }))
+    let waits = Waits::new(waits::WAITS_MAX, waits::WATCHES_MAX);
+    routes::router(Arc::new(Api { runtime, options, stop, deploys, recording, waits }))
 }
 
 impl Api {

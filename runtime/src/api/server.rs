@@ -2,45 +2,76 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use axum::Router;
-use hyper::server::conn::http1;
+use axum::{Router, extract::Request, response::Response};
+use hyper::{
+    body::Incoming,
+    server::conn::http1,
+    service::{Service as _, service_fn},
+};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::watch,
     task::JoinSet,
 };
 
-/// A client that has not sent its headers by then is cut off. Also how long an idle connection is kept.
+use super::places::{self, Closed, Places, Turn};
+
+/// A client that has not sent its headers by then is cut off, counted from the connection's begin or from the last answer: so it is
+/// also how long an idle connection is kept.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Beyond these, clients wait in the kernel's queue: each connection costs a file descriptor, of which 1,024 are usual.
-const CONNECTIONS_MAX: usize = 900;
+/// Beyond these, a connection is served only when another one is closed for it: each costs a file descriptor, of which 1,024 are usual.
+pub(super) const CONNECTIONS_MAX: usize = 900;
+
+/// What a listener allows its clients.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    connections_max: usize,
+    header_timeout: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connections_max: CONNECTIONS_MAX, header_timeout: HEADER_TIMEOUT }
+    }
+}
 
 /// After a failed accept, as when descriptors run out; trying again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections until `stop` turns true, then lets open requests end, for at most `drain`.
-pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+pub async fn serve(listener: TcpListener, router: Router, stop: watch::Receiver<bool>, drain: Duration) -> io::Result<()> {
+    serve_within(listener, router, stop, drain, Limits::default()).await
+}
+
+async fn serve_within(
+    listener: TcpListener,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+    drain: Duration,
+    limits: Limits,
+) -> io::Result<()> {
+    let places = Places::new(limits.connections_max);
     let mut connections = JoinSet::new();
     loop {
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place.map_err(io::Error::other)?,
-            () = turned(&mut stop) => break,
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = turned(&mut stop) => break,
         };
         match accepted {
             Ok((stream, _)) => {
+                let place = tokio::select! {
+                    place = places.place() => place,
+                    () = turned(&mut stop) => break,
+                };
+                let turn = Turn::new(Arc::clone(&places));
                 let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
-                    connection(stream, router, stop).await;
+                    connection(stream, router, stop, turn, limits.header_timeout).await;
                     drop(place);
                 });
             }
@@ -59,15 +90,22 @@ pub async fn serve(listener: TcpListener, router: Router, mut stop: watch::Recei
     Ok(())
 }
 
-async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>) {
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    mut stop: watch::Receiver<bool>,
+    turn: Arc<Turn>,
+    header_timeout: Duration,
+) {
     // Without it a small answer waits for the client's delayed acknowledgement: 40 ms.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "connection without nodelay");
     }
+    let service = service_fn(|request| answered(request, router.clone(), Arc::clone(&turn)));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .header_read_timeout(header_timeout)
+        .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
@@ -75,9 +113,23 @@ async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver
             serving.as_mut().graceful_shutdown();
             serving.await
         }
+        () = turn.closed() => {
+            tracing::debug!("{Closed}");
+            return;
+        }
     };
     if let Err(error) = served {
         tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Answers a request. Its place is given away only where the host waits for the client.
+async fn answered(request: Request<Incoming>, router: Router, turn: Arc<Turn>) -> Result<Response, Closed> {
+    turn.to_host()?;
+    let request = request.map(|body| places::received(body, Arc::clone(&turn)));
+    match TowerToHyperService::new(router).call(request).await {
+        Ok(response) => Ok(response.map(|body| places::sent(body, turn))),
+        Err(never) => match never {},
     }
 }
 
@@ -85,6 +137,9 @@ async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver
 pub(super) async fn turned(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stopping| *stopping).await;
 }
+
+#[cfg(test)]
+mod slow_clients;
 
 #[cfg(test)]
 mod tests {

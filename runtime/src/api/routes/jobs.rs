@@ -102,10 +102,8 @@ pub(in crate::api) async fn show(
         let wait = start::wait(&wait, api.options.wait_ms_max)?;
         let (origin, id) = (caller.origin.clone(), id.clone());
         let ended = async { api.ask(|answer| Request::AwaitJob(origin, id, answer)).await };
-        tokio::select! {
-            ended = ended => return Ok(Json(present::job::job(&ended?.job, api.positions()))),
-            () = tokio::time::sleep(wait) => {}
-            () = api.stopped() => {}
+        if let Some(ended) = api.waits.wait(ended, wait, api.stopped()).await {
+            return Ok(Json(present::job::job(&ended?.job, api.positions())));
         }
     }
     let asked = id.clone();

@@ -95,16 +95,11 @@ async fn ask(api: &Api, caller: &Caller, start: Start) -> Result<SagaAnswer, Api
     api.ask(|answer| Request::Start(origin, start, answer)).await
 }
 
-/// The answer at the end, or the durable start when the time is up or the host stops first.
+/// The answer at the end, or the durable start when the time is up, the host stops, or as many wait already as may.
 async fn start_and_wait(api: &Api, caller: &Caller, start: Start, wait: Duration) -> Result<(SagaAnswer, bool), ApiError> {
     let again = Start { wait: false, ..start.clone() };
-    let ended = tokio::select! {
-        ended = ask(api, caller, start) => Some(ended?),
-        () = tokio::time::sleep(wait) => None,
-        () = api.stopped() => None,
-    };
-    match ended {
-        Some(answer) => Ok((answer, true)),
+    match api.waits.wait(ask(api, caller, start), wait, api.stopped()).await {
+        Some(answer) => Ok((answer?, true)),
         // The same start again is the same saga; it is answered once the start is durable, which 202 promises.
         None => Ok((ask(api, caller, again).await?, false)),
     }

@@ -100,8 +100,7 @@ pub(in crate::api) async fn all(State(api): State<Arc<Api>>, caller: Caller) -> 
 }
 
 fn place(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
-    let places = Arc::clone(&api.watchers);
-    places.try_acquire_owned().map_err(|_| {
+    api.waits.watch().ok_or_else(|| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "as many watch as this host serves at once")
             .hint("try again in a moment, or read `GET /v1/sagas` now and then")
     })
