@@ -96,6 +96,35 @@ impl ClientError {
         }
     }
 
+    /// The host's bound of `wait`, where the request waited for longer.
+    pub fn wait_max(&self) -> Option<Duration> {
+        match self {
+            Self::Refused(_, detail) => detail.wait_ms_max.map(Duration::from_millis),
+            Self::Unreachable { .. } | Self::Lost { .. } | Self::Unable(_) | Self::Garbled { .. } => None,
+        }
+    }
+
+    /// Nothing is wrong with the request: the same may succeed later.
+    pub fn is_temporary(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Lost { .. } => true,
+            Self::Refused(status, _) => *status == StatusCode::SERVICE_UNAVAILABLE || *status == StatusCode::INSUFFICIENT_STORAGE,
+            Self::Unable(_) | Self::Garbled { .. } => false,
+        }
+    }
+
+    /// The error as the host says one of its own, and the status if it is the host's.
+    pub fn detail(&self) -> (Option<StatusCode>, ErrorDetail) {
+        let own = |code: &str| ErrorDetail { code: code.to_owned(), message: self.to_string(), ..ErrorDetail::default() };
+        match self {
+            Self::Refused(status, detail) => (Some(*status), (**detail).clone()),
+            Self::Unreachable { .. } => (None, own("no_host")),
+            Self::Lost { .. } => (None, own("host_lost")),
+            Self::Unable(_) => (None, own("unable")),
+            Self::Garbled { .. } => (None, own("not_a_host")),
+        }
+    }
+
     /// Why there is no host any more, or none yet.
     pub fn no_host(&self) -> Option<&str> {
         match self {
@@ -246,6 +275,12 @@ impl Client {
         }
         match serde_json::from_str::<ErrorBody>(&text) {
             Ok(body) => Err(ClientError::Refused(status, Box::new(body.error))),
+            // A gateway before a host that is away: what was asked may have come through.
+            Err(_)
+                if matches!(status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT) =>
+            {
+                Err(ClientError::Lost { address: self.address().to_owned(), cause: format!("a gateway answered {status}") })
+            }
             Err(_) => Err(self.garbled(format!("status {status}"))),
         }
     }

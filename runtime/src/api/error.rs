@@ -1,6 +1,6 @@
 //! The one shape of every error answer, and which status fits which refusal.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use axum::{
     Json,
@@ -85,6 +85,16 @@ impl ApiError {
         self
     }
 
+    /// 400: a client that waits for longer asks again, with at most the time that is told.
+    pub fn wait_too_long(asked: &str, ms_max: u64) -> Self {
+        let mut error = Self::new(StatusCode::BAD_REQUEST, "wait_too_long", format!("wait `{asked}` is too long"));
+        error.detail.wait_ms_max = Some(ms_max);
+        error.hint(format!(
+            "ask again and again, each time for at most {}",
+            humantime::format_duration(Duration::from_millis(ms_max))
+        ))
+    }
+
     /// 413: more bytes than the host takes.
     pub fn too_large(part: Part, bytes_max: usize) -> Self {
         let message = format!("the {} is larger than {bytes_max} bytes", part.name());
@@ -136,8 +146,14 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let (status, code) = (status(refusal.code), refusal.code.as_str());
         let fits = refusal.fits.iter().map(|verb| Cow::Borrowed(*verb)).collect();
-        let detail =
-            ErrorDetail { code: code.into(), message: refusal.message, hint: refusal.hint, fits, reasons: refusal.reasons };
+        let detail = ErrorDetail {
+            code: code.into(),
+            message: refusal.message,
+            hint: refusal.hint,
+            fits,
+            reasons: refusal.reasons,
+            wait_ms_max: None,
+        };
         Self { status, detail: Box::new(detail) }
     }
 }
@@ -150,6 +166,7 @@ impl From<Unverified> for ApiError {
             hint: unverified.hint,
             fits: Vec::new(),
             reasons: unverified.reasons,
+            wait_ms_max: None,
         };
         Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: Box::new(detail) }
     }

@@ -27,6 +27,16 @@ pub(super) fn json(status: u16, body: &impl Serialize) -> Canned {
     Some((status, serde_json::to_string(body).unwrap()))
 }
 
+/// A host that lets nobody wait for longer.
+pub(super) fn wait_too_long(ms_max: u64) -> Canned {
+    Some((400, format!("{{\"error\":{{\"code\":\"wait_too_long\",\"message\":\"too long\",\"wait_ms_max\":{ms_max}}}}}")))
+}
+
+/// A host that cannot take it now.
+pub(super) fn overloaded() -> Canned {
+    Some((503, "{\"error\":{\"code\":\"overloaded\",\"message\":\"the queue is full\"}}".to_owned()))
+}
+
 fn serve(listener: &TcpListener, answer: Canned) -> String {
     let (mut stream, _) = listener.accept().unwrap();
     let mut request = BufReader::new(stream.try_clone().unwrap());

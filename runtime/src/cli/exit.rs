@@ -10,7 +10,7 @@ use amends_core::view::Status;
 pub enum Exit {
     /// Fine.
     Fine = 0,
-    /// The host refused or failed.
+    /// The host refused, or the command failed: the same again fails again.
     Failed = 1,
     /// Wrong usage.
     Usage = 2,
@@ -22,6 +22,8 @@ pub enum Exit {
     Unfinished = 5,
     /// The saga was abandoned.
     Abandoned = 6,
+    /// No host answers, or it cannot take this now: the same again may succeed later.
+    TryAgain = 7,
     /// `serve`: the storage failed.
     StorageFailed = 74,
     /// `serve`: another host has the data folder.
@@ -34,12 +36,14 @@ pub enum Exit {
 pub const HELP: &str = "\
 Exit codes:
   0 fine
-  1 the host refused or failed; of many sagas, some were not done
+  1 the host refused, or the command failed; of many sagas, some were not done
   2 wrong usage
   3 the saga ended compensated
   4 it is stuck
   5 it has not ended yet
-  6 it was abandoned";
+  6 it was abandoned
+  7 no host answers, or it cannot take this now: try again later
+With --json, an error is one JSON object on stderr, its last line.";
 
 impl Exit {
     /// Of a command that waited for a saga.
@@ -96,6 +100,17 @@ impl Fatal {
             Self::AddressInUse(_) => Exit::AddressInUse,
             Self::NotOurs(_) => Exit::Usage,
             Self::Other(_) => Exit::Failed,
+        }
+    }
+
+    /// For machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::StorageFailed(_) => "storage_failed",
+            Self::DataInUse(_) => "data_in_use",
+            Self::AddressInUse(_) => "address_in_use",
+            Self::NotOurs(_) => "not_ours",
+            Self::Other(_) => "failed",
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Many sagas in place of one: which they are, what a verb would do to them, and the job that does it.
 
-use std::thread;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
@@ -9,14 +12,17 @@ use super::{
     act::{Asks, Common},
     clock,
     exit::{Exit, Usage},
+    patience::{PAUSE, Patience},
     render,
-    session::{Session, confirmed, print, print_json, say},
-    watch::{PAUSE, RECONNECTS_MAX},
+    session::{Session, confirmed, outcome, print, print_json, say},
 };
 use crate::api::wire::job::{AskJob, Filter, Job, JobArgs, JobPreview};
 
 /// Statuses of sagas that have not ended, and of those that have.
 pub(super) const STATUSES: [&str; 7] = ["running", "waiting", "compensating", "stuck", "completed", "compensated", "abandoned"];
+
+/// Between two looks at a job.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What chooses.
 const CHOICES: &str = "--saga, --status, --module, --version, --step and --failure";
@@ -146,28 +152,29 @@ impl Many {
 /// Says how far a job is until it is over, also across restarts of the host.
 pub(super) fn follow(session: &Session, id: &str, json: bool) -> Result<Exit> {
     let mut said = None;
-    let mut failed = 0;
+    let mut patience = Patience::new(LOOK);
     let job = loop {
-        match session.client.get::<Job>(&["v1", "jobs", id], &[("wait", "1s")]) {
+        let (asked, wait) = (Instant::now(), patience.wait());
+        match session.client.get::<Job>(&["v1", "jobs", id], &[("wait", &format!("{}ms", wait.as_millis()))]) {
             Ok(job) if job.status != "running" => break job,
             Ok(job) => {
-                failed = 0;
+                patience.answered();
                 if said.replace(job.seen) != Some(job.seen) {
                     say(&render::job::progress(&job));
                 }
+                // A host that stops, or that lets nobody wait now, answers before the time.
+                if asked.elapsed() < wait.max(PAUSE) {
+                    thread::sleep(PAUSE);
+                }
             }
-            Err(error) if error.no_host().is_some() && failed < RECONNECTS_MAX => {
-                failed += 1;
-                thread::sleep(PAUSE);
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => patience.outlasts(error)?,
         }
     };
-    match json {
-        true => print_json(&job)?,
-        false => print(&render::job::job(&job, &clock::now()))?,
-    }
-    Ok(exit(&job))
+    let printed = match json {
+        true => print_json(&job),
+        false => print(&render::job::job(&job, &clock::now())),
+    };
+    outcome(exit(&job), printed)
 }
 
 /// Of a job that is over, or on its way.
@@ -219,7 +226,18 @@ mod tests {
         let (session, serving) = canned::host(answers);
         assert_eq!(follow(&session, "J1", true).unwrap(), Exit::Failed);
         let asked = serving.join().unwrap();
-        assert_eq!((asked.len(), asked[0].as_str()), (4, "GET /v1/jobs/J1?wait=1s HTTP/1.1"));
+        assert_eq!((asked.len(), asked[0].as_str()), (4, "GET /v1/jobs/J1?wait=1000ms HTTP/1.1"));
+    }
+
+    #[test]
+    fn c2_08_a_job_is_waited_for_within_the_host_s_bound_of_a_wait() {
+        let ended = Job { status: "ended".into(), ..samples::job() };
+        let answers = vec![canned::wait_too_long(10), canned::json(200, &samples::job()), canned::json(200, &ended)];
+        let (session, serving) = canned::host(answers);
+        assert_eq!(follow(&session, "J1", true).unwrap(), Exit::Failed);
+        let asked = serving.join().unwrap();
+        assert_eq!(asked.len(), 3);
+        assert_eq!(asked[2], "GET /v1/jobs/J1?wait=10ms HTTP/1.1");
     }
 
     #[test]

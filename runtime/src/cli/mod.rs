@@ -2,6 +2,8 @@
 
 pub mod exit;
 
+mod failure;
+
 pub mod wiring;
 
 mod clock;
@@ -13,6 +15,8 @@ mod render;
 mod session;
 
 mod act;
+
+mod patience;
 
 mod many;
 
@@ -80,18 +84,17 @@ mod canned;
 use std::{
     env,
     ffi::{OsStr, OsString},
-    io,
     process::ExitCode,
 };
 
 use clap::{
-    Arg, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
+    Arg, ArgMatches, Command, CommandFactory, FromArgMatches, Parser, Subcommand,
     builder::{Resettable, StyledStr},
     error::{ContextKind, ContextValue, ErrorKind},
 };
 
 use self::{
-    exit::{Exit, Fatal, Usage},
+    exit::Exit,
     session::{Remote, Session},
 };
 use crate::host::compile_worker;
@@ -145,8 +148,9 @@ pub fn main() -> ExitCode {
         return wiring::compile_worker();
     }
     let command = without_empty_variables(Cli::command(), &|name| env::var_os(name));
-    let cli = match command.try_get_matches().and_then(|matches| Cli::from_arg_matches(&matches)) {
-        Ok(cli) => cli,
+    let parsed = command.try_get_matches().and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, wants_json(&matches))));
+    let (cli, json) = match parsed {
+        Ok(parsed) => parsed,
         // Only the help of somebody who set no variable is shown without this: a variable counts as an argument.
         Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
             session::say(&help_of(env::args()).ansi().to_string());
@@ -154,6 +158,10 @@ pub fn main() -> ExitCode {
         }
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage.into() } else { Exit::Fine.into() };
+            if error.use_stderr() && env::args().any(|argument| argument == "--json") {
+                failure::usage(&hinted(error).render().to_string());
+                return exit;
+            }
             // `--help` and `--version` are fine; the rest is wrong usage. A closed stream is nobody's error.
             let _ = hinted(error).print();
             return exit;
@@ -161,12 +169,15 @@ pub fn main() -> ExitCode {
     };
     match run(cli) {
         Ok(exit) => exit.into(),
-        Err(error) if is_broken_pipe(&error) => Exit::Fine.into(),
-        Err(error) => {
-            session::say(&format!("amends: {error:#}"));
-            exit_of(&error).into()
-        }
+        Err(error) if failure::is_broken_pipe(&error) => Exit::Fine.into(),
+        Err(error) => failure::report(&error, json).into(),
     }
+}
+
+/// The verb was told to print JSON.
+fn wants_json(matches: &ArgMatches) -> bool {
+    let here = matches.try_get_one::<bool>("json").ok().flatten().is_some_and(|json| *json);
+    here || matches.subcommand().is_some_and(|(_, verb)| wants_json(verb))
 }
 
 /// The help of the verb that lacks a verb of its own, or of the whole.
@@ -233,19 +244,6 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
     }
 }
 
-fn exit_of(error: &anyhow::Error) -> Exit {
-    match (error.downcast_ref::<Fatal>(), error.downcast_ref::<Usage>()) {
-        (Some(fatal), _) => fatal.exit(),
-        (None, Some(_)) => Exit::Usage,
-        (None, None) => Exit::Failed,
-    }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let causes = || error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
-    causes().any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,6 +268,15 @@ mod tests {
         for line in ["amends --host http://h list", "amends list --host http://h"] {
             assert_eq!(Cli::try_parse_from(line.split(' ')).unwrap().remote.host, "http://h");
         }
+    }
+
+    #[test]
+    fn c2_19_every_verb_that_can_print_json_is_known_to_be_told_so() {
+        let told = |line: &str| wants_json(&Cli::command().try_get_matches_from(line.split(' ')).unwrap());
+        for line in ["amends list --json", "amends schedule list --json", "amends --host http://h cancel T1 --json"] {
+            assert!(told(line) && !told(&line.replace(" --json", "")), "{line}");
+        }
+        assert!(!told("amends completions bash"));
     }
 
     #[test]

@@ -6,7 +6,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
-use super::exit::Usage;
+use super::{
+    exit::{Exit, Usage},
+    failure::is_broken_pipe,
+};
 use crate::{client::Client, plain::escape_json};
 
 /// Which host, and which of its namespaces.
@@ -66,6 +69,14 @@ impl Session {
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to stdout")
+}
+
+/// How a command ends whose exit code is the outcome of a saga: whoever closed our stdout still learns it.
+pub(crate) fn outcome(exit: Exit, printed: Result<()>) -> Result<Exit> {
+    match printed {
+        Err(error) if !is_broken_pipe(&error) => Err(error),
+        Ok(()) | Err(_) => Ok(exit),
+    }
 }
 
 /// Prints one object on one line.

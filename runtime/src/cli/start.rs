@@ -1,6 +1,9 @@
 //! `amends start`: starts a saga, and waits for it if asked to.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use amends_core::view::Status;
 use anyhow::{Context, Result};
@@ -11,15 +14,16 @@ use super::{
     clock,
     exit::Exit,
     input,
+    patience::{PAUSE, Patience},
     render::tree,
-    session::{Form, Session, print, print_json, say},
+    session::{Form, Session, outcome, print, print_json, say},
 };
 use crate::{
     api::{mint, wire::saga::Saga},
     client::{ClientError, Write},
 };
 
-/// The host waits at most this long in one request; longer waits are several.
+/// A wait is several requests of at most this long, or as long as the host takes.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// Start a saga. With --wait, its outcome is printed, and is the exit code.
@@ -53,21 +57,18 @@ pub(super) fn run(start: &Start, session: &Session) -> Result<Exit> {
         id: start.id.clone().map_or_else(|| mint::fresh(clock::now().at.0), Ok).context("no randomness for an id")?,
         input: input::json("input", &start.input)?,
     };
-    let Some(wait) = start.wait else {
-        let (_, saga) = asked.start(session, None)?;
-        return started(&saga, start.form);
-    };
+    let Some(wait) = start.wait else { return started(&asked.begin(session)?, start.form) };
     let (saga, gone) = asked.wait(session, wait)?;
-    match (start.form.json, &gone) {
-        (true, _) => print_json(&saga)?,
-        (false, None) => print(&tree::tree(&saga, &clock::as_of(saga.as_of)))?,
+    let printed = match (start.form.json, &gone) {
+        (true, _) => print_json(&saga),
+        (false, None) => print(&tree::tree(&saga, &clock::as_of(saga.as_of))),
         // A tree would be of before.
-        (false, Some(_)) => print(&format!("{}\n", saga.id))?,
-    }
+        (false, Some(_)) => print(&format!("{}\n", saga.id)),
+    };
     if let Some(gone) = gone {
         say(&goes_on(&saga, &gone));
     }
-    Ok(Exit::of(saga.status))
+    outcome(Exit::of(saga.status), printed)
 }
 
 fn started(saga: &Saga, form: Form) -> Result<Exit> {
@@ -80,11 +81,12 @@ fn started(saga: &Saga, form: Form) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn goes_on(saga: &Saga, gone: &str) -> String {
-    format!(
-        "amends: the host went away ({gone}); {} {} is durable and goes on once it is back: `amends show {1}`",
-        saga.saga, saga.id
-    )
+fn goes_on(saga: &Saga, gone: &ClientError) -> String {
+    let why = match gone.no_host() {
+        Some(why) => format!("the host went away ({why}) and did not come back"),
+        None => format!("nobody waits any more ({gone})"),
+    };
+    format!("amends: {why}; {} {} is durable and goes on as soon as a host runs: `amends show {1}`", saga.saga, saga.id)
 }
 
 /// A start, which is the same saga as often as it is sent.
@@ -95,24 +97,53 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The saga as it was last seen, and why nobody waits any more if the host went away before the end.
-    fn wait(&self, session: &Session, wait: Duration) -> Result<(Saga, Option<String>)> {
+    /// Starts it. A start of which the answer is lost is repeated: by its id it is the same saga.
+    fn begin(&self, session: &Session) -> Result<Saga> {
+        let mut patience = Patience::new(Duration::ZERO);
+        let mut is_sent = false;
+        loop {
+            match self.start(session, None) {
+                Ok((_, saga)) => return Ok(saga),
+                Err(error) => {
+                    is_sent |= matches!(error, ClientError::Lost { .. });
+                    // A host that did not take it may be a typing error, and a script does as it likes about one that is busy.
+                    if !is_sent {
+                        return Err(error.into());
+                    }
+                    let hint = || format!("{} {} may be started; with `--id {1}` it is the same saga again", self.saga, self.id);
+                    patience.outlasts(error).with_context(hint)?;
+                }
+            }
+        }
+    }
+
+    /// The saga as it was last seen, and why nobody waits any more if the host stayed away before the end.
+    fn wait(&self, session: &Session, wait: Duration) -> Result<(Saga, Option<ClientError>)> {
         let until = Instant::now() + wait;
         // Answered once the start is durable: what comes after can lose the answer, not the saga.
-        let (_, mut saga) = self.start(session, None)?;
+        let mut saga = self.begin(session)?;
+        let mut patience = Patience::new(WAIT_MAX);
         while !is_settled(&saga) {
-            let left = until.saturating_duration_since(Instant::now()).min(WAIT_MAX);
-            // In whole milliseconds, as the host is asked: it never says earlier than that that the time is up.
-            let left = Duration::from_millis(u64::try_from(left.as_millis()).unwrap_or(u64::MAX));
-            if left.is_zero() {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.as_millis() == 0 {
                 break;
             }
-            let asked = Instant::now();
-            match self.start(session, Some(left)) {
-                // Before its time, only a host that stops says that it is up.
-                Ok((StatusCode::ACCEPTED, seen)) if asked.elapsed() < left => return Ok((seen, Some("it stops".to_owned()))),
-                Ok((_, seen)) => saga = seen,
-                Err(error) => return error.no_host().map(str::to_owned).map_or(Err(error.into()), |gone| Ok((saga, Some(gone)))),
+            let (asked, wait) = (Instant::now(), left.min(patience.wait()));
+            match self.start(session, Some(wait)) {
+                Ok((_, seen)) => {
+                    saga = seen;
+                    patience.answered();
+                }
+                Err(error) => {
+                    if let Err(gone) = patience.outlasts(error) {
+                        return Ok((saga, Some(gone)));
+                    }
+                    continue;
+                }
+            }
+            // A host that stops, or that lets nobody wait now, answers before the time.
+            if !is_settled(&saga) && asked.elapsed() < wait.max(PAUSE) {
+                thread::sleep(PAUSE.min(until.saturating_duration_since(Instant::now())));
             }
         }
         Ok((saga, None))

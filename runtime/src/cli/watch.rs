@@ -3,18 +3,19 @@
 use std::{thread, time::Duration};
 
 use amends_core::view::Status;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 
 use super::{
     clock,
     exit::Exit,
+    patience::{PAUSE, Patience},
     render::{
         self,
         style::{self, BOLD, DIM, paint},
         tree,
     },
-    session::{Form, Session, print, print_json, say},
+    session::{Form, Session, outcome, print, print_json, say},
 };
 use crate::{
     api::wire::{
@@ -24,11 +25,8 @@ use crate::{
     client::{ClientError, Message},
 };
 
-/// A host that restarts is back within seconds.
-pub(super) const RECONNECTS_MAX: u32 = 60;
-
-/// Between them.
-pub(super) const PAUSE: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 500 });
+/// What one request waits for.
+const NO_WAIT: Duration = Duration::ZERO;
 
 /// What a stream has for a reader who comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,10 +59,8 @@ pub(super) fn run(watch: &Watch, session: &Session) -> Result<Exit> {
 
 fn one(id: &str, form: Form, session: &Session) -> Result<Exit> {
     let saga = to_rest(id, session, |message| entry(message, form))?;
-    if !form.json {
-        print(&tree::tree(&saga, &clock::as_of(saga.as_of)))?;
-    }
-    Ok(Exit::of(saga.status))
+    let printed = if form.json { Ok(()) } else { print(&tree::tree(&saga, &clock::as_of(saga.as_of))) };
+    outcome(Exit::of(saga.status), printed)
 }
 
 /// Follows a saga until it has ended, or until it is stuck and all of its records were read; the saga as it is then.
@@ -117,7 +113,7 @@ pub(super) fn follow(
     mut read: impl FnMut(&Message) -> Result<bool>,
 ) -> Result<()> {
     let mut seen: Option<String> = None;
-    let mut failed = 0;
+    let mut patience = Patience::new(NO_WAIT);
     let mut was_connected = false;
     loop {
         match session.client.follow(path, seen.as_deref()) {
@@ -126,7 +122,8 @@ pub(super) fn follow(
                 // Said once the stream is there again: whoever looks now misses nothing that comes after.
                 let gap = (was_connected && stream == Stream::Changes)
                     .then(|| Message { event: "gap".to_owned(), ..Message::default() });
-                (failed, was_connected) = (0, true);
+                was_connected = true;
+                patience.answered();
                 for message in gap.into_iter().chain(messages) {
                     if !read(&message)? {
                         return Ok(());
@@ -134,15 +131,19 @@ pub(super) fn follow(
                     seen = message.id.or(seen.take());
                 }
                 say("the connection ended; connecting again …");
+                thread::sleep(PAUSE);
             }
             // Only a host that was there may be waited for; the others are typing errors.
-            Err(error) if was_connected && error.no_host().is_some() && failed < RECONNECTS_MAX => failed += 1,
-            Err(ClientError::Unreachable { address, cause } | ClientError::Lost { address, cause }) if was_connected => {
-                bail!("the host at {address} did not come back ({cause}); watch again once it does")
-            }
+            Err(error) if was_connected => patience.outlasts(error).map_err(not_back)?,
             Err(error) => return Err(error.into()),
         }
-        thread::sleep(PAUSE);
+    }
+}
+
+fn not_back(error: ClientError) -> anyhow::Error {
+    match error.is_temporary() {
+        true => anyhow::Error::new(error).context("the host did not come back; watch again once it does"),
+        false => error.into(),
     }
 }
 

@@ -22,7 +22,7 @@ fn a_host_that_is_down_is_named() {
     let url = host.ready.url.clone();
     host.kill();
     let said = cli(&[("AMENDS_HOST", &url)], &["list"]);
-    assert_eq!(said.code, 1);
+    assert_eq!(said.code, 7);
     let found = said.stderr.replace(&url, "URL");
     expect![[r#"
         amends: no host answers at URL (connection refused); start one with `amends serve`, or name another with --host

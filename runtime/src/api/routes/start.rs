@@ -33,7 +33,8 @@ use crate::{
 pub(in crate::api) struct StartQuery {
     /// The business id, and the key by which a repeated start is the same saga. Minted when left out.
     id: Option<String>,
-    /// Answer when the saga has ended or is stuck, or after this long, as `30s`; at most 300 s by default.
+    /// Answer when the saga has ended or is stuck, or after this long, as `30s`; at most 300 s by default, and `wait_too_long` tells
+    /// the bound of this host.
     wait: Option<String>,
 }
 
@@ -48,8 +49,8 @@ pub(in crate::api) struct StartQuery {
     responses(
         (status = 201, description = "started", body = Saga),
         (status = 200, description = "it was there already", body = Saga),
-        (status = 202, description = "started; the time to wait was up first", body = Saga),
-        (status = 400, description = "bad id, input or wait", body = ErrorBody),
+        (status = 202, description = "started; the time to wait was up first, or the host stops, or too many wait", body = Saga),
+        (status = 400, description = "bad id, input or wait; `wait_too_long`: `wait_ms_max` is the longest", body = ErrorBody),
         (status = 404, description = "no such definition", body = ErrorBody),
         (status = 409, description = "the id is taken by another definition or input", body = ErrorBody),
         (status = 422, description = "`input_does_not_fit`: the definition's schema says otherwise; the message says where", body = ErrorBody),
@@ -117,13 +118,9 @@ fn input(headers: &HeaderMap, body: Bytes) -> Result<(Payload, [u8; 32]), ApiErr
 }
 
 pub(super) fn wait(text: &str, ms_max: u64) -> Result<Duration, ApiError> {
-    let hint = format!("write it as 30s, at most {}s", ms_max / 1_000);
     let wait = humantime::parse_duration(text);
-    let wait = wait.map_err(|_| ApiError::bad_request(format!("wait `{text}` is no duration")).hint(hint.clone()))?;
-    if wait.as_millis() > u128::from(ms_max) {
-        return Err(ApiError::bad_request(format!("wait `{text}` is too long")).hint(hint));
-    }
-    Ok(wait)
+    let wait = wait.map_err(|_| ApiError::bad_request(format!("wait `{text}` is no duration")).hint("write it as 30s"))?;
+    if wait.as_millis() > u128::from(ms_max) { Err(ApiError::wait_too_long(text, ms_max)) } else { Ok(wait) }
 }
 
 /// An id that came from a key was not chosen by the client: say what it did choose.

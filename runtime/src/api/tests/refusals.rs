@@ -41,7 +41,7 @@ fn bad_starts_are_refused_before_the_engine_hears_of_them() {
         400 bad_request: bad path: Invalid URL: Invalid UTF-8 in `saga`
         400 bad_query: bad query: wiat: unknown field `wiat`, expected `id` or `wait`
         400 bad_request: wait `soon` is no duration
-        400 bad_request: wait `301s` is too long
+        400 wait_too_long: wait `301s` is too long
         400 bad_name: bad namespace "../x": use 1 to 63 of a-z, 0-9 and -
         400 bad_json: bad JSON: EOF while parsing a value at line 1 column 5
         400 bad_json: bad JSON: key `a` twice in the outermost object at line 1 column 13

@@ -30,4 +30,7 @@ pub struct ErrorDetail {
     /// Each thing that is wrong with a module.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+    /// With `wait_too_long`: the longest `wait` that this host takes, in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wait_ms_max: Option<u64>,
 }
