@@ -87,8 +87,22 @@ pub(in crate::api) async fn start(
         (true, true) => StatusCode::CREATED,
         (true, false) => StatusCode::OK,
     };
-    let saga = present::saga::saga(&answer.id, &answer.view, api.runtime.now());
+    let saga = shown(&api, &caller, &answer).await;
     Ok(written(&api, answer.position, (status, Json(saga))))
+}
+
+/// The saga as it was answered; one with lock keys as it is read now, since its answer holds only what its own stream says, and not
+/// who has the keys and who waits for them.
+async fn shown(api: &Arc<Api>, caller: &Caller, answer: &SagaAnswer) -> Saga {
+    if answer.view.locks.is_some() && !answer.view.status.is_ended() {
+        let (namespace, id) = (caller.origin.namespace.clone(), answer.id.clone());
+        // The answer left after its commit, so that the read finds at least that. The start is durable: a read that fails does not
+        // make a refusal of it.
+        if let Ok(Some(saga)) = api.read(move |runtime| runtime.saga(&namespace, &id)).await {
+            return present::saga::committed(&answer.id, &saga, api.runtime.now());
+        }
+    }
+    present::saga::saga(&answer.id, &answer.view, api.runtime.now())
 }
 
 async fn ask(api: &Api, caller: &Caller, start: Start) -> Result<SagaAnswer, ApiError> {

@@ -27,6 +27,8 @@ fn standing(saga: &Saga, LockKey { holder, queue, .. }: &LockKey) -> String {
         (Some(holder), Some(0)) => paint(LIVE, format!("held by {holder}; this one is next")),
         (Some(holder), place) => paint(LIVE, format!("held by {holder}; {} before this one", ahead(place, queue))),
         (None, Some(0)) => paint(DIM, "free for this one when it has them all"),
+        // Nobody looked who has it and who waits.
+        (None, None) if queue.is_empty() && saga.status == Status::Waiting => paint(LIVE, "this one may wait for it"),
         (None, place) if saga.status == Status::Waiting => paint(LIVE, format!("{} before this one", ahead(place, queue))),
         (None, _) => "its own".to_owned(),
     }
@@ -44,8 +46,9 @@ mod tests {
     use super::*;
     use crate::{api::wire::lock::Locks, cli::render::samples};
 
+    /// A key of which nobody had looked who has it was shown as `more than 0 before this one`.
     #[test]
-    fn a_key_says_whose_it_is_and_who_is_before() {
+    fn c2_18_a_key_says_whose_it_is_and_who_is_before() {
         let key = |key: &str, holder: Option<&str>, queue: &[&str]| LockKey {
             key: key.to_owned(),
             holder: holder.map(str::to_owned),
@@ -61,6 +64,7 @@ mod tests {
                 key("seat/3", Some("T1"), &["T0"]),
                 key("seat/4", None, &["T2", "T3"]),
                 key("seat/5", None, &["T0", "T2"]),
+                key("seat/7", None, &[]),
             ],
             broken: vec!["seat/6".to_owned()],
         });
@@ -72,6 +76,7 @@ mod tests {
             lock seat/3  held by T1; more than 1 before this one
             lock seat/4  free for this one when it has them all
             lock seat/5  1 before this one
+            lock seat/7  this one may wait for it
             lock seat/6  broken by hand"#]]
         .assert_eq(&anstream::adapter::strip_str(&lines(&saga).join("\n")).to_string());
     }
