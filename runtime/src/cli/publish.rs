@@ -15,7 +15,12 @@ use crate::{
     client::Write,
 };
 
+/// For whom an event is kept that nobody took at once.
+pub(super) const KEPT_FOR: &str = " for sagas that had started before it";
+
 /// Publish an event: sagas that wait for it go on, others are started by it.
+///
+/// If nobody takes it, it is kept for sagas that had started before it and come to wait for it. A saga that starts later never gets it.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends publish approval --key 42 --data '{\"ok\":true}'")]
 pub(super) struct Publish {
@@ -60,7 +65,7 @@ pub(super) fn run(publish: &Publish, session: &Session) -> Result<Exit> {
     let path = ["v1", "events"];
     let (_, accepted) =
         session.client.write(&Write { body: &body, content_type: "application/cloudevents+json", ..Write::post(&path) })?;
-    report(&accepted, publish.form)
+    report(&accepted, KEPT_FOR, publish.form)
 }
 
 fn fresh_id() -> Result<String> {

@@ -37,15 +37,15 @@ pub(super) fn run(signal: &Signal, session: &Session) -> Result<Exit> {
     let data = signal.data.as_deref().map(|text| input::json("data", text)).transpose()?.unwrap_or_default();
     let path = ["v1", "sagas", &signal.id, "signals", &signal.name];
     let (_, accepted) = session.client.write(&Write { body: data.as_bytes(), ..Write::post(&path) })?;
-    report(&accepted, signal.form)
+    report(&accepted, "", signal.form)
 }
 
-/// What became of an event.
-pub(super) fn report(accepted: &Accepted, form: Form) -> Result<Exit> {
+/// What became of an event. `kept_for` says for whom it is kept, where that is not the saga that it was sent to.
+pub(super) fn report(accepted: &Accepted, kept_for: &str, form: Form) -> Result<Exit> {
     if form.json {
         print_json(accepted)?;
     } else {
-        print(&said(accepted, &clock::now()))?;
+        print(&said(accepted, kept_for, &clock::now()))?;
     }
     if accepted.not_started.is_empty() {
         return Ok(Exit::Fine);
@@ -55,12 +55,12 @@ pub(super) fn report(accepted: &Accepted, form: Form) -> Result<Exit> {
 }
 
 /// A line for the event, and one for each saga that it started or was to start.
-fn said(accepted: &Accepted, now: &Now) -> String {
+fn said(accepted: &Accepted, kept_for: &str, now: &Now) -> String {
     let woke = (accepted.woke > 0).then(|| format!("woke {}", count(u64::from(accepted.woke), "saga")));
     let started = (!accepted.started.is_empty()).then(|| format!("started {}", count(accepted.started.len() as u64, "saga")));
     let what = match (accepted.duplicate, accepted.kept_until) {
         (true, _) => "was there already".to_owned(),
-        (false, Some(until)) => format!("kept until {}", now.clock_short(until)),
+        (false, Some(until)) => format!("kept until {}{kept_for}", now.clock_short(until)),
         (false, None) => woke.into_iter().chain(started).collect::<Vec<_>>().join(" and "),
     };
     let begun = accepted.started.iter().map(|StartedSaga { saga, id }| format!("  {}  {}", clean(saga), clean(id)));
@@ -89,7 +89,7 @@ mod tests {
         let refused = NotStarted { saga: "invoice".to_owned(), code: "input_does_not_fit".to_owned(), message };
         let event = |woke, started, not_started, kept_until| {
             let id = "e1".to_owned();
-            said(&Accepted { id, duplicate: false, woke, started, not_started, kept_until }, &now)
+            said(&Accepted { id, duplicate: false, woke, started, not_started, kept_until }, "", &now)
         };
         let again = Accepted {
             id: "e1".to_owned(),
@@ -117,9 +117,21 @@ mod tests {
                 event(0, started(), vec![refused.clone()], None),
                 event(1, started(), Vec::new(), None),
                 event(0, Vec::new(), vec![refused], Some(time)),
-                said(&again, &now),
+                said(&again, "", &now),
             ]
             .concat(),
         );
+    }
+
+    /// `kept until` was read as "for whoever waits later"; a saga that starts later does not get it.
+    #[test]
+    fn c2_37_a_published_event_says_for_whom_it_is_kept() {
+        let now = Now { at: Time::from_ms(0), zone: TimeZone::UTC };
+        let kept_until = Some(Time::from_ms(60_000));
+        let accepted =
+            Accepted { id: "e1".to_owned(), duplicate: false, woke: 0, started: Vec::new(), not_started: Vec::new(), kept_until };
+        let published = said(&accepted, crate::cli::publish::KEPT_FOR, &now);
+        assert_eq!(published, "event e1 kept until 00:01 for sagas that had started before it\n");
+        assert_eq!(said(&accepted, "", &now), "event e1 kept until 00:01\n");
     }
 }

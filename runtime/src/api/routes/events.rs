@@ -43,6 +43,9 @@ const SIGNALS: &str = "amends:signal";
 
 /// Publishes an event: every saga that waits for its type and key goes on, and every definition that its type triggers starts one
 /// saga, whose input is the event's data. Deduplicated by source and id.
+///
+/// An event that nobody takes at once is kept until `kept_until` for sagas that had started before it. A saga that starts after it
+/// never gets it: a key such as a customer's number is used for long, and what was said of an earlier saga is not meant for a later one.
 #[utoipa::path(
     post, path = "/v1/events", tag = "events",
     request_body(content = CloudEvent, content_type = "application/cloudevents+json"),

@@ -52,7 +52,8 @@ pub struct Accepted {
     /// What it was to start, and never will.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_started: Vec<NotStarted>,
-    /// Nobody took it: it is kept until then.
+    /// Nobody took it at once: it is kept until then. A signal is kept for its saga, also if that one starts later. A published event is
+    /// kept for sagas that had started before it and come to wait for its type and key; a saga that starts after it never gets it.
     pub kept_until: Option<Time>,
 }
 
