@@ -16,6 +16,8 @@ pub mod position;
 
 pub mod error;
 
+mod breaks;
+
 mod caller;
 
 mod guard;

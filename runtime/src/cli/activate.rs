@@ -4,12 +4,15 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
+    deploy::broken,
     exit::Exit,
-    session::{Form, Session, print, print_json},
+    session::{Form, Session, confirmed, print, print_json, say},
 };
 use crate::api::wire::module;
 
 /// Make a version the one that new sagas start on; those in flight stay where they are.
+///
+/// What the active version has and this one has not, as a saga that a schedule starts, is named first.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends activate trip 2\n  amends activate trip --previous")]
 pub(super) struct Activate {
@@ -24,11 +27,26 @@ pub(super) struct Activate {
     /// Why; recorded.
     #[arg(long)]
     note: Option<String>,
+    /// Do not ask, also where something would stop working.
+    #[arg(long, short)]
+    yes: bool,
     #[command(flatten)]
     form: Form,
 }
 
 pub(super) fn run(activate: &Activate, session: &Session) -> Result<Exit> {
+    // Which version was active before only the host knows: its answer says what it broke.
+    if let Some(version) = activate.version.map(|version| version.to_string()) {
+        let path = ["v1", "modules", &activate.name, "versions", &version, "breaks"];
+        let breaks: module::Breaks = session.client.get(&path, &[])?;
+        if !breaks.is_empty() {
+            say(broken(&breaks, "would stop working").trim_end());
+            if !confirmed("go on?", activate.yes)? {
+                say("nothing was done");
+                return Ok(Exit::Failed);
+            }
+        }
+    }
     let body =
         module::Activate { version: activate.version, previous: activate.previous.then_some(true), note: activate.note.clone() };
     let active: module::Deployed = session.client.post(&["v1", "modules", &activate.name, "activate"], &body)?;
@@ -36,6 +54,9 @@ pub(super) fn run(activate: &Activate, session: &Session) -> Result<Exit> {
         print_json(&active)?;
     } else {
         print(&format!("{} version {} is active: new sagas start on it\n", active.name, active.version))?;
+        if activate.previous {
+            print(&broken(&active.breaks, "no longer works"))?;
+        }
     }
     Ok(Exit::Fine)
 }

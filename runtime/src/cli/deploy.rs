@@ -14,7 +14,7 @@ use super::{
     session::{Form, Session, print, print_json, say},
 };
 use crate::{
-    api::wire::module::{Deployed, MissingGrant, Move, Plan, Trigger},
+    api::wire::module::{Break, Breaks, Deployed, MissingGrant, Move, Plan, Trigger},
     client::Write,
 };
 
@@ -98,7 +98,8 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
     };
     let news = if is_new { "" } else { " (these bytes were there already)" };
     let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, short(&deployed.digest));
-    head + &sagas(&deployed.sagas, &deployed.triggers) + &remarks(&deployed.missing_grants, &deployed.warnings)
+    let breaks = broken(&deployed.breaks, "no longer works");
+    head + &sagas(&deployed.sagas, &deployed.triggers) + &breaks + &remarks(&deployed.missing_grants, &deployed.warnings)
 }
 
 fn planned(plan: &Plan) -> String {
@@ -127,7 +128,9 @@ fn planned(plan: &Plan) -> String {
             })
             .collect(),
     };
-    what + &stays + &moves(plan) + &sagas(&plan.sagas, &plan.triggers) + &remarks(&plan.missing_grants, &plan.warnings)
+    let breaks = broken(&plan.breaks, "would stop working");
+    let sagas = sagas(&plan.sagas, &plan.triggers);
+    what + &stays + &moves(plan) + &sagas + &breaks + &remarks(&plan.missing_grants, &plan.warnings)
 }
 
 /// Who could move, and what stands against it. Those that need nobody are one line: a thousand that wait say nothing new.
@@ -177,6 +180,20 @@ pub(super) fn started_by(triggers: &[Trigger]) -> String {
     }
 }
 
+/// What works on the active version and not on another one, a line each.
+pub(super) fn broken(breaks: &Breaks, verb: &str) -> String {
+    let line = |broken: &Break| {
+        let what = match broken {
+            Break::Saga { saga } => format!("starts of saga {saga}, which the version does not have"),
+            Break::Trigger { event_type, saga } => format!("event {event_type} → {saga}, which the version does not declare"),
+            Break::Schedule { schedule, saga, why } => format!("schedule {schedule} of saga {saga}: {why}"),
+        };
+        format!("{verb}: {}\n", clean(&what))
+    };
+    let cut = if breaks.is_cut { format!("{verb}: perhaps more\n") } else { String::new() };
+    breaks.what.iter().map(line).collect::<String>() + &cut
+}
+
 /// What is missing, each with the command that helps.
 pub(super) fn remarks(missing: &[MissingGrant], warnings: &[String]) -> String {
     let missing = missing.iter().map(|grant| format!("not granted: {} reaches nothing yet; {}\n", grant.import, grant.command));
@@ -204,11 +221,13 @@ mod tests {
                 command: "amends grant trip --http ORIGIN".to_owned(),
             }],
             warnings: vec!["step `charge` is never undone".to_owned()],
+            breaks: Breaks { what: vec![Break::Saga { saga: "hotel".to_owned() }], is_cut: false },
         };
         expect![[r#"
             trip version 2  sha256 3f9c3f9c3f9c  not active: new sagas start on version 1
             sagas: trip, flight
             started by: trip.wanted → trip
+            no longer works: starts of saga hotel, which the version does not have
             not granted: wasi:http/outgoing-handler@0.2.3 reaches nothing yet; amends grant trip --http ORIGIN
             warning: step `charge` is never undone
         "#]]
@@ -216,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plan_says_who_stays_where() {
+    fn c2_23_a_plan_says_who_stays_where_and_what_would_stop_working() {
         let waiting = |number: u32| Move {
             id: format!("T{number}"),
             version: 2,
@@ -259,6 +278,18 @@ mod tests {
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),
+            breaks: Breaks {
+                what: vec![
+                    Break::Saga { saga: "hotel".to_owned() },
+                    Break::Trigger { event_type: "room.wanted".to_owned(), saga: "hotel".to_owned() },
+                    Break::Schedule {
+                        schedule: "nightly".to_owned(),
+                        saga: "hotel".to_owned(),
+                        why: "the version has no saga hotel".to_owned(),
+                    },
+                ],
+                is_cut: true,
+            },
         };
         expect![[r#"
             trip would get version 3 (sha256 3f9c3f9c3f9c), and new sagas would start on it
@@ -269,6 +300,10 @@ mod tests {
               7 sagas could move as they are: T3, T4, T5, T6, T7 and 2 more
               … and more
             sagas: trip
+            would stop working: starts of saga hotel, which the version does not have
+            would stop working: event room.wanted → hotel, which the version does not declare
+            would stop working: schedule nightly of saga hotel: the version has no saga hotel
+            would stop working: perhaps more
         "#]]
         .assert_eq(&planned(&plan));
     }

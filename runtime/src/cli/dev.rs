@@ -166,6 +166,7 @@ mod tests {
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),
+            breaks: crate::api::wire::module::Breaks::default(),
         }
     }
 

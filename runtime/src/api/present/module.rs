@@ -40,11 +40,12 @@ pub fn deployed(view: &ModuleView, version: u32, warnings: Vec<String>) -> Optio
         imports: about.imports.clone(),
         missing_grants: missing_grants(&view.name, &about.imports, &view.grants),
         warnings,
+        breaks: module::Breaks::default(),
     })
 }
 
 /// What a deploy of these bytes would do to a module, or to a namespace that has none of this name.
-pub fn plan(verified: &Verified, module: Option<&ModuleView>, moves: &Moves) -> module::Plan {
+pub fn plan(verified: &Verified, module: Option<&ModuleView>, moves: &Moves, breaks: module::Breaks) -> module::Plan {
     let versions = module.map_or(&[][..], |module| &module.versions);
     let same = versions.iter().find(|version| version.digest == verified.digest);
     let next = module.map_or(1, |module| module.next_version);
@@ -66,6 +67,7 @@ pub fn plan(verified: &Verified, module: Option<&ModuleView>, moves: &Moves) -> 
         imports: verified.imports.clone(),
         missing_grants: missing_grants(&verified.module, &verified.imports, module.map_or(&[], |module| &module.grants)),
         warnings: verified.warnings.clone(),
+        breaks,
     }
 }
 

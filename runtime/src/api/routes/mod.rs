@@ -44,6 +44,7 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .route("/v1/modules/{name}", get(modules::show).put(modules::deploy_as))
         .route("/v1/modules/{name}/activate", post(modules::activate))
         .route("/v1/modules/{name}/versions/{version}", delete(modules::remove))
+        .route("/v1/modules/{name}/versions/{version}/breaks", get(modules::breaks))
         .route("/v1/modules/{name}/grants", get(grants::show).put(grants::set))
         .route("/v1/definitions", get(definitions::list))
         .route("/v1/definitions/{saga}", get(definitions::show))

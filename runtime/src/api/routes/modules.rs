@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use amends_core::event::Act;
+use amends_core::{event::Act, id::Namespace};
 use axum::{
     Json,
     body::Body,
@@ -19,16 +19,17 @@ use super::{verbs::checked_note, written};
 use crate::{
     api::{
         Api,
+        breaks::{self, Offer},
         caller::{self, Caller, InPath, InQuery},
         error::{ApiError, Part},
         present,
         runtime::Verified,
         wire::{
             error::ErrorBody,
-            module::{Activate, Deployed, Module, Modules, Plan},
+            module::{Activate, Breaks, Deployed, Module, Modules, Plan},
         },
     },
-    engine::port::{self, Deploy, ModuleAnswer, ModuleView, Origin, Request, Which},
+    engine::port::{self, Deploy, ModuleAnswer, ModuleView, Origin, Request, VersionView, Which},
 };
 
 /// How to deploy.
@@ -138,9 +139,51 @@ pub(in crate::api) async fn activate(
         (None, Some(true)) => Which::Previous,
         _ => return Err(ApiError::bad_request("give `version`, or `previous`: true")),
     };
-    let act = Act { note: checked_note(asked.note)?, by: caller.by };
+    let act = Act { note: checked_note(asked.note)?, by: caller.by.clone() };
+    let before = find(&api, caller.clone(), &name).await;
+    let namespace = caller.origin.namespace.clone();
     let answer = api.ask(|answer| Request::Activate(caller.origin, name, which, act, answer)).await?;
-    deployed(&api, &answer, StatusCode::OK, Vec::new())
+    let offer = answer.module.versions.iter().find(|version| version.version == answer.version).map(Offer::deployed);
+    let breaks = match offer {
+        Some(offer) => broken(&api, namespace, before, offer).await,
+        None => Breaks::default(),
+    };
+    deployed(&api, &answer, StatusCode::OK, Vec::new(), breaks)
+}
+
+/// What stops working when this version is activated: sagas and events that it drops, and schedules that start them.
+#[utoipa::path(
+    get, path = "/v1/modules/{name}/versions/{version}/breaks", tag = "modules", operation_id = "breaks_of_version",
+    params(("name" = String, Path), ("version" = u32, Path)),
+    responses((status = 200, body = Breaks), (status = 404, description = "no such module or version", body = ErrorBody))
+)]
+pub(in crate::api) async fn breaks(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath((name, version)): InPath<(String, u32)>,
+) -> Result<Json<Breaks>, ApiError> {
+    let namespace = caller.origin.namespace.clone();
+    let module = find(&api, caller, &name).await?.ok_or_else(|| not_found(&name))?;
+    let next = module.versions.iter().find(|known| known.version == version).map(Offer::deployed).ok_or_else(|| {
+        ApiError::new(StatusCode::NOT_FOUND, "version_not_found", format!("module `{name}` has no version {version}"))
+            .hint(format!("its versions are in: amends modules {name}"))
+    })?;
+    Ok(Json(breaks::by(&api, namespace, active(Some(module)), next).await?))
+}
+
+/// What an activation broke that is recorded already: a failed read is no reason to answer as if it was not.
+async fn broken(api: &Arc<Api>, namespace: Namespace, before: Result<Option<ModuleView>, ApiError>, offer: Offer) -> Breaks {
+    let found = match before {
+        Ok(module) => breaks::by(api, namespace, active(module), offer).await,
+        Err(error) => Err(error),
+    };
+    found.unwrap_or(Breaks { what: Vec::new(), is_cut: true })
+}
+
+/// The version that new work starts on.
+fn active(module: Option<ModuleView>) -> Option<VersionView> {
+    let ModuleView { active, versions, .. } = module?;
+    versions.into_iter().find(|version| active == Some(version.version))
 }
 
 /// Removes a version that nothing needs: it is not active and no saga in flight runs on it.
@@ -209,18 +252,25 @@ async fn go_on(api: &Arc<Api>, caller: Caller, query: &DeployQuery, candidate: C
         let namespace = caller.origin.namespace.clone();
         let module = find(api, caller, &candidate.verified.module).await;
         discard(api, candidate.verified.digest).await?;
-        let Verified { module: name, digest, definitions, .. } = candidate.verified.clone();
+        let verified = candidate.verified;
+        let Verified { module: name, digest, definitions, .. } = verified.clone();
         let target = port::Candidate { module: name, digest, definitions };
-        let moves = api.read(move |runtime| runtime.moves(&namespace, &target)).await?;
-        let plan: Plan = present::module::plan(&candidate.verified, module?.as_ref(), &moves);
+        let (module, at) = (module?, namespace.clone());
+        let moves = api.read(move |runtime| runtime.moves(&at, &target)).await?;
+        let breaks =
+            breaks::by(api, namespace, active(module.clone()), Offer::verified(&verified.definitions, &verified.triggers));
+        let plan: Plan = present::module::plan(&verified, module.as_ref(), &moves, breaks.await?);
         return Ok(Json(plan).into_response());
     }
-    let (origin, activate) = (caller.origin, query.activate.unwrap_or(true));
+    let (origin, activate) = (caller.origin.clone(), query.activate.unwrap_or(true));
     let (deploying, warnings) = (Arc::clone(api), candidate.verified.warnings.clone());
+    let before = if activate { find(api, caller.clone(), &candidate.verified.module).await } else { Ok(None) };
+    let offer = Offer::verified(&candidate.verified.definitions, &candidate.verified.triggers);
     // A task of its own: a client that goes away must not free the turn while the engine still decides.
     let answer = in_turn(api, async move { record(&deploying, origin, candidate, activate).await }).await??;
     let status = if answer.created { StatusCode::CREATED } else { StatusCode::OK };
-    deployed(api, &answer, status, warnings)
+    let breaks = broken(api, caller.origin.namespace, before, offer).await;
+    deployed(api, &answer, status, warnings, breaks)
 }
 
 /// Keeps the component and has the deploy recorded. A deploy that was refused leaves nothing.
@@ -273,8 +323,15 @@ async fn in_turn<T: Send + 'static>(api: &Arc<Api>, work: impl Future<Output = T
     working.await.map_err(|error| ApiError::internal(&error.to_string()))
 }
 
-fn deployed(api: &Api, answer: &ModuleAnswer, status: StatusCode, warnings: Vec<String>) -> Result<Response, ApiError> {
+fn deployed(
+    api: &Api,
+    answer: &ModuleAnswer,
+    status: StatusCode,
+    warnings: Vec<String>,
+    breaks: Breaks,
+) -> Result<Response, ApiError> {
     let body: Option<Deployed> = present::module::deployed(&answer.module, answer.version, warnings);
+    let body = body.map(|deployed| Deployed { breaks, ..deployed });
     let body = body.ok_or_else(|| ApiError::internal("the module lacks the version that it answers with"))?;
     Ok(written(api, answer.position, (status, Json(body))))
 }

@@ -87,6 +87,53 @@ pub struct Deployed {
     pub missing_grants: Vec<MissingGrant>,
     /// What is legal and perhaps not meant.
     pub warnings: Vec<String>,
+    /// What worked on the version that was active before, and does not on this one.
+    #[serde(default, skip_serializing_if = "Breaks::is_empty")]
+    pub breaks: Breaks,
+}
+
+/// What stops working when new work starts on a version. Sagas in flight are not among it: they stay on their versions.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Breaks {
+    /// Each with its names; at most 100.
+    pub what: Vec<Break>,
+    /// There is more than that, or may be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_cut: bool,
+}
+
+impl Breaks {
+    /// Nothing does.
+    pub fn is_empty(&self) -> bool {
+        self.what.is_empty() && !self.is_cut
+    }
+}
+
+/// One thing that stops working.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Break {
+    /// The version does not have the saga: starts of it are refused.
+    Saga {
+        /// The saga.
+        saga: String,
+    },
+    /// An event starts the saga no more.
+    Trigger {
+        /// The type of the event.
+        event_type: String,
+        /// The saga that it starts today.
+        saga: String,
+    },
+    /// What a schedule starts is refused.
+    Schedule {
+        /// The schedule.
+        schedule: String,
+        /// The saga that it starts.
+        saga: String,
+        /// Why.
+        why: String,
+    },
 }
 
 /// An import without a grant that would make it useful.
@@ -131,6 +178,9 @@ pub struct Plan {
     pub missing_grants: Vec<MissingGrant>,
     /// What is legal and perhaps not meant.
     pub warnings: Vec<String>,
+    /// What works on the version that is active, and would not on this one.
+    #[serde(default, skip_serializing_if = "Breaks::is_empty")]
+    pub breaks: Breaks,
 }
 
 /// Whether a saga could move to a component.
