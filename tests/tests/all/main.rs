@@ -58,6 +58,8 @@ mod lints;
 
 mod crowds;
 
+mod clients;
+
 mod floods;
 
 mod command_line;

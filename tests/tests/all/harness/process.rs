@@ -227,7 +227,7 @@ pub(super) fn set_clock(data: &Path, ms: u64) {
 }
 
 /// A command without anything of this process's environment that a host might read.
-pub(super) fn bare(binary: &Path) -> Command {
+pub(crate) fn bare(binary: &Path) -> Command {
     let mut command = Command::new(binary);
     command.env_clear();
     for name in ["PATH", "HOME", "TMPDIR", "TZ"] {
