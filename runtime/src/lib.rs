@@ -25,6 +25,8 @@ pub mod client;
 
 pub mod cli;
 
+mod trouble;
+
 mod plain;
 
 pub use cli::main;

@@ -42,6 +42,7 @@ use crate::{
         folder::{Folder, FolderError},
         redb::{Options, RedbStore},
     },
+    trouble::Trouble,
 };
 
 /// What a node is made of.
@@ -304,6 +305,7 @@ pub fn verified(found: host::Verified, bytes: u64, limits: &validate::Limits) ->
 /// Names in it come from a guest, and are read on terminals: marks that turn the reading direction show as what they are.
 fn bad_definition(reasons: Vec<String>) -> Unverified {
     Unverified {
+        trouble: Trouble::Component,
         code: "bad_definition",
         reasons: reasons.iter().map(|reason| escape(reason)).collect(),
         hint: Some("mend the definition and deploy again; nothing was stored".to_owned()),
@@ -312,11 +314,12 @@ fn bad_definition(reasons: Vec<String>) -> Unverified {
 
 /// What the host says of bytes that it cannot run.
 pub fn unverified(error: host::VerifyError) -> Unverified {
-    Unverified { code: error.code, reasons: vec![error.message], hint: Some(error.hint) }
+    Unverified { trouble: error.trouble, code: error.code, reasons: vec![error.message], hint: Some(error.hint) }
 }
 
 fn not_stored(why: &str) -> Unverified {
-    Unverified { code: "not_stored", reasons: vec![why.to_owned()], hint: Some("look at the host's log and its disk".to_owned()) }
+    let hint = Some("look at the host's log and its disk, and try again".to_owned());
+    Unverified { trouble: Trouble::Host, code: "not_stored", reasons: vec![why.to_owned()], hint }
 }
 
 fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {

@@ -13,7 +13,10 @@ use super::{
     strict::BadJson,
     wire::error::{ErrorBody, ErrorDetail},
 };
-use crate::engine::port::{Refusal, RefusalCode};
+use crate::{
+    engine::port::{Refusal, RefusalCode},
+    trouble::Trouble,
+};
 
 /// An error answer: `{"error":{"code","message","hint","fits"}}` with the fitting status.
 #[derive(Debug)]
@@ -168,7 +171,12 @@ impl From<Unverified> for ApiError {
             reasons: unverified.reasons,
             wait_ms_max: None,
         };
-        Self { status: StatusCode::UNPROCESSABLE_ENTITY, detail: Box::new(detail) }
+        let status = match unverified.trouble {
+            Trouble::Component => StatusCode::UNPROCESSABLE_ENTITY,
+            Trouble::Host => StatusCode::SERVICE_UNAVAILABLE,
+            Trouble::Bug => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self { status, detail: Box::new(detail) }
     }
 }
 

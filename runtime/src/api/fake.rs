@@ -26,6 +26,7 @@ use crate::{
         Refusal, RefusalCode, Request, SagaAnswer, SagaFilter, SagaLine, StuckGroups, VerbAnswer, VersionView,
     },
     journal::{Actor, Grant, Record},
+    trouble::Trouble,
 };
 
 /// 2026-01-01T12:00:00Z.
@@ -258,7 +259,12 @@ impl Runtime for Fake {
         Box::pin(async move {
             if !bytes.starts_with(b"\0asm") {
                 let reasons = vec!["these bytes are no WebAssembly".to_owned()];
-                return Err(Unverified { code: "not_a_component", reasons, hint: Some("build a component".to_owned()) });
+                return Err(Unverified {
+                    trouble: Trouble::Component,
+                    code: "not_a_component",
+                    reasons,
+                    hint: Some("build a component".to_owned()),
+                });
             }
             Ok(Verified {
                 module: "trip".to_owned(),

@@ -17,6 +17,7 @@ pub use crate::engine::port::{Candidate, Change, LockKey, Moves, Offered, Schedu
 use crate::{
     engine::port::{Job, JobPreview, JobVerb, ListFilter, Refusal, Request, SagaFilter, SagaLine, StuckGroups},
     journal::Record,
+    trouble::Trouble,
 };
 
 /// A future that may cross threads and be kept behind `dyn`.
@@ -139,6 +140,8 @@ pub struct Verified {
 /// Why a component was not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unverified {
+    /// Where the trouble lies: in the component, or in the host.
+    pub trouble: Trouble,
     /// For machines, in snake case: `not_a_component`, `bad_definition`, …
     pub code: &'static str,
     /// Each thing that is wrong, naming the step or the import.

@@ -1,6 +1,13 @@
 //! Where the command line meets what it is built around: the three places at which a host is put together.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, process::ExitCode, sync::Arc};
+use std::{
+    future::Future,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    pin::Pin,
+    process::ExitCode,
+    sync::Arc,
+};
 
 use amends_core::validate;
 use bytesize::ByteSize;
@@ -13,6 +20,7 @@ use crate::{
     host::{self, Compile, HostConfig},
     node::{self, Node, NodeError},
     store::redb,
+    trouble::Trouble,
 };
 
 /// A host that has recovered and takes requests.
@@ -42,7 +50,7 @@ impl From<NodeError> for Fatal {
 ///
 /// `listening` is the API's own address, which no guest may call.
 pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
-    let worker = std::env::current_exe().map_err(|error| Fatal::Other(format!("cannot tell which program this is: {error}")))?;
+    let worker = this_program().map_err(|error| Fatal::Other(format!("cannot tell which program this is: {error}")))?;
     let store = redb::Options { cache_bytes: config.store.cache.as_usize(), ..redb::Options::default() };
     let node = Node::open(node::Config {
         data: config.store.data.clone(),
@@ -71,6 +79,14 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
         close: Box::new(move || closing.close().map_err(Fatal::from)),
         runtime: node,
     })
+}
+
+/// This process's executable, also after its file was removed or replaced: a compile worker must be the same build as its host.
+///
+/// The kernel resolves this name to the program that the process runs, and a child has the same one until it executes another.
+fn this_program() -> std::io::Result<PathBuf> {
+    let running = Path::new("/proc/self/exe");
+    if running.exists() { Ok(running.to_owned()) } else { std::env::current_exe() }
 }
 
 /// The one place where a setting meets the limit that it sets; the other limits are not for an operator to set.
@@ -111,8 +127,8 @@ fn definition_limits(config: &Config) -> validate::Limits {
 /// Verifies a component without a host, for `check` and `graph`.
 pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
     let config = Config::default();
-    let refused = |what: String| Unverified { code: "not_checked", reasons: vec![what], hint: None };
-    let program = std::env::current_exe().map_err(|error| refused(format!("cannot tell which program this is: {error}")))?;
+    let refused = |what: String| Unverified { trouble: Trouble::Host, code: "not_checked", reasons: vec![what], hint: None };
+    let program = this_program().map_err(|error| refused(format!("cannot tell which program this is: {error}")))?;
     let host = host::Host::new(HostConfig {
         limits: guest_limits(&config),
         clock: node::wall_clock(),

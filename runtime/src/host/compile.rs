@@ -5,13 +5,16 @@
 use std::{
     ffi::OsString,
     io::{self, Read, Write},
-    os::unix::process::ExitStatusExt,
+    os::unix::process::{CommandExt, ExitStatusExt},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Condvar, Mutex, PoisonError, mpsc},
-    thread,
+    thread::{self, Scope},
     time::{Duration, Instant},
 };
+
+use bytesize::ByteSize;
+use rustix::process::{Resource, getrlimit};
 
 use super::{
     compile_worker::{self, LIMITS},
@@ -25,7 +28,7 @@ use super::{
 pub enum Compile {
     /// A child process for each compilation: this program with these arguments must call [`super::compile_worker::main`].
     Worker {
-        /// The executable; the host's own is `std::env::current_exe`.
+        /// The executable: this process's own, also after its file was replaced.
         program: PathBuf,
         /// Its arguments, as `compile-worker`.
         args: Vec<OsString>,
@@ -43,6 +46,8 @@ pub(super) enum CompileError {
     Limit(String),
     /// The host cannot compile now.
     Host(String),
+    /// The compiler fails over it, which is a bug. The log has its words: they name the places of its source.
+    Bug,
 }
 
 /// Standard error of a worker beyond this is not kept.
@@ -107,6 +112,8 @@ fn in_worker(mut command: Command, wasm: &[u8], limits: &Limits) -> Result<Vec<u
     let program = command.get_program().to_string_lossy().into_owned();
     let told = format!("{},{}", limits.compile_memory.as_u64(), limits.compile_cpu.as_secs().max(1));
     let child = command
+        // Its executable may have a name of the kernel's, which says nothing in a list of processes.
+        .arg0("amends")
         .env_clear()
         .env(LIMITS, told)
         .current_dir("/")
@@ -152,12 +159,17 @@ fn attend(worker: &mut Worker, wasm: &[u8], limits: &Limits) -> io::Result<End> 
     };
     let output_max = limits.compile_output.as_u64();
     thread::scope(|scope| {
-        // A worker that was killed leaves a broken pipe; the exit status says why.
-        scope.spawn(move || drop(stdin.write_all(wasm)));
         let (send_words, words) = mpsc::channel();
-        scope.spawn(move || send_words.send(read(stderr, WORDS_BYTES_MAX)));
         let (send_code, code) = mpsc::channel();
-        scope.spawn(move || send_code.send(read(stdout, output_max + 1)));
+        let spawned = spawn(scope, move || drop(send_words.send(read(stderr, WORDS_BYTES_MAX))))
+            .and_then(|()| spawn(scope, move || drop(send_code.send(read(stdout, output_max + 1)))))
+            // A worker that was killed leaves a broken pipe; the exit status says why.
+            .and_then(|()| spawn(scope, move || drop(stdin.write_all(wasm))));
+        if let Err(error) = spawned {
+            // Those that were spawned end with the worker.
+            worker.0.kill()?;
+            return Err(error);
+        }
         let code = match code.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(code) if code.len() as u64 > output_max => {
                 worker.0.kill()?;
@@ -184,6 +196,11 @@ fn attend(worker: &mut Worker, wasm: &[u8], limits: &Limits) -> io::Result<End> 
     })
 }
 
+/// The scope's own way panics where there is no room for a thread.
+fn spawn<'scope>(scope: &'scope Scope<'scope, '_>, work: impl FnOnce() + Send + 'scope) -> io::Result<()> {
+    thread::Builder::new().spawn_scoped(scope, work).map(drop)
+}
+
 /// What comes out of a pipe, up to a limit; the rest stays in it and holds its writer.
 fn read(pipe: impl Read, bytes_max: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -194,8 +211,16 @@ fn read(pipe: impl Read, bytes_max: u64) -> Vec<u8> {
 
 fn judge(status: ExitStatus, code: Vec<u8>, words: &str, limits: &Limits) -> Result<Vec<u8>, CompileError> {
     let words = cut(words.trim());
-    let memory = || {
-        CompileError::Limit(format!("compiling it takes over {} of memory (`compile_memory` in [guest])", limits.compile_memory))
+    let memory = || match address_space().filter(|allowed| *allowed < limits.compile_memory.as_u64()) {
+        Some(allowed) => CompileError::Host(format!(
+            "compiling it takes more memory than this host may use: {} (`ulimit -v`), where `compile_memory` in [guest] is {}",
+            ByteSize::b(allowed),
+            limits.compile_memory
+        )),
+        None => CompileError::Limit(format!(
+            "compiling it takes over {} of memory (`compile_memory` in [guest])",
+            limits.compile_memory
+        )),
     };
     let time = || {
         CompileError::Limit(format!(
@@ -210,19 +235,36 @@ fn judge(status: ExitStatus, code: Vec<u8>, words: &str, limits: &Limits) -> Res
         (Some(0), _) if !code.is_empty() => Ok(code),
         _ if out_of_memory => Err(memory()),
         (Some(compile_worker::INVALID), _) => Err(CompileError::Invalid(words)),
+        (Some(compile_worker::UNABLE), _) => Err(CompileError::Host(format!("the compile worker failed: {words}"))),
+        _ if words.contains("has overflowed its stack") => Err(too_deep()),
+        (Some(compile_worker::PANICKED), _) => {
+            tracing::error!(words, "the compile worker panicked; please report it, with the component");
+            Err(CompileError::Bug)
+        }
         (_, Some(SIGXCPU)) => Err(time()),
         (_, Some(SIGKILL)) => Err(CompileError::Host(
             "the compile worker was killed by somebody else, as the kernel does when the machine is out of memory".to_owned(),
         )),
-        (_, Some(SIGSEGV)) => Err(CompileError::Limit("it is nested too deeply to compile".to_owned())),
-        _ => Err(CompileError::Host(format!("the compile worker failed ({status}): {words}"))),
+        (_, Some(SIGSEGV)) => Err(too_deep()),
+        // What it said may be anything.
+        _ => {
+            tracing::error!(%status, words, "the compile worker failed");
+            Err(CompileError::Host(format!("the compile worker failed ({status})")))
+        }
     }
+}
+
+fn too_deep() -> CompileError {
+    CompileError::Limit("it is nested too deeply to compile".to_owned())
+}
+
+/// What this process may have of address space, and each of its children at most.
+fn address_space() -> Option<u64> {
+    getrlimit(Resource::As).maximum
 }
 
 #[cfg(test)]
 mod tests {
-    use bytesize::ByteSize;
-
     use super::*;
 
     /// Lets a shell stand in for the worker.
@@ -259,6 +301,23 @@ mod tests {
         assert!(text.contains("out of memory") && !text.contains("compile_cpu"), "{text}");
     }
 
+    /// The panic of a worker was the answer to a deploy, with the path of a source file on the machine that had built the host, and
+    /// as the component's fault. The kind: words of which nobody knows what they say. They are in the log; the answer has none.
+    #[test]
+    fn c2_11_a_panic_of_the_worker_is_a_bug_of_the_host_and_its_words_are_not_shown() {
+        let panic = "thread 'main' panicked at /build/wasmtime/src/compile.rs:1:2";
+        assert_eq!(with_shell(&format!("echo \"{panic}\" >&2; exit 70"), &Limits::default()), Err(CompileError::Bug));
+        for end in ["exit 101", "exit 1", "kill -ABRT $$"] {
+            let Err(CompileError::Host(text)) = with_shell(&format!("echo \"{panic}\" >&2; {end}"), &Limits::default()) else {
+                panic!("{end}")
+            };
+            assert!(!text.contains("panicked") && !text.contains("/build"), "{text}");
+        }
+        // A stack that is used up ends a program of Rust by an abort, and the component is nested too deeply.
+        let end = with_shell("echo \"thread 'main' has overflowed its stack\" >&2; kill -ABRT $$", &Limits::default());
+        assert_eq!(end, Err(too_deep()));
+    }
+
     #[test]
     fn how_a_worker_ends_says_whose_fault_it_is() {
         let limits = Limits::default();
@@ -271,6 +330,10 @@ mod tests {
             let Err(CompileError::Limit(text)) = with_shell(script, &limits) else { panic!("{script}") };
             assert!(text.contains(word), "{text}");
         }
+        assert_eq!(
+            with_shell("echo no room >&2; exit 71", &limits),
+            Err(CompileError::Host("the compile worker failed: no room".to_owned()))
+        );
         assert!(matches!(with_shell("exit 7", &limits), Err(CompileError::Host(_))));
         assert!(matches!(with_shell("exit 0", &limits), Err(CompileError::Host(_))));
         let missing = Compile::Worker { program: "/nonexistent/amends".into(), args: Vec::new() };

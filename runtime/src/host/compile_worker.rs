@@ -4,10 +4,11 @@
 
 use std::{
     io::{self, Read, Write},
+    panic,
     process::ExitCode,
 };
 
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use wasmtime::Engine;
 
 use super::settings;
@@ -21,32 +22,34 @@ pub(super) const LIMITS: &str = "AMENDS_COMPILE_LIMITS";
 /// The exit code for a component that is not valid; the reason is on standard error.
 pub(super) const INVALID: i32 = 65;
 
+/// The exit code for trouble that the host has, as with its limits; what it is is on standard error.
+pub(super) const UNABLE: i32 = 71;
+
+/// The exit code for a panic, whose words are on standard error: a bug of the compiler, or of this file.
+pub(super) const PANICKED: i32 = 70;
+
 /// How far the worker stands back behind the host.
 const NICE: i32 = 10;
 
 /// Reads a component on standard input and writes its machine code to standard output.
 pub fn main() -> ExitCode {
-    if let Err(error) = confine() {
-        // Talk goes to standard error, which the host reads; if that fails there is nobody to tell.
-        let _ = writeln!(io::stderr(), "failed to limit the compile worker: {error}");
-        return ExitCode::FAILURE;
-    }
-    match work() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Invalid(error)) => {
-            let _ = writeln!(io::stderr(), "{error:#}");
-            ExitCode::from(INVALID as u8)
-        }
-        Err(Failure::Io(error)) => {
-            let _ = writeln!(io::stderr(), "{error}");
-            ExitCode::FAILURE
-        }
-    }
+    let worked = confine().map_err(|error| Failure::Io(io::Error::other(format!("it cannot limit itself: {error}"))));
+    let worked = worked.and_then(|()| panic::catch_unwind(work).unwrap_or(Err(Failure::Panicked)));
+    let (words, code) = match worked {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(Failure::Invalid(error)) => (format!("{error:#}"), INVALID),
+        Err(Failure::Io(error)) => (error.to_string(), UNABLE),
+        Err(Failure::Panicked) => ("it panicked".to_owned(), PANICKED),
+    };
+    // Talk goes to standard error, which the host reads; if that fails there is nobody to tell.
+    let _ = writeln!(io::stderr(), "{words}");
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
 }
 
 enum Failure {
     Invalid(wasmtime::Error),
     Io(io::Error),
+    Panicked,
 }
 
 fn confine() -> io::Result<()> {
@@ -63,7 +66,9 @@ fn confine() -> io::Result<()> {
         (Resource::Core, 0, 0),
     ];
     for (resource, soft, hard) in limits {
-        setrlimit(resource, Rlimit { current: Some(soft), maximum: Some(hard) })?;
+        // The host itself may be limited more tightly, and no process raises what it was given.
+        let allowed = getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        setrlimit(resource, Rlimit { current: Some(soft.min(allowed)), maximum: Some(hard.min(allowed)) })?;
     }
     // Standing back is a courtesy: where it is not allowed, the limits above still hold.
     let _ = nice(NICE);

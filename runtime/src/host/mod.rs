@@ -340,22 +340,14 @@ impl Shared {
 
     /// The component of these bytes: from the cache, or compiled and kept there.
     fn component(&self, digest: &ModuleDigest, wasm: impl FnOnce() -> std::io::Result<Bytes>) -> Result<Component, VerifyError> {
-        let failed = |error: String| VerifyError::new("compile_failed", error, "look at the host's log");
         if let Some(component) =
             self.cache.as_ref().and_then(|cache| cache.read(digest)).and_then(|code| self.trusted(&code).ok())
         {
             return Ok(component);
         }
-        let wasm = wasm().map_err(|error| failed(error.to_string()))?;
+        let wasm = wasm().map_err(|error| VerifyError::of_host(error.to_string()))?;
         let code = self.compiler.compile(&wasm, &self.limits)?;
-        let component = self.trusted(&code).map_err(|error| {
-            // What the pool cannot hold is refused here: a memory that begins larger than it may grow, too many tables.
-            VerifyError::new(
-                "too_demanding",
-                format!("the component needs more than a guest may have: {error:#}"),
-                "see [guest] in the host's configuration",
-            )
-        })?;
+        let component = self.trusted(&code).map_err(|error| verify::not_loaded(&error))?;
         if let Some(cache) = &self.cache {
             cache.write(digest, &code);
         }

@@ -49,10 +49,11 @@ fn config(allocation: InstanceAllocationStrategy) -> Config {
         .memory_init_cow(true)
         // Results must not depend on the processor.
         .cranelift_nan_canonicalization(true)
+        // Where one inner component passes a string to another, the adapter between them reads one memory and writes the other.
+        .wasm_multi_memory(true)
         // Fewer features, fewer ways out of the sandbox; no toolchain that targets WASI 0.2 needs these.
         .wasm_relaxed_simd(false)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
         .wasm_custom_page_sizes(false)
         .wasm_wide_arithmetic(false)
         .wasm_stack_switching(false)
@@ -77,6 +78,7 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .total_stacks(components)
         .max_core_instances_per_component(limits.instances_max)
         .max_memories_per_component(limits.memories_max)
+        .max_memories_per_module(limits.memories_max)
         .max_tables_per_component(limits.tables_max)
         .max_tables_per_module(limits.tables_max)
         .table_elements(limits.table_elements_max as usize)

@@ -10,7 +10,7 @@ use bytesize::ByteSize;
 
 use super::limits::Limits;
 use super::testing::{DONE, TestGuest, TestHost, call};
-use crate::{engine::guests::AttemptCall, journal::Grant};
+use crate::{engine::guests::AttemptCall, journal::Grant, trouble::Trouble};
 
 /// Runs `execute` of a guest; the code and message of its trap.
 fn trapped(host: &TestHost, guest: &TestGuest) -> (String, String) {
@@ -511,3 +511,92 @@ fn processor_time() -> std::time::Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
+
+/// The end of this component also holds another one, of two inner components of which one passes a string to the other.
+fn with_two_inner_components(mut component: Vec<u8>) -> Vec<u8> {
+    let inner = wat::parse_str(
+        r#"(component
+            (component $takes
+                (core module $code
+                    (memory (export "memory") 1)
+                    (func (export "take") (param i32 i32))
+                    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 8)))
+                (core instance $code (instantiate $code))
+                (func (export "take") (param "text" string)
+                    (canon lift (core func $code "take") (memory (core memory $code "memory")) (realloc (core func $code "realloc")))))
+            (component $gives
+                (import "take" (func $take (param "text" string)))
+                (core module $memory (memory (export "memory") 1))
+                (core instance $memory (instantiate $memory))
+                (core func $take (canon lower (func $take) (memory (core memory $memory "memory"))))
+                (core module $code
+                    (import "" "take" (func $take (param i32 i32)))
+                    (func $give (call $take (i32.const 0) (i32.const 5)))
+                    (start $give))
+                (core instance (instantiate $code (with "" (instance (export "take" (func $take)))))))
+            (instance $takes (instantiate $takes))
+            (instance (instantiate $gives (with "take" (func $takes "take")))))"#,
+    )
+    .unwrap();
+    let index = sections(&component).filter(|id| *id == COMPONENT).count();
+    let mut section = |id: u8, bytes: &[u8]| {
+        component.push(id);
+        component.extend(leb(bytes.len()));
+        component.extend_from_slice(bytes);
+    };
+    section(COMPONENT, &inner);
+    // One instance, of this component, without arguments.
+    section(INSTANCE, &[1, 0, u8::try_from(index).unwrap(), 0]);
+    component
+}
+
+/// Sections of a component that hold a component, and instances.
+const COMPONENT: u8 = 4;
+const INSTANCE: u8 = 5;
+
+/// The kinds of a component's own sections.
+fn sections(component: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = &component[8..];
+    std::iter::from_fn(move || {
+        let (id, after) = rest.split_first()?;
+        let bytes = after.iter().position(|byte| byte & 0x80 == 0)? + 1;
+        let len = after[..bytes].iter().rev().fold(0, |len, byte| len << 7 | usize::from(byte & 0x7f));
+        rest = &after[bytes + len..];
+        Some(*id)
+    })
+}
+
+fn leb(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(0x80 | u8::try_from(number & 0x7f).unwrap());
+        number >>= 7;
+    }
+    bytes.push(u8::try_from(number).unwrap());
+    bytes
+}
+
+/// Where one inner component passes a string to another, wasmtime makes an adapter that copies from one memory to the other. The
+/// host had forbidden modules with two memories: the compiler refused its own adapter, by a panic. The kind: a proposal that is off
+/// and that the component model is built on.
+#[test]
+fn c2_11_a_component_of_two_that_pass_a_string_runs() {
+    let host = TestHost::new(TestHost::limits());
+    let digest = host.store(with_two_inner_components(TestGuest::default().component()));
+    assert_eq!(host.run(call(digest)).outcome, Outcome::Done(Payload::null()));
+    assert_eq!(host.execute(&TestGuest::default()).outcome, Outcome::Done(Payload::null()), "its memories were given back");
+}
+
+/// Each of them may grow, so their number is bounded, of one module and of all together.
+#[test]
+fn c2_11_memories_beyond_the_limit_are_refused() {
+    let host = TestHost::new(TestHost::limits());
+    let most = usize::try_from(TestHost::limits().memories_max).unwrap() - 1;
+    let with = |count: usize| TestGuest { items: MEMORIES.get(..count * MEMORY.len()).unwrap(), ..TestGuest::default() };
+    assert!(host.host.verify(&with(most).component()).is_ok());
+    let error = host.host.verify(&with(most + 1).component()).unwrap_err();
+    assert_eq!((error.trouble, error.code), (Trouble::Component, "too_demanding"), "{error}");
+}
+
+const MEMORY: &str = "(memory 1)";
+const MEMORIES: &str = "(memory 1)(memory 1)(memory 1)(memory 1)(memory 1)(memory 1)(memory 1)(memory 1)";

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use amends_core::outcome::Outcome;
+
 use super::{compile::CompileError, describe::Description, fault::Fault};
-use crate::engine::guests::ModuleDigest;
+use crate::{engine::guests::ModuleDigest, trouble::Trouble};
 
 /// A component that this host can run.
 #[derive(Clone, Debug)]
@@ -21,7 +23,9 @@ pub struct Verified {
 /// Why bytes are no module for this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyError {
-    /// For machines. `compile_failed` is the host's fault, every other the component's.
+    /// Where the trouble lies.
+    pub trouble: Trouble,
+    /// For machines.
     pub code: &'static str,
     /// What is wrong.
     pub message: String,
@@ -30,8 +34,21 @@ pub struct VerifyError {
 }
 
 impl VerifyError {
+    /// The component cannot run here.
     pub(super) fn new(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: hint.into() }
+        Self { trouble: Trouble::Component, code, message: message.into(), hint: hint.into() }
+    }
+
+    /// The host cannot say now whether the component can run.
+    pub(super) fn of_host(message: impl Into<String>) -> Self {
+        let hint = "try again; the component itself may be fine, and the host's log may say more".to_owned();
+        Self { trouble: Trouble::Host, code: "host_unable", message: message.into(), hint }
+    }
+
+    /// The host's program fails over the component.
+    pub(super) fn of_bug(message: impl Into<String>) -> Self {
+        let hint = "the component itself may be fine: please report it, with the component and the host's log".to_owned();
+        Self { trouble: Trouble::Bug, code: "host_bug", message: message.into(), hint }
     }
 }
 
@@ -96,9 +113,8 @@ impl From<CompileError> for VerifyError {
             CompileError::Limit(text) => {
                 Self::new("compile_limit", text, "make its functions fewer and smaller, or raise the limit")
             }
-            CompileError::Host(text) => {
-                Self::new("compile_failed", text, "look at the host's log; the component itself may be fine")
-            }
+            CompileError::Host(text) => Self::of_host(text),
+            CompileError::Bug => Self::of_bug("the compiler of this host fails over the component"),
         }
     }
 }
@@ -170,8 +186,30 @@ pub(super) fn wrong_world(error: &wasmtime::Error) -> VerifyError {
     }
 }
 
+/// Compiled code does not become a component that can run.
+pub(super) fn not_loaded(error: &wasmtime::Error) -> VerifyError {
+    if is_of_machine(error) {
+        return VerifyError::of_host(format!("the host cannot load machine code: {error:#}"));
+    }
+    // What the pool cannot hold is refused here: a memory that begins larger than it may grow, too many tables.
+    VerifyError::new(
+        "too_demanding",
+        format!("the component needs more than a guest may have: {error:#}"),
+        "see [guest] in the host's configuration",
+    )
+}
+
+/// The kernel refused something, as memory, or to run what was written. wasmtime says so by errors of the system, some as text.
+fn is_of_machine(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| cause.is::<std::io::Error>() || cause.to_string().contains("(os error "))
+}
+
 /// `describe` did not end well.
 pub(super) fn not_described(fault: &Fault) -> VerifyError {
+    if let Outcome::HostFault(failure) = fault.clone().into_outcome() {
+        let message = format!("the host cannot ask the module what is in it ({}): {}", failure.code, failure.message);
+        return if fault.code == "host_bug" { VerifyError::of_bug(message) } else { VerifyError::of_host(message) };
+    }
     let message = format!("the module cannot describe itself ({}): {}", fault.code, fault.message);
     VerifyError::new("describe_failed", message, "`describe` runs without time, network or grants and returns data only")
 }
@@ -194,6 +232,31 @@ mod tests {
         assert_eq!(code(b"#!/bin/sh"), Err("not_wasm"));
         assert_eq!(code(b""), Err("not_wasm"));
         assert_eq!(code(&[0; 101]), Err("too_large"));
+    }
+
+    /// Where no descriptor is left, memory is short, or what was written may not be run, a deploy was refused as if the component
+    /// were at fault. The kind: an error of the kernel in the middle of a verification. It says that the host is unable, and that
+    /// the same bytes may be taken later.
+    #[test]
+    fn c2_09_what_the_kernel_refuses_is_trouble_of_the_host() {
+        let trouble = |error: VerifyError| (error.trouble, error.code);
+        let of_kernel = [
+            wasmtime::Error::from(std::io::Error::from(std::io::ErrorKind::PermissionDenied)),
+            wasmtime::Error::msg("Cannot allocate memory (os error 12)").context("cannot map code"),
+        ];
+        for error in of_kernel {
+            assert_eq!(trouble(not_loaded(&error)), (Trouble::Host, "host_unable"), "{error:?}");
+        }
+        let too_demanding = not_loaded(&wasmtime::Error::msg("memory index 0 is too large"));
+        assert_eq!(trouble(too_demanding), (Trouble::Component, "too_demanding"));
+        for code in ["host_busy", "module_not_loaded"] {
+            assert_eq!(trouble(not_described(&Fault::new(code, "later"))), (Trouble::Host, "host_unable"));
+        }
+        assert_eq!(trouble(not_described(&Fault::new("host_bug", "a panic"))), (Trouble::Bug, "host_bug"));
+        assert_eq!(trouble(not_described(&Fault::new("trap", "a trap"))), (Trouble::Component, "describe_failed"));
+        assert_eq!(trouble(CompileError::Host("no descriptor".to_owned()).into()), (Trouble::Host, "host_unable"));
+        assert_eq!(trouble(CompileError::Bug.into()), (Trouble::Bug, "host_bug"));
+        assert_eq!(trouble(CompileError::Limit("too long".to_owned()).into()), (Trouble::Component, "compile_limit"));
     }
 
     #[test]
