@@ -16,6 +16,8 @@ pub mod marker;
 
 pub mod node;
 
+mod clocks;
+
 #[cfg(feature = "testing")]
 mod steered;
 

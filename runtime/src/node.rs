@@ -7,7 +7,7 @@ use std::{
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant as Moment},
 };
 
 use amends_core::{
@@ -21,6 +21,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use crate::{
     api::runtime::{BoxFuture, Committed, Readiness, Runtime, SagaPage, Unverified, Verified},
+    clocks::Clocks,
     engine::{
         driver::{Clock, Engine, Parts, Running},
         guests::ModuleDigest,
@@ -63,7 +64,7 @@ pub struct Config {
     /// The executable that compiles components, as `amends compile-worker`.
     pub worker: PathBuf,
     /// What tells the time.
-    pub clock: Clock,
+    pub clocks: Clocks,
     /// The folder of the operator's secrets, if there is one.
     pub secrets: Option<PathBuf>,
     /// When the disk is too full for new sagas.
@@ -144,7 +145,7 @@ struct Room {
     folder: Arc<Folder>,
     free: Free,
     /// When the disk was looked at last, and whether it was too full.
-    low: Mutex<Option<(std::time::Instant, bool)>>,
+    low: Mutex<Option<(Moment, bool)>>,
 }
 
 impl Room {
@@ -153,7 +154,7 @@ impl Room {
         let mut looked = self.low.lock().unwrap_or_else(PoisonError::into_inner);
         if looked.is_none_or(|(at, _)| at.elapsed() >= SPACE_HOLDS) {
             let low = self.folder.space().is_ok_and(|space| space.is_low(self.free.bytes_min, self.free.percent_min));
-            *looked = Some((std::time::Instant::now(), low));
+            *looked = Some((Moment::now(), low));
         }
         looked.is_some_and(|(_, low)| low)
     }
@@ -162,7 +163,7 @@ impl Room {
 impl Node {
     /// Opens the folder, recovers, and starts the threads. Blocks.
     pub fn open(config: Config) -> Result<Self, NodeError> {
-        let began = std::time::Instant::now();
+        let began = Moment::now();
         let folder = Arc::new(Folder::open(&config.data)?);
         let opened = folder.open_store(&config.store)?;
         if let Some(taint) = &opened.taint {
@@ -189,7 +190,7 @@ impl Node {
         let running = Running::start(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
             guests: Arc::clone(&host) as Arc<dyn crate::engine::guests::Guests>,
-            clock: Arc::clone(&config.clock),
+            clock: Arc::clone(&config.clocks.wall),
             limits: config.engine,
             metrics: Arc::clone(&metrics),
             seed: seed()?,
@@ -214,7 +215,7 @@ impl Node {
             host,
             engine,
             metrics,
-            clock: config.clock,
+            clock: config.clocks.wall,
             definitions: config.definitions,
             room,
             marker: Mutex::new(Some(marker)),
@@ -331,7 +332,7 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
     };
     let host = Host::new(HostConfig {
         limits: config.guests.clone(),
-        clock: Arc::clone(&config.clock),
+        uptime: Arc::clone(&config.clocks.uptime),
         modules: Arc::new(source),
         compile: Compile::Worker { program: config.worker.clone(), args: vec![host::compile_worker::ARGUMENT.into()] },
         cache: Some(config.data.join("cache")),
@@ -358,17 +359,6 @@ fn forget_unnamed(folder: &Folder, host: &Host, named: &[ModuleDigest]) {
         Vec::new()
     });
     stored.iter().filter(|digest| !named.contains(digest)).for_each(|digest| forget(folder, host, digest));
-}
-
-/// The wall clock of this machine; tests may move it.
-pub fn wall_clock() -> Clock {
-    let machine: Clock = Arc::new(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Instant(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
-    });
-    #[cfg(feature = "testing")]
-    let machine = crate::steered::steered(machine);
-    machine
 }
 
 fn seed() -> Result<u64, NodeError> {

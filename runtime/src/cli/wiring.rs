@@ -15,6 +15,7 @@ use bytesize::ByteSize;
 use super::exit::Fatal;
 use crate::{
     api::runtime::{Runtime, Unverified, Verified},
+    clocks,
     config::{self, Config},
     engine::shard,
     host::{self, Compile, HostConfig},
@@ -66,7 +67,7 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
         definitions: definition_limits(config),
         listening: vec![listening],
         worker,
-        clock: node::wall_clock(),
+        clocks: clocks::of_machine(),
         secrets: Some(config.guest.secrets.clone()).filter(|folder| !folder.as_os_str().is_empty()),
         free: node::Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent },
     })?;
@@ -131,7 +132,7 @@ pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
     let program = this_program().map_err(|error| refused(format!("cannot tell which program this is: {error}")))?;
     let host = host::Host::new(HostConfig {
         limits: guest_limits(&config),
-        clock: node::wall_clock(),
+        uptime: clocks::uptime(),
         modules: Arc::new(|_| Err(std::io::Error::other("nothing is stored without a host"))),
         compile: Compile::Worker { program, args: vec![host::compile_worker::ARGUMENT.into()] },
         cache: None,

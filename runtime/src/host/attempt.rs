@@ -7,7 +7,6 @@ use std::{sync::Arc, time::Duration};
 use amends_core::{
     id::Direction,
     outcome::{Outcome, Report},
-    value::Instant as Moment,
 };
 use wasmtime::{
     Store, UpdateDeadline,
@@ -15,7 +14,7 @@ use wasmtime::{
 };
 
 use super::{
-    Clock, Shared,
+    Shared, Uptime,
     bindings::{exports::amends::module::saga, triggers::exports::amends::module::triggers::Trigger},
     console::Console,
     convert::{self, Bounds},
@@ -30,18 +29,18 @@ use super::{
 };
 use crate::engine::guests::AttemptCall;
 
-/// How often a deadline is looked at while the guest waits for the host: the clock may be steered.
+/// How often a deadline is looked at while the guest waits for the host: a test may steer the clock.
 const DEADLINE_LOOK: Duration = Duration::from_millis(100);
 
 /// How long the rest of responses that the guest did not read is waited for.
 const SETTLE: Duration = Duration::from_secs(1);
 
 /// Runs an attempt to its end.
-pub(super) async fn run(shared: &Shared, module: &Ready, call: &AttemptCall, lane: &Lane) -> Report {
+pub(super) async fn run(shared: &Shared, module: &Ready, call: &AttemptCall, deadline: Deadline, lane: &Lane) -> Report {
     let facts = Facts::of(call);
     let traffic = Traffic::default();
     let egress = Egress::new(&shared.gate, facts.clone(), traffic.clone());
-    let run = Run { shared, lane, facts, egress, traffic: traffic.clone(), deadline_at: Some(call.deadline_at) };
+    let run = Run { shared, lane, facts, egress, traffic: traffic.clone(), deadline: Some(deadline) };
     let bounds = Bounds { payload_bytes_max: usize_of(shared.limits.payload), now: call.now };
     let direction = call.attempt.leg.direction;
     let end = match convert::call(call, bounds.payload_bytes_max) {
@@ -64,7 +63,7 @@ pub(super) async fn run(shared: &Shared, module: &Ready, call: &AttemptCall, lan
 pub(super) async fn describe(shared: &Shared, module: &Ready, lane: &Lane) -> Result<Description, Fault> {
     let (facts, traffic) = (Facts::of_nobody(), Traffic::default());
     let egress = Egress::new(&shared.gate, facts.clone(), traffic.clone());
-    let run = Run { shared, lane, facts, egress, traffic, deadline_at: None };
+    let run = Run { shared, lane, facts, egress, traffic, deadline: None };
     run.guest(module, |module, instance, store| Box::pin(tell(module, instance, store))).await
 }
 
@@ -119,7 +118,16 @@ pub(super) struct Run<'a> {
     pub(super) egress: Egress,
     pub(super) traffic: Traffic,
     /// None: only the processor's time bounds it.
-    pub(super) deadline_at: Option<Moment>,
+    pub(super) deadline: Option<Deadline>,
+}
+
+/// When an attempt is ended from outside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    /// By the uptime of the process.
+    pub(super) at: Duration,
+    /// How long the attempt may take.
+    pub(super) allowed: Duration,
 }
 
 /// A call into a fresh instance.
@@ -132,11 +140,11 @@ impl Run<'_> {
         T: Send,
         F: for<'s> FnOnce(&'s Ready, Instance, &'s mut Store<Guest>) -> Call<'s, T> + Send,
     {
-        let Self { shared, lane, facts, egress, traffic, deadline_at } = self;
+        let Self { shared, lane, facts, egress, traffic, deadline } = self;
         let label = facts.label.clone();
         let console = Console::new(label.clone(), usize_of(shared.limits.log));
         let meter = Arc::new(Meter::default());
-        let late = Late { clock: shared.clock.clone(), started_at: facts.started_at, deadline_at };
+        let late = Late { uptime: shared.uptime.clone(), deadline };
         late.check()?;
         let guest = Guest::new(facts, console.clone(), egress, shared.secrets.clone(), &shared.limits, &shared.memory);
         let mut store = Store::new(&shared.engine, guest);
@@ -185,19 +193,17 @@ fn limit(store: &mut Store<Guest>, shared: &Shared, meter: &Arc<Meter>, late: &L
     });
 }
 
-/// The deadline of an attempt, on the host's clock.
+/// Whether an attempt is past its deadline.
 #[derive(Clone)]
 struct Late {
-    clock: Clock,
-    started_at: Moment,
-    deadline_at: Option<Moment>,
+    uptime: Uptime,
+    deadline: Option<Deadline>,
 }
 
 impl Late {
     fn check(&self) -> Result<(), Fault> {
-        match self.deadline_at {
-            Some(at) if (self.clock)() >= at => {
-                let allowed = Duration::from_millis(at.since(self.started_at));
+        match self.deadline {
+            Some(Deadline { at, allowed }) if (self.uptime)() >= at => {
                 Err(Fault::new("deadline", format!("the attempt did not end within its {allowed:?} (`deadline-ms` of the step)")))
             }
             _ => Ok(()),
@@ -206,12 +212,12 @@ impl Late {
 
     /// Ends when the deadline has passed.
     async fn passed(&self) -> Fault {
-        let Some(at) = self.deadline_at else { return std::future::pending().await };
+        let Some(deadline) = self.deadline else { return std::future::pending().await };
         loop {
             if let Err(fault) = self.check() {
                 return fault;
             }
-            let rest = Duration::from_millis(at.since((self.clock)()));
+            let rest = deadline.at.saturating_sub((self.uptime)());
             tokio::time::sleep(rest.min(DEADLINE_LOOK)).await;
         }
     }

@@ -79,7 +79,6 @@ use std::{
 use amends_core::{
     event::Attempt,
     outcome::{Left, Report},
-    value::Instant,
 };
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -89,6 +88,7 @@ use wasmtime::{
 };
 
 use self::{
+    attempt::Deadline,
     budget::Budget,
     cache::Cache,
     compile::Compiler,
@@ -107,8 +107,9 @@ pub use self::{
 };
 use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
 
-/// The host's wall clock. Deadlines are measured by it; a guest's processor time is not.
-pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
+/// How long this process has run, by a clock that nobody sets. Deadlines of attempts are measured by it; a guest's processor time
+/// is not.
+pub type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// Finds the bytes of a stored component.
 pub type ModuleSource = Arc<dyn Fn(&ModuleDigest) -> std::io::Result<Bytes> + Send + Sync>;
@@ -121,8 +122,8 @@ const DESCRIBE_WAIT: Duration = Duration::from_secs(60);
 pub struct HostConfig {
     /// What guests may use.
     pub limits: Limits,
-    /// The wall clock.
-    pub clock: Clock,
+    /// What deadlines are measured by.
+    pub uptime: Uptime,
     /// The stored components.
     pub modules: ModuleSource,
     /// Who compiles.
@@ -143,7 +144,7 @@ pub struct Host {
 struct Shared {
     engine: Engine,
     limits: Limits,
-    clock: Clock,
+    uptime: Uptime,
     modules: Modules,
     compiler: Compiler,
     cache: Option<Cache>,
@@ -158,7 +159,7 @@ struct Shared {
 impl Host {
     /// Sets wasmtime up and starts the guest threads.
     pub fn new(config: HostConfig) -> Result<Self, HostError> {
-        let HostConfig { limits, clock, modules, compile, cache, secrets } = config;
+        let HostConfig { limits, uptime, modules, compile, cache, secrets } = config;
         let engine = settings::engine(&limits).map_err(HostError::new)?;
         let mut linker = Linker::new(&engine);
         guest::link(&mut linker).map_err(HostError::new)?;
@@ -181,7 +182,7 @@ impl Host {
             late_loads: AtomicU64::new(0),
             engine,
             limits,
-            clock,
+            uptime,
             cache,
         };
         Ok(Self { shared: Arc::new(shared), lanes })
@@ -266,11 +267,14 @@ impl Host {
 impl Guests for Host {
     fn run(&self, call: AttemptCall, done: Box<dyn FnOnce(Report) + Send>) {
         let shared = self.shared.clone();
+        // The engine's moments are those of the wall clock, which may be set while the attempt runs. Only their distance counts.
+        let allowed = Duration::from_millis(call.deadline_at.since(call.started_at));
+        let deadline = Deadline { at: (shared.uptime)().saturating_add(allowed), allowed };
         let job: Job = Box::new(move |lane| {
             Box::pin(async move {
                 let done = Done { attempt: call.attempt.clone(), done: Some(done) };
                 let report = match shared.module(&call.digest).await {
-                    Ok(module) => attempt::run(&shared, &module, &call, &lane).await,
+                    Ok(module) => attempt::run(&shared, &module, &call, deadline, &lane).await,
                     Err(fault) => Report { attempt: call.attempt.clone(), outcome: fault.into_outcome(), left: Left::Nothing },
                 };
                 done.report(report);
