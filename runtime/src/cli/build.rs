@@ -13,6 +13,7 @@ use super::{
     check::{self, Checked},
     exit::Exit,
     session::{Form, print, print_json, say},
+    settings::OfHost,
 };
 
 /// Build a module as a component, and verify it as `amends check` does.
@@ -30,6 +31,8 @@ pub(super) struct Build {
     #[arg(long)]
     release: bool,
     #[command(flatten)]
+    of_host: OfHost,
+    #[command(flatten)]
     form: Form,
 }
 
@@ -42,11 +45,12 @@ struct Built {
 }
 
 pub(super) fn run(build: &Build) -> Result<Exit> {
+    let config = build.of_host.read()?;
     let cargo = Cargo::of(&build.dir)?;
     let profile = if build.release { Profile::Release } else { Profile::Dev };
     for file in cargo.build(profile, Voice::Normal)? {
         let file = shown(&file);
-        let built = Built { checked: check::verify(&file)?, file };
+        let built = Built { checked: check::verify(&file, &config)?, file };
         match build.form.json {
             true => print_json(&built)?,
             false => print(&report(&built))?,

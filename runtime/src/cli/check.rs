@@ -12,6 +12,7 @@ use super::{
     input,
     render::text::short,
     session::{Form, print, print_json},
+    settings::OfHost,
     wiring,
 };
 use crate::{
@@ -21,7 +22,7 @@ use crate::{
         runtime::Verified,
         wire::{definition::Definition, module::MissingGrant},
     },
-    config::Size,
+    config::{Config, Size},
 };
 
 /// Verify a module without a host, and say what it would need granted.
@@ -31,6 +32,8 @@ pub(super) struct Check {
     /// The component.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
+    #[command(flatten)]
+    of_host: OfHost,
     #[command(flatten)]
     form: Form,
 }
@@ -48,7 +51,7 @@ pub(super) struct Checked {
 }
 
 pub(super) fn run(check: &Check) -> Result<Exit> {
-    let checked = verify(&check.file)?;
+    let checked = verify(&check.file, &check.of_host.read()?)?;
     if check.form.json {
         print_json(&checked)?;
     } else {
@@ -57,9 +60,9 @@ pub(super) fn run(check: &Check) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// Verifies a component as a host does before it stores it.
-pub(super) fn verify(file: &Path) -> Result<Checked> {
-    let verified = wiring::verify(input::component(file)?);
+/// Verifies a component as a host of this configuration does before it stores it.
+pub(super) fn verify(file: &Path, config: &Config) -> Result<Checked> {
+    let verified = wiring::verify(input::component(file)?, config);
     Ok(checked(verified.with_context(|| format!("{} does not verify", file.display()))?))
 }
 

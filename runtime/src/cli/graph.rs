@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
-use super::{exit::Exit, input, session::print, wiring};
+use super::{exit::Exit, input, session::print, settings::OfHost, wiring};
 use crate::api::{graph, present};
 
 /// Draw the sagas of a module: stages, kinds, and what is undone.
@@ -17,6 +17,8 @@ pub(super) struct Graph {
     /// The component.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
+    #[command(flatten)]
+    of_host: OfHost,
     /// In which language.
     #[arg(long, value_enum, default_value_t = Language::Text)]
     format: Language,
@@ -33,7 +35,7 @@ enum Language {
 }
 
 pub(super) fn run(verb: &Graph) -> Result<Exit> {
-    let verified = wiring::verify(input::component(&verb.file)?);
+    let verified = wiring::verify(input::component(&verb.file)?, &verb.of_host.read()?);
     let verified = verified.with_context(|| format!("{} does not verify", verb.file.display()))?;
     let format = match verb.format {
         Language::Mermaid => graph::Format::Mermaid,

@@ -14,6 +14,8 @@ mod render;
 
 mod session;
 
+mod settings;
+
 mod act;
 
 mod patience;

@@ -14,6 +14,7 @@ use tokio::{net::TcpListener, signal::unix, sync::watch};
 
 use super::{
     exit::{Exit, Fatal, Usage},
+    settings,
     wiring::{self, Host},
 };
 use crate::{
@@ -56,10 +57,12 @@ pub(super) fn run(serve: &Serve) -> Result<Exit> {
         file: serve.config.clone(),
         log_format: serve.log_format,
     };
-    let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let config = config::load(&flags, environment).map_err(|error| Usage(error.to_string()))?;
+    let config::Loaded { config, warnings } = settings::load(&flags)?;
     let address = loopback(&config.server.listen)?;
     log_to_stderr(config.server.log_format);
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
     raise_file_limit();
     let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("amends-api").build()?;
     let ended = tokio.block_on(host(config, address));

@@ -125,13 +125,12 @@ fn definition_limits(config: &Config) -> validate::Limits {
     }
 }
 
-/// Verifies a component without a host, for `check` and `graph`.
-pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
-    let config = Config::default();
+/// Verifies a component without a host, for `check` and `graph`, within the limits that a host of this configuration has.
+pub fn verify(bytes: Vec<u8>, config: &Config) -> Result<Verified, Unverified> {
     let refused = |what: String| Unverified { trouble: Trouble::Host, code: "not_checked", reasons: vec![what], hint: None };
     let program = this_program().map_err(|error| refused(format!("cannot tell which program this is: {error}")))?;
     let host = host::Host::new(HostConfig {
-        limits: guest_limits(&config),
+        limits: guest_limits(config),
         uptime: clocks::uptime(),
         modules: Arc::new(|_| Err(std::io::Error::other("nothing is stored without a host"))),
         compile: Compile::Worker { program, args: vec![host::compile_worker::ARGUMENT.into()] },
@@ -140,7 +139,7 @@ pub fn verify(bytes: Vec<u8>) -> Result<Verified, Unverified> {
     })
     .map_err(|error| refused(error.to_string()))?;
     let found = host.verify(&bytes).map_err(node::unverified)?;
-    node::verified(found, bytes.len() as u64, &definition_limits(&config))
+    node::verified(found, bytes.len() as u64, &definition_limits(config))
 }
 
 /// The body of the process that the host starts for one compilation.

@@ -2,6 +2,10 @@
 
 mod tables;
 
+mod bounds;
+
+mod injected;
+
 mod units;
 
 use std::{
@@ -43,15 +47,25 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// A configuration, and what is worth a word about where it came from.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What was passed over.
+    pub warnings: Vec<String>,
+}
+
 /// Puts the configuration together. `environment` is the process's, as an argument.
-pub fn load(flags: &Flags, environment: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigError> {
+pub fn load(flags: &Flags, environment: impl Iterator<Item = (String, String)>) -> Result<Loaded, ConfigError> {
     let mut table = match &flags.file {
         Some(path) => read(path)?,
         None => Table::new(),
     };
     let known = known()?;
+    let mut warnings = Vec::new();
     for (name, value) in environment {
-        set_from_environment(&mut table, &known, &name, &value)?;
+        warnings.extend(set_from_environment(&mut table, &known, &name, &value)?);
     }
     let mut set = |section: &str, key: &str, value: Option<String>| {
         if let Some(value) = value {
@@ -62,7 +76,10 @@ pub fn load(flags: &Flags, environment: impl Iterator<Item = (String, String)>) 
     set("guest", "secrets", flags.secrets.as_ref().map(|path| path.display().to_string()));
     set("server", "listen", flags.listen.clone());
     set("server", "log_format", flags.log_format.map(|format| format.as_str().to_owned()));
-    table.try_into().map_err(|error: toml::de::Error| ConfigError(format!("bad configuration: {}", error.message())))
+    let read = table.try_into();
+    let config: Config = read.map_err(|error: toml::de::Error| ConfigError(format!("bad configuration: {}", error.message())))?;
+    bounds::check(&config).map_err(|what| ConfigError(format!("bad configuration: {what}")))?;
+    Ok(Loaded { config, warnings })
 }
 
 fn read(path: &Path) -> Result<Table, ConfigError> {
@@ -110,14 +127,20 @@ fn known() -> Result<Table, ConfigError> {
 }
 
 /// `AMENDS_GUEST_MEMORY=64MiB` is `memory` in `[guest]`. Other variables are none of ours, and one that is empty is not set.
-fn set_from_environment(table: &mut Table, known: &Table, name: &str, value: &str) -> Result<(), ConfigError> {
+/// Gives a warning about a variable that looks like one of ours and is none.
+fn set_from_environment(table: &mut Table, known: &Table, name: &str, value: &str) -> Result<Option<String>, ConfigError> {
     let Some(rest) = name.strip_prefix("AMENDS_").map(str::to_ascii_lowercase).filter(|_| !value.is_empty()) else {
-        return Ok(());
+        return Ok(None);
     };
-    let Some((section, key)) = rest.split_once('_') else { return Ok(()) };
-    let Some(Value::Table(keys)) = known.get(section) else { return Ok(()) };
+    let Some((section, key)) = rest.split_once('_') else { return Ok(None) };
+    let Some(Value::Table(keys)) = known.get(section) else { return Ok(None) };
     let bad = |what: &str| ConfigError(format!("bad environment: {name}=\"{}\" is no {what}", value.escape_debug()));
     let value = match keys.get(key) {
+        None if injected::is_injected(key, value) => {
+            return Ok(Some(format!(
+                "{name} is passed over: it is what a cluster or a container engine sets for a service of this name"
+            )));
+        }
         None => {
             let ConfigError(what) = unknown("key", &format!("`{key}` of [{section}]"), key, keys);
             return Err(ConfigError(format!("bad environment: {name} names {what}")));
@@ -131,7 +154,7 @@ fn set_from_environment(table: &mut Table, known: &Table, name: &str, value: &st
         Some(_) => Value::String(value.to_owned()),
     };
     put(table, section, key, value);
-    Ok(())
+    Ok(None)
 }
 
 fn put(table: &mut Table, section: &str, key: &str, value: Value) {
@@ -145,7 +168,7 @@ fn put(table: &mut Table, section: &str, key: &str, value: Value) {
 mod tests {
     use super::*;
 
-    fn loaded(file: &str, environment: &[(&str, &str)], flags: Flags) -> Result<Config, String> {
+    fn loaded(file: &str, environment: &[(&str, &str)], flags: Flags) -> Result<Loaded, String> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("amends.toml");
         fs::write(&path, file).unwrap();
@@ -171,7 +194,7 @@ mod tests {
             ("PATH", "/bin"),
         ];
         let flags = Flags { data: Some("/flag".into()), ..Flags::default() };
-        let config = loaded(file, &environment, flags).unwrap();
+        let config = loaded(file, &environment, flags).unwrap().config;
         assert_eq!(config.store.data, PathBuf::from("/flag"));
         assert_eq!(config.server.listen, "127.0.0.1:2");
         assert_eq!(config.server.hosts, ["b", "c"]);
@@ -249,6 +272,88 @@ mod tests {
         );
         assert!(error("server = 1", &[]).ends_with("`server` is a table; write [server] and its keys below"));
         assert!(error("[server", &[]).starts_with("bad configuration amends.toml, line 1: "));
+    }
+
+    /// A cluster gives each pod variables about the services beside it, a container engine about linked containers. Of a service
+    /// called `amends-server` they begin as the settings of `[server]` do, and the host ended with 2. The kind: names that others
+    /// choose. What has the form of such a variable is passed over, with a warning; a typing error is still one.
+    #[test]
+    fn c2_07_variables_that_a_cluster_sets_are_passed_over_with_a_warning() {
+        let injected = [
+            ("AMENDS_SERVER_SERVICE_HOST", "10.96.0.10"),
+            ("AMENDS_SERVER_SERVICE_PORT", "8420"),
+            ("AMENDS_SERVER_SERVICE_PORT_HTTP", "8420"),
+            ("AMENDS_SERVER_PORT", "tcp://10.96.0.10:8420"),
+            ("AMENDS_SERVER_PORT_8420_TCP", "tcp://10.96.0.10:8420"),
+            ("AMENDS_SERVER_PORT_8420_TCP_PROTO", "tcp"),
+            ("AMENDS_SERVER_PORT_8420_TCP_PORT", "8420"),
+            ("AMENDS_SERVER_PORT_8420_TCP_ADDR", "10.96.0.10"),
+            ("AMENDS_STORE_BACKUP_SERVICE_HOST", "10.96.0.11"),
+            ("AMENDS_STORE_BACKUP_PORT_53_UDP_ADDR", "10.96.0.11"),
+            ("AMENDS_GUEST_NAME", "/web/amends-guest"),
+            ("AMENDS_GUEST_ENV_PATH", "/bin"),
+        ];
+        let loaded = loaded("", &injected, Flags::default()).unwrap();
+        assert_eq!(loaded.config, Config::default());
+        assert_eq!(loaded.warnings.len(), injected.len(), "{:?}", loaded.warnings);
+        assert_eq!(
+            loaded.warnings[0],
+            "AMENDS_SERVER_SERVICE_HOST is passed over: it is what a cluster or a container engine sets for a service of this name"
+        );
+        for typed in [("AMENDS_SERVER_PORT", "8420"), ("AMENDS_SERVER_HOST", "10.96.0.10"), ("AMENDS_GUEST_NAME", "x")] {
+            assert!(error("", &[typed]).contains("names unknown key"), "{typed:?}");
+        }
+    }
+
+    /// With `in_flight = 0` a host started, said that it was ready, and ran nothing. The kind: a number that no host can work with.
+    /// Every setting that is a number, a size or a duration has a row with its least and its greatest value.
+    #[test]
+    fn c2_10_every_number_has_a_least_and_a_greatest_value() {
+        let bounded: Vec<_> =
+            bounds::table(&Config::default()).iter().map(|row| format!("{}.{}", row.section, row.key)).collect();
+        let mut unbounded = Vec::new();
+        for (section, keys) in known().unwrap() {
+            for (key, value) in keys.as_table().unwrap() {
+                let text = value.as_str().unwrap_or_default();
+                let is_number =
+                    value.is_integer() || text.parse::<bytesize::ByteSize>().is_ok() || humantime::parse_duration(text).is_ok();
+                let name = format!("{section}.{key}");
+                match bounded.contains(&name) {
+                    true => assert!(is_number, "{name}"),
+                    false => unbounded.push(name),
+                }
+            }
+        }
+        assert_eq!(unbounded, ["guest.secrets", "server.hosts", "server.listen", "server.log_format", "store.data"]);
+    }
+
+    #[test]
+    fn c2_10_zero_and_absurd_settings_are_refused() {
+        let refused = |name: &str, value: &str| {
+            let error = error("", &[(name, value)]);
+            error.strip_prefix("bad configuration: ").unwrap_or_else(|| panic!("{error}")).to_owned()
+        };
+        assert_eq!(refused("AMENDS_GUEST_IN_FLIGHT", "0"), "`in_flight` in [guest] is 0, and the least is 1");
+        assert_eq!(
+            refused("AMENDS_STORE_FREE_MIN_PERCENT", "101"),
+            "`free_min_percent` in [store] is 101, and the greatest is 100"
+        );
+        assert_eq!(refused("AMENDS_LIMITS_PAYLOAD", "0"), "`payload` in [limits] is 0B, and the least is 1KiB");
+        assert_eq!(refused("AMENDS_GUEST_CPU", "0s"), "`cpu` in [guest] is 0s, and the least is 10ms");
+        assert_eq!(refused("AMENDS_SERVER_DRAIN", "2days"), "`drain` in [server] is 2days, and the greatest is 1day");
+        assert_eq!(
+            refused("AMENDS_GUEST_MEMORY_TOTAL", "32MiB"),
+            "`memory_total` in [guest] is 32MiB for all attempts, and one alone may have 64MiB (`memory`)"
+        );
+        assert_eq!(
+            refused("AMENDS_LIMITS_PAYLOAD", "128MiB"),
+            "`journal` in [limits] is 64MiB for a whole saga, and its input alone may have 128MiB (`payload`)"
+        );
+        for nothing in [("AMENDS_GUEST_MEMORY_TOTAL", "0"), ("AMENDS_STORE_FREE_MIN", "0"), ("AMENDS_SERVER_DRAIN", "0s")] {
+            assert!(loaded("", &[nothing], Flags::default()).is_ok(), "{nothing:?} turns something off");
+        }
+        // In the file the same holds.
+        assert!(error("[limits]\nsteps = 0", &[]).ends_with("`steps` in [limits] is 0, and the least is 1"));
     }
 
     #[test]

@@ -14,6 +14,11 @@ impl Span {
         Self(Duration::from_secs(seconds))
     }
 
+    /// From milliseconds.
+    pub const fn millis(ms: u64) -> Self {
+        Self(Duration::from_millis(ms))
+    }
+
     /// In milliseconds.
     pub fn ms(self) -> u64 {
         u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)

@@ -1,0 +1,106 @@
+//! The least and the greatest value of each setting that is a number, in one table.
+//!
+//! Below the least, nothing could run, or every request would be refused; above the greatest, a number is a typing error, or the
+//! host could not hold what it allows. Where 0 is the least, it turns something off, and the row says what.
+
+use std::fmt::Display;
+
+use super::{
+    tables::Config,
+    units::{Size, Span},
+};
+
+const SECOND: Span = Span::seconds(1);
+const DAY: Span = Span::seconds(86_400);
+const CENTURY: Span = Span::seconds(36_525 * 86_400);
+const KIB: Size = Size::kib(1);
+const MIB: Size = Size::mib(1);
+const GIB: Size = Size::mib(1 << 10);
+const PIB: Size = Size::mib(1 << 30);
+
+/// One setting, as `in_flight` of `[guest]`, and what is wrong with it.
+pub(super) struct Bounded {
+    pub(super) section: &'static str,
+    pub(super) key: &'static str,
+    problem: Option<String>,
+}
+
+/// Whether every setting is within its bounds, and those that depend on each other fit.
+pub(super) fn check(config: &Config) -> Result<(), String> {
+    for Bounded { section, key, problem } in table(config) {
+        if let Some(problem) = problem {
+            return Err(format!("`{key}` in [{section}] is {problem}"));
+        }
+    }
+    fits_together(config)
+}
+
+/// The table.
+#[rustfmt::skip]
+pub(super) fn table(config: &Config) -> Vec<Bounded> {
+    let Config { server, store, guest, limits, retention } = config;
+    vec![
+        bound("server", "wait_max", server.wait_max, SECOND, DAY),
+        // 0s: whoever is in the middle of something is cut off at once.
+        bound("server", "drain", server.drain, Span::seconds(0), DAY),
+        bound("store", "cache", store.cache, MIB, PIB),
+        bound("store", "queue_records", store.queue_records, 16, 10_000_000),
+        // 0: the disk may be filled.
+        bound("store", "free_min", store.free_min, Size::kib(0), PIB),
+        bound("store", "free_min_percent", store.free_min_percent, 0, 100),
+        bound("guest", "in_flight", guest.in_flight, 1, 100_000),
+        // A component of a usual toolchain begins with a little more than one MiB; a 32-bit address ends at four GiB.
+        bound("guest", "memory", guest.memory, Size::mib(2), Size::mib(4 << 10)),
+        // 0: half of what the machine has.
+        bound("guest", "memory_total", guest.memory_total, Size::kib(0), PIB),
+        bound("guest", "table_elements", guest.table_elements, 1_000, 10_000_000),
+        // What a component of a usual toolchain consists of.
+        bound("guest", "instances", guest.instances, 4, 1_000),
+        // A guest is looked at every ten milliseconds.
+        bound("guest", "cpu", guest.cpu, Span::millis(10), DAY),
+        bound("guest", "deadline_max", guest.deadline_max, SECOND, Span::seconds(30 * 86_400)),
+        // 0: nothing that a guest says is logged.
+        bound("guest", "log", guest.log, Size::kib(0), Size::mib(64)),
+        bound("guest", "http_requests", guest.http_requests, 1, 10_000),
+        bound("guest", "http_request", guest.http_request, KIB, GIB),
+        bound("guest", "http_response", guest.http_response, KIB, GIB),
+        bound("guest", "http_connect", guest.http_connect, Span::millis(10), Span::seconds(300)),
+        // The program of the compiler alone takes much of the least.
+        bound("guest", "compile_memory", guest.compile_memory, Size::mib(512), PIB),
+        bound("guest", "compile_cpu", guest.compile_cpu, SECOND, DAY),
+        bound("guest", "compile_wall", guest.compile_wall, Span::millis(10), DAY),
+        bound("limits", "payload", limits.payload, KIB, Size::mib(256)),
+        bound("limits", "journal", limits.journal, MIB, Size::mib(64 << 10)),
+        bound("limits", "wasm", limits.wasm, Size::kib(16), Size::mib(512)),
+        bound("limits", "steps", limits.steps, 1, 10_000),
+        bound("limits", "stage_steps", limits.stage_steps, 1, 10_000),
+        // 0: there are no schedules.
+        bound("limits", "schedules", limits.schedules, 0, 10_000_000),
+        bound("retention", "events", retention.events, SECOND, CENTURY),
+    ]
+}
+
+fn bound<T: PartialOrd + Display>(section: &'static str, key: &'static str, value: T, least: T, greatest: T) -> Bounded {
+    let problem = match (value < least, value > greatest) {
+        (true, _) => Some(format!("{value}, and the least is {least}")),
+        (_, true) => Some(format!("{value}, and the greatest is {greatest}")),
+        (false, false) => None,
+    };
+    Bounded { section, key, problem }
+}
+
+/// Settings of which one makes the other absurd.
+fn fits_together(config: &Config) -> Result<(), String> {
+    let Config { guest, limits, .. } = config;
+    if guest.memory_total.bytes() > 0 && guest.memory_total < guest.memory {
+        let (all, one) = (guest.memory_total, guest.memory);
+        return Err(format!("`memory_total` in [guest] is {all} for all attempts, and one alone may have {one} (`memory`)"));
+    }
+    if limits.journal < limits.payload {
+        let (journal, payload) = (limits.journal, limits.payload);
+        return Err(format!(
+            "`journal` in [limits] is {journal} for a whole saga, and its input alone may have {payload} (`payload`)"
+        ));
+    }
+    Ok(())
+}
