@@ -246,11 +246,11 @@ impl Node {
         }
     }
 
-    /// No new starts, time for open attempts, commit, close. Blocks.
-    pub fn close(&self) -> Result<(), NodeError> {
+    /// No new starts, time for open attempts until this moment, commit, close. Blocks.
+    pub fn close(&self, until: Moment) -> Result<(), NodeError> {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(running) = running {
-            running.stop();
+            running.stop(until);
         }
         drop(self.marker.lock().unwrap_or_else(PoisonError::into_inner).take());
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {

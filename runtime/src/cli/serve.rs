@@ -85,14 +85,9 @@ async fn host(config: Config, address: SocketAddr) -> Result<(), Fatal> {
     let Host { runtime, recovered, failed, close } =
         opened.map_err(|error| Fatal::Other(format!("the host failed to open: {error}")))??;
     let (stop, stopping) = watch::channel(false);
-    let options = api::Options {
-        hosts: config.server.hosts.clone(),
-        payload_bytes_max: config.limits.payload.as_usize(),
-        wasm_bytes_max: config.limits.wasm.as_usize(),
-        wait_ms_max: config.server.wait_max.ms(),
-    };
-    let router = api::router(runtime, options, stopping.clone());
-    let serving = tokio::spawn(api::server::serve(listener, router, stopping, config.server.drain.0));
+    let router = api::router(runtime, wiring::api_options(&config), stopping.clone());
+    let drain = config.server.drain;
+    let serving = tokio::spawn(api::server::serve(listener, router, stopping, drain.0));
     say_ready(&config, listening, recovered, began.elapsed());
     tokio::select! {
         _ = terminate.recv() => {}
@@ -100,13 +95,15 @@ async fn host(config: Config, address: SocketAddr) -> Result<(), Fatal> {
         // Nothing is acknowledged any more, and nobody is waited for.
         fatal = failed => return Err(fatal),
     }
-    tracing::info!("stopping: no new starts, {} for open attempts; again to stop at once", config.server.drain);
+    tracing::info!("stopping: no new starts, {drain} for open attempts; again to stop at once");
+    // One span of time for both: what requests take of it, attempts go on in.
+    let until = Instant::now() + drain.0;
     let _ = stop.send(true);
     let closing = async {
         if let Ok(Err(error)) = serving.await {
             tracing::warn!(%error, "the API ended badly");
         }
-        tokio::task::spawn_blocking(close).await
+        tokio::task::spawn_blocking(move || close(until)).await
     };
     tokio::select! {
         closed = closing => closed.map_err(|error| Fatal::Other(format!("the host failed to close: {error}")))?,

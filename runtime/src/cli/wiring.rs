@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     process::ExitCode,
     sync::Arc,
+    time::Instant,
 };
 
 use amends_core::validate;
@@ -14,7 +15,10 @@ use bytesize::ByteSize;
 
 use super::exit::Fatal;
 use crate::{
-    api::runtime::{Runtime, Unverified, Verified},
+    api::{
+        self,
+        runtime::{Runtime, Unverified, Verified},
+    },
     clocks,
     config::{self, Config},
     engine::shard,
@@ -32,8 +36,8 @@ pub struct Host {
     pub recovered: u64,
     /// Ends only if the host cannot go on (law 14).
     pub failed: Pin<Box<dyn Future<Output = Fatal> + Send>>,
-    /// No new starts, time for open attempts, commit, close.
-    pub close: Box<dyn FnOnce() -> Result<(), Fatal> + Send>,
+    /// No new starts, time for open attempts until a moment, commit, close.
+    pub close: Box<dyn FnOnce(Instant) -> Result<(), Fatal> + Send>,
 }
 
 impl From<NodeError> for Fatal {
@@ -52,24 +56,17 @@ impl From<NodeError> for Fatal {
 /// `listening` is the API's own address, which no guest may call.
 pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
     let worker = this_program().map_err(|error| Fatal::Other(format!("cannot tell which program this is: {error}")))?;
-    let store = redb::Options { cache_bytes: config.store.cache.as_usize(), ..redb::Options::default() };
     let node = Node::open(node::Config {
         data: config.store.data.clone(),
-        store,
+        store: store_options(config),
         guests: guest_limits(config),
-        engine: shard::Limits {
-            saga_bytes_max: config.limits.journal.bytes(),
-            event_kept_ms: config.retention.events.ms(),
-            schedules_max: config.limits.schedules,
-            queue_records: config.store.queue_records,
-            ..shard::Limits::default()
-        },
+        engine: engine_limits(config),
         definitions: definition_limits(config),
         listening: vec![listening],
         worker,
         clocks: clocks::of_machine(),
         secrets: Some(config.guest.secrets.clone()).filter(|folder| !folder.as_os_str().is_empty()),
-        free: node::Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent },
+        free: free(config),
     })?;
     let node = Arc::new(node);
     let failed = node.failed();
@@ -77,7 +74,7 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
     Ok(Host {
         recovered: node.recovered(),
         failed: Box::pin(async move { Fatal::StorageFailed(failed.await) }),
-        close: Box::new(move || closing.close().map_err(Fatal::from)),
+        close: Box::new(move |until| closing.close(until).map_err(Fatal::from)),
         runtime: node,
     })
 }
@@ -88,6 +85,34 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
 fn this_program() -> std::io::Result<PathBuf> {
     let running = Path::new("/proc/self/exe");
     if running.exists() { Ok(running.to_owned()) } else { std::env::current_exe() }
+}
+
+fn store_options(config: &Config) -> redb::Options {
+    redb::Options { cache_bytes: config.store.cache.as_usize(), ..redb::Options::default() }
+}
+
+fn free(config: &Config) -> node::Free {
+    node::Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent }
+}
+
+fn engine_limits(config: &Config) -> shard::Limits {
+    shard::Limits {
+        saga_bytes_max: config.limits.journal.bytes(),
+        event_kept_ms: config.retention.events.ms(),
+        schedules_max: config.limits.schedules,
+        queue_records: config.store.queue_records,
+        ..shard::Limits::default()
+    }
+}
+
+/// What the API takes.
+pub(super) fn api_options(config: &Config) -> api::Options {
+    api::Options {
+        hosts: config.server.hosts.clone(),
+        payload_bytes_max: config.limits.payload.as_usize(),
+        wasm_bytes_max: config.limits.wasm.as_usize(),
+        wait_ms_max: config.server.wait_max.ms(),
+    }
 }
 
 /// The one place where a setting meets the limit that it sets; the other limits are not for an operator to set.
@@ -155,5 +180,49 @@ mod tests {
     fn a_host_without_settings_has_the_documented_limits() {
         assert_eq!(guest_limits(&Config::default()), host::Limits::default());
         assert_eq!(definition_limits(&Config::default()), validate::Limits::default());
+    }
+
+    /// What a host is built of, in words.
+    fn built_of(config: &Config) -> String {
+        let host = (guest_limits(config), engine_limits(config), definition_limits(config));
+        format!("{host:?} {} {:?} {:?}", store_options(config).cache_bytes, free(config), api_options(config))
+    }
+
+    /// `drain` was read, logged, and given to the API alone; the engine waited for ten seconds whatever it said. The kind: a setting
+    /// that nothing obeys. Each one that is no text and no path changes a limit of what a host is built of. The rest is named by the
+    /// file that obeys it; that `drain` is obeyed is shown on the real binary.
+    #[test]
+    fn c2_04_every_setting_changes_what_a_host_is_built_of() {
+        let in_file = |key: &str| match key {
+            "server.drain" | "server.listen" | "server.log_format" => Some(include_str!("serve.rs")),
+            "store.data" | "guest.secrets" => Some(include_str!("wiring.rs")),
+            _ => None,
+        };
+        let defaults = toml::Table::try_from(Config::default()).unwrap();
+        let before = built_of(&Config::default());
+        for (section, keys) in &defaults {
+            for (key, value) in keys.as_table().unwrap() {
+                let name = format!("{section}.{key}");
+                if let Some(text) = in_file(&name) {
+                    assert!(text.contains(&format!("config.{name}")), "{name}");
+                    continue;
+                }
+                let mut changed = defaults.clone();
+                changed[section][key] = other(value);
+                let config: Config = changed.try_into().unwrap();
+                assert_ne!(built_of(&config), before, "nothing obeys {name}");
+            }
+        }
+    }
+
+    /// Another value of the same form.
+    fn other(value: &toml::Value) -> toml::Value {
+        match value {
+            toml::Value::Integer(number) => toml::Value::Integer(number + 1),
+            toml::Value::Array(_) => toml::Value::Array(vec![toml::Value::String("other".to_owned())]),
+            toml::Value::String(text) if text.ends_with('B') => toml::Value::String("3MiB".to_owned()),
+            toml::Value::String(_) => toml::Value::String("17s".to_owned()),
+            other => panic!("a setting of another form: {other}"),
+        }
     }
 }

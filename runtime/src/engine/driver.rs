@@ -6,7 +6,7 @@ use std::{
     collections::VecDeque,
     io,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
@@ -57,7 +57,11 @@ pub struct Engine {
 pub struct Running {
     engine: Engine,
     shard: JoinHandle<()>,
+    stop_by: StopBy,
 }
+
+/// When a host that stops no longer waits for open attempts, by a clock that nobody sets.
+type StopBy = Arc<OnceLock<std::time::Instant>>;
 
 /// What an engine is made of.
 pub struct Parts {
@@ -121,13 +125,14 @@ impl Running {
             recovered: sagas,
             clean,
         };
-        let mut drive =
-            Drive { shard, committer, guests, clock, inputs, changes, queued, last_word: LastWord(Some(on_failure)), metrics };
+        let (stop_by, last_word) = (StopBy::default(), LastWord(Some(on_failure)));
+        let by = Arc::clone(&stop_by);
+        let mut drive = Drive { shard, committer, guests, clock, inputs, changes, queued, last_word, metrics, stop_by: by };
         let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
             drive.carry_out(actions, &mut waiting);
             drive.run(&received, &mut waiting);
         });
-        Ok(Self { engine, shard: thread.map_err(|error| could_not_start(&error))? })
+        Ok(Self { engine, shard: thread.map_err(|error| could_not_start(&error))?, stop_by })
     }
 
     /// The engine, to ask it.
@@ -135,8 +140,9 @@ impl Running {
         &self.engine
     }
 
-    /// Takes no new sagas, lets open attempts end for a while, commits, and ends the threads.
-    pub fn stop(self) {
+    /// Takes no new sagas, lets open attempts end until this moment, commits, and ends the threads.
+    pub fn stop(self, by: std::time::Instant) {
+        let _ = self.stop_by.set(by);
         let _ = self.engine.inputs.send(Input::Stop);
         // A shard that panicked has nothing left to stop.
         let _ = self.shard.join();
@@ -165,9 +171,6 @@ impl Engine {
     }
 }
 
-/// How long a host that stops waits for open attempts.
-const STOP_MS: u64 = 10_000;
-
 struct Drive {
     shard: Shard,
     committer: Committer,
@@ -178,6 +181,7 @@ struct Drive {
     queued: Arc<AtomicUsize>,
     last_word: LastWord,
     metrics: Arc<Metrics>,
+    stop_by: StopBy,
 }
 
 /// Says once that the host must end: when the storage fails, and when the shard's own thread dies of a bug.
@@ -201,24 +205,20 @@ impl Drop for LastWord {
 
 impl Drive {
     fn run(mut self, received: &Receiver<Input>, tags: &mut Tags) {
-        let mut stop_by: Option<Instant> = None;
+        let mut stopping = false;
         loop {
             let now = (self.clock)();
-            if stop_by.is_some_and(|by| self.shard.is_quiet() || by <= now) {
+            if stopping && (self.shard.is_quiet() || self.is_late()) {
                 return self.end(tags);
             }
-            let first = match self.next(received, now, stop_by.is_some()) {
+            let first = match self.next(received, now, stopping) {
                 Some(first) => first,
                 None => return,
             };
-            if matches!(first, Input::Stop) {
-                stop_by = Some(now.plus(STOP_MS));
-            }
+            stopping |= matches!(first, Input::Stop);
             self.take(first, tags);
             for input in received.try_iter().take(INPUTS_AT_ONCE) {
-                if matches!(input, Input::Stop) {
-                    stop_by = Some(now.plus(STOP_MS));
-                }
+                stopping |= matches!(input, Input::Stop);
                 self.take(input, tags);
             }
             // After what was asked, and not before: however much is due, somebody who asks waits for one tick.
@@ -226,6 +226,11 @@ impl Drive {
                 self.take(Input::Tick, tags);
             }
         }
+    }
+
+    /// The time that a stop gives to open attempts is over.
+    fn is_late(&self) -> bool {
+        self.stop_by.get().is_none_or(|by| *by <= std::time::Instant::now())
     }
 
     /// The next input, or `Tick` when a timer is due. None: everyone who could say something has gone.
