@@ -21,6 +21,8 @@ mod clocks;
 #[cfg(feature = "testing")]
 mod steered;
 
+mod log;
+
 pub mod config;
 
 pub mod client;

@@ -17,6 +17,7 @@ use amends_core::{
     value::Instant,
 };
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::{broadcast, oneshot};
 
 use crate::{
@@ -69,6 +70,8 @@ pub struct Config {
     pub secrets: Option<PathBuf>,
     /// When the disk is too full for new sagas.
     pub free: Free,
+    /// Lines of the log that were lost.
+    pub lost_lines: Counter,
 }
 
 /// New sagas are refused when less than either is free on the disk.
@@ -122,6 +125,9 @@ impl From<StoreError> for NodeError {
 /// How long an answer about the disk holds. What is written meanwhile is far less than what must be free.
 const SPACE_HOLDS: Duration = Duration::from_millis(250);
 
+/// A guest's turn that takes longer is none: its thread is blocked, and attempts wait behind it.
+const TURN_MAX: Duration = Duration::from_secs(10);
+
 /// A host that has recovered and takes requests.
 pub struct Node {
     folder: Arc<Folder>,
@@ -170,7 +176,9 @@ impl Node {
             tracing::warn!(error = %taint.error, "the last host stopped because its storage failed; every page was read again");
         }
         let store = Arc::new(opened.store);
-        let metrics = Arc::new(Metrics::default());
+        let mut metrics = Metrics::default();
+        metrics.show_lost_lines(config.lost_lines.clone());
+        let metrics = Arc::new(metrics);
         let host = Arc::new(open_host(&config, &folder)?);
         let suspects = Marker::read(&config.data);
         let (tell, failed) = oneshot::channel();
@@ -480,8 +488,10 @@ impl Runtime for Node {
     }
 
     fn readiness(&self) -> Readiness {
+        let turn = self.host.longest_turn();
         match self.failure.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
             Some(why) => Readiness::NotReady(format!("the storage failed: {why}")),
+            None if turn > TURN_MAX => Readiness::NotReady(format!("a thread for guests has been blocked for {turn:.0?}")),
             None => Readiness::Ready {
                 recovered: self.engine.recovered,
                 took_ms: u64::try_from(self.recovery.as_millis()).unwrap_or(u64::MAX),

@@ -81,6 +81,11 @@ impl ApiError {
         &self.detail.code
     }
 
+    /// For people.
+    pub fn message(&self) -> &str {
+        &self.detail.message
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

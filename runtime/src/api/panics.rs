@@ -27,7 +27,7 @@ pub(super) async fn answered(request: Request, next: Next) -> Response {
         Err(_) => Poll::Ready(None),
     });
     answer.await.unwrap_or_else(|| {
-        // The words of the panic are on stderr already, with the place.
+        // The words of the panic are in the log already, with the place.
         tracing::error!(%method, path, "a handler of the API panicked; please report it");
         ApiError::internal("it panicked while it answered").into_response()
     })

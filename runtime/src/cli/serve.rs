@@ -1,13 +1,12 @@
 //! `amends serve`: runs a host until it is told to stop.
 
 use std::{
-    io::{IsTerminal, Write},
     net::{SocketAddr, ToSocketAddrs},
     path::PathBuf,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use rustix::process;
 use tokio::{net::TcpListener, signal::unix, sync::watch};
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     api,
     config::{self, Config, Flags, LogFormat},
+    log::{self, Outlet},
 };
 
 /// Run a host: recover, listen, and go on with every saga that has not ended.
@@ -49,6 +49,9 @@ pub(super) struct Serve {
     log_format: Option<LogFormat>,
 }
 
+/// How long the end of the process waits for its last lines to be written: nobody may read them.
+const LAST_LINES: Duration = Duration::from_secs(1);
+
 pub(super) fn run(serve: &Serve) -> Result<Exit> {
     let flags = Flags {
         data: serve.data.clone(),
@@ -59,20 +62,34 @@ pub(super) fn run(serve: &Serve) -> Result<Exit> {
     };
     let config::Loaded { config, warnings } = settings::load(&flags)?;
     let address = loopback(&config.server.listen)?;
-    log_to_stderr(config.server.log_format);
+    let log = log::start(config.server.log_format).context("cannot start the thread that writes the log")?;
     for warning in warnings {
         tracing::warn!("{warning}");
     }
     raise_file_limit();
-    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("amends-api").build()?;
-    let ended = tokio.block_on(host(config, address));
-    // Threads that still read a dying disk, or compile, must not hold the process.
-    tokio.shutdown_timeout(Duration::from_secs(1));
-    ended?;
-    Ok(Exit::Fine)
+    let ended = run_host(config, address, &log);
+    // Through the queue, as every line from here on: standard error may be closed, full, or read by nobody.
+    let exit = match ended {
+        Ok(()) => Exit::Fine,
+        Err(fatal) => {
+            log.push(format!("amends: {fatal}\n").as_bytes());
+            fatal.exit()
+        }
+    };
+    log.flush(LAST_LINES);
+    Ok(exit)
 }
 
-async fn host(config: Config, address: SocketAddr) -> Result<(), Fatal> {
+fn run_host(config: Config, address: SocketAddr, log: &Outlet) -> Result<(), Fatal> {
+    let tokio = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("amends-api").build();
+    let tokio = tokio.map_err(|error| Fatal::Other(format!("cannot start the threads of the API: {error}")))?;
+    let ended = tokio.block_on(host(config, address, log));
+    // Threads that still read a dying disk, or compile, must not hold the process.
+    tokio.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+async fn host(config: Config, address: SocketAddr, log: &Outlet) -> Result<(), Fatal> {
     let began = Instant::now();
     let mut terminate = signal(unix::SignalKind::terminate())?;
     let mut interrupt = signal(unix::SignalKind::interrupt())?;
@@ -80,8 +97,8 @@ async fn host(config: Config, address: SocketAddr) -> Result<(), Fatal> {
     let _too_large = signal(unix::SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
     let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
     let listening = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
-    let opening = config.clone();
-    let opened = tokio::task::spawn_blocking(move || wiring::open(&opening, listening)).await;
+    let (opening, lost_lines) = (config.clone(), log.lost());
+    let opened = tokio::task::spawn_blocking(move || wiring::open(&opening, listening, lost_lines)).await;
     let Host { runtime, recovered, failed, close } =
         opened.map_err(|error| Fatal::Other(format!("the host failed to open: {error}")))??;
     let (stop, stopping) = watch::channel(false);
@@ -152,9 +169,14 @@ fn say_ready(config: &Config, listening: SocketAddr, recovered: u64, took: Durat
         })
         .to_string(),
     };
-    // Whoever started the host may not read its stdout; that is no reason to stop.
-    let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+    // Whoever started the host may not read its stdout, or may have closed it; that is no reason to stop.
+    match Outlet::stdout() {
+        Ok(stdout) => {
+            stdout.push(format!("{line}\n").as_bytes());
+            stdout.flush(LAST_LINES);
+        }
+        Err(error) => tracing::warn!(%error, "stdout cannot be written: {line}"),
+    }
 }
 
 /// Connections and outgoing calls are files; the usual soft limit of 1,024 is for programs that use `select`.
@@ -164,19 +186,6 @@ fn raise_file_limit() {
     if let Err(error) = process::setrlimit(process::Resource::Nofile, raised) {
         tracing::debug!(%error, "the limit of open files stays as it is");
     }
-}
-
-fn log_to_stderr(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("AMENDS_LOG");
-    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_ansi(colours);
-    let set = match format {
-        LogFormat::Text => log.try_init(),
-        LogFormat::Json => log.json().flatten_event(true).try_init(),
-    };
-    // Set already, by whoever embeds us: their log it is.
-    drop(set);
 }
 
 #[cfg(test)]

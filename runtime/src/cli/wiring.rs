@@ -12,6 +12,7 @@ use std::{
 
 use amends_core::validate;
 use bytesize::ByteSize;
+use prometheus_client::metrics::counter::Counter;
 
 use super::exit::Fatal;
 use crate::{
@@ -53,8 +54,8 @@ impl From<NodeError> for Fatal {
 
 /// Opens the data folder, recovers, and starts the engine. Runs on a blocking thread of the tokio runtime.
 ///
-/// `listening` is the API's own address, which no guest may call.
-pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
+/// `listening` is the API's own address, which no guest may call; `lost_lines` counts what the log lost.
+pub fn open(config: &Config, listening: SocketAddr, lost_lines: Counter) -> Result<Host, Fatal> {
     let worker = this_program().map_err(|error| Fatal::Other(format!("cannot tell which program this is: {error}")))?;
     let node = Node::open(node::Config {
         data: config.store.data.clone(),
@@ -67,6 +68,7 @@ pub fn open(config: &Config, listening: SocketAddr) -> Result<Host, Fatal> {
         clocks: clocks::of_machine(),
         secrets: Some(config.guest.secrets.clone()).filter(|folder| !folder.as_os_str().is_empty()),
         free: free(config),
+        lost_lines,
     })?;
     let node = Arc::new(node);
     let failed = node.failed();

@@ -167,6 +167,11 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Shows a counter of the host's log, which counts by itself.
+    pub fn show_lost_lines(&mut self, lost: Counter) {
+        self.registry.register("log_lines_lost", "Lines of the log that could not be written", lost);
+    }
+
     /// The counters in the OpenMetrics text form.
     pub fn text(&self) -> String {
         let mut text = String::new();

@@ -6,6 +6,7 @@ use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -90,6 +91,11 @@ impl Lanes {
     /// The attempts whose guests have a thread now; the others wait for the host or for their turn.
     pub(super) fn running(&self) -> Vec<Arc<Label>> {
         self.dispatch.lanes.iter().filter_map(|lane| lane.running()).collect()
+    }
+
+    /// How long the guest that is longest on a thread has been there without giving it back.
+    pub(super) fn longest_turn(&self) -> Duration {
+        self.dispatch.lanes.iter().map(|lane| lane.turn()).max().unwrap_or_default()
     }
 
     /// How many run, and how many wait for their turn.

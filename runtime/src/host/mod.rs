@@ -258,6 +258,12 @@ impl Host {
         self.shared.late_loads.load(Ordering::Relaxed)
     }
 
+    /// How long the guest that is longest on a thread has been there without giving it back. Turns end after some milliseconds:
+    /// where one does not, a function of the host blocks.
+    pub fn longest_turn(&self) -> Duration {
+        self.lanes.longest_turn()
+    }
+
     /// How many attempts are in flight, and how many wait for their turn.
     pub fn depth(&self) -> (usize, usize) {
         self.lanes.depth()

@@ -11,16 +11,22 @@ use std::{
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::label::Label;
+
+/// A guest that has the thread, and since when.
+struct Turn {
+    label: Arc<Label>,
+    began: Instant,
+}
 
 /// One guest thread, as the others see it.
 #[derive(Default)]
 pub(super) struct Lane {
     busy: AtomicBool,
-    running: Mutex<Option<Arc<Label>>>,
+    running: Mutex<Option<Turn>>,
 }
 
 impl Lane {
@@ -31,12 +37,19 @@ impl Lane {
 
     /// The attempt whose guest has the thread now.
     pub(super) fn running(&self) -> Option<Arc<Label>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|turn| turn.label.clone())
+    }
+
+    /// How long a guest has had the thread without giving it back.
+    pub(super) fn turn(&self) -> Duration {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().map_or(Duration::ZERO, |turn| turn.began.elapsed())
     }
 
     fn set(&self, running: Option<Arc<Label>>) {
         self.busy.store(running.is_some(), Ordering::Relaxed);
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = running;
+        let turn = running.map(|label| Turn { label, began: Instant::now() });
+        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = turn;
     }
 }
 
@@ -129,6 +142,20 @@ fn panicked(panic: Box<dyn Any + Send>) -> Panicked {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A host whose guests stood still behind a blocked function said that it was ready. What tells is a turn that does not end.
+    #[tokio::test]
+    async fn c2_02_a_turn_lasts_from_when_a_guest_gets_its_thread_until_it_gives_it_back() {
+        let (lane, label) = (Lane::default(), Arc::new(Label::nobody()));
+        let blocked = async {
+            let begun = Instant::now();
+            while lane.turn() < Duration::from_millis(2) {}
+            begun.elapsed()
+        };
+        let lasted = Turns::new(blocked, Arc::default(), &lane, label).await;
+        assert!(matches!(lasted, Ok(lasted) if lasted > Duration::ZERO));
+        assert_eq!(lane.turn(), Duration::ZERO);
+    }
 
     #[tokio::test]
     async fn a_panic_ends_one_future_and_its_time_is_counted() {

@@ -1,7 +1,8 @@
 //! The host itself: alive, ready, metrics, and the description of this API.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
+use amends_core::id::Namespace;
 use axum::{
     Json,
     extract::State,
@@ -9,9 +10,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use utoipa::ToSchema;
 
-use crate::api::{Api, openapi, runtime::Readiness};
+use crate::{
+    api::{Api, openapi, runtime::Readiness},
+    engine::port::{Origin, Request},
+    journal::Actor,
+};
+
+/// A busy engine answers within milliseconds.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// Whether new work is taken.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -35,13 +44,13 @@ pub(in crate::api) async fn alive() -> Response {
     ([(header::CONTENT_TYPE, "application/json")], "{\"alive\":true}").into_response()
 }
 
-/// The host has recovered and its storage takes writes.
+/// The host has recovered, its engine answers, its storage takes writes, and guests run.
 #[utoipa::path(
     get, path = "/readyz", tag = "host",
     responses((status = 200, body = Ready), (status = 503, description = "not yet, or not any more", body = Ready))
 )]
 pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> Response {
-    match api.runtime.readiness() {
+    match readiness(&api).await {
         Readiness::Ready { recovered, took_ms } => {
             Json(Ready { ready: true, reason: None, recovered: Some(recovered), recovery_ms: Some(took_ms) }).into_response()
         }
@@ -49,6 +58,22 @@ pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> Response {
             let ready = Ready { ready: false, reason: Some(reason), recovered: None, recovery_ms: None };
             (StatusCode::SERVICE_UNAVAILABLE, Json(ready)).into_response()
         }
+    }
+}
+
+/// The engine's answer to a question that waits for its last commit: one that cannot answer takes no work either.
+async fn readiness(api: &Api) -> Readiness {
+    if *api.stop.borrow() {
+        return Readiness::NotReady("the host is stopping".to_owned());
+    }
+    let known = api.runtime.readiness();
+    // Hardly anybody has modules in a namespace of this name.
+    let (Readiness::Ready { .. }, Ok(namespace)) = (&known, Namespace::new("readyz")) else { return known };
+    let origin = Origin { namespace, actor: Actor::Host, idempotency_key: None };
+    match timeout(ANSWER_MAX, api.ask(|answer| Request::Modules(origin, answer))).await {
+        Ok(Ok(_)) => known,
+        Ok(Err(error)) => Readiness::NotReady(error.message().to_owned()),
+        Err(_) => Readiness::NotReady(format!("the engine has not answered for {ANSWER_MAX:?}")),
     }
 }
 

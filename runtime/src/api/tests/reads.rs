@@ -6,6 +6,7 @@ use expect_test::expect;
 use super::{answer, check};
 use crate::{
     api::fake::{Fake, NOON, completed},
+    engine::port::{Refusal, RefusalCode},
     journal::{Actor, Fact, Record, RecordId},
 };
 
@@ -60,6 +61,21 @@ fn the_host_says_how_it_is() {
         # EOF
     "#]],
     );
+}
+
+/// `/readyz` said ready of a host that had stopped to do anything. What it says now is what the engine says to a question.
+#[test]
+fn c2_02_a_host_whose_engine_cannot_answer_is_not_ready() {
+    let fake = Fake::new();
+    *fake.refuse.lock().unwrap() = Some(Refusal::new(RefusalCode::Overloaded, "8192 requests are waiting"));
+    expect![[r#"
+        503
+        {
+          "ready": false,
+          "reason": "8192 requests are waiting"
+        }
+    "#]]
+    .assert_eq(&answer(&fake, "GET /readyz"));
 }
 
 #[test]
