@@ -31,6 +31,8 @@ mod bad_commands;
 
 mod bad_places;
 
+mod host_process;
+
 mod disks;
 
 mod hostile;

@@ -62,15 +62,19 @@ impl Options {
 
     /// On a port that was free a moment ago.
     pub(crate) fn supervised(self) -> Self {
-        let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).and_then(|listener| listener.local_addr());
-        let port = listener.unwrap_or_else(|error| panic!("no free port: {error}")).port();
-        Self { supervised: Some(port), ..self }
+        Self { supervised: Some(free_port()), ..self }
     }
 
     /// The host kills itself when it comes to this point for the nth time.
     pub(crate) fn dies_at(self, failpoint: &str) -> Self {
         self.with("AMENDS_FAILPOINT", failpoint)
     }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).and_then(|listener| listener.local_addr());
+    listener.unwrap_or_else(|error| panic!("no free port: {error}")).port()
 }
 
 /// What a host said when it was ready.
@@ -135,6 +139,11 @@ impl Host {
             set_clock(self.folder.path(), self.options.clock_ms);
         }
         self.process.tell(&ms.to_string()).unwrap_or_else(|error| panic!("cannot steer the clock: {error}"));
+    }
+
+    /// Sets its wall clock, as somebody who sets the machine's does.
+    pub(crate) fn set_clock_by(&mut self, ms: i64) {
+        self.process.tell(&format!("set {ms}")).unwrap_or_else(|error| panic!("cannot set the clock: {error}"));
     }
 
     /// `kill -9`.
