@@ -41,16 +41,28 @@ pub struct BadOrigin {
 
 impl fmt::Display for BadOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` is no origin: {}; write it as https://api.example.com or http://127.0.0.1:9000",
-            self.text.escape_debug(),
-            self.rule
-        )
+        f.write_str(&not_an_origin(self.text.escape_debug(), self.rule))
     }
 }
 
+/// The sentence about a text that is no origin, and the rule that it breaks. The text must be fit to be shown.
+pub(crate) fn not_an_origin(text: impl fmt::Display, rule: &str) -> String {
+    format!("`{text}` is no origin: {rule}; write it as https://api.example.com or http://127.0.0.1:9000")
+}
+
 impl std::error::Error for BadOrigin {}
+
+impl BadOrigin {
+    /// The text, up to 200 characters of it, as it was given.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The rule that it breaks.
+    pub(crate) fn rule(&self) -> &'static str {
+        self.rule
+    }
+}
 
 impl Origin {
     /// Reads what an operator grants. The leftmost label may be `*`, which stands for exactly one label.

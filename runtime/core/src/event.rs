@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    denial::Denial,
     elements::Element,
     id::{Incarnation, Leg, StepPath},
     value::{Failure, Instant, Payload},
@@ -276,8 +277,8 @@ pub enum Why {
     Unknown(Failure),
     /// The pivot may have happened and has no compensation: neither way is safe.
     PivotInDoubt(Failure),
-    /// The host refused a call: what, and the command that grants it.
-    Denied(String),
+    /// The host refused a call.
+    Denied(Denial),
     /// It was running each time the host died.
     HostDied,
     /// The saga's journal is as large as it may be.

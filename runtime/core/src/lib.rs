@@ -22,6 +22,7 @@
 //! - [`elements`]: the elements of a fan-out
 //! - [`event`]: the facts of a saga's stream
 //! - [`outcome`]: what an attempt says at its end
+//! - [`denial`]: a call that the host refused
 //! - [`saga`]: the state; `apply` is its fold, in a tree of steps (`tree`, `run`) that settles by itself (`settle`)
 //! - [`verbs`]: what an operator may do
 //! - [`moving`]: going over to another version
@@ -52,6 +53,8 @@ pub mod elements;
 mod json;
 
 pub mod lint;
+
+pub mod denial;
 
 pub mod event;
 

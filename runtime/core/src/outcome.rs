@@ -1,6 +1,7 @@
 //! What an attempt says at its end, and what the host saw leave meanwhile (law 5).
 
 use crate::{
+    denial::Denial,
     event::{Attempt, Wait},
     id::Direction,
     value::{Failure, Instant, Payload},
@@ -25,8 +26,8 @@ pub enum Outcome {
     Trapped(Failure),
     /// The host could not do its part, as when it has no place for the guest or cannot load its code.
     HostFault(Failure),
-    /// The host refused a call for which there is no grant: what was asked for, and the command that grants it.
-    Denied(String),
+    /// The host refused a call.
+    Denied(Denial),
 }
 
 impl Outcome {
@@ -76,7 +77,7 @@ pub(crate) enum Recorded {
     Unknown(Failure),
     NotDone,
     Wait(Wait),
-    Denied(String),
+    Denied(Denial),
 }
 
 /// A wait is at most ten years long, in milliseconds: a longer one is a mistake in a unit.
@@ -88,7 +89,7 @@ pub(crate) fn recorded(direction: Direction, outcome: Outcome, left: Left, reach
     let trapped = |failure| if left == Left::Nothing { Recorded::Transient(failure) } else { Recorded::Unknown(failure) };
     match (outcome, direction) {
         (Outcome::Done(output), _) => Recorded::Done(output),
-        (Outcome::Denied(what), _) => Recorded::Denied(what),
+        (Outcome::Denied(denial), _) => Recorded::Denied(denial),
         (Outcome::NotDone, Direction::Check) => Recorded::NotDone,
         (Outcome::Wait(wait), Direction::Forward | Direction::Undo(_)) if is_bounded(&wait, now) => Recorded::Wait(wait),
         (Outcome::Refused(failure) | Outcome::Transient(failure), _) if left == Left::Unanswered => Recorded::Unknown(failure),

@@ -1,6 +1,7 @@
 //! What the end of an attempt means: the outcome as recorded, and whether its leg goes on, tries again or is at its end.
 
 use crate::{
+    denial::Denial,
     definition::{Kind, OnExhausted, OnUnknown, Retry, Undo},
     event::{Attempt, Charge, Event, Intent, Reason, Wait, Why},
     handle::Turn,
@@ -58,7 +59,7 @@ impl Turn<'_> {
                 let until = until.map(|until| until.max(self.context.now.plus(AGAIN_MS_MIN)));
                 self.emit(Event::Wait(attempt, Wait { event, until }));
             }
-            Recorded::Denied(what) => self.denied(attempt, what, left),
+            Recorded::Denied(denial) => self.denied(attempt, denial, left),
         }
     }
 
@@ -88,8 +89,8 @@ impl Turn<'_> {
     }
 
     /// Stuck at once. What is stuck is the leg that goes on once the grant is there: after an unknown outcome it may be the check.
-    fn denied(&mut self, attempt: Attempt, what: String, left: Left) {
-        let failure = Failure::new("denied", format!("the host refused a call: {what}"));
+    fn denied(&mut self, attempt: Attempt, denial: Denial, left: Left) {
+        let failure = Failure::new("denied", format!("the host refused a call to {}", denial.origin));
         let leg = attempt.leg.clone();
         let next = match (left, leg.direction, self.on_unknown(&leg)) {
             (Left::Answered | Left::Unanswered, Direction::Forward, Some(OnUnknown::Check)) => leg.turned(Direction::Check),
@@ -100,7 +101,7 @@ impl Turn<'_> {
             Left::Answered | Left::Unanswered => Event::Unknown(attempt, failure, Charge::Leg),
         });
         if self.may_move(&leg) {
-            self.emit(Event::Stuck(next, Why::Denied(what)));
+            self.emit(Event::Stuck(next, Why::Denied(denial)));
         }
     }
 

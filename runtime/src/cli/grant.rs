@@ -23,13 +23,13 @@ use crate::{
 )]
 pub(super) struct Grant {
     /// The module.
-    pub(super) module: String,
+    module: String,
     /// An origin: scheme, host and port; `*.` only as the first label.
     #[arg(long, value_name = "ORIGIN")]
-    pub(super) http: Vec<String>,
+    http: Vec<String>,
     /// These origins may be at private addresses, though their names do not say so.
     #[arg(long, requires = "http")]
-    pub(super) private: bool,
+    private: bool,
     /// A secret of the host's, by name.
     #[arg(long, value_name = "NAME")]
     secret: Vec<String>,
@@ -38,13 +38,13 @@ pub(super) struct Grant {
     config: Vec<String>,
     /// Why; recorded.
     #[arg(long)]
-    pub(super) note: Option<String>,
+    note: Option<String>,
     #[command(flatten)]
     form: Form,
 }
 
 pub(super) fn run(grant: &Grant, session: &Session) -> Result<Exit> {
-    let granted = give(grant, session)?;
+    let granted = grants::change(session, &grant.module, false, grant.note.as_deref(), |grants| add(grant, grants))?;
     if grant.form.json {
         print_json(&granted)?;
     } else {
@@ -58,16 +58,21 @@ pub(super) fn spelled_out(origin: &str) -> Result<String> {
     Ok(Origin::parse(origin).map_err(|bad| Usage(bad.to_string()))?.spelled_out())
 }
 
-/// Adds to what the module may reach.
-pub(super) fn give(grant: &Grant, session: &Session) -> Result<ModuleGrants> {
-    grants::change(session, &grant.module, false, grant.note.as_deref(), |grants| add(grant, grants))
+/// Adds one origin to what the module may reach.
+pub(super) fn give_origin(session: &Session, module: &str, grant: &HttpGrant, note: &str) -> Result<ModuleGrants> {
+    grants::change(session, module, false, Some(note), |grants| add_origin(&grant.origin, grant.private, grants))
+}
+
+fn add_origin(origin: &str, private: bool, grants: &mut Grants) -> Result<()> {
+    let origin = spelled_out(origin)?;
+    grants.http.retain(|known| known.origin != origin);
+    grants.http.push(HttpGrant { origin, private });
+    Ok(())
 }
 
 fn add(grant: &Grant, grants: &mut Grants) -> Result<()> {
     for origin in &grant.http {
-        let origin = spelled_out(origin)?;
-        grants.http.retain(|known| known.origin != origin);
-        grants.http.push(HttpGrant { origin, private: grant.private });
+        add_origin(origin, grant.private, grants)?;
     }
     for name in &grant.secret {
         if !grants.secrets.contains(name) {

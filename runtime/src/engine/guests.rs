@@ -19,7 +19,7 @@ pub type ModuleDigest = [u8; 32];
 pub struct AttemptCall {
     /// Whose it is.
     pub namespace: Namespace,
-    /// The module's name, for logs and for the command that grants it something.
+    /// The module's name, for logs.
     pub module: String,
     /// The module's version, for logs.
     pub version: u32,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use amends_core::{
     Saga,
+    denial::Denial,
     event::Why,
     id::{Direction, Namespace, SagaId},
     view::{Status, StuckView},
@@ -46,14 +47,16 @@ struct Alike {
     direction: &'static str,
     failure: String,
     /// What was denied: another grant is another thing to do.
-    denied: Option<String>,
+    denied: Option<Denial>,
 }
 
 impl Alike {
     fn new(saga: &Saga, stuck: &StuckView) -> Self {
         let denied = match &stuck.why {
-            Why::Denied(what) => Some(what.clone()),
-            _ => None,
+            Why::Denied(denial) => Some(denial.clone()),
+            Why::Exhausted(_) | Why::Refused(_) | Why::Unknown(_) | Why::PivotInDoubt(_) | Why::HostDied | Why::JournalFull => {
+                None
+            }
         };
         Self {
             definition: saga.started().definition.clone(),

@@ -2,15 +2,17 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// How far away an address is.
+use amends_core::denial::Network;
+
+/// What a guest needs to reach an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reachable {
-    /// The public internet.
+    /// A grant: the address is in the public internet.
     Global,
-    /// Only with a grant of this very address, or one that says `private`. What it is, in words.
-    Private(&'static str),
-    /// Never: no grant opens it. What it is, in words.
-    Never(&'static str),
+    /// A grant of this very address, or one that says `private`.
+    Private(Network),
+    /// No grant opens it.
+    Never(Network),
 }
 
 use Reachable::{Global, Never, Private};
@@ -25,19 +27,19 @@ pub(super) fn reachable(address: IpAddr) -> Reachable {
 
 fn v4(address: Ipv4Addr) -> Reachable {
     match address.octets() {
-        [0, ..] => Never("this network"),
-        [169, 254, ..] => Never("link-local, where clouds keep their metadata"),
+        [0, ..] => Never(Network::ThisNetwork),
+        [169, 254, ..] => Never(Network::LinkLocal),
         // Metadata services of clouds that do not use link-local addresses.
-        [100, 100, 100, 200] | [192, 0, 0, 192] | [168, 63, 129, 16] => Never("a cloud's metadata"),
-        [224..=239, ..] => Never("multicast"),
-        [255, 255, 255, 255] => Never("broadcast"),
-        [127, ..] => Private("loopback"),
-        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Private("a private network"),
-        [100, 64..=127, ..] => Private("a carrier's shared network"),
-        [192, 0, 0, _] | [192, 88, 99, _] => Private("reserved for protocols"),
-        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Private("reserved for documentation"),
-        [198, 18..=19, ..] => Private("reserved for benchmarks"),
-        [240..=255, ..] => Private("reserved"),
+        [100, 100, 100, 200] | [192, 0, 0, 192] | [168, 63, 129, 16] => Never(Network::CloudMetadata),
+        [224..=239, ..] => Never(Network::Multicast),
+        [255, 255, 255, 255] => Never(Network::Broadcast),
+        [127, ..] => Private(Network::Loopback),
+        [10, ..] | [172, 16..=31, ..] | [192, 168, ..] => Private(Network::Private),
+        [100, 64..=127, ..] => Private(Network::CarrierShared),
+        [192, 0, 0, _] | [192, 88, 99, _] => Private(Network::Protocols),
+        [192, 0, 2, _] | [198, 51, 100, _] | [203, 0, 113, _] => Private(Network::Documentation),
+        [198, 18..=19, ..] => Private(Network::Benchmarks),
+        [240..=255, ..] => Private(Network::Reserved),
         _ => Global,
     }
 }
@@ -48,32 +50,32 @@ fn v6(address: Ipv6Addr) -> Reachable {
     }
     let segments = address.segments();
     match segments {
-        [0, 0, 0, 0, 0, 0, 0, 0] => Never("the unspecified address"),
-        [0, 0, 0, 0, 0, 0, 0, 1] => Private("loopback"),
-        [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254] | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254] => Never("a cloud's metadata"),
-        [0xfe80..=0xfebf, ..] => Never("link-local"),
-        [0xff00..=0xffff, ..] => Never("multicast"),
+        [0, 0, 0, 0, 0, 0, 0, 0] => Never(Network::Unspecified),
+        [0, 0, 0, 0, 0, 0, 0, 1] => Private(Network::Loopback),
+        [0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254] | [0xfd20, 0x00ce, 0, 0, 0, 0, 0, 0x0254] => Never(Network::CloudMetadata),
+        [0xfe80..=0xfebf, ..] => Never(Network::LinkLocal),
+        [0xff00..=0xffff, ..] => Never(Network::Multicast),
         // Ways to write an IPv4 address: no nearer than what they lead to, and never global, for they may lead anywhere.
-        [0, 0, 0, 0, 0, 0, high, low] => no_nearer(high, low, "an IPv4-compatible address"),
-        [0x0064, 0xff9b, .., high, low] => no_nearer(high, low, "an IPv4 address behind NAT64"),
-        [0x2002, high, low, ..] => no_nearer(high, low, "an IPv4 address behind 6to4"),
+        [0, 0, 0, 0, 0, 0, high, low] => no_nearer(high, low, Network::Ipv4Compatible),
+        [0x0064, 0xff9b, .., high, low] => no_nearer(high, low, Network::Nat64),
+        [0x2002, high, low, ..] => no_nearer(high, low, Network::SixToFour),
         // Teredo hides the client's address by inverting it.
-        [0x2001, 0, .., high, low] => no_nearer(!high, !low, "an IPv4 address behind Teredo"),
-        [0xfc00..=0xfdff, ..] => Private("a private network"),
-        [0xfec0..=0xfeff, ..] => Private("a site-local network"),
-        [0x2001, 0x0001..=0x01ff, ..] => Private("reserved for protocols"),
-        [0x2001, 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => Private("reserved for documentation"),
+        [0x2001, 0, .., high, low] => no_nearer(!high, !low, Network::Teredo),
+        [0xfc00..=0xfdff, ..] => Private(Network::Private),
+        [0xfec0..=0xfeff, ..] => Private(Network::SiteLocal),
+        [0x2001, 0x0001..=0x01ff, ..] => Private(Network::Protocols),
+        [0x2001, 0x0db8, ..] | [0x3fff, 0..=0x0fff, ..] => Private(Network::Documentation),
         [0x2000..=0x3fff, ..] => Global,
-        _ => Private("reserved"),
+        _ => Private(Network::Reserved),
     }
 }
 
-fn no_nearer(high: u16, low: u16, what: &'static str) -> Reachable {
+fn no_nearer(high: u16, low: u16, network: Network) -> Reachable {
     let [a, b] = high.to_be_bytes();
     let [c, d] = low.to_be_bytes();
     match v4(Ipv4Addr::new(a, b, c, d)) {
-        Never(why) => Never(why),
-        Global | Private(_) => Private(what),
+        Never(inside) => Never(inside),
+        Global | Private(_) => Private(network),
     }
 }
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use amends_core::denial::{Address, Denial, DenialReason};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Body as _;
@@ -24,7 +25,10 @@ use super::{
     limits::{Limits, usize_of},
     traffic::Traffic,
 };
-use crate::{journal::Grant, origin::Origin};
+use crate::{
+    journal::Grant,
+    origin::{BadOrigin, Origin},
+};
 
 /// A guest that says nothing of its patience has this much: the attempt's deadline bounds it.
 const PATIENCE: Duration = Duration::from_secs(3_600);
@@ -83,22 +87,19 @@ impl Egress {
 
     /// Whether this request may leave at all, and by which grant. None of it asks the network.
     fn judge(&self, request: &http::Request<WasiBody>) -> Result<Permit, Refused> {
-        let origin = Origin::of_request(request.uri()).map_err(|error| Refused::Denied(error.to_string()))?;
+        let origin = Origin::of_request(request.uri()).map_err(|bad| Refused::Denied(not_an_origin(&bad)))?;
         if self.facts.reach == Reach::EffectFree {
-            return Err(Refused::Denied(format!("step declares effect-free and called {origin}")));
+            return Err(Refused::Denied(denial(&origin, DenialReason::EffectFree)));
         }
         // What no grant opens is said before one is asked for.
         if let Some(address) = origin.address() {
             self.open(&origin, SocketAddr::new(address, origin.port())).map_err(Refused::Denied)?;
         }
         match self.facts.reach {
-            Reach::NotGranted => return Err(Refused::Denied(self.ask(&origin, ""))),
+            Reach::NotGranted => return Err(Refused::Denied(denial(&origin, DenialReason::NotGranted))),
             Reach::Safe if !is_safe(request.method()) => {
-                let text = format!(
-                    "{} {origin}: only GET, HEAD, OPTIONS and TRACE leave a check, which must change nothing",
-                    request.method()
-                );
-                return Err(Refused::Denied(text));
+                let method = cut(request.method().as_str());
+                return Err(Refused::Denied(denial(&origin, DenialReason::UnsafeInCheck { method })));
             }
             Reach::Safe | Reach::All | Reach::EffectFree => {}
         }
@@ -115,24 +116,20 @@ impl Egress {
                 permit.private |= *private || granted.address().is_some();
             }
         }
-        permit.ok_or_else(|| Refused::Denied(self.ask(&origin, "")))
+        permit.ok_or_else(|| Refused::Denied(denial(&origin, DenialReason::NotGranted)))
     }
 
     /// Ends the attempt.
-    fn deny(&self, text: &str) {
+    fn deny(&self, denial: Denial) {
         let label = &self.facts.label;
-        tracing::warn!(saga = label.saga.as_ref().map(tracing::field::display), step = %label.attempt.leg, text, "a call was denied");
-        self.traffic.deny(cut(text));
-    }
-
-    /// What was refused, and the command that grants it.
-    fn ask(&self, origin: &Origin, why: &str) -> String {
-        let private = if why.is_empty() { "" } else { " --private" };
-        let namespace = match self.facts.label.namespace.as_str() {
-            "default" => String::new(),
-            namespace => format!(" --namespace {namespace}"),
-        };
-        format!("{origin}{why}: try `amends grant {} --http {origin}{private}{namespace}`", self.facts.label.module)
+        tracing::warn!(
+            saga = label.saga.as_ref().map(tracing::field::display),
+            step = %label.attempt.leg,
+            origin = denial.origin,
+            reason = denial.reason.name(),
+            "a call was denied"
+        );
+        self.traffic.deny(denial);
     }
 }
 
@@ -145,7 +142,7 @@ struct Permit {
 /// Why a request did not leave.
 enum Refused {
     /// The attempt ends.
-    Denied(String),
+    Denied(Denial),
     /// The guest may deal with it.
     Failed(Error),
 }
@@ -162,8 +159,8 @@ impl WasiHttpHooks for Egress {
         let permit = match self.judge(&request) {
             Ok(permit) => permit,
             Err(Refused::Failed(error)) => return Box::new(async { Err(error) }),
-            Err(Refused::Denied(text)) => {
-                self.deny(&text);
+            Err(Refused::Denied(denial)) => {
+                self.deny(denial);
                 return Box::new(std::future::pending());
             }
         };
@@ -171,8 +168,8 @@ impl WasiHttpHooks for Egress {
             match way.send(permit, request, options.unwrap_or_default()).await {
                 Ok(response) => Ok((response, Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>)),
                 Err(Refused::Failed(error)) => Err(error),
-                Err(Refused::Denied(text)) => {
-                    way.deny(&text);
+                Err(Refused::Denied(denial)) => {
+                    way.deny(denial);
                     // The attempt is dropped now; its guest never hears.
                     std::future::pending().await
                 }
@@ -263,11 +260,11 @@ impl Egress {
         for address in addresses {
             match self.admit(permit, address) {
                 Ok(()) => admitted.push(address),
-                Err(text) => refusal = Some(text),
+                Err(denial) => refusal = Some(denial),
             }
         }
         match (admitted.as_slice(), refusal) {
-            ([], Some(text)) => Err(Refused::Denied(text)),
+            ([], Some(denial)) => Err(Refused::Denied(denial)),
             ([], None) => {
                 Err(Refused::Failed(Error::DnsError { rcode: Some("the name has no address".to_owned()), info_code: None }))
             }
@@ -277,7 +274,7 @@ impl Egress {
                 let to_own =
                     connection.to_itself && self.gate.is_own(SocketAddr::new(Ipv4Addr::LOCALHOST.into(), connection.peer.port()));
                 match to_own {
-                    true => Err(Refused::Denied(own(origin))),
+                    true => Err(Refused::Denied(denial(origin, DenialReason::OwnListener))),
                     false => Ok(connection),
                 }
             }
@@ -285,24 +282,26 @@ impl Egress {
     }
 
     /// Whether this address may be reached under this permit; if not, why.
-    fn admit(&self, permit: &Permit, address: SocketAddr) -> Result<(), String> {
+    fn admit(&self, permit: &Permit, address: SocketAddr) -> Result<(), Denial> {
         let origin = &permit.origin;
         self.open(origin, address)?;
         match reachable(address.ip()) {
-            Reachable::Private(what) if !permit.private => {
-                Err(self.ask(origin, &format!("{} ({what})", leads_to(origin, address))))
+            Reachable::Private(network) if !permit.private => {
+                Err(denial(origin, DenialReason::PrivateAddress(Address { ip: address.ip(), network })))
             }
             Reachable::Global | Reachable::Private(_) | Reachable::Never(_) => Ok(()),
         }
     }
 
     /// Whether a grant can open this address; if not, why.
-    fn open(&self, origin: &Origin, address: SocketAddr) -> Result<(), String> {
+    fn open(&self, origin: &Origin, address: SocketAddr) -> Result<(), Denial> {
         if self.gate.is_own(address) {
-            return Err(own(origin));
+            return Err(denial(origin, DenialReason::OwnListener));
         }
         match reachable(address.ip()) {
-            Reachable::Never(what) => Err(format!("{origin}{} ({what}), which no grant opens", leads_to(origin, address))),
+            Reachable::Never(network) => {
+                Err(denial(origin, DenialReason::ForbiddenAddress(Address { ip: address.ip(), network })))
+            }
             Reachable::Global | Reachable::Private(_) => Ok(()),
         }
     }
@@ -324,13 +323,13 @@ impl From<Error> for Refused {
     }
 }
 
-/// The address, if the origin does not show it.
-fn leads_to(origin: &Origin, address: SocketAddr) -> String {
-    if origin.address().is_some() { String::new() } else { format!(" leads to {}", address.ip()) }
+fn denial(origin: &Origin, reason: DenialReason) -> Denial {
+    Denial::new(cut(&origin.to_string()), reason)
 }
 
-fn own(origin: &Origin) -> String {
-    format!("{origin}: the host itself listens there, which no guest may reach")
+/// The guest's text is recorded, and shown to people.
+fn not_an_origin(bad: &BadOrigin) -> Denial {
+    Denial::new(cut(bad.text()), DenialReason::NotAnOrigin { rule: bad.rule().to_owned() })
 }
 
 async fn collect(body: WasiBody, bytes_max: usize) -> Result<Bytes, Error> {

@@ -1,6 +1,7 @@
 //! What hostile guests get: one trapped attempt each, with a code and a remedy, and a host that goes on.
 
 use amends_core::{
+    denial::{Denial, DenialReason},
     Trigger,
     id::Direction,
     outcome::{Left, Outcome},
@@ -419,14 +420,14 @@ fn a_call_without_a_grant_ends_the_attempt_whatever_the_guest_does_then() {
     ] {
         let guest = TestGuest::reaching(format!("(local i32) (local.set 1 (call $ask)) {then}"));
         let report = host.execute(&guest);
-        let text = "https://probe: try `amends grant probe --http https://probe`";
-        assert_eq!((report.outcome, report.left), (Outcome::Denied(text.to_owned()), Left::Nothing), "{then}");
+        let denied = Denial::new("https://probe", DenialReason::NotGranted);
+        assert_eq!((report.outcome, report.left), (Outcome::Denied(denied), Left::Nothing), "{then}");
     }
     let digest = host.store(TestGuest::reaching("(drop (call $ask)) unreachable").component());
     let mut effect_free = call(digest);
     effect_free.effect_free = true;
-    let text = "step declares effect-free and called https://probe";
-    assert_eq!(host.run(effect_free).outcome, Outcome::Denied(text.to_owned()));
+    let denied = Denial::new("https://probe", DenialReason::EffectFree);
+    assert_eq!(host.run(effect_free).outcome, Outcome::Denied(denied));
 }
 
 #[test]

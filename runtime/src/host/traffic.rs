@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use amends_core::outcome::Left;
+use amends_core::{denial::Denial, outcome::Left};
 use tokio::{
     sync::Notify,
     task::{AbortHandle, JoinSet},
@@ -30,7 +30,7 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    denied: Option<String>,
+    denied: Option<Denial>,
     requests: u32,
     repeats: HashMap<(http::Method, String), u32>,
     unsafe_requests: Vec<Arc<Sent>>,
@@ -69,13 +69,13 @@ pub(super) struct Number {
 
 impl Traffic {
     /// Records a denial; the first one counts.
-    pub(super) fn deny(&self, text: String) {
-        self.state().denied.get_or_insert(text);
+    pub(super) fn deny(&self, denial: Denial) {
+        self.state().denied.get_or_insert(denial);
         self.0.was_denied.notify_one();
     }
 
-    /// What was denied.
-    pub(super) fn denied(&self) -> Option<String> {
+    /// The first denial, if there was one.
+    pub(super) fn denied(&self) -> Option<Denial> {
         self.state().denied.clone()
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use amends_core::{
     Definition, Payload, Room,
     definition::{Body, Each, EachMode, Kind, LockKey, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    denial::{Denial, DenialReason},
     effects::Effects,
     event::{Resolution, Topic},
     id::{Direction, Leg, StepPath},
@@ -280,7 +281,7 @@ fn any_report(random: &mut Random, leg: Leg, number: Option<u32>) -> Move {
         77..=82 => Outcome::Trapped(failure("trap")),
         83..=85 => Outcome::HostFault(failure("host_busy")),
         86..=93 => return Move::Report { leg, number, outcome: any_wait(random), left },
-        94..=97 => Outcome::Denied("http://x:80".into()),
+        94..=97 => Outcome::Denied(Denial::new("http://x:80", DenialReason::NotGranted)),
         _ => Outcome::NotDone,
     };
     Move::Report { leg, number, outcome: Said::Outcome(said), left }

@@ -507,15 +507,15 @@ fn an_attempt_in_flight_that_is_denied_during_a_rollback_is_undone_if_it_may_hav
 fn a_denial_of_a_step_that_declares_itself_effect_free_is_transient_and_stuck() {
     check(
         "a~",
-        "a denied step_declares_effect-free unanswered",
+        "a denied effect_free http://hotel:80 unanswered",
         expect![[r#"
         > start
           started
           intent a #1 (effect-free)
-        > a denied step_declares_effect-free unanswered
+        > a denied effect_free http://hotel:80 unanswered
           transient a #1 denied
-          stuck a: denied step_declares_effect-free
-        = stuck, stuck a: denied step_declares_effect-free
+          stuck a: denied effect_free http://hotel:80
+        = stuck, stuck a: denied effect_free http://hotel:80
     "#]],
     );
 }

@@ -7,6 +7,7 @@ use amends_core::{
     definition::{
         Body, CommandStep, Each, EachMode, Kind, LockKey, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy,
     },
+    denial::{Denial, DenialReason},
     event::{Cancel, Charge, Reason, Resolution, Started, Topic, Wait, Why},
     id::{Direction, Incarnation, Leg, StepPath},
     locks::keys_of,
@@ -326,7 +327,8 @@ fn report(words: &[&str]) -> Move {
         ["traps", code] => said(Outcome::Trapped(failure(code))),
         ["host-fails", code] => said(Outcome::HostFault(failure(code))),
         ["not-done"] => said(Outcome::NotDone),
-        ["denied", what] => said(Outcome::Denied((*what).into())),
+        ["denied", "effect_free", origin] => said(Outcome::Denied(Denial::new(*origin, DenialReason::EffectFree))),
+        ["denied", origin] => said(Outcome::Denied(Denial::new(*origin, DenialReason::NotGranted))),
         ["waits", "for", "nothing"] => Said::Wait { event: None, for_ms: None },
         ["waits", "for", on, "or", length] => Said::Wait { event: Some(topic(on)), for_ms: Some(ms(length)) },
         ["waits", "for", on] if on.contains('/') => Said::Wait { event: Some(topic(on)), for_ms: None },
@@ -422,7 +424,7 @@ impl fmt::Display for Move {
                     Said::Outcome(Outcome::Trapped(failure)) => write!(f, " traps {}", failure.code)?,
                     Said::Outcome(Outcome::HostFault(failure)) => write!(f, " host-fails {}", failure.code)?,
                     Said::Outcome(Outcome::NotDone) => write!(f, " not-done")?,
-                    Said::Outcome(Outcome::Denied(what)) => write!(f, " denied {what}")?,
+                    Said::Outcome(Outcome::Denied(denial)) => write!(f, " denied {}", denial_text(denial))?,
                     Said::Outcome(Outcome::Wait(_)) => panic!("a script's waits are relative"),
                     Said::Wait { event, for_ms } => {
                         let parts: Vec<String> = event.iter().map(on).chain(for_ms.map(length)).collect();
@@ -494,13 +496,21 @@ pub(crate) fn reason_text(reason: &Reason) -> String {
     }
 }
 
+/// A missing grant is the usual reason and is left out.
+fn denial_text(denial: &Denial) -> String {
+    match &denial.reason {
+        DenialReason::NotGranted => denial.origin.clone(),
+        reason => format!("{} {}", reason.name(), denial.origin),
+    }
+}
+
 pub(crate) fn why_text(why: &Why) -> String {
     match why {
         Why::Exhausted(failure) => format!("exhausted {}", failure.code),
         Why::Refused(failure) => format!("refused {}", failure.code),
         Why::Unknown(failure) => format!("unknown {}", failure.code),
         Why::PivotInDoubt(failure) => format!("pivot in doubt {}", failure.code),
-        Why::Denied(what) => format!("denied {what}"),
+        Why::Denied(denial) => format!("denied {}", denial_text(denial)),
         Why::HostDied => "host died".into(),
         Why::JournalFull => "journal full".into(),
     }

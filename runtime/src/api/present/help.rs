@@ -2,32 +2,39 @@
 
 use amends_core::{
     event::Why,
-    id::{Direction, SagaId},
+    id::{Direction, Namespace, SagaId},
     value::Failure,
     view::{StuckView, View},
 };
 
-use super::saga::direction;
-use crate::api::wire::saga;
+use super::{denial, saga::direction};
+use crate::api::wire::{self, saga};
 
 /// A stuck leg with its remedies.
-pub fn stuck(id: &SagaId, view: &View, stuck: &StuckView) -> saga::Stuck {
-    let (code, why) = why_without_command(&stuck.why);
+pub fn stuck(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView) -> saga::Stuck {
+    let (code, why) = why(&stuck.why);
     saga::Stuck {
         step: stuck.leg.path.as_str().to_owned(),
         direction: direction(stuck.leg.direction).to_owned(),
         since: stuck.since.into(),
         code: code.to_owned(),
         why,
-        help: commands(id, view, stuck),
+        denial: denial(&stuck.why),
+        help: commands(namespace, id, view, stuck),
     }
 }
 
-/// Why a leg is stuck, without the command that grants it, which is among the help.
-pub(super) fn why_without_command(stuck: &Why) -> (&'static str, String) {
-    let (code, mut why) = why(stuck);
-    why.truncate(why.find(": try `amends grant ").unwrap_or(why.len()));
-    (code, why)
+/// The refused call, where a leg is stuck for one.
+pub(super) fn denial(why: &Why) -> Option<wire::denial::Denial> {
+    match why {
+        Why::Denied(denial) => Some(denial::denial(denial)),
+        Why::Exhausted(_)
+        | Why::Refused(_)
+        | Why::Unknown(_)
+        | Why::PivotInDoubt(_)
+        | Why::HostDied
+        | Why::JournalFull => None,
+    }
 }
 
 /// Why a leg is stuck: a code and a sentence.
@@ -39,7 +46,7 @@ pub fn why(why: &Why) -> (&'static str, String) {
         Why::PivotInDoubt(failure) => {
             ("pivot_in_doubt", format!("the pivot may have happened and has no compensation: {}", brief(failure)))
         }
-        Why::Denied(what) => ("denied", format!("denied: {what}")),
+        Why::Denied(denial) => ("denied", format!("denied: {}", denial::sentence(denial))),
         Why::HostDied => ("host_died", "it was running each time the host died".to_owned()),
         Why::JournalFull => ("journal_full", "the saga's journal is as large as it may be".to_owned()),
     }
@@ -55,13 +62,13 @@ pub fn brief(failure: &Failure) -> String {
 }
 
 /// The commands that help one saga.
-pub(super) fn commands(id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
+pub(super) fn commands(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
     let step = &stuck.leg.path;
     let retry = format!("amends retry {id}");
     let happened = [format!("amends resolve {id} {step} --output JSON"), format!("amends resolve {id} {step} --not-done")];
     // A grant lets it go on by itself; what no grant opens is denied again however often it is tried.
     let denied = match &stuck.why {
-        Why::Denied(what) => match granting(what) {
+        Why::Denied(denial) => match denial::command(denial, namespace, &view.module) {
             Some(grant) => return vec![grant],
             None => true,
         },
@@ -84,15 +91,12 @@ pub(super) fn commands(id: &SagaId, view: &View, stuck: &StuckView) -> Vec<Strin
     }
 }
 
-/// The command that the host wrote into a denial.
-pub(super) fn granting(what: &str) -> Option<String> {
-    let command = &what[what.find("amends grant ")?..];
-    Some(command.split('`').next().unwrap_or(command).trim().to_owned())
-}
-
 #[cfg(test)]
 mod tests {
-    use amends_core::value::Instant;
+    use amends_core::{
+        denial::{Denial, DenialReason},
+        value::Instant,
+    };
 
     use super::*;
     use crate::api::fake::{self, leg};
@@ -100,6 +104,7 @@ mod tests {
     fn helped(why: Why, direction: Direction) -> String {
         let view = fake::completed();
         let stuck = super::stuck(
+            &Namespace::new("default").unwrap(),
             &SagaId::new("T1").unwrap(),
             &view,
             &StuckView { leg: leg("reserve-hotel").turned(direction), since: Instant(0), why },
@@ -110,16 +115,16 @@ mod tests {
     #[test]
     fn a_denial_is_helped_by_its_grant_alone_and_says_the_command_once() {
         // It named the command in its reason too, and offered a retry, which a grant makes needless.
-        let denied = "https://hotel.example: try `amends grant trip --http https://hotel.example`";
+        let denied = Denial::new("https://hotel.example", DenialReason::NotGranted);
         assert_eq!(
-            helped(Why::Denied(denied.to_owned()), Direction::Forward),
+            helped(Why::Denied(denied), Direction::Forward),
             "denied: https://hotel.example\n  amends grant trip --http https://hotel.example\n"
         );
     }
 
     #[test]
     fn a_denial_that_no_grant_lifts_offers_no_retry() {
-        let denied = || Why::Denied("step declares effect-free and called https://hotel.example".to_owned());
+        let denied = || Why::Denied(Denial::new("https://hotel.example", DenialReason::EffectFree));
         let forward = helped(denied(), Direction::Forward);
         assert!(forward.contains("amends resolve T1 reserve-hotel --not-done") && !forward.contains("retry"), "{forward}");
         let undo = helped(denied(), Direction::Undo(0));

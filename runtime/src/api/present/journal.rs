@@ -64,7 +64,9 @@ fn with_event(entry: journal::Entry, event: &Event) -> journal::Entry {
         Event::Retried(legs, act) => journal::Entry { legs: legs.iter().map(Leg::to_string).collect(), ..with_act(entry, act) },
         Event::CancelRequested(Cancel::Asked(act)) | Event::Abandoned(act) => with_act(entry, act),
         Event::CancelRequested(Cancel::Deadline) => journal::Entry { why: Some("deadline".to_owned()), ..entry },
-        Event::Stuck(leg, why) => journal::Entry { why: Some(help::why(why).1), ..with_leg(entry, leg) },
+        Event::Stuck(leg, why) => {
+            journal::Entry { why: Some(help::why(why).1), denial: help::denial(why), ..with_leg(entry, leg) }
+        }
         Event::Listed(path, elements) => {
             let element_keys = elements.iter().take(KEYS_SHOWN).map(|element| element.key.clone()).collect();
             journal::Entry { step: Some(path.as_str().to_owned()), elements: Some(elements.len()), element_keys, ..entry }

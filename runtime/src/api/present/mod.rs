@@ -8,6 +8,8 @@ pub mod lock;
 
 pub mod preview;
 
+pub mod denial;
+
 pub mod help;
 
 pub mod stuck;

@@ -2,7 +2,7 @@
 
 use amends_core::{
     event::{Reason, Topic, Wait},
-    id::{Direction, SagaId},
+    id::{Direction, Namespace, SagaId},
     value::{self, Instant},
     view::{BodyView, LegView, PastView, Status, StepView, View},
 };
@@ -17,10 +17,10 @@ use crate::{
 };
 
 /// The whole saga with what was looked at beside its stream.
-pub fn committed(id: &SagaId, committed: &Committed, now: Instant) -> saga::Saga {
+pub fn committed(namespace: &Namespace, id: &SagaId, committed: &Committed, now: Instant) -> saga::Saga {
     let Committed { view, started_by, locks, on_cancel, .. } = committed;
     let queue = view.locks.as_ref().and_then(|own| lock::reason(id, own, locks));
-    let plain = saga(id, view, now);
+    let plain = saga(namespace, id, view, now);
     let cancel_preview = (!view.status.is_ended()).then(|| preview::on_cancel(on_cancel));
     let started_by = started_by.as_ref().map(starter);
     saga::Saga { started_by, locks: lock_keys(view, locks), reason: queue.or(plain.reason), cancel_preview, ..plain }
@@ -36,7 +36,7 @@ fn starter(starter: &Starter) -> saga::Starter {
 }
 
 /// The whole saga. `now` is the host's time, so that a reader can say "in 58m" without a clock of ours.
-pub fn saga(id: &SagaId, view: &View, now: Instant) -> saga::Saga {
+pub fn saga(namespace: &Namespace, id: &SagaId, view: &View, now: Instant) -> saga::Saga {
     saga::Saga {
         id: id.as_str().to_owned(),
         saga: view.definition.clone(),
@@ -64,7 +64,7 @@ pub fn saga(id: &SagaId, view: &View, now: Instant) -> saga::Saga {
         steps: view.steps.iter().map(step).collect(),
         outstanding: view.outstanding.iter().map(|path| path.as_str().to_owned()).collect(),
         manual: view.manual,
-        stuck: view.stuck.iter().map(|stuck| help::stuck(id, view, stuck)).collect(),
+        stuck: view.stuck.iter().map(|stuck| help::stuck(namespace, id, view, stuck)).collect(),
     }
 }
 

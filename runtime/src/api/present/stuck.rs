@@ -2,27 +2,27 @@
 
 use amends_core::{
     event::Why,
-    id::{Direction, SagaId},
+    id::{Direction, Namespace, SagaId},
 };
 
-use super::help;
+use super::{denial, help};
 use crate::{
     api::wire::stuck,
     engine::port::{self, FirstStuck},
 };
 
 /// The groups.
-pub fn groups(groups: &port::StuckGroups) -> stuck::StuckGroups {
+pub fn groups(namespace: &Namespace, groups: &port::StuckGroups) -> stuck::StuckGroups {
     stuck::StuckGroups {
-        groups: groups.groups.iter().map(group).collect(),
+        groups: groups.groups.iter().map(|found| group(namespace, found)).collect(),
         unreadable: groups.unreadable.iter().map(|id| id.as_str().to_owned()).collect(),
         is_cut: groups.is_cut,
     }
 }
 
-fn group(group: &port::StuckGroup) -> stuck::StuckGroup {
+fn group(namespace: &Namespace, group: &port::StuckGroup) -> stuck::StuckGroup {
     let FirstStuck { view, stuck } = &group.first;
-    let (code, why) = help::why_without_command(&stuck.why);
+    let (code, why) = help::why(&stuck.why);
     stuck::StuckGroup {
         saga: view.definition.clone(),
         module: view.module.clone(),
@@ -32,21 +32,22 @@ fn group(group: &port::StuckGroup) -> stuck::StuckGroup {
         code: code.to_owned(),
         failure: group.failure.clone(),
         why,
+        denial: help::denial(&stuck.why),
         count: group.count,
         since: group.since.into(),
         sagas: group.sagas.iter().map(|id| id.as_str().to_owned()).collect(),
-        help: commands(group),
+        help: commands(namespace, group),
     }
 }
 
-fn commands(group: &port::StuckGroup) -> Vec<String> {
+fn commands(namespace: &Namespace, group: &port::StuckGroup) -> Vec<String> {
     let FirstStuck { view, stuck } = &group.first;
     // One saga is helped as one.
     if let ([id], 1) = (group.sagas.as_slice(), group.count) {
-        return help::commands(id, view, stuck);
+        return help::commands(namespace, id, view, stuck);
     }
-    if let Why::Denied(what) = &stuck.why
-        && let Some(grant) = help::granting(what)
+    if let Why::Denied(denied) = &stuck.why
+        && let Some(grant) = denial::command(denied, namespace, &view.module)
     {
         return vec![grant];
     }

@@ -118,10 +118,10 @@ pub(in crate::api) async fn show(
 ) -> Result<Json<Saga>, ApiError> {
     included(&api, query.at_least.as_deref())?;
     let id = caller::saga_id(&id)?;
-    let asked = id.clone();
+    let (namespace, asked) = (caller.origin.namespace.clone(), id.clone());
     let saga = api.read(move |runtime| runtime.saga(&caller.origin.namespace, &asked)).await?;
     let saga = saga.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
-    Ok(Json(present::saga::committed(&id, &saga, api.runtime.now())))
+    Ok(Json(present::saga::committed(&namespace, &id, &saga, api.runtime.now())))
 }
 
 /// A saga's records, oldest first.

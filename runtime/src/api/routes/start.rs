@@ -99,10 +99,10 @@ async fn shown(api: &Arc<Api>, caller: &Caller, answer: &SagaAnswer) -> Saga {
         // The answer left after its commit, so that the read finds at least that. The start is durable: a read that fails does not
         // make a refusal of it.
         if let Ok(Some(saga)) = api.read(move |runtime| runtime.saga(&namespace, &id)).await {
-            return present::saga::committed(&answer.id, &saga, api.runtime.now());
+            return present::saga::committed(&caller.origin.namespace, &answer.id, &saga, api.runtime.now());
         }
     }
-    present::saga::saga(&answer.id, &answer.view, api.runtime.now())
+    present::saga::saga(&caller.origin.namespace, &answer.id, &answer.view, api.runtime.now())
 }
 
 async fn ask(api: &Api, caller: &Caller, start: Start) -> Result<SagaAnswer, ApiError> {

@@ -44,6 +44,7 @@ pub(in crate::api) async fn show(
 ) -> Result<Json<StuckGroups>, ApiError> {
     let StuckQuery { saga, module, version, step, failure } = query;
     let filter = filter::read(Filter { saga, module, version, step, failure, status: None })?;
+    let namespace = caller.origin.namespace.clone();
     let groups = api.read(move |runtime| runtime.stuck(&caller.origin.namespace, &filter)).await?;
-    Ok(Json(present::stuck::groups(&groups)))
+    Ok(Json(present::stuck::groups(&namespace, &groups)))
 }

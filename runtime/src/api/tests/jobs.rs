@@ -1,6 +1,7 @@
 //! Verbs for many sagas, and what is stuck in groups.
 
 use amends_core::{
+    denial::{Denial, DenialReason},
     event::Why,
     id::{Direction, SagaId},
     view::{Status, StuckView},
@@ -194,11 +195,11 @@ fn group(count: u64, direction: Direction, why: Why, failure: &str) -> StuckGrou
 fn a_group_comes_with_the_commands_that_help_all_of_it() {
     let fake = Fake::new();
     let down = || fake::failure("gateway_down", "no route");
-    let denied = "https://hotel.example: try `amends grant trip --http https://hotel.example`";
+    let denied = Denial::new("https://hotel.example", DenialReason::NotGranted);
     *fake.stuck.lock().unwrap() = StuckGroups {
         groups: vec![
             group(100, Direction::Undo(0), Why::Exhausted(down()), "gateway_down"),
-            group(40, Direction::Forward, Why::Denied(denied.into()), "denied"),
+            group(40, Direction::Forward, Why::Denied(denied), "denied"),
             group(2, Direction::Forward, Why::Unknown(fake::failure("it's odd", "")), "it's odd"),
             group(2, Direction::Forward, Why::PivotInDoubt(down()), "gateway_down"),
             group(2, Direction::Forward, Why::JournalFull, "journal_full"),

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    denial::Denial,
     saga::{Failure, Rollback, Topic, WaitsFor, is_first},
     value::{Json, Time},
 };
@@ -95,6 +96,9 @@ pub struct Entry {
     /// Why a leg is stuck, or an outcome stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
+    /// The refused call that a leg is stuck for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial: Option<Denial>,
     /// An operator's note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,

@@ -4,6 +4,8 @@ pub mod value;
 
 pub mod error;
 
+pub mod denial;
+
 pub mod saga;
 
 pub mod lock;

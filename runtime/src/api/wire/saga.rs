@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    denial::Denial,
     lock::Locks,
     preview::CancelPreview,
     value::{Json, Time},
@@ -285,6 +286,9 @@ pub struct Stuck {
     pub code: String,
     /// For people.
     pub why: String,
+    /// The refused call, if the code is `denied`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial: Option<Denial>,
     /// Commands that help.
     pub help: Vec<String>,
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::value::Time;
+use super::{denial::Denial, value::Time};
 
 /// What is stuck, in groups.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -36,6 +36,9 @@ pub struct StuckGroup {
     pub failure: String,
     /// For people, of the saga among them that was started first.
     pub why: String,
+    /// The refused call, the same of all of them, if the code is `denied`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub denial: Option<Denial>,
     /// How many sagas.
     pub count: u64,
     /// Since when the first of them is stuck.

@@ -1,4 +1,4 @@
-//! Grants what a saga calls on this machine, when it calls it: a denial names the command that grants it, and this runs it.
+//! Grants what a saga calls on this machine, when it calls it: the host's denial says what would permit the call.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,17 +8,15 @@ use std::{
 
 use amends_core::view::Status;
 use anyhow::{Context, Result};
-use clap::Parser;
 use url::{Host, Url};
 
 use crate::{
-    api::wire::saga::{Saga, SagaLine, SagaPage},
-    cli::{
-        Cli, Verb,
-        grant::{self, Grant},
-        session::Session,
-        watch,
+    api::wire::{
+        denial::{Denial, Permit},
+        module::HttpGrant,
+        saga::{Saga, SagaLine, SagaPage},
     },
+    cli::{grant, session::Session, watch},
 };
 
 /// Who follows the sagas of which module.
@@ -52,8 +50,8 @@ impl Loopback {
 struct Follower<'a> {
     session: &'a Session,
     module: &'a str,
-    /// Commands that were run or shown: none helps a second time.
-    seen: BTreeSet<String>,
+    /// Origins that were granted or shown: neither helps a second time.
+    seen: BTreeSet<HttpGrant>,
 }
 
 impl Follower<'_> {
@@ -82,39 +80,35 @@ impl Follower<'_> {
             return Ok(());
         }
         let saga: Saga = self.session.client.get(&["v1", "sagas", &saga.id], &[])?;
-        let denials = saga.stuck.iter().filter(|stuck| stuck.code == "denied");
-        for command in denials.flat_map(|stuck| &stuck.help) {
-            let Some(grant) = granting(command, self.module) else { continue };
-            if self.seen.insert(command.clone()) {
-                super::line(&self.answer(&grant, &saga.id, command))?;
+        for stuck in &saga.stuck {
+            let Some(grant) = stuck.denial.as_ref().and_then(granting) else { continue };
+            if self.seen.insert(grant.clone()) {
+                super::line(&self.answer(&grant, &saga.id, &stuck.help))?;
             }
         }
         Ok(())
     }
 
-    fn answer(&self, grant: &Grant, saga: &str, command: &str) -> String {
-        let (module, origins) = (self.module, grant.http.join(" and "));
-        if !grant.http.iter().all(|origin| is_loopback(origin)) {
-            return format!("{saga} is stuck: {module} may not reach {origins}; {command}");
+    fn answer(&self, grant: &HttpGrant, saga: &str, help: &[String]) -> String {
+        let (module, origin) = (self.module, &grant.origin);
+        if !is_loopback(origin) {
+            return format!("{saga} is stuck: {module} may not reach {origin}; {}", help.join("; "));
         }
-        match grant::give(grant, self.session) {
-            Ok(_) => format!("granted {origins} to {module}: {saga} called it, and goes on"),
-            Err(error) => format!("{saga} is stuck: {module} may not reach {origins}, and cannot be granted it: {error:#}"),
+        match grant::give_origin(self.session, module, grant, "amends dev") {
+            Ok(_) => format!("granted {origin} to {module}: {saga} called it, and goes on"),
+            Err(error) => format!("{saga} is stuck: {module} may not reach {origin}, and cannot be granted it: {error:#}"),
         }
     }
 }
 
-/// The grant of a command that the host proposes.
-fn granting(command: &str, module: &str) -> Option<Grant> {
-    match Cli::try_parse_from(command.split_whitespace()).ok()?.verb {
-        Verb::Grant(mut grant) if grant.module == module => {
-            // A name may be granted only together with where it leads.
-            grant.private |= grant.http.iter().any(|origin| is_name(origin));
-            grant.note = Some("amends dev".to_owned());
-            Some(grant)
-        }
-        _ => None,
-    }
+/// The grant that permits a denied call, if one does.
+fn granting(denial: &Denial) -> Option<HttpGrant> {
+    let private = match denial.permit? {
+        // A name may be granted only together with where it leads.
+        Permit::Grant => is_name(&denial.origin),
+        Permit::PrivateGrant => true,
+    };
+    Some(HttpGrant { origin: denial.origin.clone(), private })
 }
 
 fn is_name(origin: &str) -> bool {
@@ -135,6 +129,7 @@ fn is_loopback(origin: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::wire::denial::DenialReason;
 
     #[test]
     fn only_addresses_of_this_machine_are_granted_unasked() {
@@ -151,12 +146,17 @@ mod tests {
     }
 
     #[test]
-    fn the_hosts_command_says_what_to_grant() {
-        let grant = granting("amends grant shop --http http://127.0.0.1:9000 --namespace test", "shop").unwrap();
-        assert_eq!((grant.http.as_slice(), grant.private), (&["http://127.0.0.1:9000".to_owned()][..], false));
-        assert!(granting("amends grant shop --http http://localhost:9000", "shop").unwrap().private);
-        assert!(granting("amends grant trip --http http://127.0.0.1:9000", "shop").is_none());
-        assert!(granting("amends retry T1", "shop").is_none());
-        assert!(granting("ask the operator", "shop").is_none());
+    fn the_hosts_denial_says_what_to_grant() {
+        let granted = |origin: &str, reason, permit| {
+            let denial = Denial { origin: origin.to_owned(), reason, permit, address: None, method: None };
+            granting(&denial).map(|grant| (grant.origin, grant.private))
+        };
+        let (missing, grant) = (DenialReason::NotGranted, Some(Permit::Grant));
+        let of = |origin: &str, private| Some((origin.to_owned(), private));
+        assert_eq!(granted("http://127.0.0.1:9000", missing, grant), of("http://127.0.0.1:9000", false));
+        assert_eq!(granted("http://localhost:9000", missing, grant), of("http://localhost:9000", true));
+        let private = Some(Permit::PrivateGrant);
+        assert_eq!(granted("http://api.test", DenialReason::PrivateAddress, private), of("http://api.test", true));
+        assert_eq!(granted("http://127.0.0.1:8420", DenialReason::OwnListener, None), None);
     }
 }

@@ -1,10 +1,11 @@
 //! Sagas in every state, as the host would show them, for the goldens of the renderer.
 
 use amends_core::{
+    denial::{Denial, DenialReason},
     definition::Kind,
     elements::Element,
     event::{Act, Attempt, Cancel, Event, Intent, Reason, Resolution, Round, Started, Topic, Wait, Why},
-    id::{Direction, Incarnation, Leg, SagaId, StepPath},
+    id::{Direction, Incarnation, Leg, Namespace, SagaId, StepPath},
     value::{Failure, Instant, Payload},
     view::{BodyView, LegView, PastView, Status, StepStatus, StepView, StuckView, View},
 };
@@ -104,7 +105,7 @@ pub(crate) fn job() -> Job {
 }
 
 fn shown(view: &View, after_ms: u64) -> Saga {
-    present::saga::saga(&SagaId::new("T2").unwrap(), view, NOON.plus(after_ms))
+    present::saga::saga(&Namespace::new("default").unwrap(), &SagaId::new("T2").unwrap(), view, NOON.plus(after_ms))
 }
 
 fn no_car() -> Failure {
@@ -196,7 +197,7 @@ pub(crate) fn denied() -> Saga {
     let mut view = trip(Status::Stuck);
     view.steps[0].status = StepStatus::Stuck;
     view.steps[0].forward = tried(1, 0, &[("denied", 1)]);
-    let why = Why::Denied("https://air.example: try `amends grant trip --http https://air.example`".to_owned());
+    let why = Why::Denied(Denial::new("https://air.example", DenialReason::NotGranted));
     view.stuck = vec![StuckView { leg: leg("reserve-flight"), since: NOON.plus(30), why }];
     shown(&view, 90_000)
 }

@@ -74,6 +74,7 @@ mod tests {
             code: "exhausted".into(),
             failure: "gateway_down".into(),
             why: "all attempts are used up; the last: gateway_down: no\u{1b}[2J route".into(),
+            denial: None,
             count: 100,
             since: NOON.into(),
             sagas: ["T1", "T2", "T3", "T4", "T5"].map(String::from).into(),

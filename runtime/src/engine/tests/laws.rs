@@ -1,6 +1,9 @@
 //! Laws 2 to 4, 9 and 11, seen from the shard.
 
-use amends_core::view::Status;
+use amends_core::{
+    denial::{Denial, DenialReason},
+    view::Status,
+};
 use bytes::Bytes;
 
 use super::*;
@@ -275,7 +278,7 @@ fn a_guest_that_was_executing_at_three_deaths_of_the_host_runs_alone_and_then_no
     assert_eq!(sim.calls, ["a@3"], "the suspect runs alone: the bystander waits");
     let mut sim = sim.die_executing();
     sim.world = |call| match call.saga.as_str() {
-        "GOOD" => Outcome::Denied("http://127.0.0.1:2".into()),
+        "GOOD" => Outcome::Denied(Denial::new("http://127.0.0.1:2", DenialReason::NotGranted)),
         _ => all_done(call),
     };
     sim.settle();

@@ -1,5 +1,7 @@
 //! Waits: parked sagas, timers, events that come before, after and twice.
 
+use amends_core::denial::{Denial, DenialReason};
+
 use super::*;
 use crate::{
     engine::port::RefusalCode,
@@ -278,7 +280,7 @@ fn another_signal_under_a_used_key_is_refused_and_the_same_one_is_a_duplicate() 
 #[test]
 fn a_grant_reaches_a_saga_that_waits_for_something_else_too() {
     let mut sim = Sim::new(|call| match call.step.as_str() {
-        "a" if call.grants.is_empty() => Outcome::Denied("http://127.0.0.1:1".into()),
+        "a" if call.grants.is_empty() => Outcome::Denied(Denial::new("http://127.0.0.1:1", DenialReason::NotGranted)),
         _ => b_waits(call),
     });
     let mut both = definition(&["~b", "a"]);

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use amends_core::{
     Trigger,
+    denial::{Address, Denial, DenialReason, Network},
     elements::Element,
     event::{
         Act, Arrival, Attempt, Cancel, Charge, Code, Event, Intent, Moved, Reason, Resolution, Round, Started, Topic, Wait, Why,
@@ -38,6 +39,10 @@ fn act() -> Act {
 
 fn topic() -> Topic {
     Topic { event_type: "approval".into(), key: "42".into() }
+}
+
+fn denied(reason: DenialReason) -> Event {
+    Event::Stuck(leg(), Why::Denied(Denial::new("https://bank.example", reason)))
 }
 
 fn started() -> Started {
@@ -95,7 +100,13 @@ fn facts() -> Vec<Fact> {
         Event::Stuck(leg(), Why::Refused(failure())),
         Event::Stuck(leg(), Why::Unknown(failure())),
         Event::Stuck(leg(), Why::PivotInDoubt(failure())),
-        Event::Stuck(leg(), Why::Denied("https://bank.example:443".into())),
+        denied(DenialReason::NotGranted),
+        denied(DenialReason::PrivateAddress(Address { ip: [10, 0, 0, 1].into(), network: Network::Private })),
+        denied(DenialReason::ForbiddenAddress(Address { ip: [0xfe80, 0, 0, 0, 0, 0, 0, 1].into(), network: Network::LinkLocal })),
+        denied(DenialReason::OwnListener),
+        denied(DenialReason::EffectFree),
+        denied(DenialReason::UnsafeInCheck { method: "POST".into() }),
+        denied(DenialReason::NotAnOrigin { rule: "its host ends with a dot".into() }),
         Event::Stuck(leg(), Why::HostDied),
         Event::Stuck(leg(), Why::JournalFull),
         Event::Unstuck(leg()),
@@ -338,7 +349,13 @@ fn every_body_keeps_its_bytes() {
         19 stuck 1267726f75702f322f7061795b736b752d375d0102010301066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
         19 stuck 1267726f75702f322f7061795b736b752d375d0102010302066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
         19 stuck 1267726f75702f322f7061795b736b752d375d0102010303066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
-        19 stuck 1267726f75702f322f7061795b736b752d375d01020103041868747470733a2f2f62616e6b2e6578616d706c653a343433
+        19 stuck 1267726f75702f322f7061795b736b752d375d01020103041468747470733a2f2f62616e6b2e6578616d706c6500
+        19 stuck 1267726f75702f322f7061795b736b752d375d01020103041468747470733a2f2f62616e6b2e6578616d706c6501000a00000101
+        19 stuck 1267726f75702f322f7061795b736b752d375d01020103041468747470733a2f2f62616e6b2e6578616d706c650201fe80000000000000000000000000000104
+        19 stuck 1267726f75702f322f7061795b736b752d375d01020103041468747470733a2f2f62616e6b2e6578616d706c6503
+        19 stuck 1267726f75702f322f7061795b736b752d375d01020103041468747470733a2f2f62616e6b2e6578616d706c6504
+        19 stuck 1267726f75702f322f7061795b736b752d375d01020103041468747470733a2f2f62616e6b2e6578616d706c650504504f5354
+        19 stuck 1267726f75702f322f7061795b736b752d375d01020103041468747470733a2f2f62616e6b2e6578616d706c65061869747320686f737420656e64732077697468206120646f74
         19 stuck 1267726f75702f322f7061795b736b752d375d0102010305
         19 stuck 1267726f75702f322f7061795b736b752d375d0102010306
         20 unstuck 1267726f75702f322f7061795b736b752d375d01020103
