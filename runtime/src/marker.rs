@@ -21,24 +21,10 @@ use std::{
     time::Duration,
 };
 
-use amends_core::{
-    event::Attempt,
-    id::{Namespace, SagaId},
+use crate::{
+    engine::guests::Suspect,
+    host::{Host, Label},
 };
-use serde::{Deserialize, Serialize};
-
-use crate::host::{Host, Label};
-
-/// A guest that was executing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Suspect {
-    /// Where its saga lives.
-    pub namespace: Namespace,
-    /// Its saga.
-    pub saga: SagaId,
-    /// Which leg, which attempt.
-    pub attempt: Attempt,
-}
 
 /// The thread that keeps the marker; dropping it ends the thread and removes the marker.
 #[derive(Debug)]
@@ -117,7 +103,10 @@ fn write(folder: &Path, executing: &[Suspect]) -> io::Result<()> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use amends_core::id::{Leg, StepPath};
+    use amends_core::{
+        event::Attempt,
+        id::{Leg, Namespace, SagaId, StepPath},
+    };
 
     use super::*;
 

@@ -26,14 +26,14 @@ use crate::{
     engine::{
         driver::{Clock, Engine, Parts, Running},
         guests::ModuleDigest,
+        limits::Limits,
         metrics::Metrics,
+        module::schema::Schema,
         port::{
             Candidate, Change, Job, JobPreview, JobVerb, ListFilter, Moves, OfSchedule, Offered, Origin, Refusal, RefusalCode,
             Request, SagaFilter, ScheduleView, StuckGroups,
         },
         reader::{Reader, Seen},
-        schema::Schema,
-        shard,
     },
     host::{self, Compile, Host, HostConfig},
     journal::{Actor, Record},
@@ -57,7 +57,7 @@ pub struct Config {
     /// What guests may use.
     pub guests: host::Limits,
     /// The limits of the engine.
-    pub engine: shard::Limits,
+    pub engine: Limits,
     /// The rules of definitions.
     pub definitions: validate::Limits,
     /// The host's own listeners, which no guest may call.

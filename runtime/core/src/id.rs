@@ -223,10 +223,13 @@ impl fmt::Display for StepKey {
     }
 }
 
-/// The routing hash of (namespace, routing id): FNV-1a, fixed for ever. Shards own ranges of it; no id holds a shard's number.
-pub fn partition_key(namespace: &Namespace, routing_id: &str) -> u32 {
-    let bytes = namespace.as_str().bytes().chain([0]).chain(routing_id.bytes());
-    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+/// The routing hash of a namespace: FNV-1a with the finalizer of MurmurHash3, fixed for ever. Shards own ranges of it, so that everything
+/// of a namespace is decided by one shard; without the finalizer, names that differ in their last letters would lie close together.
+pub fn partition_key(namespace: &Namespace) -> u32 {
+    let hash = namespace.as_str().bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
+    let hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
+    hash ^ (hash >> 16)
 }
 
 macro_rules! textual {

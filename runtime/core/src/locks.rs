@@ -125,6 +125,16 @@ impl Locks {
         self.keys.get(key).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// The sagas that stand directly behind this one in the queues of its keys: when it leaves, only they may get all of theirs.
+    pub fn next_in_line(&self, saga: &SagaId) -> Vec<SagaId> {
+        let Some(want) = self.sagas.get(saga) else { return Vec::new() };
+        let next = |key: &String| self.keys.get(key)?.range(want.ticket + 1..).next().map(|(_, saga)| saga.clone());
+        let mut sagas: Vec<SagaId> = want.keys.iter().filter_map(next).collect();
+        sagas.sort_unstable();
+        sagas.dedup();
+        sagas
+    }
+
     fn behind(&self, saga: &SagaId) -> Vec<String> {
         let Some(want) = self.sagas.get(saga) else { return Vec::new() };
         let first = |key: &&String| self.queue(key).next() == Some(saga);

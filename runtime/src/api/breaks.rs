@@ -17,8 +17,8 @@ use super::{
     wire::module::{Break, Breaks},
 };
 use crate::engine::{
+    module::schema,
     port::{Refusal, ScheduleView, VersionView},
-    schema,
 };
 
 /// Schedules read at a time.

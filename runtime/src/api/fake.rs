@@ -317,13 +317,12 @@ pub(crate) fn job(id: &str) -> Job {
         act: Act { note: "the gateway is back".into(), by: "ann".into() },
         actor: Actor::Local,
         asked_at: NOON,
-        through: 40,
+        cursor: crate::engine::port::Cursor { through: 40 },
         applied: 99,
         misfits: vec![Misfit { why: "it is past its point of no return".into(), count: 1, sagas: vec!["T9".into()] }],
         state: JobState::Running,
         version: 3,
         position: 9,
-        answer: None,
     }
 }
 

@@ -207,6 +207,8 @@ mod tests {
             position: version,
             at: NOON,
             causation: None,
+            correlation: None,
+            depth: 0,
             epoch: 1,
             generation: 1,
             actor: Actor::Host,

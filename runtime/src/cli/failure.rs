@@ -14,6 +14,7 @@ use crate::{
     api::{runtime::Unverified, wire::error::ErrorDetail},
     client::ClientError,
     plain::escape_json,
+    trouble::Trouble,
 };
 
 /// `{"error":{…}}`, as the host answers, with how the command ends.
@@ -61,8 +62,17 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         (Some(fatal), ..) => fatal.exit(),
         (None, Some(_), _) => Exit::Usage,
         (None, None, Some(client)) if client.is_temporary() => Exit::TryAgain,
+        (None, None, _) if is_trouble_of_this_machine(error) => Exit::TryAgain,
         (None, None, _) => Exit::Failed,
     }
+}
+
+/// A component could not be looked at for what this machine lacks now: it may be taken later.
+fn is_trouble_of_this_machine(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<Unverified>().is_some_and(|unverified| match unverified.trouble {
+        Trouble::Host => true,
+        Trouble::Component | Trouble::Bug => false,
+    })
 }
 
 fn in_json(error: &anyhow::Error) -> String {
@@ -75,7 +85,7 @@ fn in_json(error: &anyhow::Error) -> String {
         let message = before.into_iter().chain([detail.message]).collect::<Vec<_>>().join(": ");
         (status, ErrorDetail { message, ..detail })
     } else if let Some(unverified) = error.downcast_ref::<Unverified>() {
-        let Unverified { code, reasons, hint } = unverified.clone();
+        let Unverified { code, reasons, hint, .. } = unverified.clone();
         (None, ErrorDetail { hint, reasons, ..own(code) })
     } else if let Some(fatal) = error.downcast_ref::<Fatal>() {
         (None, own(fatal.code()))
@@ -126,7 +136,7 @@ mod tests {
             ClientError::Garbled { address, cause: "status 200 OK".to_owned() }.into(),
             Usage("--all alone would be every saga".to_owned()).into(),
             Fatal::DataInUse("host 7 has it".to_owned()).into(),
-            Err::<(), _>(Unverified { code: "bad_definition", reasons: vec!["no steps".to_owned()], hint: None })
+            Err::<(), _>(Unverified { code: "bad_definition", reasons: vec!["no steps".to_owned()], hint: None, trouble: Trouble::Component })
                 .context("trip.wasm does not verify")
                 .unwrap_err(),
             anyhow::anyhow!("a \u{202e}file"),

@@ -22,7 +22,7 @@ use crate::{
     },
     clocks,
     config::{self, Config},
-    engine::shard,
+    engine::limits::Limits,
     host::{self, Compile, HostConfig},
     node::{self, Node, NodeError},
     store::redb,
@@ -97,13 +97,13 @@ fn free(config: &Config) -> node::Free {
     node::Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent }
 }
 
-fn engine_limits(config: &Config) -> shard::Limits {
-    shard::Limits {
+fn engine_limits(config: &Config) -> Limits {
+    Limits {
         saga_bytes_max: config.limits.journal.bytes(),
         event_kept_ms: config.retention.events.ms(),
         schedules_max: config.limits.schedules,
         queue_records: config.store.queue_records,
-        ..shard::Limits::default()
+        ..Limits::default()
     }
 }
 

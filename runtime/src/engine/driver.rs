@@ -3,10 +3,9 @@
 //! It decides nothing. The simulation answers the same actions from a seeded queue.
 
 use std::{
-    collections::VecDeque,
     io,
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
@@ -19,17 +18,20 @@ use tokio::sync::broadcast;
 
 use crate::{
     engine::{
-        guests::Guests,
+        guests::Suspect,
+        guests::{AttemptCall, Guests},
+        kernel::{IsLow, reads},
+        limits::Limits,
         metrics::Metrics,
-        modules::Definitions,
+        module::Definitions,
         port::{Change, Refusal, RefusalCode, Request},
         recover::{self, Recovered},
-        resident::SagaKey,
-        shard::{Action, Input, IsLow, Limits, Shard},
+        saga::SagaKey,
+        shard::{Action, Input, Shard},
     },
-    marker::Suspect,
+    journal::StreamId,
     store::{
-        Batch, Position, Store, StoreError,
+        Batch, Store, StoreError,
         committer::{Committer, Notice, Work},
     },
 };
@@ -99,23 +101,21 @@ impl Running {
     pub fn start(parts: Parts) -> Result<Self, StoreError> {
         let Parts { store, guests, clock, limits, metrics, seed, suspects, is_low, on_failure } = parts;
         let Recovered { mut shard, actions, sagas, clean } =
-            recover::recover(Arc::clone(&store), limits, Arc::clone(&metrics), seed, &suspects, clock())?;
-        shard.is_low = is_low;
+            recover::recover(store.as_ref(), limits, Arc::clone(&metrics), seed, &suspects, clock())?;
+        shard.kernel.is_low = is_low;
         let (inputs, received) = channel();
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let definitions = shard.modules.definitions().clone();
         let notices = inputs.clone();
-        let mut waiting = Tags::default();
-        let tags = waiting.clone();
         let notify = move |notice| {
             let input = match notice {
-                Notice::Durable { tag, .. } => tags.durable(tag),
+                Notice::Durable { tag, .. } => Input::Committed(tag),
                 Notice::Failed(error) => Input::StorageFailed(error.to_string()),
             };
             // The shard's thread outlives its committer.
             let _ = notices.send(input);
         };
-        let committer = Committer::start(store, notify).map_err(|error| could_not_start(&error))?;
+        let committer = Committer::start(Arc::clone(&store), notify).map_err(|error| could_not_start(&error))?;
         let queued = Arc::new(AtomicUsize::new(0));
         let engine = Engine {
             inputs: inputs.clone(),
@@ -127,10 +127,11 @@ impl Running {
         };
         let (stop_by, last_word) = (StopBy::default(), LastWord(Some(on_failure)));
         let by = Arc::clone(&stop_by);
-        let mut drive = Drive { shard, committer, guests, clock, inputs, changes, queued, last_word, metrics, stop_by: by };
+        let mut drive =
+            Drive { shard, store, committer, guests, clock, inputs, changes, queued, last_word, metrics, stop_by: by };
         let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
-            drive.carry_out(actions, &mut waiting);
-            drive.run(&received, &mut waiting);
+            drive.carry_out(actions);
+            drive.run(&received);
         });
         Ok(Self { engine, shard: thread.map_err(|error| could_not_start(&error))?, stop_by })
     }
@@ -173,6 +174,7 @@ impl Engine {
 
 struct Drive {
     shard: Shard,
+    store: Arc<dyn Store>,
     committer: Committer,
     guests: Arc<dyn Guests>,
     clock: Clock,
@@ -204,26 +206,26 @@ impl Drop for LastWord {
 }
 
 impl Drive {
-    fn run(mut self, received: &Receiver<Input>, tags: &mut Tags) {
+    fn run(mut self, received: &Receiver<Input>) {
         let mut stopping = false;
         loop {
             let now = (self.clock)();
             if stopping && (self.shard.is_quiet() || self.is_late()) {
-                return self.end(tags);
+                return self.end();
             }
             let first = match self.next(received, now, stopping) {
                 Some(first) => first,
                 None => return,
             };
             stopping |= matches!(first, Input::Stop);
-            self.take(first, tags);
+            self.take(first);
             for input in received.try_iter().take(INPUTS_AT_ONCE) {
                 stopping |= matches!(input, Input::Stop);
-                self.take(input, tags);
+                self.take(input);
             }
             // After what was asked, and not before: however much is due, somebody who asks waits for one tick.
             if self.shard.wake_at().is_some_and(|at| at <= (self.clock)()) {
-                self.take(Input::Tick, tags);
+                self.take(Input::Tick);
             }
         }
     }
@@ -248,83 +250,72 @@ impl Drive {
         }
     }
 
-    fn take(&mut self, input: Input, tags: &mut Tags) {
+    fn take(&mut self, input: Input) {
         if matches!(input, Input::Request(_)) {
             self.queued.fetch_sub(1, Ordering::Relaxed);
         }
         let actions = self.shard.step(input, (self.clock)());
-        self.carry_out(actions, tags);
+        self.carry_out(actions);
     }
 
-    fn carry_out(&mut self, mut actions: Vec<Action>, tags: &mut Tags) {
-        for action in actions.drain(..) {
-            match action {
-                Action::Commit(batch, position) => self.commit(batch, position, tags),
-                Action::Run(key, call) => self.run_guest(key, *call),
-                // No watcher is no failure.
-                Action::Changed((namespace, id), revision) => drop(self.changes.send(Change { namespace, id, revision })),
-                Action::Fail(why) => self.last_word.say(&why),
+    fn carry_out(&mut self, mut actions: Vec<Action>) {
+        loop {
+            let mut looks = Vec::new();
+            for action in actions.drain(..) {
+                match action {
+                    Action::Commit(batch, number) => self.commit(batch, number),
+                    Action::Fetch(more) => looks.extend(more),
+                    Action::Run(stream, call) => self.run_guest(stream, *call),
+                    Action::Changed(stream, revision) => self.changed(&stream, revision),
+                    Action::Fail(why) => self.last_word.say(&why),
+                }
             }
+            self.shard.reuse(actions);
+            if looks.is_empty() {
+                break;
+            }
+            // This store answers at once: what was asked for is decided before the next input.
+            let input = match reads::carry_out(self.store.as_ref(), &looks) {
+                Ok(answers) => Input::Fetched(looks.into_iter().zip(answers).collect()),
+                Err(error) => Input::StorageFailed(error.to_string()),
+            };
+            actions = self.shard.step(input, (self.clock)());
         }
-        self.shard.reuse(actions);
         let totals = self.committer.totals();
         self.metrics.committed(totals);
         self.metrics.queue("commits", self.committer.depth());
         self.metrics.queue("requests", self.queued.load(Ordering::Relaxed));
     }
 
-    fn commit(&mut self, batch: Batch, position: Position, tags: &mut Tags) {
-        let tag = tags.next(position);
-        if self.committer.push(Work { tag, batch }).is_err() {
+    fn commit(&mut self, batch: Batch, number: u64) {
+        if self.committer.push(Work { tag: number, batch }).is_err() {
             // One that failed said why before this; one that panicked said nothing.
             let _ = self.inputs.send(Input::StorageFailed("the committer has ended".to_owned()));
         }
     }
 
-    fn run_guest(&mut self, key: SagaKey, call: crate::engine::guests::AttemptCall) {
+    /// Watchers hear of sagas. No watcher is no failure.
+    fn changed(&self, stream: &StreamId, revision: u64) {
+        if let Some(SagaKey { namespace, id }) = SagaKey::of(stream) {
+            drop(self.changes.send(Change { namespace, id, revision }));
+        }
+    }
+
+    fn run_guest(&mut self, stream: StreamId, call: AttemptCall) {
         let attempt = call.attempt.clone();
         let inputs = self.inputs.clone();
-        let done = move |report| drop(inputs.send(Input::Report(key, report)));
+        let done = move |report| drop(inputs.send(Input::Report(stream, report)));
         self.guests.run(call, Box::new(done));
-        self.shard.failpoints.of_attempt("guest-running", &attempt);
+        self.shard.sagas.guest_runs(&attempt);
     }
 
     /// Says that the host ended in order, after everything else.
-    fn end(mut self, tags: &mut Tags) {
+    fn end(mut self) {
         if self.shard.is_quiet() {
             let batch = Batch { appends: Vec::new(), rows: vec![recover::clean_row()] };
-            self.commit(batch, 0, tags);
+            self.commit(batch, 0);
         }
         self.committer.finish();
-    }
-}
-
-/// Which position each piece of work ends at: work of rows alone ends where the work before it did.
-#[derive(Clone, Default)]
-struct Tags(Arc<Mutex<TagQueue>>);
-
-#[derive(Default)]
-struct TagQueue {
-    last: u64,
-    waiting: VecDeque<(u64, Position)>,
-}
-
-impl Tags {
-    fn next(&self, position: Position) -> u64 {
-        let mut tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        tags.last += 1;
-        let tag = tags.last;
-        tags.waiting.push_back((tag, position));
-        tag
-    }
-
-    fn durable(&self, tag: u64) -> Input {
-        let mut tags = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut durable = 0;
-        while tags.waiting.front().is_some_and(|(at, _)| *at <= tag) {
-            durable = tags.waiting.pop_front().map_or(durable, |(_, position)| position.max(durable));
-        }
-        Input::Committed(durable)
     }
 }
 

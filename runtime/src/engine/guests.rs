@@ -9,6 +9,8 @@ use amends_core::{
     value::{Failure, Instant, Payload},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::journal::Grant;
 
 /// The SHA-256 of a component.
@@ -73,4 +75,15 @@ pub trait Guests: Send + Sync + 'static {
     ///
     /// It never blocks: beyond the number of guests in flight an attempt waits its turn.
     fn run(&self, call: AttemptCall, done: Box<dyn FnOnce(Report) + Send>);
+}
+
+/// A guest that was executing when the host died.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// Where its saga lives.
+    pub namespace: Namespace,
+    /// Its saga.
+    pub saga: SagaId,
+    /// Which leg, which attempt.
+    pub attempt: Attempt,
 }

@@ -18,7 +18,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{engine::port::RefusalCode, journal::schedule::ScheduleEvent, store::committer::Totals};
+use crate::{engine::refusal::RefusalCode, journal::schedule::ScheduleEvent, store::committer::Totals};
 
 /// What is to be counted once it is durable.
 #[derive(Debug)]

@@ -12,17 +12,19 @@ use amends_core::{
 
 use crate::{
     engine::{
-        jobs,
-        load::{self, LoadError},
-        lockers,
-        modules::Definitions,
-        moves,
+        job,
+        module::Definitions,
         port::{
-            Candidate, Job, JobPreview, JobVerb, ListFilter, LockKey, Moves, Refusal, RefusalCode, SagaFilter, SagaLine,
-            ScheduleView, Starter, StuckGroups,
+            Candidate, Job, JobPreview, JobVerb, ListFilter, LockKey, Moves, SagaFilter, SagaLine, ScheduleView, Starter,
+            StuckGroups,
         },
-        resident::SagaKey,
-        rows, schedules, starter, stuck,
+        refusal::{Refusal, RefusalCode},
+        saga::{
+            SagaKey,
+            load::{self, LoadError},
+            lockers, moves, read, rows, stuck,
+        },
+        schedule, starter,
     },
     journal::Record,
     store::{Position, Store, StoreError},
@@ -58,7 +60,7 @@ impl Reader {
 
     /// A saga, if there is one.
     pub fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<Seen>, Refusal> {
-        let loaded = match load::saga(self.store.as_ref(), &self.definitions, &(namespace.clone(), id.clone())) {
+        let loaded = match load::saga(self.store.as_ref(), &self.definitions, &SagaKey::new(namespace, id)) {
             Ok(loaded) => loaded,
             Err(LoadError::NotFound) => return Ok(None),
             Err(error) => return Err(unreadable(id, &error)),
@@ -80,7 +82,7 @@ impl Reader {
         };
         // Only what is said of stuck legs is not in the rows.
         let fits = |key: &SagaKey| if filter.sagas.is_about_legs() { fits(key) } else { Ok(true) };
-        rows::list(self.store.as_ref(), namespace, filter, fits).map_err(|error| failed(&error))
+        read::list(self.store.as_ref(), namespace, filter, fits).map_err(|error| failed(&error))
     }
 
     /// What is stuck, in groups.
@@ -97,30 +99,29 @@ impl Reader {
         enough: u64,
         now: Instant,
     ) -> Result<JobPreview, Refusal> {
-        let preview = jobs::preview::preview(self.store.as_ref(), &self.definitions, namespace, verb, filter, enough, now);
+        let preview = job::preview::preview(self.store.as_ref(), &self.definitions, namespace, verb, filter, enough, now);
         preview.map_err(|error| failed(&error))
     }
 
     /// Jobs, newest first, and whether there are more; of one that is over, for a week.
     pub fn jobs(&self, namespace: &Namespace) -> Result<(Vec<Job>, bool), Refusal> {
-        jobs::list(self.store.as_ref(), namespace).map_err(|error| failed(&error))
+        job::read::list(self.store.as_ref(), namespace).map_err(|error| failed(&error))
     }
 
     /// A job, if there is one.
     pub fn job(&self, namespace: &Namespace, id: &str) -> Result<Option<Job>, Refusal> {
-        let found = jobs::find(self.store.as_ref(), namespace, id).map_err(|error| failed(&error))?;
-        Ok(found.map(|(_, job)| job))
+        job::read::find(self.store.as_ref(), namespace, id).map_err(|error| failed(&error))
     }
 
     /// A schedule, if there is one.
     pub fn schedule(&self, namespace: &Namespace, name: &str) -> Result<Option<ScheduleView>, Refusal> {
         let key = (namespace.clone(), name.to_owned());
-        schedules::look::one(self.store.as_ref(), &key).map_err(|error| failed(&error))
+        schedule::look::one(self.store.as_ref(), &key).map_err(|error| failed(&error))
     }
 
     /// Schedules by name, after this one.
     pub fn schedules(&self, namespace: &Namespace, after: Option<&str>, limit: usize) -> Result<Vec<ScheduleView>, Refusal> {
-        schedules::look::page(self.store.as_ref(), namespace, after, limit).map_err(|error| failed(&error))
+        schedule::look::page(self.store.as_ref(), namespace, after, limit).map_err(|error| failed(&error))
     }
 
     /// Which sagas in flight could move to a component.
@@ -130,10 +131,10 @@ impl Reader {
 
     /// A saga's records from a revision on; none if there is no such saga.
     pub fn journal(&self, namespace: &Namespace, id: &SagaId, from: u64, limit: usize) -> Result<Option<Vec<Record>>, Refusal> {
-        let key = (namespace.clone(), id.clone());
+        let key = SagaKey::new(namespace, id);
         let Some(stream) = rows::saga_stream(self.store.as_ref(), &key).map_err(|error| failed(&error))? else { return Ok(None) };
         match load::records(self.store.as_ref(), stream, from.max(1), limit) {
-            Ok((records, _)) => Ok(Some(records)),
+            Ok(records) => Ok(Some(records)),
             Err(error) => Err(unreadable(id, &error)),
         }
     }

@@ -1,40 +1,32 @@
-//! The shard: a single-threaded value that owns its sagas and takes a closed set of inputs.
+//! The shard: a single-threaded value that takes a closed set of inputs and says what is to be done.
 //!
-//! Decide, enqueue, apply; release when committed: in that order, in one place. It runs no guest, writes no file and
-//! reads no clock: what it wants done it says as actions, and what came of them it takes as inputs.
+//! Decide, enqueue, apply; release when committed: in that order, in one place. The shard does no I/O: it runs no guest, writes no
+//! file, reads neither the clock nor the store. What a decision needs of the store it asks for as an action, and takes as an input.
+//! Here is only who gets which input: what it means is the kinds' own.
 
-use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
-    sync::Arc,
-};
+use amends_core::{Input as SagaInput, Instant, event::Topic, id::SagaId, outcome::Report};
 
-use amends_core::{
-    Context, Event, Input as SagaInput, Instant, Room,
-    event::{Arrival, Why},
-    outcome::Report,
-    view::Status,
-};
-
+pub use super::kernel::action::Action;
 use crate::{
+    engine::refusal::{Refusal, RefusalCode},
     engine::{
-        failpoints::Failpoints,
-        guests::{AttemptCall, ModuleDigest},
-        jobs::Jobs,
-        launch::Launches,
-        live::Live,
-        load::{self, LoadError},
-        lockers::Lockers,
-        metrics::Metrics,
-        modules::Modules,
-        port::{Answer, Refusal, RefusalCode, Request, SagaAnswer},
-        release::{Release, Releases},
-        resident::{Resident, SagaKey},
-        schedules::kept::Schedules,
-        timers::Timers,
-        waiters::Waiters,
+        event,
+        job::{Awaited, Jobs},
+        kernel::{
+            Kernel,
+            answers::{self, Life},
+            desk::Desk,
+            reads::{Answer as Fetched, Look, Reads, Unready},
+            release::{Release, Reply},
+            request::{Answer, Said},
+            timers::{self, Timer},
+        },
+        module::{self, Modules},
+        port::Request,
+        saga::{self, News, Outcome, SagaKey, Sagas},
+        schedule::{self, Held, Schedules},
     },
-    journal::{Actor, RecordId},
-    store::{Batch, Position, Store, StoreError},
+    journal::{StreamId, StreamKind, TimerKind},
 };
 
 /// What can happen to a shard.
@@ -42,10 +34,12 @@ use crate::{
 pub enum Input {
     /// Somebody asks.
     Request(Request),
-    /// An attempt ended.
-    Report(SagaKey, Report),
-    /// Everything up to this position is durable.
-    Committed(Position),
+    /// Guest code ended that ran for this stream.
+    Report(StreamId, Report),
+    /// What was asked of the store, each look with its answer.
+    Fetched(Vec<(Look, Fetched)>),
+    /// Every commit up to this number is durable.
+    Committed(u64),
     /// The storage failed: nothing may be acknowledged any more.
     StorageFailed(String),
     /// Time passed: what is due happens, as much of it as fits into one step.
@@ -54,471 +48,476 @@ pub enum Input {
     Stop,
 }
 
-/// What a shard wants done.
-#[derive(Debug)]
-pub enum Action {
-    /// Make this durable, then say `Committed` with the position.
-    Commit(Batch, Position),
-    /// Run an attempt, then say `Report`.
-    Run(SagaKey, Box<AttemptCall>),
-    /// A committed change that watchers may see.
-    Changed(SagaKey, u64),
-    /// Close the host: the storage failed.
-    Fail(String),
-}
-
-/// Why a saga begins.
-#[derive(Debug)]
-pub(crate) struct Cause {
-    /// Who wants it.
-    pub(crate) actor: Actor,
-    /// What it follows from; none for a request.
-    pub(crate) record: Option<RecordId>,
-    /// The root of the chain of causes, if that is not the saga itself.
-    pub(crate) root: Option<String>,
-}
-
-/// The limits of a shard.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Sagas in memory; a start beyond it is refused, an outcome never.
-    pub residents_max: usize,
-    /// A saga's journal in bytes; beyond it no forward attempt begins, beyond twice as much no attempt at all.
-    pub saga_bytes_max: u64,
-    /// How long an event that nobody took stays findable.
-    pub event_kept_ms: u64,
-    /// Records that wait for their commit; beyond them new work is refused, and what runs ahead waits for its commits.
-    pub queue_records: u64,
-    /// Schedules of a namespace.
-    pub schedules_max: u64,
-    /// Stuck legs that a job deals with before the next request has its turn.
-    pub job_legs_max: usize,
-}
-
-impl Default for Limits {
-    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records; 100,000 schedules;
-    /// 4,096 legs at some microseconds and a record each: a fan-out may be stuck in 100,000 of them.
-    fn default() -> Self {
-        Self {
-            residents_max: 20_000,
-            saga_bytes_max: 64 << 20,
-            event_kept_ms: 7 * 86_400_000,
-            queue_records: 8_192,
-            schedules_max: 100_000,
-            job_legs_max: 4_096,
-        }
-    }
-}
-
-impl Limits {
-    /// What may still be written to the journal of a saga that has so many bytes.
-    pub(crate) fn room(&self, journal_bytes: u64) -> Room {
-        match journal_bytes {
-            bytes if bytes < self.saga_bytes_max => Room::Free,
-            // What was done is worth as much again for undoing it.
-            bytes if bytes < self.saga_bytes_max.saturating_mul(2) => Room::Full,
-            _ => Room::Spent,
-        }
-    }
-}
-
-/// One shard: a journal, and the sagas that something happens to now.
+/// One shard: a journal, and what something happens to now.
 pub struct Shard {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) kernel: Kernel,
     pub(crate) modules: Modules,
-    pub(crate) limits: Limits,
-    pub(crate) epoch: u32,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) residents: HashMap<SagaKey, Resident>,
-    pub(crate) timers: Timers,
-    pub(crate) waiters: Waiters,
+    pub(crate) sagas: Sagas,
     pub(crate) schedules: Schedules,
-    /// Whether the disk is too full for new sagas.
-    pub(crate) is_low: IsLow,
-    pub(crate) releases: Releases,
-    /// Sagas with records in the committer's queue, by the last position.
-    pub(crate) in_flight: VecDeque<(Position, SagaKey)>,
-    /// Sagas with records that have no place yet, by when the first was decided.
-    pub(crate) unflushed: VecDeque<(Instant, SagaKey)>,
-    pub(crate) last_position: Position,
-    pub(crate) durable: Position,
-    pub(crate) recent: crate::engine::messages::Recent,
-    pub(crate) now: Instant,
-    pub(crate) jitter: u64,
-    pub(crate) actions: Vec<Action>,
-    pub(crate) live: Live,
-    pub(crate) lockers: Lockers,
     pub(crate) jobs: Jobs,
-    pub(crate) failed: Option<String>,
-    pub(crate) stopping: bool,
-    pub(crate) launches: Launches,
-    pub(crate) failpoints: Failpoints,
+    desk: Desk<Work, Lane>,
+    /// What the clock may still make happen before the next input has its turn.
+    fires_left: usize,
 }
 
-/// Whether the disk is too full for new sagas.
-pub type IsLow = Arc<dyn Fn() -> bool + Send + Sync>;
+/// One thing to decide. What it needs is read first; where something is missing it waits, and is tried again from its beginning.
+#[derive(Debug)]
+enum Work {
+    Request(Request),
+    Report(SagaKey, Report),
+    /// A saga begins to wait, and looks for what came before.
+    Look(SagaKey, Vec<Topic>),
+    /// A saga has its lock keys, and was not in memory to be told.
+    HandOver(SagaKey),
+    Due(Timer),
+    /// A schedule whose time has come.
+    Schedule(Held),
+    JobTurn,
+    /// The window of timers is used up.
+    Refill,
+}
 
-/// Records of one saga that are handed over together at the latest.
-const UNFLUSHED_MAX: usize = 64;
+/// What keeps its order: work about the same thing.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lane {
+    /// About one stream, or about what would be one.
+    Of(StreamId),
+    /// The turns of jobs.
+    Jobs,
+    /// The window of timers.
+    Timers,
+}
 
-/// How long a record may lie unflushed while its saga runs ahead, in milliseconds. A client that waits is released by one commit
-/// with all of its saga's records, and a busy host needs some tens of milliseconds to get there: each flush on the way costs
-/// the store rows that the next one overwrites. Nobody waits for these records; a person who watches may be so far behind.
-pub(crate) const UNFLUSHED_MS: u64 = 100;
+/// What was not decided: why, and the work to be tried again.
+type Undecided = (Unready, Work);
+
+/// Timers that fire in one step. Ten thousand may be due in a second, and what is asked meanwhile waits for no more than this.
+/// It is half of what is taken between two ticks, so that what comes of one is dealt with before the next.
+const FIRED_AT_ONCE: usize = 32;
 
 impl Shard {
-    /// A shard over a store whose last position is known; `recover` makes it go on.
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        limits: Limits,
-        epoch: u32,
-        metrics: Arc<Metrics>,
-        seed: u64,
-    ) -> Result<Self, StoreError> {
-        let last_position = store.last_position()?;
-        Ok(Self {
-            store,
-            modules: Modules::default(),
-            limits,
-            epoch,
-            metrics,
-            residents: HashMap::new(),
-            timers: Timers::default(),
-            waiters: Waiters::default(),
-            schedules: Schedules::default(),
-            is_low: Arc::new(|| false),
-            releases: Releases::default(),
-            in_flight: VecDeque::new(),
-            unflushed: VecDeque::new(),
-            last_position,
-            durable: last_position,
-            recent: crate::engine::messages::Recent::default(),
-            now: Instant(0),
-            jitter: seed | 1,
-            actions: Vec::new(),
-            live: Live::default(),
-            lockers: Lockers::default(),
-            jobs: Jobs::default(),
-            failed: None,
-            stopping: false,
-            launches: Launches::default(),
-            failpoints: Failpoints::from_environment(),
-        })
+    pub(crate) fn new(kernel: Kernel, modules: Modules, sagas: Sagas, schedules: Schedules, jobs: Jobs) -> Self {
+        Self { kernel, modules, sagas, schedules, jobs, desk: Desk::default(), fires_left: 0 }
+    }
+
+    /// What the sagas want that go on after a start.
+    pub(crate) fn begin(&mut self) -> Vec<Action> {
+        self.follow_up();
+        self.kernel.hand_over();
+        self.release();
+        self.kernel.take_actions()
     }
 
     /// Takes one input at a time and says what is to be done.
     pub fn step(&mut self, input: Input, now: Instant) -> Vec<Action> {
-        self.now = now;
-        let passes = matches!(input, Input::Tick);
-        match input {
-            Input::Request(request) => self.request(request),
+        self.kernel.now = now;
+        if let Some(refusal) = self.kernel.failure() {
             // Law 14: nothing that was not durable by then is decided on, and nothing leaves.
-            _ if self.failed.is_some() => {}
-            Input::Report(key, report) => self.report(key, report),
-            Input::Committed(position) => self.committed(position),
+            if let Input::Request(request) = input {
+                request.refuse(refusal);
+            }
+            return self.kernel.take_actions();
+        }
+        match input {
+            Input::Request(request) => self.take(Work::Request(request)),
+            Input::Report(stream, report) => self.report(&stream, report),
+            Input::Fetched(answers) => self.fetched(answers),
+            Input::Committed(number) => self.committed(number),
             Input::StorageFailed(why) => self.fail(why),
-            Input::Tick => {}
-            Input::Stop => self.stopping = true,
+            Input::Tick => self.tick(),
+            Input::Stop => self.kernel.stopping = true,
         }
-        self.flush_old();
-        if passes {
-            self.fire_timers();
-            self.turn_of_jobs();
+        self.sagas.flush_old(&mut self.kernel.commit());
+        self.kernel.hand_over();
+        self.release();
+        self.sagas.cool(now);
+        self.kernel.take_actions()
+    }
+
+    /// Guest code ended: whose it is says its kind.
+    fn report(&mut self, stream: &StreamId, report: Report) {
+        match stream.kind {
+            StreamKind::Saga => {
+                if let Some(key) = SagaKey::of(stream) {
+                    self.take(Work::Report(key, report));
+                }
+            }
+            // They run no guest code.
+            StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Job => {}
         }
-        self.grant();
-        std::mem::take(&mut self.actions)
     }
 
     /// Takes back what `step` returned, emptied, for the room that it has.
     pub(crate) fn reuse(&mut self, emptied: Vec<Action>) {
-        if self.actions.is_empty() {
-            self.actions = emptied;
-        }
+        self.kernel.reuse(emptied);
     }
 
     /// The moment at which `Tick` is due, if nothing else comes before.
     pub fn wake_at(&self) -> Option<Instant> {
-        let job = self.has_job_turn().then_some(self.now);
-        let flush = self.unflushed.front().map(|(since, _)| since.plus(UNFLUSHED_MS));
-        flush.into_iter().chain(self.timers.next()).chain(self.woken_schedules_at()).chain(job).min()
+        let job =
+            self.jobs.has_turn(&self.kernel, &self.sagas).then_some(self.kernel.now).filter(|_| !self.desk.is_busy(&Lane::Jobs));
+        let schedule = self.schedules.wake_at(&self.kernel, &self.sagas);
+        let timer = self.kernel.next_timer().filter(|_| !self.desk.is_busy(&Lane::Timers));
+        self.sagas.flush_at().into_iter().chain(timer).chain(schedule).chain(job).min()
     }
 
     /// No attempt is open and everything decided is durable.
     pub fn is_quiet(&self) -> bool {
-        self.launches.is_empty() && self.durable == self.last_position && self.unflushed.is_empty()
+        self.sagas.is_quiet() && self.kernel.is_quiet() && self.desk.is_empty()
     }
 
-    fn report(&mut self, key: SagaKey, report: Report) {
-        let attempt = report.attempt.clone();
-        if let Some(resident) = self.residents.get(&key) {
-            let since = resident.saga.open_since(&report.attempt).unwrap_or(self.now);
-            self.metrics.attempt_ended(&resident.saga.started().module, &report, self.now.since(since));
+    /// Decides about something, or lets it wait behind what waits in its lane.
+    fn take(&mut self, work: Work) {
+        let lane = if self.desk.is_empty() { None } else { work.lane() };
+        match lane {
+            Some(lane) if self.desk.is_busy(&lane) => self.desk.queue(lane, work),
+            Some(_) | None => match self.decide(work) {
+                Ok(()) => self.follow_up(),
+                Err((Unready::Corrupt(why), work)) => self.unreadable(work, why),
+                Err((Unready::Missing, work)) => {
+                    let lane = work.lane();
+                    let missing = self.ask();
+                    let since = self.kernel.durable_commit();
+                    self.desk.park(work, lane, missing, since);
+                }
+            },
         }
-        self.failpoints.of_attempt("outcome-seen", &report.attempt);
-        if let Err(error) = self.turn(&key, Actor::Host, None, |saga, context| saga.handle(SagaInput::Report(report), context)) {
-            self.lost(&key, &error);
+    }
+
+    /// Asks the store for what the last decision missed.
+    fn ask(&mut self) -> Vec<Look> {
+        let lookups = self.kernel.lookups();
+        let missing = lookups.take_missing();
+        let looks = lookups.ask(&missing);
+        if !looks.is_empty() {
+            self.kernel.act(Action::Fetch(looks));
         }
-        self.ended(&key, &attempt);
+        missing
     }
 
-    /// One decision of one saga: load it if it is not in memory, decide, and do what follows.
-    pub(crate) fn turn<D>(&mut self, key: &SagaKey, actor: Actor, causation: Option<RecordId>, decide: D) -> Result<(), LoadError>
-    where
-        D: FnOnce(&mut amends_core::Saga, Context) -> Vec<Event>,
-    {
-        self.ensure_resident(key)?;
-        let Some(resident) = self.residents.get_mut(key) else { return Ok(()) };
-        let room = self.limits.room(resident.journal_bytes);
-        let (module, digest) = (&resident.saga.started().module, resident.saga.code().digest);
-        let context = context(&self.modules, key, module, &digest, room, self.now, &mut self.jitter);
-        let events = decide(&mut resident.saga, context);
-        self.took(key, events, &actor, causation);
-        Ok(())
-    }
-
-    pub(crate) fn ensure_resident(&mut self, key: &SagaKey) -> Result<(), LoadError> {
-        if !self.residents.contains_key(key) {
-            let resident = load::resident(self.store.as_ref(), self.modules.definitions(), key)?;
-            self.residents.insert(key.clone(), resident);
+    /// What was asked of the store has come: what waits for it is tried again, in the order in which it came.
+    fn fetched(&mut self, answers: Vec<(Look, Fetched)>) {
+        for (look, answer) in answers {
+            self.desk.found(&look);
+            self.kernel.lookups().found(look, answer);
         }
-        Ok(())
-    }
-
-    /// A new saga, whose first events were decided.
-    pub(crate) fn begin(&mut self, key: SagaKey, resident: Resident, events: Vec<Event>, cause: Cause) {
-        self.residents.insert(key.clone(), Resident { root: cause.root, ..resident });
-        self.took(&key, events, &cause.actor, cause.record);
-    }
-
-    /// What follows from a decision: records to flush, attempts to run, answers to release.
-    pub(crate) fn took(&mut self, key: &SagaKey, events: Vec<Event>, actor: &Actor, causation: Option<RecordId>) {
-        let crowded = self.is_crowded();
-        let Some(resident) = self.residents.get_mut(key) else { return };
-        self.lockers.freed(key, &events);
-        let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
-        let suspect = host_died.then(|| (resident.saga.started().module.clone(), resident.saga.code().version));
-        if !events.is_empty() {
-            if resident.unflushed.is_empty() {
-                self.unflushed.push_back((self.now, key.clone()));
+        while let Some((place, work)) = self.desk.next_ready() {
+            match self.decide(work) {
+                Err((Unready::Missing, work)) => {
+                    let missing = self.ask();
+                    self.desk.again(place, work, missing);
+                    continue;
+                }
+                Err((Unready::Corrupt(why), work)) => self.unreadable(work, why),
+                Ok(()) => {}
             }
-            resident.decide(events, self.now, actor, causation);
+            let (unused, next) = self.desk.done(place);
+            unused.iter().for_each(|look| self.kernel.lookups().drop_found(look));
+            self.follow_up();
+            next.into_iter().for_each(|work| self.take(work));
         }
-        if let Some((module, version)) = suspect {
-            self.quarantine(&key.0, &module, version);
+        self.fire();
+    }
+
+    /// What follows from a decision in the same step: lock keys go on, and other kinds hear of it.
+    fn follow_up(&mut self) {
+        self.sagas.hand_over_locks(&mut self.kernel.commit(), &mut self.modules);
+        self.kernel.hand_over();
+        while let Some(news) = self.sagas.next_news() {
+            match news {
+                News::Waits(key, topics) => self.take(Work::Look(key, topics)),
+                News::Ended(key) => self.schedules.saga_ended(&key),
+                News::HasLocks(key) => self.take(Work::HandOver(key)),
+            }
         }
-        let Some(resident) = self.residents.get_mut(key) else { return };
-        let effects = resident.saga.effects();
-        let begun = resident.wait_for(&effects.topics);
-        // A wait gets its place in the journal together with the arrival of what came before it: by itself it would not look again.
-        if !begun.is_empty() && self.match_kept(key, &begun) {
-            return;
+    }
+
+    fn decide(&mut self, work: Work) -> Result<(), Undecided> {
+        let reads = self.kernel.reads();
+        let (sagas, modules) = (&mut self.sagas, &mut self.modules);
+        match work {
+            Work::Request(request) => return self.request(request),
+            Work::Report(key, report) => {
+                // A saga with an open attempt is in memory.
+                match sagas.ready(&mut { reads }, modules.definitions(), &key) {
+                    Ok(_) => sagas.report(&mut self.kernel.commit(), modules, &key, report),
+                    Err(unready) => return Err((unready, Work::Report(key, report))),
+                }
+                Ok(())
+            }
+            Work::Look(key, topics) => {
+                event::look(reads, sagas, modules, &key, &topics).map_err(|unready| (unready, Work::Look(key, topics)))
+            }
+            Work::HandOver(key) => sagas.has_locks(reads, modules, &key).map_err(|unready| (unready, Work::HandOver(key))),
+            Work::Due(timer) => self.due(timer).map_err(|unready| (unready, Work::Due(timer))),
+            Work::Schedule(held) => {
+                self.schedules.wake(reads, sagas, modules, &held).map_err(|unready| (unready, Work::Schedule(held)))
+            }
+            Work::JobTurn => self.jobs.turn(reads, sagas, modules).map_err(|unready| (unready, Work::JobTurn)),
+            Work::Refill => timers::refill(reads).map_err(|unready| (unready, Work::Refill)),
         }
-        let Some(resident) = self.residents.get_mut(key) else { return };
-        resident.keep_launched(&effects.run);
-        let cautious = resident.cautious || crowded;
-        let mut at_commit = Vec::new();
-        let mut ahead = Vec::new();
-        for intent in &effects.run {
-            if resident.launched.insert(intent.attempt.clone()) {
-                // Law 4: what can reach outside has a durable intent. Law 3: what cannot runs on.
-                if intent.reaches_outside || intent.solo || cautious {
-                    at_commit.push(Release::Run(key.clone(), intent.clone()));
-                } else {
-                    ahead.push(intent.clone());
+    }
+
+    fn request(&mut self, request: Request) -> Result<(), Undecided> {
+        let reads = self.kernel.reads();
+        let (sagas, modules) = (&mut self.sagas, &mut self.modules);
+        match request {
+            Request::Start(origin, start, answer) => match sagas.start(reads, modules, &origin, &start) {
+                Ok(Outcome::Said(said)) => self.reply(said, answer),
+                Ok(Outcome::Waits(created)) => sagas.wait(SagaKey::new(&origin.namespace, &start.id), answer, created),
+                Err(unready) => return again(unready, Request::Start(origin, start, answer)),
+            },
+            Request::Verb(origin, verb, answer) => match sagas.act(reads, modules, &origin, &verb) {
+                Ok(said) => self.reply(said, answer),
+                Err(unready) => return again(unready, Request::Verb(origin, verb, answer)),
+            },
+            Request::Publish(origin, publish, answer) => match event::publish(reads, sagas, modules, &origin, &publish) {
+                Ok(said) => self.reply(said, answer),
+                Err(unready) => return again(unready, Request::Publish(origin, publish, answer)),
+            },
+            Request::Schedule(origin, asked, answer) => match self.schedules.ask(reads, sagas, modules, &origin, &asked) {
+                Ok(said) => self.reply_counted(said, answer),
+                Err(unready) => return again(unready, Request::Schedule(origin, asked, answer)),
+            },
+            Request::Job(origin, job, answer) => match self.jobs.ask(reads, &origin, &job) {
+                Ok(said) => self.reply(said, answer),
+                Err(unready) => return again(unready, Request::Job(origin, job, answer)),
+            },
+            Request::StopJob(origin, id, act, answer) => match self.jobs.stop(reads, &origin, &id, &act) {
+                Ok(said) => self.reply(said, answer),
+                Err(unready) => return again(unready, Request::StopJob(origin, id, act, answer)),
+            },
+            Request::AwaitJob(origin, id, answer) => match self.jobs.wait(reads, &origin, &id) {
+                Ok(Awaited::Said(said)) => self.reply(said, answer),
+                Ok(Awaited::Runs(stream)) => self.jobs.tell(stream, answer),
+                Err(unready) => return again(unready, Request::AwaitJob(origin, id, answer)),
+            },
+            Request::Definitions(origin, answer) => {
+                let said = Said::new(reads.last_position(), Ok(modules.offered(&origin.namespace)));
+                self.reply(said, answer);
+            }
+            Request::Deploy(..) | Request::Activate(..) | Request::SetGrants(..) | Request::Remove(..) | Request::Modules(..) => {
+                return self.module_request(request);
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers about modules count live sagas, and those are counted as they are handed over.
+    fn module_request(&mut self, request: Request) -> Result<(), Undecided> {
+        let mut reads = self.kernel.reads();
+        let (sagas, modules) = (&mut self.sagas, &mut self.modules);
+        let denied = match &request {
+            Request::SetGrants(origin, set, _) => saga::denied(&mut reads, sagas, modules, &origin.namespace, &set.module),
+            _ => Ok(Vec::new()),
+        };
+        let ready = sagas.must_settle(&mut reads).and(denied).and_then(|denied| Ok((denied, reads.done()?)));
+        let (denied, mut commit) = match ready {
+            Ok(ready) => ready,
+            Err(unready) => return again(unready, request),
+        };
+        sagas.flush_all(&mut commit);
+        let (origin, name, decided, answer) = match request {
+            Request::Deploy(origin, deploy, answer) => {
+                let name = deploy.module.clone();
+                let decided = module::deploy(modules, &origin.namespace, deploy);
+                (origin, name, decided, answer)
+            }
+            Request::Activate(origin, name, which, act, answer) => {
+                let decided = module::activate(modules, &origin.namespace, &name, which, act);
+                (origin, name, decided, answer)
+            }
+            Request::SetGrants(origin, set, answer) => {
+                let name = set.module.clone();
+                let decided = module::grants(modules, sagas.live(), &origin.namespace, set);
+                (origin, name, decided, answer)
+            }
+            Request::Remove(origin, name, version, answer) => {
+                let decided = module::remove(modules, sagas.live(), &origin.namespace, &name, version);
+                (origin, name, decided, answer)
+            }
+            Request::Modules(origin, answer) => {
+                let said = Said::new(commit.last_position(), Ok(module::views(modules, sagas.live(), &origin.namespace)));
+                self.reply(said, answer);
+                return Ok(());
+            }
+            other => return again(Unready::Missing, other),
+        };
+        let changes = decided.as_ref().is_ok_and(module::Decided::changes);
+        let said = module::record(&mut commit, modules, sagas.live(), &origin, &name, decided);
+        if changes {
+            // Sagas that a denial stopped go on.
+            denied.iter().for_each(|key| sagas.tell(&mut commit, modules, key, SagaInput::GrantsChanged));
+        }
+        self.reply(said, answer);
+        Ok(())
+    }
+
+    /// A timer fired: whose it is says its kind.
+    fn due(&mut self, timer: Timer) -> Result<(), Unready> {
+        let mut reads = self.kernel.reads();
+        let (sagas, modules) = (&mut self.sagas, &mut self.modules);
+        match timer.kind {
+            TimerKind::Saga => {
+                let Some(key) = saga::rows::key_at(&mut reads, timer.start)? else { return Ok(()) };
+                sagas.ready(&mut reads, modules.definitions(), &key)?;
+                sagas.tell(&mut reads.done()?, modules, &key, SagaInput::Wake);
+            }
+            TimerKind::Event => event::expire(reads, sagas, modules, timer)?,
+            TimerKind::Schedule => {
+                if let Some(held) = self.schedules.due(&mut reads, timer)? {
+                    self.schedules.wake(reads, sagas, modules, &held)?;
                 }
             }
+            TimerKind::Job => self.jobs.expire(reads, timer)?,
+            TimerKind::Answer => {
+                let Some(kept) = answers::due(&mut reads, timer)? else { return Ok(()) };
+                let life = match &kept.about {
+                    Some(about) => life(&mut reads, sagas, &self.jobs, about)?,
+                    None => Life::Nothing,
+                };
+                answers::expire(&mut reads.done()?, timer, kept, life);
+            }
         }
-        let parks = effects.run.is_empty();
-        let full = resident.unflushed.len() >= UNFLUSHED_MAX;
-        let settled = matches!(resident.saga.status(), status if status.is_ended() || status == Status::Stuck);
-        let answers = if settled { self.waiters.take(key) } else { Vec::new() };
-        if parks || full || !at_commit.is_empty() || !answers.is_empty() {
-            self.flush(key);
-        }
-        self.release_answers(key, answers);
-        for release in at_commit {
-            self.release_after(key, release);
-        }
-        for intent in ahead {
-            self.run(key.clone(), intent);
-        }
-        self.park(key);
+        Ok(())
     }
 
-    /// As much waits for the disk as may.
-    pub(crate) fn is_crowded(&self) -> bool {
-        self.last_position - self.durable > self.limits.queue_records
+    /// What the clock makes happen, so much of it at once.
+    fn tick(&mut self) {
+        self.fires_left = FIRED_AT_ONCE;
+        self.fire();
+        if self.jobs.has_turn(&self.kernel, &self.sagas) && !self.desk.is_busy(&Lane::Jobs) {
+            self.take(Work::JobTurn);
+        }
     }
 
-    /// Half of what the host may hold is left to requests: what nobody waits for goes on when there is less.
-    pub(crate) fn has_room_beside_requests(&self) -> bool {
-        self.last_position - self.durable <= self.limits.queue_records / 2 && self.residents.len() < self.limits.residents_max / 2
+    /// Goes on with what the clock makes happen. A schedule that is late for several moments takes them one by one, and each may
+    /// have to be read first: what was read goes on here, in the same turn.
+    fn fire(&mut self) {
+        while self.fires_left > 0
+            && let Some(timer) = self.kernel.due_timer()
+        {
+            self.fires_left -= 1;
+            self.kernel.metrics.timer_lag(self.kernel.now.since(timer.due));
+            self.take(Work::Due(timer));
+        }
+        if self.kernel.timers().is_used_up() && !self.desk.is_busy(&Lane::Timers) {
+            self.take(Work::Refill);
+        }
+        while self.fires_left > 0
+            && let Some(held) = self.schedules.next_woken(&self.kernel, &self.sagas)
+        {
+            self.fires_left -= 1;
+            self.take(Work::Schedule(held));
+        }
     }
 
-    fn release_answers(&mut self, key: &SagaKey, answers: Vec<(Answer<SagaAnswer>, bool)>) {
-        for (answer, created) in answers {
-            if let Some(said) = self.saga_answer(key, created) {
-                self.release_after(key, Release::Saga(answer, Ok(said)));
+    /// What cannot be read is left as it is, and whoever asked is told; everything else goes on.
+    fn unreadable(&mut self, work: Work, why: String) {
+        match work {
+            Work::Request(request) => {
+                let what = request.subject();
+                self.kernel.metrics.refused(RefusalCode::StorageFailed);
+                request.refuse(Refusal::new(RefusalCode::StorageFailed, format!("{what} cannot be read: {why}")));
+            }
+            Work::Report(key, _) | Work::HandOver(key) => saga::corrupt(&key, &why),
+            Work::Look(key, _) => {
+                saga::corrupt(&key, &why);
+                self.sagas.looked(&mut self.kernel.commit(), &mut self.modules, &key, None);
+                self.follow_up();
+            }
+            Work::Due(Timer { due, kind, start }) => {
+                // A host that can read it finds the timer's row.
+                tracing::error!(start, ?kind, due = due.0, why, "what is due there is corrupt: it is left as it is");
+            }
+            Work::Schedule(Held { key, .. }) => {
+                tracing::error!(schedule = key.1, namespace = %key.0, why, "a schedule is corrupt: it does not fire any more");
+            }
+            Work::JobTurn => {
+                self.jobs.give_up(&mut self.kernel.commit(), &why);
+                self.follow_up();
+            }
+            Work::Refill => {
+                // Timers that nobody can read would never fire, and nothing would say so.
+                self.fail(format!("the timers cannot be read: {why}"));
             }
         }
     }
 
-    pub(crate) fn saga_answer(&self, key: &SagaKey, created: bool) -> Option<SagaAnswer> {
-        let resident = self.residents.get(key)?;
-        let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
-        Some(SagaAnswer { id: key.1.clone(), created, view: Box::new(resident.saga.view()), position })
+    fn committed(&mut self, number: u64) {
+        self.kernel.committed(number, self.desk.oldest());
+        self.release();
+        self.sagas.committed(&self.kernel);
     }
 
-    /// Law 2, the one place: what the saga says leaves when its last record so far is durable.
-    pub(crate) fn release_after(&mut self, key: &SagaKey, release: Release) {
-        self.flush(key);
-        let position =
-            self.residents.get(key).and_then(|resident| resident.flushed.as_ref()).map_or(0, |flushed| flushed.position);
-        self.release_at(position, release);
-    }
-
-    pub(crate) fn release_at(&mut self, position: Position, release: Release) {
-        if let Some(why) = &self.failed {
-            release.refuse(storage_failed(why));
-        } else if position <= self.durable {
-            self.let_go(release);
-        } else {
-            self.releases.push(position, release);
-        }
-    }
-
-    fn let_go(&mut self, release: Release) {
-        match release {
-            Release::Run(key, intent) => {
-                self.failpoints.of_attempt("intent-durable", &intent.attempt);
-                self.run(key.clone(), intent);
-                self.park(&key);
-            }
-            Release::Changed(key, revision) => self.actions.push(Action::Changed(key, revision)),
-            Release::Counts(counts) => self.metrics.counted(counts),
-            other => other.answer(),
-        }
-    }
-
-    fn committed(&mut self, position: Position) {
-        self.durable = self.durable.max(position);
-        self.failpoints.durable(position);
-        self.recent.forget_up_to(position);
-        self.schedules.forget_up_to(position);
-        self.timers.committed(position);
-        while let Some(release) = self.releases.pop(position) {
-            self.let_go(release);
-        }
-        while let Some((at, key)) = self.in_flight.front().cloned() {
-            if at > position {
-                break;
-            }
-            self.in_flight.pop_front();
-            self.park(&key);
-        }
-    }
-
-    /// Drops a saga that nothing happens to: its rows stay, and are all there is of it.
-    pub(crate) fn park(&mut self, key: &SagaKey) {
-        let Some(resident) = self.residents.get(key) else { return };
-        let durable = resident.flushed.as_ref().is_some_and(|flushed| flushed.position <= self.durable);
-        if durable && resident.unflushed.is_empty() && resident.launched.is_empty() {
-            self.residents.remove(key);
-        }
-    }
-
-    /// An event reaches one saga; true if it took it.
-    pub(crate) fn deliver(&mut self, key: &SagaKey, arrival: Arrival, causation: Option<RecordId>) -> bool {
-        let (source, id) = (arrival.source.clone(), arrival.id.clone());
-        let taken = self.turn(key, Actor::Host, causation, |saga, context| saga.handle(SagaInput::Arrived(arrival), context));
-        match taken {
-            Ok(()) => self.residents.get(key).is_some_and(|resident| resident.saga.has_consumed(&source, &id)),
-            Err(error) => {
-                self.lost(key, &error);
-                false
+    /// Law 2, the one place: what is durable leaves.
+    fn release(&mut self) {
+        while let Some(release) = self.kernel.next_release() {
+            match release {
+                Release::Reply(reply) => reply.send(),
+                Release::Changed(stream, revision) => self.kernel.act(Action::Changed(stream, revision)),
+                Release::Count(count) => count(&self.kernel.metrics),
+                Release::Durable(stream, number) => match stream.kind {
+                    StreamKind::Saga => self.sagas.durable(&mut self.kernel.commit(), &self.modules, number),
+                    // They hold nothing back.
+                    StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Job => {}
+                },
             }
         }
     }
 
-    /// A saga whose stream cannot be read is left where it is; the others go on.
-    pub(crate) fn lost(&mut self, key: &SagaKey, error: &LoadError) {
-        match error {
-            LoadError::Storage(why) => self.fail(why.clone()),
-            LoadError::NotFound => {}
-            LoadError::Corrupt(why) => {
-                tracing::error!(saga = %key.1, namespace = %key.0, why, "a saga's stream is corrupt: it is quarantined");
+    fn reply<T: Send + 'static>(&mut self, said: Said<T>, answer: Answer<T>) {
+        self.kernel.release_at(said.at, Release::Reply(Reply::new(answer, said.said)));
+    }
+
+    /// Counts a refusal as well.
+    fn reply_counted<T: Send + 'static>(&mut self, said: Said<T>, answer: Answer<T>) {
+        if let Err(refusal) = &said.said {
+            self.kernel.metrics.refused(refusal.code);
+        }
+        self.reply(said, answer);
+    }
+
+    fn fail(&mut self, why: String) {
+        let Some(refusal) = self.kernel.fail(why) else { return };
+        self.sagas.refuse_waiters(&refusal);
+        self.jobs.refuse_waiters(&refusal);
+        for work in self.desk.take_all() {
+            if let Work::Request(request) = work {
+                request.refuse(refusal.clone());
             }
         }
-    }
-
-    /// Law 14: from here on nothing is acknowledged, and nothing more is handed over: not even what this step did before it failed,
-    /// of which the client will hear that it was not recorded.
-    pub(crate) fn fail(&mut self, why: String) {
-        if self.failed.is_none() {
-            self.failed = Some(why.clone());
-            self.actions.retain(|action| !matches!(action, Action::Commit(..)));
-            self.releases.refuse_all(&storage_failed(&why));
-            for answer in self.waiters.take_all() {
-                Release::Saga(answer, Err(storage_failed(&why))).answer();
-            }
-            for answer in self.jobs.take_waiters() {
-                Release::Job(answer, Err(storage_failed(&why))).answer();
-            }
-            self.actions.push(Action::Fail(why));
-        }
-    }
-
-    pub(crate) fn refuse_if_failed(&self) -> Result<(), Refusal> {
-        match &self.failed {
-            Some(why) => Err(storage_failed(why)),
-            None => Ok(()),
-        }
-    }
-
-    /// Where the streams begin of those sagas whose rows may change at any moment: their records are with the committer.
-    pub(crate) fn streams_in_flight(&self) -> impl Iterator<Item = Position> {
-        let residents = self.in_flight.iter().filter_map(|(_, key)| self.residents.get(key));
-        residents.filter_map(|resident| resident.flushed.as_ref().map(|flushed| flushed.stream))
-    }
-
-    /// Sagas of a set, each once: those that rows name and those in memory.
-    pub(crate) fn residents_where(&self, test: impl Fn(&Resident) -> bool) -> BTreeSet<SagaKey> {
-        self.residents.iter().filter(|(_, resident)| test(resident)).map(|(key, _)| key.clone()).collect()
     }
 }
 
-fn storage_failed(why: &str) -> Refusal {
-    Refusal::new(RefusalCode::StorageFailed, format!("the storage failed: {why}"))
-        .hint("look at the host's log, mend the disk and start the host again")
+/// A request that cannot be decided now.
+fn again(unready: Unready, request: Request) -> Result<(), Undecided> {
+    Err((unready, Work::Request(request)))
 }
 
-/// What a decision of this saga may depend on now.
-pub(crate) fn context(
-    modules: &Modules,
-    key: &SagaKey,
-    module: &str,
-    digest: &ModuleDigest,
-    journal: Room,
-    now: Instant,
-    jitter: &mut u64,
-) -> Context {
-    let module = modules.get(&key.0, module);
-    let imports_http = module
-        .and_then(|module| module.versions.values().find(|version| version.digest == *digest))
-        .is_some_and(super::modules::Version::imports_http);
-    Context {
-        now,
-        jitter: next_random(jitter),
-        may_reach_outside: imports_http && module.is_some_and(super::modules::Module::may_reach_outside),
-        snapshot: module.map_or(0, |module| module.revision),
-        journal,
+/// How long what an answer is about lives.
+fn life(reads: &mut Reads<'_>, sagas: &Sagas, jobs: &Jobs, about: &StreamId) -> Result<Life, Unready> {
+    match about.kind {
+        StreamKind::Saga => match SagaId::new(&about.id) {
+            Ok(id) => sagas.life(reads, &SagaKey { namespace: about.namespace.clone(), id }),
+            Err(_) => Ok(Life::Nothing),
+        },
+        StreamKind::Job => jobs.life(reads, about),
+        StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule => Ok(Life::Nothing),
     }
 }
 
-/// xorshift64*: jitter needs spread, not secrecy, and a simulation needs it seeded.
-pub(crate) fn next_random(state: &mut u64) -> u64 {
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    state.wrapping_mul(0x2545_f491_4f6c_dd1d)
+impl Work {
+    /// What keeps its order with other work about the same thing.
+    fn lane(&self) -> Option<Lane> {
+        match self {
+            Self::Request(request) => Some(Lane::Of(request.about())),
+            Self::Report(key, _) | Self::Look(key, _) | Self::HandOver(key) => Some(Lane::Of(key.stream())),
+            Self::Schedule(held) => Some(Lane::Of(schedule::stream(&held.key))),
+            // Whose they are is read first.
+            Self::Due(_) => None,
+            Self::JobTurn => Some(Lane::Jobs),
+            Self::Refill => Some(Lane::Timers),
+        }
+    }
 }

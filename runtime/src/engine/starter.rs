@@ -1,10 +1,29 @@
 //! What started a saga, where it was no request: the record that its start says it follows from.
 
 use crate::{
-    engine::port::{EventName, Starter},
     journal::{Fact, MessageEvent, Record, RecordId, record},
     store::{Store, StoreError},
 };
+
+/// What started a saga, where it was no request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Starter {
+    /// An event.
+    Event(EventName),
+    /// A schedule, at its moment or by hand: its name. It may be gone.
+    Schedule(String),
+}
+
+/// Which event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventName {
+    /// Who published it.
+    pub source: String,
+    /// The publisher's id of it.
+    pub id: String,
+    /// Its type.
+    pub event_type: String,
+}
 
 /// The event or the schedule that a record is about; none if it is about something else.
 pub(crate) fn starter_of(store: &dyn Store, record: RecordId) -> Result<Option<Starter>, StoreError> {

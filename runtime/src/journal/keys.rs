@@ -9,7 +9,7 @@ use amends_core::{
     value::Instant,
 };
 
-use super::{Corrupt, StreamId, StreamKind};
+use super::{Corrupt, StreamId, StreamKind, TimerKind};
 use crate::store::{Position, Range, Table};
 
 /// The row of [`Table::ById`] that finds a stream.
@@ -56,15 +56,24 @@ pub fn of_status(status: u8, limit: usize) -> Range {
     Range::under(Table::ByStatus, &[status], limit)
 }
 
-/// The row of [`Table::Timers`] that wakes what begins there: a saga, a schedule, a job or an event; or the answer to a verb that was
-/// recorded there.
-pub fn timer(due: Instant, start: Position) -> Vec<u8> {
-    Key::default().number(due.0).number(start).0
+/// The row of [`Table::Timers`] that wakes what begins there, or the answer that was recorded there.
+pub fn timer(due: Instant, kind: TimerKind, start: Position) -> Vec<u8> {
+    Key::default().number(due.0).byte(kind.byte()).number(start).0
 }
 
-/// The moment and the position that a key of [`Table::Timers`] names.
-pub fn parse_timer(key: &[u8]) -> Result<(Instant, Position), Corrupt> {
-    Parts::new(Table::Timers, key).whole(|parts| Ok((Instant(parts.number()?), parts.number()?)))
+/// Where the timers of a moment begin.
+pub fn timers_from(due: Instant) -> Vec<u8> {
+    Key::default().number(due.0).0
+}
+
+/// What a key of [`Table::Timers`] says.
+pub fn parse_timer(key: &[u8]) -> Result<(Instant, TimerKind, Position), Corrupt> {
+    Parts::new(Table::Timers, key).whole(|parts| {
+        let due = Instant(parts.number()?);
+        let kind = parts.byte()?;
+        let kind = TimerKind::of(kind).ok_or_else(|| format!("timers of kind {kind} are unknown to this build"))?;
+        Ok((due, kind, parts.number()?))
+    })
 }
 
 /// The row of [`Table::Waits`] that says what a saga waits for.

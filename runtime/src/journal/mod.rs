@@ -25,7 +25,9 @@ use serde::{Deserialize, Serialize};
 use self::{job::JobEvent, schedule::ScheduleEvent};
 use crate::store::StoreError;
 
-/// The kind of thing that a stream is about.
+/// The kind of thing that a stream is about. Its byte in keys and its place in heads never change.
+///
+/// Reserved, in this order, for what comes: aggregates, handlers (policies), instances of handlers, views, relays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum StreamKind {
     /// A saga.
@@ -42,7 +44,44 @@ pub enum StreamKind {
     Job,
 }
 
-/// A stream's name: (namespace, kind, id). The partition key is a hash of namespace and routing id, stored with the first record.
+/// Whose a timer is. Its byte is part of stored keys and never changes.
+///
+/// Reserved: 6 aggregates, 7 policies, 8 views, 9 relays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TimerKind {
+    /// A saga wants to be woken: a wait, a backoff or a deadline is over.
+    Saga,
+    /// The time of an event is over.
+    Event,
+    /// A schedule's moment has come.
+    Schedule,
+    /// A job has been over for as long as it is kept.
+    Job,
+    /// The first answer to a request is looked at: whether it is still needed.
+    Answer,
+}
+
+impl TimerKind {
+    const ALL: [Self; 5] = [Self::Saga, Self::Event, Self::Schedule, Self::Job, Self::Answer];
+
+    /// Its place in keys.
+    pub fn byte(self) -> u8 {
+        match self {
+            Self::Saga => 1,
+            Self::Event => 2,
+            Self::Schedule => 3,
+            Self::Job => 4,
+            Self::Answer => 5,
+        }
+    }
+
+    /// The kind with this place in keys.
+    pub fn of(byte: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.byte() == byte)
+    }
+}
+
+/// A stream's name: (namespace, kind, id). The partition key is a hash of the namespace, stored with the first record.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct StreamId {
     /// Where it lives.
@@ -84,6 +123,11 @@ pub struct Record {
     pub at: Instant,
     /// What caused it; none for a request from outside.
     pub causation: Option<RecordId>,
+    /// The root of its chain of causes, where that is not the stream's own: a stream that lives through many chains has one a record.
+    pub correlation: Option<String>,
+    /// How many records of other streams led to it, one after the other: 0 for what somebody asked for. A chain that is too deep is
+    /// a loop.
+    pub depth: u16,
     /// Which start of the host wrote it: a dead owner is fenced by it.
     pub epoch: u32,
     /// Which life of the journal: +1 at every restore.
@@ -108,9 +152,9 @@ pub struct StreamHead {
 }
 
 impl StreamHead {
-    /// The head of a stream that is routed by its own id, as all are in this version.
+    /// The head of a stream: it is routed by its namespace.
     pub fn new(stream: StreamId, correlation: impl Into<String>) -> Self {
-        let partition = partition_key(&stream.namespace, &stream.id);
+        let partition = partition_key(&stream.namespace);
         Self { stream, partition, correlation: correlation.into() }
     }
 

@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | 0 | 4 | crc32c of everything that follows |
 //! | 4 | 1 | version of this header: 1 |
-//! | 5 | 1 | flags: 1 has a causation, 2 has a head |
+//! | 5 | 1 | flags: 1 has a causation, 2 has a head, 4 has a correlation id of its own, 8 has a causal depth; 16 is reserved for tags, 32 for a data subject |
 //! | 6 | 2 | type code |
 //! | 8 | 1 | format version of the body |
 //! | 9 | 1 | content of the payload: 0 none, 1 JSON, 2 other bytes |
@@ -19,6 +19,8 @@
 //! | 36 | 8 | version |
 //! | 44 | 8 | time, milliseconds since 1970 |
 //! | 52 | 16 | causation, if flagged: stream, version |
+//! | | 2 | causal depth, if flagged: how many records of other streams led to it |
+//! | | | correlation id, if flagged: two length bytes, text; else the stream's own |
 //! | | | token id, if the actor is one: a length byte, text |
 //! | | | head, if flagged: namespace, kind, id, partition key, correlation id, as postcard |
 //! | | | body, to the end |
@@ -33,6 +35,9 @@ const HEADER_VERSION: u8 = 1;
 const HEADER_BYTES: usize = 52;
 const HAS_CAUSATION: u8 = 1;
 const HAS_HEAD: u8 = 2;
+const HAS_CORRELATION: u8 = 4;
+const HAS_DEPTH: u8 = 8;
+const FLAGS: u8 = HAS_CAUSATION | HAS_HEAD | HAS_CORRELATION | HAS_DEPTH;
 const PLAIN: u8 = 0;
 
 /// Most bodies without their payload fit in this: it saves growing the buffer.
@@ -50,7 +55,9 @@ pub fn encode(record: &Record) -> Bytes {
     bytes.extend_from_slice(&[0; 4]);
     let causation_flag = record.causation.map_or(0, |_| HAS_CAUSATION);
     let head_flag = record.head.as_ref().map_or(0, |_| HAS_HEAD);
-    bytes.extend_from_slice(&[HEADER_VERSION, causation_flag | head_flag]);
+    let correlation_flag = record.correlation.as_ref().map_or(0, |_| HAS_CORRELATION);
+    let depth_flag = if record.depth > 0 { HAS_DEPTH } else { 0 };
+    bytes.extend_from_slice(&[HEADER_VERSION, causation_flag | head_flag | correlation_flag | depth_flag]);
     bytes.extend_from_slice(&record.fact.code().to_be_bytes());
     bytes.extend_from_slice(&[BODY_VERSION, content(payload), PLAIN, actor_kind(&record.actor)]);
     bytes.extend_from_slice(&record.epoch.to_be_bytes());
@@ -61,6 +68,14 @@ pub fn encode(record: &Record) -> Bytes {
     if let Some(cause) = record.causation {
         bytes.extend_from_slice(&cause.stream.to_be_bytes());
         bytes.extend_from_slice(&cause.version.to_be_bytes());
+    }
+    if record.depth > 0 {
+        bytes.extend_from_slice(&record.depth.to_be_bytes());
+    }
+    if let Some(id) = &record.correlation {
+        let length = u16::try_from(id.len()).unwrap_or_else(|_| panic!("a correlation id has at most {} bytes", u16::MAX));
+        bytes.extend_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(id.as_bytes());
     }
     if let Actor::Token(id) = &record.actor {
         assert!(id.len() <= usize::from(u8::MAX), "a token id has at most 255 bytes");
@@ -110,7 +125,7 @@ fn read(bytes: &[u8]) -> Result<Record, String> {
     if header_version != HEADER_VERSION {
         return Err(format!("header of format {header_version} is unknown to this build; run the version that wrote it"));
     }
-    if flags & !(HAS_CAUSATION | HAS_HEAD) != 0 {
+    if flags & !FLAGS != 0 {
         return Err(format!("flags {flags:#04x} are unknown to this build; run the version that wrote it"));
     }
     let code = u16::from_be_bytes(left.take()?);
@@ -127,6 +142,17 @@ fn read(bytes: &[u8]) -> Result<Record, String> {
         0 => None,
         _ => Some(RecordId { stream: left.number()?, version: left.number()? }),
     };
+    let depth = match flags & HAS_DEPTH {
+        0 => 0,
+        _ => u16::from_be_bytes(left.take()?),
+    };
+    let correlation = match flags & HAS_CORRELATION {
+        0 => None,
+        _ => {
+            let length = u16::from_be_bytes(left.take()?);
+            Some(left.text(length.into(), "correlation id")?)
+        }
+    };
     let actor = left.actor(actor_kind)?;
     let head = match flags & HAS_HEAD {
         0 => None,
@@ -139,7 +165,7 @@ fn read(bytes: &[u8]) -> Result<Record, String> {
     if content_byte != content(fact.payload()) {
         return Err(format!("{} says content {content_byte}, and its payload is another", fact.name()));
     }
-    Ok(Record { id, position, at, causation, epoch, generation, actor, head, fact })
+    Ok(Record { id, position, at, causation, correlation, depth, epoch, generation, actor, head, fact })
 }
 
 fn content(payload: Option<&Payload>) -> u8 {
@@ -178,13 +204,16 @@ impl Left<'_> {
             1 => Ok(Actor::Local),
             2 => {
                 let [length] = self.take()?;
-                let (text, rest) = self.0.split_at_checked(length.into()).ok_or("it ends in its token id")?;
-                self.0 = rest;
-                let id = std::str::from_utf8(text).map_err(|error| format!("token id: {error}"))?;
-                Ok(Actor::Token(id.to_owned()))
+                self.text(length.into(), "token id").map(Actor::Token)
             }
             _ => Err(format!("actor {kind} is unknown to this build; run the version that wrote it")),
         }
+    }
+
+    fn text(&mut self, length: usize, what: &str) -> Result<String, String> {
+        let (text, rest) = self.0.split_at_checked(length).ok_or_else(|| format!("it ends in its {what}"))?;
+        self.0 = rest;
+        std::str::from_utf8(text).map(str::to_owned).map_err(|error| format!("{what}: {error}"))
     }
 
     fn head(&mut self) -> Result<StreamHead, String> {

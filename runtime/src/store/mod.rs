@@ -200,7 +200,7 @@ pub struct Row {
 }
 
 /// Which way rows are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// Smallest key first.
     Ascending,
@@ -209,7 +209,7 @@ pub enum Order {
 }
 
 /// Rows of one table whose keys lie in `from..to`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Range {
     /// Which table.
     pub table: Table,

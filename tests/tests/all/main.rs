@@ -27,6 +27,8 @@ mod bad_json;
 
 mod bad_requests;
 
+mod arrows;
+
 mod bad_commands;
 
 mod bad_places;

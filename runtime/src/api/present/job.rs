@@ -29,7 +29,7 @@ pub fn job(job: &Job, positions: Positions) -> job::Job {
         seen: job.seen(),
         applied: job.applied,
         does_not_fit: job.misfits.iter().map(misfit).collect(),
-        through: positions.show(job.through),
+        through: positions.show(job.cursor.through),
     }
 }
 

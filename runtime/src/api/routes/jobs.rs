@@ -108,7 +108,7 @@ pub(in crate::api) async fn show(
     }
     let asked = id.clone();
     let job = api.read(move |runtime| runtime.job(&caller.origin.namespace, &asked)).await?;
-    let job = job.ok_or_else(|| ApiError::from(crate::engine::jobs::not_found(&id)))?;
+    let job = job.ok_or_else(|| ApiError::from(crate::engine::job::not_found(&id)))?;
     Ok(Json(present::job::job(&job, api.positions())))
 }
 

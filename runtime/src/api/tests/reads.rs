@@ -156,6 +156,8 @@ fn who_has_seen_more_than_there_is_follows_from_now_on() {
         position: 30,
         at: NOON,
         causation: None,
+        correlation: None,
+        depth: 0,
         epoch: 1,
         generation: 1,
         actor: Actor::Host,

@@ -405,6 +405,8 @@ fn entries(events: Vec<Event>) -> Vec<Entry> {
         position: at as u64 + 100,
         at: NOON.plus(at as u64 * 7),
         causation: None,
+        correlation: None,
+        depth: 0,
         epoch: 1,
         generation: 1,
         actor: Actor::Host,

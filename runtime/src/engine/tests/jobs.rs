@@ -11,9 +11,9 @@ use expect_test::expect;
 use super::{moves::fragile, *};
 use crate::{
     engine::{
-        jobs::{self, Job, JobState},
+        job::{self, Job, JobState},
+        kernel::follow::Cursor,
         port::{JobAnswer, JobPreview, JobRequest, JobVerb, Misfit, RefusalCode, SagaFilter},
-        rows,
     },
     journal::{Fact, Record, RecordId, keys, record},
     store::Table,
@@ -58,12 +58,12 @@ fn every_demo() -> SagaFilter {
 fn ask(sim: &mut Sim, verb: JobVerb, filter: SagaFilter, key: Option<&str>) -> Receiver<Result<JobAnswer, Refusal>> {
     let origin = Origin { idempotency_key: key.map(str::to_owned), ..origin() };
     let act = Act { note: "it is back".into(), by: "ann".into() };
-    let request = JobRequest { id: format!("J{}", sim.shard.last_position), verb, filter, act, against: None };
+    let request = JobRequest { id: format!("J{}", sim.shard.kernel.last_position()), verb, filter, act, against: None };
     sim.ask(|answer| Request::Job(origin, request, answer))
 }
 
 fn jobs(sim: &Sim) -> Vec<Job> {
-    jobs::list(sim.store.as_ref(), &namespace()).unwrap().0
+    job::read::list(sim.store.as_ref(), &namespace()).unwrap().0
 }
 
 /// Seen, applied, and why not.
@@ -86,12 +86,12 @@ fn retries(sim: &Sim) -> BTreeMap<u64, usize> {
 }
 
 fn count_of(sim: &Sim, status: Status) -> usize {
-    crate::engine::rows::of_status(sim.store.as_ref(), status, 0, usize::MAX).unwrap().len()
+    rows::of_status(sim.store.as_ref(), status, 0, usize::MAX).unwrap().len()
 }
 
 fn preview(sim: &Sim, verb: JobVerb, filter: &SagaFilter) -> JobPreview {
     let definitions = sim.shard.modules.definitions();
-    jobs::preview::preview(sim.store.as_ref(), definitions, &namespace(), verb, filter, u64::MAX, sim.now).unwrap()
+    job::preview::preview(sim.store.as_ref(), definitions, &namespace(), verb, filter, u64::MAX, sim.now).unwrap()
 }
 
 #[test]
@@ -165,9 +165,9 @@ fn what_a_verb_does_not_fit_is_counted_by_why_and_a_preview_says_the_same_and_ch
         let _started = sim.start(id, "{}", false);
     }
     sim.settle();
-    let before = sim.shard.last_position;
+    let before = sim.shard.kernel.last_position();
     let seen = preview(&sim, JobVerb::Cancel, &every_demo());
-    assert_eq!((seen.count, sim.shard.last_position), (0, before));
+    assert_eq!((seen.count, sim.shard.kernel.last_position()), (0, before));
     let why: Vec<String> =
         seen.misfits.iter().map(|misfit| format!("{} {:?}: {}", misfit.count, misfit.sagas, misfit.why)).collect();
     let _asked = ask(&mut sim, JobVerb::Cancel, every_demo(), None);
@@ -199,13 +199,13 @@ fn fan_out(elements: usize) -> Sim {
 #[test]
 fn a_saga_that_is_stuck_in_more_steps_than_fit_into_a_turn_is_dealt_with_in_several_and_counts_once() {
     let mut sim = fan_out(150);
-    let before = sim.shard.last_position;
+    let before = sim.shard.kernel.last_position();
     let _asked = ask(&mut sim, JobVerb::NotDone, in_a(), None);
     sim.settle();
     assert_eq!(jobs(&sim)[0].misfits[0].why, "`a[0]` is not stuck or in doubt, or an attempt is open");
     assert_eq!(preview(&sim, JobVerb::Skip, &in_a()).count, 1);
     let _asked = ask(&mut sim, JobVerb::Skip, in_a(), None);
-    sim.shard.limits.job_legs_max = 100;
+    sim.shard.kernel.limits.job_legs_max = 100;
     // The request and the first turn.
     sim.commit();
     sim.commit();
@@ -278,7 +278,7 @@ fn a_job_looks_at_nothing_that_has_ended_and_records_nothing_of_those_that_it_is
     }
     sim.settle();
     let abandon = |sim: &mut Sim, version: u32| {
-        let before = sim.shard.last_position;
+        let before = sim.shard.kernel.last_position();
         let _asked = ask(sim, JobVerb::Abandon, SagaFilter { version: Some(version), ..every_demo() }, None);
         sim.settle();
         let mut turns = 0;
@@ -304,7 +304,7 @@ fn a_job_looks_at_nothing_that_has_ended_and_records_nothing_of_those_that_it_is
 }
 
 fn put(sim: &Sim, table: Table, key: Vec<u8>, value: &'static [u8]) {
-    let rows = vec![rows::put(table, key, Bytes::from_static(value))];
+    let rows = vec![RowChange::put(table, key, Bytes::from_static(value))];
     sim.store.commit(&[Batch { appends: Vec::new(), rows }]).unwrap();
 }
 
@@ -326,14 +326,14 @@ fn a_job_counts_what_it_cannot_read_and_is_stopped_where_it_cannot_go_on() {
     sim.settle();
     let JobState::Stopped(_, act) = &jobs(&sim)[0].state else { panic!("{}", told(&jobs(&sim)[0])) };
     assert!(act.note.starts_with("it cannot go on: key 04"), "{}", act.note);
-    assert!(sim.shard.failed.is_none());
+    assert!(sim.shard.kernel.failure().is_none());
 }
 
 /// Jobs filled the memory up to the limit, and requests were refused for them.
 #[test]
 fn a_job_waits_while_half_of_the_room_for_sagas_is_taken() {
     let mut sim = stuck(3);
-    sim.shard.limits.residents_max = 2;
+    sim.shard.kernel.limits.residents_max = 2;
     let _open = sim.start("OPEN", "{}", false);
     let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
     while sim.commit() {}
@@ -371,8 +371,8 @@ fn a_jobs_row_keeps_its_bytes() {
         [JobVerb::Cancel, JobVerb::Retry, JobVerb::Skip, JobVerb::NotDone, JobVerb::Undone, JobVerb::Abandon, JobVerb::Move(2)];
     let hex = |bytes: Bytes| hex::encode(&bytes);
     let indices = |encoded: Vec<Bytes>| encoded.into_iter().map(hex).collect::<Vec<_>>().join(" ");
-    assert_eq!(indices(statuses.iter().map(rows::encode).collect()), "0100 0101 0102 0103 0104 0105 0106");
-    assert_eq!(indices(verbs.iter().map(rows::encode).collect()), "0100 0101 0102 0103 0104 0105 010602");
+    assert_eq!(indices(statuses.iter().map(row::encode).collect()), "0100 0101 0102 0103 0104 0105 0106");
+    assert_eq!(indices(verbs.iter().map(row::encode).collect()), "0100 0101 0102 0103 0104 0105 010602");
     let job = |state| Job {
         id: "J1".into(),
         stream: 17,
@@ -382,31 +382,29 @@ fn a_jobs_row_keeps_its_bytes() {
         act: act(),
         actor: Actor::Local,
         asked_at: Instant(1_000),
-        through: 300,
+        cursor: Cursor { through: 300 },
         applied: 2,
         misfits: vec![Misfit { why: "no".into(), count: 1, sagas: vec!["S1".into()] }],
         state,
         version: 3,
         position: 400,
-        answer: Some(vec![7, 8]),
     };
     let bytes = [JobState::Running, JobState::Ended(Instant(2_000)), JobState::Stopped(Instant(2_000), act())].map(|state| {
-        let bytes = hex(rows::encode(&job(state)));
+        let bytes = hex(row::encode(&job(state)));
         bytes.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect::<String>()
     });
     expect![[r#"
         01024a31110764656661756c74010001030104747269700102010161010c6761
         74657761795f646f776e0a6974206973206261636b03616e6e01e807ac020201
-        026e6f01010253310003900301020708
+        026e6f010102533100039003
 
         01024a31110764656661756c74010001030104747269700102010161010c6761
         74657761795f646f776e0a6974206973206261636b03616e6e01e807ac020201
-        026e6f010102533101d00f03900301020708
+        026e6f010102533101d00f039003
 
         01024a31110764656661756c74010001030104747269700102010161010c6761
         74657761795f646f776e0a6974206973206261636b03616e6e01e807ac020201
-        026e6f010102533102d00f0a6974206973206261636b03616e6e039003010207
-        08
+        026e6f010102533102d00f0a6974206973206261636b03616e6e039003
     "#]]
     .assert_eq(&bytes.join("\n"));
 }

@@ -7,11 +7,7 @@ use amends_core::{
 use bytes::Bytes;
 
 use super::*;
-use crate::{
-    engine::{port::RefusalCode, rows},
-    journal::keys,
-    store::Table,
-};
+use crate::{engine::port::RefusalCode, journal::keys, store::Table};
 
 #[test]
 fn an_effect_free_saga_with_wait_costs_one_commit() {
@@ -24,7 +20,7 @@ fn an_effect_free_saga_with_wait_costs_one_commit() {
     sim.commit();
     let answer = said(answered).unwrap();
     assert_eq!((answer.view.status, answer.created, sim.commits), (Status::Completed, true, 1));
-    assert!(sim.queue.is_empty() && sim.shard.residents.is_empty());
+    assert!(sim.queue.is_empty() && sim.shard.sagas.resident_count() == 0);
 }
 
 #[test]
@@ -217,18 +213,20 @@ fn after_a_storage_error_nothing_begins() {
 /// A row that could not be read failed the host in the middle of an event, whose record and answer went to the disk all the same:
 /// the sender was told that nothing was recorded, sent it again after the restart, and it was a duplicate that woke nobody.
 #[test]
-fn what_a_step_did_before_it_failed_is_not_handed_over() {
+fn what_an_event_cannot_be_given_to_is_read_before_it_is_recorded() {
     let mut sim = Sim::new(b_waits);
     let topic = amends_core::event::Topic { event_type: "approval".into(), key: "42".into() };
     let unreadable = [keys::wait(&namespace(), &topic, 1), vec![0]].concat();
-    let rows = vec![rows::put(Table::Waits, unreadable, Bytes::new())];
+    let rows = vec![RowChange::put(Table::Waits, unreadable, Bytes::new())];
     sim.store.commit(&[Batch { appends: Vec::new(), rows }]).unwrap();
     let published = sim.publish("e1", None, "42");
     assert_eq!(said(published).unwrap_err().code, RefusalCode::StorageFailed);
     assert!(sim.queue.is_empty(), "{:?}", sim.queue);
     let late = sim.publish("e2", None, "42");
     assert_eq!(said(late).unwrap_err().code, RefusalCode::StorageFailed);
-    assert!(sim.metrics.text().contains("amends_refused_total{reason=\"StorageFailed\"} 1"));
+    assert!(sim.metrics.text().contains("amends_refused_total{reason=\"StorageFailed\"} 2"));
+    // It is one topic that cannot be read: the host goes on.
+    assert_eq!(sim.shard.kernel.failure(), None);
 }
 
 /// A verb's refusal says where a saga stands. It left at once, while the records that it spoke of were in the queue: after a
@@ -252,7 +250,7 @@ fn what_runs_ahead_waits_when_the_queue_is_full() {
     let mut sim = Sim::new(all_done);
     let names: Vec<String> = (0..100).map(|n| format!("~s{n}")).collect();
     sim.deploy(1, definition(&names.iter().map(String::as_str).collect::<Vec<_>>()));
-    sim.shard.limits.queue_records = 16;
+    sim.shard.kernel.limits.queue_records = 16;
     let waiting = sim.start("S1", "{}", true);
     while sim.end_one() {}
     assert!((20..60).contains(&sim.calls.len()), "{} steps ran ahead", sim.calls.len());

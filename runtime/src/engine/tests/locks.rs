@@ -7,7 +7,7 @@ use amends_core::{
 
 use super::*;
 use crate::{
-    engine::{lockers, port::RefusalCode},
+    engine::port::RefusalCode,
     store::{Range, Table},
 };
 
@@ -34,11 +34,7 @@ fn begin(sim: &mut Sim, id: &str, room: &str, guest: &str) -> Result<SagaAnswer,
 }
 
 fn view(sim: &mut Sim, id: &str) -> View {
-    let key = (namespace(), saga(id));
-    sim.shard.ensure_resident(&key).unwrap();
-    let view = sim.shard.residents[&key].saga.view();
-    sim.shard.park(&key);
-    view
+    sim.saga(&key(id)).view()
 }
 
 /// What holds each key and who waits for it, as the rows say.
@@ -109,7 +105,7 @@ fn after_a_kill_the_holders_and_the_queue_are_those_of_before() {
     let mut sim = sim.kill_and_restart();
     sim.settle();
     assert_eq!(rows(&sim), before);
-    assert_eq!(sim.shard.residents.len(), 0, "who waits for a key is not read at start-up");
+    assert_eq!(sim.shard.sagas.resident_count(), 0, "who waits for a key is not read at start-up");
     let orders = ["S1", "S2", "S3", "S4"].map(|id| {
         assert!(sim.calls.len() < 10);
         go_on(&mut sim, id);
@@ -206,7 +202,7 @@ fn a_broken_key_goes_to_the_next_one_and_the_saga_goes_on_without() {
 #[test]
 fn a_long_queue_of_sagas_that_end_at_once_is_no_deep_recursion() {
     let mut sim = Sim::new(b_waits);
-    sim.shard.limits.queue_records = 100_000;
+    sim.shard.kernel.limits.queue_records = 100_000;
     let each = Each { items: "/input/items".into(), key: None, mode: EachMode::FailFast, concurrency: 1 };
     let mut definition = locked(OnLocked::Queue);
     definition.stages[0].steps[0].each = Some(each);

@@ -2,6 +2,8 @@
 
 mod composed;
 
+mod fetches;
+
 mod laws;
 
 mod locks;
@@ -34,20 +36,25 @@ use amends_core::{
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 
 use super::{
-    guests::AttemptCall,
+    guests::{AttemptCall, Suspect},
+    kernel::{
+        reads::{self, Look},
+        row,
+    },
+    limits::Limits,
     metrics::Metrics,
+    module,
     port::{
         Answer, Deploy, Force, Intervention, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request,
         SagaAnswer, SetGrants, Start, Verb, VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
-    resident::SagaKey,
-    shard::{Action, Input, Limits, Shard},
+    saga::{SagaKey, load, lockers, rows},
+    shard::{Action, Input, Shard},
 };
 use crate::{
     journal::{Actor, Grant},
-    marker::Suspect,
-    store::{Batch, Position, Store, memory::MemoryStore},
+    store::{Batch, Position, RowChange, Store, memory::MemoryStore},
 };
 
 /// What a guest says when it is called.
@@ -59,7 +66,11 @@ pub(super) struct Sim {
     pub(super) now: Instant,
     pub(super) world: World,
     /// Handed to the committer, not yet durable.
-    pub(super) queue: VecDeque<(Batch, Position)>,
+    pub(super) queue: VecDeque<(Batch, u64)>,
+    /// Asked of the store, and not answered yet.
+    pub(super) asked: Vec<Look>,
+    /// When the store answers.
+    pub(super) fetches: Fetches,
     /// Running, not yet ended.
     pub(super) open: VecDeque<(SagaKey, AttemptCall)>,
     /// Calls that reached a guest, as `step@attempt` or `undo step@attempt`.
@@ -68,6 +79,27 @@ pub(super) struct Sim {
     /// How many sagas the shard found when it started.
     pub(super) recovered: u64,
     pub(super) metrics: Arc<Metrics>,
+}
+
+/// When the store answers what the shard asks it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fetches {
+    /// Before anything else happens, as the driver of a store on this machine does.
+    AtOnce,
+    /// Each look by itself and the last one first, when everything else that the input caused has happened.
+    OneByOne,
+    /// When the test says so.
+    WhenTold,
+}
+
+impl Fetches {
+    /// The whole suite is run once more with `AMENDS_TEST_FETCHES=one-by-one`: an answer that comes later changes nothing.
+    fn of_this_run() -> Self {
+        match std::env::var("AMENDS_TEST_FETCHES").as_deref() {
+            Ok("one-by-one") => Self::OneByOne,
+            _ => Self::AtOnce,
+        }
+    }
 }
 
 impl Sim {
@@ -82,9 +114,10 @@ impl Sim {
         let shared: Arc<dyn Store> = store.clone();
         let metrics = Arc::new(Metrics::default());
         let Recovered { shard, actions, sagas: recovered, .. } =
-            recover(shared, Limits::default(), Arc::clone(&metrics), 7, suspects, now).expect("a memory store recovers");
+            recover(shared.as_ref(), Limits::default(), Arc::clone(&metrics), 7, suspects, now).expect("a memory store recovers");
         let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
-        let mut sim = Self { store, shard, now, world, queue, open, calls, commits: 0, recovered, metrics };
+        let (asked, fetches) = (Vec::new(), Fetches::of_this_run());
+        let mut sim = Self { store, shard, now, world, queue, asked, fetches, open, calls, commits: 0, recovered, metrics };
         sim.carry_out(actions);
         sim
     }
@@ -97,26 +130,64 @@ impl Sim {
     /// The host dies while every guest that runs has a processor: the marker names them.
     pub(super) fn die_executing(self) -> Self {
         let suspect = |(key, call): &(SagaKey, AttemptCall)| Suspect {
-            namespace: key.0.clone(),
-            saga: key.1.clone(),
+            namespace: key.namespace.clone(),
+            saga: key.id.clone(),
             attempt: call.attempt.clone(),
         };
         let suspects: Vec<Suspect> = self.open.iter().map(suspect).collect();
         Self::on(self.store, self.world, self.now, &suspects)
     }
 
-    fn carry_out(&mut self, actions: Vec<Action>) {
-        for action in actions {
-            match action {
-                Action::Commit(batch, position) => self.queue.push_back((batch, position)),
-                Action::Run(key, call) => {
-                    let undo = if matches!(call.attempt.leg.direction, Direction::Forward) { "" } else { "undo " };
-                    self.calls.push(format!("{undo}{}@{}", call.step, call.attempt.number));
-                    self.open.push_back((key, *call));
+    pub(super) fn carry_out(&mut self, actions: Vec<Action>) {
+        let mut actions = VecDeque::from(actions);
+        loop {
+            while let Some(action) = actions.pop_front() {
+                match action {
+                    Action::Commit(batch, number) => self.queue.push_back((batch, number)),
+                    Action::Fetch(looks) => self.asked.extend(looks),
+                    Action::Run(stream, call) => {
+                        let key = SagaKey::of(&stream).expect("the stream of a saga");
+                        let undo = if matches!(call.attempt.leg.direction, Direction::Forward) { "" } else { "undo " };
+                        self.calls.push(format!("{undo}{}@{}", call.step, call.attempt.number));
+                        self.open.push_back((key, *call));
+                    }
+                    Action::Changed(..) | Action::Fail(_) => {}
                 }
-                Action::Changed(..) | Action::Fail(_) => {}
             }
+            let looks = match self.fetches {
+                Fetches::AtOnce => std::mem::take(&mut self.asked),
+                Fetches::OneByOne => self.asked.pop().into_iter().collect(),
+                Fetches::WhenTold => Vec::new(),
+            };
+            if looks.is_empty() {
+                break;
+            }
+            actions.extend(self.answer(looks));
         }
+    }
+
+    /// The store answers.
+    pub(super) fn answer(&mut self, looks: Vec<Look>) -> Vec<Action> {
+        let answers = reads::carry_out(self.store.as_ref(), &looks).expect("a memory store reads");
+        self.shard.step(Input::Fetched(looks.into_iter().zip(answers).collect()), self.now)
+    }
+
+    /// The store answers the oldest look.
+    pub(super) fn answer_one(&mut self) -> bool {
+        if self.asked.is_empty() {
+            return false;
+        }
+        let look = self.asked.remove(0);
+        let actions = self.answer(vec![look]);
+        self.carry_out(actions);
+        true
+    }
+
+    /// A saga as it is decided, durable or not.
+    pub(super) fn saga(&self, key: &SagaKey) -> amends_core::Saga {
+        let definitions = self.shard.modules.definitions();
+        let stored = || load::saga(self.store.as_ref(), definitions, key).expect("a saga of this id").saga;
+        self.shard.sagas.get(key).cloned().unwrap_or_else(stored)
     }
 
     pub(super) fn input(&mut self, input: Input) {
@@ -131,12 +202,12 @@ impl Sim {
 
     /// One commit of everything that waits, as the committer does it.
     pub(super) fn commit(&mut self) -> bool {
-        let Some((_, position)) = self.queue.back() else { return false };
-        let position = *position;
+        let Some((_, number)) = self.queue.back() else { return false };
+        let number = *number;
         let batches: Vec<Batch> = self.queue.drain(..).map(|(batch, _)| batch).collect();
         self.store.commit(&batches).expect("the shard appends where the journal ends");
         self.commits += 1;
-        self.input(Input::Committed(position));
+        self.input(Input::Committed(number));
         true
     }
 
@@ -144,13 +215,19 @@ impl Sim {
     pub(super) fn end_one(&mut self) -> bool {
         let Some((key, call)) = self.open.pop_front() else { return false };
         let report = Report { outcome: (self.world)(&call), attempt: call.attempt, left: Left::Nothing };
-        self.input(Input::Report(key, report));
+        self.input(Input::Report(key.stream(), report));
         true
     }
 
     /// Guests first, then the disk, until nothing is left to do.
     pub(super) fn settle(&mut self) {
-        while self.end_one() || self.commit() {}
+        while self.answer_one() || self.end_one() || self.commit() {}
+    }
+
+    /// Time passes, and nothing else happens.
+    pub(super) fn pass_time(&mut self, ms: u64) {
+        self.now = self.now.plus(ms);
+        self.input(Input::Tick);
     }
 
     pub(super) fn pass(&mut self, ms: u64) {
@@ -293,13 +370,13 @@ pub(super) fn saga(id: &str) -> SagaId {
     SagaId::new(id).expect("a saga id")
 }
 
+pub(super) fn key(id: &str) -> SagaKey {
+    SagaKey { namespace: namespace(), id: saga(id) }
+}
+
 /// Where a saga stands.
 pub(super) fn status(sim: &mut Sim, id: &str) -> Status {
-    let key = (namespace(), saga(id));
-    sim.shard.ensure_resident(&key).unwrap();
-    let status = sim.shard.residents[&key].saga.status();
-    sim.shard.park(&key);
-    status
+    sim.saga(&key(id)).status()
 }
 
 /// The answer, which must have come.

@@ -4,8 +4,8 @@ use amends_core::view::Status;
 
 use super::*;
 use crate::engine::{
-    moves::could_move,
     port::{Candidate, RefusalCode},
+    saga::moves::could_move,
 };
 
 /// The undo of `a` works from version 2 on; nothing else differs.
@@ -44,11 +44,7 @@ fn in_flight(sim: &mut Sim) -> Vec<(u32, u64)> {
 }
 
 fn view(sim: &mut Sim, id: &str) -> amends_core::view::View {
-    let key = (namespace(), saga(id));
-    sim.shard.ensure_resident(&key).unwrap();
-    let view = sim.shard.residents[&key].saga.view();
-    sim.shard.park(&key);
-    view
+    sim.saga(&key(id)).view()
 }
 
 #[test]
@@ -103,7 +99,7 @@ fn who_moves_is_counted_and_listed_where_it_is_and_its_old_version_can_go() {
     assert_eq!(in_flight(&mut sim), [(1, 0), (2, 1)]);
     sim.remove(1).expect("nobody runs on it");
     assert_eq!((view(&mut sim, "S1").status, view(&mut sim, "S1").version), (Status::Stuck, 2));
-    let line = crate::engine::rows::list(
+    let line = crate::engine::saga::read::list(
         sim.store.as_ref(),
         &namespace(),
         &crate::engine::port::ListFilter { limit: 1, ..Default::default() },

@@ -8,10 +8,8 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::{
     engine::{
-        load,
         port::{CheckedSpec, OfSchedule, PutSchedule, RefusalCode, ScheduleAnswer, ScheduleRequest, Starter},
-        rows,
-        schedules::{
+        schedule::{
             look::{self, ScheduleView},
             state::Schedule,
         },
@@ -21,6 +19,7 @@ use crate::{
         Fact, StreamId, StreamKind,
         schedule::{Overlap, ScheduleEvent, Spec, When},
     },
+    store::Table,
 };
 
 const MINUTE: u64 = 60_000;
@@ -62,8 +61,8 @@ fn seen(sim: &Sim, name: &str) -> ScheduleView {
 #[track_caller]
 fn check(sim: &Sim, name: &str, expected: &Expect) {
     let id = StreamId { namespace: namespace(), kind: StreamKind::Schedule, id: name.into() };
-    let stream = rows::stream_of(sim.store.as_ref(), &id).unwrap().unwrap();
-    let (records, _) = load::records(sim.store.as_ref(), stream, 1, usize::MAX).unwrap_or_else(|error| panic!("{error}"));
+    let stream = reads::end_of(sim.store.as_ref(), &id).unwrap().unwrap().start;
+    let records = load::records(sim.store.as_ref(), stream, 1, usize::MAX).unwrap_or_else(|error| panic!("{error}"));
     let mut folded = None;
     let text = records.iter().map(|record| {
         let Fact::Schedule(event) = &record.fact else { panic!("a record of something else: {record:?}") };
@@ -83,7 +82,7 @@ fn check(sim: &Sim, name: &str, expected: &Expect) {
 }
 
 fn status(sim: &Sim, id: &str) -> &'static str {
-    let stream = rows::saga_stream(sim.store.as_ref(), &(namespace(), saga(id))).unwrap();
+    let stream = rows::saga_stream(sim.store.as_ref(), &key(id)).unwrap();
     let summary = stream.map(|stream| rows::summary_at(sim.store.as_ref(), stream).unwrap().unwrap());
     summary.map_or("not there", |summary| summary.status.as_str())
 }
@@ -119,7 +118,7 @@ fn a_start_and_its_record_are_one_commit() {
     assert_eq!(batches, [3], "started, intent and fired");
     // Nothing of it is durable: the moment comes again, and its saga has the same id and keys.
     let id = saga("nightly:19700101T001800Z");
-    let keys = |sim: &Sim| sim.shard.residents[&(namespace(), id.clone())].saga.started().incarnation;
+    let keys = |sim: &Sim| sim.saga(&SagaKey::new(&namespace(), &id)).started().incarnation;
     let before = keys(&sim);
     let mut sim = sim.kill_and_restart();
     sim.input(Input::Tick);
@@ -142,8 +141,8 @@ fn the_cause_of_a_scheduled_saga_is_the_record_that_says_so() {
     let made = put(&mut sim, "once", spec(after)).unwrap();
     sim.pass(5);
     let fired = seen(&sim, "once").schedule.last_fired.unwrap();
-    let stream = rows::saga_stream(sim.store.as_ref(), &(namespace(), saga(&fired.saga))).unwrap().unwrap();
-    let (records, _) = load::records(sim.store.as_ref(), stream, 1, 1).unwrap_or_else(|error| panic!("{error}"));
+    let stream = rows::saga_stream(sim.store.as_ref(), &key(&fired.saga)).unwrap().unwrap();
+    let records = load::records(sim.store.as_ref(), stream, 1, 1).unwrap_or_else(|error| panic!("{error}"));
     let cause = records[0].causation.unwrap();
     assert_eq!((cause.stream, cause.version), (made.view.schedule.stream, 2));
     let starter = starter_of(sim.store.as_ref(), cause).unwrap();
@@ -206,7 +205,8 @@ fn a_queued_start_begins_when_the_saga_before_it_has_ended_also_after_a_kill() {
     let mut sim = sim.kill_and_restart();
     drain(&mut sim);
     assert_eq!(status(&sim, "nightly:19700101T002100Z"), Status::Waiting.as_str());
-    assert!(sim.shard.schedules_of(&namespace()).is_ok_and(|count| count == 1));
+    let count = sim.store.row(Table::Meta, b"schedules/default").unwrap().unwrap();
+    assert_eq!(row::decode::<u64>(&count, "the count of schedules"), Ok(1));
 }
 
 #[test]
@@ -238,8 +238,8 @@ fn an_expression_that_cannot_be_read_any_more_says_so_and_begins_again_when_it_c
     let Schedule { spec: known, .. } = seen(&sim, "nightly").schedule;
     let gone = Spec { when: When::Cron { expression: "* * * * *".into(), zone: "Mars/Olympus".into() }, ..known };
     let key = (namespace(), "nightly".to_owned());
-    let kept = sim.shard.schedule(&key).unwrap().unwrap();
-    let next = kept.schedule.next;
+    let schedule = seen(&sim, "nightly").schedule;
+    let next = schedule.next;
     let stored = ScheduleEvent::Scheduled {
         spec: gone.into(),
         input: Payload::json("{}"),
@@ -248,7 +248,9 @@ fn an_expression_that_cannot_be_read_any_more_says_so_and_begins_again_when_it_c
         act: Act::default(),
         key: None,
     };
-    sim.shard.append_schedule(&key, Some(&kept), vec![stored], &Actor::Local).unwrap();
+    let Shard { kernel, schedules, .. } = &mut sim.shard;
+    schedules.append(&mut kernel.commit(), &key, Some(&schedule), vec![stored], &Actor::Local);
+    kernel.hand_over();
     sim.input(Input::Tick);
     sim.pass(MINUTE);
     let lost = seen(&sim, "nightly").schedule.last_missed.unwrap();
@@ -328,12 +330,12 @@ fn a_delay_that_is_asked_for_again_by_the_same_request_does_not_begin_again() {
 #[test]
 fn a_namespace_has_so_many_schedules_and_a_removed_one_makes_room() {
     let mut sim = demo(all_done, &["~a"]);
-    sim.shard.limits.schedules_max = 2;
+    sim.shard.kernel.limits.schedules_max = 2;
     let daily = || spec(cron("@daily"));
     put(&mut sim, "a", daily()).unwrap();
     put(&mut sim, "b", daily()).unwrap();
     let mut sim = sim.kill_and_restart();
-    sim.shard.limits.schedules_max = 2;
+    sim.shard.kernel.limits.schedules_max = 2;
     assert_eq!(put(&mut sim, "c", daily()).unwrap_err().code, RefusalCode::TooManySchedules);
     put(&mut sim, "b", spec(cron("@hourly"))).unwrap();
     let _removed = of_schedule(&mut sim, "a", OfSchedule::Remove);
@@ -395,11 +397,11 @@ fn a_trigger_that_is_refused_keeps_no_saga_in_memory() {
     put(&mut sim, "nightly", spec(cron("* * * * *"))).unwrap();
     let _other = sim.start("nightly:K1", "{ }", false);
     sim.settle();
-    assert!(sim.shard.residents.is_empty());
+    assert!(sim.shard.sagas.resident_count() == 0);
     let triggered = of_schedule(&mut sim, "nightly", OfSchedule::Trigger(saga("nightly:K1")));
     sim.settle();
     assert_eq!(said(triggered).unwrap_err().code, RefusalCode::IdTaken);
-    assert!(sim.shard.residents.is_empty());
+    assert!(sim.shard.sagas.resident_count() == 0);
 }
 
 #[test]
@@ -407,7 +409,7 @@ fn what_can_never_fire_is_refused_and_nothing_is_recorded() {
     let mut sim = demo(all_done, &["~a"]);
     let past = When::At(Instant(sim.now.0));
     let zone = When::Cron { expression: "@daily".into(), zone: "Europe/Berlim".into() };
-    let last = sim.shard.last_position;
+    let last = sim.shard.kernel.last_position();
     let refused = [
         spec(cron("0 0 30 2 *")),
         spec(cron("61 * * * *")),
@@ -432,5 +434,5 @@ fn what_can_never_fire_is_refused_and_nothing_is_recorded() {
         bad_schedule: a jitter of 7200s is too long; give at most 1h
         bad_schedule: a catch-up window of 0s is out of range; give 10s to 31d
     "#]].assert_eq(&refused.concat());
-    assert_eq!(sim.shard.last_position, last);
+    assert_eq!(sim.shard.kernel.last_position(), last);
 }

@@ -8,8 +8,7 @@ use crate::{
     engine::{
         port::{ListFilter, SagaFilter},
         reader::Reader,
-        rows,
-        stuck::groups,
+        saga::stuck::groups,
     },
     journal::keys,
     store::{Store, Table},
@@ -89,13 +88,12 @@ const STUCK: u8 = 4;
 #[test]
 fn sagas_of_other_namespaces_are_not_read_without_end() {
     let sim = stuck(1);
-    let key = (namespace(), saga("S0"));
-    let stream = rows::saga_stream(sim.store.as_ref(), &key).unwrap().unwrap();
+    let stream = rows::saga_stream(sim.store.as_ref(), &key("S0")).unwrap().unwrap();
     let summary = rows::summary_at(sim.store.as_ref(), stream).unwrap().unwrap();
-    let other = rows::encode(&rows::Summary { namespace: Namespace::new("other").unwrap(), ..summary });
+    let other = row::encode(&rows::Summary { namespace: Namespace::new("other").unwrap(), ..summary });
     let of_others = (1_000..101_100).flat_map(|position| {
-        let summary = rows::put(Table::Sagas, keys::saga(position), other.clone());
-        [summary, rows::put(Table::ByStatus, keys::by_status(STUCK, position), Bytes::new())]
+        let summary = RowChange::put(Table::Sagas, keys::saga(position), other.clone());
+        [summary, RowChange::put(Table::ByStatus, keys::by_status(STUCK, position), Bytes::new())]
     });
     sim.store.commit(&[Batch { appends: Vec::new(), rows: of_others.collect() }]).unwrap();
     let seen = groups(sim.store.as_ref(), sim.shard.modules.definitions(), &namespace(), &SagaFilter::default()).unwrap();

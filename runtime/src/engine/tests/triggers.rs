@@ -5,7 +5,7 @@ use expect_test::expect;
 
 use super::*;
 use crate::{
-    engine::{port::Seed, rows},
+    engine::port::Seed,
     journal::{Fact, MessageEvent, record},
     store::Stored,
 };
@@ -89,7 +89,7 @@ fn dead_letters(sim: &Sim) -> String {
 #[test]
 fn an_event_and_the_saga_that_it_starts_are_durable_together() {
     let mut sim = started();
-    let from = sim.shard.last_position + 1;
+    let from = sim.shard.kernel.last_position() + 1;
     let mut answered = sim.ask_publish(placed("o-17", "17"));
     assert!(is_open(&mut answered));
     sim.commit();
@@ -206,7 +206,7 @@ fn what_stands_against_a_start_for_good_is_recorded_with_the_event_and_counted()
     };
     let keyed = Definition { locks: vec![LockKey { name: "sku".into(), pointer: "/sku".into() }], ..named("keyed", &["~a"]) };
     deployed(&mut sim, shop(1, vec![strict, locked("first"), locked("second"), keyed]));
-    let from = sim.shard.last_position + 1;
+    let from = sim.shard.kernel.last_position() + 1;
     let mut answered = sim.ask_publish(placed("o-17", "17"));
     assert!(is_open(&mut answered));
     sim.commit();
@@ -237,7 +237,7 @@ fn an_event_that_starts_nothing_of_what_it_was_to_start_is_kept_for_those_that_m
     let mut sim = Sim::new(all_done);
     let strict = Definition { schema: Some(r#"{"type":"object"}"#.into()), ..named("strict", &["~a"]) };
     deployed(&mut sim, shop(1, vec![strict]));
-    let from = sim.shard.last_position + 1;
+    let from = sim.shard.kernel.last_position() + 1;
     assert!(publish(&mut sim, placed("o-17", "17")).starts_with("woke 0, kept\n  not started strict: input_does_not_fit"));
     sim.pass(8 * 86_400_000);
     expect![[r#"
@@ -250,19 +250,19 @@ fn an_event_that_starts_nothing_of_what_it_was_to_start_is_kept_for_those_that_m
 #[test]
 fn what_may_pass_refuses_the_event_and_records_nothing() {
     let mut sim = started();
-    let before = sim.shard.last_position;
-    sim.shard.limits.residents_max = 0;
+    let before = sim.shard.kernel.last_position();
+    sim.shard.kernel.limits.residents_max = 0;
     expect![[r#"
         overloaded: 0 sagas are running, which is as many as this host takes
     "#]]
     .assert_eq(&publish(&mut sim, placed("o-17", "17")));
-    sim.shard.limits.residents_max = 1;
+    sim.shard.kernel.limits.residents_max = 1;
     sim.input(Input::Stop);
     expect![[r#"
         stopping: the host is stopping and takes no new sagas
     "#]]
     .assert_eq(&publish(&mut sim, placed("o-17", "17")));
-    assert_eq!(sim.shard.last_position, before);
+    assert_eq!(sim.shard.kernel.last_position(), before);
     // An event that starts nothing is taken all the same.
     let other = Publish { event_type: "order.changed".into(), ..placed("E1", "1") };
     assert_eq!(publish(&mut sim, other), "woke 0, kept\n");
@@ -295,26 +295,18 @@ fn an_event_wakes_those_that_wait_and_starts_others_which_do_not_take_it() {
     assert_eq!(status(&mut sim, second.started[0].id.as_str()), Status::Waiting);
 }
 
-/// Answers are rows of a data folder: those that a build without triggers wrote have nothing behind them.
-#[test]
-fn an_answer_that_an_older_build_wrote_started_nothing() {
-    let (answer, starts): (u32, Vec<String>) = rows::decode_grown(&rows::encode(&7u32), "a row").unwrap();
-    assert_eq!((answer, starts), (7, Vec::new()));
-    let grown = rows::encode(&(7u32, vec!["fulfil".to_owned()]));
-    let (answer, starts): (u32, Vec<String>) = rows::decode_grown(&grown, "a row").unwrap();
-    assert_eq!((answer, starts.len()), (7, 1));
-}
-
 /// It was recorded as not started for good, and the event that was sent again when the version was active again was a duplicate.
 #[test]
 fn an_event_waits_for_a_quarantined_version_with_its_publisher() {
     let mut sim = started();
-    sim.shard.quarantine(&namespace(), "demo", 1);
+    let Shard { kernel, modules, .. } = &mut sim.shard;
+    module::quarantine(&mut kernel.commit(), modules, &namespace(), "demo", 1);
+    kernel.hand_over();
     sim.settle();
-    let before = sim.shard.last_position;
+    let before = sim.shard.kernel.last_position();
     let refused = "quarantined: demo v1 is quarantined: it was executing each time the host died\n";
     assert_eq!(publish(&mut sim, placed("o1", "{}")), refused);
-    assert_eq!(sim.shard.last_position, before, "nothing is recorded");
+    assert_eq!(sim.shard.kernel.last_position(), before, "nothing is recorded");
     sim.activate(1);
     assert!(publish(&mut sim, placed("o1", "{}")).starts_with("woke 0\n  started fulfil:"));
 }

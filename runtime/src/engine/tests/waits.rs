@@ -19,7 +19,7 @@ fn waiting() -> Sim {
 #[test]
 fn a_waiting_saga_is_rows_and_nothing_in_memory() {
     let mut sim = waiting();
-    assert!(sim.shard.residents.is_empty());
+    assert!(sim.shard.sagas.resident_count() == 0);
     assert_eq!(status(&mut sim, "S1"), Status::Waiting);
 }
 
@@ -106,13 +106,13 @@ fn a_timer_that_is_due_before_its_saga_is_durable_is_not_lost() {
 /// More sagas than the window of timers holds, which all wait until the same moment.
 fn ten_thousand_waiting() -> Sim {
     let mut sim = Sim::new(b_waits);
-    sim.shard.limits.queue_records = 100_000;
+    sim.shard.kernel.limits.queue_records = 100_000;
     sim.deploy(1, definition(&["~b"]));
     for n in 0..10_000 {
         let _started = sim.start(&format!("S{n}"), "{}", false);
     }
     sim.settle();
-    assert!(sim.shard.residents.is_empty());
+    assert!(sim.shard.sagas.resident_count() == 0);
     sim.calls.clear();
     sim
 }
@@ -182,7 +182,7 @@ fn a_signal_that_was_taken_later_is_no_dead_letter() {
     sim.settle();
     assert_eq!(status(&mut sim, "S1"), Status::Completed);
     sim.pass(8 * 86_400_000);
-    let metrics = sim.shard.metrics.text();
+    let metrics = sim.shard.kernel.metrics.text();
     assert!(metrics.contains("amends_dead_letters_total 1\n"), "{metrics}");
 }
 
@@ -223,7 +223,7 @@ fn a_host_says_how_many_sagas_it_found_without_reading_those_that_wait() {
     counts.sort();
     assert_eq!(counts, ["\"running\"} 1", "\"waiting\"} 2"]);
     let sim = sim.kill_and_restart();
-    assert_eq!((sim.recovered, sim.shard.residents.len()), (3, 1));
+    assert_eq!((sim.recovered, sim.shard.sagas.resident_count()), (3, 1));
     let mut counts = live(&sim);
     counts.sort();
     assert_eq!(counts, ["\"running\"} 1", "\"waiting\"} 2"]);
@@ -254,9 +254,10 @@ fn an_events_timer_fires_once_also_after_the_park_time_was_changed() {
     let mut sim = waiting();
     let _kept = sim.publish("E1", Some("S9"), "42");
     sim.settle();
-    sim.shard.limits.event_kept_ms /= 7;
+    sim.shard.kernel.limits.event_kept_ms /= 7;
     sim.pass(8 * 86_400_000);
-    assert_eq!(crate::engine::rows::timers_from(sim.store.as_ref(), Instant(0), 10).unwrap(), []);
+    let timers = Range::under(Table::Timers, &[], 10);
+    assert_eq!(sim.store.rows(&timers).unwrap(), []);
 }
 
 /// Signals were told apart by saga and key alone: another one under a used key was answered as a duplicate and lost, though
@@ -290,7 +291,7 @@ fn a_grant_reaches_a_saga_that_waits_for_something_else_too() {
     let _started = sim.start("S1", "{}", false);
     sim.settle();
     assert_eq!(status(&mut sim, "S1"), Status::Waiting);
-    assert!(sim.shard.residents.is_empty());
+    assert!(sim.shard.sagas.resident_count() == 0);
     sim.calls.clear();
     sim.grant();
     assert_eq!(sim.calls, ["a@2"]);

@@ -55,8 +55,9 @@ fn topics_sort_by_namespace_type_key_and_position() {
 fn numbers_sort_as_numbers() {
     check(NUMBERS.to_vec(), |start| saga(*start), parse_saga);
     let pairs = NUMBERS.map(|first| NUMBERS.map(|second| (first, second))).concat();
-    let timers = pairs.iter().map(|(due, start)| (Instant(*due), *start)).collect();
-    check(timers, |(due, start)| timer(*due, *start), parse_timer);
+    let kinds = [TimerKind::Saga, TimerKind::Answer];
+    let timers = pairs.iter().flat_map(|(due, start)| kinds.map(|kind| (Instant(*due), kind, *start))).collect();
+    check(timers, |(due, kind, start)| timer(*due, *kind, *start), parse_timer);
     let statuses = [0, 1, 255].map(|status| NUMBERS.map(|start| (status, start))).concat();
     check(statuses, |(status, start)| by_status(*status, *start), parse_by_status);
 }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use expect_test::expect;
 
 use super::*;
-use crate::{engine::rows, journal::keys, store::Table};
+use crate::{journal::keys, store::Table};
 
 #[test]
 fn a_start_that_cannot_be_now_is_tried_again_and_one_that_never_can_is_missed() {
@@ -50,12 +50,12 @@ fn no_more_is_started_than_half_of_what_the_host_takes_and_nothing_is_lost() {
     for number in 0..100 {
         put(&mut sim, &format!("s{number}"), spec(When::At(at))).unwrap();
     }
-    sim.shard.limits.queue_records = 60;
+    sim.shard.kernel.limits.queue_records = 60;
     sim.now = sim.now.plus(MINUTE);
     for _ in 0..10 {
         sim.input(Input::Tick);
     }
-    let open = sim.shard.residents.len();
+    let open = sim.shard.sagas.resident_count();
     assert!(open < 20, "{open} were started before anything was durable");
     // A request finds room.
     let started = sim.start("S1", "{}", false);
@@ -74,13 +74,13 @@ fn no_more_is_started_than_half_of_what_the_host_takes_and_nothing_is_lost() {
 fn a_clock_that_goes_back_while_a_start_is_held_silences_nothing() {
     let mut sim = demo(all_done, &["~a"]);
     put(&mut sim, "nightly", spec(cron("* * * * *"))).unwrap();
-    let residents_max = std::mem::take(&mut sim.shard.limits.residents_max);
+    let residents_max = std::mem::take(&mut sim.shard.kernel.limits.residents_max);
     sim.pass(MINUTE);
-    assert_eq!(sim.shard.schedules.held.len(), 1);
-    sim.shard.limits.residents_max = residents_max;
+    assert_eq!(sim.shard.schedules.held_count(), 1);
+    sim.shard.kernel.limits.residents_max = residents_max;
     sim.now = Instant(sim.now.0 - MINUTE / 2);
     sim.pass(0);
-    assert!(sim.shard.schedules.held.is_empty());
+    assert!(sim.shard.schedules.held_count() == 0);
     sim.pass(MINUTE);
     check(
         &sim,
@@ -100,15 +100,15 @@ fn a_disk_that_is_nearly_full_gets_no_record_of_what_is_due_until_it_has_room() 
     put(&mut sim, "often", spec(cron("* * * * *"))).unwrap();
     let at = When::At(sim.now.plus(MINUTE));
     put(&mut sim, "once", spec(at)).unwrap();
-    let last = sim.shard.last_position;
-    sim.shard.is_low = Arc::new(|| true);
+    let last = sim.shard.kernel.last_position();
+    sim.shard.kernel.is_low = Arc::new(|| true);
     for _ in 0..15 {
         sim.pass(MINUTE);
     }
-    assert_eq!(sim.shard.last_position, last);
+    assert_eq!(sim.shard.kernel.last_position(), last);
     // Nothing tells that there is room again: it is looked for.
     assert_eq!(sim.shard.wake_at(), Some(sim.now.plus(1_000)));
-    sim.shard.is_low = Arc::new(|| false);
+    sim.shard.kernel.is_low = Arc::new(|| false);
     sim.pass(1_000);
     drain(&mut sim);
     check(
@@ -136,13 +136,13 @@ fn what_is_missed_while_the_disk_is_nearly_full_is_recorded_in_one_when_it_has_r
     let mut sim = demo(b_waits, &["~b"]);
     put(&mut sim, "often", spec(cron("* * * * *"))).unwrap();
     sim.pass(MINUTE);
-    let last = sim.shard.last_position;
-    sim.shard.is_low = Arc::new(|| true);
+    let last = sim.shard.kernel.last_position();
+    sim.shard.kernel.is_low = Arc::new(|| true);
     for _ in 0..3 {
         sim.pass(MINUTE);
     }
-    assert_eq!(sim.shard.last_position, last);
-    sim.shard.is_low = Arc::new(|| false);
+    assert_eq!(sim.shard.kernel.last_position(), last);
+    sim.shard.kernel.is_low = Arc::new(|| false);
     sim.pass(1_000);
     check(
         &sim,
@@ -164,17 +164,17 @@ fn what_is_held_for_long_is_started_beside_requests_that_keep_more_than_half() {
     }
     sim.commit();
     assert_eq!(sim.open.len(), 10);
-    sim.shard.limits.residents_max = 16;
+    sim.shard.kernel.limits.residents_max = 16;
     let at = When::At(sim.now.plus(MINUTE));
     put(&mut sim, "once", spec(at)).unwrap();
     let tick = |sim: &mut Sim, ms: u64| {
         sim.now = sim.now.plus(ms);
         sim.input(Input::Tick);
-        sim.shard.residents.len()
+        sim.shard.sagas.resident_count()
     };
     assert_eq!([tick(&mut sim, MINUTE), tick(&mut sim, 4_999), tick(&mut sim, 1)], [10, 10, 11]);
     // Some room is left to requests also then.
-    sim.shard.limits.residents_max = 11;
+    sim.shard.kernel.limits.residents_max = 11;
     let at = When::At(sim.now.plus(MINUTE));
     put(&mut sim, "late", spec(at)).unwrap();
     assert_eq!([tick(&mut sim, MINUTE), tick(&mut sim, MINUTE)], [11, 11]);
@@ -187,10 +187,16 @@ fn a_tick_fires_so_many_and_a_request_waits_for_no_more_than_one() {
     for number in 0..100 {
         put(&mut sim, &format!("s{number}"), spec(When::At(at))).unwrap();
     }
-    let fired = |actions: Vec<Action>| actions.iter().filter(|action| matches!(action, Action::Commit(..))).count();
+    let fired = |sim: &mut Sim, input: Input| {
+        let before = sim.queue.len();
+        let actions = sim.shard.step(input, sim.now);
+        sim.carry_out(actions);
+        sim.queue.len() - before
+    };
+    sim.now = at;
     let (answer, _answered) = oneshot::channel();
-    let asked = fired(sim.shard.step(Input::Request(Request::Definitions(origin(), answer)), at));
-    let ticked = fired(sim.shard.step(Input::Tick, at));
+    let asked = fired(&mut sim, Input::Request(Request::Definitions(origin(), answer)));
+    let ticked = fired(&mut sim, Input::Tick);
     assert_eq!((asked, ticked), (0, 32));
 }
 
@@ -200,14 +206,14 @@ fn a_tick_fires_so_many_and_a_request_waits_for_no_more_than_one() {
 fn a_timer_of_what_is_corrupt_ends_no_host_and_holds_nothing_up() {
     let mut sim = demo(all_done, &["~a"]);
     let at = When::At(sim.now.plus(MINUTE));
-    let corrupt = put(&mut sim, "corrupt", spec(at.clone())).unwrap().view.schedule.stream;
+    put(&mut sim, "corrupt", spec(at.clone())).unwrap();
     put(&mut sim, "whole", spec(at)).unwrap();
-    let unreadable = rows::put(Table::Sagas, keys::saga(corrupt), Bytes::from_static(&[9]));
+    let unreadable = RowChange::put(Table::Schedules, keys::schedule(&namespace(), "corrupt"), Bytes::from_static(&[9]));
     sim.store.commit(&[Batch { appends: Vec::new(), rows: vec![unreadable] }]).unwrap();
     sim.pass(MINUTE);
-    assert_eq!(sim.shard.failed, None);
-    assert_eq!((seen(&sim, "corrupt").schedule.fired, seen(&sim, "whole").schedule.fired), (0, 1));
+    assert_eq!(sim.shard.kernel.failure(), None);
+    assert_eq!(seen(&sim, "whole").schedule.fired, 1);
     let mut sim = sim.kill_and_restart();
     drain(&mut sim);
-    assert_eq!(sim.shard.failed, None);
+    assert_eq!(sim.shard.kernel.failure(), None);
 }

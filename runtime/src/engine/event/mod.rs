@@ -1,0 +1,86 @@
+//! Events and signals: journaled before they are matched, given to every saga that waits, kept for those that come later.
+//!
+//! - [`request`]: what may be asked; `publish`: what it means
+//! - `wait`: a saga that begins to wait looks for what came before; `expire`: the end of an event's time
+//! - `triggers`: sagas that an event starts
+
+pub(crate) mod request;
+
+mod publish;
+
+mod triggers;
+
+mod wait;
+
+mod expire;
+
+pub(crate) use self::{expire::expire, publish::publish, wait::look};
+
+use amends_core::{
+    Instant, Payload,
+    event::{Arrival, Topic},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::{
+        kernel::reads::{Reads, Unready},
+        saga::Arrived,
+    },
+    journal::{Fact, MessageEvent, RecordId, record},
+    store::Position,
+};
+
+/// An event, as its record says it.
+#[derive(Clone, Debug)]
+struct Published {
+    position: Position,
+    source: String,
+    id: String,
+    topic: Topic,
+    /// The saga that it is addressed to.
+    to: Option<String>,
+    data: Option<Payload>,
+}
+
+impl Published {
+    /// The record of the event at a position; `None`: there is another one.
+    fn read(reads: &mut Reads<'_>, position: Position) -> Result<Option<Self>, Unready> {
+        let Some(stored) = reads.record(position)? else { return Ok(None) };
+        match record::decode_stored(&stored)?.fact {
+            Fact::Message(MessageEvent::Event { source, id, topic, to, data }) => {
+                Ok(Some(Self { position, source, id, topic, to, data }))
+            }
+            Fact::Message(_) | Fact::Saga(_) | Fact::Module(_) | Fact::Host(_) | Fact::Schedule(_) | Fact::Job(_) => Ok(None),
+        }
+    }
+
+    fn record_id(&self) -> RecordId {
+        RecordId { stream: self.position, version: 1 }
+    }
+
+    /// The event on its way to a saga.
+    fn arrived(&self) -> Arrived {
+        let Self { source, id, topic, data, .. } = self.clone();
+        Arrived { arrival: Arrival { source, id, topic, data }, cause: self.record_id() }
+    }
+}
+
+/// The row of an event: enough to match it without reading its record.
+#[derive(Debug, Serialize, Deserialize)]
+struct EventRow {
+    to: Option<String>,
+    source: String,
+    id: String,
+    /// It stays findable until then.
+    until: Instant,
+    /// Nobody took it at once.
+    is_kept: bool,
+    /// How many records its stream has.
+    version: u64,
+}
+
+/// An event's name. Its source and its id may hold any text; the source is escaped, so that the first `/` ends it.
+fn name_of(source: &str, id: &str) -> String {
+    format!("{}/{id}", source.replace('%', "%25").replace('/', "%2F"))
+}

@@ -1,0 +1,71 @@
+//! What may be asked about events, and the answers.
+
+use amends_core::{id::SagaId, value::Payload};
+use serde::{Deserialize, Serialize};
+
+/// An event from outside.
+#[derive(Clone, Debug)]
+pub struct Publish {
+    /// With `id` it is the deduplication key.
+    pub source: String,
+    /// The publisher's id of the event.
+    pub id: String,
+    /// Its type.
+    pub event_type: String,
+    /// Its correlation key.
+    pub key: String,
+    /// One saga only: a signal.
+    pub to: Option<SagaId>,
+    /// Its data.
+    pub data: Option<Payload>,
+    /// What the sagas that it starts begin with; none for a signal, which starts none.
+    pub seed: Option<Seed>,
+}
+
+/// What the sagas that an event starts begin with, beside its data.
+#[derive(Clone, Debug)]
+pub struct Seed {
+    /// SHA-256 of the canonical data.
+    pub input_hash: [u8; 32],
+    /// 128 random bits for the keys of their steps.
+    pub incarnation: [u8; 16],
+    /// W3C `traceparent`.
+    pub trace_context: Option<String>,
+}
+
+/// The answer to an event. A repeated one gets what the first one got, but for `duplicate`.
+#[derive(Clone, Debug)]
+pub struct PublishAnswer {
+    /// It was there already.
+    pub duplicate: bool,
+    /// How many sagas it woke.
+    pub woke: u32,
+    /// What it started.
+    pub started: Vec<StartedSaga>,
+    /// What it was to start, and never will.
+    pub not_started: Vec<NotStarted>,
+    /// Nobody took it: it is kept until then (milliseconds since 1970).
+    pub kept_until: Option<u64>,
+    /// The position of its record.
+    pub position: u64,
+}
+
+/// A saga that an event started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedSaga {
+    /// The definition's name.
+    pub saga: String,
+    /// Its id.
+    pub id: SagaId,
+}
+
+/// A saga that an event was to start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotStarted {
+    /// The definition's name.
+    pub saga: String,
+    /// The code of the refusal, as the API shows it.
+    pub code: String,
+    /// What stands against it, and what to do.
+    pub message: String,
+}

@@ -1,0 +1,19 @@
+//! What a shard wants done by whoever drives it.
+
+use super::reads::Look;
+use crate::{engine::guests::AttemptCall, journal::StreamId, store::Batch};
+
+/// What a shard wants done.
+#[derive(Debug)]
+pub enum Action {
+    /// Make this durable, then say `Committed` with the number.
+    Commit(Batch, u64),
+    /// Read this from the store, then say `Fetched`.
+    Fetch(Vec<Look>),
+    /// Run guest code for this stream, then say `Report`.
+    Run(StreamId, Box<AttemptCall>),
+    /// A committed change that watchers may see: the stream and its revision.
+    Changed(StreamId, u64),
+    /// End the shard, and the host with it: the storage failed.
+    Fail(String),
+}

@@ -1,0 +1,258 @@
+//! The kernel: what every kind of stream needs to read, decide, record and release. It names no kind.
+//!
+//! - [`reads`]: what a decision needs is read before it; what is not in memory is fetched
+//! - [`desk`]: inputs that wait for a fetch, in order
+//! - [`overlay`]: rows that are decided and not durable yet, in front of the store
+//! - [`commit`]: records, rows, timers and releases of one decision
+//! - [`release`]: what leaves when a commit is durable (law 2)
+//! - [`timers`]: the window of timers; [`answers`]: first answers to requests that may come again; [`follow`]: durable cursors
+//! - [`row`]: a row's value as bytes; [`fingerprint`]: what makes two requests the same; [`request`]: what every request has
+
+pub(crate) mod action;
+
+pub(crate) mod answers;
+
+pub(crate) mod commit;
+
+pub(crate) mod desk;
+
+pub(crate) mod fingerprint;
+
+pub(crate) mod follow;
+
+pub(crate) mod overlay;
+
+pub(crate) mod reads;
+
+pub(crate) mod release;
+
+pub(crate) mod request;
+
+pub(crate) mod row;
+
+pub(crate) mod timers;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use amends_core::Instant;
+
+use self::{
+    action::Action,
+    commit::{Batching, Commit},
+    overlay::Overlay,
+    reads::{Lookups, Reads},
+    release::{Release, Releases},
+    timers::{Timer, Timers},
+};
+use crate::{
+    engine::{
+        limits::Limits,
+        metrics::Metrics,
+        refusal::{Refusal, RefusalCode},
+    },
+    journal::keys,
+    store::{Position, Table},
+};
+
+/// Whether the disk is too full for new work.
+pub(crate) type IsLow = Arc<dyn Fn() -> bool + Send + Sync>;
+
+/// What all kinds of one shard share.
+pub(crate) struct Kernel {
+    pub(crate) limits: Limits,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) is_low: IsLow,
+    /// The moment of the input that is being decided.
+    pub(crate) now: Instant,
+    /// The host is stopping: nothing new begins.
+    pub(crate) stopping: bool,
+    /// In every record: which owner of the shard wrote it.
+    epoch: u32,
+    jitter: u64,
+    /// The storage failed, and why (law 14).
+    failed: Option<String>,
+    /// The position of the last record that was decided.
+    last_position: Position,
+    /// Every record up to here is durable.
+    durable: Position,
+    /// Commits that were handed over and are not durable, each by its number with its last position.
+    in_flight: VecDeque<(u64, Position)>,
+    /// The number of the commit in the making.
+    next_commit: u64,
+    batching: Batching,
+    overlay: Overlay,
+    lookups: Lookups,
+    timers: Timers,
+    releases: Releases,
+    actions: Vec<Action>,
+}
+
+impl Kernel {
+    pub(crate) fn new(limits: Limits, metrics: Arc<Metrics>, epoch: u32, seed: u64, last_position: Position) -> Self {
+        Self {
+            limits,
+            metrics,
+            is_low: Arc::new(|| false),
+            now: Instant(0),
+            stopping: false,
+            epoch,
+            jitter: seed | 1,
+            failed: None,
+            last_position,
+            durable: last_position,
+            in_flight: VecDeque::new(),
+            next_commit: 1,
+            batching: Batching::default(),
+            overlay: Overlay::default(),
+            lookups: Lookups::default(),
+            timers: Timers::default(),
+            releases: Releases::default(),
+            actions: Vec::new(),
+        }
+    }
+
+    /// Begins a decision: first it reads.
+    pub(crate) fn reads(&mut self) -> Reads<'_> {
+        Reads::new(self)
+    }
+
+    /// Begins a decision that needs nothing of the store.
+    pub(crate) fn commit(&mut self) -> Commit<'_> {
+        Commit::new(self)
+    }
+
+    /// The position of the last record that was decided.
+    pub(crate) fn last_position(&self) -> Position {
+        self.last_position
+    }
+
+    /// Every record up to here is durable.
+    pub(crate) fn durable(&self) -> Position {
+        self.durable
+    }
+
+    /// As many records wait for the disk as may: new work is refused, and what runs ahead waits for its commits.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.last_position - self.durable > self.limits.queue_records
+    }
+
+    /// Half of what may wait for the disk is left to requests.
+    pub(crate) fn is_half_crowded(&self) -> bool {
+        self.last_position - self.durable > self.limits.queue_records / 2
+    }
+
+    /// New work is refused while the disk is behind; what has begun never is.
+    pub(crate) fn refuse_if_crowded(&self) -> Result<(), Refusal> {
+        if self.is_crowded() {
+            let said = format!("{} records wait for the disk, which is as many as this host takes", self.limits.queue_records);
+            return Err(Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same id"));
+        }
+        Ok(())
+    }
+
+    /// xorshift64*: jitter needs spread, not secrecy, and a simulation needs it seeded.
+    pub(crate) fn random(&mut self) -> u64 {
+        self.jitter ^= self.jitter >> 12;
+        self.jitter ^= self.jitter << 25;
+        self.jitter ^= self.jitter >> 27;
+        self.jitter.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub(crate) fn timers(&mut self) -> &mut Timers {
+        &mut self.timers
+    }
+
+    /// The next timer that is due.
+    pub(crate) fn due_timer(&mut self) -> Option<Timer> {
+        self.timers.pop(self.now, self.durable)
+    }
+
+    pub(crate) fn next_timer(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    pub(crate) fn lookups(&mut self) -> &mut Lookups {
+        &mut self.lookups
+    }
+
+    /// Everything decided is durable.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    pub(crate) fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    pub(crate) fn take_actions(&mut self) -> Vec<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
+    /// Takes back what `take_actions` gave, emptied, for the room that it has.
+    pub(crate) fn reuse(&mut self, emptied: Vec<Action>) {
+        if self.actions.is_empty() {
+            self.actions = emptied;
+        }
+    }
+
+    /// Hands the decision's batch to the committer: all of it becomes durable together, or nothing.
+    pub(crate) fn hand_over(&mut self) {
+        for (name, end) in self.batching.take_ends() {
+            self.commit().put(Table::ById, keys::by_id(&name), row::encode(&end));
+        }
+        if let Some(batch) = self.batching.take() {
+            self.in_flight.push_back((self.next_commit, self.last_position));
+            self.actions.push(Action::Commit(batch, self.next_commit));
+            self.next_commit += 1;
+        }
+    }
+
+    /// Every commit up to this number is durable. `keep_since`: the oldest commit that an open fetch may not have seen.
+    pub(crate) fn committed(&mut self, number: u64, keep_since: Option<u64>) {
+        while let Some((_, position)) = self.in_flight.pop_front_if(|(commit, _)| *commit <= number) {
+            self.durable = self.durable.max(position);
+        }
+        self.timers.committed(number, self.durable);
+        self.overlay.forget(keep_since.map_or(number, |since| since.min(number)));
+    }
+
+    /// The number of the last commit that is durable: what a fetch that begins now sees at the least.
+    pub(crate) fn durable_commit(&self) -> u64 {
+        self.in_flight.front().map_or(self.next_commit - 1, |(commit, _)| commit - 1)
+    }
+
+    /// The next release whose records are durable.
+    pub(crate) fn next_release(&mut self) -> Option<Release> {
+        self.releases.pop(self.durable)
+    }
+
+    /// Lets something leave when the records up to a position are durable.
+    pub(crate) fn release_at(&mut self, position: Position, release: Release) {
+        self.releases.push(position, release);
+    }
+
+    /// Why nothing is acknowledged any more, if it is so.
+    pub(crate) fn failure(&self) -> Option<Refusal> {
+        self.failed.as_deref().map(storage_failed)
+    }
+
+    /// Law 14: from here on nothing is acknowledged, and nothing more is handed over: not even what this step did before it failed,
+    /// of which the client will hear that it was not recorded. The refusal is for everybody who waits; none: it failed before.
+    pub(crate) fn fail(&mut self, why: String) -> Option<Refusal> {
+        if self.failed.is_some() {
+            return None;
+        }
+        let refusal = storage_failed(&why);
+        self.failed = Some(why.clone());
+        self.actions.retain(|action| !matches!(action, Action::Commit(..)));
+        self.batching = Batching::default();
+        self.releases.refuse_all(&refusal);
+        self.actions.push(Action::Fail(why));
+        Some(refusal)
+    }
+}
+
+fn storage_failed(why: &str) -> Refusal {
+    Refusal::new(RefusalCode::StorageFailed, format!("the storage failed: {why}"))
+        .hint("look at the host's log, mend the disk and start the host again")
+}

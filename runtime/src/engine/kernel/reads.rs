@@ -1,0 +1,232 @@
+//! What a decision needs is read before it.
+//!
+//! A decision begins with [`Reads`]: each read answers from the overlay and from what was fetched, or notes what is missing. When
+//! nothing is missing, [`Reads::done`] gives the [`Commit`], and from there on nothing can be read: so no decision waits for the
+//! store half-way, and one that has to wait has changed nothing and is simply tried again.
+//!
+//! With redb the driver answers a fetch in place; a store across a network answers it in one batched round trip.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ops::Deref,
+};
+
+use bytes::Bytes;
+
+use super::{Kernel, commit::Commit, overlay::Page, row::End};
+use crate::{
+    journal::{Corrupt, StreamId, keys},
+    store::{Position, Range, Row, Store, StoreError, Stored, Table},
+};
+
+/// One read of the store.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Look {
+    /// One row.
+    Row(Table, Vec<u8>),
+    /// Rows in key order.
+    Rows(Range),
+    /// All records of a stream, by its name.
+    Stream(Box<StreamId>),
+    /// One record.
+    Record(Position),
+}
+
+/// What a read of the store found.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The row's value, if it is there.
+    Row(Option<Bytes>),
+    /// Rows, as many as were asked for at most.
+    Rows(Vec<Row>),
+    /// The stream, if there is one of this name.
+    Stream(Option<Vec<Stored>>),
+    /// The record, if the journal reaches so far.
+    Record(Option<Stored>),
+}
+
+/// What a look found, or why the bytes cannot be what was written.
+pub(crate) type Answer = Result<Found, String>;
+
+/// Why a decision cannot be taken now.
+#[derive(Debug)]
+pub(crate) enum Unready {
+    /// Something was noted that must be fetched, or that another input must settle first: try again then.
+    Missing,
+    /// What was read makes no sense.
+    Corrupt(String),
+}
+
+impl From<Corrupt> for Unready {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt.0)
+    }
+}
+
+/// What was fetched for inputs that wait, and what is being fetched.
+#[derive(Debug, Default)]
+pub(crate) struct Lookups {
+    found: HashMap<Look, Answer>,
+    asked: HashSet<Look>,
+    /// What the decision that is being tried misses.
+    missing: Vec<Look>,
+}
+
+impl Lookups {
+    /// What the last decision missed.
+    pub(crate) fn take_missing(&mut self) -> Vec<Look> {
+        std::mem::take(&mut self.missing)
+    }
+
+    /// Those that nobody has asked for yet; they count as asked for now.
+    pub(crate) fn ask(&mut self, missing: &[Look]) -> Vec<Look> {
+        missing.iter().filter(|look| self.asked.insert((*look).clone())).cloned().collect()
+    }
+
+    /// An answer came.
+    pub(crate) fn found(&mut self, look: Look, answer: Answer) {
+        self.asked.remove(&look);
+        self.found.insert(look, answer);
+    }
+
+    /// Nobody waits with this any more.
+    pub(crate) fn drop_found(&mut self, look: &Look) {
+        self.found.remove(look);
+    }
+
+    /// A stream grows: what was read of it is not all of it any more.
+    pub(crate) fn outdated(&mut self, stream: &StreamId) {
+        if !self.found.is_empty() {
+            self.found.retain(|look, _| !matches!(look, Look::Stream(name) if **name == *stream));
+        }
+    }
+}
+
+/// The first half of a decision: it reads, and changes nothing.
+pub(crate) struct Reads<'k> {
+    kernel: &'k mut Kernel,
+    is_missing: bool,
+}
+
+impl Deref for Reads<'_> {
+    type Target = Kernel;
+
+    fn deref(&self) -> &Kernel {
+        self.kernel
+    }
+}
+
+impl<'k> Reads<'k> {
+    pub(super) fn new(kernel: &'k mut Kernel) -> Self {
+        Self { kernel, is_missing: false }
+    }
+
+    /// Everything is read: the decision may be taken.
+    pub(crate) fn done(self) -> Result<Commit<'k>, Unready> {
+        if self.is_missing { Err(Unready::Missing) } else { Ok(Commit::new(self.kernel)) }
+    }
+
+    /// Another input must be settled before this one.
+    pub(crate) fn must_wait(&mut self) -> Unready {
+        self.is_missing = true;
+        Unready::Missing
+    }
+
+    /// One row as it will be when everything decided is durable.
+    pub(crate) fn row(&mut self, table: Table, key: Vec<u8>) -> Result<Option<Bytes>, Unready> {
+        if let Some(decided) = self.kernel.overlay.get(table, &key) {
+            return Ok(decided);
+        }
+        match self.look(Look::Row(table, key))? {
+            Found::Row(row) => Ok(row),
+            other => Err(Unready::Corrupt(format!("a row was asked for, and {other:?} came"))),
+        }
+    }
+
+    /// Rows in ascending order, as they will be when everything decided is durable.
+    pub(crate) fn rows(&mut self, range: &Range) -> Result<Page, Unready> {
+        match self.look(Look::Rows(range.clone()))? {
+            Found::Rows(rows) => Ok(self.kernel.overlay.over(range, rows)),
+            other => Err(Unready::Corrupt(format!("rows were asked for, and {other:?} came"))),
+        }
+    }
+
+    /// All durable records of a stream.
+    pub(crate) fn stream(&mut self, name: &StreamId) -> Result<Option<Vec<Stored>>, Unready> {
+        match self.look(Look::Stream(Box::new(name.clone())))? {
+            Found::Stream(records) => Ok(records),
+            other => Err(Unready::Corrupt(format!("a stream was asked for, and {other:?} came"))),
+        }
+    }
+
+    /// One record, durable or on its way.
+    pub(crate) fn record(&mut self, position: Position) -> Result<Option<Stored>, Unready> {
+        if let Some(decided) = self.kernel.overlay.record(position) {
+            return Ok(Some(decided));
+        }
+        match self.look(Look::Record(position))? {
+            Found::Record(record) => Ok(record),
+            other => Err(Unready::Corrupt(format!("a record was asked for, and {other:?} came"))),
+        }
+    }
+
+    /// Where a stream begins, if there is one of this name.
+    pub(crate) fn start_of(&mut self, name: &StreamId) -> Result<Option<Position>, Unready> {
+        let row = self.row(Table::ById, keys::by_id(name))?;
+        Ok(row.map(|row| End::decode(&row)).transpose()?.map(|end| end.start))
+    }
+
+    fn look(&mut self, look: Look) -> Result<Found, Unready> {
+        match self.kernel.lookups.found.get(&look) {
+            Some(Ok(found)) => Ok(found.clone()),
+            Some(Err(why)) => Err(Unready::Corrupt(why.clone())),
+            None => {
+                self.is_missing = true;
+                self.kernel.lookups.missing.push(look);
+                Err(Unready::Missing)
+            }
+        }
+    }
+}
+
+/// Carries out looks, each by itself: bytes that make no sense are the answer to one of them. A storage that fails fails them all.
+pub(crate) fn carry_out(store: &dyn Store, looks: &[Look]) -> Result<Vec<Answer>, StoreError> {
+    looks.iter().map(|look| super::row::readable(look_at(store, look))).collect()
+}
+
+fn look_at(store: &dyn Store, look: &Look) -> Result<Found, StoreError> {
+    Ok(match look {
+        Look::Row(table, key) => Found::Row(store.row(*table, key)?),
+        Look::Rows(range) => Found::Rows(store.rows(range)?),
+        Look::Stream(name) => Found::Stream(stream(store, name)?),
+        Look::Record(position) => Found::Record(store.log(*position, 1)?.pop()),
+    })
+}
+
+/// Where a stream is and how far it goes, as it is committed.
+pub(crate) fn end_of(store: &dyn Store, name: &StreamId) -> Result<Option<End>, StoreError> {
+    let row = store.row(Table::ById, &keys::by_id(name))?;
+    Ok(row.map(|row| End::decode(&row)).transpose()?)
+}
+
+/// All committed records of a stream, if there is one of this name.
+pub(crate) fn stream(store: &dyn Store, name: &StreamId) -> Result<Option<Vec<Stored>>, StoreError> {
+    let Some(end) = end_of(store, name)? else { return Ok(None) };
+    let records = whole(store, end.start)?;
+    end.check(name, &records)?;
+    Ok(Some(records))
+}
+
+/// Records of a stream that are read at a time, so that no read holds the store's pages for long.
+const PAGE: usize = 1_024;
+
+fn whole(store: &dyn Store, start: Position) -> Result<Vec<Stored>, StoreError> {
+    let mut records = store.stream(start, 1, PAGE)?;
+    let mut read = records.len();
+    while read == PAGE {
+        let page = store.stream(start, records.len() as u64 + 1, PAGE)?;
+        read = page.len();
+        records.extend(page);
+    }
+    Ok(records)
+}

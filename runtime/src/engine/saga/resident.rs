@@ -1,0 +1,151 @@
+//! A saga in memory, with what is decided and not yet handed to the committer.
+
+use std::collections::{BTreeSet, HashSet};
+
+use amends_core::{
+    Event, Instant, Saga,
+    effects::Effects,
+    event::{Attempt, Intent, Topic},
+    id::{Namespace, SagaId},
+    view::Status,
+};
+
+use super::load::Loaded;
+use crate::journal::{Actor, RecordId, StreamId, StreamKind};
+
+/// Which saga: ids are unique in a namespace.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SagaKey {
+    /// Where it lives.
+    pub(crate) namespace: Namespace,
+    /// Its id there.
+    pub(crate) id: SagaId,
+}
+
+impl SagaKey {
+    /// A saga of a namespace.
+    pub(crate) fn new(namespace: &Namespace, id: &SagaId) -> Self {
+        Self { namespace: namespace.clone(), id: id.clone() }
+    }
+
+    /// The saga that a stream is of.
+    pub(crate) fn of(stream: &StreamId) -> Option<Self> {
+        let id = SagaId::new(&stream.id).ok().filter(|_| stream.kind == StreamKind::Saga)?;
+        Some(Self { namespace: stream.namespace.clone(), id })
+    }
+
+    /// The name of its stream.
+    pub(crate) fn stream(&self) -> StreamId {
+        StreamId { namespace: self.namespace.clone(), kind: StreamKind::Saga, id: self.id.as_str().to_owned() }
+    }
+}
+
+/// A saga that something happens to now. A saga that only waits is rows, and not here.
+#[derive(Debug)]
+pub(crate) struct Resident {
+    pub(crate) saga: Saga,
+    /// Facts that are decided and applied, and have no place in the journal yet.
+    pub(crate) unflushed: Vec<Decided>,
+    /// Its rows as of the last flush; none before the first.
+    pub(crate) flushed: Option<Flushed>,
+    /// Attempts that were handed to the guests, or wait for their intent's commit.
+    pub(crate) launched: BTreeSet<Attempt>,
+    /// What it waits for, and was looked for among the events that came before the wait.
+    pub(crate) waits: BTreeSet<Topic>,
+    /// It begins to wait, and what came before is not looked at yet: until then nothing of it is handed over.
+    pub(crate) looks_for_events: bool,
+    /// After an unclean stop nothing runs ahead: each recovered saga's first attempt has a durable intent.
+    pub(crate) cautious: bool,
+    /// The root of its chain of causes until its first record has a place; none: it is itself.
+    pub(crate) root: Option<String>,
+    /// Bytes of its journal, for the limit.
+    pub(crate) journal_bytes: u64,
+}
+
+/// A fact without a place.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub(crate) event: Event,
+    pub(crate) at: Instant,
+    pub(crate) actor: Actor,
+    pub(crate) causation: Option<RecordId>,
+}
+
+/// What the store's rows say of a saga.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flushed {
+    /// The position of its first record.
+    pub(crate) stream: u64,
+    /// How many records have a place.
+    pub(crate) version: u64,
+    /// The position of the last one.
+    pub(crate) position: u64,
+    pub(crate) status: Status,
+    pub(crate) wake_at: Option<Instant>,
+    pub(crate) topics: Vec<Topic>,
+    /// A grant would let it go on.
+    pub(crate) is_denied: bool,
+    /// The lock keys that it has or waits for.
+    pub(crate) lock_keys: Vec<String>,
+    /// It has them.
+    pub(crate) holds: bool,
+    /// The version of its module that it runs on.
+    pub(crate) code: u32,
+}
+
+impl Flushed {
+    /// What the rows say of a saga with so many records, of which the last has this position.
+    pub(crate) fn of(saga: &Saga, effects: Effects, stream: u64, version: u64, position: u64) -> Self {
+        Self {
+            stream,
+            version,
+            position,
+            status: saga.status(),
+            wake_at: effects.wake_at,
+            topics: effects.topics,
+            is_denied: saga.is_denied(),
+            lock_keys: saga.lock_keys().cloned().collect(),
+            holds: saga.has_its_locks(),
+            code: saga.code().version,
+        }
+    }
+}
+
+impl Resident {
+    pub(crate) fn new(saga: Saga) -> Self {
+        Self {
+            saga,
+            unflushed: Vec::new(),
+            flushed: None,
+            launched: BTreeSet::new(),
+            waits: BTreeSet::new(),
+            looks_for_events: false,
+            cautious: false,
+            root: None,
+            journal_bytes: 0,
+        }
+    }
+
+    /// A saga read from the store: its rows say what it says.
+    pub(crate) fn loaded(loaded: Loaded) -> Self {
+        let Loaded { saga, stream, position, bytes, .. } = loaded;
+        let flushed = Flushed::of(&saga, saga.effects(), stream, saga.revision(), position);
+        Self { waits: flushed.topics.iter().cloned().collect(), flushed: Some(flushed), journal_bytes: bytes, ..Self::new(saga) }
+    }
+
+    /// Forgets attempts that are not open any more. A saga may have a thousand open at once, and this is asked at each decision.
+    pub(crate) fn keep_launched(&mut self, open: &[Intent]) {
+        let open: HashSet<&Attempt> = open.iter().map(|intent| &intent.attempt).collect();
+        self.launched.retain(|attempt| open.contains(attempt));
+    }
+
+    /// What it waits for now; says which of it is new.
+    pub(crate) fn wait_for(&mut self, topics: &[Topic]) -> Vec<Topic> {
+        let before = std::mem::replace(&mut self.waits, topics.iter().cloned().collect());
+        topics.iter().filter(|topic| !before.contains(topic)).cloned().collect()
+    }
+
+    pub(crate) fn decide(&mut self, events: Vec<Event>, at: Instant, actor: &Actor, causation: Option<RecordId>) {
+        self.unflushed.extend(events.into_iter().map(|event| Decided { event, at, actor: actor.clone(), causation }));
+    }
+}

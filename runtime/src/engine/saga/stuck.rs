@@ -1,0 +1,126 @@
+//! What is stuck, in groups: sagas that are stuck in the same step of the same version for the same failure are one thing to do.
+//!
+//! A committed read, of at most so many sagas.
+
+use std::collections::BTreeMap;
+
+use amends_core::{
+    Saga,
+    denial::Denial,
+    event::Why,
+    id::{Direction, Namespace, SagaId},
+    view::{Status, StuckView},
+};
+
+use super::{
+    filter::failure_code,
+    request::{FirstStuck, StuckGroup, StuckGroups},
+    rows::Summary,
+    scan::{self, Budget, Go, Scanned},
+};
+use crate::{
+    engine::module::Definitions,
+    journal::job::SagaFilter,
+    store::{Store, StoreError},
+};
+
+/// An answer takes a second at most.
+pub(crate) const BUDGET: Budget = Budget { rows_max: 100_000, sagas_max: 10_000 };
+
+/// Ids that stand for their group.
+const NAMED: usize = 5;
+
+/// What legs of a group have in common.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Alike {
+    definition: String,
+    module: String,
+    version: u32,
+    step: String,
+    /// Forward, backward or the question in between; which alternate does not matter.
+    direction: &'static str,
+    failure: String,
+    /// What was denied: another grant is another thing to do.
+    denied: Option<Denial>,
+}
+
+impl Alike {
+    fn new(saga: &Saga, stuck: &StuckView) -> Self {
+        let denied = match &stuck.why {
+            Why::Denied(denial) => Some(denial.clone()),
+            Why::Exhausted(_) | Why::Refused(_) | Why::Unknown(_) | Why::PivotInDoubt(_) | Why::HostDied | Why::JournalFull => {
+                None
+            }
+        };
+        Self {
+            definition: saga.started().definition.clone(),
+            module: saga.started().module.clone(),
+            version: saga.code().version,
+            step: stuck.leg.path.without_elements().as_str().to_owned(),
+            direction: match stuck.leg.direction {
+                Direction::Forward => "forward",
+                Direction::Undo(_) => "undo",
+                Direction::Check => "check",
+            },
+            failure: failure_code(&stuck.why).to_owned(),
+            denied,
+        }
+    }
+}
+
+/// The groups of stuck sagas that a filter is about, the largest first.
+pub(crate) fn groups(
+    store: &dyn Store,
+    definitions: &Definitions,
+    namespace: &Namespace,
+    filter: &SagaFilter,
+) -> Result<StuckGroups, StoreError> {
+    let filter = SagaFilter { status: Some(Status::Stuck), ..filter.clone() };
+    let mut found: BTreeMap<Alike, Gathered> = BTreeMap::new();
+    let mut unreadable = Vec::new();
+    let admits = |summary: &Summary| filter.admits(namespace, summary);
+    let is_cut = scan::sagas(store, definitions, namespace, [Status::Stuck], BUDGET, admits, |scanned| {
+        match scanned {
+            Scanned::Saga(_, summary, saga) => {
+                filter.legs(&saga).iter().for_each(|leg| put(&mut found, &summary.id, &saga, leg));
+            }
+            Scanned::Unreadable(_, summary, _) => unreadable.extend(summary.map(|summary| summary.id)),
+        }
+        Go::On
+    })?;
+    let mut groups: Vec<StuckGroup> = found.into_values().map(|gathered| gathered.group).collect();
+    groups.sort_by_key(|group| std::cmp::Reverse(group.count));
+    Ok(StuckGroups { groups, unreadable, is_cut })
+}
+
+fn put(found: &mut BTreeMap<Alike, Gathered>, id: &SagaId, saga: &Saga, stuck: &StuckView) {
+    let alike = Alike::new(saga, stuck);
+    let (step, failure) = (alike.step.clone(), alike.failure.clone());
+    let Gathered { group, latest } = found.entry(alike).or_insert_with(|| Gathered {
+        group: StuckGroup {
+            step,
+            failure,
+            count: 0,
+            since: stuck.since,
+            sagas: Vec::new(),
+            first: FirstStuck { view: Box::new(saga.view()), stuck: stuck.clone() },
+        },
+        latest: None,
+    });
+    group.since = group.since.min(stuck.since);
+    // Elements of one fan-out may be stuck by the thousand; they are one saga.
+    if latest.as_ref() == Some(id) {
+        return;
+    }
+    *latest = Some(id.clone());
+    group.count += 1;
+    if group.sagas.len() < NAMED {
+        group.sagas.push(id.clone());
+    }
+}
+
+/// A group while sagas are counted, and the one that was counted last.
+struct Gathered {
+    group: StuckGroup,
+    latest: Option<SagaId>,
+}

@@ -1,0 +1,255 @@
+//! One decision of one saga, and what follows from it: records to hand over, attempts to run, clients to answer.
+
+use amends_core::{
+    Context, Event, Input as SagaInput, Room, Saga,
+    effects::Effects,
+    event::{Arrival, Attempt, Why},
+    outcome::Report,
+    view::Status,
+};
+
+use super::{News, SagaKey, Sagas, request::SagaAnswer};
+use crate::{
+    engine::{
+        guests::ModuleDigest,
+        kernel::{
+            commit::Commit,
+            reads::{Reads, Unready},
+            release::{Release, Reply},
+        },
+        module::{self, Modules},
+    },
+    journal::{Actor, RecordId},
+};
+
+/// Records of one saga that are handed over together at the latest.
+const UNFLUSHED_MAX: usize = 64;
+
+/// An event that reaches a saga, and the record that says so.
+#[derive(Clone, Debug)]
+pub(crate) struct Arrived {
+    pub(crate) arrival: Arrival,
+    pub(crate) cause: RecordId,
+}
+
+impl Sagas {
+    /// An attempt ended.
+    pub(crate) fn report(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey, report: Report) {
+        let attempt = report.attempt.clone();
+        if let Some(resident) = self.residents.get(key) {
+            let since = resident.saga.open_since(&report.attempt).unwrap_or(commit.now);
+            commit.metrics.attempt_ended(&resident.saga.started().module, &report, commit.now.since(since));
+        }
+        self.failpoints.of_attempt("outcome-seen", &report.attempt);
+        self.turn(commit, modules, key, &Actor::Host, None, |saga, context| saga.handle(SagaInput::Report(report), context));
+        self.ended(commit, modules, key, &attempt);
+    }
+
+    /// Tells a saga something that the host knows.
+    pub(crate) fn tell(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey, input: SagaInput) {
+        self.turn(commit, modules, key, &Actor::Host, None, |saga, context| saga.handle(input, context));
+    }
+
+    /// An event reaches one saga; true if the saga took it. Whoever sent it is told so: that must be durable with the answer, also
+    /// where the saga runs ahead.
+    pub(crate) fn deliver(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey, arrived: Arrived) -> bool {
+        let Arrived { arrival, cause } = arrived;
+        let (source, id) = (arrival.source.clone(), arrival.id.clone());
+        self.turn(commit, modules, key, &Actor::Host, Some(cause), |saga, context| {
+            saga.handle(SagaInput::Arrived(arrival), context)
+        });
+        let is_taken = self.get(key).is_some_and(|saga| saga.has_consumed(&source, &id));
+        if is_taken {
+            self.flush(commit, key);
+        }
+        self.park(commit, key);
+        is_taken
+    }
+
+    /// What came before a saga began to wait was looked at: the event that is for it, if there is one, shares the commit of the wait.
+    pub(crate) fn looked(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey, found: Option<Arrived>) {
+        let Some(resident) = self.residents.get_mut(key) else { return };
+        resident.looks_for_events = false;
+        match found {
+            Some(arrived) => drop(self.deliver(commit, modules, key, arrived)),
+            None => {
+                let effects = resident.saga.effects();
+                self.proceed(commit, modules, key, &effects);
+            }
+        }
+        self.flush(commit, key);
+        self.park(commit, key);
+    }
+
+    /// One decision of a saga that is in memory, and what follows.
+    pub(super) fn turn<D>(
+        &mut self,
+        commit: &mut Commit<'_>,
+        modules: &mut Modules,
+        key: &SagaKey,
+        actor: &Actor,
+        causation: Option<RecordId>,
+        decide: D,
+    ) where
+        D: FnOnce(&mut Saga, Context) -> Vec<Event>,
+    {
+        let Some(resident) = self.wake(key) else { return };
+        let room = commit.limits.room(resident.journal_bytes);
+        let (module, digest) = (&resident.saga.started().module, resident.saga.code().digest);
+        let context = context(modules, key, module, &digest, room, commit);
+        let events = decide(&mut resident.saga, context);
+        self.decided(commit, modules, key, events, actor, causation);
+    }
+
+    /// What follows from a decision.
+    pub(super) fn decided(
+        &mut self,
+        commit: &mut Commit<'_>,
+        modules: &mut Modules,
+        key: &SagaKey,
+        events: Vec<Event>,
+        actor: &Actor,
+        causation: Option<RecordId>,
+    ) {
+        let Some(resident) = self.residents.get_mut(key) else { return };
+        self.lockers.freed(key, &events);
+        let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
+        let (module, version) = (resident.saga.started().module.clone(), resident.saga.code().version);
+        if !events.is_empty() {
+            if resident.unflushed.is_empty() {
+                self.unflushed.push_back((commit.now, key.clone()));
+            }
+            resident.decide(events, commit.now, actor, causation);
+        }
+        let effects = resident.saga.effects();
+        let begun = resident.wait_for(&effects.topics);
+        if host_died {
+            module::quarantine(commit, modules, &key.namespace, &module, version);
+        }
+        if begun.is_empty() {
+            self.proceed(commit, modules, key, &effects);
+        } else if let Some(resident) = self.residents.get_mut(key) {
+            // The wait gets its place in the journal together with what came before it: nothing else would look for that again.
+            resident.looks_for_events = true;
+            self.news.push_back(News::Waits(key.clone(), begun));
+        }
+    }
+
+    /// Runs what wants to run, hands over what must be durable, answers who waits.
+    fn proceed(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, effects: &Effects) {
+        let Some(resident) = self.residents.get_mut(key) else { return };
+        resident.keep_launched(&effects.run);
+        let is_cautious = resident.cautious || commit.is_crowded();
+        let fresh: Vec<_> = effects.run.iter().filter(|intent| resident.launched.insert(intent.attempt.clone())).collect();
+        // Law 4: what can reach outside has a durable intent. Law 3: what cannot runs on.
+        let (at_commit, ahead): (Vec<_>, Vec<_>) =
+            fresh.into_iter().cloned().partition(|intent| intent.reaches_outside || intent.solo || is_cautious);
+        let rests = effects.run.is_empty();
+        let is_full = resident.unflushed.len() >= UNFLUSHED_MAX;
+        // Rows of what a grant would let go on must not lag: nothing else finds it.
+        let was_denied = resident.flushed.as_ref().is_some_and(|flushed| flushed.is_denied);
+        let status = resident.saga.status();
+        let settles = was_denied != resident.saga.is_denied();
+        let answers = if status.is_ended() || status == Status::Stuck { self.waiters.take(key) } else { Vec::new() };
+        if rests || is_full || settles || !at_commit.is_empty() || !answers.is_empty() {
+            self.flush(commit, key);
+        }
+        for (answer, created) in answers {
+            if let Some(said) = self.answer(key, created) {
+                self.reply(commit, key, Reply::new(answer, Ok(said)));
+            }
+        }
+        for intent in at_commit {
+            let number = self.launches.hold(key.clone(), intent);
+            self.release(commit, key, Release::Durable(key.stream(), number));
+        }
+        for intent in ahead {
+            self.run(commit, modules, key.clone(), intent);
+        }
+        self.park(commit, key);
+    }
+
+    /// What a saga is, to whoever asked for it.
+    pub(super) fn answer(&self, key: &SagaKey, created: bool) -> Option<SagaAnswer> {
+        let resident = self.resident(key)?;
+        let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
+        Some(SagaAnswer { id: key.id.clone(), created, view: Box::new(resident.saga.view()), position })
+    }
+
+    pub(super) fn reply(&mut self, commit: &mut Commit<'_>, key: &SagaKey, reply: Reply) {
+        self.release(commit, key, Release::Reply(reply));
+    }
+
+    /// Law 2: what a saga says leaves when its last record so far is durable.
+    fn release(&mut self, commit: &mut Commit<'_>, key: &SagaKey, release: Release) {
+        let position = self.place(commit, key);
+        commit.release_at(position, release);
+    }
+
+    /// The position of a saga's last record, which gets its place now if it had none; 0 where there is no saga.
+    pub(crate) fn place(&mut self, commit: &mut Commit<'_>, key: &SagaKey) -> u64 {
+        self.flush(commit, key);
+        self.resident(key).and_then(|resident| resident.flushed.as_ref()).map_or(0, |flushed| flushed.position)
+    }
+
+    /// Tells those that have all their lock keys now. What freed a key and that the next saga has it is one commit, where that saga
+    /// is in memory; else it is told in the next one, or by the next host: its rows say that nobody stands before it.
+    pub(crate) fn hand_over_locks(&mut self, commit: &mut Commit<'_>, modules: &mut Modules) {
+        while let Some(key) = self.lockers.next_holder() {
+            if self.resident(&key).is_some_and(|resident| !resident.looks_for_events) {
+                self.tell_of_locks(commit, modules, &key);
+            } else {
+                self.news.push_back(News::HasLocks(key));
+            }
+        }
+    }
+
+    /// A saga that was not in memory has its lock keys.
+    pub(crate) fn has_locks(&mut self, mut reads: Reads<'_>, modules: &mut Modules, key: &SagaKey) -> Result<(), Unready> {
+        if self.ready(&mut reads, modules.definitions(), key)? {
+            self.tell_of_locks(&mut reads.done()?, modules, key);
+        }
+        Ok(())
+    }
+
+    fn tell_of_locks(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey) {
+        self.tell(commit, modules, key, SagaInput::LocksTaken);
+        self.flush(commit, key);
+        self.park(commit, key);
+    }
+
+    /// What a commit held back may go on: an attempt whose intent is durable now.
+    pub(crate) fn durable(&mut self, commit: &mut Commit<'_>, modules: &Modules, number: u64) {
+        let Some((key, intent)) = self.launches.let_go(number) else { return };
+        self.failpoints.of_attempt("intent-durable", &intent.attempt);
+        self.run(commit, modules, key.clone(), intent);
+        self.park(commit, &key);
+    }
+
+    /// A guest has its attempt: for the failpoint of the binary under test.
+    pub(crate) fn guest_runs(&mut self, attempt: &Attempt) {
+        self.failpoints.of_attempt("guest-running", attempt);
+    }
+}
+
+/// What a decision of this saga may depend on now.
+pub(super) fn context(
+    modules: &Modules,
+    key: &SagaKey,
+    module: &str,
+    digest: &ModuleDigest,
+    journal: Room,
+    commit: &mut Commit<'_>,
+) -> Context {
+    let module = modules.get(&key.namespace, module);
+    let imports_http = module
+        .and_then(|module| module.versions.values().find(|version| version.digest == *digest))
+        .is_some_and(module::Version::imports_http);
+    Context {
+        now: commit.now,
+        jitter: commit.random(),
+        may_reach_outside: imports_http && module.is_some_and(module::Module::may_reach_outside),
+        snapshot: module.map_or(0, |module| module.revision),
+        journal,
+    }
+}

@@ -1,0 +1,171 @@
+//! Which folder of the host may name which: ARCHITECTURE.md says it in a table, and the `use` lines are held against that.
+//!
+//! A circle between folders begins with one line that nobody meant: the engine was one object in sixteen files before anybody had
+//! drawn it, since nothing failed when a folder reached upwards.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::harness::guests::repository;
+
+/// A folder or a file of `runtime/src`, as `engine/saga` or `marker`.
+type Place = String;
+
+/// What each place may name, as the page says.
+fn allowed() -> BTreeMap<Place, BTreeSet<Place>> {
+    let page = fs::read_to_string(repository().join("ARCHITECTURE.md")).unwrap();
+    let table = page.split("<!-- arrows -->").nth(1).expect("the table stands between two marks");
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let codes = |cell: &str| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>();
+    let mut allowed = BTreeMap::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').collect();
+        for place in codes(cells[1]) {
+            let known = allowed.insert(place.clone(), codes(cells[2]).into_iter().collect());
+            assert!(known.is_none(), "{place} stands in the table twice");
+        }
+    }
+    allowed
+}
+
+#[test]
+fn no_folder_names_another_that_the_architecture_does_not_allow() {
+    let allowed = allowed();
+    let source = repository().join("runtime/src");
+    let mut wrong = BTreeSet::new();
+    let mut used: BTreeMap<Place, BTreeSet<Place>> = BTreeMap::new();
+    for file in files(&source) {
+        let path = file.strip_prefix(&source).unwrap().with_extension("");
+        let from = place_of(&allowed, &path.to_string_lossy());
+        let from = from.unwrap_or_else(|| panic!("{} stands in no row of the table", path.display()));
+        for named in names(&fs::read_to_string(&file).unwrap()) {
+            let Some(to) = place_of(&allowed, &named) else { continue };
+            if to != from {
+                used.entry(from.clone()).or_default().insert(to.clone());
+                if !may(&allowed, &from, &to) {
+                    wrong.insert(format!("{}: {from} names crate::{}", path.display(), named.replace('/', "::")));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "ARCHITECTURE.md does not allow these:\n{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
+    // What nothing uses is no rule.
+    let unused: Vec<String> = allowed
+        .iter()
+        .flat_map(|(from, all)| all.iter().map(move |to| (from, to)))
+        .filter(|(from, to)| !used.get(*from).is_some_and(|used| used.contains(*to)))
+        .map(|(from, to)| format!("{from} -> {to}"))
+        .collect();
+    assert!(unused.is_empty(), "the table allows what nothing uses:\n{}", unused.join("\n"));
+}
+
+/// The table itself allows no circle, but for the places that it says are one.
+#[test]
+fn what_the_architecture_allows_has_no_circle() {
+    let allowed = allowed();
+    let reach = |from: &Place| {
+        let (mut seen, mut next) = (BTreeSet::new(), vec![from.clone()]);
+        while let Some(place) = next.pop() {
+            for to in allowed.get(&place).into_iter().flatten() {
+                if seen.insert(to.clone()) {
+                    next.push(to.clone());
+                }
+            }
+        }
+        seen
+    };
+    let circle: Vec<&Place> = allowed.keys().filter(|place| reach(place).contains(*place)).collect();
+    assert!(circle.is_empty(), "these come back to themselves: {circle:?}");
+}
+
+fn may(allowed: &BTreeMap<Place, BTreeSet<Place>>, from: &str, to: &str) -> bool {
+    allowed.get(from).is_some_and(|places| places.contains(to))
+}
+
+/// The longest place of the table that a path lies in.
+fn place_of(allowed: &BTreeMap<Place, BTreeSet<Place>>, path: &str) -> Option<Place> {
+    let lies_in = |place: &&Place| path == place.as_str() || path.starts_with(&format!("{place}/"));
+    allowed.keys().filter(lies_in).max_by_key(|place| place.len()).cloned()
+}
+
+/// The paths in the crate that a source names, as `engine/kernel/commit/Commit`, tests left out.
+fn names(source: &str) -> BTreeSet<String> {
+    let code = source.split("#[cfg(test)]\nmod ").next().unwrap_or(source);
+    let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
+    let mut names = BTreeSet::new();
+    for rest in code.split("crate::").skip(1) {
+        let tree: String = tree(rest);
+        expand("", &tree, &mut names);
+    }
+    names
+}
+
+/// The path, or the tree of paths, that a text begins with.
+fn tree(text: &str) -> String {
+    let mut depth = 0_usize;
+    let is_part = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    text.chars()
+        .take_while(|c| {
+            match c {
+                '{' => depth += 1,
+                '}' if depth == 0 => return false,
+                '}' => depth -= 1,
+                _ => {}
+            }
+            depth > 0 || *c == '}' || is_part(*c)
+        })
+        .filter(|c| !c.is_whitespace())
+        .collect()
+}
+
+fn expand(prefix: &str, tree: &str, names: &mut BTreeSet<String>) {
+    let mut depth = 0_usize;
+    let branches = tree.split(|c: char| {
+        match c {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        c == ',' && depth == 0
+    });
+    for branch in branches.filter(|branch| !branch.is_empty()) {
+        match branch.split_once('{') {
+            Some((path, inner)) => {
+                let path = format!("{prefix}{}", path.replace("::", "/"));
+                expand(&path, inner.strip_suffix('}').unwrap_or(inner), names);
+            }
+            None => drop(names.insert(format!("{prefix}{}", branch.replace("::", "/")).trim_end_matches("/self").to_owned())),
+        }
+    }
+}
+
+/// Every source of a folder that is not a test.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        if name == "tests" || name.ends_with("_tests") || name == "testing" || name == "template" {
+            continue;
+        }
+        if path.is_dir() {
+            all.extend(files(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            all.push(path);
+        }
+    }
+    all
+}
+
+#[test]
+fn the_names_of_a_source_are_found_in_trees_and_in_the_middle_of_code() {
+    let source = "use crate::{\n    engine::{kernel::{commit::Commit, row}, saga},\n    store::Store,\n};\n// use crate::cli;\nfn f() -> crate::plain::Shown { crate::host::x() }\n#[cfg(test)]\nmod tests { use crate::cli; }\n";
+    let names: Vec<String> = names(source).into_iter().collect();
+    assert_eq!(
+        names,
+        ["engine/kernel/commit/Commit", "engine/kernel/row", "engine/saga", "host/x", "plain/Shown", "store/Store"]
+    );
+}
