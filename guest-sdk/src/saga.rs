@@ -120,7 +120,8 @@ impl<I> Saga<I> {
         self
     }
 
-    /// Keeps two sagas off the same business object: `name` says what it is, the JSON pointer into the input which one.
+    /// Keeps two sagas off the same business object: `name` says what it is, the JSON pointer into the input which one. There is
+    /// a text or a number; `7`, `7.0` and `"7"` are one key.
     ///
     /// All keys are taken together when the saga starts and given back when it ends, so that no two sagas wait for each other. A
     /// saga that finds one of its keys taken waits for its turn, or is refused: see [`refuse_when_locked`](Saga::refuse_when_locked).

@@ -38,7 +38,8 @@ impl Each {
     /// The JSON pointer into an element to what names it, a text of 1 to 256 bytes or a number: `/id`, or an empty pointer if the
     /// element is its own name. It is in the element's path, `check-out[s1]`, and in [`Call::element`](crate::Call::element).
     ///
-    /// Without it the element's name is its index. Equal elements with equal keys are one; different ones refuse the step.
+    /// Without it the element's name is its index. Equal elements with equal keys are one; different ones refuse the step. A number
+    /// is spelled in one way, however the list spells it: `1.0` and `1e0` are the key `1`.
     pub fn key(mut self, pointer: impl Into<String>) -> Each {
         self.0.key = Some(pointer.into());
         self

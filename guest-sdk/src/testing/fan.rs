@@ -31,7 +31,7 @@ pub(super) fn elements(each: &Each, found: &Value) -> Result<Vec<(String, Value)
         };
         match places.insert(key.clone(), element) {
             None => elements.push((key, element.clone())),
-            Some(namesake) if namesake == element => {}
+            Some(namesake) if pointer::same(namesake, element) => {}
             Some(_) => {
                 let message = format_args!("two elements of `{items}` have the key `{key}` and are not equal");
                 return Err(Failure::new("clashing_keys", message));

@@ -27,8 +27,8 @@ pub struct Element {
 
 /// The elements of a fan-out over what `source` finds for the first token of the list's pointer and the rest of it.
 ///
-/// Equal keys are one element if their items are equal byte for byte; otherwise they clash, because which of the two is meant
-/// cannot be known. The failure's code is `no_list`, `too_many_elements`, `no_key` or `clashing_keys`.
+/// Equal keys are one element if their items say the same; otherwise they clash, because which of the two is meant cannot be
+/// known. The failure's code is `no_list`, `too_many_elements`, `no_key` or `clashing_keys`.
 pub(crate) fn elements(each: &Each, source: impl Fn(&str) -> Option<(Payload, String)>) -> Result<Vec<Element>, Failure> {
     let no_list = |what: &str| Failure::new("no_list", format!("there is {what} at `{}`", each.items));
     let (payload, rest) = source(&each.items).ok_or_else(|| no_list("nothing"))?;
@@ -48,7 +48,7 @@ pub(crate) fn elements(each: &Each, source: impl Fn(&str) -> Option<(Payload, St
                 free.insert(elements.len());
                 elements.push(Element { key, value: Payload::json(payload.bytes.slice_ref(item)) });
             }
-            Entry::Occupied(taken) if elements[*taken.get()].value.bytes == item => {}
+            Entry::Occupied(taken) if json::same(&elements[*taken.get()].value.bytes, item) => {}
             Entry::Occupied(_) => {
                 let message = format!("two different elements of `{}` have the key `{key}`", each.items);
                 return Err(Failure::new("clashing_keys", message));
@@ -60,7 +60,7 @@ pub(crate) fn elements(each: &Each, source: impl Fn(&str) -> Option<(Payload, St
 
 fn key_of(each: &Each, index: usize, item: &[u8]) -> Result<String, Failure> {
     let Some(pointer) = &each.key else { return Ok(index.to_string()) };
-    let key = json::find(item, pointer).and_then(json::scalar);
+    let key = json::find(item, pointer).and_then(json::key);
     key.filter(|key| is_key(key)).ok_or_else(|| {
         let rule = format!("a string of 1 to {KEY_BYTES_MAX} bytes, or a number");
         Failure::new("no_key", format!("element {index} of `{}` has no key at `{pointer}`: {rule}", each.items))
@@ -113,6 +113,17 @@ mod tests {
         assert_eq!(keys(Some("/id"), r#"[{"id":1}, {"id":1}]"#), "1");
         let clash = "clashing_keys: two different elements of `/input` have the key `1`";
         assert_eq!(keys(Some("/id"), r#"[{"id":1,"n":2}, {"id":1,"n":3}]"#), clash);
+    }
+
+    /// The kind: see `json::key`. An order that came from two systems held one item twice, under `sku[1]` and `sku[1.0]`.
+    #[test]
+    fn c2_05_an_element_has_one_key_however_its_value_is_spelled() {
+        let spelled = r#"[{"id":1,"n":2}, {"n":2.0,"id":1.0}, { "id" : 10e-1, "n": 2 }, {"id":"\u0061"}, {"id":"a"}, {"id":-0}]"#;
+        assert_eq!(keys(Some("/id"), spelled), "1 a 0");
+        assert_eq!(keys(Some(""), "[1e2, 100, 100.0, 1e-7]"), "100 1e-7");
+        let clash = "clashing_keys: two different elements of `/input` have the key `1`";
+        assert_eq!(keys(Some("/id"), r#"[{"id":1}, {"id":1.0,"n":3}]"#), clash);
+        assert_eq!(keys(Some("/id"), r#"[{"id":1}, {"id":"1"}]"#), clash);
     }
 
     #[test]

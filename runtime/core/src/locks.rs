@@ -44,7 +44,7 @@ pub fn keys_of(definition: &Definition, input: &Payload) -> Result<Vec<String>, 
     let text = if input.format == Format::Json { &input.bytes[..] } else { b"null" };
     let mut keys = BTreeSet::new();
     for lock in &definition.locks {
-        let found = json::find(text, &lock.pointer).and_then(json::scalar);
+        let found = json::find(text, &lock.pointer).and_then(json::key);
         let Some(key) = found.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()) && is_printable(key)) else {
             return Err(NoKey { name: lock.name.clone(), pointer: lock.pointer.clone() });
         };
@@ -298,5 +298,27 @@ mod tests {
         definition.locks = vec![lock("seat", "/none")];
         let rule = "the lock `seat` finds no key at `/none` of the input: a printable string of 1 to 256 bytes, or a number";
         assert_eq!(keys_of(&definition, &input).unwrap_err().to_string(), rule);
+    }
+
+    /// The kind: see `json::key`. Two starts whose inputs counted as equal held two locks on one object.
+    #[test]
+    fn c2_05_one_object_has_one_lock_key_however_the_input_spells_it() {
+        let lock = |name: &str, pointer: &str| crate::definition::LockKey { name: name.into(), pointer: pointer.into() };
+        let definition = crate::definition::Definition {
+            name: "a".into(),
+            version: 1,
+            stages: Vec::new(),
+            output: None,
+            deadline_ms: None,
+            locks: vec![lock("n", "/n"), lock("s", "/s")],
+            on_locked: crate::definition::OnLocked::Queue,
+            rounds: 0,
+            schema: None,
+        };
+        let keys = |input: &str| keys_of(&definition, &Payload::json(input.to_owned())).unwrap().join(" ");
+        for spelled in ["1", "1.0", "1e0", "10e-1", "1.00E+0"] {
+            assert_eq!(keys(&format!(r#"{{"n":{spelled},"s":"\u006b"}}"#)), "n/1 s/k", "{spelled}");
+        }
+        assert_eq!(keys(r#"{"n":-0,"s":"k"}"#), keys(r#"{"n":0.0,"s":"\u006B"}"#));
     }
 }
