@@ -1,12 +1,13 @@
 //! Between the guest contract's types and the core's: a call going in, an outcome coming out.
 //!
-//! What comes out is hostile: sizes are checked, JSON is parsed, moments are bounded.
+//! What comes out is hostile: sizes are checked, JSON is parsed, moments are bounded. An output that is not well-formed is the
+//! guest's fault; a failure that is not well-formed is still that failure.
 
 use amends_core::{
     event::{Reason, RollbackCause, Topic, Wait, Woken},
     id::{Direction, StepPath},
     outcome::{Outcome, WAIT_MS_MAX},
-    plain::shown,
+    plain::{is_hostile, shown},
     value::{Failure, Format, Instant, Payload},
 };
 
@@ -61,9 +62,9 @@ pub(super) fn call(call: &AttemptCall, payload_bytes_max: usize) -> Result<saga:
 pub(super) fn outcome(outcome: saga::Outcome, path: &str, bounds: Bounds) -> Result<Outcome, Fault> {
     Ok(match outcome {
         saga::Outcome::Done(output) => Outcome::Done(bounds.payload(output, "output")?),
-        saga::Outcome::Refused(failure) => Outcome::Refused(bounds.failure(failure)?),
-        saga::Outcome::Transient(failure) => Outcome::Transient(bounds.failure(failure)?),
-        saga::Outcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure)?),
+        saga::Outcome::Refused(failure) => Outcome::Refused(bounds.failure(failure, "refused")),
+        saga::Outcome::Transient(failure) => Outcome::Transient(bounds.failure(failure, "transient")),
+        saga::Outcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure, "unknown")),
         saga::Outcome::Wait(wait) => Outcome::Wait(bounds.wait(wait, path)?),
     })
 }
@@ -72,8 +73,8 @@ pub(super) fn outcome(outcome: saga::Outcome, path: &str, bounds: Bounds) -> Res
 pub(super) fn undo_outcome(outcome: saga::UndoOutcome, path: &str, bounds: Bounds) -> Result<Outcome, Fault> {
     Ok(match outcome {
         saga::UndoOutcome::Done => Outcome::Done(Payload::null()),
-        saga::UndoOutcome::Transient(failure) => Outcome::Transient(bounds.failure(failure)?),
-        saga::UndoOutcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure)?),
+        saga::UndoOutcome::Transient(failure) => Outcome::Transient(bounds.failure(failure, "transient")),
+        saga::UndoOutcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure, "unknown")),
         saga::UndoOutcome::Wait(wait) => Outcome::Wait(bounds.wait(wait, path)?),
     })
 }
@@ -83,7 +84,7 @@ pub(super) fn check_outcome(outcome: saga::CheckOutcome, bounds: Bounds) -> Resu
     Ok(match outcome {
         saga::CheckOutcome::Done(output) => Outcome::Done(bounds.payload(output, "output")?),
         saga::CheckOutcome::NotDone => Outcome::NotDone,
-        saga::CheckOutcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure)?),
+        saga::CheckOutcome::Unknown(failure) => Outcome::Unknown(bounds.failure(failure, "unknown")),
     })
 }
 
@@ -113,14 +114,15 @@ impl Bounds {
         Ok(Payload { format, bytes: bytes.into() })
     }
 
-    fn failure(&self, failure: wit::Failure) -> Result<Failure, Fault> {
-        if failure.code.is_empty() || failure.code.len() > CODE_BYTES_MAX || failure.code.chars().any(char::is_control) {
-            return Err(Fault::bad_output(format!(
-                "a failure's code has 1 to {CODE_BYTES_MAX} bytes without control characters"
-            )));
+    /// A failure, brought into form. It never ends the attempt in another way: the outcome is what the guest is sure of, and its
+    /// details are for reading. `unnamed` is the code of a failure whose code has nothing to read.
+    fn failure(&self, failure: wit::Failure, unnamed: &str) -> Failure {
+        let message = cut(&failure.message);
+        let code = code(&failure.code, unnamed);
+        match failure.data.map(|data| self.payload(data, "failure's data")).transpose() {
+            Ok(data) => Failure { code, message, data },
+            Err(fault) => Failure { code, message: format!("{message} [left out: {}]", fault.message), data: None },
         }
-        let data = failure.data.map(|data| self.payload(data, "failure's data")).transpose()?;
-        Ok(Failure { code: failure.code, message: cut(&failure.message), data })
     }
 
     fn wait(&self, wait: saga::Wait, path: &str) -> Result<Wait, Fault> {
@@ -142,6 +144,17 @@ impl Bounds {
         }
         let event = wait.event.map(topic).transpose()?;
         Ok(Wait { event, until })
+    }
+}
+
+/// A code that shows as what it is, at most [`CODE_BYTES_MAX`] long.
+fn code(code: &str, unnamed: &str) -> String {
+    let is_blank = |c: char| c.is_whitespace() || is_hostile(c);
+    let readable: String = code.trim_matches(is_blank).chars().map(|c| if is_hostile(c) { '_' } else { c }).collect();
+    let end = readable.floor_char_boundary(CODE_BYTES_MAX);
+    match &readable[..end] {
+        "" => unnamed.to_owned(),
+        code => code.to_owned(),
     }
 }
 
@@ -203,4 +216,53 @@ fn woken_in(woken: &Woken, bytes_max: usize) -> Result<saga::Arrival, Fault> {
             data: arrival.data.as_ref().map(|data| payload_in(data, bytes_max)).transpose()?,
         }),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { payload_bytes_max: 16, now: Instant(0) };
+
+    fn failure(code: &str, data: Option<wit::Payload>) -> wit::Failure {
+        wit::Failure { code: code.to_owned(), message: "sold out".to_owned(), data }
+    }
+
+    /// The kind: a sure answer turned into doubt by the form of its details. A refusal with an empty code became a trap, hence
+    /// `unknown`, and was tried for a day.
+    #[test]
+    fn c2_06_a_failure_that_is_not_well_formed_is_still_that_failure() {
+        let refused = |code: &str| match outcome(saga::Outcome::Refused(failure(code, None)), "a", BOUNDS) {
+            Ok(Outcome::Refused(failure)) => failure.code,
+            other => format!("{other:?}"),
+        };
+        assert_eq!(refused("no_car"), "no_car");
+        for (code, kept) in [("", "refused"), (" \n\u{202e}", "refused"), ("sold\nout\t", "sold_out"), ("\u{1b}[2Jx", "[2Jx")] {
+            assert_eq!(refused(code), kept, "{code:?}");
+        }
+        assert_eq!(refused(&"x".repeat(300)), "x".repeat(128));
+        assert_eq!(refused(&"é".repeat(300)), "é".repeat(64));
+        let of = |failed: saga::Outcome| outcome(failed, "a", BOUNDS);
+        let coded = |code: &str| Failure::new(code, "sold out");
+        assert_eq!(of(saga::Outcome::Transient(failure("", None))), Ok(Outcome::Transient(coded("transient"))));
+        assert_eq!(of(saga::Outcome::Unknown(failure("", None))), Ok(Outcome::Unknown(coded("unknown"))));
+        let undo = undo_outcome(saga::UndoOutcome::Transient(failure("\n", None)), "a", BOUNDS);
+        assert_eq!(undo, Ok(Outcome::Transient(coded("transient"))));
+        let check = check_outcome(saga::CheckOutcome::Unknown(failure("", None)), BOUNDS);
+        assert_eq!(check, Ok(Outcome::Unknown(coded("unknown"))));
+    }
+
+    #[test]
+    fn c2_06_data_that_cannot_be_kept_is_left_out_and_the_failure_says_so() {
+        let refused = |data: wit::Payload| match outcome(saga::Outcome::Refused(failure("no", Some(data))), "a", BOUNDS) {
+            Ok(Outcome::Refused(failure)) => (failure.message, failure.data),
+            other => (format!("{other:?}"), None),
+        };
+        assert_eq!(refused(wit::Payload::Json("[1]".to_owned())), ("sold out".to_owned(), Some(Payload::json("[1]"))));
+        let (message, data) = refused(wit::Payload::Json("{".to_owned()));
+        assert!(message.starts_with("sold out [left out: the failure's data says it is JSON and is not"), "{message}");
+        assert_eq!(data, None);
+        let too_long = "sold out [left out: the failure's data has 17 bytes and may have 16 (`payload` in [limits])]";
+        assert_eq!(refused(wit::Payload::Bytes(vec![0; 17])), (too_long.to_owned(), None));
+    }
 }

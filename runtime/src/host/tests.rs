@@ -156,8 +156,10 @@ fn garbage_is_no_outcome() {
 }
 
 #[test]
-fn a_failure_without_a_code_is_garbage() {
-    check(&TestGuest::execute("(call $failed (i32.const 1) (i32.const 40) (i32.const 0))"), "bad_output", &["a failure's code"]);
+fn c2_06_a_refusal_without_a_code_is_a_refusal() {
+    let unnamed = TestGuest::execute("(call $failed (i32.const 1) (i32.const 40) (i32.const 0))");
+    let report = TestHost::new(TestHost::limits()).execute(&unnamed);
+    assert!(matches!(&report.outcome, Outcome::Refused(failure) if failure.code == "refused"), "{report:?}");
 }
 
 #[test]
