@@ -21,7 +21,7 @@
 //! ```
 //!
 //! [`send`](Request::send) gives whatever answer came; [`Response::ok`] lets only 2xx pass and turns the rest into the
-//! outcome that is true of it.
+//! outcome that is true of it. [`Response::refusing`] names further statuses that are refusals, as a 404 that is an answer.
 
 pub(crate) mod url;
 
@@ -29,8 +29,9 @@ use std::cell::Cell;
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::host;
 use crate::stop::{Result, Stop, refused, transient, unknown};
@@ -221,12 +222,15 @@ pub struct Response {
     body: Vec<u8>,
     method: Method,
     url: String,
+    /// Statuses that the step says are refusals.
+    refusals: Vec<u16>,
 }
 
 impl Response {
     /// An answer, for the fake world of a test.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Response {
-        Response { status, headers: Vec::new(), body: body.into(), method: Method::Get, url: String::new() }
+        let (headers, url, refusals) = (Vec::new(), String::new(), Vec::new());
+        Response { status, headers, body: body.into(), method: Method::Get, url, refusals }
     }
 
     /// An answer with a JSON body, for the fake world of a test.
@@ -271,23 +275,61 @@ impl Response {
         })
     }
 
+    /// Names statuses with which this participant refuses: [`ok`](Response::ok) turns them into a refusal too.
+    ///
+    /// A status from 300 to 499 can be one. With any other status something may have happened, whatever the step says.
+    ///
+    /// ```
+    /// use amends_sdk::testing::given;
+    /// use amends_sdk::{Call, Result, Saga, Step, http};
+    ///
+    /// fn reserve(sku: String, _: &Call) -> Result<String> {
+    ///     let answer = http::post(format!("https://stock.example/{sku}/holds")).send()?;
+    ///     // This participant knows no such article: a decision, and no reason to ask again for a day.
+    ///     Ok(answer.refusing([404]).ok()?.text())
+    /// }
+    ///
+    /// given(Saga::new("order").step(Step::pivot("reserve", reserve)))
+    ///     .http(|_| http::Response::new(404, "no such article"))
+    ///     .when("K9")
+    ///     .then(
+    ///         "reserve refused http_404
+    ///          compensated http_404",
+    ///     );
+    /// ```
+    pub fn refusing(mut self, statuses: impl IntoIterator<Item = u16>) -> Response {
+        self.refusals.extend(statuses);
+        self
+    }
+
     /// Lets a 2xx pass, and turns everything else into the outcome that is true of it.
     ///
     /// | status | outcome | why |
     /// |---|---|---|
-    /// | 402, 409, 410, 412, 422 | refused | the participant decided against it |
+    /// | 402, 409, 410, 412, 422, and those of [`refusing`](Response::refusing) | refused | the participant decided against it |
     /// | other 4xx, 3xx | transient | nothing happened: a limit, a grant or an address to put right; not a decision |
     /// | 5xx and the rest | unknown | it may have happened; of a safe method: transient |
     ///
-    /// Code and message are those of a body `{"code": …, "message": …}`, bare or under `error`, else `http_409` and the
-    /// beginning of the body. If an earlier request of this attempt has changed something, no outcome but unknown is true:
+    /// A 409 without a code of its own, on a request that may change something, is transient. Such a request carries an
+    /// `Idempotency-Key`, and a participant answers 409 while an earlier request with the same key is in progress: of an attempt
+    /// that got no answer, or of a proxy that sent the request twice. That request may still succeed, so nothing is decided. An
+    /// answer whose code speaks of idempotency, as `idempotency_key_in_use`, is transient for the same reason. Where a bare 409
+    /// is a decision, say `refusing([409])`.
+    ///
+    /// Code and message are those of a body `{"code": …, "message": …}`, bare or under `error`. Without a code, and where the code
+    /// is empty, longer than 128 bytes or has control characters, it is made of the status: `http_409`. Without a message it is
+    /// the beginning of the body. If an earlier request of this attempt has changed something, no outcome but unknown is true:
     /// prefer one changing request in a step.
     pub fn ok(self) -> Result<Response> {
+        if let 200..=299 = self.status {
+            return Ok(self);
+        }
         let said = Said::of(&self);
+        let in_progress = said.is_about_the_key || (self.status == 409 && !said.has_code && !self.method.is_safe());
         let outcome: fn(String, String) -> Stop = match self.status {
-            200..=299 => return Ok(self),
             _ if CHANGED.get() => unknown,
-            402 | 409 | 410 | 412 | 422 => refused,
+            300..=499 if self.refusals.contains(&self.status) => refused,
+            402 | 409 | 410 | 412 | 422 if !in_progress => refused,
             300..=499 => transient,
             _ if self.method.is_safe() => transient,
             _ => unknown,
@@ -296,30 +338,49 @@ impl Response {
     }
 }
 
-/// What the body of a failed call says.
-#[derive(Deserialize)]
+/// The longest code of a failure that the host takes as it is.
+const CODE_BYTES_MAX: usize = 128;
+
+/// What an answer that is not a 2xx says.
 struct Said {
+    /// Of the body if it is well-formed, else of the status.
     code: String,
-    #[serde(default)]
     message: String,
+    /// The body has a code, well-formed or not.
+    has_code: bool,
+    /// The code speaks of the request's `Idempotency-Key`, and not of the business.
+    is_about_the_key: bool,
 }
 
 impl Said {
     fn of(response: &Response) -> Said {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Body {
-            Bare(Said),
-            Nested { error: Said },
-        }
-        match serde_json::from_slice(&response.body) {
-            Ok(Body::Bare(said) | Body::Nested { error: said }) => said,
-            Err(_) => {
+        let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
+        let error = [&body, &body["error"]].into_iter().find(|value| code_of(value).is_some()).unwrap_or(&Value::Null);
+        let own_code = code_of(error);
+        let is_well_formed = |code: &String| (1..=CODE_BYTES_MAX).contains(&code.len()) && !code.contains(char::is_control);
+        let message = match error["message"].as_str() {
+            Some(message) => message.to_owned(),
+            None => {
                 let Response { status, method, url, .. } = response;
                 let beginning: String = response.text().chars().take(200).collect();
-                Said { code: format!("http_{status}"), message: format!("{method} {url} answered {status}: {beginning}") }
+                format!("{method} {url} answered {status}: {beginning}")
             }
+        };
+        Said {
+            message,
+            has_code: own_code.is_some(),
+            is_about_the_key: own_code.as_ref().is_some_and(|code| code.to_ascii_lowercase().contains("idempoten")),
+            code: own_code.filter(is_well_formed).unwrap_or_else(|| format!("http_{}", response.status)),
         }
+    }
+}
+
+/// The code of `{"code": …}`: a text, or a number.
+fn code_of(error: &Value) -> Option<String> {
+    match &error["code"] {
+        Value::String(code) => Some(code.clone()),
+        Value::Number(code) => Some(code.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }
 

@@ -246,6 +246,71 @@ fn http_errors_mean_what_is_true_of_them() {
     assert_eq!(outcome(|| Err(http::Error::no_answer("closed")), true), "p transient no_answer");
 }
 
+/// What comes of a step that sends one request and turns the answer into an outcome.
+fn outcome_of(
+    answer: http::Response,
+    request: fn() -> http::Request,
+    read: fn(http::Response) -> Result<http::Response>,
+) -> String {
+    let call = move |(): (), _: &Call| read(request().send()?).map(|_| ());
+    let step = Step::pivot("p", call).once_then_stop().retry(Retry::never());
+    let trace = given(Saga::new("s").step(step)).http(move |_| answer.clone()).when(()).to_string();
+    trace.lines().next().unwrap_or_default().to_owned()
+}
+
+fn post() -> http::Request {
+    http::post("http://p/x")
+}
+
+/// The kind: a sure answer turned into doubt by the form of its details. The host takes only a well-formed code, so a refusal with
+/// an empty one ended as `unknown (bad_output)` and was asked for a day again.
+#[test]
+fn c2_06_a_refusal_with_a_code_that_is_not_well_formed_is_a_refusal_with_a_code_of_its_status() {
+    for code in ["".to_owned(), "x".repeat(129), "sold\nout".to_owned(), "\u{7f}".to_owned()] {
+        let bare = http::Response::of_json(409, &json!({"code": code, "message": "sold out"}));
+        assert_eq!(outcome_of(bare, post, http::Response::ok), "p refused http_409", "{code:?}");
+        let nested = http::Response::of_json(422, &json!({"error": {"code": code, "message": "sold out"}}));
+        assert_eq!(outcome_of(nested, post, http::Response::ok), "p refused http_422", "{code:?}");
+    }
+    let number = http::Response::of_json(409, &json!({"code": 11000, "message": null}));
+    assert_eq!(outcome_of(number, post, http::Response::ok), "p refused 11000");
+    let longest = http::Response::of_json(410, &json!({"code": "y".repeat(128)}));
+    assert_eq!(outcome_of(longest, post, http::Response::ok), format!("p refused {}", "y".repeat(128)));
+}
+
+/// The kind: a client library decides what only the author knows. A participant's 404 is its answer, and was tried for a day.
+#[test]
+fn c2_28_a_step_says_which_statuses_are_refusals() {
+    let read = |response: http::Response| response.refusing([404, 303, 503]).ok();
+    let answer = |status: u16| http::Response::new(status, "");
+    assert_eq!(outcome_of(answer(404), post, read), "p refused http_404");
+    assert_eq!(outcome_of(answer(303), post, read), "p refused http_303");
+    assert_eq!(outcome_of(answer(429), post, read), "p transient http_429");
+    assert_eq!(outcome_of(answer(503), post, read), "p unknown http_503");
+    assert_eq!(outcome_of(answer(200), post, |response| response.refusing([200]).ok()), "p done");
+    let coded = http::Response::of_json(404, &json!({"code": "no_such_article", "message": "K9"}));
+    assert_eq!(outcome_of(coded, post, read), "p refused no_such_article");
+}
+
+/// The kind: a refusal that speaks of the request and not of the business. While an earlier request with the same key is in
+/// progress, a participant answers 409; taken for a refusal, the effect stood and the saga went on without it.
+#[test]
+fn c2_33_a_conflict_about_the_idempotency_key_is_not_a_refusal() {
+    let bare = || http::Response::new(409, "a request with this Idempotency-Key is outstanding");
+    assert_eq!(outcome_of(bare(), post, http::Response::ok), "p transient http_409");
+    let problem = http::Response::of_json(409, &json!({"title": "A request is outstanding for this Idempotency-Key"}));
+    assert_eq!(outcome_of(problem, post, http::Response::ok), "p transient http_409");
+    let in_use = http::Response::of_json(409, &json!({"error": {"code": "idempotency_key_in_use", "message": "again"}}));
+    assert_eq!(outcome_of(in_use, post, http::Response::ok), "p transient idempotency_key_in_use");
+    let reused = http::Response::of_json(422, &json!({"code": "IdempotencyKeyReused"}));
+    assert_eq!(outcome_of(reused, post, http::Response::ok), "p transient IdempotencyKeyReused");
+    // A request without a key, a code of its own, and the author's word.
+    assert_eq!(outcome_of(bare(), || http::get("http://p/x"), http::Response::ok), "p refused http_409");
+    let sold_out = http::Response::of_json(409, &json!({"code": "sold_out"}));
+    assert_eq!(outcome_of(sold_out, post, http::Response::ok), "p refused sold_out");
+    assert_eq!(outcome_of(bare(), post, |response| response.refusing([409]).ok()), "p refused http_409");
+}
+
 #[test]
 fn after_one_change_no_later_failure_of_the_attempt_is_harmless() {
     let twice = |(): (), _: &Call| {
