@@ -53,6 +53,9 @@ impl Each {
 
     /// A refused element is a result: the step is done when every element is done or refused. Its output is a
     /// [`Collected`](crate::Collected). Not for a [child](Step::child), which is rolled back with its saga when it is refused.
+    ///
+    /// Nothing of a refused element stands: one that may have run in an earlier attempt is undone first. If it has no
+    /// compensation, it is stuck until an operator says what happened.
     pub fn collect(mut self) -> Each {
         self.0.mode = wit::EachMode::Collect;
         self

@@ -13,9 +13,10 @@ impl Saga {
         let backward = self.phase == Phase::Backward;
         let alternates = self.run(path).map_or(0, |run| self.step(run).alternates);
         let is_result = self.run(path).is_some_and(|run| self.is_result(run)) && !backward;
+        let collects = self.run(path).is_some_and(|run| self.collects(run));
         let run = self.at(path)?;
-        // A refused alternate that did not happen either makes place for the next one.
-        let turns = run.verdict == Verdict::Refused && run.alternate < alternates;
+        // A refused alternate that did not happen either makes place for the next one, and such an element is a result.
+        let turns = run.verdict == Verdict::Refused && (run.alternate < alternates || collects);
         let begun = !matches!(run.forward.state, LegState::Idle);
         let settled = is_result || run.is_done() || run.has_open_forward() || !run.is_leaf() || (!backward && !begun);
         let fits = match resolution {

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    definition::{Body, Definition, Step, Undo},
+    definition::{Body, Definition, EachMode, Step, Undo},
     event::{Act, Event, Moved},
     handle::{Context, Turn},
     id::{Leg, StepPath},
@@ -139,7 +139,11 @@ impl Saga {
             }
             (Undo::Code(_), Undo::None | Undo::Nothing) => keep(true, "its compensation"),
             // Going forward it gets one that it lacked; a rollback has counted already what there is to undo.
-            (Undo::None | Undo::Nothing, Undo::Code(_)) => keep(self.phase != Phase::Forward, "its compensation"),
+            // So do refusals that a fan-out collects: they were results because there was nothing to undo.
+            (Undo::None | Undo::Nothing, Undo::Code(_)) => {
+                let collects = step.each.as_ref().is_some_and(|each| each.mode == EachMode::Collect);
+                keep(self.phase != Phase::Forward || collects, "its compensation");
+            }
             (Undo::None | Undo::Nothing, Undo::None | Undo::Nothing) => {}
         }
         problems

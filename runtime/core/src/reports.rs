@@ -63,10 +63,12 @@ impl Turn<'_> {
         }
     }
 
-    /// Another alternate follows the refused one, or the refusal is a result.
+    /// Another alternate follows the refused one, or the refusal is a result, at once or when the element is undone.
     fn goes_on_otherwise(&self, leg: &Leg) -> bool {
-        let goes_on =
-            |run: &StepRun| run.alternate != leg.alternate || self.saga.has_another_alternate(run) || self.saga.is_result(run);
+        let goes_on = |run: &StepRun| {
+            let alternate = run.alternate != leg.alternate || self.saga.has_another_alternate(run);
+            alternate || self.saga.is_result(run) || self.saga.is_undone_before_its_result(run)
+        };
         self.saga.run(&leg.path).is_some_and(goes_on)
     }
 

@@ -284,9 +284,14 @@ impl Saga {
         self.phase == Phase::Forward && refused && run.alternate < step.alternates && way_out
     }
 
-    /// Compensations of the step may run: in a rollback, or before its next alternate.
+    /// A refused element may have run: it is undone before its refusal is a result.
+    pub(crate) fn is_undone_before_its_result(&self, run: &StepRun) -> bool {
+        self.phase == Phase::Forward && self.is_refused_element(run) && self.wants_undo(run)
+    }
+
+    /// Compensations of the step may run: in a rollback, before its next alternate, or before its refusal is a result.
     pub(crate) fn goes_back(&self, run: &StepRun) -> bool {
-        self.phase == Phase::Backward || self.has_another_alternate(run)
+        self.phase == Phase::Backward || self.has_another_alternate(run) || self.is_undone_before_its_result(run)
     }
 
     /// The pivot may have happened and there is no compensation for it: it cannot be rolled back.

@@ -46,8 +46,11 @@ impl Saga {
     }
 
     fn settle_step(&mut self, node: usize, at: Instant) {
-        if self.steps[node].is_leaf() && self.has_another_alternate(&self.steps[node]) {
+        let run = &self.steps[node];
+        if run.is_leaf() && self.has_another_alternate(run) {
             self.turn(node, at);
+        } else if run.is_leaf() && self.is_undone_before_its_result(run) {
+            self.begin_undo(node, at);
         }
         self.note_point_of_no_return(node);
         let mut below = Some(node);
@@ -67,13 +70,20 @@ impl Saga {
 
     /// A refused alternate makes place for the next one, after its compensation if it may have run.
     fn turn(&mut self, node: usize, at: Instant) {
-        if !self.wants_undo(&self.steps[node]) {
-            self.touch(node).take_next_alternate(at);
-        } else if matches!(self.steps[node].undo.state, LegState::Idle) {
+        if self.wants_undo(&self.steps[node]) {
+            return self.begin_undo(node, at);
+        }
+        self.touch(node).take_next_alternate(at);
+        self.index(node);
+    }
+
+    /// Asks the step to be undone, if nobody has asked.
+    fn begin_undo(&mut self, node: usize, at: Instant) {
+        if matches!(self.steps[node].undo.state, LegState::Idle) {
             let run = self.touch(node);
             (run.undo.state, run.undo.ready_at) = (LegState::Ready, at);
+            self.index(node);
         }
-        self.index(node);
     }
 
     fn note_point_of_no_return(&mut self, node: usize) {
@@ -156,11 +166,7 @@ impl Saga {
     pub(crate) fn unwind_step(&mut self, node: usize, at: Instant) {
         let run = &self.steps[node];
         match &run.shape {
-            Shape::Leaf if self.wants_undo(run) && matches!(run.undo.state, LegState::Idle) => {
-                let run = self.touch(node);
-                (run.undo.state, run.undo.ready_at) = (LegState::Ready, at);
-                self.index(node);
-            }
+            Shape::Leaf if self.wants_undo(run) => self.begin_undo(node, at),
             Shape::Leaf => {}
             Shape::Child(scope) if self.scopes[*scope].unwinds => {}
             Shape::Child(scope) => self.unwind_scope(*scope, at),

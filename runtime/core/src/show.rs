@@ -81,7 +81,8 @@ impl Saga {
     fn outstanding(&self) -> Vec<StepPath> {
         let forward = matches!(self.phase, Phase::Completed | Phase::Forward);
         let stands = |run: &&StepRun| {
-            let skipped = run.past.iter().any(|past| past.undone == Some(UndoneBy::Skip));
+            let skipped =
+                run.past.iter().map(|past| past.undone).chain([run.undone]).any(|undone| undone == Some(UndoneBy::Skip));
             skipped
                 || !forward
                     && run.is_leaf()
@@ -134,6 +135,8 @@ impl Saga {
         }
         match run.undone {
             Some(UndoneBy::Skip) => return StepStatus::Skipped,
+            // It was undone so that it could be a refused result.
+            Some(UndoneBy::Code | UndoneBy::Hand) if self.is_result(run) => return StepStatus::Refused,
             Some(UndoneBy::Code | UndoneBy::Hand) => return StepStatus::Compensated,
             None => {}
         }
@@ -169,7 +172,7 @@ impl Saga {
             LegState::Ready => StepStatus::Running,
             _ if self.refused_list(run).is_some() => StepStatus::Refused,
             _ if any(&[StepStatus::Stuck]) => StepStatus::Stuck,
-            _ if run.is_done() && !any(&undone) => StepStatus::Done,
+            _ if run.is_done() && (!any(&undone) || matches!(self.phase, Phase::Forward | Phase::Completed)) => StepStatus::Done,
             _ => {
                 let order = [undone[0], StepStatus::Running, StepStatus::Unknown, StepStatus::Waiting, StepStatus::BackingOff];
                 let rest = [undone[1], undone[2], StepStatus::Refused];

@@ -211,12 +211,22 @@ impl Saga {
         run.element.as_ref().map(|element| element.each).or(self.scopes[run.scope].owner)
     }
 
-    /// A refused element whose refusal is a result like any other.
-    pub(crate) fn is_result(&self, run: &StepRun) -> bool {
-        let collects = self.step(run).each.as_ref().is_some_and(|each| each.mode == EachMode::Collect);
+    /// An element of a fan-out that collects was refused, and has no alternate left.
+    pub(crate) fn is_refused_element(&self, run: &StepRun) -> bool {
         let over = matches!(run.forward.state, LegState::Closed) && matches!(run.check.state, LegState::Idle | LegState::Closed);
-        let refused = run.verdict == Verdict::Refused && over && run.element.is_some();
-        refused && collects && !self.has_another_alternate(run)
+        run.verdict == Verdict::Refused && over && self.collects(run) && !self.has_another_alternate(run)
+    }
+
+    /// It is an element of a fan-out in which a refusal is a result.
+    pub(crate) fn collects(&self, run: &StepRun) -> bool {
+        run.element.is_some() && self.step(run).each.as_ref().is_some_and(|each| each.mode == EachMode::Collect)
+    }
+
+    /// A refused element whose refusal is a result like any other. It says that nothing happened, so an element that may have run
+    /// is undone first; one that has no compensation is stuck.
+    pub(crate) fn is_result(&self, run: &StepRun) -> bool {
+        let stands = run.is_in_doubt() && run.undone.is_none() && self.step(run).undo != Undo::Nothing;
+        self.is_refused_element(run) && !stands
     }
 
     /// What the steps above want to know of this one.

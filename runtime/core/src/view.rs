@@ -137,7 +137,7 @@ pub struct View {
     pub cancel_pending: bool,
     /// Steps in the definition's order, what a step consists of right after it; then elements of rounds that are over.
     pub steps: Vec<StepView>,
-    /// Steps whose effects stand and are not undone; empty for a completed saga.
+    /// Steps whose effects stand and are not undone. Of a completed saga, those whose compensations an operator gave up.
     pub outstanding: Vec<StepPath>,
     /// How many steps people resolved.
     pub manual: u32,

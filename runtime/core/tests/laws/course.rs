@@ -139,7 +139,10 @@ impl<'a> Course<'a> {
                 Event::Compensated if !self.play.saga.has_its_locks() => self.see("cancelled in the queue"),
                 Event::RoundBegun(round) if round.number > 1 => self.see("a third round"),
                 Event::RollbackBegun(_) if rolled_back => self.see("a rollback goes on to the start"),
-                Event::Undone(_) if !rolled_back => self.see("an alternate is undone before the next"),
+                Event::Undone(attempt) if !rolled_back => {
+                    let result = self.model.step(&attempt.leg.path).is_ok_and(|step| step.is_result());
+                    self.see(if result { UNDONE_RESULT } else { "an alternate is undone before the next" });
+                }
                 Event::Intent(intent) if intent.solo => self.see("an attempt alone"),
                 Event::Resolved(..) if rolled_back => self.see("resolved in a rollback"),
                 _ => {}
@@ -317,6 +320,8 @@ impl<'a> Course<'a> {
     }
 }
 
+const UNDONE_RESULT: &str = "an element is undone before its refusal is a result";
+
 /// Everything that a run of any size must have met.
 pub(crate) const MUST_BE_SEEN: &[&str] = &[
     "started",
@@ -383,6 +388,7 @@ pub(crate) const MUST_BE_SEEN: &[&str] = &[
     "an alternate",
     "an alternate of a compensation",
     "an alternate is undone before the next",
+    UNDONE_RESULT,
     "resolved in a rollback",
     "a cancel that the pivot decides",
     "409 ended",

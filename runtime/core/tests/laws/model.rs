@@ -386,7 +386,8 @@ impl Model {
             law!(!open, "{path} is undone while an attempt of {} is open", other.path);
             let later = place.is_before(&other.place);
             law!(!later || !other.wants_undo(), "{path} is undone before {} of a later stage", other.path);
-            let earlier = other.place.is_before(&place) && other.undo.attempts > 0 && !other.gone;
+            // What was undone so that its refusal could be a result was undone before the rollback.
+            let earlier = other.place.is_before(&place) && other.undo.attempts > 0 && !other.gone && !other.is_result();
             law!(!earlier, "{path} is undone after {} of an earlier stage", other.path);
         }
         let step = self.step(path)?;
@@ -618,11 +619,14 @@ impl Model {
                 (step.doubts, step.spent_its_once, step.must_ask) = (0, false, false);
                 (step.check.at, step.undo.at) = (At::Nowhere, At::Nowhere);
                 step.forward.beyond_budget = true;
-                let another = step.refused && step.alternate < step.step.alternates;
+                let another = step.refused && (step.alternate < step.step.alternates || step.collects());
                 step.forward.at = if rolls_back || another { At::Nowhere } else { At::Due };
             }
             Resolution::Undone => {
-                law!((rolls_back || step.turns()) && step.wants_undo(), "{path} is undone by hand and wants no undo");
+                law!(
+                    (rolls_back || step.turns() || step.leaves()) && step.wants_undo(),
+                    "{path} is undone by hand and wants no undo"
+                );
                 step.undone = Some("hand");
                 step.undo.at = At::Nowhere;
             }
@@ -660,7 +664,8 @@ impl Model {
             }
             Why::Refused(_) if step.fans_out => law!(no_way_back && !step.listed, "{leg} has its list"),
             Why::Refused(_) => {
-                law!(!step.collects(), "{leg} was refused, which is a result");
+                let may_stand = step.doubts > 0 && step.step.undo == Undo::None;
+                law!(!step.collects() || may_stand, "{leg} was refused, which is a result");
                 law!(no_way_back && step.refused, "{leg} was not refused, or there is a way back");
                 let last = step.alternate == step.step.alternates || (step.doubts > 0 && step.step.undo == Undo::None);
                 law!(last, "{leg} is stuck, and has another alternate");
@@ -686,9 +691,11 @@ impl Model {
         Ok(())
     }
 
-    /// Compensations of the step may run: in a rollback, or before its next alternate.
+    /// Compensations of the step may run: in a rollback, before its next alternate, or before its refusal is a result.
     fn goes_back(&mut self, path: &StepPath) -> Result<bool, String> {
-        Ok(self.rolls_back || self.step(path)?.turns())
+        let step = self.step(path)?;
+        let goes_back = step.turns() || step.leaves();
+        Ok(self.rolls_back || goes_back)
     }
 
     fn retry(&self, leg: &Leg) -> Result<&Retry, String> {
@@ -833,7 +840,18 @@ impl StepModel {
         !self.fans_out && self.step.each.as_ref().is_some_and(|each| each.mode == EachMode::Collect)
     }
 
+    /// Its refusal is a result: nothing of it stands, and nothing may.
     pub(crate) fn is_result(&self) -> bool {
+        let may_stand = self.doubts > 0 && self.undone.is_none() && self.step.undo != Undo::Nothing;
+        self.is_refused_for_good() && !may_stand
+    }
+
+    /// It is undone before its refusal is a result.
+    fn leaves(&self) -> bool {
+        self.is_refused_for_good() && self.wants_undo()
+    }
+
+    fn is_refused_for_good(&self) -> bool {
         let over = matches!(self.forward.at, At::Nowhere) && matches!(self.check.at, At::Nowhere);
         self.collects() && self.refused && !self.done && over && !self.turns()
     }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use amends_core::{
     Definition, Event,
-    definition::{Body, Step, Undo},
+    definition::{Body, EachMode, Step, Undo},
     id::Leg,
 };
 
@@ -102,7 +102,10 @@ impl Model {
         match (&step.undo, &other.undo) {
             (Undo::Code(_), Undo::Code(policy)) => self.below(path).all(|step| step.undo_alternate <= policy.alternates),
             (Undo::Code(_), Undo::None | Undo::Nothing) => false,
-            (Undo::None | Undo::Nothing, Undo::Code(_)) => !self.rolls_back,
+            (Undo::None | Undo::Nothing, Undo::Code(_)) => {
+                let collects = step.each.as_ref().is_some_and(|each| each.mode == EachMode::Collect);
+                !self.rolls_back && !collects
+            }
             (Undo::None | Undo::Nothing, Undo::None | Undo::Nothing) => true,
         }
     }

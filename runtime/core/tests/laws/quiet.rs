@@ -216,7 +216,7 @@ impl Model {
             stands && !matches!(step.undone, Some("code" | "hand")) && step.step.undo != Undo::Nothing
         };
         let shown = self.rolls_back || self.ended == Some("abandoned");
-        let shown = |step: &&StepModel| step.left_standing || shown && stands(step);
+        let shown = |step: &&StepModel| step.left_standing || step.undone == Some("skip") || shown && stands(step);
         let outstanding: BTreeSet<&StepPath> = self.steps.iter().filter(shown).map(|step| &step.path).collect();
         let shown: BTreeSet<&StepPath> = view.outstanding.iter().collect();
         law!(shown == outstanding && shown.len() == view.outstanding.len(), "outstanding is wrong");

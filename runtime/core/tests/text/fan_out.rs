@@ -162,10 +162,10 @@ fn collect_is_done_when_every_element_is_done_or_refused() {
 }
 
 #[test]
-fn a_later_rollback_undoes_the_collected_that_are_done_or_may_have_run() {
+fn a_later_rollback_undoes_the_collected_that_are_done() {
     check(
         &format!("out(each /input/rooms by /id, collect) | z {ROOMS}"),
-        "out[r1] done · out[r2] refused no · out[r3] traps unanswered · +1s · out[r3] refused no · z refused no · undo out[r3] done · undo out[r1] done",
+        "out[r1] done · out[r2] refused no · out[r3] traps unanswered · +1s · out[r3] refused no · undo out[r3] done · z refused no · undo out[r1] done",
         expect![[r#"
             > start
               started
@@ -184,14 +184,222 @@ fn a_later_rollback_undoes_the_collected_that_are_done_or_may_have_run() {
               intent out[r3] #2
             > out[r3] refused no
               refused out[r3] #2 no
+              intent undo out[r3] #1
+            > undo out[r3] done
+              undone undo out[r3] #1
               intent z #1
             > z refused no
               refused z #1 no
               rollback_begun z refused no
               intent undo out[r1] #1
-              intent undo out[r3] #1
-            > undo out[r3] done
-              undone undo out[r3] #1
+            > undo out[r1] done
+              undone undo out[r1] #1
+              compensated
+            = compensated
+        "#]],
+    );
+}
+
+/// The kind: the mark `may have run` counted everywhere but in `collect`. A refusal is about one attempt; the attempt before it may
+/// have taken the room. As a plain result it left an effect that nobody undid and no list of outstanding effects named.
+#[test]
+fn c2_33_a_refused_element_that_may_have_run_is_undone_before_it_is_a_result() {
+    check(
+        &format!("out(each /input/rooms by /id, collect, at once 2) {ROOMS}"),
+        "out[r1] unknown lost · out[r2] refused no · +1s · out[r1] refused no · show · out[r3] done · undo out[r1] transient busy · +1s · undo out[r1] done · show",
+        expect![[r#"
+            > start
+              started
+              listed out: r1, r2, r3
+              intent out[r1] #1
+              intent out[r2] #1
+            > out[r1] unknown lost
+              unknown out[r1] #1 lost
+              backoff out[r1] until +1s
+            > out[r2] refused no
+              refused out[r2] #1 no
+              intent out[r3] #1
+            > +1s
+              intent out[r1] #2
+            > out[r1] refused no
+              refused out[r1] #2 no
+              intent undo out[r1] #1
+            > show
+              running revision 11
+              out compensating, 3 elements, 1 settled, 1 refused, 2 moving from +0ms
+              out[r1] compensating, may have run, 2 attempts from +0ms to +1s, lost ×1, no ×1; undo, 1 attempts from +1s
+              out[r2] refused, 1 attempts from +0ms to +0ms, no ×1
+              out[r3] running, may have run, 1 attempts from +0ms
+            > out[r3] done
+              done out[r3] #1
+            > undo out[r1] transient busy
+              transient undo out[r1] #1 busy
+              backoff undo out[r1] until +2s
+            > +1s
+              intent undo out[r1] #2
+            > undo out[r1] done
+              undone undo out[r1] #2
+              completed
+            > show
+              completed revision 17, output {"done":[{"key":"r3","output":null}],"refused":[{"key":"r1","failure":{"code":"no","message":"","data":null}},{"key":"r2","failure":{"code":"no","message":"","data":null}}]}
+              out done, 3 elements, 3 settled, 2 refused, 0 moving from +0ms to +2s
+              out[r1] refused, may have run, 2 attempts from +0ms to +1s, lost ×1, no ×1; undo, 2 attempts from +1s to +2s, busy ×1
+              out[r2] refused, 1 attempts from +0ms to +0ms, no ×1
+              out[r3] done, 1 attempts from +0ms to +1s
+            = completed
+        "#]],
+    );
+}
+
+#[test]
+fn c2_33_what_leaves_nothing_to_undo_is_a_result_at_once() {
+    check(
+        &format!("out(each /input/rooms by /id, collect, at once 1, undo nothing) {ROOMS}"),
+        "out[r1] unknown lost · +1s · out[r1] refused no · out[r2] refused no",
+        expect![[r#"
+            > start
+              started
+              listed out: r1, r2, r3
+              intent out[r1] #1
+            > out[r1] unknown lost
+              unknown out[r1] #1 lost
+              backoff out[r1] until +1s
+            > +1s
+              intent out[r1] #2
+            > out[r1] refused no
+              refused out[r1] #2 no
+              intent out[r2] #1
+            > out[r2] refused no
+              refused out[r2] #1 no
+              intent out[r3] #1
+            = running, runs out[r3]
+        "#]],
+    );
+}
+
+#[test]
+fn c2_33_a_compensation_of_a_refused_element_that_is_given_up_stays_outstanding() {
+    check(
+        &format!("out(each /input/rooms by /id, collect, at once 1, undo tries 1) {ROOMS}"),
+        "out[r1] unknown lost · +1s · out[r1] refused no · undo out[r1] transient busy · out[r2] done · out[r3] done · skip out[r1] · show",
+        expect![[r#"
+            > start
+              started
+              listed out: r1, r2, r3
+              intent out[r1] #1
+            > out[r1] unknown lost
+              unknown out[r1] #1 lost
+              backoff out[r1] until +1s
+            > +1s
+              intent out[r1] #2
+            > out[r1] refused no
+              refused out[r1] #2 no
+              intent undo out[r1] #1
+            > undo out[r1] transient busy
+              transient undo out[r1] #1 busy
+              stuck undo out[r1]: exhausted busy
+              intent out[r2] #1
+            > out[r2] done
+              done out[r2] #1
+              intent out[r3] #1
+            > out[r3] done
+              done out[r3] #1
+            > skip out[r1]
+              skipped out[r1]
+              completed
+            > show
+              completed revision 16, output {"done":[{"key":"r2","output":null},{"key":"r3","output":null}],"refused":[{"key":"r1","failure":{"code":"no","message":"","data":null}}]}
+              out done, 3 elements, 3 settled, 1 refused, 0 moving from +0ms to +1s
+              out[r1] skipped, may have run, 2 attempts from +0ms to +1s, lost ×1, no ×1; undo, 1 attempts from +1s to +1s, busy ×1
+              out[r2] done, 1 attempts from +1s to +1s
+              out[r3] done, 1 attempts from +1s to +1s
+            = completed, outstanding out[r1]
+        "#]],
+    );
+}
+
+#[test]
+fn c2_33_a_refused_element_without_a_compensation_that_may_have_run_is_stuck_until_somebody_says_what_happened() {
+    check(
+        &format!("out>(each /input/rooms by /id, collect, at once 1) {ROOMS}"),
+        "out[r1] unknown lost · +1s · out[r1] refused no · out[r2] refused no · out[r3] done · resolve out[r1] not-done · show",
+        expect![[r#"
+            > start
+              started
+              listed out: r1, r2, r3
+              intent out[r1] #1
+            > out[r1] unknown lost
+              unknown out[r1] #1 lost
+              backoff out[r1] until +1s
+            > +1s
+              intent out[r1] #2
+            > out[r1] refused no
+              refused out[r1] #2 no
+              stuck out[r1]: refused no
+              intent out[r2] #1
+            > out[r2] refused no
+              refused out[r2] #1 no
+              intent out[r3] #1
+            > out[r3] done
+              done out[r3] #1
+            > resolve out[r1] not-done
+              resolved out[r1] not-done
+              completed
+            > show
+              completed revision 14, output {"done":[{"key":"r3","output":null}],"refused":[{"key":"r1","failure":{"code":"no","message":"","data":null}},{"key":"r2","failure":{"code":"no","message":"","data":null}}]}
+              out done, 3 elements, 3 settled, 2 refused, 0 moving from +0ms to +1s
+              out[r1] refused, by hand, 2 attempts from +0ms to +1s, lost ×1, no ×1
+              out[r2] refused, 1 attempts from +1s to +1s, no ×1
+              out[r3] done, 1 attempts from +1s to +1s
+            = completed, manual 1
+        "#]],
+    );
+    check(
+        &format!("out>(each /input/rooms by /id, collect, at once 1, alternates 1) {ROOMS}"),
+        "out[r1] unknown lost · +1s · out[r1] refused no · resolve out[r1] done 7",
+        expect![[r#"
+            > start
+              started
+              listed out: r1, r2, r3
+              intent out[r1] #1
+            > out[r1] unknown lost
+              unknown out[r1] #1 lost
+              backoff out[r1] until +1s
+            > +1s
+              intent out[r1] #2
+            > out[r1] refused no
+              refused out[r1] #2 no
+              stuck out[r1]: refused no
+              intent out[r2] #1
+            > resolve out[r1] done 7
+              resolved out[r1] done 7
+            = running, runs out[r2], manual 1
+        "#]],
+    );
+}
+
+#[test]
+fn c2_33_a_rollback_takes_over_the_compensation_of_a_refused_element() {
+    check(
+        &format!("a ‖ out(each /input/rooms by /id, collect, at once 1) {ROOMS}"),
+        "out[r1] unknown lost · +1s · out[r1] refused no · a refused full · undo out[r1] done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+              listed out: r1, r2, r3
+              intent out[r1] #1
+            > out[r1] unknown lost
+              unknown out[r1] #1 lost
+              backoff out[r1] until +1s
+            > +1s
+              intent out[r1] #2
+            > out[r1] refused no
+              refused out[r1] #2 no
+              intent undo out[r1] #1
+            > a refused full
+              refused a #1 full
+              rollback_begun a refused full
             > undo out[r1] done
               undone undo out[r1] #1
               compensated
