@@ -267,6 +267,8 @@ impl Saga {
         self.rollback = Some(Arc::new(reason.clone()));
         self.scopes[0].unwinds = false;
         self.close_forward(at);
+        // What keeps an element's place is another thing on the way back.
+        self.tell_all();
         Ok(())
     }
 

@@ -260,13 +260,16 @@ impl Saga {
             |state: &&LegState| matches!(state, LegState::Open { .. } | LegState::BackingOff { .. } | LegState::Waiting { .. });
         let moving = legs.iter().any(moves);
         let refused = self.is_result(run);
-        Summary {
-            settled: run.is_done() || refused,
-            refused,
-            busy: moving || legs.iter().any(|state| matches!(state, LegState::Ready)),
-            moving,
-            standing: self.wants_undo(run),
-        }
+        let (settled, standing) = (run.is_done() || refused, self.wants_undo(run));
+        let live = moving || legs.iter().any(|state| matches!(state, LegState::Ready));
+        // Between the record of a failure and that of its backoff no leg is live. The element keeps its place all the same: given
+        // away for that moment, it would be taken by an element that is then ready and has none.
+        let under_way = match self.phase {
+            Phase::Backward => standing && !matches!(run.undo.state, LegState::Idle),
+            Phase::Forward | Phase::Completed | Phase::Compensated | Phase::Abandoned => !settled && !matches!(run.forward.state, LegState::Idle),
+        };
+        let stuck = legs.iter().any(|state| matches!(state, LegState::Stuck { .. }));
+        Summary { settled, refused, busy: live || (under_way && !stuck), moving, standing }
     }
 
     /// Tells a fan-out what has changed of an element.
