@@ -146,6 +146,6 @@ pub use module::Module;
 pub use moment::Moment;
 pub use retry::Retry;
 pub use rollback::RollbackCause;
-pub use saga::{Saga, Stage};
+pub use saga::{Saga, Stage, Steps};
 pub use step::{Each, FromParent, Step, kind};
 pub use stop::{Failure, Result, Stop, Wait, refused, transient, unknown};

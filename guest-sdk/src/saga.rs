@@ -13,7 +13,7 @@ use crate::moment::millis;
 use crate::step::{Step, kind};
 
 pub(crate) use definition::{Definition, StageOfSteps};
-pub use stage::Stage;
+pub use stage::{Stage, Steps};
 
 /// A saga: steps that run in order, undone in reverse if one of them fails.
 ///

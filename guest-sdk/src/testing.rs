@@ -30,9 +30,10 @@
 //!     );
 //! ```
 //!
-//! A saga runs until it ends or waits. Backoffs pass at once, without jitter; waits end when the test delivers an
+//! A saga runs until it ends, waits or is stuck. Backoffs pass at once, without jitter; waits end when the test delivers an
 //! [`event`](Run::event) or lets time pass with [`advance`](Run::advance). What runs in parallel takes turns, an attempt each, in the order of
-//! its declaration, and is undone in the opposite order. Lock keys are looked up in the input, and nobody else wants them.
+//! its declaration, and is undone in the opposite order. As in the host, an attempt opens as soon as it may, and one that is open when
+//! a rollback begins still ends. Lock keys are looked up in the input, and nobody else wants them.
 //! Operators, crashes and the host's limits are out of its reach: they are the host's, and tested there.
 
 mod branch;
@@ -152,7 +153,7 @@ pub enum Status {
     Completed,
     /// What was done is undone.
     Compensated,
-    /// It needs an operator.
+    /// It needs an operator, and nothing of it moves.
     Stuck,
 }
 
@@ -167,7 +168,8 @@ impl Run {
     /// compensated no_car
     /// ```
     ///
-    /// Also `decide waits for event approval/42 until +1h`, `check charge not done`, `completed`, `stuck at charge: no_answer`. Steps of
+    /// Also `decide waits for event approval/42 until +1h`, `check charge not done`, `completed`, `stuck at charge: no_answer`,
+    /// `past its deadline`. Steps of
     /// children and elements go by their paths, `out/train done`, `check-out[s1] refused no_key`; other ways by their numbers,
     /// `reserve-hotel alternate 1 done`, `undo reserve-hotel by alternate 1 done`; a new round is `round 1 from booked`.
     /// Panics with both texts if they differ.
@@ -197,7 +199,8 @@ impl Run {
         self
     }
 
-    /// Somebody cancels the saga. After its point of no return nothing changes, and the trace says `not cancelled`.
+    /// Somebody cancels the saga. After its point of no return nothing changes, and the trace says `not cancelled`. While a pivot may
+    /// have happened, its outcome decides.
     pub fn cancel(mut self) -> Run {
         self.machine.cancel();
         self

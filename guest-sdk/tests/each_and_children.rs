@@ -48,7 +48,7 @@ fn no_element_is_done_at_once() {
 }
 
 #[test]
-fn one_refused_element_refuses_the_step_and_the_others_are_undone() {
+fn one_refused_element_refuses_the_step_and_those_that_had_begun_are_undone() {
     let pays = Step::compensatable("pay", pay).undo(undo).each(Each::in_input("/amounts").concurrency(2));
     let saga: Saga<Value> = Saga::new("s").step(pays);
     given(saga).when(json!({"amounts": [1, 2, 3, 0, 5, 6]})).then(
@@ -56,6 +56,8 @@ fn one_refused_element_refuses_the_step_and_the_others_are_undone() {
          pay[1] done
          pay[2] done
          pay[3] refused nothing
+         pay[4] done
+         undo pay[4] done
          undo pay[2] done
          undo pay[1] done
          undo pay[0] done
@@ -111,7 +113,7 @@ fn where_refusals_are_collected_they_are_results() {
 }
 
 #[test]
-fn a_later_rollback_undoes_elements_that_are_done_or_may_have_run() {
+fn a_refused_element_that_may_have_run_is_undone_at_once_and_one_that_is_done_by_a_later_rollback() {
     let run = |bill: Bill, call: &Call| match (bill.amount, call.attempt()) {
         (0, 1) => Err(unknown("no_answer", "the line broke")),
         (5, _) => Err(refused("closed", "come back tomorrow")),
@@ -127,8 +129,8 @@ fn a_later_rollback_undoes_elements_that_are_done_or_may_have_run() {
          pay[b] unknown no_answer
          pay[7] refused closed
          pay[b] refused nothing
-         report refused no
          undo pay[b] done
+         report refused no
          undo pay[a] done
          compensated no",
     );

@@ -12,7 +12,7 @@ pub(crate) struct Definition {
     pub(super) version: u32,
     pub(crate) stages: Vec<StageOfSteps>,
     pub(crate) output: Option<String>,
-    pub(super) deadline_ms: Option<u64>,
+    pub(crate) deadline_ms: Option<u64>,
     pub(crate) locks: Vec<wit::LockKey>,
     pub(super) on_locked: wit::OnLocked,
     pub(super) rounds: Option<u32>,

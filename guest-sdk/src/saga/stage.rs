@@ -6,12 +6,19 @@ use crate::step::{Erased, Step, kind};
 
 /// Steps that run in parallel: a tuple of steps, or a `Vec` or array of steps of one type.
 pub trait Stage<I> {
-    #[doc(hidden)]
+    /// The steps, in the order in which they are declared.
     fn steps(self) -> Steps;
 }
 
-#[doc(hidden)]
+/// The steps of a stage, without their types. Collected from the steps of several stages, it is a stage of all of them: that is
+/// how a type of one's own is a [`Stage`] whose steps are of several kinds.
 pub struct Steps(pub(crate) Vec<Rc<Erased>>);
+
+impl FromIterator<Steps> for Steps {
+    fn from_iter<S: IntoIterator<Item = Steps>>(stages: S) -> Steps {
+        Steps(stages.into_iter().flat_map(|steps| steps.0).collect())
+    }
+}
 
 impl<K: kind::Complete, I, O> Stage<I> for Vec<Step<K, I, O>> {
     fn steps(self) -> Steps {

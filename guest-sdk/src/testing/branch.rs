@@ -5,13 +5,13 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use crate::bindings::imports::amends::module::types::{Named, Payload};
+use crate::bindings::saga::exports::amends::module::saga::Failure as WitFailure;
 use crate::saga::Definition;
 use crate::step::Erased;
-use crate::testing::course::{Course, Moved, Undone};
-use crate::testing::leg::Place;
+use crate::testing::course::{Course, Failed};
+use crate::testing::leg::{Leg, Place};
 use crate::testing::task::{Task, Work};
-use crate::testing::tries::Tries;
-use crate::{FromParent, Moment, payload};
+use crate::{FromParent, payload};
 
 /// A saga or a child on its way. Stages that are undone are taken off, so that a new round begins with fresh ones.
 pub(super) struct Branch {
@@ -40,10 +40,6 @@ impl Branch {
         Branch { definition, root, prefix: format!("{path}/"), element, input, stages: Vec::new() }
     }
 
-    pub(super) fn has_begun(&self) -> bool {
-        !self.stages.is_empty()
-    }
-
     pub(super) fn is_done(&self) -> bool {
         self.stages.len() == self.definition.stages.len() && self.stage_is_done()
     }
@@ -52,28 +48,27 @@ impl Branch {
         self.stages.last().is_some_and(|stage| stage.iter().all(Task::is_done))
     }
 
-    /// One attempt of everything that is due, in the order of declaration.
-    ///
-    /// Steps of one stage begin together: when one fails, those that have not begun still get the attempt that is theirs.
-    pub(super) fn forward(&mut self, course: &mut Course) -> Moved {
-        if !self.has_begun() {
+    /// Lets begin whose turn has come: the next stage when the one before it is done, elements as they find places.
+    pub(super) fn go_on(&mut self, course: &Course) {
+        if self.stages.is_empty() {
             self.begin_stage(course);
         }
-        let mut failed = None;
-        for task in self.stages.last_mut().into_iter().flatten() {
-            match task.forward(failed.is_some(), course) {
-                Moved::On => {}
-                stuck @ Moved::Stuck { .. } if failed.is_none() => return stuck,
-                moved => failed = failed.or(Some(moved)),
+        loop {
+            self.stages.last_mut().into_iter().flatten().for_each(|task| task.go_on(course));
+            if self.is_done() || !self.stage_is_done() {
+                return;
             }
-        }
-        if let Some(failed) = failed {
-            return failed;
-        }
-        while self.stage_is_done() && !self.is_done() {
             self.begin_stage(course);
         }
-        Moved::On
+    }
+
+    /// Opens the attempts that are due, in the order of declaration, and reads lists; whether there were any.
+    pub(super) fn open(&mut self, course: &mut Course) -> Result<bool, Failed> {
+        let mut opened = false;
+        for task in self.stages.iter_mut().flatten() {
+            opened |= task.open(course)?;
+        }
+        Ok(opened)
     }
 
     fn begin_stage(&mut self, course: &Course) {
@@ -109,18 +104,32 @@ impl Branch {
         }
     }
 
-    /// Undoes what stands, stage by stage backwards, until this many stages are left.
-    ///
-    /// In a stage everything is undone in parallel: what waits or is stuck does not hold up the others, only earlier stages.
-    pub(super) fn back(&mut self, floor: usize, course: &mut Course) -> Undone {
+    /// Asks everything that stands to be undone, stage by stage backwards, until this many stages are left. A stage is taken off
+    /// when nothing of it stands.
+    pub(super) fn unwind(&mut self, floor: usize, course: &Course) {
         while self.stages.len() > floor {
-            let tasks = self.stages.last_mut().into_iter().flatten().rev();
-            match tasks.fold(Undone::Yes, |undone, task| undone.and(task.back(course))) {
-                Undone::Yes => self.stages.pop(),
-                held_up => return held_up,
-            };
+            for task in self.stages.last_mut().into_iter().flatten() {
+                task.unwind(course);
+            }
+            if self.stages.last().is_some_and(|stage| stage.iter().any(Task::stands)) {
+                return;
+            }
+            self.stages.pop();
         }
-        Undone::Yes
+    }
+
+    /// Something of it is to be undone.
+    pub(super) fn stands(&self) -> bool {
+        self.stages.iter().flatten().any(Task::stands)
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.stages.iter().flatten().any(Task::is_busy)
+    }
+
+    /// A rollback has come to its end, or to a savepoint after so many stages.
+    pub(super) fn is_back_at(&self, floor: usize) -> bool {
+        self.stages.len() <= floor
     }
 
     /// How many stages a rollback to the latest savepoint leaves; none without a savepoint.
@@ -136,32 +145,50 @@ impl Branch {
 
     /// A rollback begins: what waits going forward waits no longer.
     pub(super) fn close(&mut self) {
-        self.works().for_each(|work| match work {
-            Work::Leg(leg) => leg.close(),
-            Work::Branch(branch) => branch.close(),
-        });
-    }
-
-    /// When there is something to do on the way forward; at the beginning at once.
-    pub(super) fn due_at(&self) -> Option<Moment> {
-        match self.stages.last() {
-            None => Some(Moment::default()),
-            Some(stage) => stage.iter().filter_map(Task::due_at).min(),
+        for task in self.stages.iter_mut().flatten() {
+            task.close();
+            task.works_mut().for_each(|work| match work {
+                Work::Leg(leg) => leg.close(),
+                Work::Branch(branch) => branch.close(),
+            });
         }
     }
 
-    /// Everything that waits.
-    pub(super) fn waiting(&mut self) -> Vec<&mut Tries> {
-        self.works()
+    /// Every step of code that has begun, in the order of declaration.
+    pub(super) fn legs(&self) -> Vec<&Leg> {
+        let works = self.stages.iter().flatten().flat_map(Task::works);
+        works
             .flat_map(|work| match work {
-                Work::Leg(leg) => leg.tries().filter(|tries| tries.waiting.is_some()).collect(),
-                Work::Branch(branch) => branch.waiting(),
+                Work::Leg(leg) => vec![&**leg],
+                Work::Branch(branch) => branch.legs(),
             })
             .collect()
     }
 
-    fn works(&mut self) -> impl Iterator<Item = &mut Work> {
-        self.stages.iter_mut().flatten().flat_map(Task::works)
+    /// Every step of code that has begun, in the order of declaration.
+    pub(super) fn legs_mut(&mut self) -> Vec<&mut Leg> {
+        let works = self.stages.iter_mut().flatten().flat_map(Task::works_mut);
+        works
+            .flat_map(|work| match work {
+                Work::Leg(leg) => vec![&mut **leg],
+                Work::Branch(branch) => branch.legs_mut(),
+            })
+            .collect()
+    }
+
+    /// What fan-outs are stuck for whose lists cannot be used.
+    pub(super) fn stuck_lists(&self) -> Vec<&WitFailure> {
+        let mut found = Vec::new();
+        for task in self.stages.iter().flatten() {
+            found.extend(task.stuck());
+            for work in task.works() {
+                match work {
+                    Work::Leg(_) => {}
+                    Work::Branch(branch) => found.extend(branch.stuck_lists()),
+                }
+            }
+        }
+        found
     }
 
     /// The output of a step that is done.

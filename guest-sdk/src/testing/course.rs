@@ -1,7 +1,8 @@
-//! What all steps of a saga under test share.
+//! What all steps of a saga under test share, and what their attempts decide for the whole saga.
 
 use std::rc::Rc;
 
+use crate::Moment;
 use crate::bindings::saga::exports::amends::module::saga::{EventArrival, Failure as WitFailure, RollbackCause};
 use crate::testing::TestWorld;
 use crate::testing::trace::Trace;
@@ -15,27 +16,29 @@ pub(super) struct Course {
     /// Events that no step has taken.
     pub(super) kept: Vec<EventArrival>,
     pub(super) round: u32,
-    /// What began the round.
+    /// What the round before failed for.
     pub(super) cause: Option<WitFailure>,
-    /// Why the saga rolls back, if it does.
-    pub(super) rollback: Option<RollbackCause>,
     /// The pivot is done, or, where there is none, a retriable step has begun.
-    pub(super) returned: bool,
+    pub(super) past_point_of_no_return: bool,
+    /// Why the saga rolls back, if it does: open attempts still end, and no step begins.
+    pub(super) rollback: Option<RollbackCause>,
 }
 
-/// What came of one attempt on the way forward, or of all that were due in a branch.
-pub(super) enum Moved {
-    On,
-    /// The step has failed: nothing but a rollback, or an operator after the point of no return, goes on from here.
-    Failed {
-        path: String,
-        failure: WitFailure,
-        why: Why,
-    },
-    Stuck {
-        at: String,
-        failure: WitFailure,
-    },
+impl Course {
+    pub(super) fn now(&self) -> Moment {
+        self.world.clock()
+    }
+
+    pub(super) fn rolls_back(&self) -> bool {
+        self.rollback.is_some()
+    }
+}
+
+/// A step has failed, and the saga rolls back for it.
+pub(super) struct Failed {
+    pub(super) path: String,
+    pub(super) failure: WitFailure,
+    pub(super) why: Why,
 }
 
 /// Why a step has failed.
@@ -46,21 +49,4 @@ pub(super) enum Why {
     Exhausted,
     /// It may have run, and is never run again: not in another round either.
     Unknown,
-}
-
-/// What came of undoing a step, or a branch.
-pub(super) enum Undone {
-    Yes,
-    Waiting,
-    Stuck { at: String, failure: WitFailure },
-}
-
-impl Undone {
-    /// What came of both: while one waits, the other's trouble is not the end yet.
-    pub(super) fn and(self, other: Undone) -> Undone {
-        match (self, other) {
-            (Undone::Waiting, _) | (_, Undone::Waiting) => Undone::Waiting,
-            (stuck @ Undone::Stuck { .. }, _) | (Undone::Yes, stuck) => stuck,
-        }
-    }
 }

@@ -5,14 +5,14 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::bindings::imports::amends::module::types::Payload;
-use crate::bindings::saga::exports::amends::module::saga::{Each, EachMode, Failure as WitFailure};
+use crate::bindings::saga::exports::amends::module::saga::{Each, EachMode, Failure as WitFailure, Kind};
 use crate::step::Erased;
 use crate::stop::Failure;
 use crate::testing::branch::Branch;
-use crate::testing::course::{Course, Moved, Undone, Why};
+use crate::testing::course::{Course, Failed, Why};
 use crate::testing::fan;
 use crate::testing::leg::{Leg, Place};
-use crate::{Collected, Done, Moment, Refused, payload};
+use crate::{Collected, Done, Refused, payload};
 
 /// One step of a stage that has begun.
 pub(super) struct Task {
@@ -20,16 +20,29 @@ pub(super) struct Task {
     path: String,
     /// One, or one for each element.
     parts: Vec<Part>,
-    /// Why its list has no elements that could be told apart: the step is refused before it begins.
-    unfit: Option<WitFailure>,
+    /// How many parts were begun, from the first, and how many a rollback has reached, from the last.
+    begun: usize,
+    unwound: usize,
+    list: List,
+}
+
+/// The list of a fan-out.
+enum List {
+    /// Read; or the step is no fan-out.
+    Read,
+    Unread,
+    /// Unread, and it has no elements that could be told apart.
+    Unusable(WitFailure),
+    /// The step is stuck for it.
+    Stuck(WitFailure),
+    /// A rollback has begun before it was read.
+    Closed,
 }
 
 /// The step, or one element of it.
 struct Part {
     key: String,
     work: Work,
-    /// A result like any other, where refusals are collected.
-    refused: Option<WitFailure>,
 }
 
 /// What does it.
@@ -41,8 +54,8 @@ pub(super) enum Work {
 impl Task {
     pub(super) fn single(step: &Rc<Erased>, place: Place, course: &Course) -> Task {
         let path = place.path.clone();
-        let parts = vec![Part { key: String::new(), work: Work::new(step, place, course), refused: None }];
-        Task { step: step.clone(), path, parts, unfit: None }
+        let parts = vec![Part { key: String::new(), work: Work::new(step, place, course) }];
+        Task { step: step.clone(), path, parts, begun: 0, unwound: 0, list: List::Read }
     }
 
     pub(super) fn for_each(
@@ -55,21 +68,17 @@ impl Task {
     ) -> Task {
         let part = |(key, element): (String, Value)| {
             let place = place(format!("{path}[{}]", fan::in_path(&key)), Some(key.clone()), payload::json(element.to_string()));
-            Part { key, work: Work::new(step, place, course), refused: None }
+            Part { key, work: Work::new(step, place, course) }
         };
-        let (parts, unfit) = match fan::elements(each, found) {
-            Ok(elements) => (elements.into_iter().map(part).collect(), None),
-            Err(failure) => (Vec::new(), Some(failure.into())),
+        let (parts, list) = match fan::elements(each, found) {
+            Ok(elements) => (elements.into_iter().map(part).collect(), List::Unread),
+            Err(failure) => (Vec::new(), List::Unusable(failure.into())),
         };
-        Task { step: step.clone(), path: path.to_owned(), parts, unfit }
+        Task { step: step.clone(), path: path.to_owned(), parts, begun: 0, unwound: 0, list }
     }
 
     pub(super) fn name(&self) -> &str {
         &self.step.spec.name
-    }
-
-    fn collects(&self) -> bool {
-        self.step.spec.each.as_ref().is_some_and(|each| each.mode == EachMode::Collect)
     }
 
     /// How many parts may have begun and not ended.
@@ -78,43 +87,103 @@ impl Task {
     }
 
     pub(super) fn is_done(&self) -> bool {
-        self.unfit.is_none() && self.parts.iter().all(Part::has_ended)
+        matches!(self.list, List::Read) && self.parts.iter().all(Part::has_ended)
     }
 
-    /// One attempt of every part that is due; only of those that have not begun yet, if the stage is `turning` back.
-    pub(super) fn forward(&mut self, turning: bool, course: &mut Course) -> Moved {
-        if let Some(failure) = self.unfit.clone() {
-            course.trace.push(format!("{} refused {}", self.path, failure.code));
-            return Moved::Failed { path: self.path.clone(), failure, why: Why::Refused };
+    /// Lets those parts begin whose turn has come.
+    pub(super) fn go_on(&mut self, course: &Course) {
+        if !matches!(self.list, List::Read) {
+            return;
         }
-        let (collects, concurrency, now) = (self.collects(), self.concurrency(), course.world.clock());
-        let mut failed = None;
-        for part in self.parts.iter_mut().filter(|part| !part.has_ended()).take(concurrency) {
-            let is_late = (turning || failed.is_some()) && part.work.has_begun();
-            if is_late || part.work.due_at().is_none_or(|due| due > now) {
-                continue;
+        self.parts[..self.begun].iter_mut().for_each(|part| part.work.go_on(course));
+        while self.begun < self.parts.len() && self.has_place() {
+            self.begun += 1;
+            self.parts[self.begun - 1].work.begin(course);
+        }
+    }
+
+    /// Opens the attempts that are due, and reads a list whose turn has come; whether there were any. A list that cannot be used
+    /// fails the step before it begins.
+    pub(super) fn open(&mut self, course: &mut Course) -> Result<bool, Failed> {
+        match &self.list {
+            List::Read => {}
+            List::Unread => {
+                self.list = List::Read;
+                course.past_point_of_no_return |= self.step.spec.kind == Kind::Retriable && self.is_done();
+                return Ok(true);
             }
-            match part.forward(collects, course) {
-                Moved::On => {}
-                stuck @ Moved::Stuck { .. } if failed.is_none() => return stuck,
-                moved => failed = failed.or(Some(moved)),
-            }
+            List::Unusable(failure) => return self.refuse(failure.clone(), course).map(|()| true),
+            List::Stuck(_) | List::Closed => return Ok(false),
         }
-        failed.unwrap_or(Moved::On)
-    }
-
-    pub(super) fn back(&mut self, course: &mut Course) -> Undone {
-        self.parts.iter_mut().rev().fold(Undone::Yes, |undone, part| undone.and(part.work.back(course)))
-    }
-
-    pub(super) fn due_at(&self) -> Option<Moment> {
-        if self.unfit.is_some() {
-            return Some(Moment::default());
+        let mut opened = false;
+        for part in &mut self.parts {
+            opened |= match &mut part.work {
+                Work::Leg(leg) => leg.open(course),
+                Work::Branch(branch) => branch.open(course)?,
+            };
         }
-        self.parts.iter().filter(|part| !part.has_ended()).take(self.concurrency()).filter_map(|part| part.work.due_at()).min()
+        Ok(opened)
     }
 
-    pub(super) fn works(&mut self) -> impl Iterator<Item = &mut Work> {
+    fn refuse(&mut self, failure: WitFailure, course: &mut Course) -> Result<(), Failed> {
+        course.trace.push(format!("{} refused {}", self.path, failure.code));
+        if course.past_point_of_no_return || self.step.spec.kind == Kind::Retriable {
+            course.trace.push(format!("stuck at {}: {}", self.path, failure.code));
+            self.list = List::Stuck(failure);
+            return Ok(());
+        }
+        Err(Failed { path: self.path.clone(), failure, why: Why::Refused })
+    }
+
+    fn has_place(&self) -> bool {
+        self.step.spec.each.is_none() || self.parts.iter().filter(|part| part.work.is_busy()).count() < self.concurrency()
+    }
+
+    /// Asks everything that stands to be undone, the last element first, as many at once as may run.
+    pub(super) fn unwind(&mut self, course: &Course) {
+        let reached = self.parts.len() - self.unwound;
+        self.parts[reached..].iter_mut().rev().for_each(|part| part.work.unwind(course));
+        while self.unwound < self.parts.len() && self.has_place() {
+            self.unwound += 1;
+            let next = self.parts.len() - self.unwound;
+            self.parts[next].work.unwind(course);
+        }
+    }
+
+    /// Something of it is to be undone.
+    pub(super) fn stands(&self) -> bool {
+        self.parts.iter().any(|part| part.work.stands())
+    }
+
+    /// Something of it moves, or its list is to be read.
+    pub(super) fn is_busy(&self) -> bool {
+        match &self.list {
+            List::Read => self.parts.iter().any(|part| part.work.is_busy()),
+            List::Unread | List::Unusable(_) => true,
+            List::Stuck(_) | List::Closed => false,
+        }
+    }
+
+    /// What it is stuck for before it has begun.
+    pub(super) fn stuck(&self) -> Option<&WitFailure> {
+        match &self.list {
+            List::Stuck(failure) => Some(failure),
+            List::Read | List::Unread | List::Unusable(_) | List::Closed => None,
+        }
+    }
+
+    /// A rollback begins: a list that was not read does not matter any more.
+    pub(super) fn close(&mut self) {
+        if !matches!(self.list, List::Read) {
+            self.list = List::Closed;
+        }
+    }
+
+    pub(super) fn works(&self) -> impl Iterator<Item = &Work> {
+        self.parts.iter().map(|part| &part.work)
+    }
+
+    pub(super) fn works_mut(&mut self) -> impl Iterator<Item = &mut Work> {
         self.parts.iter_mut().map(|part| &mut part.work)
     }
 
@@ -128,9 +197,7 @@ impl Task {
             None => self.parts.first()?.work.output(),
             Some(EachMode::FailFast) => payload::encode(&self.parts.iter().map(value).collect::<Option<Vec<_>>>()?).ok(),
             Some(EachMode::Collect) => {
-                let refused = |part: &Part| {
-                    part.refused.as_ref().map(|failure| Refused { key: part.key.clone(), failure: Failure::from(failure) })
-                };
+                let refused = |part: &Part| Some(Refused { key: part.key.clone(), failure: Failure::from(part.work.refusal()?) });
                 let done = |part: &Part| Some(Done { key: part.key.clone(), output: value(part)? });
                 let (done, refused) = (self.parts.iter().filter_map(done), self.parts.iter().filter_map(refused));
                 payload::encode(&Collected { done: done.collect(), refused: refused.collect() }).ok()
@@ -141,17 +208,7 @@ impl Task {
 
 impl Part {
     fn has_ended(&self) -> bool {
-        self.refused.is_some() || self.work.is_done()
-    }
-
-    fn forward(&mut self, collects: bool, course: &mut Course) -> Moved {
-        match self.work.forward(course) {
-            Moved::Failed { failure, why: Why::Refused, .. } if collects => {
-                self.refused = Some(failure);
-                Moved::On
-            }
-            moved => moved,
-        }
+        self.work.is_done() || self.work.refusal().is_some()
     }
 }
 
@@ -163,10 +220,24 @@ impl Work {
         }
     }
 
-    fn has_begun(&self) -> bool {
+    fn begin(&mut self, course: &Course) {
         match self {
-            Work::Leg(leg) => leg.has_begun(),
-            Work::Branch(branch) => branch.has_begun(),
+            Work::Leg(leg) => leg.begin(course.now()),
+            Work::Branch(branch) => branch.go_on(course),
+        }
+    }
+
+    fn go_on(&mut self, course: &Course) {
+        match self {
+            Work::Leg(_) => {}
+            Work::Branch(branch) => branch.go_on(course),
+        }
+    }
+
+    fn unwind(&mut self, course: &Course) {
+        match self {
+            Work::Leg(leg) => leg.unwind(course),
+            Work::Branch(branch) => branch.unwind(0, course),
         }
     }
 
@@ -177,31 +248,31 @@ impl Work {
         }
     }
 
+    fn refusal(&self) -> Option<&WitFailure> {
+        match self {
+            Work::Leg(leg) => leg.refusal(),
+            Work::Branch(_) => None,
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        match self {
+            Work::Leg(leg) => leg.tries().into_iter().any(|tries| tries.is_busy()),
+            Work::Branch(branch) => branch.is_busy(),
+        }
+    }
+
+    fn stands(&self) -> bool {
+        match self {
+            Work::Leg(leg) => leg.stands(),
+            Work::Branch(branch) => branch.stands(),
+        }
+    }
+
     fn output(&self) -> Option<Payload> {
         match self {
             Work::Leg(leg) => leg.output().cloned(),
             Work::Branch(branch) => branch.output(),
-        }
-    }
-
-    fn due_at(&self) -> Option<Moment> {
-        match self {
-            Work::Leg(leg) => leg.due_at(),
-            Work::Branch(branch) => branch.due_at(),
-        }
-    }
-
-    fn forward(&mut self, course: &mut Course) -> Moved {
-        match self {
-            Work::Leg(leg) => leg.forward(course),
-            Work::Branch(branch) => branch.forward(course),
-        }
-    }
-
-    fn back(&mut self, course: &mut Course) -> Undone {
-        match self {
-            Work::Leg(leg) => leg.back(course),
-            Work::Branch(branch) => branch.back(0, course),
         }
     }
 }

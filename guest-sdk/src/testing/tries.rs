@@ -1,4 +1,4 @@
-//! The attempts of one leg: how many there were, when the next is due, and what it waits for.
+//! The attempts of one leg: where it stands, how many there were, when the next is due, and what it waits for.
 
 use std::time::Duration;
 
@@ -8,67 +8,141 @@ use crate::bindings::saga::exports::amends::module::saga::{
 use crate::moment::millis;
 use crate::{Moment, Retry};
 
+/// No leg is called again sooner, whatever its step says and its definition declares.
+const AGAIN_MIN: Duration = Duration::from_millis(10);
+
 /// The attempts of one leg.
 #[derive(Default)]
 pub(super) struct Tries {
+    pub(super) state: State,
     pub(super) attempt: u32,
     /// Attempts that did not end in a wait.
     used: u32,
-    ready: Option<Moment>,
+    /// When the leg became ready: the time that its code is told, the same in every attempt.
+    pub(super) ready: Moment,
+    /// When its first attempt began: the time box is counted from it.
+    began: Option<Moment>,
     waited: Duration,
-    pub(super) again_at: Option<Moment>,
-    pub(super) waiting: Option<(Wait, Moment)>,
+    /// An attempt has ended unknown, or in a wait.
+    pub(super) may_have_run: bool,
     /// Stays until the next wait: an approval is not lost to a retry.
     pub(super) arrived: Option<Arrival>,
     pub(super) last_failure: Option<WitFailure>,
 }
 
+/// Where a leg stands.
+#[derive(Default)]
+pub(super) enum State {
+    /// Its turn has not come.
+    #[default]
+    Idle,
+    /// The next attempt is due then.
+    Due(Moment),
+    /// An attempt is open.
+    Open,
+    /// It waits since then.
+    Waiting(Wait, Moment),
+    /// It needs an operator.
+    Stuck(WitFailure),
+    /// Nothing follows.
+    Over,
+}
+
 impl Tries {
-    /// The next attempt begins; the moment at which the first one was ready.
-    pub(super) fn begin(&mut self, now: Moment) -> Moment {
-        self.attempt += 1;
-        self.again_at = None;
-        *self.ready.get_or_insert(now)
+    /// The leg's turn has come.
+    pub(super) fn begin(&mut self, now: Moment) {
+        (self.state, self.ready) = (State::Due(now), now);
+    }
+
+    /// Asks again, with attempts and a time box of its own for the new question.
+    pub(super) fn ask_anew(&mut self, now: Moment) {
+        if self.attempt == 0 {
+            self.ready = now;
+        }
+        (self.state, self.used, self.began) = (State::Due(now), 0, None);
+    }
+
+    /// Opens an attempt if one is due; whether one was.
+    pub(super) fn open(&mut self, now: Moment) -> bool {
+        let is_due = matches!(self.state, State::Due(at) if at <= now);
+        if is_due {
+            self.state = State::Open;
+            self.attempt += 1;
+            self.began.get_or_insert(now);
+        }
+        is_due
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open)
+    }
+
+    /// An attempt is open, is due now or later, or waits.
+    pub(super) fn is_busy(&self) -> bool {
+        matches!(self.state, State::Open | State::Due(_) | State::Waiting(..))
+    }
+
+    /// Ends what is not open: waits, backoffs, and what is stuck.
+    pub(super) fn close(&mut self) {
+        if !self.is_open() {
+            self.state = State::Over;
+        }
+    }
+
+    /// The open attempt has failed.
+    pub(super) fn fail(&mut self, failure: &WitFailure) {
+        self.used += 1;
+        self.last_failure = Some(failure.clone());
+        self.state = State::Over;
     }
 
     /// Plans another attempt; false if none is left.
-    pub(super) fn again(&mut self, failure: WitFailure, policy: &WitRetry, now: Moment) -> bool {
-        self.used += 1;
-        self.last_failure = Some(failure);
-        let again_at = now + Duration::from_millis(Retry::delay_ms(policy, self.used));
-        self.again_at = Some(again_at);
-        let spent = again_at.since(self.ready.unwrap_or(now)).saturating_sub(self.waited);
+    pub(super) fn again(&mut self, policy: &WitRetry, now: Moment) -> bool {
+        if policy.attempts_max.is_some_and(|attempts_max| self.used >= attempts_max) {
+            return false;
+        }
+        let again_at = now + Duration::from_millis(Retry::delay_ms(policy, self.used)).max(AGAIN_MIN);
+        let spent = again_at.since(self.began.unwrap_or(now)).saturating_sub(self.waited);
         let in_box = policy.time_box_ms.is_none_or(|time_box_ms| millis(spent) <= time_box_ms);
-        policy.attempts_max.is_none_or(|attempts_max| self.used < attempts_max) && in_box
+        if in_box {
+            self.state = State::Due(again_at);
+        }
+        in_box
     }
 
+    /// Begins to wait. A moment that has passed is a little later, so that a step that always asks for one ends sometime.
     pub(super) fn wait(&mut self, wait: Wait, kept: &mut Vec<EventArrival>, now: Moment) {
-        assert!(wait.event.is_some() || wait.until.is_some(), "a wait needs an event or a moment");
-        self.arrived = None;
-        self.waiting = Some((wait, now));
+        self.state = State::Waiting(wait, now);
         if let Some(position) = kept.iter().position(|event| self.waits_for(event)) {
             self.arrive(Arrival::Event(kept.remove(position)), now);
         }
     }
 
     pub(super) fn waits_for(&self, event: &EventArrival) -> bool {
-        let Some((Wait { event: Some(wanted), .. }, _)) = &self.waiting else { return false };
+        let State::Waiting(Wait { event: Some(wanted), .. }, _) = &self.state else { return false };
         wanted.event_type == event.event_type && wanted.key == event.key
     }
 
+    /// When the wait ends without an event.
     pub(super) fn until(&self) -> Option<Moment> {
-        self.waiting.as_ref().and_then(|(wait, _)| wait.until).map(Moment::from_millis)
+        match &self.state {
+            State::Waiting(wait, _) => wait.until.map(Moment::from_millis),
+            State::Idle | State::Due(_) | State::Open | State::Stuck(_) | State::Over => None,
+        }
     }
 
     pub(super) fn arrive(&mut self, arrival: Arrival, now: Moment) {
-        if let Some((_, since)) = self.waiting.take() {
-            self.waited += now.since(since);
+        if let State::Waiting(_, since) = &self.state {
+            self.waited += now.since(*since);
         }
         self.arrived = Some(arrival);
+        self.state = State::Due(now);
     }
+}
 
-    /// When the next attempt is due: at once if there was none, or if what it waited for has come; never while it waits.
-    pub(super) fn due_at(&self) -> Option<Moment> {
-        self.waiting.is_none().then(|| self.again_at.unwrap_or_default())
-    }
+/// A wait as the host takes it: a moment is at least a little later than now.
+pub(super) fn taken(wait: Wait, now: Moment) -> Wait {
+    assert!(wait.event.is_some() || wait.until.is_some(), "a wait needs an event or a moment");
+    let until = wait.until.map(|until| until.max((now + AGAIN_MIN).as_millis()));
+    Wait { until, ..wait }
 }

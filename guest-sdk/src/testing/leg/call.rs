@@ -8,7 +8,8 @@ use crate::bindings::imports::amends::module::types::{Named, Payload};
 use crate::bindings::saga::exports::amends::module::saga::{Call as WitCall, Direction, Undo};
 use crate::step::Erased;
 use crate::testing::course::Course;
-use crate::{Call, Moment, host};
+use crate::testing::tries::Tries;
+use crate::{Call, host};
 
 /// Which step of which saga this is, and what it gets.
 pub(in crate::testing) struct Place {
@@ -22,9 +23,11 @@ pub(in crate::testing) struct Place {
 }
 
 impl Leg {
-    pub(super) fn inside<T>(&self, call: &Call, ready: Moment, course: &Course, run: fn(&Erased, &Call) -> T) -> T {
-        course.world.begin(call, ready, self.is_effect_free(call.raw.direction));
-        host::inside(course.world.clone(), || run(&self.step, call))
+    /// Runs the open attempt of this direction.
+    pub(super) fn inside<T>(&self, direction: Direction, course: &Course, run: fn(&Erased, &Call) -> T) -> T {
+        let (call, ready) = (self.call(direction, course), self.in_direction(direction).ready);
+        course.world.begin(&call, ready, self.is_effect_free(direction));
+        host::inside(course.world.clone(), || run(&self.step, &call))
     }
 
     /// What the step, or its compensation, declares.
@@ -36,18 +39,28 @@ impl Leg {
         }
     }
 
-    pub(super) fn call(&self, direction: Direction, course: &Course) -> Call {
+    fn in_direction(&self, direction: Direction) -> &Tries {
+        match direction {
+            Direction::Forward => &self.way.forward,
+            Direction::Undo => &self.way.undo,
+            Direction::Check => &self.way.check,
+        }
+    }
+
+    fn call(&self, direction: Direction, course: &Course) -> Call {
         let (spec, way, place) = (&self.step.spec, &self.way, &self.place);
         let alternate = part("alternate", way.alternate);
         let forward_key = format!("{}/{}{alternate}{}", course.id, place.path, part("round", self.round));
-        let (tries, key, deadline_ms) = match (direction, &spec.undo) {
+        let tries = self.in_direction(direction);
+        let (key, deadline_ms) = match (direction, &spec.undo) {
             (Direction::Undo, Undo::Code(policy)) => {
-                (&way.undo, format!("{forward_key}/undo{}", part("alternate", way.undo_alternate)), policy.deadline_ms)
+                (format!("{forward_key}/undo{}", part("alternate", way.undo_alternate)), policy.deadline_ms)
             }
-            (Direction::Undo, Undo::None | Undo::Nothing) => (&way.undo, format!("{forward_key}/undo"), 0),
-            (Direction::Forward, _) => (&way.forward, forward_key.clone(), spec.deadline_ms),
-            (Direction::Check, _) => (&way.check, format!("{forward_key}/check"), spec.deadline_ms),
+            (Direction::Undo, Undo::None | Undo::Nothing) => (format!("{forward_key}/undo"), 0),
+            (Direction::Forward, _) => (forward_key.clone(), spec.deadline_ms),
+            (Direction::Check, _) => (format!("{forward_key}/check"), spec.deadline_ms),
         };
+        let failures = [&tries.last_failure, &way.forward.last_failure, &way.cause];
         Call::new(WitCall {
             saga: course.id.clone(),
             definition: place.definition.to_string(),
@@ -56,18 +69,18 @@ impl Leg {
             element: place.element.clone(),
             direction,
             alternate: way.alternate,
-            undo_alternate: way.undo_alternate,
+            undo_alternate: if direction == Direction::Undo { way.undo_alternate } else { 0 },
             round: self.round,
-            attempt: tries.attempt + 1,
+            attempt: tries.attempt,
             key,
             forward_key,
-            deadline_at: (course.world.clock() + Duration::from_millis(deadline_ms)).as_millis(),
+            deadline_at: (course.now() + Duration::from_millis(deadline_ms)).as_millis(),
             input: place.input.clone(),
             outputs: place.outputs.to_vec(),
             own_output: if direction == Direction::Undo { self.output().cloned() } else { None },
-            last_failure: [&tries.last_failure, &way.forward.last_failure, &way.cause].into_iter().flatten().next().cloned(),
+            last_failure: failures.into_iter().flatten().next().cloned(),
             rollback_cause: way.undone_for.clone().filter(|_| direction == Direction::Undo),
-            may_have_run: way.may_have_run,
+            may_have_run: direction == Direction::Check || tries.may_have_run,
             arrived: tries.arrived.clone(),
         })
     }
