@@ -87,6 +87,7 @@ pub fn group() -> Saga<Group> {
         .step(
             Step::retriable("check-out", check_out)
                 .needs(["open"])
+                .check(is_out)
                 .each(Each::in_input("/stays").key("").collect().concurrency(10)),
         )
         .step(Step::retriable("report", report).effect_free().needs(["check-out"]))
@@ -104,6 +105,26 @@ fn check_out(stay: String, call: &Call) -> Result<CheckedOut> {
     let Opened { participants, clerk } = call.output("open")?;
     let ask = Ask { group: call.saga(), step: call.path(), by: format!("group {VERSION} {clerk}") };
     Ok(http::post(format!("{participants}/stays/{stay}/check-out")).json(&ask).send()?.ok()?.json()?)
+}
+
+/// Asked when no answer came. A check-out has no compensation, so only this can say that a refusal after a lost answer is a sure one.
+fn is_out(stay: String, call: &Call) -> Result<Option<CheckedOut>> {
+    let Opened { participants, .. } = call.output("open")?;
+    let (group, step) = (call.saga(), in_query(call.path()));
+    let answer = http::get(format!("{participants}/stays/{stay}/check-out?group={group}&step={step}")).send()?;
+    match answer.status() {
+        404 => Ok(None),
+        _ => Ok(Some(answer.ok()?.json()?)),
+    }
+}
+
+/// A path with the key of its element, as a part of a query.
+fn in_query(path: &str) -> String {
+    let encoded = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    path.bytes().map(encoded).collect()
 }
 
 fn report(_: Group, call: &Call) -> Result<Report> {

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use amends_sdk::http::{Error, Request, Response};
 use amends_sdk::testing::{Given, given};
 use group::{Failed, Report, Status, VERSION, group, module};
-use participants::{Keys, Operation, Stay, World};
+use participants::{Keys, Look, Operation, Stay, World};
 use serde_json::{Value, json};
 
 type Hotel = Rc<RefCell<World>>;
@@ -24,6 +24,11 @@ fn hotel<const N: usize>(stays: [(&str, i64); N]) -> Hotel {
 /// What the participants answer to this request.
 fn answer(hotel: &Hotel, request: &Request) -> Response {
     let (operation, resource) = Operation::of_path(request.path()).expect("a known operation");
+    if request.method().is_safe() {
+        let path = request.url().trim_start_matches("http://participants.test");
+        let (status, body) = hotel.borrow().look(operation, &Look::of_uri(path).expect("a query")).http();
+        return Response::of_json(status, &body);
+    }
     let header = |name| request.header_value(name).map(str::to_owned);
     let keys = Keys { idempotency: header("idempotency-key"), step: header("amends-step-key"), undoes: header("amends-undoes") };
     let ask = request.body_json().expect("a body that says what is asked");
@@ -114,12 +119,34 @@ fn gc_10_a_stay_that_this_group_checked_out_is_done() {
     let run = run.when(input(["s1"])).then(
         "open done
          check-out[s1] unknown no_answer
-         check-out[s1] done
+         check check-out[s1] done
          report done
          completed",
     );
     assert_eq!(run.output::<Report>(), report("G1", ["s1"], []));
     assert_eq!(hotel.borrow().effects["check-out"], 1);
+}
+
+/// The kind: a refusal after an attempt that may have happened was a plain result in a fan-out that collects. See the rule of
+/// `collect` in the SDK: only the check makes this one sure.
+#[test]
+fn c2_33_a_stay_that_is_refused_after_a_lost_answer_is_a_result_because_the_check_found_nothing() {
+    let hotel = hotel([("s1", 0), ("s2", 5000)]);
+    let (answering, mut lost) = (hotel.clone(), false);
+    let run = given(group()).id("G1").http(move |request| match request.path() {
+        "/stays/s2/check-out" if !std::mem::replace(&mut lost, true) => Err(Error::no_answer("lost")),
+        _ => Ok(answer(&answering, request)),
+    });
+    let run = run.when(input(["s1", "s2"])).then(
+        "open done
+         check-out[s1] done
+         check-out[s2] unknown no_answer
+         check check-out[s2] not done
+         check-out[s2] refused balance_not_settled
+         report done
+         completed",
+    );
+    assert_eq!(run.output::<Report>(), report("G1", ["s1"], [("s2", "balance_not_settled")]));
 }
 
 #[test]

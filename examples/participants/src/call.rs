@@ -1,5 +1,7 @@
 //! What comes with a call, and what is answered.
 
+use axum::extract::Query;
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -23,6 +25,23 @@ pub struct Ask {
     /// What an email says.
     #[serde(default)]
     pub subject: String,
+}
+
+/// The query of a `GET` that asks what stands of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Look {
+    /// The trip, transfer or group that the call was for.
+    #[serde(alias = "transfer", alias = "group")]
+    pub trip: String,
+    /// The step that asked.
+    pub step: String,
+}
+
+impl Look {
+    /// The query of this URI: `/stays/s1/check-out?group=G1&step=check-out%5Bs1%5D`.
+    pub fn of_uri(uri: &str) -> Option<Look> {
+        Query::try_from_uri(&uri.parse::<Uri>().ok()?).ok().map(|Query(look)| look)
+    }
 }
 
 /// The headers that matter, as the host of the saga adds them.
@@ -54,6 +73,8 @@ pub enum Answer {
     },
     /// The same key with another body; nothing changed.
     KeyReused,
+    /// Nothing that was asked for stands.
+    NotFound,
 }
 
 impl Answer {
@@ -65,6 +86,7 @@ impl Answer {
             Answer::KeyReused => {
                 (422, json!({"code": "key_reused", "message": "this Idempotency-Key came with another request before"}))
             }
+            Answer::NotFound => (404, json!({"code": "not_found", "message": "nothing of it stands"})),
         }
     }
 
@@ -76,6 +98,7 @@ impl Answer {
             Answer::Nothing(_) => "nothing".to_owned(),
             Answer::Refused { code, .. } => format!("refused {code}"),
             Answer::KeyReused => "key reused".to_owned(),
+            Answer::NotFound => "not found".to_owned(),
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | `POST /stays/s1/check-out` | the same, with `"group"` for `"trip"` |
 //! | `POST /tickets/T1/issue`, `/void` | the same |
 //! | `POST /emails/T1/send` | and `"to", "subject"` |
+//! | `GET` of any of these, `?trip=T1&step=…` | the answer of what stands, or 404 |
 //! | `GET /state` | [`State`]: what is left, every effect counted, every call in order |
 //! | `POST /control` | [`Control`]: set what is left, make calls go wrong, release held ones |
 //!
@@ -44,7 +45,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-pub use call::{Answer, Ask, Keys};
+pub use call::{Answer, Ask, Keys, Look};
 pub use faults::{Control, Fault, Rule};
 pub use operation::Operation;
 use server::Shared;

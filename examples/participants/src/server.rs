@@ -17,7 +17,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, oneshot};
 
-use crate::call::{Ask, Keys};
+use crate::call::{Ask, Keys, Look};
 use crate::faults::{Control, Fault, Rule, next_fault};
 use crate::operation::Operation;
 use crate::world::World;
@@ -94,7 +94,7 @@ pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>, stopped: o
     let router = Router::new()
         .route("/state", get(|Extract(shared): Extract<Arc<Shared>>| async move { Json(shared.state()) }))
         .route("/control", post(control))
-        .fallback(post(call))
+        .fallback(post(call).get(look))
         .with_state(shared);
     // An answer in two packets would wait for a delayed acknowledgement. Without the option it is only slower.
     let listener = tokio::net::TcpListener::from_std(listener)?.tap_io(|stream| drop(stream.set_nodelay(true)));
@@ -113,6 +113,16 @@ async fn control(Extract(shared): Extract<Arc<Shared>>, body: Bytes) -> Response
         }
         Err(error) => bad_request(&error.to_string()),
     }
+}
+
+/// What stands of a call. It is no call, and no fault meets it.
+async fn look(Extract(shared): Extract<Arc<Shared>>, uri: Uri) -> Response {
+    let asked = Operation::of_path(uri.path()).zip(Look::of_uri(&uri.to_string()));
+    let Some(((operation, _), look)) = asked else {
+        return bad_request(&format!("there is nothing to look at at {uri}"));
+    };
+    let (status, body) = shared.inner().world.look(operation, &look).http();
+    (status_code(status), Json(body)).into_response()
 }
 
 async fn call(Extract(shared): Extract<Arc<Shared>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::call::{Answer, Ask, Keys};
+use crate::call::{Answer, Ask, Keys, Look};
 use crate::operation::Operation;
 
 /// Everything that the participants remember.
@@ -100,6 +100,14 @@ impl World {
         match operation.takes_back() {
             true => self.take_back(operation, resource, ask, keys),
             false => self.take(operation, resource, ask, keys),
+        }
+    }
+
+    /// What stands of a call; nothing changes.
+    pub fn look(&self, operation: Operation, look: &Look) -> Answer {
+        match self.orders.get(&(look.trip.clone(), look.step.clone())).map(|order| &order.standing) {
+            Some(Standing::Stands(done, answer)) if *done == operation => Answer::Repeated(answer.clone()),
+            Some(_) | None => Answer::NotFound,
         }
     }
 

@@ -48,6 +48,25 @@ fn a_refusal_says_what_is_missing_and_a_bad_request_does_not_look_like_one() -> 
 }
 
 #[test]
+fn a_look_shows_what_stands_and_changes_nothing() -> io::Result<()> {
+    let participants = Participants::start()?;
+    let look = |step: &str| {
+        let mut stream = TcpStream::connect(participants.url().trim_start_matches("http://"))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        write!(stream, "GET /hotels/H1/reserve?trip=T1&step={step} HTTP/1.1\r\nhost: p\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).map(|_| answer)
+    };
+    assert!(look("reserve-hotel")?.starts_with("HTTP/1.1 404"));
+    post(&participants.url(), "/hotels/H1/reserve", "k", &hotel())?;
+    let answer = look("reserve%2Dhotel")?;
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""confirmation":"H1/T1""#), "{answer}");
+    assert!(look("another")?.starts_with("HTTP/1.1 404"));
+    assert_eq!(participants.trace(), ["reserve-hotel T1 done"]);
+    Ok(())
+}
+
+#[test]
 fn a_dropped_reply_is_no_reply_and_the_effect_stands() -> io::Result<()> {
     let participants = Participants::start()?;
     participants.add(Rule::next(1, Operation::ReserveHotel, Fault::Drop));
