@@ -10,6 +10,8 @@ pub mod origin;
 
 pub mod host;
 
+pub mod service;
+
 pub mod api;
 
 pub mod marker;

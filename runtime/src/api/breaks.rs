@@ -13,12 +13,14 @@ use amends_core::{Definition, Trigger, id::Namespace, value::Payload};
 use super::{
     Api,
     error::ApiError,
-    runtime::Runtime,
     wire::module::{Break, Breaks},
 };
-use crate::engine::{
-    module::schema,
-    port::{Refusal, ScheduleView, VersionView},
+use crate::{
+    engine::{
+        module::schema,
+        port::{Refusal, ScheduleView, VersionView},
+    },
+    service::reader::Reader,
 };
 
 /// Schedules read at a time.
@@ -74,20 +76,20 @@ pub(super) async fn by(
     offer: Offer,
 ) -> Result<Breaks, ApiError> {
     match active {
-        Some(active) => api.read(move |runtime| found(runtime, &namespace, &active, &offer)).await,
+        Some(active) => api.read(move |reader| found(reader, &namespace, &active, &offer)).await,
         None => Ok(Breaks::default()),
     }
 }
 
-fn found(runtime: &dyn Runtime, namespace: &Namespace, active: &VersionView, offer: &Offer) -> Result<Breaks, Refusal> {
+fn found(reader: &Reader, namespace: &Namespace, active: &VersionView, offer: &Offer) -> Result<Breaks, Refusal> {
     let mut what = dropped(active, offer);
     let mut inputs_left = INPUTS_MAX;
     let mut after: Option<String> = None;
     let mut is_cut = false;
     loop {
-        let page = runtime.schedules(namespace, after.as_deref(), PAGE)?;
+        let page = reader.schedules(namespace, after.as_deref(), PAGE)?;
         for view in page.iter().filter(|view| is_live(view)) {
-            match of_schedule(runtime, namespace, active, offer, view, &mut inputs_left)? {
+            match of_schedule(reader, namespace, active, offer, view, &mut inputs_left)? {
                 Looked::Breaks(broken) => what.push(broken),
                 Looked::Fits => {}
                 Looked::NoMore => is_cut = true,
@@ -125,7 +127,7 @@ enum Looked {
 }
 
 fn of_schedule(
-    runtime: &dyn Runtime,
+    reader: &Reader,
     namespace: &Namespace,
     active: &VersionView,
     offer: &Offer,
@@ -148,7 +150,7 @@ fn of_schedule(
     }
     *inputs_left -= 1;
     // Gone since its page was read.
-    let Some(input) = runtime.schedule(namespace, &view.name)?.and_then(|view| view.input) else { return Ok(Looked::Fits) };
+    let Some(input) = reader.schedule(namespace, &view.name)?.and_then(|view| view.input) else { return Ok(Looked::Fits) };
     Ok(match offer.misfit(saga, &input) {
         Some(misfit) => broken(format!("its input does not fit: {misfit}")),
         None => Looked::Fits,

@@ -9,12 +9,12 @@ use axum::{
 };
 
 use super::{
-    runtime::Unverified,
     strict::BadJson,
     wire::error::{ErrorBody, ErrorDetail},
 };
 use crate::{
     engine::port::{Refusal, RefusalCode},
+    service::{deploy::DeployError, verify::Unverified},
     trouble::Trouble,
 };
 
@@ -115,11 +115,6 @@ impl ApiError {
             .hint("`amends list` shows the sagas that there are")
     }
 
-    /// 503: the engine went away with the question.
-    pub fn stopping() -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", "the host is stopping").hint("ask again once it is back")
-    }
-
     /// 500: our bug.
     pub fn internal(what: &str) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the host failed: {what}"))
@@ -182,6 +177,21 @@ impl From<Unverified> for ApiError {
             Trouble::Bug => StatusCode::INTERNAL_SERVER_ERROR,
         };
         Self { status, detail: Box::new(detail) }
+    }
+}
+
+impl From<DeployError> for ApiError {
+    fn from(error: DeployError) -> Self {
+        match error {
+            DeployError::Unverified(unverified) => unverified.into(),
+            DeployError::OtherName { inside, sent } => {
+                let message = format!("the component names itself `{inside}`, not `{sent}`");
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "name_mismatch", message)
+                    .hint(format!("deploy it as `{inside}`, or change the name in its source"))
+            }
+            DeployError::Refused(refusal) => refusal.into(),
+            DeployError::Panicked(what) => Self::internal(&what),
+        }
     }
 }
 

@@ -219,17 +219,17 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::api::{fake, runtime::Offered};
+    use crate::{api::samples, engine::port::Offered};
 
     fn drawn(format: Format) -> String {
-        let (started_by, definition) = (vec!["trip.\"wanted\"".to_owned()], fake::trip());
+        let (started_by, definition) = (vec!["trip.\"wanted\"".to_owned()], samples::trip());
         let offered = Offered { module: "trip".to_owned(), version: 2, definition, started_by };
         draw(&super::super::present::definition::offered(&offered), format)
     }
 
     /// A journey: a child for each traveller beside a hotel with two ways, a savepoint, a car.
     fn journey() -> Definition {
-        let mut journey = fake::trip();
+        let mut journey = samples::trip();
         journey.name = "journey".to_owned();
         let [travellers, hotel] = &mut journey.stages[0].steps[..] else { panic!("a trip begins with two steps") };
         travellers.name = "travellers".to_owned();

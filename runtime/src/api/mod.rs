@@ -2,8 +2,6 @@
 //!
 //! It decides nothing about sagas, and everything that it shows is committed. It must not know redb or wasmtime.
 
-pub mod runtime;
-
 pub mod wire;
 
 pub mod present;
@@ -39,35 +37,38 @@ pub mod openapi;
 pub mod server;
 
 #[cfg(test)]
-pub(crate) mod fake;
+pub(crate) mod samples;
 
 #[cfg(test)]
 mod tests;
 
 use std::sync::Arc;
 
+use amends_core::Instant;
 use axum::Router;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::watch;
 
-use self::{error::ApiError, position::Positions, runtime::Runtime, waits::Waits};
-use crate::engine::port::{Answer, Request};
+use self::{error::ApiError, position::Positions, waits::Waits};
+use crate::{
+    engine::{
+        driver::Clock,
+        port::{Answer, Refusal, Request},
+    },
+    service::{Services, deploy::Deploys, health::Health, intake::Intake, reader::Reader},
+};
 
-/// What every handler has.
+/// What every handler has: the services of the host, and what only the API needs.
 pub struct Api {
-    runtime: Arc<dyn Runtime>,
+    intake: Intake,
+    reader: Reader,
+    deploys: Deploys,
+    health: Health,
+    clock: Clock,
     options: Options,
     stop: watch::Receiver<bool>,
-    /// Places of deploys, from their body to their answer.
-    deploys: Semaphore,
-    /// The turn of the deploy that is being recorded.
-    recording: Arc<Semaphore>,
     /// Places of those who wait and of those who follow.
     waits: Waits,
 }
-
-/// Deploys at a time, plans included: each holds a component of up to `wasm_bytes_max`, a thread, and while it describes itself one
-/// of the host's few places for guests beside the attempts.
-const DEPLOYS_MAX: usize = 4;
 
 /// What the operator may set.
 #[derive(Clone, Debug)]
@@ -89,32 +90,36 @@ impl Default for Options {
 }
 
 /// The routes over a running host. When `stop` turns true, waiting requests are answered and streams end.
-pub fn router(runtime: Arc<dyn Runtime>, options: Options, stop: watch::Receiver<bool>) -> Router {
-    let (deploys, recording) = (Semaphore::new(DEPLOYS_MAX), Arc::new(Semaphore::new(1)));
+pub fn router(services: Services, options: Options, stop: watch::Receiver<bool>) -> Router {
+    let Services { intake, reader, deploys, health, clock } = services;
     let waits = Waits::new(waits::WAITS_MAX, waits::WATCHES_MAX);
-    routes::router(Arc::new(Api { runtime, options, stop, deploys, recording, waits }))
+    routes::router(Arc::new(Api { intake, reader, deploys, health, clock, options, stop, waits }))
 }
+
+/// The journal's generation, which is part of every position that is handed out. A restored journal will have another one.
+const GENERATION: u32 = 1;
 
 impl Api {
     fn positions(&self) -> Positions {
-        Positions { generation: self.runtime.generation() }
+        Positions { generation: GENERATION }
+    }
+
+    fn now(&self) -> Instant {
+        (self.clock)()
     }
 
     /// Asks the engine and waits for the committed answer.
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ApiError> {
-        let (answer, answered) = oneshot::channel();
-        self.runtime.ask(request(answer))?;
-        // A dropped channel is a stopping host: what was asked may or may not be durable, and asking again is safe.
-        Ok(answered.await.map_err(|_| ApiError::stopping())??)
+        Ok(self.intake.ask(request).await?)
     }
 
     /// Reads committed state, off the threads that serve connections.
     async fn read<T: Send + 'static>(
-        self: &Arc<Self>,
-        read: impl FnOnce(&dyn Runtime) -> Result<T, crate::engine::port::Refusal> + Send + 'static,
+        &self,
+        read: impl FnOnce(&Reader) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let runtime = Arc::clone(&self.runtime);
-        let reading = tokio::task::spawn_blocking(move || read(runtime.as_ref()));
+        let reader = self.reader.clone();
+        let reading = tokio::task::spawn_blocking(move || read(&reader));
         Ok(reading.await.map_err(|error| ApiError::internal(&error.to_string()))??)
     }
 

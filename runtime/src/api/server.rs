@@ -145,53 +145,58 @@ mod slow_clients;
 mod tests {
     use std::{sync::Arc, thread};
 
-    use amends_core::{event::Event, view::Status};
+    use amends_core::{outcome::Outcome, value::Payload};
 
     use super::*;
     use crate::{
         api::{
-            Options,
-            fake::{self, Fake, NOON},
-            position::Positions,
-            router,
-            runtime::Change,
-            wire::saga::Saga,
+            Options, router,
+            wire::{
+                journal::JournalPage,
+                saga::Saga,
+                verb::{self, Acted},
+            },
         },
         client::{Client, Write},
-        journal::{Actor, Fact, Record, RecordId},
+        service::testing::TestHost,
     };
 
     struct Running {
+        host: TestHost,
         client: Client,
         stop: watch::Sender<bool>,
         thread: thread::JoinHandle<()>,
     }
 
     /// A server on a free port, in a thread of its own, and a client of it.
-    fn serving(fake: &Arc<Fake>) -> Running {
+    fn serving(host: TestHost) -> Running {
         let (stop, stopping) = watch::channel(false);
         let (address, bound) = std::sync::mpsc::channel();
-        let fake = Arc::clone(fake);
+        let services = host.services.clone();
         let thread = thread::spawn(move || {
             let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
             tokio.block_on(async {
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 address.send(listener.local_addr().unwrap()).unwrap();
-                let router = router(fake, Options::default(), stopping.clone());
+                let router = router(services, Options::default(), stopping.clone());
                 serve(listener, router, stopping, Duration::from_secs(10)).await.unwrap();
             });
         });
         let address = format!("http://{}", bound.recv().unwrap());
-        Running { client: Client::new(&address, "default", Some("Jörg".to_owned())).unwrap(), stop, thread }
+        Running { host, client: Client::new(&address, "default", Some("Jörg".to_owned())).unwrap(), stop, thread }
     }
 
     impl Running {
-        fn start(&self, wait: &str) -> (u16, Saga) {
-            let query = [("id", "T1"), ("wait", wait)];
+        fn start(&self, id: &str, wait: Option<&str>) -> (u16, Saga) {
+            let query: Vec<(&str, &str)> = std::iter::once(("id", id)).chain(wait.map(|wait| ("wait", wait))).collect();
             let path = ["v1", "definitions", "trip", "sagas"];
             let write = Write { query: &query, body: b"{}", ..Write::post(&path) };
             let (status, saga) = self.client.write(&write).unwrap();
             (status.as_u16(), saga)
+        }
+
+        fn journal(&self, id: &str) -> JournalPage {
+            self.client.get(&["v1", "sagas", id, "journal"], &[]).unwrap()
         }
 
         fn end(self) {
@@ -201,46 +206,36 @@ mod tests {
         }
     }
 
-    fn record(version: u64, event: Event) -> Record {
-        Record {
-            id: RecordId { stream: 1, version },
-            position: version,
-            at: NOON,
-            causation: None,
-            correlation: None,
-            depth: 0,
-            epoch: 1,
-            generation: 1,
-            actor: Actor::Host,
-            head: None,
-            fact: Fact::Saga(event),
-        }
+    fn done() -> Outcome {
+        Outcome::Done(Payload::json("{\"paid\":true}"))
     }
 
     #[test]
     fn the_client_understands_the_server() {
-        let fake = Fake::new();
-        let running = serving(&fake);
-        let (status, started) = running.start("1s");
-        assert_eq!((status, started.id.as_str(), started.output.unwrap().as_str()), (201, "T1", "{\"paid\":true}"));
+        let running = serving(TestHost::new());
+        running.host.guests.hold("charge");
+        assert_eq!(running.start("T1", None).0, 201);
+        running.host.guests.end("charge", &done());
+        let (status, started) = running.start("T1", Some("30s"));
+        assert_eq!((status, started.id.as_str(), started.output.unwrap().as_str()), (200, "T1", "{\"paid\":true}"));
         let shown: Saga = running.client.get(&["v1", "sagas", "T1"], &[]).unwrap();
-        assert_eq!(shown.revision, "17");
+        assert_eq!(shown.revision, started.revision);
         let error = running.client.get::<Saga>(&["v1", "sagas", "../T2"], &[]).unwrap_err().to_string();
         assert!(error.starts_with("bad saga id \"../T2\""), "{error}");
         let error = running.client.get::<Saga>(&["v1", "sagas", "T2"], &[]).unwrap_err();
         assert_eq!(error.code(), Some("saga_not_found"));
         assert_eq!(error.to_string(), "no saga `T2` in this namespace; `amends list` shows the sagas that there are");
-        let verb: crate::api::wire::verb::Acted =
-            running.client.post(&["v1", "sagas", "T1", "cancel"], &crate::api::wire::verb::Act::default()).unwrap();
-        assert!(verb.applied);
-        let asked = fake.take_asked();
-        assert!(asked.last().unwrap().contains("by: \"Jörg\"") && asked.last().unwrap().contains("key=Some("), "{asked:?}");
+        assert_eq!(running.start("T2", None).0, 201);
+        let acted: Acted = running.client.post(&["v1", "sagas", "T2", "cancel"], &verb::Act::default()).unwrap();
+        assert!(acted.applied);
+        let by: Vec<String> = running.journal("T2").records.into_iter().filter_map(|entry| entry.by).collect();
+        assert_eq!(by, ["Jörg"]);
         running.end();
     }
 
     #[test]
     fn a_client_that_sends_too_much_is_told_so() {
-        let running = serving(&Fake::new());
+        let running = serving(TestHost::empty());
         let path = ["v1", "modules"];
         let write = Write { body: &vec![0; 40 << 20], content_type: "application/wasm", ..Write::post(&path) };
         let error = running.client.write::<Saga>(&write).unwrap_err();
@@ -250,56 +245,64 @@ mod tests {
 
     #[test]
     fn a_watch_goes_on_after_the_last_id_and_ends_with_the_saga() {
-        let fake = Fake::new();
-        let running = serving(&fake);
-        running.start("1s");
-        *fake.records.lock().unwrap() =
-            vec![record(1, Event::TimerFired(fake::leg("a"))), record(2, Event::TimerFired(fake::leg("b")))];
-        let is = |status| fake.sagas.lock().unwrap().get_mut("T1").unwrap().0.status = status;
-        is(Status::Running);
+        let running = serving(TestHost::new());
+        running.host.guests.hold("charge");
+        running.start("T1", None);
+        running.host.guests.wait_for("charge");
         let path = ["v1", "sagas", "T1", "watch"];
         let mut messages = running.client.follow(&path, Some("1")).unwrap().unwrap();
         let first = messages.next().unwrap();
         assert_eq!((first.id.as_deref(), first.event.as_str()), (Some("2"), "record"));
-        assert!(first.data.contains(&Positions { generation: 1 }.show(2)), "{}", first.data);
-        fake.records.lock().unwrap().push(record(3, Event::Completed));
-        let change = Change {
-            namespace: amends_core::id::Namespace::new("default").unwrap(),
-            id: amends_core::id::SagaId::new("T1").unwrap(),
-            revision: 3,
-        };
-        is(Status::Completed);
-        fake.changes.send(change.clone()).unwrap();
-        let rest: Vec<String> = messages.map(|message| message.event).collect();
-        assert_eq!(rest, ["record", "end"]);
-        // What comes after the end is stale. Who had seen the end and asked again waited for another one, for ever.
-        fake.records.lock().unwrap().push(record(4, Event::TimerFired(fake::leg("a"))));
-        let late = running.client.follow(&path, Some("3")).unwrap().unwrap();
-        assert_eq!(late.map(|message| message.event).collect::<Vec<_>>(), ["record", "end"]);
-        assert!(running.client.follow(&path, Some("17")).unwrap().is_none(), "nothing is left to say");
+        assert!(first.data.contains(&running.journal("T1").records[1].position), "{}", first.data);
+        running.host.guests.end("charge", &done());
+        let rest: Vec<_> = messages.collect();
+        let seen = rest.iter().filter_map(|message| message.id.clone()).next_back().unwrap();
+        assert_eq!(seen, running.journal("T1").records.last().unwrap().revision);
+        let (end, records) = rest.split_last().unwrap();
+        assert!(end.event == "end" && records.iter().all(|message| message.event == "record"), "{rest:?}");
+        assert!(running.client.follow(&path, Some(&seen)).unwrap().is_none(), "nothing is left to say");
         let mut all = running.client.follow(&["v1", "watch"], None).unwrap().unwrap();
-        fake.changes.send(change).unwrap();
+        running.start("T2", Some("20ms"));
         let line = all.next().unwrap();
-        assert!(line.event == "saga" && line.data.contains("\"completed\""), "{line:?}");
+        assert!(line.event == "saga" && line.data.contains("\"T2\""), "{line:?}");
+        running.end();
+    }
+
+    /// What comes after the end is stale. Who had seen the end and asked again waited for another end, for ever.
+    #[test]
+    fn who_has_seen_the_end_is_told_what_came_after_it_and_the_end_again() {
+        let running = serving(TestHost::new());
+        running.host.guests.hold("charge");
+        running.start("T1", None);
+        running.host.guests.wait_for("charge");
+        let acted: Acted = running.client.post(&["v1", "sagas", "T1", "abandon"], &verb::Act::default()).unwrap();
+        running.host.guests.end("charge", &done());
+        let path = ["v1", "sagas", "T1", "watch"];
+        // The outcome is behind these starts at the latest, and the time within which it must be written is over.
+        let late = (0..100).find_map(|number| {
+            running.host.advance(1_000);
+            running.start(&format!("S{number}"), None);
+            running.client.follow(&path, Some(&acted.revision)).unwrap()
+        });
+        let late = late.expect("the late outcome is recorded");
+        assert_eq!(late.map(|message| message.event).collect::<Vec<_>>(), ["record", "end"]);
         running.end();
     }
 
     #[test]
     fn a_stop_answers_those_who_wait_and_ends_streams() {
-        let fake = Fake::new();
-        *fake.never_ends.lock().unwrap() = true;
-        let running = Arc::new(serving(&fake));
+        let running = Arc::new(serving(TestHost::new()));
+        running.host.guests.hold("charge");
         let waiting = thread::spawn({
             let running = Arc::clone(&running);
-            move || running.start("300s").0
+            move || running.start("T1", Some("300s")).0
         });
         let mut watching = running.client.follow(&["v1", "watch"], None).unwrap().unwrap();
-        while fake.asked.lock().unwrap().is_empty() {
-            thread::yield_now();
-        }
+        running.host.guests.wait_for("charge");
         running.stop.send(true).unwrap();
         assert_eq!(waiting.join().unwrap(), 202);
-        assert!(watching.next().is_none());
+        // It has seen the start, or nothing of it.
+        assert!(watching.all(|message| message.event == "saga"));
         Arc::into_inner(running).unwrap().end();
     }
 }

@@ -19,10 +19,10 @@ use crate::{
     api::{
         graph,
         present::{self, module::missing_grants},
-        runtime::Verified,
         wire::{definition::Definition, module::MissingGrant},
     },
     config::{Config, Size},
+    service::verify::Verified,
 };
 
 /// Verify a module without a host, and say what it would need granted.
@@ -92,7 +92,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::api::fake;
+    use crate::api::samples;
 
     #[test]
     fn a_check_shows_sagas_and_what_would_need_a_grant() {
@@ -100,7 +100,7 @@ mod tests {
             module: "trip".to_owned(),
             digest: [1; 32],
             bytes: 1_300_000,
-            definitions: vec![fake::trip()],
+            definitions: vec![samples::trip()],
             triggers: vec![Trigger { saga: "trip".to_owned(), event_type: "trip.wanted".to_owned() }],
             imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned(), "wasi:cli/environment@0.2.3".to_owned()],
             warnings: Vec::new(),

@@ -11,10 +11,7 @@ use super::{
     session::say,
 };
 use crate::{
-    api::{runtime::Unverified, wire::error::ErrorDetail},
-    client::ClientError,
-    plain::escape_json,
-    trouble::Trouble,
+    api::wire::error::ErrorDetail, client::ClientError, plain::escape_json, service::verify::Unverified, trouble::Trouble,
 };
 
 /// `{"error":{…}}`, as the host answers, with how the command ends.
@@ -136,9 +133,14 @@ mod tests {
             ClientError::Garbled { address, cause: "status 200 OK".to_owned() }.into(),
             Usage("--all alone would be every saga".to_owned()).into(),
             Fatal::DataInUse("host 7 has it".to_owned()).into(),
-            Err::<(), _>(Unverified { code: "bad_definition", reasons: vec!["no steps".to_owned()], hint: None, trouble: Trouble::Component })
-                .context("trip.wasm does not verify")
-                .unwrap_err(),
+            Err::<(), _>(Unverified {
+                code: "bad_definition",
+                reasons: vec!["no steps".to_owned()],
+                hint: None,
+                trouble: Trouble::Component,
+            })
+            .context("trip.wasm does not verify")
+            .unwrap_err(),
             anyhow::anyhow!("a \u{202e}file"),
         ];
         let said: String = errors.iter().map(|error| in_json(error) + "\n").collect();

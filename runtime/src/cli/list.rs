@@ -128,7 +128,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::{fake::NOON, wire::Time},
+        api::{samples::NOON, wire::Time},
         cli::{Cli, Verb, many::STATUSES},
     };
 

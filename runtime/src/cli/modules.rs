@@ -106,7 +106,7 @@ mod tests {
 
     use super::*;
     use crate::api::{
-        fake::NOON,
+        samples::NOON,
         wire::module::{HttpGrant, Version},
     };
 

@@ -99,10 +99,11 @@ async fn host(config: Config, address: SocketAddr, log: &Outlet) -> Result<(), F
     let listening = listener.local_addr().map_err(|error| cannot_listen(address, &error))?;
     let (opening, lost_lines) = (config.clone(), log.lost());
     let opened = tokio::task::spawn_blocking(move || wiring::open(&opening, listening, lost_lines)).await;
-    let Host { runtime, recovered, failed, close } =
+    let Host { services, failed, close } =
         opened.map_err(|error| Fatal::Other(format!("the host failed to open: {error}")))??;
     let (stop, stopping) = watch::channel(false);
-    let router = api::router(runtime, wiring::api_options(&config), stopping.clone());
+    let recovered = services.health.recovered;
+    let router = api::router(services, wiring::api_options(&config), stopping.clone());
     let drain = config.server.drain;
     let serving = tokio::spawn(api::server::serve(listener, router, stopping, drain.0));
     say_ready(&config, listening, recovered, began.elapsed());

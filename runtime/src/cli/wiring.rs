@@ -16,25 +16,24 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::exit::Fatal;
 use crate::{
-    api::{
-        self,
-        runtime::{Runtime, Unverified, Verified},
-    },
-    clocks,
+    api, clocks,
     config::{self, Config},
     engine::limits::Limits,
     host::{self, Compile, HostConfig},
     node::{self, Node, NodeError},
+    service::{
+        Services,
+        disk::Free,
+        verify::{self, Unverified, Verified},
+    },
     store::redb,
     trouble::Trouble,
 };
 
 /// A host that has recovered and takes requests.
 pub struct Host {
-    /// What the API asks.
-    pub runtime: Arc<dyn Runtime>,
-    /// How many sagas had not ended.
-    pub recovered: u64,
+    /// What the API is over.
+    pub services: Services,
     /// Ends only if the host cannot go on (law 14).
     pub failed: Pin<Box<dyn Future<Output = Fatal> + Send>>,
     /// No new starts, time for open attempts until a moment, commit, close.
@@ -57,7 +56,7 @@ impl From<NodeError> for Fatal {
 /// `listening` is the API's own address, which no guest may call; `lost_lines` counts what the log lost.
 pub fn open(config: &Config, listening: SocketAddr, lost_lines: Counter) -> Result<Host, Fatal> {
     let worker = this_program().map_err(|error| Fatal::Other(format!("cannot tell which program this is: {error}")))?;
-    let node = Node::open(node::Config {
+    let mut node = Node::open(node::Config {
         data: config.store.data.clone(),
         store: store_options(config),
         guests: guest_limits(config),
@@ -70,14 +69,11 @@ pub fn open(config: &Config, listening: SocketAddr, lost_lines: Counter) -> Resu
         free: free(config),
         lost_lines,
     })?;
-    let node = Arc::new(node);
     let failed = node.failed();
-    let closing = Arc::clone(&node);
     Ok(Host {
-        recovered: node.recovered(),
+        services: node.services().clone(),
         failed: Box::pin(async move { Fatal::StorageFailed(failed.await) }),
-        close: Box::new(move |until| closing.close(until).map_err(Fatal::from)),
-        runtime: node,
+        close: Box::new(move |until| node.close(until).map_err(Fatal::from)),
     })
 }
 
@@ -93,8 +89,8 @@ fn store_options(config: &Config) -> redb::Options {
     redb::Options { cache_bytes: config.store.cache.as_usize(), ..redb::Options::default() }
 }
 
-fn free(config: &Config) -> node::Free {
-    node::Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent }
+fn free(config: &Config) -> Free {
+    Free { bytes_min: config.store.free_min.bytes(), percent_min: config.store.free_min_percent }
 }
 
 fn engine_limits(config: &Config) -> Limits {
@@ -165,8 +161,8 @@ pub fn verify(bytes: Vec<u8>, config: &Config) -> Result<Verified, Unverified> {
         secrets: None,
     })
     .map_err(|error| refused(error.to_string()))?;
-    let found = host.verify(&bytes).map_err(node::unverified)?;
-    node::verified(found, bytes.len() as u64, &definition_limits(config))
+    let found = host.verify(&bytes)?;
+    verify::check(found, bytes.len() as u64, &definition_limits(config))
 }
 
 /// The body of the process that the host starts for one compilation.

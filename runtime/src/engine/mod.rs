@@ -7,7 +7,7 @@
 //! - [`refusal`]: why a request is refused
 //! - `kernel`: reads before a decision, the commit of it, what leaves afterwards, timers, first answers, followers
 //! - `module`, `saga`, `event`, `schedule`, `job`: the kinds; each knows the kernel and the kinds before it
-//! - `recover`: start-up; [`driver`]: threads and the clock; [`reader`]: committed reads
+//! - `recover`: start-up; [`driver`]: threads and the clock
 //! - [`limits`]: what a shard takes; [`metrics`]: counters
 
 pub mod port;
@@ -30,7 +30,7 @@ pub(crate) mod schedule;
 
 pub(crate) mod job;
 
-mod starter;
+pub(crate) mod starter;
 
 mod failpoints;
 
@@ -39,8 +39,6 @@ mod recover;
 pub mod limits;
 
 pub mod driver;
-
-pub mod reader;
 
 pub mod metrics;
 

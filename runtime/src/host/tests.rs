@@ -1,8 +1,8 @@
 //! What hostile guests get: one trapped attempt each, with a code and a remedy, and a host that goes on.
 
 use amends_core::{
-    denial::{Denial, DenialReason},
     Trigger,
+    denial::{Denial, DenialReason},
     id::Direction,
     outcome::{Left, Outcome},
     value::{Instant, Payload},

@@ -5,10 +5,7 @@ use amends_core::{
     definition::{Body, Each, Retry, Stage, Step, Undo, UndoPolicy},
 };
 
-use crate::api::{
-    runtime::{Offered, Verified},
-    wire::definition,
-};
+use crate::{api::wire::definition, engine::port::Offered, service::verify::Verified};
 
 /// A definition that new sagas start on.
 pub fn offered(offered: &Offered) -> definition::Definition {

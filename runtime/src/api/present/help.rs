@@ -28,12 +28,7 @@ pub fn stuck(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView)
 pub(super) fn denial(why: &Why) -> Option<wire::denial::Denial> {
     match why {
         Why::Denied(denial) => Some(denial::denial(denial)),
-        Why::Exhausted(_)
-        | Why::Refused(_)
-        | Why::Unknown(_)
-        | Why::PivotInDoubt(_)
-        | Why::HostDied
-        | Why::JournalFull => None,
+        Why::Exhausted(_) | Why::Refused(_) | Why::Unknown(_) | Why::PivotInDoubt(_) | Why::HostDied | Why::JournalFull => None,
     }
 }
 
@@ -99,10 +94,10 @@ mod tests {
     };
 
     use super::*;
-    use crate::api::fake::{self, leg};
+    use crate::api::samples::{self, leg};
 
     fn helped(why: Why, direction: Direction) -> String {
-        let view = fake::completed();
+        let view = samples::completed();
         let stuck = super::stuck(
             &Namespace::new("default").unwrap(),
             &SagaId::new("T1").unwrap(),

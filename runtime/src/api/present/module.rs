@@ -3,12 +3,10 @@
 use amends_core::Trigger;
 
 use crate::{
-    api::{
-        runtime::Verified,
-        wire::{Time, module},
-    },
+    api::wire::{Time, module},
     engine::port::{self, ModuleView, Moves, VersionView},
     journal::Grant,
+    service::verify::Verified,
 };
 
 /// A module.

@@ -9,16 +9,14 @@ use amends_core::{
 
 use super::{help, lock, preview};
 use crate::{
-    api::{
-        runtime::{Committed, Starter},
-        wire::saga,
-    },
-    engine::port::{self, EventName},
+    api::wire::saga,
+    engine::port::{self, EventName, Starter},
+    service::reader::CommittedSaga,
 };
 
 /// The whole saga with what was looked at beside its stream.
-pub fn committed(namespace: &Namespace, id: &SagaId, committed: &Committed, now: Instant) -> saga::Saga {
-    let Committed { view, started_by, locks, on_cancel, .. } = committed;
+pub fn committed(namespace: &Namespace, id: &SagaId, committed: &CommittedSaga, now: Instant) -> saga::Saga {
+    let CommittedSaga { view, started_by, locks, on_cancel, .. } = committed;
     let queue = view.locks.as_ref().and_then(|own| lock::reason(id, own, locks));
     let plain = saga(namespace, id, view, now);
     let cancel_preview = (!view.status.is_ended()).then(|| preview::on_cancel(on_cancel));

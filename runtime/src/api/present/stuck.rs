@@ -77,3 +77,75 @@ fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:".contains(c);
     if !text.is_empty() && text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
+
+#[cfg(test)]
+mod tests {
+    use amends_core::{
+        denial::{Denial, DenialReason},
+        view::StuckView,
+    };
+    use expect_test::expect;
+
+    use super::*;
+    use crate::{
+        api::samples::{self, NOON},
+        engine::port::StuckGroup,
+    };
+
+    /// So many sagas, of which the first is stuck in this leg.
+    fn group(count: u64, direction: Direction, why: Why, failure: &str) -> StuckGroup {
+        let stuck = StuckView { leg: samples::leg("reserve-hotel").turned(direction), since: NOON, why };
+        StuckGroup {
+            step: "reserve-hotel".into(),
+            failure: failure.into(),
+            count,
+            since: NOON,
+            sagas: (1..=count.min(5)).map(|number| SagaId::new(&format!("T{number}")).unwrap()).collect(),
+            first: FirstStuck { view: Box::new(samples::completed()), stuck },
+        }
+    }
+
+    #[test]
+    fn a_group_comes_with_the_commands_that_help_all_of_it() {
+        let down = || samples::failure("gateway_down", "no route");
+        let denied = Denial::new("https://hotel.example", DenialReason::NotGranted);
+        let groups = port::StuckGroups {
+            groups: vec![
+                group(100, Direction::Undo(0), Why::Exhausted(down()), "gateway_down"),
+                group(40, Direction::Forward, Why::Denied(denied), "denied"),
+                group(2, Direction::Forward, Why::Unknown(samples::failure("it's odd", "")), "it's odd"),
+                group(2, Direction::Forward, Why::PivotInDoubt(down()), "gateway_down"),
+                group(2, Direction::Forward, Why::JournalFull, "journal_full"),
+                group(1, Direction::Undo(0), Why::HostDied, "host_died"),
+            ],
+            unreadable: Vec::new(),
+            is_cut: false,
+        };
+        let said = super::groups(&Namespace::new("default").unwrap(), &groups)
+            .groups
+            .into_iter()
+            .map(|group| format!("{} {}: {}\n  {}\n", group.count, group.direction, group.why, group.help.join("\n  ")));
+        expect![[r#"
+            100 undo: all attempts are used up; the last: gateway_down: no route
+              amends retry --all --saga trip --version 1 --step reserve-hotel --failure gateway_down --dry-run
+              amends move --to VERSION --all --saga trip --version 1 --step reserve-hotel --failure gateway_down --dry-run
+              amends show T1
+            40 forward: denied: https://hotel.example
+              amends grant trip --http https://hotel.example
+            2 forward: it may have happened, and is run once only: it's odd
+              amends retry --all --saga trip --version 1 --step reserve-hotel --failure 'it'\''s odd' --dry-run
+              amends show T1
+            2 forward: the pivot may have happened and has no compensation: gateway_down: no route
+              amends show T1
+            2 forward: the saga's journal is as large as it may be
+              amends abandon --all --saga trip --version 1 --step reserve-hotel --failure journal_full --dry-run
+              amends show T1
+            1 undo: it was running each time the host died
+              amends retry T1
+              amends move T1 --to VERSION
+              amends resolve T1 reserve-hotel --undone
+              amends skip T1 reserve-hotel
+        "#]]
+        .assert_eq(&said.collect::<String>());
+    }
+}

@@ -35,7 +35,7 @@ pub(in crate::api) struct FormatQuery {
 /// The definitions that new sagas start on.
 #[utoipa::path(get, path = "/v1/definitions", tag = "definitions", responses((status = 200, body = Definitions)))]
 pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Definitions>, ApiError> {
-    let offered = api.read(move |runtime| runtime.definitions(&caller.origin.namespace)).await?;
+    let offered = api.read(move |reader| reader.definitions(&caller.origin.namespace)).await?;
     Ok(Json(Definitions { definitions: offered.iter().map(present::definition::offered).collect() }))
 }
 
@@ -58,7 +58,7 @@ pub(in crate::api) async fn show(
                 .ok_or_else(|| ApiError::bad_request(format!("`{name}` is no format")).hint("use json, mermaid, dot or text"))?,
         ),
     };
-    let offered = api.read(move |runtime| runtime.definitions(&caller.origin.namespace)).await?;
+    let offered = api.read(move |reader| reader.definitions(&caller.origin.namespace)).await?;
     let found = offered.iter().find(|offered| offered.definition.name == saga).ok_or_else(|| {
         ApiError::new(StatusCode::NOT_FOUND, "definition_not_found", format!("no saga `{saga}` is deployed in this namespace"))
             .hint("GET /v1/definitions lists the ones that are")

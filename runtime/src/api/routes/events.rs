@@ -123,7 +123,7 @@ pub(in crate::api) async fn signal(
     // Sent again with the same key it is the same signal. The saga is part of the id: one key may go to many.
     let event_id = match &caller.origin.idempotency_key {
         Some(key) => format!("{saga}/{key}"),
-        None => mint::fresh(api.runtime.now()).map_err(mint::no_randomness)?,
+        None => mint::fresh(api.now()).map_err(mint::no_randomness)?,
     };
     let key = saga.as_str().to_owned();
     let publish = Publish { source: SIGNALS.to_owned(), id: event_id, event_type, key, to: Some(saga), data, seed: None };

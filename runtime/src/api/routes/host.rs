@@ -14,9 +14,10 @@ use tokio::time::timeout;
 use utoipa::ToSchema;
 
 use crate::{
-    api::{Api, openapi, runtime::Readiness},
+    api::{Api, openapi},
     engine::port::{Origin, Request},
     journal::Actor,
+    service::health::Readiness,
 };
 
 /// A busy engine answers within milliseconds.
@@ -66,7 +67,7 @@ async fn readiness(api: &Api) -> Readiness {
     if *api.stop.borrow() {
         return Readiness::NotReady("the host is stopping".to_owned());
     }
-    let known = api.runtime.readiness();
+    let known = api.health.readiness();
     // Hardly anybody has modules in a namespace of this name.
     let (Readiness::Ready { .. }, Ok(namespace)) = (&known, Namespace::new("readyz")) else { return known };
     let origin = Origin { namespace, actor: Actor::Host, idempotency_key: None };
@@ -80,7 +81,7 @@ async fn readiness(api: &Api) -> Readiness {
 /// Counters and gauges, as Prometheus reads them.
 #[utoipa::path(get, path = "/metrics", tag = "host", responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
 pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Response {
-    let text = api.runtime.metrics();
+    let text = api.health.metrics();
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
 

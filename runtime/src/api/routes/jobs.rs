@@ -62,7 +62,8 @@ pub(in crate::api) async fn ask(State(api): State<Arc<Api>>, caller: Caller, bod
     // A dry run counts all of them; for a job one is enough to know that there is something to do.
     let enough = if asked.dry_run { u64::MAX } else { 1 };
     let (namespace, looked_for) = (caller.origin.namespace.clone(), filter.clone());
-    let preview = api.read(move |runtime| runtime.preview(&namespace, verb, &looked_for, enough)).await?;
+    let now = api.now();
+    let preview = api.read(move |reader| reader.preview(&namespace, verb, &looked_for, enough, now)).await?;
     let found = preview.count > 0 || !preview.misfits.is_empty() || preview.is_cut;
     let against = (!found).then(|| present::job::nothing(&filter, &preview));
     if asked.dry_run {
@@ -71,7 +72,7 @@ pub(in crate::api) async fn ask(State(api): State<Arc<Api>>, caller: Caller, bod
             None => Ok(Json(present::job::preview(&preview)).into_response()),
         };
     }
-    let id = mint::fresh(api.runtime.now()).map_err(mint::no_randomness)?;
+    let id = mint::fresh(api.now()).map_err(mint::no_randomness)?;
     let request = JobRequest { id, verb, filter, act, against };
     let answer = api.ask(|answer| Request::Job(caller.origin, request, answer)).await?;
     let job = present::job::job(&answer.job, api.positions());
@@ -81,7 +82,7 @@ pub(in crate::api) async fn ask(State(api): State<Arc<Api>>, caller: Caller, bod
 /// Lists jobs, newest first.
 #[utoipa::path(get, path = "/v1/jobs", tag = "jobs", responses((status = 200, body = Jobs)))]
 pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Jobs>, ApiError> {
-    let (jobs, is_cut) = api.read(move |runtime| runtime.jobs(&caller.origin.namespace)).await?;
+    let (jobs, is_cut) = api.read(move |reader| reader.jobs(&caller.origin.namespace)).await?;
     let jobs = jobs.iter().map(|job| present::job::job(job, api.positions())).collect();
     Ok(Json(Jobs { jobs, is_cut }))
 }
@@ -107,7 +108,7 @@ pub(in crate::api) async fn show(
         }
     }
     let asked = id.clone();
-    let job = api.read(move |runtime| runtime.job(&caller.origin.namespace, &asked)).await?;
+    let job = api.read(move |reader| reader.job(&caller.origin.namespace, &asked)).await?;
     let job = job.ok_or_else(|| ApiError::from(crate::engine::job::not_found(&id)))?;
     Ok(Json(present::job::job(&job, api.positions())))
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use amends_core::{event::Act, id::Namespace};
+use amends_core::{
+    event::Act,
+    id::{Name, Namespace},
+};
 use axum::{
     Json,
     body::Body,
@@ -10,9 +13,7 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use bytes::Bytes;
 use serde::Deserialize;
-use tokio::sync::SemaphorePermit;
 use utoipa::IntoParams;
 
 use super::{verbs::checked_note, written};
@@ -23,13 +24,13 @@ use crate::{
         caller::{self, Caller, InPath, InQuery},
         error::{ApiError, Part},
         present,
-        runtime::Verified,
         wire::{
             error::ErrorBody,
-            module::{Activate, Breaks, Deployed, Module, Modules, Plan},
+            module::{self, Activate, Breaks, Deployed, Module, Modules},
         },
     },
-    engine::port::{self, Deploy, ModuleAnswer, ModuleView, Origin, Request, VersionView, Which},
+    engine::port::{ModuleAnswer, ModuleView, Request, VersionView, Which},
+    service::deploy::{Plan, Recorded, Upload},
 };
 
 /// How to deploy.
@@ -62,9 +63,8 @@ pub(in crate::api) async fn deploy(
     InQuery(query): InQuery<DeployQuery>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let _place = place(&api)?;
-    let candidate = verify(&api, body).await?;
-    go_on(&api, caller, &query, candidate).await
+    let upload = receive(&api, caller, None, body).await?;
+    plan_or_deploy(&api, &query, upload).await
 }
 
 /// Deploys a component under this name, which must be the one in it. With `?plan=true` (200, a plan) it only says what would happen.
@@ -87,23 +87,14 @@ pub(in crate::api) async fn deploy_as(
     InQuery(query): InQuery<DeployQuery>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    caller::name(&name)?;
-    let _place = place(&api)?;
-    let candidate = verify(&api, body).await?;
-    let inside = &candidate.verified.module;
-    if *inside != name {
-        discard(&api, candidate.verified.digest).await?;
-        let message = format!("the component names itself `{inside}`, not `{name}`");
-        return Err(ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "name_mismatch", message)
-            .hint(format!("deploy it as `{inside}`, or change the name in its source")));
-    }
-    go_on(&api, caller, &query, candidate).await
+    let upload = receive(&api, caller, Some(caller::name(&name)?), body).await?;
+    plan_or_deploy(&api, &query, upload).await
 }
 
 /// The modules of the namespace.
 #[utoipa::path(get, path = "/v1/modules", tag = "modules", responses((status = 200, body = Modules)))]
 pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Modules>, ApiError> {
-    let modules = api.ask(|answer| Request::Modules(caller.origin, answer)).await?;
+    let modules = api.read(move |reader| reader.modules(&caller.origin.namespace)).await?;
     Ok(Json(Modules { modules: modules.iter().map(present::module::module).collect() }))
 }
 
@@ -202,16 +193,14 @@ pub(in crate::api) async fn remove(
     InPath((name, version)): InPath<(String, u32)>,
 ) -> Result<Response, ApiError> {
     let name = String::from(caller::name(&name)?);
-    let removing = Arc::clone(&api);
-    let answer = in_turn(&api, async move { take_out(&removing, caller.origin, name, version).await }).await??;
+    let answer = api.deploys.remove(caller.origin, name, version).await?;
     Ok(written(&api, answer.position, Json(present::module::module(&answer.module))))
 }
 
 /// The module of this name, if the namespace has one.
 pub(super) async fn find(api: &Api, caller: Caller, name: &str) -> Result<Option<ModuleView>, ApiError> {
-    caller::name(name)?;
-    let modules = api.ask(|answer| Request::Modules(caller.origin, answer)).await?;
-    Ok(modules.into_iter().find(|module| module.name == name))
+    let name = String::from(caller::name(name)?);
+    api.read(move |reader| reader.module(&caller.origin.namespace, &name)).await
 }
 
 /// 404.
@@ -220,107 +209,32 @@ pub(super) fn not_found(name: &str) -> ApiError {
         .hint("`amends modules` shows the ones that there are")
 }
 
-/// Taken before the body is read: a burst of deploys is refused before it takes memory.
-fn place(api: &Api) -> Result<SemaphorePermit<'_>, ApiError> {
-    api.deploys.try_acquire().map_err(|_| {
-        ApiError::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "overloaded",
-            "as many modules are being deployed as this host takes at once",
-        )
-        .hint("try again in a moment")
-    })
-}
-
-/// A component that was verified, with its bytes.
-struct Candidate {
-    bytes: Bytes,
-    verified: Verified,
-}
-
-async fn verify(api: &Api, body: Body) -> Result<Candidate, ApiError> {
+/// Reads the component. Its place among the deploys is taken before that.
+async fn receive(api: &Api, caller: Caller, name: Option<Name>, body: Body) -> Result<Upload, ApiError> {
+    let place = api.deploys.place()?;
     let bytes = caller::read_body(Part::Component, body, api.options.wasm_bytes_max).await?;
     if bytes.is_empty() {
         return Err(ApiError::bad_request("the body is empty").hint("send the bytes of a component"));
     }
-    let verified = api.runtime.verify(bytes.clone()).await?;
-    Ok(Candidate { bytes, verified })
+    Ok(Upload { place, bytes, name, origin: caller.origin })
 }
 
-async fn go_on(api: &Arc<Api>, caller: Caller, query: &DeployQuery, candidate: Candidate) -> Result<Response, ApiError> {
+/// Deploys what came, or only says what that would do.
+async fn plan_or_deploy(api: &Arc<Api>, query: &DeployQuery, upload: Upload) -> Result<Response, ApiError> {
+    let namespace = upload.origin.namespace.clone();
     if query.plan == Some(true) {
-        let namespace = caller.origin.namespace.clone();
-        let module = find(api, caller, &candidate.verified.module).await;
-        discard(api, candidate.verified.digest).await?;
-        let verified = candidate.verified;
-        let Verified { module: name, digest, definitions, .. } = verified.clone();
-        let target = port::Candidate { module: name, digest, definitions };
-        let (module, at) = (module?, namespace.clone());
-        let moves = api.read(move |runtime| runtime.moves(&at, &target)).await?;
-        let breaks =
-            breaks::by(api, namespace, active(module.clone()), Offer::verified(&verified.definitions, &verified.triggers));
-        let plan: Plan = present::module::plan(&verified, module.as_ref(), &moves, breaks.await?);
+        let Plan { verified, module, moves } = api.deploys.plan(upload).await?;
+        let offer = Offer::verified(&verified.definitions, &verified.triggers);
+        let breaks = breaks::by(api, namespace, active(module.clone()), offer).await?;
+        let plan: module::Plan = present::module::plan(&verified, module.as_ref(), &moves, breaks);
         return Ok(Json(plan).into_response());
     }
-    let (origin, activate) = (caller.origin.clone(), query.activate.unwrap_or(true));
-    let (deploying, warnings) = (Arc::clone(api), candidate.verified.warnings.clone());
-    let before = if activate { find(api, caller.clone(), &candidate.verified.module).await } else { Ok(None) };
-    let offer = Offer::verified(&candidate.verified.definitions, &candidate.verified.triggers);
-    // A task of its own: a client that goes away must not free the turn while the engine still decides.
-    let answer = in_turn(api, async move { record(&deploying, origin, candidate, activate).await }).await??;
+    let activate = query.activate.unwrap_or(true);
+    let Recorded { answer, verified, before } = api.deploys.deploy(upload, activate).await?;
+    let offer = Offer::verified(&verified.definitions, &verified.triggers);
+    let breaks = broken(api, namespace, Ok(before.filter(|_| activate)), offer).await;
     let status = if answer.created { StatusCode::CREATED } else { StatusCode::OK };
-    let breaks = broken(api, caller.origin.namespace, before, offer).await;
-    deployed(api, &answer, status, warnings, breaks)
-}
-
-/// Keeps the component and has the deploy recorded. A deploy that was refused leaves nothing.
-async fn record(api: &Api, origin: Origin, candidate: Candidate, activate: bool) -> Result<ModuleAnswer, ApiError> {
-    let Candidate { bytes, verified } = candidate;
-    let digest = verified.digest;
-    api.runtime.keep(bytes).await?;
-    let deploy = Deploy {
-        module: verified.module,
-        digest,
-        bytes: verified.bytes,
-        definitions: verified.definitions,
-        triggers: verified.triggers,
-        imports: verified.imports,
-        activate,
-    };
-    let answer = api.ask(|answer| Request::Deploy(origin, deploy, answer)).await;
-    // After any other error the deploy may be recorded: the next start looks what is named.
-    if answer.as_ref().is_err_and(|error| error.status == StatusCode::CONFLICT) {
-        api.runtime.discard(digest).await;
-    }
-    answer
-}
-
-/// Has the removal recorded, and drops the component unless some other version is it.
-async fn take_out(api: &Api, origin: Origin, name: String, version: u32) -> Result<ModuleAnswer, ApiError> {
-    let modules = api.ask(|answer| Request::Modules(origin.clone(), answer)).await?;
-    let versions = modules.iter().filter(|module| module.name == name).flat_map(|module| &module.versions);
-    let digest = versions.filter(|known| known.version == version).map(|known| known.digest).next();
-    let answer = api.ask(|answer| Request::Remove(origin, name, version, answer)).await?;
-    if let Some(digest) = digest {
-        api.runtime.discard(digest).await;
-    }
-    Ok(answer)
-}
-
-async fn discard(api: &Arc<Api>, digest: [u8; 32]) -> Result<(), ApiError> {
-    let discarding = Arc::clone(api);
-    in_turn(api, async move { discarding.runtime.discard(digest).await }).await
-}
-
-/// One at a time, to its end: between keeping a component and the record that names it nobody may discard it.
-async fn in_turn<T: Send + 'static>(api: &Arc<Api>, work: impl Future<Output = T> + Send + 'static) -> Result<T, ApiError> {
-    let turn = Arc::clone(&api.recording).acquire_owned().await.map_err(|error| ApiError::internal(&error.to_string()))?;
-    let working = tokio::spawn(async move {
-        let done = work.await;
-        drop(turn);
-        done
-    });
-    working.await.map_err(|error| ApiError::internal(&error.to_string()))
+    deployed(api, &answer, status, verified.warnings, breaks)
 }
 
 fn deployed(

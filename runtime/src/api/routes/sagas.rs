@@ -100,7 +100,7 @@ pub(in crate::api) async fn list(
         limit: limit(query.limit)?,
         cursor: query.cursor.as_deref().map(|cursor| positions.read(cursor)).transpose()?,
     };
-    let page = api.read(move |runtime| runtime.sagas(&caller.origin.namespace, &filter)).await?;
+    let page = api.read(move |reader| reader.sagas(&caller.origin.namespace, &filter)).await?;
     let sagas = page.lines.iter().map(present::saga::line).collect();
     Ok(Json(SagaPage { sagas, cursor: page.next.map(|next| positions.show(next)) }))
 }
@@ -119,9 +119,9 @@ pub(in crate::api) async fn show(
     included(&api, query.at_least.as_deref())?;
     let id = caller::saga_id(&id)?;
     let (namespace, asked) = (caller.origin.namespace.clone(), id.clone());
-    let saga = api.read(move |runtime| runtime.saga(&caller.origin.namespace, &asked)).await?;
+    let saga = api.read(move |reader| reader.saga(&caller.origin.namespace, &asked)).await?;
     let saga = saga.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
-    Ok(Json(present::saga::committed(&namespace, &id, &saga, api.runtime.now())))
+    Ok(Json(present::saga::committed(&namespace, &id, &saga, api.now())))
 }
 
 /// A saga's records, oldest first.
@@ -139,7 +139,7 @@ pub(in crate::api) async fn journal(
     let id = caller::saga_id(&id)?;
     let (from, limit) = (query.from.unwrap_or(1).max(1), limit(query.limit)?);
     let asked = id.clone();
-    let records = api.read(move |runtime| runtime.journal(&caller.origin.namespace, &asked, from, limit)).await?;
+    let records = api.read(move |reader| reader.journal(&caller.origin.namespace, &asked, from, limit)).await?;
     let records = records.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
     let next = (records.len() == limit).then(|| (from + limit as u64).to_string());
     let positions = api.positions();

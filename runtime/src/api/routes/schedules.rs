@@ -67,8 +67,8 @@ pub(in crate::api) async fn list(
     let limit = limit(query.limit)?;
     let after = query.cursor.as_deref().map(caller::name).transpose()?;
     let after = after.map(String::from);
-    let views = api.read(move |runtime| runtime.schedules(&caller.origin.namespace, after.as_deref(), limit)).await?;
-    let now = api.runtime.now();
+    let views = api.read(move |reader| reader.schedules(&caller.origin.namespace, after.as_deref(), limit)).await?;
+    let now = api.now();
     let cursor = views.last().filter(|_| views.len() == limit).map(|last| last.name.clone());
     Ok(Json(SchedulePage { schedules: views.iter().map(|view| present::schedule::schedule(view, now)).collect(), cursor }))
 }
@@ -87,13 +87,13 @@ pub(in crate::api) async fn show(
     included(&api, query.at_least.as_deref())?;
     let name = String::from(caller::name(&name)?);
     let asked = name.clone();
-    let view = api.read(move |runtime| runtime.schedule(&caller.origin.namespace, &asked)).await?;
+    let view = api.read(move |reader| reader.schedule(&caller.origin.namespace, &asked)).await?;
     let view = view.ok_or_else(|| {
         let message = format!("no schedule `{name}` in this namespace");
         ApiError::new(StatusCode::NOT_FOUND, "schedule_not_found", message)
             .hint("`amends schedule list` shows the ones that there are")
     })?;
-    Ok(Json(present::schedule::schedule(&view, api.runtime.now())))
+    Ok(Json(present::schedule::schedule(&view, api.now())))
 }
 
 /// Makes a schedule, or replaces it. The same again changes nothing; `expect_revision` guards what was read. An `after` that is over
@@ -172,7 +172,7 @@ pub(in crate::api) async fn trigger(
     // Sent again with the same key it is the same saga.
     let of_it = match &caller.origin.idempotency_key {
         Some(key) => mint::saga_id_from_key(&name, key)?.as_str().to_owned(),
-        None => mint::fresh(api.runtime.now()).map_err(mint::no_randomness)?,
+        None => mint::fresh(api.now()).map_err(mint::no_randomness)?,
     };
     let id = SagaId::new(&format!("{name}:{of_it}"))?;
     act(&api, caller, &name, OfSchedule::Trigger(id), asked.note).await
@@ -203,7 +203,7 @@ async fn act(api: &Arc<Api>, caller: Caller, name: &str, asked: OfSchedule, note
     let request = ScheduleRequest { name, asked, act };
     let answer = api.ask(|answer| Request::Schedule(caller.origin, request, answer)).await?;
     let status = if answer.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(written(api, answer.position, (status, Json(present::schedule::schedule(&answer.view, api.runtime.now())))))
+    Ok(written(api, answer.position, (status, Json(present::schedule::schedule(&answer.view, api.now())))))
 }
 
 async fn checked(api: &Arc<Api>, asked: PutSchedule) -> Result<port::PutSchedule, ApiError> {
@@ -217,7 +217,7 @@ async fn checked(api: &Arc<Api>, asked: PutSchedule) -> Result<port::PutSchedule
         (Some(at), None, None) => When::At(at.0),
         (None, Some(after), None) => {
             let delay_ms = duration("after", &after)?;
-            When::After { delay_ms, at: api.runtime.now().plus(delay_ms) }
+            When::After { delay_ms, at: api.now().plus(delay_ms) }
         }
         (None, None, Some(expression)) => When::Cron { expression, zone: zone.unwrap_or_else(|| "UTC".to_owned()) },
         _ => return Err(ApiError::bad_request("give exactly one of `at`, `after` and `cron`")),

@@ -72,7 +72,7 @@ pub(in crate::api) async fn start(
     let (id, from_key) = match (&query.id, &caller.origin.idempotency_key) {
         (Some(id), _) => (caller::saga_id(id)?, false),
         (None, Some(key)) => (mint::saga_id_from_key(&definition, key)?, true),
-        (None, None) => (mint::saga_id(api.runtime.now())?, false),
+        (None, None) => (mint::saga_id(api.now())?, false),
     };
     let trace_context = caller.traceparent.clone();
     let incarnation = mint::incarnation()?;
@@ -98,11 +98,11 @@ async fn shown(api: &Arc<Api>, caller: &Caller, answer: &SagaAnswer) -> Saga {
         let (namespace, id) = (caller.origin.namespace.clone(), answer.id.clone());
         // The answer left after its commit, so that the read finds at least that. The start is durable: a read that fails does not
         // make a refusal of it.
-        if let Ok(Some(saga)) = api.read(move |runtime| runtime.saga(&namespace, &id)).await {
-            return present::saga::committed(&caller.origin.namespace, &answer.id, &saga, api.runtime.now());
+        if let Ok(Some(saga)) = api.read(move |reader| reader.saga(&namespace, &id)).await {
+            return present::saga::committed(&caller.origin.namespace, &answer.id, &saga, api.now());
         }
     }
-    present::saga::saga(&caller.origin.namespace, &answer.id, &answer.view, api.runtime.now())
+    present::saga::saga(&caller.origin.namespace, &answer.id, &answer.view, api.now())
 }
 
 async fn ask(api: &Api, caller: &Caller, start: Start) -> Result<SagaAnswer, ApiError> {

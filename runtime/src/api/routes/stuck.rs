@@ -45,6 +45,6 @@ pub(in crate::api) async fn show(
     let StuckQuery { saga, module, version, step, failure } = query;
     let filter = filter::read(Filter { saga, module, version, step, failure, status: None })?;
     let namespace = caller.origin.namespace.clone();
-    let groups = api.read(move |runtime| runtime.stuck(&caller.origin.namespace, &filter)).await?;
+    let groups = api.read(move |reader| reader.stuck(&caller.origin.namespace, &filter)).await?;
     Ok(Json(present::stuck::groups(&namespace, &groups)))
 }

@@ -24,10 +24,9 @@ use crate::{
         caller::{self, Caller, InPath},
         error::ApiError,
         headers, present,
-        runtime::Change,
         wire::{error::ErrorBody, journal::Entry, saga::SagaLine},
     },
-    engine::port,
+    engine::port::{self, Change},
     journal::Fact,
 };
 
@@ -60,10 +59,10 @@ pub(in crate::api) async fn saga(
     let id = caller::saga_id(&id)?;
     let seen = last_event_id(&headers)?;
     // Subscribed before the first read, so that no change falls between.
-    let changes = api.runtime.changes();
+    let changes = api.intake.changes();
     let (namespace, asked) = (caller.origin.namespace, id.clone());
     let name = namespace.clone();
-    let saga = api.read(move |runtime| runtime.saga(&name, &asked)).await?;
+    let saga = api.read(move |reader| reader.saga(&name, &asked)).await?;
     let saga = saga.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
     if saga.view.status.is_ended() && seen >= saga.view.revision {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -90,7 +89,7 @@ pub(in crate::api) async fn saga(
 )]
 pub(in crate::api) async fn all(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, ApiError> {
     let place = place(&api)?;
-    let changes = api.runtime.changes();
+    let changes = api.intake.changes();
     let crowd = Crowd { api, namespace: caller.origin.namespace, changes, _place: place };
     let batches = stream::unfold(crowd, |mut crowd| async {
         let batch = crowd.batch().await?;
@@ -125,7 +124,7 @@ impl Follower {
         while !self.has_said_so {
             let (namespace, id, next) = (self.namespace.clone(), self.id.clone(), self.next);
             // A failed read ends the stream; the client comes back with the last id that it saw.
-            let records = self.api.read(move |runtime| runtime.journal(&namespace, &id, next, BATCH)).await.ok()??;
+            let records = self.api.read(move |reader| reader.journal(&namespace, &id, next, BATCH)).await.ok()??;
             if let Some(last) = records.last() {
                 self.next = last.id.version + 1;
                 self.has_ended |= records.iter().any(|record| matches!(&record.fact, Fact::Saga(event) if event.is_terminal()));
@@ -191,8 +190,8 @@ impl Crowd {
         }
         let gap = (missed > 0).then(|| Event::default().event("gap").data(format!("{{\"missed\":{missed}}}")));
         let namespace = self.namespace.clone();
-        let lines = self.api.read(move |runtime| {
-            let line = |id: SagaId| Ok(runtime.saga(&namespace, &id)?.map(|saga| line(id, &saga.view)));
+        let lines = self.api.read(move |reader| {
+            let line = |id: SagaId| Ok(reader.saga(&namespace, &id)?.map(|saga| line(id, &saga.view)));
             changed.into_keys().filter_map(|id| line(id).transpose()).collect::<Result<Vec<_>, _>>()
         });
         let lines = lines.await.ok()?;

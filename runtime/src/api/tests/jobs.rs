@@ -1,42 +1,45 @@
 //! Verbs for many sagas, and what is stuck in groups.
 
-use amends_core::{
-    denial::{Denial, DenialReason},
-    event::Why,
-    id::{Direction, SagaId},
-    view::{Status, StuckView},
-};
+use amends_core::outcome::Outcome;
 use expect_test::expect;
 
-use super::{answer, check, check_refusals};
-use crate::{
-    api::fake::{self, Fake, NOON},
-    engine::port::{FirstStuck, JobPreview, Misfit, StuckGroup, StuckGroups},
-};
+use super::{answer, check, check_refusals, json, status};
+use crate::service::testing::{TestHost, failure};
 
 const RETRY: &str = "POST /v1/jobs\namends-by: ann\nidempotency-key: k1\n\n{\"verb\":\"retry\",\"filter\":{\"saga\":\"trip\",\"version\":1},\"note\":\"it is back\"";
 
-fn saga(id: &str) -> SagaId {
-    SagaId::new(id).unwrap()
+/// A host on which T1 and T2 are stuck in the compensation of `reserve-hotel`, and T3 runs, in `send-mail`.
+fn troubled() -> TestHost {
+    let host = TestHost::brittle();
+    host.guests.say("charge", Outcome::Refused(failure("no_money")));
+    host.guests.say("undo reserve-hotel", Outcome::Transient(failure("gateway_down")));
+    let start = |id: &str, wait: &str| {
+        let said = status(&host, &format!("POST /v1/definitions/trip/sagas?id={id}{wait}\n\n{{}}"));
+        assert!(said.starts_with("201 "), "{said}");
+    };
+    start("T1", "&wait=30s");
+    start("T2", "&wait=30s");
+    host.guests.say("charge", Outcome::Done(amends_core::value::Payload::json("{}")));
+    host.guests.hold("send-mail");
+    start("T3", "");
+    host.guests.wait_for("send-mail");
+    host
 }
 
 #[test]
 fn a_verb_for_many_is_a_job_and_a_dry_run_only_says_what_it_would_do() {
-    let fake = Fake::new();
-    let misfits = vec![Misfit { why: "it is past its point of no return".into(), count: 1, sagas: vec!["T9".into()] }];
-    *fake.preview.lock().unwrap() =
-        JobPreview { count: 300, sagas: vec![saga("T1"), saga("T2")], misfits, ..JobPreview::default() };
+    let host = troubled();
     expect![[r#"
         200
         {
-          "count": 300,
+          "count": 2,
           "does_not_fit": [
             {
               "count": 1,
               "sagas": [
-                "T9"
+                "T3"
               ],
-              "why": "it is past its point of no return"
+              "why": "no step is stuck or backing off"
             }
           ],
           "is_cut": false,
@@ -46,64 +49,69 @@ fn a_verb_for_many_is_a_job_and_a_dry_run_only_says_what_it_would_do() {
           ]
         }
     "#]]
-    .assert_eq(&answer(&fake, &format!("{RETRY},\"dry_run\":true}}")));
+    .assert_eq(&answer(&host, &format!("{RETRY},\"dry_run\":true}}")));
+    assert_eq!(json(&host, "GET /v1/jobs")["jobs"].as_array().unwrap().len(), 0, "a dry run records nothing");
+    host.guests.say("undo reserve-hotel", Outcome::Done(amends_core::value::Payload::json("null")));
+    let taken = json(&host, &format!("{RETRY}}}"));
+    let id = taken["id"].as_str().unwrap();
+    assert_eq!(json(&host, &format!("{RETRY}}}"))["id"], taken["id"], "the same key is the same job");
+    let ended = answer(&host, &format!("GET /v1/jobs/{id}?wait=30s"));
     expect![[r#"
-        202 at 0-1-9
+        200
         {
-          "applied": 99,
+          "applied": 2,
           "asked_at": "2026-01-01T12:00:00.000Z",
           "by": "ann",
           "does_not_fit": [
             {
               "count": 1,
               "sagas": [
-                "T9"
+                "T3"
               ],
-              "why": "it is past its point of no return"
+              "why": "no step is stuck or backing off"
             }
           ],
-          "ended_at": null,
+          "ended_at": "2026-01-01T12:00:00.000Z",
           "filter": {
             "saga": "trip",
             "version": 1
           },
-          "id": "J1",
+          "id": "JOB",
           "note": "it is back",
-          "position": "0-1-7",
-          "seen": 100,
-          "status": "running",
-          "through": "0-1-40",
+          "position": "0-1-34",
+          "seen": 3,
+          "status": "ended",
+          "through": "0-1-31",
           "verb": "retry"
         }
     "#]]
-    .assert_eq(&answer(&fake, &format!("{RETRY}}}")));
+    .assert_eq(&ended.replace(id, "JOB"));
+    let sagas = json(&host, "GET /v1/sagas");
+    let statuses = sagas["sagas"].as_array().unwrap().iter().map(|saga| format!("{} {}\n", saga["id"], saga["status"]));
     expect![[r#"
-        preview Retry of 18446744073709551615
-        preview Retry of 1
-        job Retry Act { note: "it is back", by: "ann" } key=Some("k1")
+        "T3" "running"
+        "T2" "compensated"
+        "T1" "compensated"
     "#]]
-    .assert_eq(&(fake.take_asked().join("\n") + "\n"));
+    .assert_eq(&statuses.collect::<String>());
 }
 
 #[test]
 fn a_verb_over_nothing_says_what_there_is_instead() {
-    let fake = Fake::new();
-    *fake.preview.lock().unwrap() = JobPreview {
-        live: vec![("trip".into(), 2, Status::Stuck, 200), ("order".into(), 1, Status::Waiting, 3)],
-        ..JobPreview::default()
-    };
+    let host = troubled();
+    let retry = RETRY.replace("\"version\":1", "\"version\":7");
     let said = expect![[r#"
         422
         {
           "error": {
             "code": "nothing_matches",
-            "hint": "what has not ended: 200 stuck of trip v2, 3 waiting of order v1; look at them with `amends list`",
-            "message": "no saga that has not ended is as the filter says (saga trip, version 1)"
+            "hint": "what has not ended: 2 stuck of trip v1, 1 running of trip v1; look at them with `amends list`",
+            "message": "no saga that has not ended is as the filter says (saga trip, version 7)"
           }
         }
     "#]];
-    said.assert_eq(&answer(&fake, &format!("{RETRY},\"dry_run\":true}}")));
-    said.assert_eq(&answer(&fake, &format!("{RETRY}}}")));
+    said.assert_eq(&answer(&host, &format!("{retry},\"dry_run\":true}}")));
+    said.assert_eq(&answer(&host, &format!("{retry}}}")));
 }
 
 #[test]
@@ -149,20 +157,16 @@ fn a_verb_for_many_that_says_nothing_clear_is_refused() {
 }
 
 #[test]
-fn a_job_is_shown_awaited_and_stopped() {
-    let fake = Fake::new();
-    let status = |request: &str| -> String {
-        let said = answer(&fake, request);
-        let (head, body) = said.split_once('\n').unwrap();
-        let body: serde_json::Value = serde_json::from_str(body).unwrap();
-        format!("{head} {} {}", body["status"], body["ended_at"])
-    };
-    assert_eq!(status("GET /v1/jobs/J1"), "200 \"running\" null");
-    assert_eq!(status("GET /v1/jobs/J1?wait=5s"), "200 \"ended\" \"2026-01-01T12:00:03.000Z\"");
-    let stopped = status("POST /v1/jobs/J1/stop\n\n{\"note\":\"enough\"}");
-    assert_eq!(stopped, "200 at 0-1-9 \"stopped\" \"2026-01-01T12:00:02.000Z\"");
-    let listed = answer(&fake, "GET /v1/jobs");
-    assert!(listed.contains("\"id\": \"J1\"") && listed.contains("\"is_cut\": true"), "{listed}");
+fn a_job_is_listed_and_stopping_one_that_has_ended_changes_nothing() {
+    let host = troubled();
+    let taken = json(&host, &format!("{RETRY}}}"));
+    let id = taken["id"].as_str().unwrap();
+    let ended = json(&host, &format!("GET /v1/jobs/{id}?wait=30s"));
+    assert_eq!(ended["status"], "ended", "{ended}");
+    assert_eq!(json(&host, &format!("GET /v1/jobs/{id}")), ended);
+    let listed = json(&host, "GET /v1/jobs");
+    assert_eq!((&listed["jobs"][0], &listed["is_cut"]), (&ended, &false.into()));
+    assert_eq!(json(&host, &format!("POST /v1/jobs/{id}/stop\n\n{{\"note\":\"enough\"}}"))["status"], "ended");
     check(
         "GET /v1/jobs/J2",
         expect![[r#"
@@ -178,63 +182,40 @@ fn a_job_is_shown_awaited_and_stopped() {
     );
 }
 
-/// So many sagas, of which the first is stuck in this leg.
-fn group(count: u64, direction: Direction, why: Why, failure: &str) -> StuckGroup {
-    let stuck = StuckView { leg: fake::leg("reserve-hotel").turned(direction), since: NOON, why };
-    StuckGroup {
-        step: "reserve-hotel".into(),
-        failure: failure.into(),
-        count,
-        since: NOON,
-        sagas: (1..=count.min(5)).map(|number| saga(&format!("T{number}"))).collect(),
-        first: FirstStuck { view: Box::new(fake::completed()), stuck },
-    }
-}
-
 #[test]
-fn a_group_comes_with_the_commands_that_help_all_of_it() {
-    let fake = Fake::new();
-    let down = || fake::failure("gateway_down", "no route");
-    let denied = Denial::new("https://hotel.example", DenialReason::NotGranted);
-    *fake.stuck.lock().unwrap() = StuckGroups {
-        groups: vec![
-            group(100, Direction::Undo(0), Why::Exhausted(down()), "gateway_down"),
-            group(40, Direction::Forward, Why::Denied(denied), "denied"),
-            group(2, Direction::Forward, Why::Unknown(fake::failure("it's odd", "")), "it's odd"),
-            group(2, Direction::Forward, Why::PivotInDoubt(down()), "gateway_down"),
-            group(2, Direction::Forward, Why::JournalFull, "journal_full"),
-            group(1, Direction::Undo(0), Why::HostDied, "host_died"),
-        ],
-        unreadable: Vec::new(),
-        is_cut: false,
-    };
-    let said = answer(&fake, "GET /v1/stuck?saga=trip&version=1&failure=gateway_down");
-    let body: serde_json::Value = serde_json::from_str(said.split_once('\n').unwrap().1).unwrap();
-    let groups = body["groups"].as_array().unwrap().iter().map(|group| {
-        let help: Vec<&str> = group["help"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
-        format!("{} {}: {}\n  {}\n", group["count"], group["direction"], group["why"], help.join("\n  "))
-    });
+fn what_is_stuck_comes_in_groups_that_the_filter_is_about() {
+    let host = troubled();
     expect![[r#"
-        100 "undo": "all attempts are used up; the last: gateway_down: no route"
-          amends retry --all --saga trip --version 1 --step reserve-hotel --failure gateway_down --dry-run
-          amends move --to VERSION --all --saga trip --version 1 --step reserve-hotel --failure gateway_down --dry-run
-          amends show T1
-        40 "forward": "denied: https://hotel.example"
-          amends grant trip --http https://hotel.example
-        2 "forward": "it may have happened, and is run once only: it's odd"
-          amends retry --all --saga trip --version 1 --step reserve-hotel --failure 'it'\''s odd' --dry-run
-          amends show T1
-        2 "forward": "the pivot may have happened and has no compensation: gateway_down: no route"
-          amends show T1
-        2 "forward": "the saga's journal is as large as it may be"
-          amends abandon --all --saga trip --version 1 --step reserve-hotel --failure journal_full --dry-run
-          amends show T1
-        1 "undo": "it was running each time the host died"
-          amends retry T1
-          amends move T1 --to VERSION
-          amends resolve T1 reserve-hotel --undone
-          amends skip T1 reserve-hotel
+        200
+        {
+          "groups": [
+            {
+              "code": "exhausted",
+              "count": 2,
+              "direction": "undo",
+              "failure": "gateway_down",
+              "help": [
+                "amends retry --all --saga trip --version 1 --step reserve-hotel --failure gateway_down --dry-run",
+                "amends move --to VERSION --all --saga trip --version 1 --step reserve-hotel --failure gateway_down --dry-run",
+                "amends show T1"
+              ],
+              "module": "trip",
+              "saga": "trip",
+              "sagas": [
+                "T1",
+                "T2"
+              ],
+              "since": "2026-01-01T12:00:00.000Z",
+              "step": "reserve-hotel",
+              "version": 1,
+              "why": "all attempts are used up; the last: gateway_down: it said no"
+            }
+          ],
+          "is_cut": false
+        }
     "#]]
-    .assert_eq(&groups.collect::<String>());
-    expect![[r#"stuck SagaFilter { definition: Some("trip"), status: None, module: None, version: Some(1), step: None, failure: Some("gateway_down") }"#]].assert_eq(&fake.take_asked().join("\n"));
+    .assert_eq(&answer(&host, "GET /v1/stuck?saga=trip&version=1&failure=gateway_down"));
+    let none = "200\n{\n  \"groups\": [],\n  \"is_cut\": false\n}\n";
+    assert_eq!(answer(&host, "GET /v1/stuck?step=charge"), none);
+    assert_eq!(answer(&host, "GET /v1/stuck?version=2"), none);
 }

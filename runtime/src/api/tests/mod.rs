@@ -1,4 +1,4 @@
-//! The API over a fake runtime: routes, shapes of answers, what bad input gets.
+//! The API over a real engine on a store in memory: routes, shapes of answers, what bad input gets.
 
 mod start;
 
@@ -12,19 +12,18 @@ mod modules;
 
 mod reads;
 
-use std::sync::Arc;
-
-use axum::{body::Body, http::Request};
+use axum::{body::Body, http::Request, response::Response};
 use expect_test::Expect;
 use http_body_util::BodyExt;
 use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 
-use super::{Options, fake::Fake, router};
+use super::{Options, router};
+use crate::service::testing::{TestHost, run};
 
-/// Sends a request written as `METHOD path`, header lines, an empty line and the body; returns status, position and body.
-async fn send(fake: &Arc<Fake>, request: &str) -> String {
+/// Sends a request written as `METHOD path`, header lines, an empty line and the body. Streams end when the sender is dropped.
+async fn send(host: &TestHost, request: &str) -> (Response, watch::Sender<bool>) {
     let (head, body) = request.split_once("\n\n").unwrap_or((request, ""));
     let mut lines = head.lines().map(str::trim);
     let (method, path) = lines.next().unwrap().split_once(' ').unwrap();
@@ -35,9 +34,19 @@ async fn send(fake: &Arc<Fake>, request: &str) -> String {
     }
     let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
     let options = Options { payload_bytes_max: 200, wasm_bytes_max: 100, wait_ms_max: 300_000, ..Options::default() };
-    let (_running, stop) = watch::channel(false);
-    let service = TowerToHyperService::new(router(fake.clone(), options, stop));
-    let response = service.call(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+    let (running, stop) = watch::channel(false);
+    let service = TowerToHyperService::new(router(host.services.clone(), options, stop));
+    (service.call(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap(), running)
+}
+
+/// Sends a request and shows the whole answer.
+async fn send_and_show(host: &TestHost, request: &str) -> String {
+    let (response, _running) = send(host, request).await;
+    shown(response).await
+}
+
+/// An answer as text: its status, its position, its body.
+async fn shown(response: Response) -> String {
     let position = response.headers().get("amends-position").map(|value| format!(" at {}", value.to_str().unwrap()));
     let head = format!("{}{}", response.status().as_u16(), position.unwrap_or_default());
     let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -47,24 +56,37 @@ async fn send(fake: &Arc<Fake>, request: &str) -> String {
     }
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
+/// When a client may try again, in seconds.
+fn retry_after(response: &Response) -> Option<&str> {
+    response.headers().get("retry-after").map(|value| value.to_str().unwrap())
 }
 
-fn answer(fake: &Arc<Fake>, request: &str) -> String {
-    run(send(fake, request))
+fn answer(host: &TestHost, request: &str) -> String {
+    run(send_and_show(host, request))
 }
 
+/// The first line of an answer: its status and its position.
+fn status(host: &TestHost, request: &str) -> String {
+    answer(host, request).lines().next().unwrap().to_owned()
+}
+
+/// The body of an answer.
+fn json(host: &TestHost, request: &str) -> serde_json::Value {
+    let answer = answer(host, request);
+    serde_json::from_str(answer.split_once('\n').unwrap().1).unwrap_or_else(|error| panic!("{error}: {answer}"))
+}
+
+/// On a host with the module `trip`.
 fn check(request: &str, expected: Expect) {
-    expected.assert_eq(&answer(&Fake::new(), request));
+    expected.assert_eq(&answer(&TestHost::new(), request));
 }
 
 /// Status and code of each request, one a line.
 fn check_refusals(requests: &[&str], expected: Expect) {
-    let fake = Fake::new();
+    let host = TestHost::new();
     let mut said = String::new();
     for request in requests {
-        let answer = answer(&fake, request);
+        let answer = answer(&host, request);
         let (status, body) = answer.split_once('\n').unwrap();
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         let error = &body["error"];

@@ -8,24 +8,21 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 
-use super::{answer, check_refusals, run};
+use super::{answer, check_refusals, json, status};
 use crate::{
-    api::{
-        Options,
-        fake::{Fake, refusal},
-        router,
-    },
-    engine::port::RefusalCode,
+    api::{Options, router},
+    service::testing::{TRIP, TestHost, run},
 };
 
 #[test]
 fn a_component_is_verified_before_it_is_a_version() {
-    let fake = Fake::new();
+    let host = TestHost::empty();
+    let first = answer(&host, "PUT /v1/modules/trip?activate=false\n\n\0asm trip");
     expect![[r#"
-        201 at 0-1-9
+        201 at 0-1-3
         {
-          "active": 1,
-          "digest": "0101010101010101010101010101010101010101010101010101010101010101",
+          "active": null,
+          "digest": "67ec2fd85f0470dd0cca128c643acbfae7975e3586b7ac0a8ef1b8fdd63ae7f4",
           "imports": [
             "wasi:http/outgoing-handler@0.2.3"
           ],
@@ -35,37 +32,6 @@ fn a_component_is_verified_before_it_is_a_version() {
               "import": "wasi:http/outgoing-handler@0.2.3"
             }
           ],
-          "name": "trip",
-          "sagas": [
-            "trip"
-          ],
-          "version": 1,
-          "warnings": []
-        }
-    "#]]
-    .assert_eq(&answer(&fake, "PUT /v1/modules/trip?activate=false\n\n\0asm"));
-    expect![[r#"
-        200
-        {
-          "active": 1,
-          "deployed": true,
-          "digest": "0101010101010101010101010101010101010101010101010101010101010101",
-          "imports": [
-            "wasi:http/outgoing-handler@0.2.3"
-          ],
-          "in_flight": [
-            {
-              "sagas": 3,
-              "version": 1
-            }
-          ],
-          "missing_grants": [
-            {
-              "command": "amends grant trip --http ORIGIN",
-              "import": "wasi:http/outgoing-handler@0.2.3"
-            }
-          ],
-          "moves": [],
           "name": "trip",
           "sagas": [
             "trip"
@@ -80,48 +46,98 @@ fn a_component_is_verified_before_it_is_a_version() {
           "warnings": []
         }
     "#]]
-    .assert_eq(&answer(&fake, "POST /v1/modules?plan=true\n\n\0asm"));
-    assert_eq!(fake.take_asked(), ["keep 4 bytes", "deploy trip activate=false", "discard 0101"]);
+    .assert_eq(&first);
+    assert_eq!(answer(&host, "POST /v1/modules\n\n\0asm trip").lines().next(), Some("201 at 0-1-4"), "activated");
+    assert_eq!(answer(&host, "POST /v1/modules\n\n\0asm trip").lines().next(), Some("200 at 0-1-4"), "the same again");
     let large = format!("PUT /v1/modules/trip\n\n{}", "a".repeat(101));
     check_refusals(
         &[
-            "PUT /v1/modules/order\n\n\0asm",
+            "PUT /v1/modules/order\n\n\0asm trip",
             "PUT /v1/modules/trip\n\nelf",
-            "PUT /v1/modules/..%2Fx\n\n\0asm",
+            "PUT /v1/modules/trip\n\n\0asm trip empty",
+            "POST /v1/modules\n\n\0asm Trip",
+            "PUT /v1/modules/..%2Fx\n\n\0asm trip",
             "POST /v1/modules",
             &large,
         ],
         expect![[r#"
             422 name_mismatch: the component names itself `trip`, not `order`
-            422 not_a_component: these bytes are no WebAssembly
+            422 not_wasm: these bytes are no WebAssembly
+            422 bad_definition: module `trip` has no saga; add one to its description
+            422 bad_definition: module name `Trip`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter
             400 bad_name: bad name "../x": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
             400 bad_request: the body is empty
             413 payload_too_large: the component is larger than 100 bytes
         "#]],
     );
-    answer(&fake, "PUT /v1/modules/order\n\n\0asm");
-    assert_eq!(fake.take_asked(), ["discard 0101"]);
 }
 
-/// Verifying stored and loaded a component before anything was decided about it, so that what was only planned, or refused as
-/// another module's name, stayed on the disk until a restart. Now a plan stores nothing, and a refused deploy takes it back.
 #[test]
-fn a_refused_deploy_leaves_nothing_and_one_that_may_have_happened_leaves_its_component() {
-    let fake = Fake::new();
-    for (code, left) in [(RefusalCode::NameTaken, "discard 0101"), (RefusalCode::StorageFailed, "")] {
-        *fake.refuse.lock().unwrap() = Some(refusal(code, "no"));
-        answer(&fake, "PUT /v1/modules/trip\n\n\0asm");
-        assert_eq!(fake.take_asked().join(" "), format!("keep 4 bytes {left}").trim_end(), "{code:?}");
-    }
+fn a_plan_says_what_a_deploy_would_do_and_does_nothing() {
+    let host = TestHost::new();
+    host.guests.hold("charge");
+    answer(&host, "POST /v1/definitions/trip/sagas?id=T1\n\n{}");
+    host.guests.wait_for("charge");
+    let modules = answer(&host, "GET /v1/modules");
+    expect![[r#"
+        200
+        {
+          "active": 1,
+          "deployed": false,
+          "digest": "5c3808faaaeb66435abca542982fdac28df3f8be07212a8983941013be325c95",
+          "imports": [
+            "wasi:http/outgoing-handler@0.2.3"
+          ],
+          "in_flight": [
+            {
+              "sagas": 1,
+              "version": 1
+            }
+          ],
+          "missing_grants": [
+            {
+              "command": "amends grant trip --http ORIGIN",
+              "import": "wasi:http/outgoing-handler@0.2.3"
+            }
+          ],
+          "moves": [
+            {
+              "id": "T1",
+              "obstacles": [
+                "step `reserve-flight`: attempt 1 is open; move when it has ended",
+                "step `reserve-hotel`: attempt 1 is open; move when it has ended"
+              ],
+              "status": "running",
+              "version": 1
+            }
+          ],
+          "name": "trip",
+          "sagas": [
+            "trip"
+          ],
+          "triggers": [
+            {
+              "event_type": "trip.wanted",
+              "saga": "trip"
+            }
+          ],
+          "version": 2,
+          "warnings": []
+        }
+    "#]]
+    .assert_eq(&answer(&host, "POST /v1/modules?plan=true\n\n\0asm trip again"));
+    assert_eq!(answer(&host, "GET /v1/modules"), modules);
+    let known = json(&host, "POST /v1/modules?plan=true\n\n\0asm trip");
+    assert_eq!((&known["deployed"], &known["version"]), (&true.into(), &1.into()));
 }
 
 /// Deploys were not counted: a burst of them held a component and a thread each, and as they described themselves they took the
 /// places of attempts. Now there are four places, taken before the body is read.
 #[test]
 fn a_burst_of_deploys_is_refused_before_its_bodies_are_read() {
-    let fake = Fake::new();
+    let host = TestHost::empty();
     let (_running, stop) = watch::channel(false);
-    let service = TowerToHyperService::new(router(fake.clone(), Options::default(), stop));
+    let service = TowerToHyperService::new(router(host.services.clone(), Options::default(), stop));
     let deploy = |body: Body| {
         let request = Request::builder().method("PUT").uri("/v1/modules/trip").header("host", "localhost");
         service.call(request.body(body).unwrap())
@@ -139,11 +155,25 @@ fn a_burst_of_deploys_is_refused_before_its_bodies_are_read() {
 }
 
 #[test]
-fn activation_and_grants_are_checked_and_passed_on() {
-    let fake = Fake::new();
-    answer(&fake, "POST /v1/modules/trip/activate\n\n{\"version\":2}");
-    answer(&fake, "POST /v1/modules/trip/activate\n\n{\"previous\":true}");
-    let grants = "{\"grants\":{\"http\":[{\"origin\":\"https://Hotel.example\",\"private\":true}],\"config\":{\"region\":\"eu\"},\"secrets\":[\"key\"]},\"force\":true,\"expect_revision\":\"2\"}";
+fn activation_and_grants_change_the_module() {
+    let host = TestHost::new();
+    host.deploy(b"\0asm trip again");
+    let active = |request: &str| {
+        let deployed = json(&host, request);
+        format!("{} of {} is active\n", deployed["active"], deployed["name"])
+    };
+    let said = [
+        active("POST /v1/modules/trip/activate\n\n{\"version\":1}"),
+        active("POST /v1/modules/trip/activate\n\n{\"previous\":true}"),
+    ];
+    expect![[r#"
+        1 of "trip" is active
+        2 of "trip" is active
+    "#]]
+    .assert_eq(&said.concat());
+    let revision = json(&host, "GET /v1/modules/trip")["revision"].as_str().unwrap().to_owned();
+    let grants = r#"{"http":[{"origin":"https://Hotel.example","private":true}],"config":{"region":"eu"},"secrets":["key"]}"#;
+    let set = format!("PUT /v1/modules/trip/grants\n\n{{\"grants\":{grants},\"force\":true,\"expect_revision\":\"{revision}\"}}");
     expect![[r#"
         200 at 0-1-9
         {
@@ -162,16 +192,17 @@ fn activation_and_grants_are_checked_and_passed_on() {
             ]
           },
           "module": "trip",
-          "revision": "2"
+          "revision": "8"
         }
     "#]]
-    .assert_eq(&answer(&fake, &format!("PUT /v1/modules/trip/grants\n\n{grants}")));
+    .assert_eq(&answer(&host, &set));
+    assert_eq!(status(&host, &set.replace("Hotel", "Other")), "409", "somebody was faster");
     expect![[r#"
         200
         {
           "modules": [
             {
-              "active": 1,
+              "active": 2,
               "grants": {
                 "config": {
                   "region": "eu"
@@ -187,28 +218,56 @@ fn activation_and_grants_are_checked_and_passed_on() {
                 ]
               },
               "name": "trip",
-              "revision": "2",
+              "revision": "8",
               "versions": [
                 {
-                  "bytes": 8,
+                  "bytes": 9,
                   "deployed_at": "2026-01-01T12:00:00.000Z",
-                  "digest": "0101010101010101010101010101010101010101010101010101010101010101",
+                  "digest": "67ec2fd85f0470dd0cca128c643acbfae7975e3586b7ac0a8ef1b8fdd63ae7f4",
                   "imports": [
                     "wasi:http/outgoing-handler@0.2.3"
                   ],
-                  "in_flight": 3,
+                  "in_flight": 0,
                   "sagas": [
                     "trip"
                   ],
+                  "triggers": [
+                    {
+                      "event_type": "trip.wanted",
+                      "saga": "trip"
+                    }
+                  ],
                   "version": 1
+                },
+                {
+                  "bytes": 15,
+                  "deployed_at": "2026-01-01T12:00:00.000Z",
+                  "digest": "5c3808faaaeb66435abca542982fdac28df3f8be07212a8983941013be325c95",
+                  "imports": [
+                    "wasi:http/outgoing-handler@0.2.3"
+                  ],
+                  "in_flight": 0,
+                  "sagas": [
+                    "trip"
+                  ],
+                  "triggers": [
+                    {
+                      "event_type": "trip.wanted",
+                      "saga": "trip"
+                    }
+                  ],
+                  "version": 2
                 }
               ]
             }
           ]
         }
     "#]]
-    .assert_eq(&answer(&fake, "GET /v1/modules"));
-    assert_eq!(fake.take_asked(), ["activate trip Version(2)", "activate trip Previous", "grants trip Yes at Some(2)"]);
+    .assert_eq(&answer(&host, "GET /v1/modules"));
+    expect![[r#""#]].assert_eq(&answer(&host, "DELETE /v1/modules/trip/versions/2"));
+    let removed = json(&host, "DELETE /v1/modules/trip/versions/1");
+    assert_eq!(removed["versions"].as_array().unwrap().len(), 1, "{removed}");
+    assert_eq!((host.shelf.has(TRIP), host.shelf.has(b"\0asm trip again")), ("nothing", "all"));
     check_refusals(
         &[
             "POST /v1/modules/trip/activate\n\n{}",

@@ -1,81 +1,110 @@
 //! Lists, the host itself, and the description of it all.
 
-use amends_core::{Event, view::Status};
+use amends_core::{outcome::Outcome, value::Payload};
 use expect_test::expect;
 
-use super::{answer, check};
-use crate::{
-    api::fake::{Fake, NOON, completed},
-    engine::port::{Refusal, RefusalCode},
-    journal::{Actor, Fact, Record, RecordId},
-};
+use super::{answer, json, send, shown};
+use crate::service::testing::{TestHost, run};
 
 #[test]
 fn lists_page_by_an_opaque_cursor() {
-    let fake = Fake::new();
-    answer(&fake, "POST /v1/definitions/trip/sagas?id=T1\n\n{}");
-    fake.take_asked();
+    let host = TestHost::new();
+    host.guests.hold("charge");
+    for id in ["T1", "T2"] {
+        answer(&host, &format!("POST /v1/definitions/trip/sagas?id={id}\n\n{{}}"));
+    }
+    let first = answer(&host, "GET /v1/sagas?saga=trip&status=running&version=1&limit=1&at_least=0-1-3");
     expect![[r#"
         200
         {
-          "cursor": "0-1-41",
+          "cursor": "0-1-8",
           "sagas": [
             {
-              "ended_at": "2026-01-01T12:00:01.300Z",
-              "id": "T1",
+              "ended_at": null,
+              "id": "T2",
               "module": "trip",
               "saga": "trip",
               "started_at": "2026-01-01T12:00:00.000Z",
-              "status": "completed",
+              "status": "running",
               "version": 1
             }
           ]
         }
     "#]]
-    .assert_eq(&answer(
-        &fake,
-        "GET /v1/sagas?saga=trip&status=waiting&version=2&failure=no_car&limit=5&cursor=0-1-7&at_least=0-1-3",
-    ));
-    expect![[r#"ListFilter { sagas: SagaFilter { definition: Some("trip"), status: Some(Waiting), module: None, version: Some(2), step: None, failure: Some("no_car") }, limit: 5, cursor: Some(7) }"#]]
-        .assert_eq(&fake.take_asked().join("\n"));
+    .assert_eq(&first);
+    let cursor = json(&host, "GET /v1/sagas?limit=1")["cursor"].as_str().unwrap().to_owned();
+    let second = json(&host, &format!("GET /v1/sagas?limit=1&cursor={cursor}"));
+    assert_eq!((&second["sagas"][0]["id"], second["sagas"].as_array().unwrap().len()), (&"T1".into(), 1));
+    for none in ["saga=order", "status=waiting", "version=2", "failure=no_car", "step=charge"] {
+        let page = json(&host, &format!("GET /v1/sagas?{none}"));
+        assert_eq!(page["sagas"].as_array().unwrap().len(), 0, "{none}");
+    }
 }
 
 #[test]
 fn the_host_says_how_it_is() {
-    assert_eq!(answer(&Fake::new(), "GET /healthz"), "200\n{\n  \"alive\": true\n}\n");
-    check(
-        "GET /readyz",
-        expect![[r#"
+    let host = TestHost::new();
+    assert_eq!(answer(&host, "GET /healthz"), "200\n{\n  \"alive\": true\n}\n");
+    expect![[r#"
         200
         {
           "ready": true,
-          "recovered": 12,
+          "recovered": 0,
           "recovery_ms": 80
         }
-    "#]],
-    );
-    check(
-        "GET /metrics",
-        expect![[r#"
+    "#]]
+    .assert_eq(&answer(&host, "GET /readyz"));
+    let metrics = answer(&host, "GET /metrics");
+    assert!(metrics.starts_with("200\n# HELP") && metrics.ends_with("# EOF\n"), "{metrics}");
+    host.failure.set("the disk is gone");
+    expect![[r#"
+        503
+        {
+          "ready": false,
+          "reason": "the storage failed: the disk is gone"
+        }
+    "#]]
+    .assert_eq(&answer(&host, "GET /readyz"));
+}
+
+#[test]
+fn definitions_are_what_new_sagas_start_on() {
+    let host = TestHost::new();
+    host.deploy(b"\0asm order");
+    let listed = json(&host, "GET /v1/definitions");
+    let line =
+        |saga: &serde_json::Value| format!("{} {} {} {}\n", saga["name"], saga["module"], saga["version"], saga["started_by"]);
+    expect![[r#"
+        "order" "order" 1 ["order.wanted"]
+        "trip" "trip" 1 ["trip.wanted"]
+    "#]]
+    .assert_eq(&listed["definitions"].as_array().unwrap().iter().map(line).collect::<String>());
+    assert_eq!(json(&host, "GET /v1/definitions/trip"), listed["definitions"][1]);
+    expect![[r#"
         200
-        # EOF
-    "#]],
-    );
+        saga trip (module trip v1)
+          started by trip.wanted
+          1  reserve-flight  compensatable  undone by code
+          ‖  reserve-hotel   compensatable  undone by code
+          2  charge          pivot
+          3  send-mail       retriable
+    "#]]
+    .assert_eq(&answer(&host, "GET /v1/definitions/trip?format=text"));
 }
 
 /// `/readyz` said ready of a host that had stopped to do anything. What it says now is what the engine says to a question.
 #[test]
 fn c2_02_a_host_whose_engine_cannot_answer_is_not_ready() {
-    let fake = Fake::new();
-    *fake.refuse.lock().unwrap() = Some(Refusal::new(RefusalCode::Overloaded, "8192 requests are waiting"));
+    let mut host = TestHost::new();
+    host.stop();
     expect![[r#"
         503
         {
           "ready": false,
-          "reason": "8192 requests are waiting"
+          "reason": "the host has stopped"
         }
     "#]]
-    .assert_eq(&answer(&fake, "GET /readyz"));
+    .assert_eq(&answer(&host, "GET /readyz"));
 }
 
 #[test]
@@ -83,13 +112,14 @@ fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
     let description = serde_json::to_value(crate::api::openapi::description()).unwrap();
     let paths = description["paths"].as_object().unwrap();
     assert_eq!(paths.len(), 35);
+    let host = TestHost::new();
     for (path, operations) in paths {
         let path = path.replace("{id}", "T1").replace("{name}", "trip").replace("{saga}", "trip").replace("{version}", "1");
         for method in operations.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
             if path == "/v1/watch" {
                 continue; // It does not end.
             }
-            let said = answer(&Fake::new(), &format!("{method} {path}"));
+            let said = answer(&host, &format!("{method} {path}"));
             assert!(!said.contains("route_not_found") && !said.contains("method_not_allowed"), "{method} {path}: {said}");
         }
     }
@@ -148,22 +178,17 @@ fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_other
 /// the client's, and was used as if it had been ours. Now such a client follows from what there is.
 #[test]
 fn who_has_seen_more_than_there_is_follows_from_now_on() {
-    let fake = Fake::new();
-    let running = amends_core::view::View { status: Status::Running, ended_at: None, ..completed() };
-    fake.sagas.lock().unwrap().insert("T1".to_owned(), (running, [0; 32]));
-    fake.records.lock().unwrap().push(Record {
-        id: RecordId { stream: 1, version: 18 },
-        position: 30,
-        at: NOON,
-        causation: None,
-        correlation: None,
-        depth: 0,
-        epoch: 1,
-        generation: 1,
-        actor: Actor::Host,
-        head: None,
-        fact: Fact::Saga(Event::Compensated),
+    let host = TestHost::new();
+    host.guests.hold("charge");
+    answer(&host, "POST /v1/definitions/trip/sagas?id=T1\n\n{}");
+    host.guests.wait_for("charge");
+    let said = run(async {
+        let (watching, _running) = send(&host, "GET /v1/sagas/T1/watch\nlast-event-id: 18446744073709551615").await;
+        host.guests.end("charge", &Outcome::Done(Payload::json("{}")));
+        shown(watching).await
     });
-    let said = answer(&fake, "GET /v1/sagas/T1/watch\nlast-event-id: 18446744073709551615");
-    assert!(said.contains("id: 18\n") && said.contains("event: end\n"), "{said}");
+    let ids: Vec<&str> = said.lines().filter(|line| line.starts_with("id: ")).collect();
+    let before = json(&host, "GET /v1/sagas/T1/journal")["records"].as_array().unwrap().len() - ids.len();
+    assert_eq!(ids.first().copied(), Some(&*format!("id: {}", before + 1)), "{said}");
+    assert!(!ids.is_empty() && said.contains("event: end\n"), "{said}");
 }

@@ -1,11 +1,14 @@
 //! What bad input gets, and strangers.
 
+use axum::response::IntoResponse;
 use expect_test::expect;
 
-use super::{answer, check, check_refusals};
+use super::{answer, check, check_refusals, retry_after, shown, status};
 use crate::{
-    api::fake::{self, Fake},
+    api::error::ApiError,
     engine::port::{Refusal, RefusalCode},
+    service::testing::{TestHost, run},
+    store::Store,
 };
 
 #[test]
@@ -147,15 +150,18 @@ fn c2_27_a_header_that_the_host_reads_is_refused_when_it_is_given_twice() {
         "#]],
     );
     let lists = start("accept: application/json\naccept: text/plain\ntracestate: a=1\ntracestate: b=2");
-    assert!(answer(&Fake::new(), &lists).starts_with("201 "));
+    assert!(answer(&TestHost::new(), &lists).starts_with("201 "));
 }
 
 #[test]
 fn a_full_queue_is_503_with_a_time_to_come_back() {
-    let fake = Fake::new();
-    let hint = Some("come back later".to_owned());
-    let refusal = Refusal { hint, fits: vec!["retry"], ..fake::refusal(RefusalCode::Overloaded, "the queue of starts is full") };
-    *fake.refuse.lock().unwrap() = Some(refusal);
+    let refusal = Refusal {
+        fits: vec!["retry"],
+        reasons: vec!["there are 9 of them".to_owned()],
+        ..Refusal::new(RefusalCode::Overloaded, "the queue of starts is full").hint("come back later")
+    };
+    let response = ApiError::from(refusal).into_response();
+    assert_eq!(retry_after(&response), Some("1"));
     expect![[r#"
         503
         {
@@ -165,17 +171,50 @@ fn a_full_queue_is_503_with_a_time_to_come_back() {
               "retry"
             ],
             "hint": "come back later",
-            "message": "the queue of starts is full"
+            "message": "the queue of starts is full",
+            "reasons": [
+              "there are 9 of them"
+            ]
           }
         }
     "#]]
-    .assert_eq(&answer(&fake, "POST /v1/definitions/trip/sagas\n\n{}"));
+    .assert_eq(&run(shown(response)));
+}
+
+#[test]
+fn a_disk_that_is_nearly_full_takes_nothing_new_and_ends_what_there_is() {
+    let host = TestHost::new();
+    host.guests.hold("charge");
+    status(&host, "POST /v1/definitions/trip/sagas?id=T1\n\n{}");
+    host.set_disk_is_low(true);
+    let event = r#"{"specversion":"1.0","id":"1","source":"shop","type":"approval"}"#;
+    let requests = [
+        "POST /v1/definitions/trip/sagas?id=T2\n\n{}",
+        &format!("POST /v1/events\n\n{event}"),
+        "POST /v1/modules\n\n\0asm trip again",
+        "PUT /v1/schedules/nightly\n\n{\"saga\":\"trip\",\"cron\":\"0 3 * * *\"}",
+        "POST /v1/sagas/T1/signals/approval\n\n{}",
+        "POST /v1/sagas/T1/cancel",
+        "GET /v1/sagas/T1",
+    ];
+    let said = requests.map(|request| format!("{} {}\n", &status(&host, request)[..3], request.lines().next().unwrap()));
+    expect![[r#"
+        507 POST /v1/definitions/trip/sagas?id=T2
+        507 POST /v1/events
+        507 POST /v1/modules
+        507 PUT /v1/schedules/nightly
+        202 POST /v1/sagas/T1/signals/approval
+        200 POST /v1/sagas/T1/cancel
+        200 GET /v1/sagas/T1
+    "#]]
+    .assert_eq(&said.concat());
 }
 
 #[test]
 fn no_publisher_passes_for_a_signal() {
     let event = r#"{"specversion":"1.0","id":"T1/k","source":"amends:signal","type":"approval"}"#;
-    let fake = Fake::new();
+    let host = TestHost::new();
+    let before = host.store.last_position().unwrap();
     expect![[r#"
         400
         {
@@ -186,16 +225,16 @@ fn no_publisher_passes_for_a_signal() {
           }
         }
     "#]]
-    .assert_eq(&answer(&fake, &format!("POST /v1/events\n\n{event}")));
-    assert!(fake.take_asked().is_empty());
+    .assert_eq(&answer(&host, &format!("POST /v1/events\n\n{event}")));
+    assert_eq!(host.store.last_position().unwrap(), before);
 }
 
 /// A panic used to end the connection's task: the client saw a closed connection, and no word of why.
 #[test]
 fn a_handler_that_panics_is_500_with_a_body_and_the_host_goes_on() {
-    let fake = Fake::new();
-    *fake.panics.lock().unwrap() = true;
-    let answered = answer(&fake, "POST /v1/definitions/trip/sagas?id=T1\n\n{}");
+    let host = TestHost::new();
+    host.break_api_clock();
+    let answered = answer(&host, "POST /v1/definitions/trip/sagas?id=T1\n\n{}");
     expect![[r#"
         500
         {
@@ -207,6 +246,7 @@ fn a_handler_that_panics_is_500_with_a_body_and_the_host_goes_on() {
         }
     "#]]
     .assert_eq(&answered);
-    *fake.panics.lock().unwrap() = false;
-    assert!(answer(&fake, "POST /v1/definitions/trip/sagas?id=T1\n\n{}").starts_with("201 "));
+    host.mend_api_clock();
+    // The saga had been started when the handler panicked, so that it is the same one now.
+    assert!(answer(&host, "POST /v1/definitions/trip/sagas?id=T1\n\n{}").starts_with("200 "));
 }

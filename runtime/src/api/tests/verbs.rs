@@ -1,56 +1,148 @@
 //! Operator verbs, events and signals.
 
+use amends_core::outcome::Outcome;
 use expect_test::expect;
 
-use super::{answer, check, check_refusals};
-use crate::{
-    api::fake::{self, Fake},
-    engine::port::{Refusal, RefusalCode},
-};
+use super::{answer, check_refusals, json, status};
+use crate::service::testing::{TestHost, failure};
+
+/// A host on which T1 runs, in `charge`.
+fn charging() -> TestHost {
+    let host = TestHost::new();
+    host.guests.hold("charge");
+    start(&host, "T1");
+    host.guests.wait_for("charge");
+    host
+}
+
+/// A host on which T1 is stuck in the compensations of both reservations, after `charge` was refused.
+fn stuck() -> TestHost {
+    let host = TestHost::brittle();
+    host.guests.say("charge", Outcome::Refused(failure("no_money")));
+    host.guests.say("undo reserve-flight", Outcome::Transient(failure("gateway_down")));
+    host.guests.say("undo reserve-hotel", Outcome::Transient(failure("gateway_down")));
+    let said = status(&host, "POST /v1/definitions/trip/sagas?id=T1&wait=30s\n\n{}");
+    assert!(said.starts_with("201 "), "{said}");
+    host
+}
+
+fn start(host: &TestHost, id: &str) {
+    let said = status(host, &format!("POST /v1/definitions/trip/sagas?id={id}\n\n{{}}"));
+    assert!(said.starts_with("201 "), "{said}");
+}
+
+/// What operators did to T1, as its journal has it.
+fn acts(host: &TestHost) -> String {
+    let page = json(host, "GET /v1/sagas/T1/journal");
+    let entries = page["records"].as_array().unwrap().iter().filter(|entry| entry["actor"] == "local");
+    let said = |entry: &serde_json::Value| {
+        let [step, by, note] = ["step", "by", "note"].map(|field| entry[field].as_str().unwrap_or("-").to_owned());
+        format!("{} {step} by={by} note={note}\n", entry["type"].as_str().unwrap())
+    };
+    entries.map(said).collect()
+}
 
 #[test]
-fn verbs_carry_who_and_why_and_answer_what_they_did() {
-    let fake = Fake::new();
-    let verbs = [
-        "POST /v1/sagas/T1/cancel\namends-by: ann\nidempotency-key: k1\n\n{\"note\":\"wrong date\",\"expect_revision\":\"17\"}",
-        "POST /v1/sagas/T1/retry",
-        "POST /v1/sagas/T1/retry\n\n{\"step\":\"charge\"}",
-        "POST /v1/sagas/T1/skip\n\n{\"step\":\"reserve-hotel\"}",
-        "POST /v1/sagas/T1/resolve\n\n{\"step\":\"charge\",\"output\":null}",
-        "POST /v1/sagas/T1/resolve\n\n{\"step\":\"charge\",\"not_done\":true}",
-        "POST /v1/sagas/T1/resolve\n\n{\"step\":\"charge\",\"undone\":true}",
-        "POST /v1/sagas/T1/abandon",
-        "POST /v1/sagas/T1/unlock\namends-by: ann\n\n{\"key\":\"seat/12A\",\"note\":\"sold\",\"expect_revision\":\"17\"}",
-        "POST /v1/sagas/T1/move\nidempotency-key: k2\n\n{\"version\":2,\"note\":\"repaired\"}",
-    ];
-    for verb in verbs {
-        assert!(answer(&fake, verb).starts_with("200 at 0-1-8\n"), "{verb}");
-    }
+fn a_verb_answers_what_it_did_and_the_same_key_gets_the_same_answer() {
+    let host = charging();
+    let cancel = "POST /v1/sagas/T1/cancel\namends-by: ann\nidempotency-key: k1\n\n{\"note\":\"wrong date\"}";
+    let first = answer(&host, cancel);
     expect![[r#"
-        Verb(Cancel) Act { note: "wrong date", by: "ann" } key=Some("k1")
-        Verb(Retry(None)) Act { note: "", by: "" } key=None
-        Verb(Retry(Some(StepPath("charge")))) Act { note: "", by: "" } key=None
-        Verb(Skip(StepPath("reserve-hotel"))) Act { note: "", by: "" } key=None
-        Verb(Resolve(StepPath("charge"), Output(Payload { format: Json, bytes: b"null" }))) Act { note: "", by: "" } key=None
-        Verb(Resolve(StepPath("charge"), NotDone)) Act { note: "", by: "" } key=None
-        Verb(Resolve(StepPath("charge"), Undone)) Act { note: "", by: "" } key=None
-        Verb(Abandon) Act { note: "", by: "" } key=None
-        Verb(Unlock("seat/12A")) Act { note: "sold", by: "ann" } key=None
-        Move(2) Act { note: "repaired", by: "" } key=Some("k2")
-    "#]]
-    .assert_eq(&(fake.take_asked().join("\n") + "\n"));
-    check(
-        "POST /v1/sagas/T1/cancel",
-        expect![[r#"
-        200 at 0-1-8
+        200 at 0-1-11
         {
           "applied": true,
           "id": "T1",
-          "revision": "17",
-          "status": "completed"
+          "revision": "7",
+          "status": "running"
         }
-    "#]],
-    );
+    "#]]
+    .assert_eq(&first);
+    assert_eq!(answer(&host, cancel), first.replace("\"applied\": true", "\"applied\": false"));
+    expect![[r#"
+        started - by=- note=-
+        intent reserve-flight by=- note=-
+        intent reserve-hotel by=- note=-
+        cancel_requested - by=ann note=wrong date
+    "#]]
+    .assert_eq(&acts(&host));
+}
+
+#[test]
+fn every_verb_is_journaled_with_who_and_why() {
+    let host = stuck();
+    let verbs = [
+        "POST /v1/sagas/T1/retry\namends-by: ann\n\n{\"note\":\"it is back\"}",
+        "POST /v1/sagas/T1/retry\n\n{\"step\":\"reserve-hotel\"}",
+        "POST /v1/sagas/T1/resolve\namends-by: bob\n\n{\"step\":\"reserve-flight\",\"undone\":true,\"note\":\"by phone\"}",
+        "POST /v1/sagas/T1/skip\n\n{\"step\":\"reserve-hotel\",\"note\":\"paid\"}",
+    ];
+    let said = verbs.map(|verb| status(&host, verb) + "\n");
+    expect![[r#"
+        200 at 0-1-21
+        200 at 0-1-27
+        200 at 0-1-30
+        200 at 0-1-32
+    "#]]
+    .assert_eq(&said.concat());
+    expect![[r#"
+        started - by=- note=-
+        intent reserve-flight by=- note=-
+        intent reserve-hotel by=- note=-
+        retried - by=ann note=it is back
+        intent reserve-flight by=- note=-
+        intent reserve-hotel by=- note=-
+        retried - by=- note=-
+        intent reserve-hotel by=- note=-
+        resolved reserve-flight by=bob note=by phone
+        skipped reserve-hotel by=- note=paid
+        compensated - by=- note=-
+    "#]]
+    .assert_eq(&acts(&host));
+    let host = stuck();
+    host.deploy(b"\0asm trip brittle again");
+    let moved = answer(&host, "POST /v1/sagas/T1/move\nidempotency-key: k2\n\n{\"version\":2,\"note\":\"repaired\"}");
+    expect![[r#"
+        200 at 0-1-25
+        {
+          "applied": true,
+          "id": "T1",
+          "revision": "18",
+          "status": "compensating"
+        }
+    "#]]
+    .assert_eq(&moved);
+    let abandoned = status(&host, "POST /v1/sagas/T1/abandon\namends-by: ann\n\n{\"note\":\"enough\"}");
+    expect![[r#"
+        200 at 0-1-30
+        started - by=- note=-
+        intent reserve-flight by=- note=-
+        intent reserve-hotel by=- note=-
+        moved - by=- note=repaired
+        retried - by=- note=repaired
+        intent reserve-flight by=- note=-
+        intent reserve-hotel by=- note=-
+        abandoned - by=ann note=enough
+    "#]]
+    .assert_eq(&(abandoned + "\n" + &acts(&host)));
+}
+
+#[test]
+fn an_operator_says_what_a_step_in_doubt_returned() {
+    for (body, outcome) in [
+        ("{\"step\":\"charge\",\"output\":null}", "completed null"),
+        ("{\"step\":\"charge\",\"output\":{\"paid\": 3.0}}", "completed {\"paid\":3.0}"),
+        ("{\"step\":\"charge\",\"not_done\":true}", "compensated null"),
+    ] {
+        let host = TestHost::brittle();
+        host.guests.say("charge", Outcome::Unknown(failure("no_answer")));
+        let stuck = json(&host, "POST /v1/definitions/trip/sagas?id=T1&wait=30s\n\n{}");
+        assert_eq!(stuck["status"], "stuck", "{stuck}");
+        let said = status(&host, &format!("POST /v1/sagas/T1/resolve\n\n{body}"));
+        assert!(said.starts_with("200 "), "{said}");
+        // Asked again, a start that waits answers at the end.
+        let saga = json(&host, "POST /v1/definitions/trip/sagas?id=T1&wait=30s\n\n{}");
+        assert_eq!(format!("{} {}", saga["status"].as_str().unwrap(), saga["output"]), outcome, "{body}");
+    }
 }
 
 #[test]
@@ -100,12 +192,18 @@ fn a_verb_that_says_nothing_clear_is_refused() {
 /// What stands against a verb comes as the engine said it: what fits instead, and each reason.
 #[test]
 fn a_verb_that_does_not_fit_says_which_do_and_why() {
-    let fake = Fake::new();
-    let reasons = vec!["step `a`: it has begun, and its kind differs; keep it".to_owned()];
-    let refusal = fake::refusal(RefusalCode::VerbDoesNotFit, "T1 cannot move to version 2");
-    let refusal =
-        Refusal { fits: vec!["retry", "skip"], reasons, hint: Some("retry, or deploy what fits".to_owned()), ..refusal };
-    *fake.refuse.lock().unwrap() = Some(refusal);
+    let host = stuck();
+    expect![[r#"
+        409
+        {
+          "error": {
+            "code": "revision_changed",
+            "hint": "look again: amends show T1",
+            "message": "saga T1 is at revision 14, not 1"
+          }
+        }
+    "#]]
+    .assert_eq(&answer(&host, "POST /v1/sagas/T1/cancel\n\n{\"expect_revision\":\"1\"}"));
     expect![[r#"
         409
         {
@@ -113,43 +211,131 @@ fn a_verb_that_does_not_fit_says_which_do_and_why() {
             "code": "verb_does_not_fit",
             "fits": [
               "retry",
-              "skip"
+              "resolve",
+              "skip",
+              "abandon"
             ],
-            "hint": "retry, or deploy what fits",
-            "message": "T1 cannot move to version 2",
-            "reasons": [
-              "step `a`: it has begun, and its kind differs; keep it"
-            ]
+            "hint": "these fit: retry, resolve, skip, abandon",
+            "message": "saga T1: `charge` is not stuck or in doubt, or an attempt is open"
           }
         }
     "#]]
-    .assert_eq(&answer(&fake, "POST /v1/sagas/T1/move\n\n{\"version\":2}"));
-    assert_eq!(
-        answer(&fake, "POST /v1/sagas/T1/unlock\n\n{\"key\":\"seat/12A\"}"),
-        answer(&fake, "POST /v1/sagas/T1/move\n\n{\"version\":2}"),
-    );
+    .assert_eq(&answer(&host, "POST /v1/sagas/T1/resolve\n\n{\"step\":\"charge\",\"not_done\":true}"));
+    expect![[r#"
+        404
+        {
+          "error": {
+            "code": "version_not_found",
+            "hint": "its versions are in: amends modules trip",
+            "message": "module `trip` has no version 2"
+          }
+        }
+    "#]]
+    .assert_eq(&answer(&host, "POST /v1/sagas/T1/move\n\n{\"version\":2}"));
+    expect![[r#"
+        409
+        {
+          "error": {
+            "code": "verb_does_not_fit",
+            "fits": [
+              "retry",
+              "resolve",
+              "skip",
+              "abandon"
+            ],
+            "hint": "these fit: retry, resolve, skip, abandon",
+            "message": "saga T1: it does not hold the lock key `seat/12A`; it holds none"
+          }
+        }
+    "#]]
+    .assert_eq(&answer(&host, "POST /v1/sagas/T1/unlock\n\n{\"key\":\"seat/12A\"}"));
 }
 
 #[test]
-fn events_and_signals_reach_the_engine() {
-    let fake = Fake::new();
-    let event = "{\"specversion\":\"1.0\",\"id\":\"1\",\"source\":\"shop\",\"type\":\"approval\",\"subject\":\"42\",\"data\":{\"ok\":true},\"ext\":1}";
-    let said = answer(&fake, &format!("POST /v1/events\ncontent-type: application/cloudevents+json\n\n{event}"));
+fn an_event_starts_what_it_triggers_and_is_known_when_it_comes_again() {
+    let host = TestHost::new();
+    let event =
+        r#"{"specversion":"1.0","id":"1","source":"shop","type":"trip.wanted","subject":"42","data":{"ok":true},"ext":1}"#;
+    let event = format!("POST /v1/events\ncontent-type: application/cloudevents+json\n\n{event}");
+    expect![[r#"
+        202 at 0-1-8
+        {
+          "duplicate": false,
+          "id": "1",
+          "kept_until": null,
+          "started": [
+            {
+              "id": "trip:a50b8015f00a48718e4601c5",
+              "saga": "trip"
+            }
+          ],
+          "woke": 0
+        }
+    "#]]
+    .assert_eq(&answer(&host, &event));
+    expect![[r#"
+        200 at 0-1-5
+        {
+          "duplicate": true,
+          "id": "1",
+          "kept_until": null,
+          "started": [
+            {
+              "id": "trip:a50b8015f00a48718e4601c5",
+              "saga": "trip"
+            }
+          ],
+          "woke": 0
+        }
+    "#]]
+    .assert_eq(&answer(&host, &event));
+    let started = json(&host, "GET /v1/sagas");
+    let id = started["sagas"][0]["id"].as_str().unwrap();
+    let saga = json(&host, &format!("GET /v1/sagas/{id}"));
+    expect![[r#"{"ok":true} {"event":{"id":"1","source":"shop","type":"trip.wanted"}}"#]]
+        .assert_eq(&format!("{} {}", saga["input"], saga["started_by"]));
+    let other = r#"{"specversion":"1.0","id":"2","source":"shop","type":"approval","subject":"42"}"#;
+    expect![[r#"
+        202 at 0-1-17
+        {
+          "duplicate": false,
+          "id": "2",
+          "kept_until": "2026-01-08T12:00:00.000Z",
+          "woke": 0
+        }
+    "#]]
+    .assert_eq(&answer(&host, &format!("POST /v1/events\n\n{other}")));
+}
+
+#[test]
+fn a_signal_is_for_one_saga_and_kept_until_that_waits_for_it() {
+    let host = charging();
+    let signal = "POST /v1/sagas/T1/signals/approval\nidempotency-key: k\n\n{\"ok\":true}";
     expect![[r#"
         202 at 0-1-9
         {
           "duplicate": false,
-          "id": "1",
-          "kept_until": "2026-01-01T12:00:00.000Z",
+          "id": "T1/k",
+          "kept_until": "2026-01-08T12:00:00.000Z",
           "woke": 0
         }
     "#]]
-    .assert_eq(&said);
-    answer(&fake, "POST /v1/sagas/T1/signals/approval\nidempotency-key: k\n\n{\"ok\":true}");
+    .assert_eq(&answer(&host, signal));
     expect![[r#"
-        Publish { source: "shop", id: "1", event_type: "approval", key: "42", to: None, data: Some(Payload { format: Json, bytes: b"{\"ok\":true}" }), seed: None }, to start with input 4062edaf
-        Publish { source: "amends:signal", id: "T1/k", event_type: "approval", key: "T1", to: Some(SagaId("T1")), data: Some(Payload { format: Json, bytes: b"{\"ok\":true}" }), seed: None }
-    "#]].assert_eq(&(fake.take_asked().join("\n") + "\n"));
+        200 at 0-1-8
+        {
+          "duplicate": true,
+          "id": "T1/k",
+          "kept_until": "2026-01-08T12:00:00.000Z",
+          "woke": 0
+        }
+    "#]]
+    .assert_eq(&answer(&host, signal));
+    assert_eq!(status(&host, "POST /v1/sagas/T1/signals/approval\nidempotency-key: k\n\n{\"ok\":false}"), "422");
+}
+
+#[test]
+fn an_event_that_says_nothing_clear_is_refused() {
     check_refusals(
         &[
             "POST /v1/events\n\n{}",

@@ -110,12 +110,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::fake,
+        api::samples::NOON,
         cli::render::{samples, style::plain},
     };
 
     fn now() -> Now {
-        Now { at: fake::NOON.plus(5_000).into(), zone: TimeZone::UTC }
+        Now { at: NOON.plus(5_000).into(), zone: TimeZone::UTC }
     }
 
     #[test]
@@ -143,13 +143,8 @@ mod tests {
     #[test]
     fn a_job_says_what_it_does_for_whom_and_how_far_it_is() {
         let moved = Job { verb: "move".into(), args: JobArgs { version: Some(2), ..JobArgs::default() }, ..samples::job() };
-        let ended = Job {
-            status: "ended".into(),
-            ended_at: Some(fake::NOON.plus(1_300).into()),
-            does_not_fit: Vec::new(),
-            seen: 99,
-            ..moved
-        };
+        let ended =
+            Job { status: "ended".into(), ended_at: Some(NOON.plus(1_300).into()), does_not_fit: Vec::new(), seen: 99, ..moved };
         expect![[r#"
             J1  retry (saga trip, failure gateway_down)  running  5s ago
               asked for by ann at 12:00:00: the gateway is back

@@ -1,8 +1,8 @@
 //! Sagas in every state, as the host would show them, for the goldens of the renderer.
 
 use amends_core::{
-    denial::{Denial, DenialReason},
     definition::Kind,
+    denial::{Denial, DenialReason},
     elements::Element,
     event::{Act, Attempt, Cancel, Event, Intent, Reason, Resolution, Round, Started, Topic, Wait, Why},
     id::{Direction, Incarnation, Leg, Namespace, SagaId, StepPath},
@@ -12,9 +12,9 @@ use amends_core::{
 
 use crate::{
     api::{
-        fake::{self, NOON, failure, leg, ran},
         position::Positions,
         present,
+        samples::{self, NOON, failure, leg, ran},
         wire::{job::Job, journal::Entry, saga::Saga},
     },
     journal::{Actor, Fact, Record, RecordId},
@@ -101,7 +101,7 @@ fn refused(view: &mut View, at: usize, cause: Failure) {
 
 /// A retry of many that is on its way.
 pub(crate) fn job() -> Job {
-    present::job::job(&fake::job("J1"), Positions { generation: 1 })
+    present::job::job(&samples::job("J1"), Positions { generation: 1 })
 }
 
 fn shown(view: &View, after_ms: u64) -> Saga {

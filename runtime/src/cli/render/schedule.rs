@@ -109,7 +109,7 @@ mod tests {
 
     use super::*;
     use crate::api::{
-        fake::NOON,
+        samples::NOON,
         wire::{
             Time,
             schedule::{Fired, Missed, Overlap, Waiting},

@@ -61,7 +61,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::{api::fake::NOON, cli::render::style::plain};
+    use crate::{api::samples::NOON, cli::render::style::plain};
 
     #[test]
     fn stuck_sagas_are_shown_in_groups_with_what_helps_each() {

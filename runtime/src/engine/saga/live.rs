@@ -54,6 +54,19 @@ impl Live {
         Ok(Self { versions, statuses })
     }
 
+    /// The committed counts of the versions of one namespace, for readers beside the shard.
+    pub(crate) fn in_namespace(store: &dyn Store, namespace: &Namespace) -> Result<Self, StoreError> {
+        let from = [PREFIX, namespace.as_str().as_bytes(), b"/"].concat();
+        let to = [&from[..], &[u8::MAX; 4]].concat();
+        let range = Range { table: Table::Meta, from, to: Some(to), order: Order::Ascending, limit: usize::MAX };
+        let mut versions = HashMap::new();
+        for row in store.rows(&range)? {
+            let (namespace, module, version, count): (Namespace, String, u32, u64) = row::decode(&row.value, "a live count")?;
+            versions.insert((namespace, module, version), count);
+        }
+        Ok(Self { versions, ..Self::default() })
+    }
+
     /// All sagas that have not ended.
     pub(crate) fn total(&self) -> u64 {
         self.statuses.iter().sum()

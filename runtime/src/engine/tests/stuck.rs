@@ -7,10 +7,10 @@ use super::{moves::fragile, *};
 use crate::{
     engine::{
         port::{ListFilter, SagaFilter},
-        reader::Reader,
         saga::stuck::groups,
     },
     journal::keys,
+    service::reader::Reader,
     store::{Store, Table},
 };
 
@@ -71,7 +71,7 @@ fn a_list_tells_stuck_sagas_by_their_failure() {
     let store: Arc<dyn Store> = sim.store.clone();
     let reader = Reader::new(store, sim.shard.modules.definitions().clone());
     let ids = |sagas: SagaFilter| -> Vec<String> {
-        let (lines, _) = reader.sagas(&namespace(), &ListFilter { sagas, limit: 10, cursor: None }).unwrap();
+        let lines = reader.sagas(&namespace(), &ListFilter { sagas, limit: 10, cursor: None }).unwrap().lines;
         lines.iter().map(|line| line.id.to_string()).collect()
     };
     let filter = SagaFilter { failure: Some("timed_out".into()), ..SagaFilter::default() };

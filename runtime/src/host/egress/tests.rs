@@ -267,10 +267,7 @@ async fn what_is_not_granted_is_denied_and_the_denial_names_the_origin() {
 #[tokio::test]
 async fn a_name_alone_never_leads_to_a_private_address() {
     let text = denied(facts(&[("http://here.test:9000", false)]), "http://here.test:9000/").await;
-    assert_eq!(
-        text,
-        "http://here.test:9000 PrivateAddress(Address { ip: 127.0.0.1, network: Loopback })"
-    );
+    assert_eq!(text, "http://here.test:9000 PrivateAddress(Address { ip: 127.0.0.1, network: Loopback })");
     let text = denied(facts(&[("http://private.test", false)]), "http://private.test/").await;
     assert_eq!(text, "http://private.test PrivateAddress(Address { ip: fd00::5, network: Private })");
     // A grant of another literal address is none of this one.

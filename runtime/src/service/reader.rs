@@ -1,4 +1,4 @@
-//! Committed reads, beside the shard: what is shown is durable (law 2), and showing it costs the shard nothing.
+//! Committed reads: everything that the reader shows is durable (law 2). It reads the store and never asks the shard.
 
 use std::sync::Arc;
 
@@ -10,13 +10,14 @@ use amends_core::{
     view::View,
 };
 
+use super::catalogue::Catalogue;
 use crate::{
     engine::{
         job,
         module::Definitions,
         port::{
-            Candidate, Job, JobPreview, JobVerb, ListFilter, LockKey, Moves, SagaFilter, SagaLine, ScheduleView, Starter,
-            StuckGroups,
+            Candidate, Job, JobPreview, JobVerb, ListFilter, LockKey, ModuleView, Moves, Offered, SagaFilter, SagaLine,
+            ScheduleView, Starter, StuckGroups,
         },
         refusal::{Refusal, RefusalCode},
         saga::{
@@ -30,36 +31,46 @@ use crate::{
     store::{Position, Store, StoreError},
 };
 
-/// Reads what is committed. Blocks for the time of a store read.
+/// Reads what is committed. Every function blocks for the time of some store reads.
 #[derive(Clone)]
 pub struct Reader {
     store: Arc<dyn Store>,
     definitions: Definitions,
+    catalogue: Arc<Catalogue>,
 }
 
 /// A saga as of its last committed record.
 #[derive(Clone, Debug)]
-pub struct Seen {
+pub struct CommittedSaga {
     /// The saga.
     pub view: View,
-    /// What started it; none: somebody did.
+    /// What started it. `None`: a request did.
     pub started_by: Option<Starter>,
     /// The position of that record.
     pub position: Position,
-    /// Who has its lock keys and who waits for them, perhaps a moment later.
+    /// Who holds its lock keys and who waits for them. They are read after the saga, and may be newer.
     pub locks: Vec<LockKey>,
     /// What a cancel would do, or why it would be refused.
     pub on_cancel: Result<CancelPreview, Rejected>,
 }
 
+/// A page of sagas.
+#[derive(Clone, Debug, Default)]
+pub struct SagaPage {
+    /// Newest first.
+    pub lines: Vec<SagaLine>,
+    /// The cursor of the next page. `None` on the last page.
+    pub next: Option<u64>,
+}
+
 impl Reader {
-    /// A reader of what this store holds.
+    /// A reader of this store. `definitions` are those that the engine shares.
     pub fn new(store: Arc<dyn Store>, definitions: Definitions) -> Self {
-        Self { store, definitions }
+        Self { store, definitions, catalogue: Arc::default() }
     }
 
     /// A saga, if there is one.
-    pub fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<Seen>, Refusal> {
+    pub fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<CommittedSaga>, Refusal> {
         let loaded = match load::saga(self.store.as_ref(), &self.definitions, &SagaKey::new(namespace, id)) {
             Ok(loaded) => loaded,
             Err(LoadError::NotFound) => return Ok(None),
@@ -70,11 +81,11 @@ impl Reader {
         let started_by = loaded.cause.map(|cause| starter::starter_of(self.store.as_ref(), cause)).transpose();
         let started_by = started_by.map_err(|error| failed(&error))?.flatten();
         let (view, on_cancel) = (loaded.saga.view(), loaded.saga.cancel_preview());
-        Ok(Some(Seen { view, started_by, position: loaded.position, locks, on_cancel }))
+        Ok(Some(CommittedSaga { view, started_by, position: loaded.position, locks, on_cancel }))
     }
 
-    /// Sagas, newest first, and the cursor of the next page.
-    pub fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<(Vec<SagaLine>, Option<u64>), Refusal> {
+    /// A page of sagas.
+    pub fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {
         let fits = |key: &SagaKey| match load::saga(self.store.as_ref(), &self.definitions, key) {
             Ok(loaded) => Ok(filter.sagas.fits(&loaded.saga)),
             Err(LoadError::NotFound | LoadError::Corrupt(_)) => Ok(false),
@@ -82,15 +93,31 @@ impl Reader {
         };
         // Only what is said of stuck legs is not in the rows.
         let fits = |key: &SagaKey| if filter.sagas.is_about_legs() { fits(key) } else { Ok(true) };
-        read::list(self.store.as_ref(), namespace, filter, fits).map_err(|error| failed(&error))
+        let (lines, next) = read::list(self.store.as_ref(), namespace, filter, fits).map_err(|error| failed(&error))?;
+        Ok(SagaPage { lines, next })
     }
 
-    /// What is stuck, in groups.
+    /// The modules of a namespace, by name.
+    pub fn modules(&self, namespace: &Namespace) -> Result<Vec<ModuleView>, Refusal> {
+        self.catalogue.modules(self.store.as_ref(), namespace).map_err(|error| failed(&error))
+    }
+
+    /// A module, if there is one.
+    pub fn module(&self, namespace: &Namespace, name: &str) -> Result<Option<ModuleView>, Refusal> {
+        Ok(self.modules(namespace)?.into_iter().find(|module| module.name == name))
+    }
+
+    /// The definitions that new sagas start on, by name.
+    pub fn definitions(&self, namespace: &Namespace) -> Result<Vec<Offered>, Refusal> {
+        self.catalogue.definitions(self.store.as_ref(), namespace).map_err(|error| failed(&error))
+    }
+
+    /// What is stuck, in groups. Only so many sagas are read.
     pub fn stuck(&self, namespace: &Namespace, filter: &SagaFilter) -> Result<StuckGroups, Refusal> {
         stuck::groups(self.store.as_ref(), &self.definitions, namespace, filter).map_err(|error| failed(&error))
     }
 
-    /// What a job would do, up to as many sagas as are enough to know.
+    /// What a job would do. It stops to look once it has found as many sagas as are enough to know.
     pub fn preview(
         &self,
         namespace: &Namespace,
@@ -124,12 +151,12 @@ impl Reader {
         schedule::look::page(self.store.as_ref(), namespace, after, limit).map_err(|error| failed(&error))
     }
 
-    /// Which sagas in flight could move to a component.
+    /// Which sagas in flight could move to a component. Only so many are read.
     pub fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal> {
         moves::could_move(self.store.as_ref(), &self.definitions, namespace, candidate).map_err(|error| failed(&error))
     }
 
-    /// A saga's records from a revision on; none if there is no such saga.
+    /// A saga's records from a revision on (the first is 1), at most `limit`. `None`: there is no such saga.
     pub fn journal(&self, namespace: &Namespace, id: &SagaId, from: u64, limit: usize) -> Result<Option<Vec<Record>>, Refusal> {
         let key = SagaKey::new(namespace, id);
         let Some(stream) = rows::saga_stream(self.store.as_ref(), &key).map_err(|error| failed(&error))? else { return Ok(None) };

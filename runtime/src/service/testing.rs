@@ -1,0 +1,380 @@
+//! A host for tests: the real engine on a store in memory, with scripted guests, scripted components, and a clock that a test moves.
+//!
+//! Requests, decisions, commits, replays and reads are those of production. No compiler and no disk takes part.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use amends_core::{
+    Definition, Trigger,
+    definition::{Kind, OnUnknown, Undo},
+    event::Attempt,
+    id::{Direction, Name, Namespace},
+    outcome::{Left, Outcome, Report},
+    validate,
+    value::{Failure as StepFailure, Instant, Payload},
+};
+use bytes::Bytes;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Services,
+    components::{Components, NotKept},
+    deploy::{self, Deploys, Upload},
+    health::{Failure, Health},
+    intake::Intake,
+    reader::Reader,
+};
+use crate::{
+    api::samples::{NOON, trip},
+    engine::{
+        driver::{Parts, Running},
+        guests::{AttemptCall, Guests, ModuleDigest},
+        limits::Limits,
+        metrics::Metrics,
+        port::Origin,
+    },
+    host::{Description, Verified, VerifyError},
+    journal::Actor,
+    store::{Store, memory::MemoryStore},
+    trouble::Trouble,
+};
+
+/// Nothing here takes so long: a test that waits for what never comes fails then, and does not hang.
+const HANG: Duration = Duration::from_secs(60);
+
+pub(crate) struct TestHost {
+    pub(crate) services: Services,
+    pub(crate) guests: Arc<Scripted>,
+    pub(crate) shelf: Arc<Shelf>,
+    pub(crate) store: Arc<MemoryStore>,
+    pub(crate) failure: Failure,
+    knobs: Arc<Knobs>,
+    running: Option<Running>,
+}
+
+/// What a test turns.
+#[derive(Debug)]
+struct Knobs {
+    now: AtomicU64,
+    disk_is_low: AtomicBool,
+    api_clock_is_broken: AtomicBool,
+    /// The engine stops where it reads its clock, which is before each step.
+    engine_is_held: Mutex<bool>,
+    released: Condvar,
+}
+
+impl Knobs {
+    fn engine_clock(&self) -> Instant {
+        let held = self.engine_is_held.lock().unwrap();
+        drop(self.released.wait_timeout_while(held, HANG, |held| *held).unwrap());
+        Instant(self.now.load(Ordering::SeqCst))
+    }
+
+    fn api_clock(&self) -> Instant {
+        assert!(!self.api_clock_is_broken.load(Ordering::SeqCst), "the clock of the API is broken");
+        Instant(self.now.load(Ordering::SeqCst))
+    }
+}
+
+impl TestHost {
+    /// A host with nothing deployed, at noon.
+    pub(crate) fn empty() -> Self {
+        let knobs = Arc::new(Knobs {
+            now: AtomicU64::new(NOON.0),
+            disk_is_low: AtomicBool::default(),
+            api_clock_is_broken: AtomicBool::default(),
+            engine_is_held: Mutex::default(),
+            released: Condvar::new(),
+        });
+        let (store, guests, shelf) =
+            (Arc::new(MemoryStore::default()), Arc::new(Scripted::default()), Arc::new(Shelf::default()));
+        let (metrics, failure) = (Arc::new(Metrics::default()), Failure::default());
+        let (engine_clock, api_clock, disk, failed) = (knobs.clone(), knobs.clone(), knobs.clone(), failure.clone());
+        let running = Running::start(Parts {
+            store: store.clone(),
+            guests: guests.clone(),
+            clock: Arc::new(move || engine_clock.engine_clock()),
+            limits: Limits::default(),
+            metrics: metrics.clone(),
+            seed: 7,
+            suspects: Vec::new(),
+            is_low: Arc::new(|| false),
+            on_failure: Box::new(move |why| failed.set(why)),
+        })
+        .expect("a memory store recovers");
+        let engine = running.engine();
+        let reader = Reader::new(store.clone() as Arc<dyn Store>, engine.definitions().clone());
+        let intake = Intake::new(engine.clone(), Arc::new(move || disk.disk_is_low.load(Ordering::SeqCst)));
+        let deploys = Deploys::new(deploy::Parts {
+            components: shelf.clone(),
+            intake: intake.clone(),
+            reader: reader.clone(),
+            definitions: engine.definitions().clone(),
+            limits: validate::Limits::default(),
+        });
+        let health = Health {
+            recovered: engine.recovered,
+            recovery: Duration::from_millis(80),
+            failure: failure.clone(),
+            metrics,
+            late_loads: Arc::new(|| 0),
+            longest_turn: Arc::new(|| Duration::ZERO),
+        };
+        let clock = Arc::new(move || api_clock.api_clock());
+        let services = Services { intake, reader, deploys, health, clock };
+        Self { services, guests, shelf, store, failure, knobs, running: Some(running) }
+    }
+
+    /// A host with version 1 of the module `trip`, active.
+    pub(crate) fn new() -> Self {
+        let host = Self::empty();
+        host.deploy(TRIP);
+        host
+    }
+
+    /// A host with version 1 of the module `trip`, of which every attempt is the only one.
+    pub(crate) fn brittle() -> Self {
+        let host = Self::empty();
+        host.deploy(b"\0asm trip brittle");
+        host
+    }
+
+    /// Deploys these bytes.
+    pub(crate) fn deploy(&self, bytes: &'static [u8]) {
+        run(self.services.deploys.deploy(self.upload(bytes), true)).expect("deployed");
+    }
+
+    /// These bytes on their way in.
+    pub(crate) fn upload(&self, bytes: &'static [u8]) -> Upload {
+        let place = self.services.deploys.place().expect("a place");
+        Upload { place, bytes: Bytes::from_static(bytes), name: None, origin: origin() }
+    }
+
+    pub(crate) fn advance(&self, ms: u64) {
+        self.knobs.now.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    pub(crate) fn set_disk_is_low(&self, is_low: bool) {
+        self.knobs.disk_is_low.store(is_low, Ordering::SeqCst);
+    }
+
+    /// From now on every handler that asks for the time panics.
+    pub(crate) fn break_api_clock(&self) {
+        self.knobs.api_clock_is_broken.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn mend_api_clock(&self) {
+        self.knobs.api_clock_is_broken.store(false, Ordering::SeqCst);
+    }
+
+    /// Ends the engine. It waits for no open attempt.
+    pub(crate) fn stop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop(std::time::Instant::now());
+        }
+    }
+
+    /// The engine takes no step until it is let go.
+    pub(crate) fn hold_engine(&self) {
+        *self.knobs.engine_is_held.lock().unwrap() = true;
+    }
+
+    pub(crate) fn let_engine_go(&self) {
+        *self.knobs.engine_is_held.lock().unwrap() = false;
+        self.knobs.released.notify_all();
+    }
+}
+
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        self.let_engine_go();
+        self.stop();
+    }
+}
+
+/// The component of version 1 of the module `trip`.
+pub(crate) const TRIP: &[u8] = b"\0asm trip";
+
+pub(crate) fn origin() -> Origin {
+    Origin { namespace: namespace(), actor: Actor::Local, idempotency_key: None }
+}
+
+pub(crate) fn namespace() -> Namespace {
+    Namespace::new("default").expect("a namespace")
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+/// Runs a future as the server does, on threads that may block.
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap().block_on(future)
+}
+
+/// A step's failure.
+pub(crate) fn failure(code: &str) -> StepFailure {
+    StepFailure::new(code, "it said no")
+}
+
+/// What a guest does when it is called.
+#[derive(Clone, Debug)]
+enum Script {
+    Says(Outcome),
+    /// It runs on until the test ends it.
+    Holds,
+}
+
+type Done = Box<dyn FnOnce(Report) + Send>;
+
+/// Guests that do what the script of their step says. A step without a script is done. The script of a compensation has the name
+/// `undo STEP`.
+#[derive(Default)]
+pub(crate) struct Scripted {
+    scripts: Mutex<BTreeMap<String, Script>>,
+    held: Mutex<Vec<(String, Attempt, Done)>>,
+    called: Condvar,
+}
+
+impl Scripted {
+    /// From now on every attempt of this step ends so.
+    pub(crate) fn say(&self, step: &str, outcome: Outcome) {
+        self.scripts.lock().unwrap().insert(step.to_owned(), Script::Says(outcome));
+    }
+
+    /// From now on every attempt of this step runs until it is ended.
+    pub(crate) fn hold(&self, step: &str) {
+        self.scripts.lock().unwrap().insert(step.to_owned(), Script::Holds);
+    }
+
+    /// Waits until an attempt of this step runs.
+    pub(crate) fn wait_for(&self, step: &str) {
+        let held = self.held.lock().unwrap();
+        let is_absent = |held: &mut Vec<(String, Attempt, Done)>| !held.iter().any(|(name, ..)| name == step);
+        let (held, waited) = self.called.wait_timeout_while(held, HANG, is_absent).unwrap();
+        drop(held);
+        assert!(!waited.timed_out(), "no attempt of {step} runs");
+    }
+
+    /// Ends every attempt of this step that runs, and waits for one if there is none.
+    pub(crate) fn end(&self, step: &str, outcome: &Outcome) {
+        self.wait_for(step);
+        let ended: Vec<_> = self.held.lock().unwrap().extract_if(.., |(name, ..)| name == step).collect();
+        for (_, attempt, done) in ended {
+            done(Report { attempt, outcome: outcome.clone(), left: Left::Nothing });
+        }
+    }
+}
+
+impl Guests for Scripted {
+    fn run(&self, call: AttemptCall, done: Done) {
+        let step = match call.attempt.leg.direction {
+            Direction::Forward | Direction::Check => call.step,
+            Direction::Undo(_) => format!("undo {}", call.step),
+        };
+        let script = self.scripts.lock().unwrap().get(&step).cloned();
+        match script {
+            None => done(Report { attempt: call.attempt, outcome: Outcome::Done(Payload::json("{}")), left: Left::Nothing }),
+            Some(Script::Says(outcome)) => done(Report { attempt: call.attempt, outcome, left: Left::Nothing }),
+            Some(Script::Holds) => {
+                self.held.lock().unwrap().push((step, call.attempt, done));
+                self.called.notify_all();
+            }
+        }
+    }
+}
+
+/// Components in memory. `\0asm NAME WORD` is the module of that name, with one saga of the same name. The word `empty` leaves the
+/// saga out, with `brittle` every attempt is the only one; any other word just makes other bytes of the same module.
+#[derive(Debug, Default)]
+pub(crate) struct Shelf {
+    compiled: Mutex<BTreeSet<ModuleDigest>>,
+    kept: Mutex<BTreeSet<ModuleDigest>>,
+    is_full: AtomicBool,
+}
+
+impl Shelf {
+    /// The disk takes nothing more.
+    pub(crate) fn fill(&self) {
+        self.is_full.store(true, Ordering::SeqCst);
+    }
+
+    /// How much is left of a component.
+    pub(crate) fn has(&self, bytes: &[u8]) -> &'static str {
+        let digest = digest(bytes);
+        match (self.compiled.lock().unwrap().contains(&digest), self.kept.lock().unwrap().contains(&digest)) {
+            (true, true) => "all",
+            (true, false) => "compiled code",
+            (false, true) => "bytes",
+            (false, false) => "nothing",
+        }
+    }
+}
+
+/// Every attempt is the only one: a compensation that fails is stuck at once, and so is a pivot in doubt.
+fn brittle(mut saga: Definition) -> Definition {
+    for step in saga.stages.iter_mut().flat_map(|stage| &mut stage.steps) {
+        step.retry.attempts_max = Some(1);
+        if step.kind == Kind::Pivot {
+            step.on_unknown = OnUnknown::OnceThenStop;
+        }
+        if let Undo::Code(policy) = &mut step.undo {
+            policy.retry.attempts_max = Some(1);
+        }
+    }
+    saga
+}
+
+fn digest(bytes: &[u8]) -> ModuleDigest {
+    Sha256::digest(bytes).into()
+}
+
+impl Components for Shelf {
+    fn verify(&self, bytes: &[u8]) -> Result<Verified, VerifyError> {
+        let text = bytes.strip_prefix(b"\0asm").and_then(|text| str::from_utf8(text).ok());
+        let text = text.ok_or_else(|| VerifyError {
+            trouble: Trouble::Component,
+            code: "not_wasm",
+            message: "these bytes are no WebAssembly".to_owned(),
+            hint: "build a component".to_owned(),
+        })?;
+        self.compiled.lock().unwrap().insert(digest(bytes));
+        let mut words = text.split_whitespace();
+        let module = words.next().unwrap_or("trip").to_owned();
+        let saga = Definition { name: module.clone(), ..trip() };
+        let sagas = match words.next() {
+            Some("empty") => Vec::new(),
+            Some("brittle") => vec![brittle(saga)],
+            Some(_) | None => vec![saga],
+        };
+        let triggers =
+            sagas.iter().map(|saga| Trigger { saga: saga.name.clone(), event_type: format!("{module}.wanted") }).collect();
+        Ok(Verified {
+            digest: digest(bytes),
+            description: Description { module, sagas, triggers },
+            imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned()],
+            exports: Vec::new(),
+        })
+    }
+
+    fn keep(&self, bytes: &[u8]) -> Result<(), NotKept> {
+        // As on a real disk, a part of the bytes may be there when it is full.
+        self.kept.lock().unwrap().insert(digest(bytes));
+        match self.is_full.load(Ordering::SeqCst) {
+            true => Err(NotKept("no space left on device".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    fn remove(&self, digest: &ModuleDigest) {
+        self.compiled.lock().unwrap().remove(digest);
+        self.kept.lock().unwrap().remove(digest);
+    }
+}
