@@ -53,7 +53,7 @@ pub(crate) fn recover(
     timers::recover(kernel.timers(), store)?;
     opened(&mut kernel, store, epoch, clean)?;
     let mut modules = module::recover::read(store)?;
-    let mut sagas = saga::recover::read(store, &metrics)?;
+    let mut sagas = saga::recover::sagas(store, &metrics)?;
     let live = sagas.live().total();
     let before = saga::recover::Before { is_clean: clean, suspects };
     sagas.go_on(&mut kernel, &mut modules, store, before)?;

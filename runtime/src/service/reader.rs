@@ -23,7 +23,7 @@ use crate::{
         saga::{
             SagaKey,
             load::{self, LoadError},
-            lockers, moves, read, rows, stuck,
+            moves, read, stuck,
         },
         schedule, starter,
     },
@@ -77,7 +77,7 @@ impl Reader {
             Err(error) => return Err(unreadable(id, &error)),
         };
         let keys: Vec<String> = loaded.saga.lock_keys().cloned().collect();
-        let locks = lockers::look(self.store.as_ref(), namespace, &keys).map_err(|error| failed(&error))?;
+        let locks = read::locks(self.store.as_ref(), namespace, &keys).map_err(|error| failed(&error))?;
         let started_by = loaded.cause.map(|cause| starter::starter_of(self.store.as_ref(), cause)).transpose();
         let started_by = started_by.map_err(|error| failed(&error))?.flatten();
         let (view, on_cancel) = (loaded.saga.view(), loaded.saga.cancel_preview());
@@ -159,7 +159,7 @@ impl Reader {
     /// A saga's records from a revision on (the first is 1), at most `limit`. `None`: there is no such saga.
     pub fn journal(&self, namespace: &Namespace, id: &SagaId, from: u64, limit: usize) -> Result<Option<Vec<Record>>, Refusal> {
         let key = SagaKey::new(namespace, id);
-        let Some(stream) = rows::saga_stream(self.store.as_ref(), &key).map_err(|error| failed(&error))? else { return Ok(None) };
+        let Some(stream) = read::saga_stream(self.store.as_ref(), &key).map_err(|error| failed(&error))? else { return Ok(None) };
         match load::records(self.store.as_ref(), stream, from.max(1), limit) {
             Ok(records) => Ok(Some(records)),
             Err(error) => Err(unreadable(id, &error)),

@@ -36,6 +36,7 @@ pub(super) const SDK: &[File] = sdk![
     "src/moment.rs",
     "src/payload.rs",
     "src/retry.rs",
+    "src/rollback.rs",
     "src/saga.rs",
     "src/saga/definition.rs",
     "src/saga/stage.rs",

@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use amends_core::{id::Namespace, view::Status};
 
-use super::{SagaKey, rows};
+use super::SagaKey;
 use crate::{
     engine::{
         kernel::{commit::Commit, row},
         metrics::Metrics,
         module::InFlight,
     },
-    store::{Order, Range, Store, StoreError, Table},
+    store::Table,
 };
 
 /// The counts.
@@ -24,34 +24,28 @@ pub(crate) struct Live {
 }
 
 /// What a saga may be until it has ended. The row of counts has this order.
-const STATUSES: [Status; 4] = [Status::Running, Status::Waiting, Status::Compensating, Status::Stuck];
+pub(super) const STATUSES: [Status; 4] = [Status::Running, Status::Waiting, Status::Compensating, Status::Stuck];
 
-const PREFIX: &[u8] = b"live/";
+pub(super) const PREFIX: &[u8] = b"live/";
 
-const BY_STATUS: &[u8] = b"live-by-status";
+pub(super) const BY_STATUS: &[u8] = b"live-by-status";
 
 impl Live {
-    /// Reads the counts of the last commit.
-    pub(crate) fn read(store: &dyn Store, metrics: &Metrics) -> Result<Self, StoreError> {
-        let mut end = PREFIX.to_vec();
-        end.extend([u8::MAX; 4]);
-        let range =
-            Range { table: Table::Meta, from: PREFIX.to_vec(), to: Some(end), order: Order::Ascending, limit: usize::MAX };
-        let mut versions = HashMap::new();
-        for row in store.rows(&range)? {
-            let (namespace, module, version, count): (Namespace, String, u32, u64) = row::decode(&row.value, "a live count")?;
+    /// The counts of the last commit.
+    pub(super) fn recovered(
+        versions: impl IntoIterator<Item = (Namespace, String, u32, u64)>,
+        statuses: [u64; STATUSES.len()],
+        metrics: &Metrics,
+    ) -> Self {
+        let mut live = Self { versions: HashMap::new(), statuses };
+        for (namespace, module, version, count) in versions {
             metrics.live(&namespace, &module, version, count);
-            versions.insert((namespace, module, version), count);
+            live.versions.insert((namespace, module, version), count);
         }
-        let statuses = match store.row(Table::Meta, BY_STATUS)? {
-            Some(row) => row::decode(&row, "the live counts by status")?,
-            // A new folder, or one of a host that did not count.
-            None => counted(store)?,
-        };
         for (status, count) in STATUSES.iter().zip(statuses) {
             metrics.live_status(*status, count);
         }
-        Ok(Self { versions, statuses })
+        live
     }
 
     /// The committed counts of the versions of one namespace, for readers beside the shard.
@@ -127,12 +121,4 @@ impl InFlight for Live {
     fn of_module(&self, namespace: &Namespace, module: &str) -> u64 {
         self.versions.iter().filter(|((at, name, _), _)| at == namespace && name == module).map(|(_, count)| count).sum()
     }
-}
-
-fn counted(store: &dyn Store) -> Result<[u64; STATUSES.len()], StoreError> {
-    let mut counts = [0; STATUSES.len()];
-    for (count, status) in counts.iter_mut().zip(STATUSES) {
-        *count = rows::of_status(store, status, 0, usize::MAX)?.len() as u64;
-    }
-    Ok(counts)
 }

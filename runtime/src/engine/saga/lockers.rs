@@ -3,7 +3,7 @@
 //!
 //! A key is free for the next one in the commit of the record that freed it: [`super::Sagas::hand_over_locks`].
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 
 use amends_core::{
     Event, Input as SagaInput,
@@ -13,15 +13,12 @@ use amends_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    request::LockKey,
-    resident::{Flushed, SagaKey},
-};
+use super::resident::{Flushed, SagaKey};
 use crate::{
     engine::kernel::{commit::Commit, row},
     engine::refusal::{Refusal, RefusalCode},
     journal::{Corrupt, keys},
-    store::{Order, Position, Range, Store, StoreError, Table},
+    store::Table,
 };
 
 /// Who has which lock key.
@@ -34,31 +31,24 @@ pub(crate) struct Lockers {
 
 /// What a row says of one saga and one key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct LockRow {
-    id: SagaId,
+pub(super) struct LockRow {
+    pub(super) id: SagaId,
     /// It has all its keys; else it waits for this one or for another.
-    holds: bool,
+    pub(super) holds: bool,
 }
 
 impl Lockers {
-    /// Reads the rows of the last commit. Who came first has the earlier stream, and who is first in all queues has the keys. One whose
-    /// row does not say so was not told before the host stopped, and is told now.
-    pub(crate) fn read(store: &dyn Store) -> Result<Self, StoreError> {
-        let all = Range { table: Table::Locks, from: Vec::new(), to: None, order: Order::Ascending, limit: usize::MAX };
-        let mut wants: BTreeMap<Position, (SagaKey, Vec<String>, bool)> = BTreeMap::new();
-        for row in store.rows(&all)? {
-            let (namespace, key, stream) = keys::parse_lock(&row.key)?;
-            let LockRow { id, holds } = decode(&row.value)?;
-            wants.entry(stream).or_insert_with(|| (SagaKey { namespace, id }, Vec::new(), holds)).1.push(key);
-        }
+    /// The fold of rows, oldest saga first: who is first in all queues has the keys. One whose rows do not say so was not told before
+    /// the host stopped, and is told now.
+    pub(super) fn recovered(wants: impl IntoIterator<Item = (SagaKey, Vec<String>, bool)>) -> Self {
         let mut lockers = Self::default();
-        for (saga, keys, holds) in wants.into_values() {
+        for (saga, keys, holds) in wants {
             let wanted = lockers.namespaces.entry(saga.namespace.clone()).or_default().want(&saga.id, &keys);
             if wanted == Wanted::Taken && !holds {
                 lockers.next_holders.push_back(saga);
             }
         }
-        Ok(lockers)
+        lockers
     }
 
     /// A new saga wants its keys: what it is to be told in the turn of its start.
@@ -118,23 +108,6 @@ pub(crate) fn write(commit: &mut Commit<'_>, key: &SagaKey, before: Option<&Flus
     }
 }
 
-/// Who has the keys of a saga, and who is before it, as of the last commit. Of a long queue the first [`QUEUE_SHOWN`].
-pub(crate) fn look(store: &dyn Store, namespace: &Namespace, keys: &[String]) -> Result<Vec<LockKey>, StoreError> {
-    keys.iter().map(|key| look_at(store, namespace, key)).collect()
-}
-
-/// Sagas of a queue that are named: a person reads no more, and a queue may have thousands.
-pub(crate) const QUEUE_SHOWN: usize = 100;
-
-fn look_at(store: &dyn Store, namespace: &Namespace, key: &str) -> Result<LockKey, StoreError> {
-    let rows = store.rows(&keys::lock_queue(namespace, key, QUEUE_SHOWN + 1))?;
-    let rows: Result<Vec<LockRow>, Corrupt> = rows.iter().map(|row| decode(&row.value)).collect();
-    let mut rows = VecDeque::from(rows?);
-    let holder = rows.pop_front_if(|first| first.holds).map(|first| first.id);
-    let queue = rows.into_iter().take(QUEUE_SHOWN).map(|row| row.id).collect();
-    Ok(LockKey { key: key.to_owned(), holder, queue })
-}
-
-fn decode(value: &[u8]) -> Result<LockRow, Corrupt> {
+pub(super) fn decode(value: &[u8]) -> Result<LockRow, Corrupt> {
     row::decode(value, "who wants a lock key")
 }

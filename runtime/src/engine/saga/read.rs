@@ -1,16 +1,44 @@
-//! Committed reads of sagas: pages of a list.
+//! Committed reads of sagas: their rows, pages of a list, lock keys.
+
+use std::collections::VecDeque;
 
 use amends_core::{id::Namespace, view::Status};
 
 use super::{
     SagaKey,
-    request::{ListFilter, SagaLine},
+    lockers::{self, LockRow},
+    request::{ListFilter, LockKey, SagaLine},
     rows::{self, Summary},
 };
 use crate::{
-    journal::keys,
-    store::{Position, Range, Row, Store, StoreError},
+    engine::kernel::{reads, row},
+    journal::{Corrupt, keys},
+    store::{Position, Range, Row, Store, StoreError, Table},
 };
+
+/// The start position of a saga's stream, if there is one.
+pub(crate) fn saga_stream(store: &dyn Store, key: &SagaKey) -> Result<Option<Position>, StoreError> {
+    Ok(reads::end_of(store, &key.stream())?.map(|end| end.start))
+}
+
+/// What is known of the saga whose stream starts there.
+pub(crate) fn summary_at(store: &dyn Store, stream: Position) -> Result<Option<Summary>, StoreError> {
+    let row = store.row(Table::Sagas, &keys::saga(stream))?;
+    Ok(row.map(|row| rows::decode_summary(&row)).transpose()?)
+}
+
+/// Like `summary_at`, for scans: an unreadable row is `Ok(Err(reason))`, so that the scan can go on.
+pub(crate) fn readable_at(store: &dyn Store, stream: Position) -> Result<Result<Summary, String>, StoreError> {
+    let missing = || StoreError::Corrupt("its row is missing".to_owned());
+    row::readable(summary_at(store, stream).and_then(|summary| summary.ok_or_else(missing)))
+}
+
+/// Start positions of the sagas of one status, oldest first, after `after`.
+pub(crate) fn of_status(store: &dyn Store, status: Status, after: Position, limit: usize) -> Result<Vec<Position>, StoreError> {
+    let from = keys::by_status(rows::code(status), after.saturating_add(1));
+    let rows = store.rows(&Range { from, ..keys::of_status(rows::code(status), limit) })?;
+    rows.iter().map(|row| Ok(keys::parse_by_status(&row.key)?.1)).collect()
+}
 
 /// One page of `list`, newest first, with the cursor of the next. It may be shorter than asked for, also empty, and not the last.
 /// `fits` says what the rows do not.
@@ -70,10 +98,27 @@ fn summaries(store: &dyn Store, status: Option<Status>, range: &Range) -> Result
         None => Ok((keys::parse_saga(&row.key)?, rows::decode_summary(&row.value)?)),
         Some(_) => {
             let (_, stream) = keys::parse_by_status(&row.key)?;
-            let summary = rows::summary_at(store, stream)?;
+            let summary = summary_at(store, stream)?;
             let summary = summary.ok_or_else(|| StoreError::Corrupt(format!("a saga of a status is not at {stream}")))?;
             Ok((stream, summary))
         }
     };
     store.rows(range)?.iter().map(of_row).collect()
+}
+
+/// Who has lock keys and who waits for them. Of a long queue the first [`QUEUE_SHOWN`].
+pub(crate) fn locks(store: &dyn Store, namespace: &Namespace, keys: &[String]) -> Result<Vec<LockKey>, StoreError> {
+    keys.iter().map(|key| lock(store, namespace, key)).collect()
+}
+
+/// Sagas of a queue that are named: a person reads no more, and a queue may have thousands.
+pub(crate) const QUEUE_SHOWN: usize = 100;
+
+fn lock(store: &dyn Store, namespace: &Namespace, key: &str) -> Result<LockKey, StoreError> {
+    let rows = store.rows(&keys::lock_queue(namespace, key, QUEUE_SHOWN + 1))?;
+    let rows: Result<Vec<LockRow>, Corrupt> = rows.iter().map(|row| lockers::decode(&row.value)).collect();
+    let mut rows = VecDeque::from(rows?);
+    let holder = rows.pop_front_if(|first| first.holds).map(|first| first.id);
+    let queue = rows.into_iter().take(QUEUE_SHOWN).map(|row| row.id).collect();
+    Ok(LockKey { key: key.to_owned(), holder, queue })
 }

@@ -1,8 +1,16 @@
 //! Sagas at start-up: those that run go on, the others stay rows (law 11).
 
-use amends_core::{Input as SagaInput, view::Status};
+use std::collections::BTreeMap;
 
-use super::{Resident, SagaKey, Sagas, corrupt, live::Live, load, lockers::Lockers, rows};
+use amends_core::{Input as SagaInput, id::Namespace, view::Status};
+
+use super::{
+    Resident, SagaKey, Sagas, corrupt,
+    live::{self, Live},
+    load,
+    lockers::{self, LockRow, Lockers},
+    read,
+};
 use crate::{
     engine::{
         guests::Suspect,
@@ -10,17 +18,39 @@ use crate::{
         metrics::Metrics,
         module::Modules,
     },
-    store::{Position, Store, StoreError},
+    journal::keys,
+    store::{Position, Range, Store, StoreError, Table},
 };
 
 /// Sagas that are made to go on in one commit.
 const PAGE: usize = 256;
 
 /// Reads what is known of sagas without reading one.
-pub(crate) fn read(store: &dyn Store, metrics: &Metrics) -> Result<Sagas, StoreError> {
-    let live = Live::read(store, metrics)?;
-    let lockers = Lockers::read(store)?;
-    Ok(Sagas { live, lockers, ..Sagas::default() })
+pub(crate) fn sagas(store: &dyn Store, metrics: &Metrics) -> Result<Sagas, StoreError> {
+    Ok(Sagas { live: live(store, metrics)?, lockers: lockers(store)?, ..Sagas::default() })
+}
+
+fn live(store: &dyn Store, metrics: &Metrics) -> Result<Live, StoreError> {
+    let mut versions: Vec<(Namespace, String, u32, u64)> = Vec::new();
+    for row in store.rows(&Range::under(Table::Meta, live::PREFIX, usize::MAX))? {
+        versions.push(row::decode(&row.value, "a live count")?);
+    }
+    let statuses = match store.row(Table::Meta, live::BY_STATUS)? {
+        Some(row) => row::decode(&row, "the live counts by status")?,
+        None => [0; live::STATUSES.len()],
+    };
+    Ok(Live::recovered(versions, statuses, metrics))
+}
+
+/// Who came first has the earlier stream.
+fn lockers(store: &dyn Store) -> Result<Lockers, StoreError> {
+    let mut wants: BTreeMap<Position, (SagaKey, Vec<String>, bool)> = BTreeMap::new();
+    for row in store.rows(&Range::under(Table::Locks, &[], usize::MAX))? {
+        let (namespace, key, stream) = keys::parse_lock(&row.key)?;
+        let LockRow { id, holds } = lockers::decode(&row.value)?;
+        wants.entry(stream).or_insert_with(|| (SagaKey { namespace, id }, Vec::new(), holds)).1.push(key);
+    }
+    Ok(Lockers::recovered(wants.into_values()))
 }
 
 /// What recovery knows of the host before this one.
@@ -34,8 +64,8 @@ pub(crate) struct Before<'a> {
 
 /// Whether a saga has ended, as far as it is committed. One that is not there has.
 pub(crate) fn has_ended(store: &dyn Store, key: &SagaKey) -> Result<bool, StoreError> {
-    let stream = rows::saga_stream(store, key)?;
-    let summary = stream.map(|stream| rows::summary_at(store, stream)).transpose()?.flatten();
+    let stream = read::saga_stream(store, key)?;
+    let summary = stream.map(|stream| read::summary_at(store, stream)).transpose()?.flatten();
     Ok(summary.is_none_or(|summary| summary.status.is_ended()))
 }
 
@@ -51,7 +81,7 @@ impl Sagas {
         for status in [Status::Running, Status::Compensating] {
             let mut after = 0;
             loop {
-                let page = rows::of_status(store, status, after, PAGE)?;
+                let page = read::of_status(store, status, after, PAGE)?;
                 for start in &page {
                     self.load_at(kernel, modules, store, *start, before)?;
                 }
@@ -73,7 +103,7 @@ impl Sagas {
         start: Position,
         before: Before<'_>,
     ) -> Result<(), StoreError> {
-        let Some(summary) = rows::summary_at(store, start)? else { return Ok(()) };
+        let Some(summary) = read::summary_at(store, start)? else { return Ok(()) };
         let key = SagaKey::new(&summary.namespace, &summary.id);
         if !self.load(kernel, modules, store, &key)? {
             return Ok(());

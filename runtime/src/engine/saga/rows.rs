@@ -15,11 +15,11 @@ use super::{SagaKey, lockers, resident::Flushed};
 use crate::{
     engine::kernel::{
         commit::Commit,
-        reads::{self, Reads, Unready},
+        reads::{Reads, Unready},
         row,
     },
     journal::{Corrupt, StreamHead, TimerKind, keys},
-    store::{Order, Position, Range, Row, Store, StoreError, Table},
+    store::{Order, Position, Range, Row, Table},
 };
 
 /// What is known of a saga without reading its stream.
@@ -124,32 +124,8 @@ fn named(reads: &mut Reads<'_>, namespace: &Namespace, range: &Range) -> Result<
     reads.rows(range)?.rows.iter().map(key).collect()
 }
 
-/// The start position of a saga's stream, as it is committed.
-pub(crate) fn saga_stream(store: &dyn Store, key: &SagaKey) -> Result<Option<Position>, StoreError> {
-    Ok(reads::end_of(store, &key.stream())?.map(|end| end.start))
-}
-
-/// Like `summary`, of committed rows.
-pub(crate) fn summary_at(store: &dyn Store, stream: Position) -> Result<Option<Summary>, StoreError> {
-    let row = store.row(Table::Sagas, &keys::saga(stream))?;
-    Ok(row.map(|row| decode_summary(&row)).transpose()?)
-}
-
-/// Like `summary_at`, for scans: an unreadable row is `Ok(Err(reason))`, so that the scan can go on.
-pub(crate) fn look_at(store: &dyn Store, stream: Position) -> Result<Result<Summary, String>, StoreError> {
-    let missing = || StoreError::Corrupt("its row is missing".to_owned());
-    row::readable(summary_at(store, stream).and_then(|summary| summary.ok_or_else(missing)))
-}
-
 /// What a saga may be until it has ended.
 pub(crate) const LIVE: [Status; 4] = [Status::Stuck, Status::Compensating, Status::Waiting, Status::Running];
-
-/// Start positions of the sagas of one status, oldest first, after `after`.
-pub(crate) fn of_status(store: &dyn Store, status: Status, after: Position, limit: usize) -> Result<Vec<Position>, StoreError> {
-    let from = keys::by_status(code(status), after.saturating_add(1));
-    let rows = store.rows(&Range { from, ..keys::of_status(code(status), limit) })?;
-    rows.iter().map(|row| Ok(keys::parse_by_status(&row.key)?.1)).collect()
-}
 
 /// The rows of sagas of one status whose streams begin after `after` and before `before`, oldest first.
 pub(crate) fn between(status: Status, after: Position, before: Position, limit: usize) -> Range {
@@ -177,7 +153,7 @@ pub(crate) fn ascending(status: Option<Status>, from: Position, before: Option<P
 }
 
 /// A status's place in keys, which never changes.
-fn code(status: Status) -> u8 {
+pub(super) fn code(status: Status) -> u8 {
     match status {
         Status::Running => 1,
         Status::Waiting => 2,

@@ -8,7 +8,8 @@ use amends_core::{Saga, id::Namespace, view::Status};
 use super::{
     SagaKey,
     load::{self, LoadError},
-    rows::{self, Summary},
+    read,
+    rows::Summary,
 };
 use crate::{
     engine::module::Definitions,
@@ -56,9 +57,9 @@ pub(crate) fn rows(
             if read >= rows_max {
                 return Ok(true);
             }
-            let page = rows::of_status(store, status, after, PAGE)?;
+            let page = read::of_status(store, status, after, PAGE)?;
             for start in &page {
-                if see(*start, rows::look_at(store, *start)?)? == Go::Enough {
+                if see(*start, read::readable_at(store, *start)?)? == Go::Enough {
                     return Ok(true);
                 }
             }

@@ -86,7 +86,7 @@ fn retries(sim: &Sim) -> BTreeMap<u64, usize> {
 }
 
 fn count_of(sim: &Sim, status: Status) -> usize {
-    rows::of_status(sim.store.as_ref(), status, 0, usize::MAX).unwrap().len()
+    read::of_status(sim.store.as_ref(), status, 0, usize::MAX).unwrap().len()
 }
 
 fn preview(sim: &Sim, verb: JobVerb, filter: &SagaFilter) -> JobPreview {
@@ -312,7 +312,7 @@ fn put(sim: &Sim, table: Table, key: Vec<u8>, value: &'static [u8]) {
 #[test]
 fn a_job_counts_what_it_cannot_read_and_is_stopped_where_it_cannot_go_on() {
     let mut sim = stuck(3);
-    let second = rows::of_status(sim.store.as_ref(), Status::Stuck, 0, 3).unwrap()[1];
+    let second = read::of_status(sim.store.as_ref(), Status::Stuck, 0, 3).unwrap()[1];
     put(&sim, Table::Sagas, keys::saga(second), b"?");
     let seen = preview(&sim, JobVerb::Retry, &every_demo());
     assert_eq!((seen.count, seen.misfits[0].sagas[0].clone()), (2, format!("at {second}")));

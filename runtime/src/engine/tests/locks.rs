@@ -40,7 +40,7 @@ fn view(sim: &mut Sim, id: &str) -> View {
 /// What holds each key and who waits for it, as the rows say.
 fn rows(sim: &Sim) -> String {
     let keys = ["guest/a", "guest/b", "room/1", "room/2"].map(str::to_owned);
-    let looked = lockers::look(sim.store.as_ref(), &namespace(), &keys).unwrap();
+    let looked = read::locks(sim.store.as_ref(), &namespace(), &keys).unwrap();
     let line = |key: &crate::engine::port::LockKey| {
         let holder = key.holder.as_ref().map_or("-", SagaId::as_str);
         let queue: Vec<&str> = key.queue.iter().map(SagaId::as_str).collect();

@@ -49,7 +49,7 @@ use super::{
         SagaAnswer, SetGrants, Start, Verb, VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
-    saga::{SagaKey, load, lockers, rows},
+    saga::{SagaKey, load, read, rows},
     shard::{Action, Input, Shard},
 };
 use crate::{

@@ -82,8 +82,8 @@ fn check(sim: &Sim, name: &str, expected: &Expect) {
 }
 
 fn status(sim: &Sim, id: &str) -> &'static str {
-    let stream = rows::saga_stream(sim.store.as_ref(), &key(id)).unwrap();
-    let summary = stream.map(|stream| rows::summary_at(sim.store.as_ref(), stream).unwrap().unwrap());
+    let stream = read::saga_stream(sim.store.as_ref(), &key(id)).unwrap();
+    let summary = stream.map(|stream| read::summary_at(sim.store.as_ref(), stream).unwrap().unwrap());
     summary.map_or("not there", |summary| summary.status.as_str())
 }
 
@@ -141,7 +141,7 @@ fn the_cause_of_a_scheduled_saga_is_the_record_that_says_so() {
     let made = put(&mut sim, "once", spec(after)).unwrap();
     sim.pass(5);
     let fired = seen(&sim, "once").schedule.last_fired.unwrap();
-    let stream = rows::saga_stream(sim.store.as_ref(), &key(&fired.saga)).unwrap().unwrap();
+    let stream = read::saga_stream(sim.store.as_ref(), &key(&fired.saga)).unwrap().unwrap();
     let records = load::records(sim.store.as_ref(), stream, 1, 1).unwrap_or_else(|error| panic!("{error}"));
     let cause = records[0].causation.unwrap();
     assert_eq!((cause.stream, cause.version), (made.view.schedule.stream, 2));
