@@ -6,11 +6,10 @@ use std::{
     time::Duration,
 };
 
+use amends_wire::error::{ErrorBody, ErrorDetail};
 use http::{HeaderValue, Method, Request, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 use url::Url;
-
-use crate::api::wire::error::{ErrorBody, ErrorDetail};
 
 /// A host that does not answer on this machine within five seconds is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);

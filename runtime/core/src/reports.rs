@@ -1,8 +1,8 @@
 //! What the end of an attempt means: the outcome as recorded, and whether its leg goes on, tries again or is at its end.
 
 use crate::{
-    denial::Denial,
     definition::{Kind, OnExhausted, OnUnknown, Retry, Undo},
+    denial::Denial,
     event::{Attempt, Charge, Event, Intent, Reason, Wait, Why},
     handle::Turn,
     id::{Direction, Leg},

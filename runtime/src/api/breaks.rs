@@ -9,12 +9,9 @@ use std::{
 };
 
 use amends_core::{Definition, Trigger, id::Namespace, value::Payload};
+use amends_wire::module::{Break, Breaks};
 
-use super::{
-    Api,
-    error::ApiError,
-    wire::module::{Break, Breaks},
-};
+use super::{Api, error::ApiError};
 use crate::{
     engine::{
         module::schema,

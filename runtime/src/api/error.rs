@@ -2,16 +2,14 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use amends_wire::error::{ErrorBody, ErrorDetail};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
 
-use super::{
-    strict::BadJson,
-    wire::error::{ErrorBody, ErrorDetail},
-};
+use super::strict::BadJson;
 use crate::{
     engine::port::{Refusal, RefusalCode},
     service::{deploy::DeployError, verify::Unverified},

@@ -2,9 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use amends_core::definition::{EachMode, Kind, OnUnknown};
-
-use super::wire::definition::{Definition, Each, Stage, Step, Undo};
+use amends_wire::definition::{Definition, Each, EachMode, Kind, OnUnknown, Stage, Step, Undo};
 
 /// The language of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,7 +234,7 @@ mod tests {
         travellers.body = Body::Child("traveller".to_owned());
         travellers.undo = core::Undo::None;
         let (items, key) = ("/input/travellers".to_owned(), Some("/name".to_owned()));
-        travellers.each = Some(core::Each { items, key, mode: EachMode::FailFast, concurrency: 4 });
+        travellers.each = Some(core::Each { items, key, mode: core::EachMode::FailFast, concurrency: 4 });
         hotel.alternates = 1;
         if let core::Undo::Code(policy) = &mut hotel.undo {
             policy.alternates = 1;

@@ -146,17 +146,15 @@ mod tests {
     use std::{sync::Arc, thread};
 
     use amends_core::{outcome::Outcome, value::Payload};
+    use amends_wire::{
+        journal::JournalPage,
+        saga::Saga,
+        verb::{self, Acted},
+    };
 
     use super::*;
     use crate::{
-        api::{
-            Options, router,
-            wire::{
-                journal::JournalPage,
-                saga::Saga,
-                verb::{self, Acted},
-            },
-        },
+        api::{Options, router},
         client::{Client, Write},
         service::testing::TestHost,
     };

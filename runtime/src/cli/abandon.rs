@@ -1,5 +1,6 @@
 //! `amends abandon`: ends a saga where it stands.
 
+use amends_wire::{job::JobArgs, verb};
 use anyhow::Result;
 use clap::Args;
 
@@ -9,7 +10,6 @@ use super::{
     many::Many,
     session::Session,
 };
-use crate::api::wire::{job::JobArgs, verb};
 
 /// End a saga where it stands; nothing more is done or undone.
 #[derive(Args, Debug)]

@@ -1,8 +1,9 @@
 //! What operator verbs have in common: look at the saga, say what will happen, ask if there is somebody to ask, act once.
 
-use amends_core::{
+use amends_wire::{
     definition::Kind,
-    view::{Status, StepStatus},
+    saga::{Saga, Status, Step, StepStatus},
+    verb::Acted,
 };
 use anyhow::Result;
 use clap::Args;
@@ -12,10 +13,6 @@ use super::{
     exit::Exit,
     render::{self, style, text},
     session::{Form, Session, confirmed, print, print_json, say},
-};
-use crate::api::wire::{
-    saga::{Saga, Step},
-    verb::Acted,
 };
 
 /// What every verb takes.

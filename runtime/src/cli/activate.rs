@@ -1,5 +1,6 @@
 //! `amends activate`: which version new work starts on.
 
+use amends_wire::module;
 use anyhow::Result;
 use clap::Args;
 
@@ -8,7 +9,6 @@ use super::{
     exit::Exit,
     session::{Form, Session, confirmed, print, print_json, say},
 };
-use crate::api::wire::module;
 
 /// Make a version the one that new sagas start on; those in flight stay where they are.
 ///

@@ -1,5 +1,6 @@
 //! `amends cancel`: rolls a saga back.
 
+use amends_wire::{job::JobArgs, saga::Saga, verb};
 use anyhow::Result;
 use clap::Args;
 
@@ -10,7 +11,6 @@ use super::{
     render::preview,
     session::Session,
 };
-use crate::api::wire::{job::JobArgs, saga::Saga, verb};
 
 /// Roll a saga back, in reverse; refused after the point of no return.
 #[derive(Args, Debug)]
@@ -36,16 +36,14 @@ pub(super) fn run(cancel: &Cancel, session: &Session) -> Result<Exit> {
 
 #[cfg(test)]
 mod tests {
+    use amends_wire::{
+        error::{ErrorBody, ErrorDetail},
+        preview::{CancelPreview, Undoing},
+    };
     use clap::Parser;
 
     use super::*;
-    use crate::{
-        api::wire::{
-            error::{ErrorBody, ErrorDetail},
-            preview::{CancelPreview, Undoing},
-        },
-        cli::{Cli, Verb, canned, render::samples},
-    };
+    use crate::cli::{Cli, Verb, canned, render::samples};
 
     /// C2-16: before a cancel the client guessed from the statuses what would be undone, in forward order and also where the host
     /// refuses; `show` asked the host, and was right. The kind: one decision made in two places. Now the host's preview is what is

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use amends_wire::{definition::Definition, module::MissingGrant};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
@@ -19,7 +20,6 @@ use crate::{
     api::{
         graph,
         present::{self, module::missing_grants},
-        wire::{definition::Definition, module::MissingGrant},
     },
     config::{Config, Size},
     service::verify::Verified,

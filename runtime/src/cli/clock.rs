@@ -2,10 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use amends_wire::Time;
 use jiff::tz::TimeZone;
 
 use super::render::time::Now;
-use crate::api::wire::Time;
 
 /// The moment and the place, for lists and journals.
 pub(crate) fn now() -> Now {

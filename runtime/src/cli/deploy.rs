@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use amends_core::view::Status;
+use amends_wire::{
+    module::{Break, Breaks, Deployed, MissingGrant, Move, Plan, Trigger},
+    saga::Status,
+};
 use anyhow::Result;
 use clap::Args;
 use http::Method;
@@ -13,10 +16,7 @@ use super::{
     render::text::{clean, count, short},
     session::{Form, Session, print, print_json, say},
 };
-use crate::{
-    api::wire::module::{Break, Breaks, Deployed, MissingGrant, Move, Plan, Trigger},
-    client::Write,
-};
+use crate::client::Write;
 
 /// A compilation takes at most 90 seconds by default.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -250,8 +250,8 @@ mod tests {
             deployed: false,
             active: Some(2),
             in_flight: vec![
-                crate::api::wire::module::InFlight { version: 1, sagas: 1 },
-                crate::api::wire::module::InFlight { version: 2, sagas: 12 },
+                amends_wire::module::InFlight { version: 1, sagas: 1 },
+                amends_wire::module::InFlight { version: 2, sagas: 12 },
             ],
             moves: vec![
                 Move {

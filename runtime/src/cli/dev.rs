@@ -12,6 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use amends_wire::module::Deployed;
 use anyhow::{Context, Result};
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -28,7 +29,7 @@ use super::{
     },
     session::{Session, print, say},
 };
-use crate::{api::wire::module::Deployed, client::ClientError, config::Size};
+use crate::{client::ClientError, config::Size};
 
 /// Build a module and deploy it to a running host, now and on each save.
 ///
@@ -166,7 +167,7 @@ mod tests {
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),
-            breaks: crate::api::wire::module::Breaks::default(),
+            breaks: amends_wire::module::Breaks::default(),
         }
     }
 

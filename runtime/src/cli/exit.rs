@@ -2,7 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
-use amends_core::view::Status;
+use amends_wire::saga::Status;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

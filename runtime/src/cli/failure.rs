@@ -4,15 +4,14 @@
 
 use std::io;
 
+use amends_wire::error::ErrorDetail;
 use serde::Serialize;
 
 use super::{
     exit::{Exit, Fatal, Usage},
     session::say,
 };
-use crate::{
-    api::wire::error::ErrorDetail, client::ClientError, plain::escape_json, service::verify::Unverified, trouble::Trouble,
-};
+use crate::{client::ClientError, plain::escape_json, service::verify::Unverified, trouble::Trouble};
 
 /// `{"error":{…}}`, as the host answers, with how the command ends.
 #[derive(Serialize)]

@@ -1,5 +1,6 @@
 //! `amends grant`: what a module may reach.
 
+use amends_wire::module::{Grants, HttpGrant, ModuleGrants};
 use anyhow::Result;
 use clap::Args;
 
@@ -8,10 +9,7 @@ use super::{
     grants, modules,
     session::{Form, Session, print, print_json},
 };
-use crate::{
-    api::wire::module::{Grants, HttpGrant, ModuleGrants},
-    origin::Origin,
-};
+use crate::origin::Origin;
 
 /// Let a module reach an origin, a configuration value or a secret.
 ///

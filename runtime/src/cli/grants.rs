@@ -1,9 +1,9 @@
 //! Changing what a module may reach: read it, change it, put it back, and again if somebody else was faster.
 
+use amends_wire::module::{Grants, ModuleGrants, SetGrants};
 use anyhow::Result;
 
 use super::session::Session;
-use crate::api::wire::module::{Grants, ModuleGrants, SetGrants};
 
 /// Each time around somebody else has changed the module, so this many others at once are borne.
 const TRIES_MAX: usize = 64;

@@ -1,5 +1,6 @@
 //! `amends jobs`: verbs for many sagas, and how far they are.
 
+use amends_wire::job;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
@@ -9,7 +10,6 @@ use super::{
     many, render,
     session::{Form, Session, print, print_json, say},
 };
-use crate::api::wire::job;
 
 /// List verbs that were given for many sagas, or show how far one is.
 ///

@@ -1,5 +1,6 @@
 //! `amends journal`: a saga's records.
 
+use amends_wire::journal::JournalPage;
 use anyhow::Result;
 use clap::Args;
 
@@ -9,7 +10,6 @@ use super::{
     render,
     session::{Form, Session, print, print_json},
 };
-use crate::api::wire::journal::JournalPage;
 
 /// Show what was recorded of a saga, in order: the only truth about it.
 #[derive(Args, Debug)]

@@ -1,5 +1,9 @@
 //! `amends list`: sagas, newest first.
 
+use amends_wire::{
+    saga::{SagaLine, SagaPage},
+    stuck::StuckGroups,
+};
 use anyhow::Result;
 use clap::Args;
 
@@ -14,10 +18,6 @@ use super::{
         time::{Now, took},
     },
     session::{Form, Session, print, print_json, say},
-};
-use crate::api::wire::{
-    saga::{SagaLine, SagaPage},
-    stuck::StuckGroups,
 };
 
 /// Pages asked for; the host gives no longer ones.
@@ -103,7 +103,7 @@ fn table(sagas: &[SagaLine], now: &Now) -> String {
     }
     let row = |saga: &SagaLine| {
         let time = match saga.ended_at {
-            Some(ended) => format!("took {}", took(ended.0.since(saga.started_at.0))),
+            Some(ended) => format!("took {}", took(ended.since(saga.started_at))),
             None => now.ago(saga.started_at),
         };
         vec![
@@ -121,14 +121,14 @@ fn table(sagas: &[SagaLine], now: &Now) -> String {
 
 #[cfg(test)]
 mod tests {
-    use amends_core::view::Status;
+    use amends_wire::saga::Status;
     use clap::Parser;
     use expect_test::expect;
     use jiff::tz::TimeZone;
 
     use super::*;
     use crate::{
-        api::{samples::NOON, wire::Time},
+        api::{present::value::time, samples::NOON},
         cli::{Cli, Verb, many::STATUSES},
     };
 
@@ -140,11 +140,11 @@ mod tests {
             status,
             module: "trip".to_owned(),
             version: 1,
-            started_at: NOON.into(),
-            ended_at: ended_ms.map(|ms| Time(NOON.plus(ms))),
+            started_at: time(NOON),
+            ended_at: ended_ms.map(|ms| time(NOON.plus(ms))),
         };
         let lines = [line("T2", Status::Compensated, Some(1_300)), line("booking:2026-01-01", Status::Waiting, None)];
-        let now = Now { at: NOON.plus(300_000).into(), zone: TimeZone::UTC };
+        let now = Now { at: time(NOON.plus(300_000)), zone: TimeZone::UTC };
         expect![[r#"
             ID                  SAGA  STATUS       MODULE   STARTED
             T2                  trip  compensated  trip v1  12:00:00  took 1.3s

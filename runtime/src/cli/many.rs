@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use amends_wire::job::{AskJob, Filter, Job, JobArgs, JobPreview};
 use anyhow::{Result, bail};
 use clap::{Args, builder::PossibleValuesParser};
 
@@ -16,7 +17,6 @@ use super::{
     render,
     session::{Session, confirmed, outcome, print, print_json, say},
 };
-use crate::api::wire::job::{AskJob, Filter, Job, JobArgs, JobPreview};
 
 /// Statuses of sagas that have not ended, and of those that have.
 pub(super) const STATUSES: [&str; 7] = ["running", "waiting", "compensating", "stuck", "completed", "compensated", "abandoned"];
@@ -188,13 +188,11 @@ pub(super) fn exit(job: &Job) -> Exit {
 
 #[cfg(test)]
 mod tests {
+    use amends_wire::job::Misfit;
     use clap::Parser;
 
     use super::*;
-    use crate::{
-        api::wire::job::Misfit,
-        cli::{Cli, Verb, canned, render::samples},
-    };
+    use crate::cli::{Cli, Verb, canned, render::samples};
 
     fn chosen(arguments: &str) -> String {
         let line = format!("amends retry {arguments}");

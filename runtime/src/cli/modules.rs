@@ -1,5 +1,6 @@
 //! `amends modules`: what is deployed.
 
+use amends_wire::module::{Grants, Module, Modules as All};
 use anyhow::Result;
 use clap::Args;
 
@@ -14,10 +15,7 @@ use super::{
     },
     session::{Form, Session, print, print_json, say},
 };
-use crate::{
-    api::wire::module::{Grants, Module, Modules as All},
-    origin::Origin,
-};
+use crate::origin::Origin;
 
 /// List modules and their versions, with how many sagas are in flight on each.
 #[derive(Args, Debug)]
@@ -101,14 +99,12 @@ pub(super) fn grants(grants: &Grants) -> String {
 
 #[cfg(test)]
 mod tests {
+    use amends_wire::module::{HttpGrant, Version};
     use expect_test::expect;
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::api::{
-        samples::NOON,
-        wire::module::{HttpGrant, Version},
-    };
+    use crate::api::{present::value::time, samples::NOON};
 
     #[test]
     fn versions_are_a_table_with_names_over_its_columns() {
@@ -116,7 +112,7 @@ mod tests {
             version,
             digest: "3f9c".repeat(16),
             bytes: 1,
-            deployed_at: NOON.into(),
+            deployed_at: time(NOON),
             sagas: vec!["trip".to_owned(), "flight".to_owned()],
             triggers: Vec::new(),
             imports: Vec::new(),
@@ -127,7 +123,7 @@ mod tests {
         let grants = Grants { http, ..Grants::default() };
         let (name, versions) = ("trip".to_owned(), vec![version(1, 12), version(2, 0)]);
         let trip = Module { name, active: Some(2), versions, grants, revision: "4".to_owned() };
-        let now = Now { at: NOON.into(), zone: TimeZone::UTC };
+        let now = Now { at: time(NOON), zone: TimeZone::UTC };
         let shown = table(std::slice::from_ref(&trip), &now) + &super::grants(&trip.grants);
         expect![[r#"
             MODULE  VERSION  DIGEST        IN FLIGHT  DEPLOYED  SAGAS

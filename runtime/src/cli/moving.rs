@@ -1,5 +1,6 @@
 //! `amends move`: takes a saga over to another version of its module.
 
+use amends_wire::{job::JobArgs, saga::Saga, verb};
 use anyhow::Result;
 use clap::Args;
 
@@ -9,7 +10,6 @@ use super::{
     many::Many,
     session::Session,
 };
-use crate::api::wire::{job::JobArgs, saga::Saga, verb};
 
 /// Move a saga to another version of its module.
 ///

@@ -1,5 +1,6 @@
 //! `amends publish`: an event for every saga that waits for it, and for those that it starts.
 
+use amends_wire::{Json, event::CloudEvent};
 use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::value::RawValue;
@@ -10,10 +11,7 @@ use super::{
     session::{Form, Session},
     signal::report,
 };
-use crate::{
-    api::wire::{Json, event::CloudEvent},
-    client::Write,
-};
+use crate::client::Write;
 
 /// For whom an event is kept that nobody took at once.
 pub(super) const KEPT_FOR: &str = " for sagas that had started before it";

@@ -1,5 +1,6 @@
 //! `amends resolve`: says what happened to a step.
 
+use amends_wire::{Json, job::JobArgs, saga::Saga, verb};
 use anyhow::{Context, Result};
 use clap::Args;
 
@@ -10,7 +11,6 @@ use super::{
     many::Many,
     session::Session,
 };
-use crate::api::wire::{Json, job::JobArgs, saga::Saga, verb};
 
 /// Say what happened to a step: it is done, it did not happen, or you undid it by hand.
 #[derive(Args, Debug)]

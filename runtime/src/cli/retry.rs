@@ -1,5 +1,6 @@
 //! `amends retry`: tries again now.
 
+use amends_wire::{job::JobArgs, saga::Saga, verb};
 use anyhow::Result;
 use clap::Args;
 
@@ -9,7 +10,6 @@ use super::{
     many::Many,
     session::Session,
 };
-use crate::api::wire::{job::JobArgs, saga::Saga, verb};
 
 /// Try again now what is stuck or backs off, with a fresh budget of attempts.
 #[derive(Args, Debug)]

@@ -1,5 +1,6 @@
 //! `amends revoke`: what a module may no longer reach.
 
+use amends_wire::module::{Grants, ModuleGrants};
 use anyhow::{Result, bail};
 use clap::Args;
 
@@ -9,7 +10,6 @@ use super::{
     render::text,
     session::{Form, Session, confirmed, print, print_json, say},
 };
-use crate::api::wire::module::{Grants, ModuleGrants};
 
 /// Take back what a module may reach; refused while live sagas may need it.
 #[derive(Args, Debug)]

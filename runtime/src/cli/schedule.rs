@@ -1,7 +1,11 @@
 //! `amends schedule`: sagas that the host starts by the clock.
 
+use amends_wire::{
+    Json, Time,
+    schedule::{self as wire, Act, Overlap, PutSchedule, SchedulePage},
+};
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use http::{Method, StatusCode};
 use jiff::{Timestamp, civil::DateTime};
 
@@ -12,13 +16,7 @@ use super::{
     render::schedule,
     session::{Form, Session, confirmed, print, print_json, say},
 };
-use crate::{
-    api::wire::{
-        self, Json, Time,
-        schedule::{Act, Overlap, PutSchedule, SchedulePage},
-    },
-    client::Write,
-};
+use crate::client::Write;
 
 /// Start sagas at a time, after a delay, or again and again.
 #[derive(Args, Debug)]
@@ -80,7 +78,7 @@ struct Add {
     id: Option<String>,
     /// When the saga before has not ended: miss this one, let one wait for the end, or start it beside.
     #[arg(long, value_enum, default_value = "skip")]
-    overlap: Overlap,
+    overlap: OverlapArg,
     /// Start later than the moment by up to this, so that not everything happens at once.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     jitter: Option<String>,
@@ -98,6 +96,27 @@ struct Add {
     expect_revision: Option<u64>,
     #[command(flatten)]
     form: Form,
+}
+
+/// What happens when the saga before has not ended.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum OverlapArg {
+    /// The start is missed.
+    Skip,
+    /// It waits for the end; at most one does.
+    Queue,
+    /// It is started beside it.
+    Allow,
+}
+
+impl From<OverlapArg> for Overlap {
+    fn from(overlap: OverlapArg) -> Self {
+        match overlap {
+            OverlapArg::Skip => Self::Skip,
+            OverlapArg::Queue => Self::Queue,
+            OverlapArg::Allow => Self::Allow,
+        }
+    }
 }
 
 /// List schedules, by name.
@@ -165,7 +184,7 @@ fn add(add: &Add, session: &Session) -> Result<Exit> {
         zone: add.zone.clone(),
         input: Some(raw(input::json("input", &add.input)?)?),
         id: add.id.clone(),
-        overlap: Some(add.overlap),
+        overlap: Some(add.overlap.into()),
         jitter: add.jitter.clone(),
         catch_up: add.catch_up.clone(),
         paused: add.paused,
@@ -175,7 +194,7 @@ fn add(add: &Add, session: &Session) -> Result<Exit> {
     let body = serde_json::to_vec(&asked)?;
     let path = ["v1", "schedules", &add.name];
     let put = Write { method: Method::PUT, body: &body, ..Write::post(&path) };
-    let (status, made): (StatusCode, wire::schedule::Schedule) = session.client.write(&put)?;
+    let (status, made): (StatusCode, wire::Schedule) = session.client.write(&put)?;
     let done = shown(&made, add.form)?;
     match status {
         StatusCode::CREATED => say(&format!("look at it again with `amends schedule show {}`", made.name)),
@@ -223,7 +242,7 @@ fn trigger(named: &Named, session: &Session) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn post(named: &Named, verb: &str, session: &Session) -> Result<wire::schedule::Schedule> {
+fn post(named: &Named, verb: &str, session: &Session) -> Result<wire::Schedule> {
     let body = Act { note: named.note.clone() };
     Ok(session.client.post(&["v1", "schedules", &named.name, verb], &body)?)
 }
@@ -236,7 +255,7 @@ fn remove(remove: &Remove, session: &Session) -> Result<Exit> {
     }
     let body = serde_json::to_vec(&Act { note: note.clone() })?;
     let path = ["v1", "schedules", name];
-    let (_, gone): (_, wire::schedule::Schedule) =
+    let (_, gone): (_, wire::Schedule) =
         session.client.write(&Write { method: Method::DELETE, body: &body, ..Write::post(&path) })?;
     match form.json {
         true => print_json(&gone)?,
@@ -245,7 +264,7 @@ fn remove(remove: &Remove, session: &Session) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-fn shown(schedule: &wire::schedule::Schedule, form: Form) -> Result<Exit> {
+fn shown(schedule: &wire::Schedule, form: Form) -> Result<Exit> {
     match form.json {
         true => print_json(schedule)?,
         false => print(&schedule::one(schedule, &clock::as_of(schedule.as_of)))?,

@@ -1,5 +1,6 @@
 //! `amends show`: one saga as a tree.
 
+use amends_wire::saga::Saga;
 use anyhow::Result;
 use clap::Args;
 
@@ -9,7 +10,6 @@ use super::{
     render::tree,
     session::{Form, Session, print, print_json},
 };
-use crate::api::wire::saga::Saga;
 
 /// Show a saga as a tree: steps, attempts, failures, compensations, waits.
 #[derive(Args, Debug)]

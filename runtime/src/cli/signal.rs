@@ -1,5 +1,6 @@
 //! `amends signal`: an event for one saga.
 
+use amends_wire::event::{Accepted, NotStarted, StartedSaga};
 use anyhow::Result;
 use clap::Args;
 
@@ -13,10 +14,7 @@ use super::{
     },
     session::{Form, Session, print, print_json, say},
 };
-use crate::{
-    api::wire::event::{Accepted, NotStarted, StartedSaga},
-    client::Write,
-};
+use crate::client::Write;
 
 /// Send a signal to one saga; kept if it does not wait yet, refused if it has ended.
 #[derive(Args, Debug)]
@@ -74,11 +72,11 @@ fn said(accepted: &Accepted, kept_for: &str, now: &Now) -> String {
 
 #[cfg(test)]
 mod tests {
+    use amends_wire::Time;
     use expect_test::expect;
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::api::wire::Time;
 
     #[test]
     fn what_became_of_an_event_is_said_with_every_saga_that_it_started_or_did_not() {

@@ -1,5 +1,6 @@
 //! `amends skip`: gives a compensation up.
 
+use amends_wire::{job::JobArgs, saga::Saga, verb};
 use anyhow::Result;
 use clap::Args;
 
@@ -9,7 +10,6 @@ use super::{
     many::Many,
     session::Session,
 };
-use crate::api::wire::{job::JobArgs, saga::Saga, verb};
 
 /// Give a stuck compensation up; the step's effect stays outstanding.
 #[derive(Args, Debug)]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amends_core::view::Status;
+use amends_wire::saga::{Saga, Status};
 use anyhow::{Context, Result};
 use clap::Args;
 use http::StatusCode;
@@ -19,7 +19,7 @@ use super::{
     session::{Form, Session, outcome, print, print_json, say},
 };
 use crate::{
-    api::{mint, wire::saga::Saga},
+    api::mint,
     client::{ClientError, Write},
 };
 
@@ -54,7 +54,11 @@ pub(super) fn run(start: &Start, session: &Session) -> Result<Exit> {
     let asked = Asked {
         saga: &start.saga,
         // Known before the start: whatever happens to the host, the saga can be asked for.
-        id: start.id.clone().map_or_else(|| mint::fresh(clock::now().at.0), Ok).context("no randomness for an id")?,
+        id: start
+            .id
+            .clone()
+            .map_or_else(|| mint::fresh(amends_core::Instant(clock::now().at.ms())), Ok)
+            .context("no randomness for an id")?,
         input: input::json("input", &start.input)?,
     };
     let Some(wait) = start.wait else { return started(&asked.begin(session)?, start.form) };

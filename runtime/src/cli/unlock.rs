@@ -1,5 +1,6 @@
 //! `amends unlock`: breaks a lock key.
 
+use amends_wire::{saga::Saga, verb};
 use anyhow::Result;
 use clap::Args;
 
@@ -8,7 +9,6 @@ use super::{
     exit::Exit,
     session::Session,
 };
-use crate::api::wire::{saga::Saga, verb};
 
 /// Break a lock key that a saga holds: the next one has it, and this one goes on without.
 #[derive(Args, Debug)]

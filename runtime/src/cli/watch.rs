@@ -2,7 +2,10 @@
 
 use std::{thread, time::Duration};
 
-use amends_core::view::Status;
+use amends_wire::{
+    journal::Entry,
+    saga::{Saga, SagaLine, Status},
+};
 use anyhow::{Context, Result};
 use clap::Args;
 
@@ -17,13 +20,7 @@ use super::{
     },
     session::{Form, Session, outcome, print, print_json, say},
 };
-use crate::{
-    api::wire::{
-        journal::Entry,
-        saga::{Saga, SagaLine},
-    },
-    client::{ClientError, Message},
-};
+use crate::client::{ClientError, Message};
 
 /// What one request waits for.
 const NO_WAIT: Duration = Duration::ZERO;

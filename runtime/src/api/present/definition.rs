@@ -2,10 +2,12 @@
 
 use amends_core::{
     Definition,
-    definition::{Body, Each, Retry, Stage, Step, Undo, UndoPolicy},
+    definition::{Body, Each, EachMode, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
 };
+use amends_wire::definition;
 
-use crate::{api::wire::definition, engine::port::Offered, service::verify::Verified};
+use super::value::kind;
+use crate::{engine::port::Offered, service::verify::Verified};
 
 /// A definition that new sagas start on.
 pub fn offered(offered: &Offered) -> definition::Definition {
@@ -47,7 +49,7 @@ fn stage(stage: &Stage) -> definition::Stage {
 fn step(step: &Step) -> definition::Step {
     definition::Step {
         name: step.name.clone(),
-        kind: step.kind,
+        kind: kind(step.kind),
         child: match &step.body {
             Body::Code | Body::Command(_) => None,
             Body::Child(saga) => Some(saga.clone()),
@@ -58,8 +60,16 @@ fn step(step: &Step) -> definition::Step {
         needs: step.needs.clone(),
         deadline_ms: step.deadline_ms,
         retry: retry(&step.retry),
-        on_unknown: step.on_unknown,
-        on_exhausted: step.on_exhausted,
+        on_unknown: match step.on_unknown {
+            OnUnknown::Retry => definition::OnUnknown::Retry,
+            OnUnknown::Check => definition::OnUnknown::Check,
+            OnUnknown::OnceThenRollback => definition::OnUnknown::OnceThenRollback,
+            OnUnknown::OnceThenStop => definition::OnUnknown::OnceThenStop,
+        },
+        on_exhausted: match step.on_exhausted {
+            OnExhausted::Rollback => definition::OnExhausted::Rollback,
+            OnExhausted::Stuck => definition::OnExhausted::Stuck,
+        },
         undo: match &step.undo {
             Undo::None => definition::Undo::None,
             Undo::Nothing => definition::Undo::Nothing,
@@ -75,6 +85,10 @@ fn step(step: &Step) -> definition::Step {
 
 fn each(each: &Each) -> definition::Each {
     let Each { items, key, mode, concurrency } = each.clone();
+    let mode = match mode {
+        EachMode::FailFast => definition::EachMode::FailFast,
+        EachMode::Collect => definition::EachMode::Collect,
+    };
     definition::Each { items, key, mode, concurrency }
 }
 

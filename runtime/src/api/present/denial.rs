@@ -4,11 +4,9 @@ use amends_core::{
     denial::{Address, Denial, DenialReason, Network, Permit},
     id::Namespace,
 };
+use amends_wire::denial as wire;
 
-use crate::{
-    api::wire::denial as wire,
-    origin::{Origin, not_an_origin},
-};
+use crate::origin::{Origin, not_an_origin};
 
 /// A denial as the wire says it.
 pub fn denial(denial: &Denial) -> wire::Denial {

@@ -6,9 +6,9 @@ use amends_core::{
     value::Failure,
     view::{StuckView, View},
 };
+use amends_wire::saga;
 
-use super::{denial, saga::direction};
-use crate::api::wire::{self, saga};
+use super::{denial, saga::direction, value::time};
 
 /// A stuck leg with its remedies.
 pub fn stuck(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView) -> saga::Stuck {
@@ -16,7 +16,7 @@ pub fn stuck(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView)
     saga::Stuck {
         step: stuck.leg.path.as_str().to_owned(),
         direction: direction(stuck.leg.direction).to_owned(),
-        since: stuck.since.into(),
+        since: time(stuck.since),
         code: code.to_owned(),
         why,
         denial: denial(&stuck.why),
@@ -25,7 +25,7 @@ pub fn stuck(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView)
 }
 
 /// The refused call, where a leg is stuck for one.
-pub(super) fn denial(why: &Why) -> Option<wire::denial::Denial> {
+pub(super) fn denial(why: &Why) -> Option<amends_wire::denial::Denial> {
     match why {
         Why::Denied(denial) => Some(denial::denial(denial)),
         Why::Exhausted(_) | Why::Refused(_) | Why::Unknown(_) | Why::PivotInDoubt(_) | Why::HostDied | Why::JournalFull => None,

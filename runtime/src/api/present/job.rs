@@ -1,9 +1,11 @@
 //! Jobs as the wire says them, and what to say where a verb for many finds nobody.
 
 use amends_core::view::Status;
+use amends_wire::job;
 
+use super::value::time;
 use crate::{
-    api::{position::Positions, wire::job},
+    api::position::Positions,
     engine::port::{Job, JobPreview, JobState, JobVerb, Misfit, Refusal, RefusalCode, SagaFilter},
 };
 
@@ -24,8 +26,8 @@ pub fn job(job: &Job, positions: Positions) -> job::Job {
         note: job.act.note.clone(),
         by: job.act.by.clone(),
         status: status.to_owned(),
-        asked_at: job.asked_at.into(),
-        ended_at: ended_at.map(Into::into),
+        asked_at: time(job.asked_at),
+        ended_at: ended_at.map(time),
         seen: job.seen(),
         applied: job.applied,
         does_not_fit: job.misfits.iter().map(misfit).collect(),

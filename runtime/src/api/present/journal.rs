@@ -2,10 +2,14 @@
 
 use amends_core::event::{Act, Arrival, Attempt, Cancel, Event, Intent, Resolution, Started};
 use amends_core::id::{Direction, Leg};
+use amends_wire::journal;
 
-use super::{help, saga};
+use super::{
+    help, saga,
+    value::{json, time},
+};
 use crate::{
-    api::{position::Positions, wire::journal},
+    api::position::Positions,
     journal::{Actor, Fact, Record},
 };
 
@@ -17,7 +21,7 @@ pub fn entry(record: &Record, positions: Positions) -> journal::Entry {
     let common = journal::Entry {
         revision: record.id.version.to_string(),
         position: positions.show(record.position),
-        at: Some(record.at.into()),
+        at: Some(time(record.at)),
         actor: actor(&record.actor),
         caused_by: record.causation.filter(|cause| cause.stream != record.id.stream).map(|cause| positions.show(cause.stream)),
         ..journal::Entry::default()
@@ -43,7 +47,7 @@ fn with_event(entry: journal::Entry, event: &Event) -> journal::Entry {
     match event {
         Event::Started(started) => with_started(entry, started),
         Event::Intent(intent) => with_intent(entry, intent),
-        Event::Done(attempt, output) => journal::Entry { output: Some(output.into()), ..with_attempt(entry, attempt) },
+        Event::Done(attempt, output) => journal::Entry { output: Some(json(output)), ..with_attempt(entry, attempt) },
         Event::Refused(attempt, failure) | Event::Transient(attempt, failure, _) | Event::Unknown(attempt, failure, _) => {
             journal::Entry { failure: Some(saga::failure(failure)), ..with_attempt(entry, attempt) }
         }
@@ -52,7 +56,7 @@ fn with_event(entry: journal::Entry, event: &Event) -> journal::Entry {
         Event::Arrived(leg, arrival) => journal::Entry { event: Some(arrived(arrival)), ..with_leg(entry, leg) },
         Event::TimerFired(leg) | Event::Unstuck(leg) => with_leg(entry, leg),
         Event::Stale(attempt, what) => journal::Entry { why: Some(what.clone()), ..with_attempt(entry, attempt) },
-        Event::Backoff(leg, until) => journal::Entry { until: Some((*until).into()), ..with_leg(entry, leg) },
+        Event::Backoff(leg, until) => journal::Entry { until: Some(time(*until)), ..with_leg(entry, leg) },
         Event::RollbackBegun(reason) => {
             journal::Entry { rollback: Some(saga::rollback(reason)), failure: Some(saga::why_rolled_back(reason)), ..entry }
         }
@@ -108,7 +112,7 @@ fn with_act(entry: journal::Entry, act: &Act) -> journal::Entry {
 fn with_intent(entry: journal::Entry, intent: &Intent) -> journal::Entry {
     journal::Entry {
         reaches_outside: Some(intent.reaches_outside),
-        deadline_at: Some(intent.deadline_at.into()),
+        deadline_at: Some(time(intent.deadline_at)),
         ..with_attempt(entry, &intent.attempt)
     }
 }
@@ -121,14 +125,14 @@ fn with_started(entry: journal::Entry, started: &Started) -> journal::Entry {
         digest: hex::encode(started.digest),
         incarnation: hex::encode(started.incarnation.0),
         traceparent: started.trace_context.clone(),
-        input: (&started.input).into(),
+        input: json(&started.input),
     };
-    journal::Entry { deadline_at: started.deadline_at.map(Into::into), started: Some(made_of), ..entry }
+    journal::Entry { deadline_at: started.deadline_at.map(time), started: Some(made_of), ..entry }
 }
 
 fn with_resolution(entry: journal::Entry, resolution: &Resolution) -> journal::Entry {
     let (said, output) = match resolution {
-        Resolution::Output(output) => ("done", Some(output.into())),
+        Resolution::Output(output) => ("done", Some(json(output))),
         Resolution::NotDone => ("not_done", None),
         Resolution::Undone => ("undone", None),
     };
@@ -136,5 +140,5 @@ fn with_resolution(entry: journal::Entry, resolution: &Resolution) -> journal::E
 }
 
 fn arrived(arrival: &Arrival) -> journal::Arrived {
-    journal::Arrived { id: arrival.id.clone(), topic: saga::topic(&arrival.topic), data: arrival.data.as_ref().map(Into::into) }
+    journal::Arrived { id: arrival.id.clone(), topic: saga::topic(&arrival.topic), data: arrival.data.as_ref().map(json) }
 }

@@ -1,8 +1,9 @@
 //! Lock keys as the wire says them, and in words.
 
 use amends_core::{id::SagaId, view::LocksView};
+use amends_wire::lock;
 
-use crate::{api::wire::lock, engine::port};
+use crate::engine::port;
 
 /// The lock keys of a saga that has not ended, with who else wants them as far as `looked` says.
 pub fn locks(view: &LocksView, looked: &[port::LockKey]) -> lock::Locks {

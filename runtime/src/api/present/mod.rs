@@ -1,5 +1,7 @@
 //! What the engine knows, in the words of the wire. Pure functions; nothing here asks or decides anything.
 
+pub mod value;
+
 pub mod saga;
 
 pub mod schedule;

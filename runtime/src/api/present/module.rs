@@ -1,9 +1,9 @@
 //! Modules, versions and grants as the wire says them, and back.
 
 use amends_core::Trigger;
+use amends_wire::{Time, module};
 
 use crate::{
-    api::wire::{Time, module},
     engine::port::{self, ModuleView, Moves, VersionView},
     journal::Grant,
     service::verify::Verified,
@@ -73,7 +73,7 @@ fn moved(port::Move { id, version, status, obstacles, misfit }: &port::Move) -> 
     module::Move {
         id: id.as_str().to_owned(),
         version: *version,
-        status: *status,
+        status: super::value::status(*status),
         obstacles: obstacles.clone(),
         input_does_not_fit: misfit.clone(),
     }

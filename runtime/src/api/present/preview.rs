@@ -6,8 +6,7 @@ use amends_core::{
     preview::{self, Certainty},
     verbs::Rejected,
 };
-
-use crate::api::wire::preview as wire;
+use amends_wire::preview as wire;
 
 /// What a cancel would do, or why it would be refused.
 pub fn on_cancel(preview: &Result<preview::CancelPreview, Rejected>) -> wire::CancelPreview {

@@ -6,10 +6,13 @@ use amends_core::{
     value::{self, Instant},
     view::{BodyView, LegView, PastView, Status, StepView, View},
 };
+use amends_wire::{Time, lock::Locks, saga};
 
-use super::{help, lock, preview};
+use super::{
+    help, lock, preview,
+    value::{json, kind, status, step_status, time},
+};
 use crate::{
-    api::wire::saga,
     engine::port::{self, EventName, Starter},
     service::reader::CommittedSaga,
 };
@@ -38,18 +41,18 @@ pub fn saga(namespace: &Namespace, id: &SagaId, view: &View, now: Instant) -> sa
     saga::Saga {
         id: id.as_str().to_owned(),
         saga: view.definition.clone(),
-        status: view.status,
+        status: status(view.status),
         module: view.module.clone(),
         version: view.version,
         digest: hex::encode(view.digest),
         revision: view.revision.to_string(),
-        started_at: view.started_at.into(),
+        started_at: time(view.started_at),
         started_by: None,
-        ended_at: view.ended_at.map(Into::into),
-        deadline_at: view.deadline_at.map(Into::into),
-        as_of: now.into(),
-        input: (&view.input).into(),
-        output: view.output.as_ref().map(Into::into),
+        ended_at: view.ended_at.map(time),
+        deadline_at: view.deadline_at.map(time),
+        as_of: time(now),
+        input: json(&view.input),
+        output: view.output.as_ref().map(json),
         failure: view.rollback.as_ref().map(why_rolled_back),
         rollback: view.rollback.as_ref().map(rollback),
         round: view.round,
@@ -66,7 +69,7 @@ pub fn saga(namespace: &Namespace, id: &SagaId, view: &View, now: Instant) -> sa
     }
 }
 
-fn lock_keys(view: &View, looked: &[port::LockKey]) -> Option<crate::api::wire::lock::Locks> {
+fn lock_keys(view: &View, looked: &[port::LockKey]) -> Option<Locks> {
     let own = view.locks.as_ref().filter(|_| !view.status.is_ended())?;
     Some(lock::locks(own, looked))
 }
@@ -76,17 +79,17 @@ pub fn line(line: &port::SagaLine) -> saga::SagaLine {
     saga::SagaLine {
         id: line.id.as_str().to_owned(),
         saga: line.definition.clone(),
-        status: line.status,
+        status: status(line.status),
         module: line.module.clone(),
         version: line.version,
-        started_at: saga_time(line.started_at),
-        ended_at: line.ended_at.map(saga_time),
+        started_at: Time::from_ms(line.started_at),
+        ended_at: line.ended_at.map(Time::from_ms),
     }
 }
 
 /// A failure.
 pub fn failure(failure: &value::Failure) -> saga::Failure {
-    saga::Failure { code: failure.code.clone(), message: failure.message.clone(), data: failure.data.as_ref().map(Into::into) }
+    saga::Failure { code: failure.code.clone(), message: failure.message.clone(), data: failure.data.as_ref().map(json) }
 }
 
 /// What decided a rollback.
@@ -112,7 +115,7 @@ pub fn why_rolled_back(reason: &Reason) -> saga::Failure {
 
 /// What a leg waits for.
 pub fn waits_for(wait: &Wait) -> saga::WaitsFor {
-    saga::WaitsFor { event: wait.event.as_ref().map(topic), until: wait.until.map(Into::into) }
+    saga::WaitsFor { event: wait.event.as_ref().map(topic), until: wait.until.map(time) }
 }
 
 /// A type and a key.
@@ -129,10 +132,6 @@ pub fn direction(direction: Direction) -> &'static str {
     }
 }
 
-fn saga_time(ms: u64) -> crate::api::wire::Time {
-    crate::api::wire::Time::from_ms(ms)
-}
-
 fn plain(code: &str, message: &str) -> saga::Failure {
     saga::Failure { code: code.to_owned(), message: message.to_owned(), data: None }
 }
@@ -146,10 +145,10 @@ fn step(step: &StepView) -> saga::Step {
         alternate: step.alternate,
         round: step.round,
         past: step.past.iter().map(past).collect(),
-        kind: step.kind,
-        status: step.status,
+        kind: kind(step.kind),
+        status: step_status(step.status),
         done: step.done,
-        output: step.output.as_ref().map(Into::into),
+        output: step.output.as_ref().map(json),
         failure: step.failure.as_ref().map(failure),
         forward: leg(&step.forward),
         undo: step.undo.as_ref().map(leg),
@@ -175,7 +174,7 @@ fn past(past: &PastView) -> saga::Past {
         round: past.round,
         alternate: past.alternate,
         attempts: past.attempts,
-        status: past.status,
+        status: step_status(past.status),
         failure: past.failure.as_ref().map(failure),
     }
 }
@@ -183,12 +182,12 @@ fn past(past: &PastView) -> saga::Past {
 fn leg(leg: &LegView) -> saga::Leg {
     saga::Leg {
         attempts: leg.attempts,
-        began_at: leg.began_at.map(Into::into),
-        ended_at: leg.ended_at.map(Into::into),
+        began_at: leg.began_at.map(time),
+        ended_at: leg.ended_at.map(time),
         took_ms: leg.began_at.zip(leg.ended_at).map(|(began, ended)| ended.since(began)),
         failures: leg.failures.iter().map(|(code, times)| saga::FailureCount { code: code.clone(), times: *times }).collect(),
         last_failure: leg.last_failure.as_ref().map(|failure| failure.message.clone()),
-        retry_at: leg.retry_at.map(Into::into),
+        retry_at: leg.retry_at.map(time),
         waits_for: leg.waits_for.as_ref().map(waits_for),
     }
 }
@@ -207,7 +206,7 @@ fn reason(id: &SagaId, view: &View) -> Option<String> {
             None => (&step.forward, step.path.to_string()),
         };
         let wait = leg.waits_for.as_ref().map(wait_in_words);
-        let backoff = || leg.retry_at.map(|at| format!("tries again at {}", crate::api::wire::Time(at)));
+        let backoff = || leg.retry_at.map(|at| format!("tries again at {}", time(at)));
         wait.or_else(backoff).map(|what| format!("{who} {what}"))
     })
 }
@@ -218,7 +217,7 @@ fn waits(leg: &LegView) -> bool {
 
 fn wait_in_words(wait: &Wait) -> String {
     let event = wait.event.as_ref().map(|topic| format!("waits for event {}/{}", topic.event_type, topic.key));
-    let until = wait.until.map(|at| format!("until {}", crate::api::wire::Time(at)));
+    let until = wait.until.map(|at| format!("until {}", time(at)));
     match (event, until) {
         (Some(event), Some(until)) => format!("{event} {until}"),
         (Some(event), None) => event,

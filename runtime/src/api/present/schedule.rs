@@ -1,12 +1,10 @@
 //! Schedules from the engine's words to the wire's.
 
 use amends_core::Instant;
+use amends_wire::schedule::{Fired, Missed, Overlap, Schedule, Waiting};
 
+use super::value::{json, time};
 use crate::{
-    api::wire::{
-        Time,
-        schedule::{Fired, Missed, Overlap, Schedule, Waiting},
-    },
     engine::port::ScheduleView,
     journal::schedule::{self, When},
 };
@@ -28,34 +26,34 @@ pub fn schedule(view: &ScheduleView, now: Instant) -> Schedule {
         name: view.name.clone(),
         saga: spec.saga.clone(),
         status: status.to_owned(),
-        at: at.map(Time),
+        at: at.map(time),
         cron,
         zone,
-        input: view.input.as_ref().map(Into::into),
+        input: view.input.as_ref().map(json),
         id: spec.id.clone(),
         overlap: overlap(spec.overlap),
         jitter: duration(spec.jitter_ms),
         catch_up: duration(spec.catch_up_ms),
         revision: of.revision.to_string(),
-        since: Time(of.since),
+        since: time(of.since),
         note: said(&of.act.note),
         by: said(&of.act.by),
-        as_of: Time(now),
-        next: if of.paused { Vec::new() } else { view.next.iter().copied().map(Time).collect() },
+        as_of: time(now),
+        next: if of.paused { Vec::new() } else { view.next.iter().copied().map(time).collect() },
         waiting: of.waiting.as_ref().map(|waiting| Waiting {
-            due: Time(waiting.due),
-            until: waiting.until.map(Time),
+            due: time(waiting.due),
+            until: waiting.until.map(time),
             code: waiting.reason.code.clone(),
             message: waiting.reason.message.clone(),
         }),
         last_fired: of.last_fired.as_ref().map(|fired| Fired {
-            due: fired.due.map(Time),
-            at: Time(fired.at),
+            due: fired.due.map(time),
+            at: time(fired.at),
             saga: fired.saga.clone(),
         }),
         last_missed: of.last_missed.as_ref().map(|missed| Missed {
-            due: Time(missed.due),
-            at: Time(missed.at),
+            due: time(missed.due),
+            at: time(missed.at),
             count: missed.count,
             code: missed.reason.code.clone(),
             message: missed.reason.message.clone(),

@@ -4,12 +4,10 @@ use amends_core::{
     event::Why,
     id::{Direction, Namespace, SagaId},
 };
+use amends_wire::stuck;
 
-use super::{denial, help};
-use crate::{
-    api::wire::stuck,
-    engine::port::{self, FirstStuck},
-};
+use super::{denial, help, value::time};
+use crate::engine::port::{self, FirstStuck};
 
 /// The groups.
 pub fn groups(namespace: &Namespace, groups: &port::StuckGroups) -> stuck::StuckGroups {
@@ -34,7 +32,7 @@ fn group(namespace: &Namespace, group: &port::StuckGroup) -> stuck::StuckGroup {
         why,
         denial: help::denial(&stuck.why),
         count: group.count,
-        since: group.since.into(),
+        since: time(group.since),
         sagas: group.sagas.iter().map(|id| id.as_str().to_owned()).collect(),
         help: commands(namespace, group),
     }

@@ -2,6 +2,10 @@
 
 use std::sync::Arc;
 
+use amends_wire::{
+    definition::{Definition, Definitions},
+    error::ErrorBody,
+};
 use axum::{
     Json,
     extract::State,
@@ -17,10 +21,6 @@ use crate::api::{
     error::ApiError,
     graph::{self, Format},
     present,
-    wire::{
-        definition::{Definition, Definitions},
-        error::ErrorBody,
-    },
 };
 
 /// In which form.

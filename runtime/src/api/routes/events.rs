@@ -7,6 +7,12 @@ use amends_core::{
     trigger::EVENT_TYPE_BYTES_MAX,
     value::{Format, Payload},
 };
+use amends_wire::{
+    Time,
+    error::ErrorBody,
+    event::{Accepted, CloudEvent, NotStarted, StartedSaga},
+    value::from_base64,
+};
 use axum::{
     Json,
     body::Body,
@@ -22,12 +28,6 @@ use crate::{
         caller::{self, Caller, InPath},
         error::{ApiError, Part},
         headers, mint, strict,
-        wire::{
-            Time,
-            error::ErrorBody,
-            event::{Accepted, CloudEvent, NotStarted, StartedSaga},
-            value::from_base64,
-        },
     },
     engine::port::{self, Publish, Request, Seed},
 };

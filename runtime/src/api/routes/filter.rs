@@ -1,10 +1,11 @@
 //! Which sagas a query or a body is about.
 
 use amends_core::{plain::is_printable, view::Status};
+use amends_wire::job::Filter;
 use serde::{Deserialize, de::value::StrDeserializer};
 
 use crate::{
-    api::{caller, error::ApiError, wire::job::Filter},
+    api::{caller, error::ApiError},
     engine::port::SagaFilter,
 };
 

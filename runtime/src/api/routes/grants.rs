@@ -3,6 +3,10 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use amends_core::event::Act;
+use amends_wire::{
+    error::ErrorBody,
+    module::{Grants, ModuleGrants, SetGrants},
+};
 use axum::{Json, body::Body, extract::State, response::Response};
 
 use super::{
@@ -16,10 +20,6 @@ use crate::{
         caller::{self, Caller, InPath},
         error::ApiError,
         present,
-        wire::{
-            error::ErrorBody,
-            module::{Grants, ModuleGrants, SetGrants},
-        },
     },
     engine::port::{self, Force, Request},
     journal::Grant,

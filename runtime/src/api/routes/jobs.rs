@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use amends_core::event::Act;
+use amends_wire::{
+    error::ErrorBody,
+    job::{AskJob, Job, JobArgs, JobPreview, Jobs, StopJob},
+};
 use axum::{
     Json,
     body::Body,
@@ -24,10 +28,6 @@ use crate::{
         caller::{self, Caller, InPath, InQuery},
         error::ApiError,
         mint, present,
-        wire::{
-            error::ErrorBody,
-            job::{AskJob, Job, JobArgs, JobPreview, Jobs, StopJob},
-        },
     },
     engine::port::{JobRequest, JobVerb, Request, SagaFilter},
 };

@@ -6,6 +6,10 @@ use amends_core::{
     event::Act,
     id::{Name, Namespace},
 };
+use amends_wire::{
+    error::ErrorBody,
+    module::{self, Activate, Breaks, Deployed, Module, Modules},
+};
 use axum::{
     Json,
     body::Body,
@@ -24,10 +28,6 @@ use crate::{
         caller::{self, Caller, InPath, InQuery},
         error::{ApiError, Part},
         present,
-        wire::{
-            error::ErrorBody,
-            module::{self, Activate, Breaks, Deployed, Module, Modules},
-        },
     },
     engine::port::{ModuleAnswer, ModuleView, Request, VersionView, Which},
     service::deploy::{Plan, Recorded, Upload},

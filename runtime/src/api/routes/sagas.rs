@@ -2,6 +2,12 @@
 
 use std::sync::Arc;
 
+use amends_wire::{
+    error::ErrorBody,
+    job::Filter,
+    journal::JournalPage,
+    saga::{Saga, SagaPage},
+};
 use axum::{Json, extract::State};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -13,12 +19,6 @@ use crate::{
         caller::{self, Caller, InPath, InQuery},
         error::ApiError,
         present,
-        wire::{
-            error::ErrorBody,
-            job::Filter,
-            journal::JournalPage,
-            saga::{Saga, SagaPage},
-        },
     },
     engine::port::ListFilter,
 };

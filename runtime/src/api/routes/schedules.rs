@@ -3,7 +3,15 @@
 
 use std::sync::Arc;
 
-use amends_core::{event, id::SagaId, value::Payload};
+use amends_core::{
+    event,
+    id::SagaId,
+    value::{Instant, Payload},
+};
+use amends_wire::{
+    error::ErrorBody,
+    schedule::{Act, Overlap, PutSchedule, Schedule, SchedulePage},
+};
 use axum::{Json, body::Body, extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -19,10 +27,6 @@ use crate::{
         caller::{self, Caller, InPath, InQuery},
         error::{ApiError, Part},
         mint, present, strict,
-        wire::{
-            error::ErrorBody,
-            schedule::{Act, Overlap, PutSchedule, Schedule, SchedulePage},
-        },
     },
     engine::port::{self, CATCH_UP_MS, CheckedSpec, OfSchedule, Request, ScheduleRequest},
     journal::schedule::{self, Spec, When},
@@ -214,7 +218,7 @@ async fn checked(api: &Arc<Api>, asked: PutSchedule) -> Result<port::PutSchedule
             .hint("write the zone's offset into `at`, as 2026-11-22T03:00:00+01:00"));
     }
     let when = match (at, after, cron) {
-        (Some(at), None, None) => When::At(at.0),
+        (Some(at), None, None) => When::At(Instant(at.ms())),
         (None, Some(after), None) => {
             let delay_ms = duration("after", &after)?;
             When::After { delay_ms, at: api.now().plus(delay_ms) }

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use amends_core::value::Payload;
+use amends_wire::{error::ErrorBody, saga::Saga};
 use axum::{
     Json,
     body::Body,
@@ -21,7 +22,6 @@ use crate::{
         caller::{self, Caller, InPath, InQuery},
         error::{ApiError, Part},
         headers, mint, present, strict,
-        wire::{error::ErrorBody, saga::Saga},
     },
     engine::port::{Request, SagaAnswer, Start},
 };

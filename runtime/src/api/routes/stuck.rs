@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use amends_wire::{error::ErrorBody, job::Filter, stuck::StuckGroups};
 use axum::{Json, extract::State};
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -12,7 +13,6 @@ use crate::api::{
     caller::{Caller, InQuery},
     error::ApiError,
     present,
-    wire::{error::ErrorBody, job::Filter, stuck::StuckGroups},
 };
 
 /// Which of what is stuck.

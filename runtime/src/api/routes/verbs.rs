@@ -8,6 +8,10 @@ use amends_core::{
     plain::is_printable,
     value::Payload,
 };
+use amends_wire::{
+    error::ErrorBody,
+    verb::{self, Acted},
+};
 use axum::{Json, body::Body, extract::State, response::Response};
 
 use super::written;
@@ -16,10 +20,7 @@ use crate::{
         Api,
         caller::{self, Caller, InPath},
         error::{ApiError, Part},
-        wire::{
-            error::ErrorBody,
-            verb::{self, Acted},
-        },
+        present,
     },
     engine::port::{Intervention, Request, Verb, VerbRequest},
 };
@@ -168,7 +169,12 @@ async fn act(
     let expect_revision = expect_revision.as_deref().map(revision).transpose()?;
     let request = VerbRequest { id: id.clone(), asked: asked.into(), act, expect_revision };
     let answer = api.ask(|answer| Request::Verb(caller.origin, request, answer)).await?;
-    let acted = Acted { id: id.into(), status: answer.status, revision: answer.revision.to_string(), applied: answer.applied };
+    let acted = Acted {
+        id: id.into(),
+        status: present::value::status(answer.status),
+        revision: answer.revision.to_string(),
+        applied: answer.applied,
+    };
     Ok(written(api, answer.position, Json(acted)))
 }
 

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use amends_core::id::{Namespace, SagaId};
+use amends_wire::{error::ErrorBody, journal::Entry, saga::SagaLine};
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -24,7 +25,6 @@ use crate::{
         caller::{self, Caller, InPath},
         error::ApiError,
         headers, present,
-        wire::{error::ErrorBody, journal::Entry, saga::SagaLine},
     },
     engine::port::{self, Change},
     journal::Fact,

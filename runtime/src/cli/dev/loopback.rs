@@ -6,18 +6,15 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use amends_core::view::Status;
+use amends_wire::{
+    denial::{Denial, Permit},
+    module::HttpGrant,
+    saga::{Saga, SagaLine, SagaPage, Status},
+};
 use anyhow::{Context, Result};
 use url::{Host, Url};
 
-use crate::{
-    api::wire::{
-        denial::{Denial, Permit},
-        module::HttpGrant,
-        saga::{Saga, SagaLine, SagaPage},
-    },
-    cli::{grant, session::Session, watch},
-};
+use crate::cli::{grant, session::Session, watch};
 
 /// Who follows the sagas of which module.
 pub(super) struct Loopback {
@@ -128,8 +125,9 @@ fn is_loopback(origin: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use amends_wire::denial::DenialReason;
+
     use super::*;
-    use crate::api::wire::denial::DenialReason;
 
     #[test]
     fn only_addresses_of_this_machine_are_granted_unasked() {

@@ -1,11 +1,12 @@
 //! Jobs as text: what one would do, how far it is, what came of it.
 
+use amends_wire::job::{Filter, Job, JobArgs, JobPreview, Misfit};
+
 use super::{
     style::{BACK, BOLD, DIM, GOOD, LIVE, paint},
     text::{clean, columns, count, header},
     time::{Now, took},
 };
-use crate::api::wire::job::{Filter, Job, JobArgs, JobPreview, Misfit};
 
 /// What a verb would do to many.
 pub(crate) fn preview(verb: &str, preview: &JobPreview) -> String {
@@ -50,7 +51,7 @@ fn so_far(job: &Job) -> String {
 
 fn when(job: &Job, now: &Now) -> String {
     match job.ended_at {
-        Some(ended) => format!("took {}", took(ended.0.since(job.asked_at.0))),
+        Some(ended) => format!("took {}", took(ended.since(job.asked_at))),
         None => now.ago(job.asked_at),
     }
 }
@@ -110,12 +111,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        api::samples::NOON,
+        api::{present::value::time, samples::NOON},
         cli::render::{samples, style::plain},
     };
 
     fn now() -> Now {
-        Now { at: NOON.plus(5_000).into(), zone: TimeZone::UTC }
+        Now { at: time(NOON.plus(5_000)), zone: TimeZone::UTC }
     }
 
     #[test]
@@ -144,7 +145,7 @@ mod tests {
     fn a_job_says_what_it_does_for_whom_and_how_far_it_is() {
         let moved = Job { verb: "move".into(), args: JobArgs { version: Some(2), ..JobArgs::default() }, ..samples::job() };
         let ended =
-            Job { status: "ended".into(), ended_at: Some(NOON.plus(1_300).into()), does_not_fit: Vec::new(), seen: 99, ..moved };
+            Job { status: "ended".into(), ended_at: Some(time(NOON.plus(1_300))), does_not_fit: Vec::new(), seen: 99, ..moved };
         expect![[r#"
             J1  retry (saga trip, failure gateway_down)  running  5s ago
               asked for by ann at 12:00:00: the gateway is back

@@ -1,11 +1,12 @@
 //! A saga's records as lines.
 
+use amends_wire::{journal::Entry, saga::Rollback};
+
 use super::{
     style::{BACK, BAD, DIM, GOOD, LIVE, paint},
     text::{clean, pad, short},
     time::Now,
 };
-use crate::api::wire::{journal::Entry, saga::Rollback};
 
 /// Wide enough for the longest type of record.
 const KIND_WIDTH: usize = 16;

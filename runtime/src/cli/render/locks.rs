@@ -1,12 +1,14 @@
 //! A saga's lock keys in the tree: which it has, which it waits for, and behind whom.
 
-use amends_core::view::Status;
+use amends_wire::{
+    lock::LockKey,
+    saga::{Saga, Status},
+};
 
 use super::{
     style::{BACK, DIM, LIVE, paint},
     text::{clean, count},
 };
-use crate::api::wire::{lock::LockKey, saga::Saga};
 
 /// One line a key; none for a saga without lock keys.
 pub(super) fn lines(saga: &Saga) -> Vec<String> {
@@ -41,10 +43,11 @@ fn ahead(place: Option<usize>, queue: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use amends_wire::lock::Locks;
     use expect_test::expect;
 
     use super::*;
-    use crate::{api::wire::lock::Locks, cli::render::samples};
+    use crate::cli::render::samples;
 
     /// A key of which nobody had looked who has it was shown as `more than 0 before this one`.
     #[test]

@@ -1,10 +1,11 @@
 //! What a cancel would do, in one line.
 
-use super::text::{clean, short};
-use crate::api::wire::{
+use amends_wire::{
     preview::{CancelPreview, Undoing},
     saga::Saga,
 };
+
+use super::text::{clean, short};
 
 /// Of many side by side so many are named.
 const NAMED_MAX: usize = 4;
@@ -59,7 +60,7 @@ fn all(undoing: &Undoing) -> String {
 
 #[cfg(test)]
 mod tests {
-    use amends_core::view::Status;
+    use amends_wire::saga::Status;
     use expect_test::expect;
 
     use super::*;

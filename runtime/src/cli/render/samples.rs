@@ -9,13 +9,13 @@ use amends_core::{
     value::{Failure, Instant, Payload},
     view::{BodyView, LegView, PastView, Status, StepStatus, StepView, StuckView, View},
 };
+use amends_wire::{job::Job, journal::Entry, saga::Saga};
 
 use crate::{
     api::{
         position::Positions,
         present,
         samples::{self, NOON, failure, leg, ran},
-        wire::{job::Job, journal::Entry, saga::Saga},
     },
     journal::{Actor, Fact, Record, RecordId},
 };

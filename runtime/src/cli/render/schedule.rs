@@ -1,5 +1,6 @@
 //! Schedules for people: one, and a table of them.
 
+use amends_wire::schedule::Schedule;
 use jiff::tz::TimeZone;
 
 use super::{
@@ -7,7 +8,6 @@ use super::{
     text::{clean, columns, count, header},
     time::Now,
 };
-use crate::api::wire::schedule::Schedule;
 
 /// One schedule: when, what is next, what happened last and why.
 pub(crate) fn one(schedule: &Schedule, now: &Now) -> String {
@@ -105,19 +105,17 @@ fn rules(schedule: &Schedule) -> String {
 
 #[cfg(test)]
 mod tests {
+    use amends_wire::{
+        Time,
+        schedule::{Fired, Missed, Overlap, Waiting},
+    };
     use expect_test::expect;
 
     use super::*;
-    use crate::api::{
-        samples::NOON,
-        wire::{
-            Time,
-            schedule::{Fired, Missed, Overlap, Waiting},
-        },
-    };
+    use crate::api::samples::NOON;
 
     fn minutes(minutes: u64) -> Time {
-        Time(NOON.plus(minutes * 60_000))
+        Time::from_ms(NOON.plus(minutes * 60_000).0)
     }
 
     fn nightly() -> Schedule {

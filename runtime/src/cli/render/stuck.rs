@@ -1,12 +1,13 @@
 //! What is stuck, in groups: where, why, since when, who, and what helps all of them.
 
+use amends_wire::stuck::{StuckGroup, StuckGroups};
+
 use super::{
     job::named,
     style::{BAD, BOLD, DIM, paint},
     text::{clean, count},
     time::Now,
 };
-use crate::api::wire::stuck::{StuckGroup, StuckGroups};
 
 /// The groups, with an empty line between them.
 pub(crate) fn groups(groups: &StuckGroups, now: &Now) -> String {
@@ -61,7 +62,7 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::{api::samples::NOON, cli::render::style::plain};
+    use crate::{api::{present::value::time, samples::NOON}, cli::render::style::plain};
 
     #[test]
     fn stuck_sagas_are_shown_in_groups_with_what_helps_each() {
@@ -76,7 +77,7 @@ mod tests {
             why: "all attempts are used up; the last: gateway_down: no\u{1b}[2J route".into(),
             denial: None,
             count: 100,
-            since: NOON.into(),
+            since: time(NOON),
             sagas: ["T1", "T2", "T3", "T4", "T5"].map(String::from).into(),
             help: vec!["amends retry --all --saga trip --dry-run".into(), "amends show T1".into()],
         };
@@ -90,7 +91,7 @@ mod tests {
             ..one.clone()
         };
         let all = StuckGroups { groups: vec![one, other], unreadable: vec!["X1".into()], is_cut: true };
-        let now = Now { at: NOON.plus(300_000).into(), zone: TimeZone::UTC };
+        let now = Now { at: time(NOON.plus(300_000)), zone: TimeZone::UTC };
         expect![[r#"
             trip v1  undo of reserve-hotel  100 stuck  since 12:00:00 (5m ago)
               all attempts are used up; the last: gateway_down: no [2J route

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use amends_core::view::Status;
+use amends_wire::saga::Status;
 use anstyle::{AnsiColor, Style};
 
 /// What stands still or is less important.

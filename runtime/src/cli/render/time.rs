@@ -1,8 +1,7 @@
 //! Moments and durations as people say them.
 
-use jiff::tz::TimeZone;
-
-use crate::api::wire::Time;
+use amends_wire::Time;
+use jiff::{Timestamp, tz::TimeZone};
 
 /// The moment and the place of the reader.
 #[derive(Clone, Debug)]
@@ -21,7 +20,7 @@ impl Now {
 
     /// As [`Now::clock`], without seconds when they are zero.
     pub(crate) fn clock_short(&self, time: Time) -> String {
-        let full_minute = time.0.0.is_multiple_of(60_000);
+        let full_minute = time.ms().is_multiple_of(60_000);
         self.format(time, if full_minute { "%H:%M" } else { "%H:%M:%S" })
     }
 
@@ -32,7 +31,7 @@ impl Now {
 
     /// `in 58m`, or `now` when it is past.
     pub(crate) fn until(&self, time: Time) -> String {
-        match time.0.since(self.at.0) {
+        match time.since(self.at) {
             0..500 => "now".to_owned(),
             ms => format!("in {}", roughly(ms)),
         }
@@ -40,21 +39,26 @@ impl Now {
 
     /// `5m ago`.
     pub(crate) fn ago(&self, time: Time) -> String {
-        match self.at.0.since(time.0) {
+        match self.at.since(time) {
             0..500 => "just now".to_owned(),
             ms => format!("{} ago", roughly(ms)),
         }
     }
 
     fn format(&self, time: Time, clock: &str) -> String {
-        let there = time.timestamp().to_zoned(self.zone.clone());
-        let today = self.at.timestamp().to_zoned(self.zone.clone()).date();
+        let there = timestamp(time).to_zoned(self.zone.clone());
+        let today = timestamp(self.at).to_zoned(self.zone.clone()).date();
         if there.date() == today {
             there.strftime(clock).to_string()
         } else {
             format!("{} {}", there.date(), there.strftime(clock))
         }
     }
+}
+
+/// The moment for the calendar; what is later than the calendar's end is its end.
+fn timestamp(time: Time) -> Timestamp {
+    i64::try_from(time.ms()).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).unwrap_or(Timestamp::MAX)
 }
 
 /// How long something took: `41ms`, `1.3s`, `2m 5s`, `3h 5m`, `2d 3h`.

@@ -1,6 +1,6 @@
 //! A saga as a tree: every step, attempt, duration, failure and compensation, what it waits for and why.
 
-use amends_core::view::{Status, StepStatus};
+use amends_wire::saga::{EventName, Saga, Starter, Status, StepStatus};
 
 use super::{
     locks, preview,
@@ -8,7 +8,6 @@ use super::{
     text::{clean, short},
     time::{Now, took},
 };
-use crate::api::wire::saga::{EventName, Saga, Starter};
 
 mod branches;
 
@@ -51,7 +50,7 @@ fn headline(saga: &Saga, now: &Now) -> String {
     let after = saga.round_after.as_ref().map(|failure| format!(" after {}", clean(&failure.code))).unwrap_or_default();
     let round = if saga.round > 0 { format!("  round {}{after}", saga.round) } else { String::new() };
     let time = match saga.ended_at {
-        Some(ended) => format!("took {}", took(ended.0.since(saga.started_at.0))),
+        Some(ended) => format!("took {}", took(ended.since(saga.started_at))),
         None => now.ago(saga.started_at),
     };
     let deadline = match (saga.ended_at, saga.deadline_at) {

@@ -2,7 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use amends_core::definition::Kind;
+use amends_wire::{
+    definition::Kind,
+    saga::{Saga, Step},
+};
 
 use super::{
     super::{
@@ -13,7 +16,6 @@ use super::{
     parts::choose,
     words::{about, forward, is_begun, past, remedies, undo},
 };
-use crate::api::wire::saga::{Saga, Step};
 
 /// A line: what is left of the name and the name, how it went, the rest.
 struct Row {

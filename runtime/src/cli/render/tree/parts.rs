@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use amends_core::view::StepStatus;
+use amends_wire::saga::{Body, Step, StepStatus};
 
 use super::{
     super::{
@@ -11,7 +11,6 @@ use super::{
     },
     words::going,
 };
-use crate::api::wire::saga::{Body, Step};
 
 /// A fan-out over more elements shows only some of them.
 const ELEMENTS_MAX: usize = 10;

@@ -1,11 +1,12 @@
 //! Goldens of the tree, one for each state of a saga.
 
 use amends_core::value::Payload;
+use amends_wire::value::Json;
 use expect_test::{Expect, expect};
 use jiff::tz::TimeZone;
 
 use super::*;
-use crate::{api::wire::value::Json, cli::render::samples};
+use crate::cli::render::samples;
 
 fn check(saga: &Saga, expected: Expect) {
     let now = Now { at: saga.as_of, zone: TimeZone::UTC };
@@ -326,7 +327,7 @@ fn what_a_guest_says_does_not_escape_its_place() {
 }
 
 fn nothing() -> Json {
-    Json::from(&Payload::null())
+    crate::api::present::value::json(&Payload::null())
 }
 
 /// The saga as a client reads it.

@@ -1,6 +1,6 @@
 //! What is said of a step: how it went, how it is undone, what it waits for.
 
-use amends_core::view::StepStatus;
+use amends_wire::saga::{Failure, Leg, Past, Step, StepStatus, Stuck, WaitsFor};
 
 use super::{
     super::{
@@ -10,7 +10,6 @@ use super::{
     },
     parts,
 };
-use crate::api::wire::saga::{Failure, Leg, Past, Step, Stuck, WaitsFor};
 
 /// How the step itself went.
 pub(super) fn forward(step: &Step, now: &Now) -> String {
@@ -161,7 +160,7 @@ fn failed(word: &str, leg: &Leg, shown: Option<&Failure>) -> String {
 }
 
 pub(super) fn going(word: &str, leg: &Leg, now: &Now) -> String {
-    let since = leg.began_at.map(|began| format!(" {}", took(now.at.0.since(began.0)))).unwrap_or_default();
+    let since = leg.began_at.map(|began| format!(" {}", took(now.at.since(began)))).unwrap_or_default();
     let attempt = match failed_tries(leg) {
         0 => String::new(),
         failed => format!(", attempt {}{}", failed + 1, failures(leg, None)),

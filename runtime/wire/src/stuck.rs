@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{denial::Denial, value::Time};
+use super::{Time, denial::Denial};
 
 /// What is stuck, in groups.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]

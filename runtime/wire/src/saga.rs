@@ -1,18 +1,9 @@
 //! A saga, a page of sagas and their parts, as `/v1/sagas` answers them.
 
-use amends_core::{
-    definition::Kind,
-    view::{Status, StepStatus},
-};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{
-    denial::Denial,
-    lock::Locks,
-    preview::CancelPreview,
-    value::{Json, Time},
-};
+use super::{Json, Time, definition::Kind, denial::Denial, lock::Locks, preview::CancelPreview};
 
 /// A saga as of one committed revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -22,7 +13,6 @@ pub struct Saga {
     /// The definition's name.
     pub saga: String,
     /// Where it stands.
-    #[schema(value_type = String, example = "completed")]
     pub status: Status,
     /// The module that it runs on.
     pub module: String,
@@ -79,6 +69,46 @@ pub struct Saga {
     pub manual: u32,
     /// Legs that need an operator.
     pub stuck: Vec<Stuck>,
+}
+
+/// Where a saga stands. The first that fits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Every step is done.
+    Completed,
+    /// Everything done is undone.
+    Compensated,
+    /// An operator ended it.
+    Abandoned,
+    /// A leg needs an operator and no leg can move.
+    Stuck,
+    /// A rollback has begun.
+    Compensating,
+    /// Every open leg waits for an event, a timer or a long backoff, or the saga for its lock keys.
+    Waiting,
+    /// None of these.
+    Running,
+}
+
+impl Status {
+    /// The name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Compensated => "compensated",
+            Self::Abandoned => "abandoned",
+            Self::Stuck => "stuck",
+            Self::Compensating => "compensating",
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+        }
+    }
+
+    /// No record but audit follows.
+    pub fn is_ended(self) -> bool {
+        matches!(self, Self::Completed | Self::Compensated | Self::Abandoned)
+    }
 }
 
 /// What started a saga.
@@ -150,10 +180,8 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Past>,
     /// `compensatable`, `pivot` or `retriable`.
-    #[schema(value_type = String, example = "pivot")]
     pub kind: Kind,
     /// Where it stands.
-    #[schema(value_type = String, example = "done")]
     pub status: StepStatus,
     /// It is done, or was before it was undone. Its output does not say so: that may be `null`.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -177,6 +205,53 @@ pub struct Step {
     /// People said what happened.
     #[serde(default, skip_serializing_if = "is_false")]
     pub manual: bool,
+}
+
+/// Where a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// Not begun.
+    Pending,
+    /// An attempt is open.
+    Running,
+    /// It waits for an event or a moment.
+    Waiting,
+    /// It is tried again later.
+    BackingOff,
+    /// Done.
+    Done,
+    /// Its compensation was given up by an operator.
+    Skipped,
+    /// A decision against it.
+    Refused,
+    /// It may have happened.
+    Unknown,
+    /// Its compensation is under way.
+    Compensating,
+    /// Its compensation is done.
+    Compensated,
+    /// It needs an operator.
+    Stuck,
+}
+
+impl StepStatus {
+    /// The name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::BackingOff => "backing_off",
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+            Self::Refused => "refused",
+            Self::Unknown => "unknown",
+            Self::Compensating => "compensating",
+            Self::Compensated => "compensated",
+            Self::Stuck => "stuck",
+        }
+    }
 }
 
 /// What a step consists of.
@@ -208,7 +283,6 @@ pub struct Past {
     /// How many attempts were begun.
     pub attempts: u32,
     /// `refused`, `done` with nothing to undo, `compensated`, or `skipped`: then its effect stands.
-    #[schema(value_type = String, example = "refused")]
     pub status: StepStatus,
     /// Its last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -310,7 +384,6 @@ pub struct SagaLine {
     /// The definition's name.
     pub saga: String,
     /// Where it stands.
-    #[schema(value_type = String, example = "waiting")]
     pub status: Status,
     /// The module that it runs on.
     pub module: String,

@@ -1,6 +1,5 @@
 //! What a module declares about a saga, as `/v1/definitions` answers it.
 
-use amends_core::definition::{EachMode, Kind, OnExhausted, OnUnknown};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -55,7 +54,6 @@ pub struct Step {
     /// Its name.
     pub name: String,
     /// Where it stands to the point of no return.
-    #[schema(value_type = String, example = "compensatable")]
     pub kind: Kind,
     /// The saga of the same module whose steps it consists of; without it, it is code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -75,13 +73,47 @@ pub struct Step {
     /// How often and when it is tried again.
     pub retry: Retry,
     /// What happens when nobody can tell whether an attempt happened.
-    #[schema(value_type = String, example = "retry")]
     pub on_unknown: OnUnknown,
     /// What happens when the retries are used up.
-    #[schema(value_type = String, example = "rollback")]
     pub on_exhausted: OnExhausted,
     /// How it is undone.
     pub undo: Undo,
+}
+
+/// Where a step stands to the point of no return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Undone if a later step fails.
+    Compensatable,
+    /// Done means forward to the end.
+    Pivot,
+    /// After the point of no return: tried until done.
+    Retriable,
+}
+
+/// What to do when nobody can tell whether an attempt happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnUnknown {
+    /// Try again with the same key.
+    Retry,
+    /// Ask the module's `check` first.
+    Check,
+    /// Never run it again; roll back.
+    OnceThenRollback,
+    /// Never run it again; stop for an operator.
+    OnceThenStop,
+}
+
+/// What to do when the retries are used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnExhausted {
+    /// Roll back with reason `exhausted`.
+    Rollback,
+    /// Stop for an operator.
+    Stuck,
 }
 
 /// A fan-out over a list that is known only at run time.
@@ -94,10 +126,19 @@ pub struct Each {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     /// `fail_fast`: one refusal is the step's. `collect`: it is a result like any other.
-    #[schema(value_type = String, example = "collect")]
     pub mode: EachMode,
     /// How many elements run at once.
     pub concurrency: u32,
+}
+
+/// What one refused element means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum EachMode {
+    /// The step is refused.
+    FailFast,
+    /// It is a result like any other.
+    Collect,
 }
 
 /// How a step is undone.

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{
+    Json, Time,
     denial::Denial,
     saga::{Failure, Rollback, Topic, WaitsFor, is_first},
-    value::{Json, Time},
 };
 
 /// A page of a saga's journal.
@@ -26,7 +26,6 @@ pub struct Entry {
     /// Its place in the host's journal; opaque.
     pub position: String,
     /// When it was decided.
-    #[schema(value_type = Option<Time>)]
     pub at: Option<Time>,
     /// `host`, `local` or `token:<id>`.
     pub actor: String,

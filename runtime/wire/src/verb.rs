@@ -1,10 +1,9 @@
 //! What operators send to a saga, and the answer.
 
-use amends_core::view::Status;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::value::Json;
+use super::{Json, saga::Status};
 
 /// The body of `cancel` and `abandon`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -104,7 +103,6 @@ pub struct Acted {
     /// The saga.
     pub id: String,
     /// Where it stands afterwards.
-    #[schema(value_type = String, example = "compensating")]
     pub status: Status,
     /// The version of its stream afterwards.
     pub revision: String,

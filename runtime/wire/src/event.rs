@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::value::{Json, Time};
+use super::{Json, Time};
 
 /// A CloudEvent 1.0 in its structured JSON form. Extension attributes are accepted and not kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]

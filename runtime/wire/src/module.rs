@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use amends_core::view::Status;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::value::Time;
+use super::{Time, saga::Status};
 
 /// The modules of a namespace.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -191,7 +190,6 @@ pub struct Move {
     /// The version that it runs on.
     pub version: u32,
     /// Where it stands.
-    #[schema(value_type = String, example = "stuck")]
     pub status: Status,
     /// What stands against it; empty: it could move as it is now.
     pub obstacles: Vec<String>,
