@@ -74,7 +74,10 @@ impl fmt::Display for ClientError {
                 match (&detail.hint, detail.fits.as_slice()) {
                     (Some(hint), _) => write!(f, "; {hint}"),
                     (None, []) => Ok(()),
-                    (None, fits) => write!(f, "; these fit: {}", fits.join(", ")),
+                    (None, fits) => {
+                        let fits: Vec<&str> = fits.iter().map(|verb| verb.as_str()).collect();
+                        write!(f, "; these fit: {}", fits.join(", "))
+                    }
                 }
             }
             Self::Garbled { address, cause } => {

@@ -1,8 +1,11 @@
 //! The one shape of every error answer, and which status fits which refusal.
 
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
-use amends_wire::error::{ErrorBody, ErrorDetail};
+use amends_wire::{
+    error::{ErrorBody, ErrorDetail},
+    verb::Verb,
+};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header},
@@ -146,7 +149,7 @@ impl From<amends_core::id::BadName> for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let (status, code) = (status(refusal.code), refusal.code.as_str());
-        let fits = refusal.fits.iter().map(|verb| Cow::Borrowed(*verb)).collect();
+        let fits = refusal.fits.iter().filter_map(|verb| Verb::named(verb)).collect();
         let detail = ErrorDetail {
             code: code.into(),
             message: refusal.message,

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use amends_wire::definition::{Definition, Each, EachMode, Kind, OnUnknown, Stage, Step, Undo};
+use amends_wire::definition::{Definition, Each, EachMode, Kind, OnUnknown, Stage, StepDefinition, Undo};
 
 /// The language of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,18 +13,6 @@ pub enum Format {
     Dot,
     /// For a terminal.
     Text,
-}
-
-impl Format {
-    /// By its name.
-    pub fn named(name: &str) -> Option<Self> {
-        match name {
-            "mermaid" => Some(Self::Mermaid),
-            "dot" => Some(Self::Dot),
-            "text" => Some(Self::Text),
-            _ => None,
-        }
-    }
 }
 
 /// Draws a definition.
@@ -61,22 +49,22 @@ fn savepoints(definition: &Definition) -> impl Iterator<Item = &String> {
 }
 
 /// What is said of a step beside its name and kind: nothing of code that runs once, in one way.
-fn manner(step: &Step) -> String {
+fn manner(step: &StepDefinition) -> String {
     let child = step.child.as_ref().map(|saga| format!(": saga {saga}"));
     let each = step.each.is_some().then(|| ", for each".to_owned());
     let ways = (step.alternates > 0).then(|| format!(", {} ways", step.alternates + 1));
     [child, each, ways].into_iter().flatten().collect()
 }
 
-fn steps(definition: &Definition) -> impl Iterator<Item = &Step> {
+fn steps(definition: &Definition) -> impl Iterator<Item = &StepDefinition> {
     definition.stages.iter().flat_map(|stage| &stage.steps)
 }
 
-fn first_steps(definition: &Definition) -> impl Iterator<Item = &Step> {
+fn first_steps(definition: &Definition) -> impl Iterator<Item = &StepDefinition> {
     definition.stages.first().into_iter().flat_map(|stage| &stage.steps)
 }
 
-fn is_undone_by_code(step: &Step) -> bool {
+fn is_undone_by_code(step: &StepDefinition) -> bool {
     matches!(step.undo, Undo::Code { .. })
 }
 
@@ -181,7 +169,7 @@ fn kind(kind: Kind) -> &'static str {
     }
 }
 
-fn remarks(step: &Step) -> String {
+fn remarks(step: &StepDefinition) -> String {
     let child = step.child.as_ref().map(|saga| format!("saga {saga}"));
     let each = step.each.as_ref().map(each);
     let ways = (step.alternates > 0).then(|| format!("{} ways", step.alternates + 1));

@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(error.code(), Some("saga_not_found"));
         assert_eq!(error.to_string(), "no saga `T2` in this namespace; `amends list` shows the sagas that there are");
         assert_eq!(running.start("T2", None).0, 201);
-        let acted: Acted = running.client.post(&["v1", "sagas", "T2", "cancel"], &verb::Act::default()).unwrap();
+        let acted: Acted = running.client.post(&["v1", "sagas", "T2", "cancel"], &verb::ActRequest::default()).unwrap();
         assert!(acted.applied);
         let by: Vec<String> = running.journal("T2").records.into_iter().filter_map(|entry| entry.by).collect();
         assert_eq!(by, ["Jörg"]);
@@ -273,7 +273,7 @@ mod tests {
         running.host.guests.hold("charge");
         running.start("T1", None);
         running.host.guests.wait_for("charge");
-        let acted: Acted = running.client.post(&["v1", "sagas", "T1", "abandon"], &verb::Act::default()).unwrap();
+        let acted: Acted = running.client.post(&["v1", "sagas", "T1", "abandon"], &verb::ActRequest::default()).unwrap();
         running.host.guests.end("charge", &done());
         let path = ["v1", "sagas", "T1", "watch"];
         // The outcome is behind these starts at the latest, and the time within which it must be written is over.

@@ -1,6 +1,9 @@
 //! `amends abandon`: ends a saga where it stands.
 
-use amends_wire::{job::JobArgs, verb};
+use amends_wire::{
+    job::{JobArgs, JobVerb},
+    verb,
+};
 use anyhow::Result;
 use clap::Args;
 
@@ -26,12 +29,12 @@ pub(super) struct Abandon {
 
 pub(super) fn run(abandon: &Abandon, session: &Session) -> Result<Exit> {
     let Some(id) = abandon.many.or_one(abandon.id.as_ref())? else {
-        return abandon.many.act(session, "abandon", JobArgs::default(), &abandon.common, Asks::First);
+        return abandon.many.act(session, JobVerb::Abandon, JobArgs::default(), &abandon.common, Asks::First);
     };
     let plan = |saga: &_| match act::outstanding(saga) {
         Some(steps) => format!("abandon {id} for good; these effects stay: {steps}"),
         None => format!("abandon {id} for good; no effect of it stands"),
     };
-    let body = |revision| verb::Act { note: abandon.common.note.clone(), expect_revision: Some(revision) };
+    let body = |revision| verb::ActRequest { note: abandon.common.note.clone(), expect_revision: Some(revision) };
     act(session, id, "abandon", &abandon.common, Asks::First, plan, body)
 }

@@ -2,7 +2,7 @@
 
 use amends_wire::{
     definition::Kind,
-    saga::{Saga, Status, Step, StepStatus},
+    saga::{RollbackReason, Saga, Status, Step, StepStatus},
     verb::Acted,
 };
 use anyhow::Result;
@@ -86,7 +86,7 @@ pub(super) fn act<B: Serialize, P: Into<Option<String>>>(
 /// Why a verb found its work done: the saga as it was read just before.
 fn unchanged(saga: &Saga) -> String {
     match &saga.rollback {
-        Some(rollback) if !saga.status.is_ended() && rollback.reason != "cancelled" => {
+        Some(rollback) if !saga.status.is_ended() && rollback.reason != RollbackReason::Cancelled => {
             format!("it is rolling back already ({})", render::journal::reason(rollback))
         }
         _ => "it had been asked before".to_owned(),

@@ -1,6 +1,10 @@
 //! `amends cancel`: rolls a saga back.
 
-use amends_wire::{job::JobArgs, saga::Saga, verb};
+use amends_wire::{
+    job::{JobArgs, JobVerb},
+    saga::Saga,
+    verb,
+};
 use anyhow::Result;
 use clap::Args;
 
@@ -27,10 +31,10 @@ pub(super) struct Cancel {
 
 pub(super) fn run(cancel: &Cancel, session: &Session) -> Result<Exit> {
     let Some(id) = cancel.many.or_one(cancel.id.as_ref())? else {
-        return cancel.many.act(session, "cancel", JobArgs::default(), &cancel.common, Asks::First);
+        return cancel.many.act(session, JobVerb::Cancel, JobArgs::default(), &cancel.common, Asks::First);
     };
     let plan = |saga: &Saga| preview::before_cancel(saga).map(|undone| format!("cancel {id}: {undone}"));
-    let body = |revision| verb::Act { note: cancel.common.note.clone(), expect_revision: Some(revision) };
+    let body = |revision| verb::ActRequest { note: cancel.common.note.clone(), expect_revision: Some(revision) };
     act(session, id, "cancel", &cancel.common, Asks::First, plan, body)
 }
 
@@ -38,7 +42,7 @@ pub(super) fn run(cancel: &Cancel, session: &Session) -> Result<Exit> {
 mod tests {
     use amends_wire::{
         error::{ErrorBody, ErrorDetail},
-        preview::{CancelPreview, Undoing},
+        preview::{CancelPreview, Certainty, Undoing},
     };
     use clap::Parser;
 
@@ -50,8 +54,8 @@ mod tests {
     /// said, and where it is a refusal nobody is asked whether to go on: the host answers.
     #[test]
     fn c2_16_before_a_cancel_the_hosts_preview_is_said_and_a_refusal_is_the_hosts() {
-        let undo = |step: &str| Undoing::Step { step: step.to_owned(), certainty: "done".to_owned() };
-        let undo = Some(Undoing::InOrder { in_order: vec![undo("reserve-car"), undo("reserve-flight")] });
+        let undo = |step: &str| Undoing::Step { step: step.to_owned(), certainty: Certainty::Done };
+        let undo = Some(Undoing::InOrder { parts: vec![undo("reserve-car"), undo("reserve-flight")] });
         let taken = CancelPreview { undo, ..CancelPreview::default() };
         let taken = Saga { cancel_preview: Some(taken), ..samples::waiting() };
         assert_eq!(preview::before_cancel(&taken).as_deref(), Some("undo reserve-car, then reserve-flight"));

@@ -1,7 +1,7 @@
 //! `amends list`: sagas, newest first.
 
 use amends_wire::{
-    saga::{SagaLine, SagaPage},
+    saga::{SagaLine, SagaPage, Status},
     stuck::StuckGroups,
 };
 use anyhow::Result;
@@ -43,7 +43,7 @@ pub(super) struct List {
 
 pub(super) fn run(list: &List, session: &Session) -> Result<Exit> {
     let filters = list.which.query();
-    if list.which.in_status.as_deref() == Some("stuck") && !list.flat && !list.form.json {
+    if list.which.in_status == Some(Status::Stuck) && !list.flat && !list.form.json {
         return groups(list, session, &filters);
     }
     let mut left = usize::try_from(list.limit).unwrap_or(usize::MAX);
@@ -121,7 +121,6 @@ fn table(sagas: &[SagaLine], now: &Now) -> String {
 
 #[cfg(test)]
 mod tests {
-    use amends_wire::saga::Status;
     use clap::Parser;
     use expect_test::expect;
     use jiff::tz::TimeZone;

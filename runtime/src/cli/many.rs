@@ -5,9 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use amends_wire::job::{AskJob, Filter, Job, JobArgs, JobPreview};
+use amends_wire::{
+    job::{AskJob, Filter, Job, JobArgs, JobPreview, JobStatus, JobVerb},
+    saga::Status,
+};
 use anyhow::{Result, bail};
-use clap::{Args, builder::PossibleValuesParser};
+use clap::{
+    Args,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 
 use super::{
     act::{Asks, Common},
@@ -34,8 +40,8 @@ pub(super) struct Which {
     #[arg(long = "saga", value_name = "SAGA")]
     pub(super) of_saga: Option<String>,
     /// Only with this status.
-    #[arg(long = "status", value_name = "STATUS", value_parser = PossibleValuesParser::new(STATUSES))]
-    pub(super) in_status: Option<String>,
+    #[arg(long = "status", value_name = "STATUS", value_parser = PossibleValuesParser::new(STATUSES).try_map(status))]
+    pub(super) in_status: Option<Status>,
     /// Only on this module.
     #[arg(long = "module", value_name = "MODULE")]
     on_module: Option<String>,
@@ -62,7 +68,7 @@ impl Which {
     /// As the query of a list.
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let Filter { saga, status, module, version, step, failure } = self.filter();
-        let version = version.map(|version| version.to_string());
+        let (status, version) = (status.map(|status| status.to_string()), version.map(|version| version.to_string()));
         let all =
             [("saga", saga), ("status", status), ("module", module), ("version", version), ("step", step), ("failure", failure)];
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
@@ -73,6 +79,10 @@ impl Which {
         let Self { on_module, on_version, in_step, for_failure, .. } = self;
         on_module.is_some() || on_version.is_some() || in_step.is_some() || for_failure.is_some()
     }
+}
+
+fn status(name: String) -> Result<Status, &'static str> {
+    Status::named(&name).ok_or("no status of a saga")
 }
 
 /// Many sagas in place of one.
@@ -108,17 +118,11 @@ impl Many {
     }
 
     /// Does a verb to all of them, or says what it would do.
-    pub(super) fn act(&self, session: &Session, verb: &str, args: JobArgs, common: &Common, asks: Asks) -> Result<Exit> {
+    pub(super) fn act(&self, session: &Session, verb: JobVerb, args: JobArgs, common: &Common, asks: Asks) -> Result<Exit> {
         if common.expect_revision.is_some() {
             bail!(Usage("--expect-revision is about one saga, and --all about many".into()));
         }
-        let ask = |dry_run| AskJob {
-            verb: verb.to_owned(),
-            args: args.clone(),
-            filter: self.which.filter(),
-            note: common.note.clone(),
-            dry_run,
-        };
+        let ask = |dry_run| AskJob { verb, args: args.clone(), filter: self.which.filter(), note: common.note.clone(), dry_run };
         if self.dry_run || asks == Asks::First {
             let preview: JobPreview = session.client.post(&["v1", "jobs"], &ask(true))?;
             let text = render::job::preview(verb, &preview);
@@ -156,7 +160,7 @@ pub(super) fn follow(session: &Session, id: &str, json: bool) -> Result<Exit> {
     let job = loop {
         let (asked, wait) = (Instant::now(), patience.wait());
         match session.client.get::<Job>(&["v1", "jobs", id], &[("wait", &format!("{}ms", wait.as_millis()))]) {
-            Ok(job) if job.status != "running" => break job,
+            Ok(job) if job.status != JobStatus::Running => break job,
             Ok(job) => {
                 patience.answered();
                 if said.replace(job.seen) != Some(job.seen) {
@@ -179,10 +183,10 @@ pub(super) fn follow(session: &Session, id: &str, json: bool) -> Result<Exit> {
 
 /// Of a job that is over, or on its way.
 pub(super) fn exit(job: &Job) -> Exit {
-    match job.status.as_str() {
-        "running" => Exit::Unfinished,
-        "ended" if job.does_not_fit.is_empty() => Exit::Fine,
-        _ => Exit::Failed,
+    match job.status {
+        JobStatus::Running => Exit::Unfinished,
+        JobStatus::Ended if job.does_not_fit.is_empty() => Exit::Fine,
+        JobStatus::Ended | JobStatus::Stopped => Exit::Failed,
     }
 }
 
@@ -219,7 +223,7 @@ mod tests {
     /// A host that restarts goes on with its jobs, and so does who waits for one.
     #[test]
     fn who_waits_for_a_job_waits_through_a_restart_of_the_host() {
-        let ended = Job { status: "ended".into(), ..samples::job() };
+        let ended = Job { status: JobStatus::Ended, ..samples::job() };
         let answers = vec![canned::json(200, &samples::job()), None, None, canned::json(200, &ended)];
         let (session, serving) = canned::host(answers);
         assert_eq!(follow(&session, "J1", true).unwrap(), Exit::Failed);
@@ -229,7 +233,7 @@ mod tests {
 
     #[test]
     fn c2_08_a_job_is_waited_for_within_the_host_s_bound_of_a_wait() {
-        let ended = Job { status: "ended".into(), ..samples::job() };
+        let ended = Job { status: JobStatus::Ended, ..samples::job() };
         let answers = vec![canned::wait_too_long(10), canned::json(200, &samples::job()), canned::json(200, &ended)];
         let (session, serving) = canned::host(answers);
         assert_eq!(follow(&session, "J1", true).unwrap(), Exit::Failed);
@@ -240,13 +244,11 @@ mod tests {
 
     #[test]
     fn a_job_is_fine_when_all_that_it_was_about_is_done() {
-        let job = |status: &str, does_not_fit: &[Misfit]| {
-            exit(&Job { status: status.into(), does_not_fit: does_not_fit.to_vec(), ..samples::job() })
-        };
+        let job = |status, does_not_fit: &[Misfit]| exit(&Job { status, does_not_fit: does_not_fit.to_vec(), ..samples::job() });
         let misfit = Misfit { why: "it has ended".into(), count: 1, sagas: vec!["T9".into()] };
-        assert_eq!(job("running", &[]), Exit::Unfinished);
-        assert_eq!(job("ended", &[]), Exit::Fine);
-        assert_eq!(job("ended", &[misfit]), Exit::Failed);
-        assert_eq!(job("stopped", &[]), Exit::Failed);
+        assert_eq!(job(JobStatus::Running, &[]), Exit::Unfinished);
+        assert_eq!(job(JobStatus::Ended, &[]), Exit::Fine);
+        assert_eq!(job(JobStatus::Ended, &[misfit]), Exit::Failed);
+        assert_eq!(job(JobStatus::Stopped, &[]), Exit::Failed);
     }
 }

@@ -1,6 +1,10 @@
 //! `amends move`: takes a saga over to another version of its module.
 
-use amends_wire::{job::JobArgs, saga::Saga, verb};
+use amends_wire::{
+    job::{JobArgs, JobVerb},
+    saga::Saga,
+    verb,
+};
 use anyhow::Result;
 use clap::Args;
 
@@ -34,13 +38,14 @@ pub(super) struct Move {
 pub(super) fn run(asked: &Move, session: &Session) -> Result<Exit> {
     let Some(id) = asked.many.or_one(asked.id.as_ref())? else {
         let args = JobArgs { version: Some(asked.to), ..JobArgs::default() };
-        return asked.many.act(session, "move", args, &asked.common, Asks::First);
+        return asked.many.act(session, JobVerb::Move, args, &asked.common, Asks::First);
     };
     let plan = |saga: &Saga| {
         let stuck: Vec<&str> = saga.stuck.iter().map(|stuck| stuck.step.as_str()).collect();
         let again = if stuck.is_empty() { String::new() } else { format!(", and try {} again", stuck.join(", ")) };
         format!("move {} from {} v{} to v{}{again}", saga.id, saga.module, saga.version, asked.to)
     };
-    let body = |revision| verb::Move { version: asked.to, note: asked.common.note.clone(), expect_revision: Some(revision) };
+    let body =
+        |revision| verb::MoveRequest { version: asked.to, note: asked.common.note.clone(), expect_revision: Some(revision) };
     act(session, id, "move", &asked.common, Asks::First, plan, body)
 }

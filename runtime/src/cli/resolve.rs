@@ -1,6 +1,11 @@
 //! `amends resolve`: says what happened to a step.
 
-use amends_wire::{Json, job::JobArgs, saga::Saga, verb};
+use amends_wire::{
+    Json,
+    job::{JobArgs, JobVerb},
+    saga::Saga,
+    verb,
+};
 use anyhow::{Context, Result};
 use clap::Args;
 
@@ -44,7 +49,7 @@ pub(super) fn run(resolve: &Resolve, session: &Session) -> Result<Exit> {
     let (Some(id), Some(step)) = (resolve.many.or_one(resolve.id.as_ref())?, &resolve.step) else {
         return resolve.many.act(
             session,
-            "resolve",
+            JobVerb::Resolve,
             JobArgs { not_done: resolve.not_done, undone: resolve.undone, ..JobArgs::default() },
             &resolve.common,
             Asks::Never,
@@ -60,7 +65,7 @@ pub(super) fn run(resolve: &Resolve, session: &Session) -> Result<Exit> {
         };
         format!("record that {step} of {id} {what}")
     };
-    let body = |revision| verb::Resolve {
+    let body = |revision| verb::ResolveRequest {
         step: step.clone(),
         output: output.clone().map(Json),
         not_done: resolve.not_done,

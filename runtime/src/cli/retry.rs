@@ -1,6 +1,10 @@
 //! `amends retry`: tries again now.
 
-use amends_wire::{job::JobArgs, saga::Saga, verb};
+use amends_wire::{
+    job::{JobArgs, JobVerb},
+    saga::Saga,
+    verb,
+};
 use anyhow::Result;
 use clap::Args;
 
@@ -39,7 +43,7 @@ impl Retry {
 
 pub(super) fn run(retry: &Retry, session: &Session) -> Result<Exit> {
     let Some(id) = retry.many.or_one(retry.id.as_ref())? else {
-        return retry.many.act(session, "retry", JobArgs::default(), &retry.common, Asks::Never);
+        return retry.many.act(session, JobVerb::Retry, JobArgs::default(), &retry.common, Asks::Never);
     };
     let plan = |saga: &Saga| match (&retry.step, saga.stuck.as_slice()) {
         (Some(step), _) => format!("retry {step} of {}", id),
@@ -49,7 +53,10 @@ pub(super) fn run(retry: &Retry, session: &Session) -> Result<Exit> {
             format!("retry {} of {}", legs.join(", "), id)
         }
     };
-    let body =
-        |revision| verb::Retry { step: retry.step.clone(), note: retry.common.note.clone(), expect_revision: Some(revision) };
+    let body = |revision| verb::RetryRequest {
+        step: retry.step.clone(),
+        note: retry.common.note.clone(),
+        expect_revision: Some(revision),
+    };
     act(session, id, "retry", &retry.common, Asks::Never, plan, body)
 }

@@ -2,7 +2,7 @@
 
 use amends_wire::{
     Json, Time,
-    schedule::{self as wire, Act, Overlap, PutSchedule, SchedulePage},
+    schedule::{self as wire, Overlap, PutSchedule, ScheduleActRequest, SchedulePage},
 };
 use anyhow::Result;
 use clap::{Args, Subcommand, ValueEnum};
@@ -243,7 +243,7 @@ fn trigger(named: &Named, session: &Session) -> Result<Exit> {
 }
 
 fn post(named: &Named, verb: &str, session: &Session) -> Result<wire::Schedule> {
-    let body = Act { note: named.note.clone() };
+    let body = ScheduleActRequest { note: named.note.clone() };
     Ok(session.client.post(&["v1", "schedules", &named.name, verb], &body)?)
 }
 
@@ -253,7 +253,7 @@ fn remove(remove: &Remove, session: &Session) -> Result<Exit> {
         say("nothing was done");
         return Ok(Exit::Failed);
     }
-    let body = serde_json::to_vec(&Act { note: note.clone() })?;
+    let body = serde_json::to_vec(&ScheduleActRequest { note: note.clone() })?;
     let path = ["v1", "schedules", name];
     let (_, gone): (_, wire::Schedule) =
         session.client.write(&Write { method: Method::DELETE, body: &body, ..Write::post(&path) })?;

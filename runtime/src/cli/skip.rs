@@ -1,6 +1,10 @@
 //! `amends skip`: gives a compensation up.
 
-use amends_wire::{job::JobArgs, saga::Saga, verb};
+use amends_wire::{
+    job::{JobArgs, JobVerb},
+    saga::Saga,
+    verb,
+};
 use anyhow::Result;
 use clap::Args;
 
@@ -29,9 +33,10 @@ pub(super) struct Skip {
 
 pub(super) fn run(skip: &Skip, session: &Session) -> Result<Exit> {
     let (Some(id), Some(step)) = (skip.many.or_one(skip.id.as_ref())?, &skip.step) else {
-        return skip.many.act(session, "skip", JobArgs::default(), &skip.common, Asks::First);
+        return skip.many.act(session, JobVerb::Skip, JobArgs::default(), &skip.common, Asks::First);
     };
     let plan = |_: &Saga| format!("skip the compensation of {step} in {id}: its effect stays");
-    let body = |revision| verb::Skip { step: step.clone(), note: skip.common.note.clone(), expect_revision: Some(revision) };
+    let body =
+        |revision| verb::SkipRequest { step: step.clone(), note: skip.common.note.clone(), expect_revision: Some(revision) };
     act(session, id, "skip", &skip.common, Asks::First, plan, body)
 }

@@ -29,7 +29,10 @@ pub(super) fn run(unlock: &Unlock, session: &Session) -> Result<Exit> {
         let then = next.map_or_else(|| "nobody waits for it".to_owned(), |next| format!("{next} is the next one"));
         format!("unlock {} of {}: it goes on without; {then}", unlock.key, unlock.id)
     };
-    let body =
-        |revision| verb::Unlock { key: unlock.key.clone(), note: unlock.common.note.clone(), expect_revision: Some(revision) };
+    let body = |revision| verb::UnlockRequest {
+        key: unlock.key.clone(),
+        note: unlock.common.note.clone(),
+        expect_revision: Some(revision),
+    };
     act(session, &unlock.id, "unlock", &unlock.common, Asks::First, plan, body)
 }

@@ -3,7 +3,7 @@
 use std::{thread, time::Duration};
 
 use amends_wire::{
-    journal::Entry,
+    journal::{Entry, RecordType},
     saga::{Saga, SagaLine, Status},
 };
 use anyhow::{Context, Result};
@@ -74,7 +74,7 @@ fn to_rest(id: &str, session: &Session, mut read: impl FnMut(&Entry) -> Result<(
         }
         let entry: Entry = serde_json::from_str(&message.data).context("cannot read what the host sent")?;
         read(&entry)?;
-        has_stuck_leg |= entry.kind == "stuck";
+        has_stuck_leg |= entry.kind == RecordType::Stuck;
         let revision: u64 = entry.revision.parse().context("cannot read what the host sent")?;
         if has_stuck_leg && revision >= seen_until {
             let saga = look()?;

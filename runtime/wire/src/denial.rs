@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::names::names;
+
 /// A call of a step that the host refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Denial {
@@ -22,32 +24,32 @@ pub struct Denial {
     pub method: Option<String>,
 }
 
-/// What stood against a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DenialReason {
-    /// No grant of the module covers the origin.
-    NotGranted,
-    /// The origin's name leads to an address that is not public, and no grant of the origin says `private`.
-    PrivateAddress,
-    /// The address is out of reach of every module.
-    ForbiddenAddress,
-    /// The host itself listens there.
-    OwnListener,
-    /// The step declares itself effect-free.
-    EffectFree,
-    /// A check sends only methods that change nothing.
-    UnsafeInCheck,
-    /// The URL names no origin that a grant could name.
-    NotAnOrigin,
+names! {
+    /// What stood against a call.
+    pub enum DenialReason {
+        /// No grant of the module covers the origin.
+        NotGranted = "not_granted",
+        /// The origin's name leads to an address that is not public, and no grant of the origin says `private`.
+        PrivateAddress = "private_address",
+        /// The address is out of reach of every module.
+        ForbiddenAddress = "forbidden_address",
+        /// The host itself listens there.
+        OwnListener = "own_listener",
+        /// The step declares itself effect-free.
+        EffectFree = "effect_free",
+        /// A check sends only methods that change nothing.
+        UnsafeInCheck = "unsafe_in_check",
+        /// The URL names no origin that a grant could name.
+        NotAnOrigin = "not_an_origin",
+    }
 }
 
-/// What an operator can give a module so that a denied call passes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Permit {
-    /// A grant of the origin.
-    Grant,
-    /// A grant of the origin that says `private`.
-    PrivateGrant,
+names! {
+    /// What an operator can give a module so that a denied call passes.
+    pub enum Permit {
+        /// A grant of the origin.
+        Grant = "grant",
+        /// A grant of the origin that says `private`.
+        PrivateGrant = "private_grant",
+    }
 }

@@ -1,9 +1,9 @@
 //! The body of every error answer.
 
-use std::borrow::Cow;
-
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+use super::verb::Verb;
 
 /// `{"error":{…}}`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -15,7 +15,7 @@ pub struct ErrorBody {
 /// What went wrong, for machines and for people.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ErrorDetail {
-    /// For machines, in snake case.
+    /// For machines, in snake case. Later versions of the host may have more codes.
     #[schema(example = "saga_not_found")]
     pub code: String,
     /// For people: what happened, to which thing.
@@ -25,8 +25,7 @@ pub struct ErrorDetail {
     pub hint: Option<String>,
     /// The verbs that fit the saga instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>)]
-    pub fits: Vec<Cow<'static, str>>,
+    pub fits: Vec<Verb>,
     /// Each thing that is wrong with a module.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,

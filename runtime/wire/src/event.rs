@@ -9,6 +9,7 @@ use super::{Json, Time};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CloudEvent {
     /// `1.0`.
+    #[schema(example = "1.0")]
     pub specversion: String,
     /// The publisher's id of the event; with `source` it is the deduplication key.
     pub id: String,
@@ -54,6 +55,7 @@ pub struct Accepted {
     pub not_started: Vec<NotStarted>,
     /// Nobody took it at once: it is kept until then. A signal is kept for its saga, also if that one starts later. A published event is
     /// kept for sagas that had started before it and come to wait for its type and key; a saga that starts after it never gets it.
+    #[schema(required)]
     pub kept_until: Option<Time>,
 }
 

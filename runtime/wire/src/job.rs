@@ -3,15 +3,14 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Time;
+use super::{Time, names::names, saga::Status};
 
 /// The body of `POST /v1/jobs`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskJob {
-    /// `cancel`, `retry`, `skip`, `resolve`, `abandon` or `move`.
-    #[schema(example = "retry")]
-    pub verb: String,
+    /// What to do to each of them.
+    pub verb: JobVerb,
     /// What the verb needs beside the saga.
     #[serde(default, skip_serializing_if = "JobArgs::is_none")]
     pub args: JobArgs,
@@ -23,6 +22,36 @@ pub struct AskJob {
     /// Only say what would be done.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+}
+
+names! {
+    /// A verb that can be done to many sagas.
+    pub enum JobVerb {
+        /// Roll it back.
+        Cancel = "cancel",
+        /// Try again now what is stuck or backs off.
+        Retry = "retry",
+        /// Give a stuck compensation up.
+        Skip = "skip",
+        /// Say what happened to a step.
+        Resolve = "resolve",
+        /// End it where it stands.
+        Abandon = "abandon",
+        /// Take it over to another version of its module.
+        Move = "move",
+    }
+}
+
+names! {
+    /// Whether a job goes on.
+    pub enum JobStatus {
+        /// It goes on, saga by saga.
+        Running = "running",
+        /// It has looked at every saga.
+        Ended = "ended",
+        /// Somebody stopped it.
+        Stopped = "stopped",
+    }
 }
 
 /// What some verbs need.
@@ -56,7 +85,7 @@ pub struct Filter {
     pub saga: Option<String>,
     /// With this status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<String>,
+    pub status: Option<Status>,
     /// On this module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
@@ -103,8 +132,8 @@ pub struct Job {
     pub id: String,
     /// The place of its first record in the host's journal: `caused_by` of the sagas' records.
     pub position: String,
-    /// `cancel`, `retry`, `skip`, `resolve`, `abandon` or `move`.
-    pub verb: String,
+    /// What it does to each saga.
+    pub verb: JobVerb,
     /// What the verb needs beside the saga.
     #[serde(default, skip_serializing_if = "JobArgs::is_none")]
     pub args: JobArgs,
@@ -116,11 +145,12 @@ pub struct Job {
     /// Who asked, as the client said.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
-    /// `running`, `ended` or `stopped`.
-    pub status: String,
+    /// Whether it goes on.
+    pub status: JobStatus,
     /// When it was asked for.
     pub asked_at: Time,
     /// When it ended, or was stopped.
+    #[schema(required)]
     pub ended_at: Option<Time>,
     /// How many sagas it was about, so far.
     pub seen: u64,

@@ -6,7 +6,8 @@ use utoipa::ToSchema;
 use super::{
     Json, Time,
     denial::Denial,
-    saga::{Failure, Rollback, Topic, WaitsFor, is_first},
+    names::names,
+    saga::{Direction, Failure, Rollback, Topic, WaitsFor, is_first},
 };
 
 /// A page of a saga's journal.
@@ -15,7 +16,88 @@ pub struct JournalPage {
     /// In order.
     pub records: Vec<Entry>,
     /// Ask with `?from=` for the next page; null on the last one.
+    #[schema(required)]
     pub next: Option<String>,
+}
+
+names! {
+    /// What a record records.
+    #[derive(Default)]
+    pub enum RecordType {
+        /// The saga was started.
+        Started = "started",
+        /// An attempt begins.
+        Intent = "intent",
+        /// The elements of a fan-out are known.
+        Listed = "listed",
+        /// An attempt is done.
+        Done = "done",
+        /// An attempt was refused.
+        Refused = "refused",
+        /// An attempt failed, and nothing happened.
+        Transient = "transient",
+        /// An attempt failed, and may have happened.
+        Unknown = "unknown",
+        /// A check said that nothing happened.
+        NotDone = "not_done",
+        /// An attempt ended in a wait.
+        Wait = "wait",
+        /// The event that was waited for arrived.
+        Arrived = "arrived",
+        /// The moment that was waited for came.
+        TimerFired = "timer_fired",
+        /// The outcome of an attempt that is not open any more.
+        Stale = "stale",
+        /// The leg is tried again later.
+        Backoff = "backoff",
+        /// The saga rolls back.
+        RollbackBegun = "rollback_begun",
+        /// The rollback stopped at a savepoint, and the saga goes forward again.
+        RoundBegun = "round_begun",
+        /// A compensation is done.
+        Undone = "undone",
+        /// An operator said what happened.
+        Resolved = "resolved",
+        /// An operator gave a compensation up.
+        Skipped = "skipped",
+        /// An operator gave legs a fresh budget.
+        Retried = "retried",
+        /// A rollback was asked for, by an operator or the deadline.
+        CancelRequested = "cancel_requested",
+        /// A leg needs an operator.
+        Stuck = "stuck",
+        /// A leg does not need an operator any more.
+        Unstuck = "unstuck",
+        /// The saga went over to another version of its module.
+        Moved = "moved",
+        /// The saga waits for lock keys.
+        LockQueued = "lock_queued",
+        /// The saga has its lock keys.
+        LockTaken = "lock_taken",
+        /// An operator broke a lock key.
+        LockBroken = "lock_broken",
+        /// Every step is done.
+        Completed = "completed",
+        /// Everything is undone.
+        Compensated = "compensated",
+        /// An operator ended the saga.
+        Abandoned = "abandoned",
+        /// No record of a saga. A stream of a saga holds none.
+        #[default]
+        Foreign = "foreign",
+    }
+}
+
+names! {
+    /// What an operator says about a step.
+    pub enum Resolution {
+        /// It is done.
+        Done = "done",
+        /// It did not happen.
+        NotDone = "not_done",
+        /// Its compensation was done by hand.
+        Undone = "undone",
+    }
 }
 
 /// One record. Which of the optional fields are there depends on its type.
@@ -26,21 +108,21 @@ pub struct Entry {
     /// Its place in the host's journal; opaque.
     pub position: String,
     /// When it was decided.
-    pub at: Option<Time>,
+    pub at: Time,
     /// `host`, `local` or `token:<id>`.
     pub actor: String,
     /// What caused it, if that was no request and no record of its own: the place of an event, or of a job's first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caused_by: Option<String>,
-    /// The record's type, as `intent` or `done`.
+    /// What it records.
     #[serde(rename = "type")]
-    pub kind: String,
+    pub kind: RecordType,
     /// The step's path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
-    /// `forward`, `undo` or `check`.
+    /// Which leg of the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub direction: Option<String>,
+    pub direction: Option<Direction>,
     /// Which way of doing the step, from 0; from 1 on it is an alternate. In `undo` and `check` the one that is undone or asked about.
     #[serde(default, skip_serializing_if = "is_first")]
     pub alternate: u32,
@@ -86,9 +168,9 @@ pub struct Entry {
     /// What decided the rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
-    /// What an operator said: `done`, `not_done` or `undone`.
+    /// What an operator said about the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resolution: Option<String>,
+    pub resolution: Option<Resolution>,
     /// Legs that an operator gave a fresh budget.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<String>,

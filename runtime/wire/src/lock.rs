@@ -20,6 +20,7 @@ pub struct LockKey {
     #[schema(example = "seat/12A")]
     pub key: String,
     /// The saga that holds it; null while the first of the queue waits for another key.
+    #[schema(required)]
     pub holder: Option<String>,
     /// Sagas that wait for it, in the order in which they came; of a long queue the first 100.
     pub queue: Vec<String>,

@@ -20,6 +20,7 @@ pub struct Module {
     /// Its name.
     pub name: String,
     /// The version that new work starts on.
+    #[schema(required)]
     pub active: Option<u32>,
     /// Oldest first.
     pub versions: Vec<Version>,
@@ -74,6 +75,7 @@ pub struct Deployed {
     /// SHA-256 of the component, in hexadecimal.
     pub digest: String,
     /// The version that new work starts on.
+    #[schema(required)]
     pub active: Option<u32>,
     /// Names of its sagas.
     pub sagas: Vec<String>,
@@ -157,6 +159,7 @@ pub struct Plan {
     /// These bytes are that version already.
     pub deployed: bool,
     /// The version that new work starts on today.
+    #[schema(required)]
     pub active: Option<u32>,
     /// Sagas in flight, by version. They and their compensations stay where they are.
     pub in_flight: Vec<InFlight>,
@@ -180,6 +183,16 @@ pub struct Plan {
     /// What works on the version that is active, and would not on this one.
     #[serde(default, skip_serializing_if = "Breaks::is_empty")]
     pub breaks: Breaks,
+}
+
+/// The answer to a deploy: what was done, or with `?plan=true` what would be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum DeployAnswer {
+    /// It is deployed.
+    Deployed(Deployed),
+    /// Nothing was done.
+    Plan(Plan),
 }
 
 /// Whether a saga could move to a component.

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::names::names;
+
 /// What a cancel would do to the saga as it is. Nothing is decided by asking.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CancelPreview {
@@ -15,7 +17,7 @@ pub struct CancelPreview {
     /// An attempt of the pivot is open: if it is done, nothing is undone.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pivot_decides: bool,
-    /// Compensations in their order; null if there are none.
+    /// Compensations in their order; left out if there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<Undoing>,
     /// Steps that are done, or may be, and leave nothing to undo.
@@ -29,27 +31,39 @@ pub struct CancelPreview {
     pub digest: Option<String>,
 }
 
+names! {
+    /// Whether there is something to undo.
+    pub enum Certainty {
+        /// The step is done.
+        Done = "done",
+        /// It may have run.
+        MayHaveRun = "may_have_run",
+        /// It depends on the outcome of an open attempt.
+        Open = "open",
+    }
+}
+
 /// Compensations: one, several one after the other, or several in any order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Undoing {
     /// One compensation.
     Step {
         /// The step that it undoes.
         step: String,
-        /// `done`, `may_have_run`, or `open`: it depends on the outcome of an open attempt.
-        certainty: String,
+        /// Whether there is something to undo.
+        certainty: Certainty,
     },
     /// Each when the one before it has ended.
     InOrder {
         /// The first one first.
         #[schema(no_recursion)]
-        in_order: Vec<Undoing>,
+        parts: Vec<Undoing>,
     },
     /// In any order.
     SideBySide {
         /// All of them.
         #[schema(no_recursion)]
-        side_by_side: Vec<Undoing>,
+        parts: Vec<Undoing>,
     },
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Json, Time, definition::Kind, denial::Denial, lock::Locks, preview::CancelPreview};
+use super::{Json, Time, definition::Kind, denial::Denial, lock::Locks, names::names, preview::CancelPreview};
 
 /// A saga as of one committed revision.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -28,18 +28,23 @@ pub struct Saga {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_by: Option<Starter>,
     /// When it ended.
+    #[schema(required)]
     pub ended_at: Option<Time>,
     /// When it is rolled back for being late.
+    #[schema(required)]
     pub deadline_at: Option<Time>,
     /// The host's time of this answer.
     pub as_of: Time,
     /// What it was started with.
     pub input: Json,
     /// What it returned, once completed.
+    #[schema(required)]
     pub output: Option<Json>,
     /// Why it rolls or rolled back.
+    #[schema(required)]
     pub failure: Option<Failure>,
     /// What decided the rollback.
+    #[schema(required)]
     pub rollback: Option<Rollback>,
     /// The round under way: how often a rollback has stopped at a savepoint and gone forward again.
     #[serde(default, skip_serializing_if = "is_first")]
@@ -54,6 +59,7 @@ pub struct Saga {
     #[serde(default)]
     pub cancel_pending: bool,
     /// What it waits for, in words.
+    #[schema(required)]
     pub reason: Option<String>,
     /// Its lock keys, if it was started with any and has not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -71,67 +77,56 @@ pub struct Saga {
     pub stuck: Vec<Stuck>,
 }
 
-/// Where a saga stands. The first that fits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// Every step is done.
-    Completed,
-    /// Everything done is undone.
-    Compensated,
-    /// An operator ended it.
-    Abandoned,
-    /// A leg needs an operator and no leg can move.
-    Stuck,
-    /// A rollback has begun.
-    Compensating,
-    /// Every open leg waits for an event, a timer or a long backoff, or the saga for its lock keys.
-    Waiting,
-    /// None of these.
-    Running,
+names! {
+    /// Where a saga stands. The first that fits.
+    pub enum Status {
+        /// Every step is done.
+        Completed = "completed",
+        /// Everything done is undone.
+        Compensated = "compensated",
+        /// An operator ended it.
+        Abandoned = "abandoned",
+        /// A leg needs an operator and no leg can move.
+        Stuck = "stuck",
+        /// A rollback has begun.
+        Compensating = "compensating",
+        /// Every open leg waits for an event, a timer or a long backoff, or the saga for its lock keys.
+        Waiting = "waiting",
+        /// None of these.
+        Running = "running",
+    }
 }
 
 impl Status {
-    /// The name in JSON.
-    pub fn as_str(self) -> &'static str {
+    /// The saga has ended: no verb fits it any more.
+    pub fn is_ended(self) -> bool {
         match self {
-            Self::Completed => "completed",
-            Self::Compensated => "compensated",
-            Self::Abandoned => "abandoned",
-            Self::Stuck => "stuck",
-            Self::Compensating => "compensating",
-            Self::Waiting => "waiting",
-            Self::Running => "running",
+            Self::Completed | Self::Compensated | Self::Abandoned => true,
+            Self::Stuck | Self::Compensating | Self::Waiting | Self::Running => false,
         }
     }
-
-    /// No record but audit follows.
-    pub fn is_ended(self) -> bool {
-        matches!(self, Self::Completed | Self::Compensated | Self::Abandoned)
-    }
 }
 
-/// What started a saga.
+/// What started a saga, if it was no request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Starter {
     /// An event.
-    Event(EventName),
-    /// The schedule of this name, at its moment or by hand.
-    Schedule(String),
-}
-
-/// Which event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct EventName {
-    /// Its type.
-    #[serde(rename = "type")]
-    #[schema(example = "order.placed")]
-    pub event_type: String,
-    /// Who published it.
-    pub source: String,
-    /// The publisher's id of it.
-    pub id: String,
+    Event {
+        /// Its type.
+        #[serde(rename = "type")]
+        #[schema(example = "order.placed")]
+        event_type: String,
+        /// Who published it.
+        source: String,
+        /// The publisher's id of it.
+        id: String,
+    },
+    /// A schedule, at its moment or by hand.
+    Schedule {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// Why something did not happen, or may not have.
@@ -150,11 +145,27 @@ pub struct Failure {
 /// What decided a rollback.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Rollback {
-    /// `refused`, `exhausted`, `unknown`, `cancelled` or `deadline`.
-    pub reason: String,
+    /// Which kind of cause.
+    pub reason: RollbackReason,
     /// The step, unless the whole saga was cancelled or late.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+}
+
+names! {
+    /// What decides a rollback.
+    pub enum RollbackReason {
+        /// A step was refused.
+        Refused = "refused",
+        /// All attempts of a step are used up.
+        Exhausted = "exhausted",
+        /// A step may have happened, and is not to be run again.
+        Unknown = "unknown",
+        /// An operator cancelled the saga.
+        Cancelled = "cancelled",
+        /// The deadline of the saga passed.
+        Deadline = "deadline",
+    }
 }
 
 /// A step of a saga.
@@ -166,7 +177,7 @@ pub struct Step {
     pub stage: usize,
     /// What it consists of, if not of code: those steps are steps here as well, by their paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub body: Option<Body>,
+    pub body: Option<StepBody>,
     /// The key of the element that it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub element: Option<String>,
@@ -179,7 +190,7 @@ pub struct Step {
     /// Ways and rounds that are over, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Past>,
-    /// `compensatable`, `pivot` or `retriable`.
+    /// Where it stands to the point of no return.
     pub kind: Kind,
     /// Where it stands.
     pub status: StepStatus,
@@ -187,8 +198,10 @@ pub struct Step {
     #[serde(default, skip_serializing_if = "is_false")]
     pub done: bool,
     /// What it returned.
+    #[schema(required)]
     pub output: Option<Json>,
     /// Its last failure.
+    #[schema(required)]
     pub failure: Option<Failure>,
     /// The forward direction.
     #[serde(flatten)]
@@ -207,62 +220,44 @@ pub struct Step {
     pub manual: bool,
 }
 
-/// Where a step stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum StepStatus {
-    /// Not begun.
-    Pending,
-    /// An attempt is open.
-    Running,
-    /// It waits for an event or a moment.
-    Waiting,
-    /// It is tried again later.
-    BackingOff,
-    /// Done.
-    Done,
-    /// Its compensation was given up by an operator.
-    Skipped,
-    /// A decision against it.
-    Refused,
-    /// It may have happened.
-    Unknown,
-    /// Its compensation is under way.
-    Compensating,
-    /// Its compensation is done.
-    Compensated,
-    /// It needs an operator.
-    Stuck,
-}
-
-impl StepStatus {
-    /// The name in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Waiting => "waiting",
-            Self::BackingOff => "backing_off",
-            Self::Done => "done",
-            Self::Skipped => "skipped",
-            Self::Refused => "refused",
-            Self::Unknown => "unknown",
-            Self::Compensating => "compensating",
-            Self::Compensated => "compensated",
-            Self::Stuck => "stuck",
-        }
+names! {
+    /// Where a step stands.
+    pub enum StepStatus {
+        /// Not begun.
+        Pending = "pending",
+        /// An attempt is open.
+        Running = "running",
+        /// It waits for an event or a moment.
+        Waiting = "waiting",
+        /// It is tried again later.
+        BackingOff = "backing_off",
+        /// Done.
+        Done = "done",
+        /// Its compensation was given up by an operator.
+        Skipped = "skipped",
+        /// A decision against it.
+        Refused = "refused",
+        /// It may have happened.
+        Unknown = "unknown",
+        /// Its compensation is under way.
+        Compensating = "compensating",
+        /// Its compensation is done.
+        Compensated = "compensated",
+        /// It needs an operator.
+        Stuck = "stuck",
     }
 }
 
 /// What a step consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(tag = "of", rename_all = "snake_case")]
-pub enum Body {
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum StepBody {
     /// The steps of a saga of the same module.
     Child,
     /// One step for each element of a list.
     Elements {
         /// All; null as long as the list is not known.
+        #[schema(required)]
         all: Option<usize>,
         /// Done, or refused where that is a result.
         settled: usize,
@@ -347,17 +342,49 @@ pub struct Topic {
     pub key: String,
 }
 
+names! {
+    /// A leg of a step.
+    pub enum Direction {
+        /// The step itself.
+        Forward = "forward",
+        /// Its compensation.
+        Undo = "undo",
+        /// The question whether it happened.
+        Check = "check",
+    }
+}
+
+names! {
+    /// Why a leg is stuck.
+    pub enum StuckCode {
+        /// All attempts are used up.
+        Exhausted = "exhausted",
+        /// It was refused where there is no way back.
+        Refused = "refused",
+        /// It may have happened, and is run only once.
+        Unknown = "unknown",
+        /// The pivot may have happened and has no compensation.
+        PivotInDoubt = "pivot_in_doubt",
+        /// It called what its module may not reach.
+        Denied = "denied",
+        /// It was running each time the host died.
+        HostDied = "host_died",
+        /// The saga's journal is as large as it may be.
+        JournalFull = "journal_full",
+    }
+}
+
 /// A leg that needs an operator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Stuck {
     /// The step.
     pub step: String,
-    /// `forward`, `undo` or `check`.
-    pub direction: String,
+    /// Which of its legs.
+    pub direction: Direction,
     /// Since when.
     pub since: Time,
-    /// For machines: `exhausted`, `refused`, `unknown`, `pivot_in_doubt`, `denied`, `host_died` or `journal_full`.
-    pub code: String,
+    /// For machines.
+    pub code: StuckCode,
     /// For people.
     pub why: String,
     /// The refused call, if the code is `denied`.
@@ -373,6 +400,7 @@ pub struct SagaPage {
     /// Newest first.
     pub sagas: Vec<SagaLine>,
     /// Ask with it for the next page; null on the last one.
+    #[schema(required)]
     pub cursor: Option<String>,
 }
 
@@ -392,6 +420,7 @@ pub struct SagaLine {
     /// When its start was recorded.
     pub started_at: Time,
     /// When it ended.
+    #[schema(required)]
     pub ended_at: Option<Time>,
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Json, Time};
+use super::{Json, Time, names::names};
 
 /// A schedule to be made. Exactly one of `at`, `after` and `cron` says when.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -51,37 +51,37 @@ pub struct PutSchedule {
     pub expect_revision: Option<String>,
 }
 
-/// What happens when the saga before has not ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Overlap {
-    /// The start is missed.
-    #[default]
-    Skip,
-    /// It waits for the end; at most one does.
-    Queue,
-    /// It is started beside it.
-    Allow,
-}
-
-impl Overlap {
-    /// Its name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Skip => "skip",
-            Self::Queue => "queue",
-            Self::Allow => "allow",
-        }
+names! {
+    /// What happens when the saga before has not ended.
+    pub enum Overlap {
+        /// The start is missed.
+        Skip = "skip",
+        /// It waits for the end; at most one does.
+        Queue = "queue",
+        /// It is started beside it.
+        Allow = "allow",
     }
 }
 
 /// The body of `pause`, `resume` and `trigger`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Act {
+pub struct ScheduleActRequest {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+names! {
+    /// Whether a schedule starts sagas.
+    pub enum ScheduleStatus {
+        /// It does.
+        Active = "active",
+        /// It waits to be resumed.
+        Paused = "paused",
+        /// Nothing is due any more.
+        Over = "over",
+    }
 }
 
 /// A schedule as of one committed revision.
@@ -91,9 +91,8 @@ pub struct Schedule {
     pub name: String,
     /// The definition of its sagas.
     pub saga: String,
-    /// `active`, `paused`, or `over`: nothing is due any more.
-    #[schema(example = "active")]
-    pub status: String,
+    /// Whether it starts sagas.
+    pub status: ScheduleStatus,
     /// The moment of a schedule that fires once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,

@@ -3,7 +3,11 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Time, denial::Denial};
+use super::{
+    Time,
+    denial::Denial,
+    saga::{Direction, StuckCode},
+};
 
 /// What is stuck, in groups.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -28,10 +32,10 @@ pub struct StuckGroup {
     pub version: u32,
     /// The step, without the keys of elements.
     pub step: String,
-    /// `forward`, `undo` or `check`.
-    pub direction: String,
-    /// For machines, why: `exhausted`, `refused`, `unknown`, `pivot_in_doubt`, `denied`, `host_died` or `journal_full`.
-    pub code: String,
+    /// Which of its legs.
+    pub direction: Direction,
+    /// For machines, why.
+    pub code: StuckCode,
     /// The failure's code, or where there is no failure the code above: what a filter takes.
     pub failure: String,
     /// For people, of the saga among them that was started first.

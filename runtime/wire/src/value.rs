@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{
     PartialSchema, ToSchema,
-    openapi::{ObjectBuilder, RefOr, Schema, schema::SchemaType},
+    openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type, schema::SchemaType},
 };
 
 /// One JSON value, kept as the text it came in. The host shows bytes that are not JSON as `{"base64":"…"}`.
@@ -32,6 +32,19 @@ impl PartialSchema for Json {
 }
 
 impl ToSchema for Json {}
+
+/// The bytes of a body that is not JSON, in the description of the API only.
+#[derive(Clone, Copy, Debug)]
+pub struct Binary;
+
+impl PartialSchema for Binary {
+    fn schema() -> RefOr<Schema> {
+        let format = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        ObjectBuilder::new().schema_type(SchemaType::Type(Type::String)).format(Some(format)).description(Some("bytes")).into()
+    }
+}
+
+impl ToSchema for Binary {}
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 

@@ -3,12 +3,32 @@
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::{Json, saga::Status};
+use super::{Json, names::names, saga::Status};
+
+names! {
+    /// What an operator may do to a saga.
+    pub enum Verb {
+        /// Roll it back.
+        Cancel = "cancel",
+        /// Try again now what is stuck or backs off.
+        Retry = "retry",
+        /// Give a stuck compensation up.
+        Skip = "skip",
+        /// Say what happened to a step.
+        Resolve = "resolve",
+        /// Break a lock key that it holds.
+        Unlock = "unlock",
+        /// Take it over to another version of its module.
+        Move = "move",
+        /// End it where it stands.
+        Abandon = "abandon",
+    }
+}
 
 /// The body of `cancel` and `abandon`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Act {
+pub struct ActRequest {
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -20,7 +40,7 @@ pub struct Act {
 /// The body of `retry`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Retry {
+pub struct RetryRequest {
     /// One step; without it, every one that is stuck or backs off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
@@ -35,7 +55,7 @@ pub struct Retry {
 /// The body of `skip`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Skip {
+pub struct SkipRequest {
     /// The step whose compensation is given up.
     pub step: String,
     /// Why.
@@ -49,7 +69,7 @@ pub struct Skip {
 /// The body of `resolve`: exactly one of `output`, `not_done` and `undone`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Resolve {
+pub struct ResolveRequest {
     /// The step.
     pub step: String,
     /// It is done, and returned this. `null` is an output too.
@@ -72,7 +92,7 @@ pub struct Resolve {
 /// The body of `unlock`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Unlock {
+pub struct UnlockRequest {
     /// The lock key that is broken, as `seat/12A`.
     pub key: String,
     /// Why.
@@ -86,7 +106,7 @@ pub struct Unlock {
 /// The body of `move`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct Move {
+pub struct MoveRequest {
     /// The version of its module that it goes over to.
     pub version: u32,
     /// Why.

@@ -118,7 +118,7 @@ fn gc_20_a_thousand_stays_are_checked_out_and_its_journal_grows_by_the_stay() {
     assert_eq!(saga["status"], "completed");
     desk.end("G1");
     let body = &saga["steps"][1]["body"];
-    assert_eq!(*body, json!({"of": "elements", "all": 1_000, "settled": 1_000, "refused": 10, "moving": 0}));
+    assert_eq!(*body, json!({"kind": "elements", "all": 1_000, "settled": 1_000, "refused": 10, "moving": 0}));
     assert_eq!((out(&desk), saga["output"]["completed"].as_array().map(Vec::len)), (990, Some(990)));
     // An intent and an outcome for each stay; beside them the start, two steps, the list and the end.
     assert_eq!(desk.api().journal("G1").len(), 2 * STAYS + 1 + 4 + 1 + 1);

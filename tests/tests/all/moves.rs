@@ -34,7 +34,10 @@ fn a_saga_stuck_in_a_broken_compensation_is_repaired_by_new_code_also_after_a_ki
     host.api().put("/v1/modules/probe", &module(BROKEN, &[])).expect(201);
     assert_eq!(host.api().run("probe", "S1", &json!({}))["status"], "stuck");
     let preview = host.api().saga("S1")["cancel_preview"].clone();
-    assert_eq!((&preview["under_way"], &preview["undo"]), (&json!(true), &json!({"step": "a", "certainty": "done"})));
+    assert_eq!(
+        (&preview["under_way"], &preview["undo"]),
+        (&json!(true), &json!({"kind": "step", "step": "a", "certainty": "done"}))
+    );
 
     let plan = host.api().put("/v1/modules/probe?plan=true", &module(SOUND, &["c"])).expect(200);
     assert_eq!(plan["moves"], json!([{"id": "S1", "version": 1, "status": "stuck", "obstacles": []}]));

@@ -118,7 +118,7 @@ fn a_paused_schedule_misses_what_is_due_and_a_trigger_starts_one_now() {
     host.advance_ms(3 * HOUR_MS);
     let by_hand = host.api().post("/v1/schedules/hourly/trigger", &json!({"note": "now"})).expect(200);
     assert_eq!(host.api().run("order", &started(&by_hand), &json!({}))["status"], "completed");
-    assert_eq!(host.api().saga(&started(&by_hand))["started_by"], json!({"schedule": "hourly"}));
+    assert_eq!(host.api().saga(&started(&by_hand))["started_by"], json!({"kind": "schedule", "name": "hourly"}));
     let resumed = host.api().post("/v1/schedules/hourly/resume", &json!({})).expect(200);
     let counts = |shown: &Value| (shown["status"].clone(), shown["fired"].clone(), shown["missed"].clone());
     assert_eq!(counts(&resumed), (json!("active"), json!(1), json!(3)));

@@ -69,7 +69,7 @@ fn an_event_starts_a_saga_once_also_when_it_comes_again_after_a_kill() {
     api.until_type(O17, "completed");
     laws::hold(&api, O17);
     assert_eq!(sagas(&api), [O17]);
-    assert_eq!(api.saga(O17)["started_by"], json!({"event": {"type": "order.placed", "source": "shop", "id": "o-17"}}));
+    assert_eq!(api.saga(O17)["started_by"], json!({"kind": "event", "type": "order.placed", "source": "shop", "id": "o-17"}));
     let start = &api.journal(O17)[0];
     assert_eq!((&start["actor"], &start["started"]["input"]), (&json!("host"), &json!({"sku": "K1"})));
 }

@@ -2,7 +2,7 @@
 
 use amends_core::{
     Definition,
-    definition::{Body, Each, EachMode, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    definition::{Body, Each, EachMode, LockKey, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
 };
 use amends_wire::definition;
 
@@ -34,6 +34,11 @@ pub fn definition(module: &str, version: Option<u32>, saga: &Definition) -> defi
         definition_version: saga.version,
         stages: saga.stages.iter().map(stage).collect(),
         output: saga.output.clone(),
+        locks: saga.locks.iter().map(lock).collect(),
+        on_locked: match saga.on_locked {
+            OnLocked::Queue => definition::OnLocked::Queue,
+            OnLocked::Refuse => definition::OnLocked::Refuse,
+        },
         rounds: saga.rounds,
         deadline_ms: saga.deadline_ms,
         schema: saga.schema.clone(),
@@ -41,13 +46,18 @@ pub fn definition(module: &str, version: Option<u32>, saga: &Definition) -> defi
     }
 }
 
+fn lock(lock: &LockKey) -> definition::LockDefinition {
+    let LockKey { name, pointer } = lock.clone();
+    definition::LockDefinition { name, pointer }
+}
+
 fn stage(stage: &Stage) -> definition::Stage {
     let steps = stage.steps.iter().map(step).collect();
     definition::Stage { steps, savepoint_after: stage.savepoint_after.clone() }
 }
 
-fn step(step: &Step) -> definition::Step {
-    definition::Step {
+fn step(step: &Step) -> definition::StepDefinition {
+    definition::StepDefinition {
         name: step.name.clone(),
         kind: kind(step.kind),
         child: match &step.body {
@@ -92,8 +102,8 @@ fn each(each: &Each) -> definition::Each {
     definition::Each { items, key, mode, concurrency }
 }
 
-fn retry(retry: &Retry) -> definition::Retry {
-    definition::Retry {
+fn retry(retry: &Retry) -> definition::RetryPolicy {
+    definition::RetryPolicy {
         attempts_max: retry.attempts_max,
         first_ms: retry.first_ms,
         factor_percent: retry.factor_percent,

@@ -8,17 +8,19 @@ use amends_core::{
 };
 use amends_wire::saga;
 
-use super::{denial, saga::direction, value::time};
+use super::{
+    denial,
+    value::{direction, stuck_code, time},
+};
 
 /// A stuck leg with its remedies.
 pub fn stuck(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView) -> saga::Stuck {
-    let (code, why) = why(&stuck.why);
     saga::Stuck {
         step: stuck.leg.path.as_str().to_owned(),
-        direction: direction(stuck.leg.direction).to_owned(),
+        direction: direction(stuck.leg.direction),
         since: time(stuck.since),
-        code: code.to_owned(),
-        why,
+        code: stuck_code(&stuck.why),
+        why: why(&stuck.why),
         denial: denial(&stuck.why),
         help: commands(namespace, id, view, stuck),
     }
@@ -32,18 +34,16 @@ pub(super) fn denial(why: &Why) -> Option<amends_wire::denial::Denial> {
     }
 }
 
-/// Why a leg is stuck: a code and a sentence.
-pub fn why(why: &Why) -> (&'static str, String) {
+/// Why a leg is stuck, as a sentence.
+pub fn why(why: &Why) -> String {
     match why {
-        Why::Exhausted(failure) => ("exhausted", format!("all attempts are used up; the last: {}", brief(failure))),
-        Why::Refused(failure) => ("refused", format!("refused where there is no way back: {}", brief(failure))),
-        Why::Unknown(failure) => ("unknown", format!("it may have happened, and is run once only: {}", brief(failure))),
-        Why::PivotInDoubt(failure) => {
-            ("pivot_in_doubt", format!("the pivot may have happened and has no compensation: {}", brief(failure)))
-        }
-        Why::Denied(denial) => ("denied", format!("denied: {}", denial::sentence(denial))),
-        Why::HostDied => ("host_died", "it was running each time the host died".to_owned()),
-        Why::JournalFull => ("journal_full", "the saga's journal is as large as it may be".to_owned()),
+        Why::Exhausted(failure) => format!("all attempts are used up; the last: {}", brief(failure)),
+        Why::Refused(failure) => format!("refused where there is no way back: {}", brief(failure)),
+        Why::Unknown(failure) => format!("it may have happened, and is run once only: {}", brief(failure)),
+        Why::PivotInDoubt(failure) => format!("the pivot may have happened and has no compensation: {}", brief(failure)),
+        Why::Denied(denial) => format!("denied: {}", denial::sentence(denial)),
+        Why::HostDied => "it was running each time the host died".to_owned(),
+        Why::JournalFull => "the saga's journal is as large as it may be".to_owned(),
     }
 }
 

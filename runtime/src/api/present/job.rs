@@ -1,9 +1,9 @@
 //! Jobs as the wire says them, and what to say where a verb for many finds nobody.
 
 use amends_core::view::Status;
-use amends_wire::job;
+use amends_wire::job::{self, JobStatus};
 
-use super::value::time;
+use super::value::{self, time};
 use crate::{
     api::position::Positions,
     engine::port::{Job, JobPreview, JobState, JobVerb, Misfit, Refusal, RefusalCode, SagaFilter},
@@ -12,20 +12,20 @@ use crate::{
 /// A job as of its last record.
 pub fn job(job: &Job, positions: Positions) -> job::Job {
     let (status, ended_at) = match &job.state {
-        JobState::Running => ("running", None),
-        JobState::Ended(at) => ("ended", Some(*at)),
-        JobState::Stopped(at, _) => ("stopped", Some(*at)),
+        JobState::Running => (JobStatus::Running, None),
+        JobState::Ended(at) => (JobStatus::Ended, Some(*at)),
+        JobState::Stopped(at, _) => (JobStatus::Stopped, Some(*at)),
     };
     let (verb, args) = verb(job.verb);
     job::Job {
         id: job.id.clone(),
         position: positions.show(job.stream),
-        verb: verb.to_owned(),
+        verb,
         args,
         filter: filter(&job.filter),
         note: job.act.note.clone(),
         by: job.act.by.clone(),
-        status: status.to_owned(),
+        status,
         asked_at: time(job.asked_at),
         ended_at: ended_at.map(time),
         seen: job.seen(),
@@ -76,20 +76,20 @@ fn words(filter: &SagaFilter) -> String {
 
 fn filter(filter: &SagaFilter) -> job::Filter {
     let SagaFilter { definition, status, module, version, step, failure } = filter.clone();
-    let status = status.map(|status| status.as_str().to_owned());
+    let status = status.map(value::status);
     job::Filter { saga: definition, status, module, version, step, failure }
 }
 
-fn verb(verb: JobVerb) -> (&'static str, job::JobArgs) {
+fn verb(verb: JobVerb) -> (job::JobVerb, job::JobArgs) {
     let none = job::JobArgs::default();
     match verb {
-        JobVerb::Cancel => ("cancel", none),
-        JobVerb::Retry => ("retry", none),
-        JobVerb::Skip => ("skip", none),
-        JobVerb::NotDone => ("resolve", job::JobArgs { not_done: true, ..none }),
-        JobVerb::Undone => ("resolve", job::JobArgs { undone: true, ..none }),
-        JobVerb::Abandon => ("abandon", none),
-        JobVerb::Move(version) => ("move", job::JobArgs { version: Some(version), ..none }),
+        JobVerb::Cancel => (job::JobVerb::Cancel, none),
+        JobVerb::Retry => (job::JobVerb::Retry, none),
+        JobVerb::Skip => (job::JobVerb::Skip, none),
+        JobVerb::NotDone => (job::JobVerb::Resolve, job::JobArgs { not_done: true, ..none }),
+        JobVerb::Undone => (job::JobVerb::Resolve, job::JobArgs { undone: true, ..none }),
+        JobVerb::Abandon => (job::JobVerb::Abandon, none),
+        JobVerb::Move(version) => (job::JobVerb::Move, job::JobArgs { version: Some(version), ..none }),
     }
 }
 

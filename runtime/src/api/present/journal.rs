@@ -2,11 +2,11 @@
 
 use amends_core::event::{Act, Arrival, Attempt, Cancel, Event, Intent, Resolution, Started};
 use amends_core::id::{Direction, Leg};
-use amends_wire::journal;
+use amends_wire::journal::{self, RecordType};
 
 use super::{
     help, saga,
-    value::{json, time},
+    value::{direction, json, time},
 };
 use crate::{
     api::position::Positions,
@@ -21,17 +21,51 @@ pub fn entry(record: &Record, positions: Positions) -> journal::Entry {
     let common = journal::Entry {
         revision: record.id.version.to_string(),
         position: positions.show(record.position),
-        at: Some(time(record.at)),
+        at: time(record.at),
         actor: actor(&record.actor),
         caused_by: record.causation.filter(|cause| cause.stream != record.id.stream).map(|cause| positions.show(cause.stream)),
         ..journal::Entry::default()
     };
     match &record.fact {
-        Fact::Saga(event) => journal::Entry { kind: event.name().to_owned(), ..with_event(common, event) },
+        Fact::Saga(event) => journal::Entry { kind: record_type(event), ..with_event(common, event) },
         // A saga's stream holds nothing else; shown by name rather than hidden should that ever change.
         Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Schedule(_) | Fact::Job(_) => {
-            journal::Entry { kind: "foreign".to_owned(), ..common }
+            journal::Entry { kind: RecordType::Foreign, ..common }
         }
+    }
+}
+
+fn record_type(event: &Event) -> RecordType {
+    match event {
+        Event::Started(_) => RecordType::Started,
+        Event::Intent(_) => RecordType::Intent,
+        Event::Listed(..) => RecordType::Listed,
+        Event::Done(..) => RecordType::Done,
+        Event::Refused(..) => RecordType::Refused,
+        Event::Transient(..) => RecordType::Transient,
+        Event::Unknown(..) => RecordType::Unknown,
+        Event::NotDone(_) => RecordType::NotDone,
+        Event::Wait(..) => RecordType::Wait,
+        Event::Arrived(..) => RecordType::Arrived,
+        Event::TimerFired(_) => RecordType::TimerFired,
+        Event::Stale(..) => RecordType::Stale,
+        Event::Backoff(..) => RecordType::Backoff,
+        Event::RollbackBegun(_) => RecordType::RollbackBegun,
+        Event::RoundBegun(_) => RecordType::RoundBegun,
+        Event::Undone(_) => RecordType::Undone,
+        Event::Resolved(..) => RecordType::Resolved,
+        Event::Skipped(..) => RecordType::Skipped,
+        Event::Retried(..) => RecordType::Retried,
+        Event::CancelRequested(_) => RecordType::CancelRequested,
+        Event::Stuck(..) => RecordType::Stuck,
+        Event::Unstuck(_) => RecordType::Unstuck,
+        Event::Moved(_) => RecordType::Moved,
+        Event::LockQueued(_) => RecordType::LockQueued,
+        Event::LockTaken => RecordType::LockTaken,
+        Event::LockBroken(..) => RecordType::LockBroken,
+        Event::Completed => RecordType::Completed,
+        Event::Compensated => RecordType::Compensated,
+        Event::Abandoned(_) => RecordType::Abandoned,
     }
 }
 
@@ -68,9 +102,7 @@ fn with_event(entry: journal::Entry, event: &Event) -> journal::Entry {
         Event::Retried(legs, act) => journal::Entry { legs: legs.iter().map(Leg::to_string).collect(), ..with_act(entry, act) },
         Event::CancelRequested(Cancel::Asked(act)) | Event::Abandoned(act) => with_act(entry, act),
         Event::CancelRequested(Cancel::Deadline) => journal::Entry { why: Some("deadline".to_owned()), ..entry },
-        Event::Stuck(leg, why) => {
-            journal::Entry { why: Some(help::why(why).1), denial: help::denial(why), ..with_leg(entry, leg) }
-        }
+        Event::Stuck(leg, why) => journal::Entry { why: Some(help::why(why)), denial: help::denial(why), ..with_leg(entry, leg) },
         Event::Listed(path, elements) => {
             let element_keys = elements.iter().take(KEYS_SHOWN).map(|element| element.key.clone()).collect();
             journal::Entry { step: Some(path.as_str().to_owned()), elements: Some(elements.len()), element_keys, ..entry }
@@ -89,7 +121,7 @@ fn with_event(entry: journal::Entry, event: &Event) -> journal::Entry {
 fn with_leg(entry: journal::Entry, leg: &Leg) -> journal::Entry {
     journal::Entry {
         step: Some(leg.path.as_str().to_owned()),
-        direction: Some(saga::direction(leg.direction).to_owned()),
+        direction: Some(direction(leg.direction)),
         alternate: leg.alternate,
         undo_alternate: match leg.direction {
             Direction::Undo(alternate) => alternate,
@@ -132,11 +164,11 @@ fn with_started(entry: journal::Entry, started: &Started) -> journal::Entry {
 
 fn with_resolution(entry: journal::Entry, resolution: &Resolution) -> journal::Entry {
     let (said, output) = match resolution {
-        Resolution::Output(output) => ("done", Some(json(output))),
-        Resolution::NotDone => ("not_done", None),
-        Resolution::Undone => ("undone", None),
+        Resolution::Output(output) => (journal::Resolution::Done, Some(json(output))),
+        Resolution::NotDone => (journal::Resolution::NotDone, None),
+        Resolution::Undone => (journal::Resolution::Undone, None),
     };
-    journal::Entry { resolution: Some(said.to_owned()), output, ..entry }
+    journal::Entry { resolution: Some(said), output, ..entry }
 }
 
 fn arrived(arrival: &Arrival) -> journal::Arrived {

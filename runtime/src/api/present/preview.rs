@@ -38,16 +38,16 @@ fn said(undoing: &preview::Undoing) -> wire::Undoing {
     let all = |all: &[preview::Undoing]| all.iter().map(said).collect();
     match undoing {
         preview::Undoing::Leg { leg, certainty } => step(leg, *certainty),
-        preview::Undoing::InOrder(steps) => wire::Undoing::InOrder { in_order: all(steps) },
-        preview::Undoing::SideBySide(steps) => wire::Undoing::SideBySide { side_by_side: all(steps) },
+        preview::Undoing::InOrder(steps) => wire::Undoing::InOrder { parts: all(steps) },
+        preview::Undoing::SideBySide(steps) => wire::Undoing::SideBySide { parts: all(steps) },
     }
 }
 
 fn step(leg: &Leg, certainty: Certainty) -> wire::Undoing {
     let certainty = match certainty {
-        Certainty::Done => "done",
-        Certainty::MayHaveRun => "may_have_run",
-        Certainty::Open => "open",
+        Certainty::Done => wire::Certainty::Done,
+        Certainty::MayHaveRun => wire::Certainty::MayHaveRun,
+        Certainty::Open => wire::Certainty::Open,
     };
-    wire::Undoing::Step { step: leg.path.as_str().to_owned(), certainty: certainty.to_owned() }
+    wire::Undoing::Step { step: leg.path.as_str().to_owned(), certainty }
 }

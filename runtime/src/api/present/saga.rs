@@ -2,11 +2,15 @@
 
 use amends_core::{
     event::{Reason, Topic, Wait},
-    id::{Direction, Namespace, SagaId},
+    id::{Namespace, SagaId},
     value::{self, Instant},
     view::{BodyView, LegView, PastView, Status, StepView, View},
 };
-use amends_wire::{Time, lock::Locks, saga};
+use amends_wire::{
+    Time,
+    lock::Locks,
+    saga::{self, RollbackReason},
+};
 
 use super::{
     help, lock, preview,
@@ -30,9 +34,9 @@ pub fn committed(namespace: &Namespace, id: &SagaId, committed: &CommittedSaga, 
 fn starter(starter: &Starter) -> saga::Starter {
     match starter {
         Starter::Event(EventName { source, id, event_type }) => {
-            saga::Starter::Event(saga::EventName { event_type: event_type.clone(), source: source.clone(), id: id.clone() })
+            saga::Starter::Event { event_type: event_type.clone(), source: source.clone(), id: id.clone() }
         }
-        Starter::Schedule(name) => saga::Starter::Schedule(name.clone()),
+        Starter::Schedule(name) => saga::Starter::Schedule { name: name.clone() },
     }
 }
 
@@ -95,13 +99,13 @@ pub fn failure(failure: &value::Failure) -> saga::Failure {
 /// What decided a rollback.
 pub fn rollback(reason: &Reason) -> saga::Rollback {
     let (reason, step) = match reason {
-        Reason::Refused(step, _) => ("refused", Some(step)),
-        Reason::Exhausted(step, _) => ("exhausted", Some(step)),
-        Reason::Unknown(step, _) => ("unknown", Some(step)),
-        Reason::Cancelled => ("cancelled", None),
-        Reason::Deadline => ("deadline", None),
+        Reason::Refused(step, _) => (RollbackReason::Refused, Some(step)),
+        Reason::Exhausted(step, _) => (RollbackReason::Exhausted, Some(step)),
+        Reason::Unknown(step, _) => (RollbackReason::Unknown, Some(step)),
+        Reason::Cancelled => (RollbackReason::Cancelled, None),
+        Reason::Deadline => (RollbackReason::Deadline, None),
     };
-    saga::Rollback { reason: reason.to_owned(), step: step.map(|path| path.as_str().to_owned()) }
+    saga::Rollback { reason, step: step.map(|path| path.as_str().to_owned()) }
 }
 
 /// The failure that a rollback is about.
@@ -121,15 +125,6 @@ pub fn waits_for(wait: &Wait) -> saga::WaitsFor {
 /// A type and a key.
 pub fn topic(topic: &Topic) -> saga::Topic {
     saga::Topic { event_type: topic.event_type.clone(), key: topic.key.clone() }
-}
-
-/// As `forward`.
-pub fn direction(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Forward => "forward",
-        Direction::Undo(_) => "undo",
-        Direction::Check => "check",
-    }
 }
 
 fn plain(code: &str, message: &str) -> saga::Failure {
@@ -158,13 +153,13 @@ fn step(step: &StepView) -> saga::Step {
     }
 }
 
-fn body(body: BodyView) -> Option<saga::Body> {
+fn body(body: BodyView) -> Option<saga::StepBody> {
     match body {
         BodyView::Code => None,
-        BodyView::Child => Some(saga::Body::Child),
-        BodyView::Unlisted => Some(saga::Body::Elements { all: None, settled: 0, refused: 0, moving: 0 }),
+        BodyView::Child => Some(saga::StepBody::Child),
+        BodyView::Unlisted => Some(saga::StepBody::Elements { all: None, settled: 0, refused: 0, moving: 0 }),
         BodyView::Each { elements, settled, refused, moving } => {
-            Some(saga::Body::Elements { all: Some(elements), settled, refused, moving })
+            Some(saga::StepBody::Elements { all: Some(elements), settled, refused, moving })
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Schedules from the engine's words to the wire's.
 
 use amends_core::Instant;
-use amends_wire::schedule::{Fired, Missed, Overlap, Schedule, Waiting};
+use amends_wire::schedule::{Fired, Missed, Overlap, Schedule, ScheduleStatus, Waiting};
 
 use super::value::{json, time};
 use crate::{
@@ -18,14 +18,14 @@ pub fn schedule(view: &ScheduleView, now: Instant) -> Schedule {
     };
     let is_over = of.next.is_none() && of.waiting.is_none();
     let status = match (is_over, of.paused) {
-        (true, _) => "over",
-        (false, true) => "paused",
-        (false, false) => "active",
+        (true, _) => ScheduleStatus::Over,
+        (false, true) => ScheduleStatus::Paused,
+        (false, false) => ScheduleStatus::Active,
     };
     Schedule {
         name: view.name.clone(),
         saga: spec.saga.clone(),
-        status: status.to_owned(),
+        status,
         at: at.map(time),
         cron,
         zone,

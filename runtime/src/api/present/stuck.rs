@@ -6,7 +6,10 @@ use amends_core::{
 };
 use amends_wire::stuck;
 
-use super::{denial, help, value::time};
+use super::{
+    denial, help,
+    value::{direction, stuck_code, time},
+};
 use crate::engine::port::{self, FirstStuck};
 
 /// The groups.
@@ -20,16 +23,15 @@ pub fn groups(namespace: &Namespace, groups: &port::StuckGroups) -> stuck::Stuck
 
 fn group(namespace: &Namespace, group: &port::StuckGroup) -> stuck::StuckGroup {
     let FirstStuck { view, stuck } = &group.first;
-    let (code, why) = help::why(&stuck.why);
     stuck::StuckGroup {
         saga: view.definition.clone(),
         module: view.module.clone(),
         version: view.version,
         step: group.step.clone(),
-        direction: super::saga::direction(stuck.leg.direction).to_owned(),
-        code: code.to_owned(),
+        direction: direction(stuck.leg.direction),
+        code: stuck_code(&stuck.why),
         failure: group.failure.clone(),
-        why,
+        why: help::why(&stuck.why),
         denial: help::denial(&stuck.why),
         count: group.count,
         since: time(group.since),

@@ -4,13 +4,15 @@ use std::borrow::Cow;
 
 use amends_core::{
     definition,
+    event::Why,
+    id,
     value::{Format, Instant, Payload},
     view,
 };
 use amends_wire::{
     Json, Time,
     definition::Kind,
-    saga::{Status, StepStatus},
+    saga::{Direction, Status, StepStatus, StuckCode},
     value::base64,
 };
 use serde_json::value::RawValue;
@@ -70,6 +72,28 @@ pub fn kind(kind: definition::Kind) -> Kind {
         definition::Kind::Compensatable => Kind::Compensatable,
         definition::Kind::Pivot => Kind::Pivot,
         definition::Kind::Retriable => Kind::Retriable,
+    }
+}
+
+/// The leg of a step.
+pub fn direction(direction: id::Direction) -> Direction {
+    match direction {
+        id::Direction::Forward => Direction::Forward,
+        id::Direction::Undo(_) => Direction::Undo,
+        id::Direction::Check => Direction::Check,
+    }
+}
+
+/// Why a leg is stuck, for machines.
+pub fn stuck_code(why: &Why) -> StuckCode {
+    match why {
+        Why::Exhausted(_) => StuckCode::Exhausted,
+        Why::Refused(_) => StuckCode::Refused,
+        Why::Unknown(_) => StuckCode::Unknown,
+        Why::PivotInDoubt(_) => StuckCode::PivotInDoubt,
+        Why::Denied(_) => StuckCode::Denied,
+        Why::HostDied => StuckCode::HostDied,
+        Why::JournalFull => StuckCode::JournalFull,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_wire::{
-    definition::{Definition, Definitions},
+    definition::{Definition, DefinitionFormat, Definitions},
     error::ErrorBody,
 };
 use axum::{
@@ -28,12 +28,13 @@ use crate::api::{
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(in crate::api) struct FormatQuery {
-    /// `json`, `mermaid`, `dot` or `text`; JSON if left out.
-    format: Option<String>,
+    /// `json` if left out.
+    #[param(inline)]
+    format: Option<DefinitionFormat>,
 }
 
 /// The definitions that new sagas start on.
-#[utoipa::path(get, path = "/v1/definitions", tag = "definitions", responses((status = 200, body = Definitions)))]
+#[utoipa::path(get, operation_id = "list_definitions", path = "/v1/definitions", tag = "definitions", responses((status = 200, body = Definitions)))]
 pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Definitions>, ApiError> {
     let offered = api.read(move |reader| reader.definitions(&caller.origin.namespace)).await?;
     Ok(Json(Definitions { definitions: offered.iter().map(present::definition::offered).collect() }))
@@ -41,8 +42,12 @@ pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) ->
 
 /// One definition: stages, steps, kinds and policies; with `?format=mermaid` as a picture.
 #[utoipa::path(
-    get, path = "/v1/definitions/{saga}", tag = "definitions", params(("saga" = String, Path), FormatQuery),
-    responses((status = 200, body = Definition), (status = 404, description = "no such definition", body = ErrorBody))
+    get, operation_id = "get_definition", path = "/v1/definitions/{saga}", tag = "definitions", params(("saga" = String, Path), FormatQuery),
+    responses(
+        (status = 200, description = "the definition, in the form that was asked for",
+            content((Definition = "application/json"), (String = "text/plain"))),
+        (status = 404, description = "no such definition", body = ErrorBody),
+    )
 )]
 pub(in crate::api) async fn show(
     State(api): State<Arc<Api>>,
@@ -51,12 +56,11 @@ pub(in crate::api) async fn show(
     InQuery(query): InQuery<FormatQuery>,
 ) -> Result<Response, ApiError> {
     caller::name(&saga)?;
-    let format = match query.format.as_deref() {
-        None | Some("json") => None,
-        Some(name) => Some(
-            Format::named(name)
-                .ok_or_else(|| ApiError::bad_request(format!("`{name}` is no format")).hint("use json, mermaid, dot or text"))?,
-        ),
+    let format = match query.format {
+        None | Some(DefinitionFormat::Json) => None,
+        Some(DefinitionFormat::Mermaid) => Some(Format::Mermaid),
+        Some(DefinitionFormat::Dot) => Some(Format::Dot),
+        Some(DefinitionFormat::Text) => Some(Format::Text),
     };
     let offered = api.read(move |reader| reader.definitions(&caller.origin.namespace)).await?;
     let found = offered.iter().find(|offered| offered.definition.name == saga).ok_or_else(|| {

@@ -47,12 +47,13 @@ const SIGNALS: &str = "amends:signal";
 /// An event that nobody takes at once is kept until `kept_until` for sagas that had started before it. A saga that starts after it
 /// never gets it: a key such as a customer's number is used for long, and what was said of an earlier saga is not meant for a later one.
 #[utoipa::path(
-    post, path = "/v1/events", tag = "events",
+    post, operation_id = "publish_event", path = "/v1/events", tag = "events",
     request_body(content = CloudEvent, content_type = "application/cloudevents+json"),
     responses(
         (status = 202, description = "durable; `woke` says how many sagas took it, `started` which it started", body = Accepted),
         (status = 200, description = "it was there already", body = Accepted),
         (status = 400, description = "not a CloudEvent", body = ErrorBody),
+        (status = 415, description = "`not_structured`: the event is not one JSON object in the body", body = ErrorBody),
         (status = 503, description = "overloaded, stopping or storage failed; nothing was recorded", body = ErrorBody),
     )
 )]
@@ -97,9 +98,9 @@ pub(in crate::api) async fn publish(
 
 /// Sends a signal to one saga. Kept if it does not wait for it yet; refused if it has ended.
 #[utoipa::path(
-    post, path = "/v1/sagas/{id}/signals/{name}", tag = "events",
+    post, operation_id = "send_signal", path = "/v1/sagas/{id}/signals/{name}", tag = "events",
     params(("id" = String, Path), ("name" = String, Path, description = "the event type that the saga waits for")),
-    request_body(content = Option<Object>, description = "data for the saga"),
+    request_body(content = Option<amends_wire::Json>, description = "data for the saga"),
     responses(
         (status = 202, description = "durable; `kept_until` if the saga did not take it at once", body = Accepted),
         (status = 200, description = "it was there already", body = Accepted),

@@ -1,8 +1,7 @@
 //! Which sagas a query or a body is about.
 
 use amends_core::{plain::is_printable, view::Status};
-use amends_wire::job::Filter;
-use serde::{Deserialize, de::value::StrDeserializer};
+use amends_wire::{job::Filter, saga};
 
 use crate::{
     api::{caller, error::ApiError},
@@ -28,14 +27,19 @@ pub(super) fn read(filter: Filter) -> Result<SagaFilter, ApiError> {
     {
         return Err(ApiError::bad_request("`failure` is the code of a failure, as `gateway_down`"));
     }
-    let status = in_status.as_deref().map(status).transpose()?;
+    let status = in_status.map(status);
     Ok(SagaFilter { definition: name(saga)?, status, module: name(module)?, version, step, failure })
 }
 
-fn status(text: &str) -> Result<Status, ApiError> {
-    let parsed = Status::deserialize(StrDeserializer::<serde::de::value::Error>::new(text));
-    parsed.map_err(|_| {
-        ApiError::bad_request(format!("`{text}` is no status"))
-            .hint("use running, waiting, compensating, completed, compensated, stuck or abandoned")
-    })
+/// The status as the core has it.
+fn status(status: saga::Status) -> Status {
+    match status {
+        saga::Status::Completed => Status::Completed,
+        saga::Status::Compensated => Status::Compensated,
+        saga::Status::Abandoned => Status::Abandoned,
+        saga::Status::Stuck => Status::Stuck,
+        saga::Status::Compensating => Status::Compensating,
+        saga::Status::Waiting => Status::Waiting,
+        saga::Status::Running => Status::Running,
+    }
 }

@@ -31,7 +31,7 @@ const GRANTS_MAX: usize = 256;
 
 /// What a module may reach.
 #[utoipa::path(
-    get, path = "/v1/modules/{name}/grants", tag = "modules", params(("name" = String, Path)),
+    get, operation_id = "get_grants", path = "/v1/modules/{name}/grants", tag = "modules", params(("name" = String, Path)),
     responses((status = 200, body = ModuleGrants), (status = 404, description = "no such module", body = ErrorBody))
 )]
 pub(in crate::api) async fn show(
@@ -45,7 +45,7 @@ pub(in crate::api) async fn show(
 
 /// Replaces what a module may reach. Revoking what live sagas may need takes `force`; `expect_revision` guards what was read.
 #[utoipa::path(
-    put, path = "/v1/modules/{name}/grants", tag = "modules", params(("name" = String, Path)), request_body = SetGrants,
+    put, operation_id = "set_grants", path = "/v1/modules/{name}/grants", tag = "modules", params(("name" = String, Path)), request_body = SetGrants,
     responses(
         (status = 200, body = ModuleGrants),
         (status = 400, description = "a bad origin, key or name", body = ErrorBody),

@@ -3,15 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use amends_core::id::Namespace;
+use amends_wire::host::{Alive, Ready};
 use axum::{
     Json,
     extract::State,
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
-use utoipa::ToSchema;
 
 use crate::{
     api::{Api, openapi},
@@ -23,40 +22,25 @@ use crate::{
 /// A busy engine answers within milliseconds.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
-/// Whether new work is taken.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(in crate::api) struct Ready {
-    /// It is.
-    ready: bool,
-    /// Why not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    /// How many sagas had not ended at start-up: running, waiting, compensating or stuck.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recovered: Option<u64>,
-    /// How long recovery took.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    recovery_ms: Option<u64>,
-}
-
 /// The process lives.
-#[utoipa::path(get, path = "/healthz", tag = "host", responses((status = 200, description = "alive")))]
+#[utoipa::path(get, operation_id = "get_health", path = "/healthz", tag = "host", responses((status = 200, body = Alive)))]
 pub(in crate::api) async fn alive() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], "{\"alive\":true}").into_response()
+    Json(Alive { alive: true }).into_response()
 }
 
 /// The host has recovered, its engine answers, its storage takes writes, and guests run.
 #[utoipa::path(
-    get, path = "/readyz", tag = "host",
+    get, operation_id = "get_readiness", path = "/readyz", tag = "host",
     responses((status = 200, body = Ready), (status = 503, description = "not yet, or not any more", body = Ready))
 )]
 pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> Response {
     match readiness(&api).await {
         Readiness::Ready { recovered, took_ms } => {
-            Json(Ready { ready: true, reason: None, recovered: Some(recovered), recovery_ms: Some(took_ms) }).into_response()
+            let (recovered, recovery_ms) = (Some(recovered), Some(took_ms));
+            Json(Ready { ready: true, reason: None, recovered, recovery_ms }).into_response()
         }
         Readiness::NotReady(reason) => {
-            let ready = Ready { ready: false, reason: Some(reason), recovered: None, recovery_ms: None };
+            let ready = Ready { ready: false, reason: Some(reason), ..Ready::default() };
             (StatusCode::SERVICE_UNAVAILABLE, Json(ready)).into_response()
         }
     }
@@ -79,14 +63,14 @@ async fn readiness(api: &Api) -> Readiness {
 }
 
 /// Counters and gauges, as Prometheus reads them.
-#[utoipa::path(get, path = "/metrics", tag = "host", responses((status = 200, content_type = "application/openmetrics-text", body = String)))]
+#[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "host", responses((status = 200, description = "text in the form of OpenMetrics, which this description does not describe")))]
 pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let text = api.health.metrics();
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
 
 /// This description.
-#[utoipa::path(get, path = "/openapi.json", tag = "host", responses((status = 200, description = "OpenAPI 3.1")))]
+#[utoipa::path(get, operation_id = "get_description", path = "/openapi.json", tag = "host", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
 pub(in crate::api) async fn openapi() -> Response {
     Json(openapi::description()).into_response()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use amends_core::event::Act;
 use amends_wire::{
     error::ErrorBody,
-    job::{AskJob, Job, JobArgs, JobPreview, Jobs, StopJob},
+    job::{self, AskJob, Job, JobArgs, JobPreview, Jobs, StopJob},
 };
 use axum::{
     Json,
@@ -46,7 +46,7 @@ pub(in crate::api) struct JobQuery {
 
 /// Does a verb to every saga that is as the filter says, as a durable job; or only says what it would do.
 #[utoipa::path(
-    post, path = "/v1/jobs", tag = "jobs", request_body = AskJob,
+    post, operation_id = "create_job", path = "/v1/jobs", tag = "jobs", request_body = AskJob,
     responses(
         (status = 202, description = "it is recorded, and done saga by saga", body = Job),
         (status = 200, description = "a dry run: what it would do", body = JobPreview),
@@ -57,7 +57,7 @@ pub(in crate::api) struct JobQuery {
 pub(in crate::api) async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let asked: AskJob = caller::read_json(body, BODY_BYTES_MAX).await?;
     let filter = filter::read(asked.filter)?;
-    let verb = verb(&asked.verb, &asked.args, &filter)?;
+    let verb = verb(asked.verb, &asked.args, &filter)?;
     let act = Act { note: checked_note(asked.note)?, by: caller.by };
     // A dry run counts all of them; for a job one is enough to know that there is something to do.
     let enough = if asked.dry_run { u64::MAX } else { 1 };
@@ -80,7 +80,7 @@ pub(in crate::api) async fn ask(State(api): State<Arc<Api>>, caller: Caller, bod
 }
 
 /// Lists jobs, newest first.
-#[utoipa::path(get, path = "/v1/jobs", tag = "jobs", responses((status = 200, body = Jobs)))]
+#[utoipa::path(get, operation_id = "list_jobs", path = "/v1/jobs", tag = "jobs", responses((status = 200, body = Jobs)))]
 pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Jobs>, ApiError> {
     let (jobs, is_cut) = api.read(move |reader| reader.jobs(&caller.origin.namespace)).await?;
     let jobs = jobs.iter().map(|job| present::job::job(job, api.positions())).collect();
@@ -89,7 +89,7 @@ pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) ->
 
 /// Shows a job: how far it is.
 #[utoipa::path(
-    get, path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path), JobQuery),
+    get, operation_id = "get_job", path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path), JobQuery),
     responses((status = 200, body = Job), (status = 404, description = "no such job", body = ErrorBody))
 )]
 pub(in crate::api) async fn show(
@@ -115,7 +115,7 @@ pub(in crate::api) async fn show(
 
 /// Stops a job. What it has done stays.
 #[utoipa::path(
-    post, path = "/v1/jobs/{id}/stop", tag = "jobs", params(("id" = String, Path)), request_body = StopJob,
+    post, operation_id = "stop_job", path = "/v1/jobs/{id}/stop", tag = "jobs", params(("id" = String, Path)), request_body = Option<StopJob>,
     responses((status = 200, body = Job), (status = 404, description = "no such job", body = ErrorBody))
 )]
 pub(in crate::api) async fn stop(
@@ -137,25 +137,27 @@ fn job_id(text: String) -> Result<String, ApiError> {
     if fits { Ok(text) } else { Err(ApiError::bad_request("a job's id is letters and digits, as `amends jobs` shows it")) }
 }
 
-fn verb(name: &str, args: &JobArgs, filter: &SagaFilter) -> Result<JobVerb, ApiError> {
+fn verb(verb: job::JobVerb, args: &JobArgs, filter: &SagaFilter) -> Result<JobVerb, ApiError> {
     let bad = |said: &str, hint: &str| Err(ApiError::bad_request(said).hint(hint));
-    let verb = match (name, args) {
-        ("cancel", JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Cancel,
-        ("retry", JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Retry,
-        ("skip", JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Skip,
-        ("abandon", JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Abandon,
-        ("resolve", JobArgs { version: None, not_done: true, undone: false }) => JobVerb::NotDone,
-        ("resolve", JobArgs { version: None, not_done: false, undone: true }) => JobVerb::Undone,
-        ("move", JobArgs { version: Some(version), not_done: false, undone: false }) => JobVerb::Move(*version),
-        ("resolve", _) => {
+    let name = verb.as_str();
+    let verb = match (verb, args) {
+        (job::JobVerb::Resolve, JobArgs { version: None, not_done: true, undone: false }) => JobVerb::NotDone,
+        (job::JobVerb::Resolve, JobArgs { version: None, not_done: false, undone: true }) => JobVerb::Undone,
+        (job::JobVerb::Resolve, _) => {
             return bad(
                 "`resolve` takes exactly one of `not_done` and `undone`",
                 "an output is one saga's: resolve each by itself",
             );
         }
-        ("move", _) => return bad("`move` takes a `version`", "write \"args\":{\"version\":2}"),
-        ("cancel" | "retry" | "skip" | "abandon", _) => return bad(&format!("`{name}` takes no `args`"), "leave them out"),
-        _ => return bad(&format!("`{name}` is no verb"), "use cancel, retry, skip, resolve, abandon or move"),
+        (job::JobVerb::Move, JobArgs { version: Some(version), not_done: false, undone: false }) => JobVerb::Move(*version),
+        (job::JobVerb::Move, _) => return bad("`move` takes a `version`", "write \"args\":{\"version\":2}"),
+        (job::JobVerb::Cancel, JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Cancel,
+        (job::JobVerb::Retry, JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Retry,
+        (job::JobVerb::Skip, JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Skip,
+        (job::JobVerb::Abandon, JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Abandon,
+        (job::JobVerb::Cancel | job::JobVerb::Retry | job::JobVerb::Skip | job::JobVerb::Abandon, _) => {
+            return bad(&format!("`{name}` takes no `args`"), "leave them out");
+        }
     };
     if *filter == SagaFilter::default() {
         return bad(

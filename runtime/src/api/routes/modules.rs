@@ -8,7 +8,8 @@ use amends_core::{
 };
 use amends_wire::{
     error::ErrorBody,
-    module::{self, Activate, Breaks, Deployed, Module, Modules},
+    module::{self, Activate, Breaks, DeployAnswer, Deployed, Module, Modules},
+    value::Binary,
 };
 use axum::{
     Json,
@@ -46,11 +47,11 @@ pub(in crate::api) struct DeployQuery {
 
 /// Deploys a component under the name that is in it.
 #[utoipa::path(
-    post, path = "/v1/modules", tag = "modules", params(DeployQuery),
-    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    post, operation_id = "deploy_module", path = "/v1/modules", tag = "modules", params(DeployQuery),
+    request_body(content = Binary, content_type = "application/octet-stream", description = "the component; the host does not look at the content type"),
     responses(
-        (status = 201, description = "a new version", body = Deployed),
-        (status = 200, description = "the same bytes again, the same version", body = Deployed),
+        (status = 201, description = "a new version", body = DeployAnswer),
+        (status = 200, description = "the same bytes again, the same version; or the plan that was asked for", body = DeployAnswer),
         (status = 409, description = "a name belongs to another module", body = ErrorBody),
         (status = 413, description = "too large", body = ErrorBody),
         (status = 422, description = "it does not verify; `reasons` says why", body = ErrorBody),
@@ -69,11 +70,11 @@ pub(in crate::api) async fn deploy(
 
 /// Deploys a component under this name, which must be the one in it. With `?plan=true` (200, a plan) it only says what would happen.
 #[utoipa::path(
-    put, path = "/v1/modules/{name}", tag = "modules", params(("name" = String, Path), DeployQuery),
-    request_body(content = Vec<u8>, content_type = "application/wasm"),
+    put, operation_id = "deploy_module_as", path = "/v1/modules/{name}", tag = "modules", params(("name" = String, Path), DeployQuery),
+    request_body(content = Binary, content_type = "application/octet-stream", description = "the component; the host does not look at the content type"),
     responses(
-        (status = 201, description = "a new version", body = Deployed),
-        (status = 200, description = "the same bytes again, the same version", body = Deployed),
+        (status = 201, description = "a new version", body = DeployAnswer),
+        (status = 200, description = "the same bytes again, the same version; or the plan that was asked for", body = DeployAnswer),
         (status = 409, description = "a name belongs to another module", body = ErrorBody),
         (status = 413, description = "too large", body = ErrorBody),
         (status = 422, description = "it does not verify; `reasons` says why", body = ErrorBody),
@@ -92,7 +93,7 @@ pub(in crate::api) async fn deploy_as(
 }
 
 /// The modules of the namespace.
-#[utoipa::path(get, path = "/v1/modules", tag = "modules", responses((status = 200, body = Modules)))]
+#[utoipa::path(get, operation_id = "list_modules", path = "/v1/modules", tag = "modules", responses((status = 200, body = Modules)))]
 pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Modules>, ApiError> {
     let modules = api.read(move |reader| reader.modules(&caller.origin.namespace)).await?;
     Ok(Json(Modules { modules: modules.iter().map(present::module::module).collect() }))
@@ -100,7 +101,7 @@ pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) ->
 
 /// A module: its versions, how many sagas run on each, what it may reach.
 #[utoipa::path(
-    get, path = "/v1/modules/{name}", tag = "modules", params(("name" = String, Path)),
+    get, operation_id = "get_module", path = "/v1/modules/{name}", tag = "modules", params(("name" = String, Path)),
     responses((status = 200, body = Module), (status = 404, description = "no such module", body = ErrorBody))
 )]
 pub(in crate::api) async fn show(
@@ -114,7 +115,7 @@ pub(in crate::api) async fn show(
 
 /// Makes a version the one that new work starts on. Sagas in flight stay where they are.
 #[utoipa::path(
-    post, path = "/v1/modules/{name}/activate", tag = "modules", params(("name" = String, Path)), request_body = Activate,
+    post, operation_id = "activate_version", path = "/v1/modules/{name}/activate", tag = "modules", params(("name" = String, Path)), request_body = Activate,
     responses((status = 200, body = Deployed), (status = 404, description = "no such module or version", body = ErrorBody))
 )]
 pub(in crate::api) async fn activate(
@@ -139,12 +140,12 @@ pub(in crate::api) async fn activate(
         Some(offer) => broken(&api, namespace, before, offer).await,
         None => Breaks::default(),
     };
-    deployed(&api, &answer, StatusCode::OK, Vec::new(), breaks)
+    Ok(written(&api, answer.position, Json(deployed(&answer, Vec::new(), breaks)?)))
 }
 
 /// What stops working when this version is activated: sagas and events that it drops, and schedules that start them.
 #[utoipa::path(
-    get, path = "/v1/modules/{name}/versions/{version}/breaks", tag = "modules", operation_id = "breaks_of_version",
+    get, operation_id = "get_breaks", path = "/v1/modules/{name}/versions/{version}/breaks", tag = "modules",
     params(("name" = String, Path), ("version" = u32, Path)),
     responses((status = 200, body = Breaks), (status = 404, description = "no such module or version", body = ErrorBody))
 )]
@@ -179,7 +180,7 @@ fn active(module: Option<ModuleView>) -> Option<VersionView> {
 
 /// Removes a version that nothing needs: it is not active and no saga in flight runs on it.
 #[utoipa::path(
-    delete, path = "/v1/modules/{name}/versions/{version}", tag = "modules",
+    delete, operation_id = "remove_version", path = "/v1/modules/{name}/versions/{version}", tag = "modules",
     params(("name" = String, Path), ("version" = u32, Path)),
     responses(
         (status = 200, body = Module),
@@ -227,25 +228,19 @@ async fn plan_or_deploy(api: &Arc<Api>, query: &DeployQuery, upload: Upload) -> 
         let offer = Offer::verified(&verified.definitions, &verified.triggers);
         let breaks = breaks::by(api, namespace, active(module.clone()), offer).await?;
         let plan: module::Plan = present::module::plan(&verified, module.as_ref(), &moves, breaks);
-        return Ok(Json(plan).into_response());
+        return Ok(Json(DeployAnswer::Plan(plan)).into_response());
     }
     let activate = query.activate.unwrap_or(true);
     let Recorded { answer, verified, before } = api.deploys.deploy(upload, activate).await?;
     let offer = Offer::verified(&verified.definitions, &verified.triggers);
     let breaks = broken(api, namespace, Ok(before.filter(|_| activate)), offer).await;
     let status = if answer.created { StatusCode::CREATED } else { StatusCode::OK };
-    deployed(api, &answer, status, verified.warnings, breaks)
+    let answered = DeployAnswer::Deployed(deployed(&answer, verified.warnings, breaks)?);
+    Ok(written(api, answer.position, (status, Json(answered))))
 }
 
-fn deployed(
-    api: &Api,
-    answer: &ModuleAnswer,
-    status: StatusCode,
-    warnings: Vec<String>,
-    breaks: Breaks,
-) -> Result<Response, ApiError> {
-    let body: Option<Deployed> = present::module::deployed(&answer.module, answer.version, warnings);
+fn deployed(answer: &ModuleAnswer, warnings: Vec<String>, breaks: Breaks) -> Result<Deployed, ApiError> {
+    let body = present::module::deployed(&answer.module, answer.version, warnings);
     let body = body.map(|deployed| Deployed { breaks, ..deployed });
-    let body = body.ok_or_else(|| ApiError::internal("the module lacks the version that it answers with"))?;
-    Ok(written(api, answer.position, (status, Json(body))))
+    body.ok_or_else(|| ApiError::internal("the module lacks the version that it answers with"))
 }

@@ -6,7 +6,7 @@ use amends_wire::{
     error::ErrorBody,
     job::Filter,
     journal::JournalPage,
-    saga::{Saga, SagaPage},
+    saga::{Saga, SagaPage, Status},
 };
 use axum::{Json, extract::State};
 use serde::Deserialize;
@@ -46,7 +46,7 @@ pub(in crate::api) struct ListQuery {
     /// Only of this definition.
     saga: Option<String>,
     /// Only with this status.
-    status: Option<String>,
+    status: Option<Status>,
     /// Only on this module.
     module: Option<String>,
     /// Only on this version of its module.
@@ -78,7 +78,7 @@ pub(in crate::api) struct JournalQuery {
 
 /// Lists sagas, newest first.
 #[utoipa::path(
-    get, path = "/v1/sagas", tag = "sagas", params(ListQuery),
+    get, operation_id = "list_sagas", path = "/v1/sagas", tag = "sagas", params(ListQuery),
     responses((status = 200, body = SagaPage), (status = 400, description = "bad filter", body = ErrorBody))
 )]
 pub(in crate::api) async fn list(
@@ -107,7 +107,7 @@ pub(in crate::api) async fn list(
 
 /// Shows a saga: every step, what it waits for and why.
 #[utoipa::path(
-    get, path = "/v1/sagas/{id}", tag = "sagas", params(("id" = String, Path), Freshness),
+    get, operation_id = "get_saga", path = "/v1/sagas/{id}", tag = "sagas", params(("id" = String, Path), Freshness),
     responses((status = 200, body = Saga), (status = 404, description = "no such saga", body = ErrorBody))
 )]
 pub(in crate::api) async fn show(
@@ -126,7 +126,7 @@ pub(in crate::api) async fn show(
 
 /// A saga's records, oldest first.
 #[utoipa::path(
-    get, path = "/v1/sagas/{id}/journal", tag = "sagas", params(("id" = String, Path), JournalQuery),
+    get, operation_id = "get_journal", path = "/v1/sagas/{id}/journal", tag = "sagas", params(("id" = String, Path), JournalQuery),
     responses((status = 200, body = JournalPage), (status = 404, description = "no such saga", body = ErrorBody))
 )]
 pub(in crate::api) async fn journal(

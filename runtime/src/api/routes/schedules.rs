@@ -10,7 +10,7 @@ use amends_core::{
 };
 use amends_wire::{
     error::ErrorBody,
-    schedule::{Act, Overlap, PutSchedule, Schedule, SchedulePage},
+    schedule::{Overlap, PutSchedule, Schedule, ScheduleActRequest, SchedulePage},
 };
 use axum::{Json, body::Body, extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
@@ -59,7 +59,7 @@ pub(in crate::api) struct Freshness {
 
 /// Lists schedules, by name.
 #[utoipa::path(
-    get, path = "/v1/schedules", tag = "schedules", params(ListQuery),
+    get, operation_id = "list_schedules", path = "/v1/schedules", tag = "schedules", params(ListQuery),
     responses((status = 200, body = SchedulePage), (status = 400, description = "bad limit or cursor", body = ErrorBody))
 )]
 pub(in crate::api) async fn list(
@@ -79,7 +79,7 @@ pub(in crate::api) async fn list(
 
 /// Shows a schedule: what is due next, what waits and why, what it started and missed last.
 #[utoipa::path(
-    get, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path), Freshness),
+    get, operation_id = "get_schedule", path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path), Freshness),
     responses((status = 200, body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
 )]
 pub(in crate::api) async fn show(
@@ -103,7 +103,7 @@ pub(in crate::api) async fn show(
 /// Makes a schedule, or replaces it. The same again changes nothing; `expect_revision` guards what was read. An `after` that is over
 /// begins again, unless it comes with the same `Idempotency-Key`.
 #[utoipa::path(
-    put, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)), request_body = PutSchedule,
+    put, operation_id = "put_schedule", path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)), request_body = PutSchedule,
     responses(
         (status = 201, description = "made", body = Schedule),
         (status = 200, description = "replaced, or it was so already", body = Schedule),
@@ -128,7 +128,7 @@ pub(in crate::api) async fn put(
 
 /// Lets nothing be due until it is resumed.
 #[utoipa::path(
-    post, path = "/v1/schedules/{name}/pause", tag = "schedules", params(("name" = String, Path)), request_body = Act,
+    post, operation_id = "pause_schedule", path = "/v1/schedules/{name}/pause", tag = "schedules", params(("name" = String, Path)), request_body = Option<ScheduleActRequest>,
     responses((status = 200, body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
 )]
 pub(in crate::api) async fn pause(
@@ -137,13 +137,13 @@ pub(in crate::api) async fn pause(
     InPath(name): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: Act = read(body).await?;
+    let asked: ScheduleActRequest = read(body).await?;
     act(&api, caller, &name, OfSchedule::Pause, asked.note).await
 }
 
 /// Lets it go on. What was due in the pause is missed.
 #[utoipa::path(
-    post, path = "/v1/schedules/{name}/resume", tag = "schedules", params(("name" = String, Path)), request_body = Act,
+    post, operation_id = "resume_schedule", path = "/v1/schedules/{name}/resume", tag = "schedules", params(("name" = String, Path)), request_body = Option<ScheduleActRequest>,
     responses((status = 200, body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
 )]
 pub(in crate::api) async fn resume(
@@ -152,13 +152,13 @@ pub(in crate::api) async fn resume(
     InPath(name): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: Act = read(body).await?;
+    let asked: ScheduleActRequest = read(body).await?;
     act(&api, caller, &name, OfSchedule::Resume, asked.note).await
 }
 
 /// Starts a saga now, beside what is due and whatever runs; `last_fired` says which.
 #[utoipa::path(
-    post, path = "/v1/schedules/{name}/trigger", tag = "schedules", params(("name" = String, Path)), request_body = Act,
+    post, operation_id = "trigger_schedule", path = "/v1/schedules/{name}/trigger", tag = "schedules", params(("name" = String, Path)), request_body = Option<ScheduleActRequest>,
     responses(
         (status = 200, description = "started, or it was by the same key", body = Schedule),
         (status = 404, description = "no such schedule, or its saga is not deployed any more", body = ErrorBody),
@@ -172,7 +172,7 @@ pub(in crate::api) async fn trigger(
     InPath(name): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: Act = read(body).await?;
+    let asked: ScheduleActRequest = read(body).await?;
     // Sent again with the same key it is the same saga.
     let of_it = match &caller.origin.idempotency_key {
         Some(key) => mint::saga_id_from_key(&name, key)?.as_str().to_owned(),
@@ -184,7 +184,7 @@ pub(in crate::api) async fn trigger(
 
 /// Removes a schedule. Sagas that it started go on.
 #[utoipa::path(
-    delete, path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)), request_body = Option<Act>,
+    delete, operation_id = "remove_schedule", path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)), request_body = Option<ScheduleActRequest>,
     responses((status = 200, description = "as it was", body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
 )]
 pub(in crate::api) async fn remove(
@@ -193,11 +193,11 @@ pub(in crate::api) async fn remove(
     InPath(name): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: Act = read(body).await?;
+    let asked: ScheduleActRequest = read(body).await?;
     act(&api, caller, &name, OfSchedule::Remove, asked.note).await
 }
 
-async fn read(body: Body) -> Result<Act, ApiError> {
+async fn read(body: Body) -> Result<ScheduleActRequest, ApiError> {
     caller::read_json(body, ENVELOPE_BYTES_MAX).await
 }
 
@@ -232,7 +232,7 @@ async fn checked(api: &Arc<Api>, asked: PutSchedule) -> Result<port::PutSchedule
         saga: caller::name(&saga)?.into(),
         when,
         id: id.as_deref().map(caller::saga_id).transpose()?.map(|id| id.as_str().to_owned()),
-        overlap: match overlap.unwrap_or_default() {
+        overlap: match overlap.unwrap_or(Overlap::Skip) {
             Overlap::Skip => schedule::Overlap::Skip,
             Overlap::Queue => schedule::Overlap::Queue,
             Overlap::Allow => schedule::Overlap::Allow,

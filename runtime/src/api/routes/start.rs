@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use amends_core::value::Payload;
-use amends_wire::{error::ErrorBody, saga::Saga};
+use amends_wire::{error::ErrorBody, saga::Saga, value::Binary};
 use axum::{
     Json,
     body::Body,
@@ -43,9 +43,12 @@ pub(in crate::api) struct StartQuery {
 /// Answered once the start is durable; with `wait` once the saga has ended or is stuck. The same id, definition and
 /// input again is the same saga. Without an id, an `Idempotency-Key` stands for one.
 #[utoipa::path(
-    post, path = "/v1/definitions/{saga}/sagas", tag = "sagas",
+    post, operation_id = "start_saga", path = "/v1/definitions/{saga}/sagas", tag = "sagas",
     params(("saga" = String, Path, description = "the definition"), StartQuery),
-    request_body(content = Object, description = "the input"),
+    request_body(
+        content((amends_wire::Json = "application/json"), (Binary = "application/octet-stream")),
+        description = "the input; `{}` if left out",
+    ),
     responses(
         (status = 201, description = "started", body = Saga),
         (status = 200, description = "it was there already", body = Saga),

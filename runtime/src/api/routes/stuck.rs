@@ -34,7 +34,7 @@ pub(in crate::api) struct StuckQuery {
 
 /// Says what is stuck, in groups: the same step of the same version, for the same failure.
 #[utoipa::path(
-    get, path = "/v1/stuck", tag = "sagas", params(StuckQuery),
+    get, operation_id = "list_stuck", path = "/v1/stuck", tag = "sagas", params(StuckQuery),
     responses((status = 200, body = StuckGroups), (status = 400, description = "bad filter", body = ErrorBody))
 )]
 pub(in crate::api) async fn show(

@@ -30,8 +30,11 @@ pub(super) const NOTE_BYTES_MAX: usize = 4_096;
 
 /// Rolls a saga back: what is done is undone, in reverse.
 #[utoipa::path(
-    post, path = "/v1/sagas/{id}/cancel", tag = "verbs", params(("id" = String, Path)), request_body = verb::Act,
-    responses((status = 200, body = Acted), (status = 404, body = ErrorBody), (status = 409, description = "it does not fit", body = ErrorBody))
+    post, operation_id = "cancel_saga", path = "/v1/sagas/{id}/cancel", tag = "verbs", params(("id" = String, Path)), request_body = Option<verb::ActRequest>,
+    responses(
+        (status = 200, body = Acted),
+        (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
+    )
 )]
 pub(in crate::api) async fn cancel(
     State(api): State<Arc<Api>>,
@@ -39,14 +42,17 @@ pub(in crate::api) async fn cancel(
     InPath(id): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: verb::Act = read(&api, body).await?;
+    let asked: verb::ActRequest = read(&api, body).await?;
     act(&api, caller, &id, Verb::Cancel, asked.note, asked.expect_revision).await
 }
 
 /// Tries again now, with a fresh budget: one step, or all that are stuck or back off.
 #[utoipa::path(
-    post, path = "/v1/sagas/{id}/retry", tag = "verbs", params(("id" = String, Path)), request_body = verb::Retry,
-    responses((status = 200, body = Acted), (status = 404, body = ErrorBody), (status = 409, description = "it does not fit", body = ErrorBody))
+    post, operation_id = "retry_saga", path = "/v1/sagas/{id}/retry", tag = "verbs", params(("id" = String, Path)), request_body = Option<verb::RetryRequest>,
+    responses(
+        (status = 200, body = Acted),
+        (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
+    )
 )]
 pub(in crate::api) async fn retry(
     State(api): State<Arc<Api>>,
@@ -54,15 +60,18 @@ pub(in crate::api) async fn retry(
     InPath(id): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: verb::Retry = read(&api, body).await?;
+    let asked: verb::RetryRequest = read(&api, body).await?;
     let step = asked.step.as_deref().map(step_path).transpose()?;
     act(&api, caller, &id, Verb::Retry(step), asked.note, asked.expect_revision).await
 }
 
 /// Gives a stuck compensation up; its effect stays in `outstanding`.
 #[utoipa::path(
-    post, path = "/v1/sagas/{id}/skip", tag = "verbs", params(("id" = String, Path)), request_body = verb::Skip,
-    responses((status = 200, body = Acted), (status = 404, body = ErrorBody), (status = 409, description = "it does not fit", body = ErrorBody))
+    post, operation_id = "skip_compensation", path = "/v1/sagas/{id}/skip", tag = "verbs", params(("id" = String, Path)), request_body = verb::SkipRequest,
+    responses(
+        (status = 200, body = Acted),
+        (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
+    )
 )]
 pub(in crate::api) async fn skip(
     State(api): State<Arc<Api>>,
@@ -70,14 +79,17 @@ pub(in crate::api) async fn skip(
     InPath(id): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: verb::Skip = read(&api, body).await?;
+    let asked: verb::SkipRequest = read(&api, body).await?;
     act(&api, caller, &id, Verb::Skip(step_path(&asked.step)?), asked.note, asked.expect_revision).await
 }
 
 /// Says what happened to a step: it is done with this output, it did not happen, or its compensation was done by hand.
 #[utoipa::path(
-    post, path = "/v1/sagas/{id}/resolve", tag = "verbs", params(("id" = String, Path)), request_body = verb::Resolve,
-    responses((status = 200, body = Acted), (status = 404, body = ErrorBody), (status = 409, description = "it does not fit", body = ErrorBody))
+    post, operation_id = "resolve_step", path = "/v1/sagas/{id}/resolve", tag = "verbs", params(("id" = String, Path)), request_body = verb::ResolveRequest,
+    responses(
+        (status = 200, body = Acted),
+        (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
+    )
 )]
 pub(in crate::api) async fn resolve(
     State(api): State<Arc<Api>>,
@@ -85,7 +97,7 @@ pub(in crate::api) async fn resolve(
     InPath(id): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: verb::Resolve = read(&api, body).await?;
+    let asked: verb::ResolveRequest = read(&api, body).await?;
     let resolution = match (asked.output, asked.not_done, asked.undone) {
         (Some(output), false, false) => {
             let output = Payload::json(output.as_str().to_owned());
@@ -101,8 +113,11 @@ pub(in crate::api) async fn resolve(
 
 /// Breaks a lock key that a saga holds: the next one has it, and this saga goes on without.
 #[utoipa::path(
-    post, path = "/v1/sagas/{id}/unlock", tag = "verbs", params(("id" = String, Path)), request_body = verb::Unlock,
-    responses((status = 200, body = Acted), (status = 404, body = ErrorBody), (status = 409, description = "it does not fit", body = ErrorBody))
+    post, operation_id = "unlock_key", path = "/v1/sagas/{id}/unlock", tag = "verbs", params(("id" = String, Path)), request_body = verb::UnlockRequest,
+    responses(
+        (status = 200, body = Acted),
+        (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
+    )
 )]
 pub(in crate::api) async fn unlock(
     State(api): State<Arc<Api>>,
@@ -110,7 +125,7 @@ pub(in crate::api) async fn unlock(
     InPath(id): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: verb::Unlock = read(&api, body).await?;
+    let asked: verb::UnlockRequest = read(&api, body).await?;
     if asked.key.is_empty() {
         return Err(ApiError::bad_request("`key` is a lock key that the saga holds, as `seat/12A`"));
     }
@@ -119,7 +134,7 @@ pub(in crate::api) async fn unlock(
 
 /// Takes a saga over to another version of its module; what is stuck is tried again at once.
 #[utoipa::path(
-    post, path = "/v1/sagas/{id}/move", tag = "verbs", params(("id" = String, Path)), request_body = verb::Move,
+    post, operation_id = "move_saga", path = "/v1/sagas/{id}/move", tag = "verbs", params(("id" = String, Path)), request_body = verb::MoveRequest,
     responses(
         (status = 200, body = Acted),
         (status = 404, description = "no such saga, or no such version of its module", body = ErrorBody),
@@ -132,14 +147,17 @@ pub(in crate::api) async fn move_to(
     InPath(id): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: verb::Move = read(&api, body).await?;
+    let asked: verb::MoveRequest = read(&api, body).await?;
     act(&api, caller, &id, Intervention::Move(asked.version), asked.note, asked.expect_revision).await
 }
 
 /// Ends a saga where it stands; what is not undone stays, and is listed in `outstanding`.
 #[utoipa::path(
-    post, path = "/v1/sagas/{id}/abandon", tag = "verbs", params(("id" = String, Path)), request_body = verb::Act,
-    responses((status = 200, body = Acted), (status = 404, body = ErrorBody), (status = 409, description = "it does not fit", body = ErrorBody))
+    post, operation_id = "abandon_saga", path = "/v1/sagas/{id}/abandon", tag = "verbs", params(("id" = String, Path)), request_body = Option<verb::ActRequest>,
+    responses(
+        (status = 200, body = Acted),
+        (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
+    )
 )]
 pub(in crate::api) async fn abandon(
     State(api): State<Arc<Api>>,
@@ -147,7 +165,7 @@ pub(in crate::api) async fn abandon(
     InPath(id): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: verb::Act = read(&api, body).await?;
+    let asked: verb::ActRequest = read(&api, body).await?;
     act(&api, caller, &id, Verb::Abandon, asked.note, asked.expect_revision).await
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use amends_core::id::{Namespace, SagaId};
-use amends_wire::{error::ErrorBody, journal::Entry, saga::SagaLine};
+use amends_wire::{error::ErrorBody, saga::SagaLine};
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
@@ -41,10 +41,10 @@ const GATHER: Duration = Duration::from_millis(50);
 /// Each message's id is the record's revision; the last message has the event name `end`. A saga of which nothing is
 /// left to say is 204, which tells a browser not to come back.
 #[utoipa::path(
-    get, path = "/v1/sagas/{id}/watch", tag = "sagas",
+    get, operation_id = "watch_saga", path = "/v1/sagas/{id}/watch", tag = "sagas",
     params(("id" = String, Path), ("Last-Event-ID" = Option<String>, Header, description = "the last revision that was seen")),
     responses(
-        (status = 200, description = "messages of records", content_type = "text/event-stream", body = Entry),
+        (status = 200, description = "messages whose `data` is an `Entry` of the journal", content_type = "text/event-stream", body = String),
         (status = 204, description = "ended, and all was seen"),
         (status = 404, description = "no such saga", body = ErrorBody),
         (status = 503, description = "too many watch", body = ErrorBody),
@@ -81,9 +81,9 @@ pub(in crate::api) async fn saga(
 
 /// Follows all sagas of the namespace from now on: one message a changed saga. A `gap` message says that changes were missed.
 #[utoipa::path(
-    get, path = "/v1/watch", tag = "sagas",
+    get, operation_id = "watch_sagas", path = "/v1/watch", tag = "sagas",
     responses(
-        (status = 200, description = "messages of sagas", content_type = "text/event-stream", body = SagaLine),
+        (status = 200, description = "messages whose `data` is a `SagaLine`", content_type = "text/event-stream", body = String),
         (status = 503, description = "too many watch", body = ErrorBody),
     )
 )]

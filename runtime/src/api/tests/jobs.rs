@@ -138,14 +138,14 @@ fn a_verb_for_many_that_says_nothing_clear_is_refused() {
         expect![[r#"
             400 bad_request: the body does not fit: missing field `verb` at line 1 column 2
             400 bad_request: the filter says nothing
-            400 bad_request: `unlock` is no verb
+            400 bad_request: the body does not fit: unknown variant `unlock`, expected one of `cancel`, `retry`, `skip`, `resolve`, `abandon`, `move` at line 1 column 16
             400 bad_request: `retry` takes no `args`
             400 bad_request: `move` takes a `version`
             400 bad_request: `skip` is about one step of each saga
             400 bad_request: the body does not fit: unknown field `output`, expected one of `version`, `not_done`, `undone` at line 1 column 61
             400 bad_request: `resolve` takes exactly one of `not_done` and `undone`
             400 bad_request: a saga that has ended takes no verbs
-            400 bad_request: `done` is no status
+            400 bad_request: the body does not fit: unknown variant `done`, expected one of `completed`, `compensated`, `abandoned`, `stuck`, `compensating`, `waiting`, `running` at line 1 column 43
             400 bad_request: the body does not fit: unknown field `stage`, expected one of `saga`, `status`, `module`, `version`, `step`, `failure` at line 1 column 35
             400 bad_request: `failure` is the code of a failure, as `gateway_down`
             400 bad_request: a job's id is letters and digits, as `amends jobs` shows it

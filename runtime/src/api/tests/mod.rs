@@ -19,7 +19,11 @@ use hyper::service::Service;
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 
-use super::{Options, router};
+use super::{
+    Options,
+    openapi::described::{self, Answered},
+    router,
+};
 use crate::service::testing::{TestHost, run};
 
 /// Sends a request written as `METHOD path`, header lines, an empty line and the body. Streams end when the sender is dropped.
@@ -36,7 +40,16 @@ async fn send(host: &TestHost, request: &str) -> (Response, watch::Sender<bool>)
     let options = Options { payload_bytes_max: 200, wasm_bytes_max: 100, wait_ms_max: 300_000, ..Options::default() };
     let (running, stop) = watch::channel(false);
     let service = TowerToHyperService::new(router(host.services.clone(), options, stop));
-    (service.call(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap(), running)
+    let mut response = service.call(request.body(Body::from(body.to_owned())).unwrap()).await.unwrap();
+    response.extensions_mut().insert(Asked { method: method.to_owned(), path: path.to_owned() });
+    (response, running)
+}
+
+/// What an answer is to.
+#[derive(Clone)]
+struct Asked {
+    method: String,
+    path: String,
 }
 
 /// Sends a request and shows the whole answer.
@@ -48,8 +61,14 @@ async fn send_and_show(host: &TestHost, request: &str) -> String {
 /// An answer as text: its status, its position, its body.
 async fn shown(response: Response) -> String {
     let position = response.headers().get("amends-position").map(|value| format!(" at {}", value.to_str().unwrap()));
-    let head = format!("{}{}", response.status().as_u16(), position.unwrap_or_default());
+    let status = response.status().as_u16();
+    let head = format!("{status}{}", position.unwrap_or_default());
+    let content_type = response.headers().get("content-type").map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
+    let Asked { method, path } = response.extensions().get().cloned().unwrap();
     let body = response.into_body().collect().await.unwrap().to_bytes();
+    // Fault C2-36: whatever a test asks, the answer is held against the description.
+    let answered = Answered { method: &method, path: &path, status, content_type: &content_type, body: &body };
+    described::answer(&answered).unwrap_or_else(|wrong| panic!("{method} {path} is not answered as described: {wrong}"));
     match serde_json::from_slice::<serde_json::Value>(&body) {
         Ok(json) => format!("{head}\n{}\n", serde_json::to_string_pretty(&json).unwrap()),
         Err(_) => format!("{head}\n{}", String::from_utf8_lossy(&body)),

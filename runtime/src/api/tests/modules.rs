@@ -26,6 +26,7 @@ fn a_component_is_verified_before_it_is_a_version() {
           "imports": [
             "wasi:http/outgoing-handler@0.2.3"
           ],
+          "kind": "deployed",
           "missing_grants": [
             {
               "command": "amends grant trip --http ORIGIN",

@@ -4,7 +4,10 @@ use amends_core::{outcome::Outcome, value::Payload};
 use expect_test::expect;
 
 use super::{answer, json, send, shown};
-use crate::service::testing::{TestHost, run};
+use crate::{
+    api::openapi::described::document,
+    service::testing::{TestHost, run},
+};
 
 #[test]
 fn lists_page_by_an_opaque_cursor() {
@@ -109,7 +112,7 @@ fn c2_02_a_host_whose_engine_cannot_answer_is_not_ready() {
 
 #[test]
 fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
-    let description = serde_json::to_value(crate::api::openapi::description()).unwrap();
+    let description = document();
     let paths = description["paths"].as_object().unwrap();
     assert_eq!(paths.len(), 35);
     let host = TestHost::new();
@@ -133,7 +136,7 @@ fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
 /// the types that they are read from do not say where they stand, and the generator then says the path.
 #[test]
 fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_otherwise() {
-    let description = serde_json::to_value(crate::api::openapi::description()).unwrap();
+    let description = document();
     let mut said = String::new();
     for (path, operations) in description["paths"].as_object().unwrap() {
         for (method, operation) in operations.as_object().unwrap() {
@@ -170,7 +173,7 @@ fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_other
     let start = &description["paths"]["/v1/definitions/{saga}/sagas"]["post"];
     let headers = start["parameters"].as_array().unwrap().iter().filter(|parameter| parameter["in"] == "header");
     let headers: Vec<&str> = headers.map(|parameter| parameter["name"].as_str().unwrap()).collect();
-    assert_eq!(headers, ["Amends-Namespace", "Idempotency-Key"]);
+    assert_eq!(headers, ["Amends-Namespace", "Idempotency-Key", "Amends-By"]);
     assert!(start["responses"]["200"]["headers"]["Amends-Position"].is_object(), "{start}");
 }
 
@@ -191,4 +194,53 @@ fn who_has_seen_more_than_there_is_follows_from_now_on() {
     let before = json(&host, "GET /v1/sagas/T1/journal")["records"].as_array().unwrap().len() - ids.len();
     assert_eq!(ids.first().copied(), Some(&*format!("id: {}", before + 1)), "{said}");
     assert!(!ids.is_empty() && said.contains("event: end\n"), "{said}");
+}
+
+/// Fault C2-36: the description had two types of one name, a null that nothing fitted, and statuses without their values, and no
+/// test held it against an answer. Every answer to a test of the API is held against it now, as a client's validator would; here it
+/// is each kind of answer once.
+#[test]
+fn c2_36_each_kind_of_answer_is_as_described() {
+    let event = r#"{"specversion":"1.0","id":"1","source":"shop","type":"approval","data":null}"#;
+    let job = r#"{"verb":"retry","filter":{"saga":"trip"}}"#;
+    let dry_run = r#"{"verb":"retry","filter":{"saga":"trip"},"dry_run":true}"#;
+    let grants =
+        r#"{"grants":{"http":[{"origin":"https://hotel.example","private":true}],"config":{"a":"b"},"secrets":["key"]}}"#;
+    let requests = [
+        "POST /v1/modules\n\n\0asm",
+        "PUT /v1/modules/trip?plan=true\n\n\0asm",
+        "GET /v1/modules",
+        "GET /v1/modules/trip",
+        "POST /v1/modules/trip/activate\n\n{\"version\":1}",
+        "DELETE /v1/modules/trip/versions/1",
+        "GET /v1/modules/trip/grants",
+        &format!("PUT /v1/modules/trip/grants\n\n{grants}"),
+        "GET /v1/definitions",
+        "GET /v1/definitions/trip",
+        "GET /v1/definitions/trip?format=mermaid",
+        "POST /v1/definitions/trip/sagas?id=T1&wait=30s\n\nnull",
+        "GET /v1/sagas",
+        "GET /v1/sagas/T1",
+        "GET /v1/sagas/T1/journal",
+        "POST /v1/sagas/T1/cancel",
+        "POST /v1/sagas/T1/move\n\n{\"version\":2}",
+        "POST /v1/sagas/T1/signals/approval\n\nnull",
+        &format!("POST /v1/events\n\n{event}"),
+        "GET /v1/stuck",
+        &format!("POST /v1/jobs\n\n{dry_run}"),
+        &format!("POST /v1/jobs\n\n{job}"),
+        "GET /v1/jobs",
+        "GET /v1/jobs/J1",
+        "POST /v1/jobs/J1/stop",
+        "GET /v1/schedules",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /metrics",
+        "GET /openapi.json",
+    ];
+    let host = TestHost::new();
+    for request in requests {
+        let said = answer(&host, request);
+        assert!(said.starts_with('2'), "{request}: {said}");
+    }
 }

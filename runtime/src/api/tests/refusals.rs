@@ -108,7 +108,7 @@ fn unknown_routes_and_methods_and_strangers_answer_in_the_one_shape() {
             400 header_repeated: header host is given more than once
             404 saga_not_found: no saga `T9` in this namespace
             400 bad_name: bad saga id "../x": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
-            400 bad_request: `done` is no status
+            400 bad_query: bad query: status: unknown variant `done`, expected one of `completed`, `compensated`, `abandoned`, `stuck`, `compensating`, `waiting`, `running`
             400 bad_request: limit 0 is out of range
             400 bad_request: limit 100000 is out of range
             409 restored: position `0-2-7` is of another life of this journal, which was restored since

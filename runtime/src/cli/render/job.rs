@@ -1,6 +1,6 @@
 //! Jobs as text: what one would do, how far it is, what came of it.
 
-use amends_wire::job::{Filter, Job, JobArgs, JobPreview, Misfit};
+use amends_wire::job::{Filter, Job, JobArgs, JobPreview, JobStatus, JobVerb, Misfit};
 
 use super::{
     style::{BACK, BOLD, DIM, GOOD, LIVE, paint},
@@ -9,7 +9,7 @@ use super::{
 };
 
 /// What a verb would do to many.
-pub(crate) fn preview(verb: &str, preview: &JobPreview) -> String {
+pub(crate) fn preview(verb: JobVerb, preview: &JobPreview) -> String {
     let more = preview.count.saturating_sub(preview.sagas.len() as u64);
     let would = format!("would {verb} {}{}\n", count(preview.count, "saga"), named(&preview.sagas, more));
     let cut = if preview.is_cut { "there are more sagas than were looked at\n" } else { "" };
@@ -57,12 +57,12 @@ fn when(job: &Job, now: &Now) -> String {
 }
 
 fn status(job: &Job) -> String {
-    let style = match job.status.as_str() {
-        "ended" => GOOD,
-        "stopped" => BACK,
-        _ => LIVE,
+    let style = match job.status {
+        JobStatus::Ended => GOOD,
+        JobStatus::Stopped => BACK,
+        JobStatus::Running => LIVE,
     };
-    paint(style, &job.status)
+    paint(style, job.status)
 }
 
 /// `move to v2 (saga trip, version 1)`.
@@ -79,9 +79,9 @@ fn what(job: &Job) -> String {
 
 fn words(filter: &Filter) -> String {
     let Filter { saga, status, module, version, step, failure } = filter;
-    let version = version.map(|version| version.to_string());
+    let (status, version) = (status.map(|status| status.to_string()), version.map(|version| version.to_string()));
     let parts =
-        [("saga", saga), ("status", status), ("module", module), ("version", &version), ("step", step), ("failure", failure)];
+        [("saga", saga), ("status", &status), ("module", module), ("version", &version), ("step", step), ("failure", failure)];
     let said = parts.iter().filter_map(|(name, value)| Some(format!("{name} {}", clean(value.as_ref()?))));
     said.collect::<Vec<_>>().join(", ")
 }
@@ -126,9 +126,9 @@ mod tests {
         let of =
             |all: u64, does_not_fit: Vec<Misfit>| JobPreview { count: all, sagas: ids(all.min(20)), does_not_fit, is_cut: false };
         let said = [
-            preview("retry", &of(1, Vec::new())),
-            preview("cancel", &of(1_254, vec![misfit("it is past its point of no return", 7), misfit("odd\u{1b}[2J", 1)])),
-            preview("move", &JobPreview { is_cut: true, ..of(0, vec![misfit("module `trip` has no version 7", 2)]) }),
+            preview(JobVerb::Retry, &of(1, Vec::new())),
+            preview(JobVerb::Cancel, &of(1_254, vec![misfit("it is past its point of no return", 7), misfit("odd\u{1b}[2J", 1)])),
+            preview(JobVerb::Move, &JobPreview { is_cut: true, ..of(0, vec![misfit("module `trip` has no version 7", 2)]) }),
         ];
         expect![[r#"
             would retry 1 saga (T1)

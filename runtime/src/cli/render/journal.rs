@@ -1,6 +1,10 @@
 //! A saga's records as lines.
 
-use amends_wire::{journal::Entry, saga::Rollback};
+use amends_wire::{
+    journal::{Entry, RecordType},
+    saga::{Direction, Rollback},
+};
+use anstyle::Style;
 
 use super::{
     style::{BACK, BAD, DIM, GOOD, LIVE, paint},
@@ -13,23 +17,46 @@ const KIND_WIDTH: usize = 16;
 
 /// One record on one line, without a newline.
 pub(crate) fn line(entry: &Entry, now: &Now) -> String {
-    let time = entry.at.map(|at| now.clock_ms(at)).unwrap_or_default();
-    let style = match entry.kind.as_str() {
-        "done" | "undone" | "completed" => GOOD,
-        "refused" | "transient" | "backoff" | "rollback_begun" | "compensated" | "cancel_requested" => BACK,
-        "unknown" | "stuck" | "abandoned" => BAD,
-        "intent" | "stale" => DIM,
-        _ => LIVE,
-    };
-    let kind = pad(&paint(style, clean(&entry.kind)), KIND_WIDTH);
+    let time = now.clock_ms(entry.at);
+    let kind = pad(&paint(style(entry.kind), entry.kind), KIND_WIDTH);
     let said: Vec<String> = [leg(entry), detail(entry, now), act(entry)].into_iter().flatten().collect();
     format!("{:>4}  {}  {kind}  {}", entry.revision, paint(DIM, time), said.join("  ")).trim_end().to_owned()
+}
+
+fn style(kind: RecordType) -> Style {
+    match kind {
+        RecordType::Done | RecordType::Undone | RecordType::Completed => GOOD,
+        RecordType::Refused
+        | RecordType::Transient
+        | RecordType::Backoff
+        | RecordType::RollbackBegun
+        | RecordType::Compensated
+        | RecordType::CancelRequested => BACK,
+        RecordType::Unknown | RecordType::Stuck | RecordType::Abandoned => BAD,
+        RecordType::Intent | RecordType::Stale => DIM,
+        RecordType::Started
+        | RecordType::Listed
+        | RecordType::NotDone
+        | RecordType::Wait
+        | RecordType::Arrived
+        | RecordType::TimerFired
+        | RecordType::RoundBegun
+        | RecordType::Resolved
+        | RecordType::Skipped
+        | RecordType::Retried
+        | RecordType::Unstuck
+        | RecordType::Moved
+        | RecordType::LockQueued
+        | RecordType::LockTaken
+        | RecordType::LockBroken
+        | RecordType::Foreign => LIVE,
+    }
 }
 
 /// `undo reserve-hotel #2`, `reserve-hotel way 2 round 1 #1`.
 fn leg(entry: &Entry) -> Option<String> {
     let step = entry.step.as_ref()?;
-    let direction = entry.direction.as_deref().filter(|direction| *direction != "forward");
+    let direction = entry.direction.filter(|direction| *direction != Direction::Forward);
     let direction = match (direction, entry.undo_alternate) {
         (Some(word), 0) => format!("{word} "),
         (Some(word), alternate) => format!("{word} by way {} ", alternate + 1),
@@ -55,7 +82,7 @@ fn detail(entry: &Entry, now: &Now) -> Option<String> {
     if let Some(rollback) = &entry.rollback {
         said.push(reason(rollback));
     }
-    said.extend(entry.resolution.clone());
+    said.extend(entry.resolution.map(|resolution| resolution.to_string()));
     said.extend(entry.output.as_ref().map(|output| clean(output.as_str()).into_owned()));
     // A rollback that no step caused has said all with its reason.
     let failure = entry.failure.as_ref().filter(|_| entry.rollback.as_ref().is_none_or(|rollback| rollback.step.is_some()));
@@ -87,7 +114,7 @@ fn elements(all: usize, first: &[String]) -> String {
 /// What decided a rollback, as `refused by reserve-car`.
 pub(crate) fn reason(rollback: &Rollback) -> String {
     let step = rollback.step.as_ref().map(|step| format!(" by {}", clean(step))).unwrap_or_default();
-    format!("{}{step}", clean(&rollback.reason))
+    format!("{}{step}", rollback.reason)
 }
 
 fn act(entry: &Entry) -> Option<String> {

@@ -1,7 +1,7 @@
 //! What a cancel would do, in one line.
 
 use amends_wire::{
-    preview::{CancelPreview, Undoing},
+    preview::{CancelPreview, Certainty, Undoing},
     saga::Saga,
 };
 
@@ -43,15 +43,15 @@ fn in_words(saga: &Saga, preview: &CancelPreview) -> String {
 
 fn all(undoing: &Undoing) -> String {
     match undoing {
-        Undoing::Step { step, certainty } => match certainty.as_str() {
-            "may_have_run" => format!("{step} (may have run)"),
-            "open" => format!("{step} (an attempt is open)"),
-            _ => step.clone(),
+        Undoing::Step { step, certainty } => match certainty {
+            Certainty::MayHaveRun => format!("{step} (may have run)"),
+            Certainty::Open => format!("{step} (an attempt is open)"),
+            Certainty::Done => step.clone(),
         },
-        Undoing::InOrder { in_order } => in_order.iter().map(all).collect::<Vec<_>>().join(", then "),
-        Undoing::SideBySide { side_by_side } => {
-            let mut names: Vec<String> = side_by_side.iter().take(NAMED_MAX).map(all).collect();
-            let more = side_by_side.len().saturating_sub(NAMED_MAX);
+        Undoing::InOrder { parts } => parts.iter().map(all).collect::<Vec<_>>().join(", then "),
+        Undoing::SideBySide { parts } => {
+            let mut names: Vec<String> = parts.iter().take(NAMED_MAX).map(all).collect();
+            let more = parts.len().saturating_sub(NAMED_MAX);
             names.extend((more > 0).then(|| format!("…{more} more")));
             format!("({})", names.join(" ‖ "))
         }
@@ -66,16 +66,17 @@ mod tests {
     use super::*;
     use crate::cli::render::samples;
 
-    fn step(step: &str, certainty: &str) -> Undoing {
-        Undoing::Step { step: step.to_owned(), certainty: certainty.to_owned() }
+    fn step(step: &str, certainty: Certainty) -> Undoing {
+        Undoing::Step { step: step.to_owned(), certainty }
     }
 
     #[test]
     fn a_cancel_is_told_in_its_order_with_what_is_not_certain() {
-        let rooms = (1..=6).map(|room| step(&format!("book[{room}]"), "done")).collect();
-        let in_order = vec![step("car", "open"), Undoing::SideBySide { side_by_side: rooms }, step("flight", "may_have_run")];
+        let rooms = (1..=6).map(|room| step(&format!("book[{room}]"), Certainty::Done)).collect();
+        let in_order =
+            vec![step("car", Certainty::Open), Undoing::SideBySide { parts: rooms }, step("flight", Certainty::MayHaveRun)];
         let base = CancelPreview { version: Some(2), digest: Some("3f9c51d0072e0000".to_owned()), ..CancelPreview::default() };
-        let undo = Some(Undoing::InOrder { in_order });
+        let undo = Some(Undoing::InOrder { parts: in_order });
         let previews = [
             CancelPreview { undo: undo.clone(), ..base.clone() },
             CancelPreview { undo, pivot_decides: true, left: vec!["note".to_owned()], ..base.clone() },

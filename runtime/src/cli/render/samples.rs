@@ -420,3 +420,35 @@ fn entries(events: Vec<Event>) -> Vec<Entry> {
         .map(|record| present::journal::entry(&record, Positions { generation: 1 }))
         .collect()
 }
+
+/// Fault C2-36, for answers that the API's tests do not get: sagas in every state, and their records.
+#[test]
+fn c2_36_every_sample_is_as_the_description_of_the_api_says() {
+    let sagas = [
+        completed(),
+        compensated(),
+        compensating(),
+        waiting(),
+        backing_off(),
+        stuck_in_rollback(),
+        stuck_forward(),
+        denied(),
+        refused_after_a_wait(),
+        refused_after_failures(),
+        abandoned(),
+        cancelled(),
+        cancel_pending(),
+        parallel(),
+        by_hand(),
+        hostile(),
+        composed(),
+        fan_out(),
+    ];
+    for saga in sagas {
+        described::value("Saga", &serde_json::to_value(saga).unwrap()).unwrap();
+    }
+    for entry in journal().into_iter().chain(journal_of_a_journey()) {
+        described::value("Entry", &serde_json::to_value(entry).unwrap()).unwrap();
+    }
+    described::value("Job", &serde_json::to_value(job()).unwrap()).unwrap();
+}

@@ -1,6 +1,6 @@
 //! Schedules for people: one, and a table of them.
 
-use amends_wire::schedule::Schedule;
+use amends_wire::schedule::{Overlap, Schedule, ScheduleStatus};
 use jiff::tz::TimeZone;
 
 use super::{
@@ -33,7 +33,7 @@ pub(crate) fn one(schedule: &Schedule, now: &Now) -> String {
     rows.push(("rules", rules(schedule)));
     rows.push(("changed", changed(schedule, now)));
     let rows: Vec<Vec<String>> = rows.into_iter().map(|(label, text)| vec![format!("  {}", paint(DIM, label)), text]).collect();
-    format!("{}  {}  starts {saga}\n{}", paint(BOLD, name), shown_status(status), columns(&rows))
+    format!("{}  {}  starts {saga}\n{}", paint(BOLD, name), shown_status(*status), columns(&rows))
 }
 
 /// Many, a line each.
@@ -42,16 +42,16 @@ pub(crate) fn table(schedules: &[Schedule], now: &Now) -> String {
     rows.extend(schedules.iter().map(|schedule| {
         let next = schedule.next.first().map_or(String::new(), |next| now.until(*next));
         let (fired, missed) = (schedule.fired.to_string(), schedule.missed.to_string());
-        let status = shown_status(&schedule.status);
+        let status = shown_status(schedule.status);
         vec![schedule.name.clone(), schedule.saga.clone(), status, when(schedule, now), next, fired, missed]
     }));
     columns(&rows)
 }
 
-fn shown_status(status: &str) -> String {
+fn shown_status(status: ScheduleStatus) -> String {
     match status {
-        "active" => paint(LIVE, status),
-        _ => paint(DIM, status),
+        ScheduleStatus::Active => paint(LIVE, status),
+        ScheduleStatus::Paused | ScheduleStatus::Over => paint(DIM, status),
     }
 }
 
@@ -72,10 +72,10 @@ fn by_its_clock(schedule: &Schedule, now: &Now) -> Now {
 fn next(schedule: &Schedule, now: &Now) -> String {
     let mut moments = schedule.next.iter();
     let Some(first) = moments.next() else {
-        return match schedule.status.as_str() {
-            "paused" => format!("nothing until `amends schedule resume {}`", schedule.name),
-            "over" => "nothing any more".to_owned(),
-            _ => "nothing after that".to_owned(),
+        return match schedule.status {
+            ScheduleStatus::Paused => format!("nothing until `amends schedule resume {}`", schedule.name),
+            ScheduleStatus::Over => "nothing any more".to_owned(),
+            ScheduleStatus::Active => "nothing after that".to_owned(),
         };
     };
     let others: Vec<String> = moments.map(|moment| now.clock_short(*moment)).collect();
@@ -91,10 +91,10 @@ fn changed(schedule: &Schedule, now: &Now) -> String {
 }
 
 fn rules(schedule: &Schedule) -> String {
-    let overlap = match schedule.overlap.as_str() {
-        "skip" => "misses a start while the saga before runs",
-        "queue" => "lets one start wait while the saga before runs",
-        _ => "starts beside sagas that run",
+    let overlap = match schedule.overlap {
+        Overlap::Skip => "misses a start while the saga before runs",
+        Overlap::Queue => "lets one start wait while the saga before runs",
+        Overlap::Allow => "starts beside sagas that run",
     };
     let jitter = match schedule.jitter.as_str() {
         "0s" => String::new(),
@@ -107,7 +107,7 @@ fn rules(schedule: &Schedule) -> String {
 mod tests {
     use amends_wire::{
         Time,
-        schedule::{Fired, Missed, Overlap, Waiting},
+        schedule::{Fired, Missed, Waiting},
     };
     use expect_test::expect;
 
@@ -122,7 +122,7 @@ mod tests {
         Schedule {
             name: "nightly".to_owned(),
             saga: "order".to_owned(),
-            status: "active".to_owned(),
+            status: ScheduleStatus::Active,
             at: None,
             cron: Some("0 3 * * *".to_owned()),
             zone: Some("Europe/Berlin".to_owned()),
@@ -160,8 +160,8 @@ mod tests {
     fn a_schedule_says_in_words_what_is_due_and_what_happened_last() {
         let now = Now { at: minutes(5), zone: TimeZone::UTC };
         let once = Schedule { cron: None, zone: None, at: Some(minutes(60)), next: Vec::new(), waiting: None, ..nightly() };
-        let paused = Schedule { status: "paused".to_owned(), jitter: "0s".to_owned(), overlap: Overlap::Skip, ..once.clone() };
-        let over = Schedule { status: "over".to_owned(), overlap: Overlap::Allow, last_missed: None, ..once };
+        let paused = Schedule { status: ScheduleStatus::Paused, jitter: "0s".to_owned(), overlap: Overlap::Skip, ..once.clone() };
+        let over = Schedule { status: ScheduleStatus::Over, overlap: Overlap::Allow, last_missed: None, ..once };
         let said = [one(&nightly(), &now), one(&paused, &now), one(&over, &now), table(&[nightly(), over], &now)].join("\n");
         expect![[r#"
             nightly  active  starts order

@@ -1,6 +1,9 @@
 //! What is stuck, in groups: where, why, since when, who, and what helps all of them.
 
-use amends_wire::stuck::{StuckGroup, StuckGroups};
+use amends_wire::{
+    saga::Direction,
+    stuck::{StuckGroup, StuckGroups},
+};
 
 use super::{
     job::named,
@@ -38,10 +41,10 @@ pub(crate) fn summary(groups: &StuckGroups) -> Option<String> {
 
 fn group(group: &StuckGroup, now: &Now) -> String {
     let of = if group.saga == group.module { String::new() } else { format!("{} of ", group.saga) };
-    let doing = match group.direction.as_str() {
-        "undo" => "undo of ",
-        "check" => "check of ",
-        _ => "",
+    let doing = match group.direction {
+        Direction::Undo => "undo of ",
+        Direction::Check => "check of ",
+        Direction::Forward => "",
     };
     let head = format!(
         "{of}{} v{}  {}  {}  {}\n",
@@ -58,6 +61,7 @@ fn group(group: &StuckGroup, now: &Now) -> String {
 
 #[cfg(test)]
 mod tests {
+    use amends_wire::saga::StuckCode;
     use expect_test::expect;
     use jiff::tz::TimeZone;
 
@@ -71,8 +75,8 @@ mod tests {
             module: "trip".into(),
             version: 1,
             step: "reserve-hotel".into(),
-            direction: "undo".into(),
-            code: "exhausted".into(),
+            direction: Direction::Undo,
+            code: StuckCode::Exhausted,
             failure: "gateway_down".into(),
             why: "all attempts are used up; the last: gateway_down: no\u{1b}[2J route".into(),
             denial: None,
@@ -84,7 +88,7 @@ mod tests {
         let other = StuckGroup {
             saga: "flight".into(),
             step: "charge".into(),
-            direction: "forward".into(),
+            direction: Direction::Forward,
             count: 1,
             sagas: vec!["F1".into()],
             help: Vec::new(),

@@ -1,6 +1,6 @@
 //! A saga as a tree: every step, attempt, duration, failure and compensation, what it waits for and why.
 
-use amends_wire::saga::{EventName, Saga, Starter, Status, StepStatus};
+use amends_wire::saga::{Saga, Starter, Status, StepStatus};
 
 use super::{
     locks, preview,
@@ -37,10 +37,10 @@ pub(crate) fn tree(saga: &Saga, now: &Now) -> String {
 
 fn starter(starter: &Starter) -> String {
     match starter {
-        Starter::Event(EventName { event_type, source, id }) => {
+        Starter::Event { event_type, source, id } => {
             format!("started by event {} ({} from {})", clean(event_type), clean(id), clean(source))
         }
-        Starter::Schedule(name) => format!("started by schedule {}", clean(name)),
+        Starter::Schedule { name } => format!("started by schedule {}", clean(name)),
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cli::{
 
 fn records(kinds: &[(u64, &str)]) -> Canned {
     let message = |(revision, kind): &(u64, &str)| {
-        let entry = Entry { revision: revision.to_string(), kind: (*kind).to_owned(), ..Entry::default() };
+        let entry = Entry { revision: revision.to_string(), kind: RecordType::named(kind).unwrap(), ..Entry::default() };
         format!("id: {revision}\nevent: record\ndata: {}\n\n", serde_json::to_string(&entry).unwrap())
     };
     Some((200, kinds.iter().map(message).collect()))
@@ -24,7 +24,7 @@ fn followed(answers: Vec<Canned>) -> String {
     let (session, serving) = canned::host(answers);
     let mut kinds = Vec::new();
     let saga = to_rest("T4", &session, |entry| {
-        kinds.push(entry.kind.clone());
+        kinds.push(entry.kind.as_str());
         Ok(())
     });
     serving.join().unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use amends_wire::saga::{Body, Step, StepStatus};
+use amends_wire::saga::{Step, StepBody, StepStatus};
 
 use super::{
     super::{
@@ -19,7 +19,7 @@ const ELEMENTS_MAX: usize = 10;
 const ELEMENTS_SHOWN: usize = 5;
 
 /// How a step went that consists of others.
-pub(super) fn forward(step: &Step, body: &Body, now: &Now) -> String {
+pub(super) fn forward(step: &Step, body: &StepBody, now: &Now) -> String {
     let took = step.forward.took_ms.map(|ms| format!(" {}", took(ms))).unwrap_or_default();
     let said = match step.status {
         StepStatus::Pending => return paint(DIM, "not begun"),
@@ -49,10 +49,10 @@ pub(super) fn undo(step: &Step) -> Option<String> {
 }
 
 /// `, 310 of 1000`, `, 998 of 1000, 2 refused`.
-fn elements_in_words(body: &Body) -> String {
+fn elements_in_words(body: &StepBody) -> String {
     match body {
-        Body::Child | Body::Elements { all: None, .. } => String::new(),
-        Body::Elements { all: Some(all), settled, refused, .. } => {
+        StepBody::Child | StepBody::Elements { all: None, .. } => String::new(),
+        StepBody::Elements { all: Some(all), settled, refused, .. } => {
             let refused_too = if *refused > 0 { format!(", {refused} refused") } else { String::new() };
             format!(", {} of {all}{refused_too}", settled - refused)
         }

@@ -36,10 +36,11 @@ fn a_completed_saga_shows_its_output() {
 #[test]
 fn a_saga_that_an_event_or_a_schedule_started_shows_which() {
     let mut saga = samples::completed();
-    let event = EventName { event_type: "trip.wanted".to_owned(), source: "shop".to_owned(), id: "o-17\u{1b}[2J".to_owned() };
+    let event =
+        Starter::Event { event_type: "trip.wanted".to_owned(), source: "shop".to_owned(), id: "o-17\u{1b}[2J".to_owned() };
     let starters = [
-        (Starter::Event(event), "started by event trip.wanted (o-17 [2J from shop)"),
-        (Starter::Schedule("nightly".to_owned()), "started by schedule nightly"),
+        (event, "started by event trip.wanted (o-17 [2J from shop)"),
+        (Starter::Schedule { name: "nightly".to_owned() }, "started by schedule nightly"),
     ];
     for (starter, said) in starters {
         saga.started_by = Some(starter);
