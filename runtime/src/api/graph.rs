@@ -1,8 +1,12 @@
 //! A definition as a picture: Mermaid, Graphviz, or text for a terminal. Pure; it knows the wire types only.
 
+mod text;
+
 use std::fmt::{self, Write};
 
-use amends_wire::definition::{Definition, Each, EachMode, Kind, OnUnknown, Stage, StepDefinition, Undo};
+use amends_wire::definition::{Definition, Kind, LockDefinition, Stage, StepDefinition, Undo};
+
+use crate::plain::escape;
 
 /// The language of the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub fn draw(definition: &Definition, format: Format) -> String {
     let drawn = match format {
         Format::Mermaid => mermaid(definition, &mut picture),
         Format::Dot => dot(definition, &mut picture),
-        Format::Text => text(definition, &mut picture),
+        Format::Text => text::draw(definition, &mut picture),
     };
     // Writing to a string does not fail.
     debug_assert!(drawn.is_ok());
@@ -53,7 +57,16 @@ fn manner(step: &StepDefinition) -> String {
     let child = step.child.as_ref().map(|saga| format!(": saga {saga}"));
     let each = step.each.is_some().then(|| ", for each".to_owned());
     let ways = (step.alternates > 0).then(|| format!(", {} ways", step.alternates + 1));
-    [child, each, ways].into_iter().flatten().collect()
+    let needs = (!step.needs.is_empty()).then(|| format!(", needs {}", step.needs.join(" and ")));
+    [child, each, ways, needs].into_iter().flatten().collect()
+}
+
+/// What holds for the saga as a whole and has room in a picture; a text says all.
+fn bounds(definition: &Definition) -> Vec<String> {
+    let lock = |LockDefinition { name, pointer }: &LockDefinition| format!("locks {} at {}", escape(name), escape(pointer));
+    let within = definition.deadline_ms.map(|ms| format!("within {}", text::duration(ms)));
+    let rounds = (definition.rounds > 0).then(|| text::rounds(definition.rounds));
+    definition.locks.iter().map(lock).chain(within).chain(rounds).collect()
 }
 
 fn steps(definition: &Definition) -> impl Iterator<Item = &StepDefinition> {
@@ -73,7 +86,8 @@ fn mermaid(definition: &Definition, out: &mut String) -> fmt::Result {
     let id = |name: &str| format!("s_{}", name.replace('-', "_"));
     let savepoint = |name: &str| format!("p_{}", name.replace('-', "_"));
     writeln!(out, "flowchart TD")?;
-    writeln!(out, "  begin([\"{}\"])", definition.name)?;
+    let begin: String = bounds(definition).iter().map(|bound| format!("<br/>{}", bound.replace('"', "#quot;"))).collect();
+    writeln!(out, "  begin([\"{}{begin}\"])", definition.name)?;
     for (number, event) in definition.started_by.iter().enumerate() {
         writeln!(out, "  e_{number}>\"{}\"] -.-> begin", event.replace('"', "#quot;"))?;
     }
@@ -100,6 +114,10 @@ fn mermaid(definition: &Definition, out: &mut String) -> fmt::Result {
 fn dot(definition: &Definition, out: &mut String) -> fmt::Result {
     writeln!(out, "digraph \"{}\" {{", definition.name)?;
     writeln!(out, "  node [shape=box, fontname=\"sans-serif\"];")?;
+    let bounds = bounds(definition);
+    if !bounds.is_empty() {
+        writeln!(out, "  label=\"{}: {}\";", definition.name, bounds.join(", ").escape_debug())?;
+    }
     for step in steps(definition) {
         let shape = match step.kind {
             Kind::Compensatable => "box",
@@ -131,72 +149,12 @@ fn dot(definition: &Definition, out: &mut String) -> fmt::Result {
     writeln!(out, "}}")
 }
 
-fn text(definition: &Definition, out: &mut String) -> fmt::Result {
-    let width = steps(definition).map(|step| step.name.len()).max().unwrap_or(0);
-    match definition.version {
-        Some(version) => writeln!(out, "saga {} (module {} v{version})", definition.name, definition.module)?,
-        None => writeln!(out, "saga {} (module {})", definition.name, definition.module)?,
-    }
-    if !definition.started_by.is_empty() {
-        writeln!(out, "  started by {}", definition.started_by.join(", ").escape_debug())?;
-    }
-    for (number, stage) in definition.stages.iter().enumerate() {
-        for (index, step) in stage.steps.iter().enumerate() {
-            let place = if index == 0 { format!("{:>3}", number + 1) } else { "  ‖".to_owned() };
-            let line = format!("{place}  {:width$}  {:13}  {}", step.name, kind(step.kind), remarks(step));
-            writeln!(out, "{}", line.trim_end())?;
-        }
-        if let Some(savepoint) = &stage.savepoint_after {
-            writeln!(out, "  ◆  savepoint {savepoint}, for {}", rounds(definition.rounds))?;
-        }
-    }
-    Ok(())
-}
-
-fn rounds(rounds: u32) -> String {
-    match rounds {
-        0 => "no other round".to_owned(),
-        1 => "1 more round".to_owned(),
-        rounds => format!("{rounds} more rounds"),
-    }
-}
-
 fn kind(kind: Kind) -> &'static str {
     match kind {
         Kind::Compensatable => "compensatable",
         Kind::Pivot => "pivot",
         Kind::Retriable => "retriable",
     }
-}
-
-fn remarks(step: &StepDefinition) -> String {
-    let child = step.child.as_ref().map(|saga| format!("saga {saga}"));
-    let each = step.each.as_ref().map(each);
-    let ways = (step.alternates > 0).then(|| format!("{} ways", step.alternates + 1));
-    let undo = match &step.undo {
-        Undo::Code { alternates, effect_free, .. } => {
-            let reach = if *effect_free { " (effect-free)" } else { "" };
-            let ways = if *alternates > 0 { format!(", in {} ways", alternates + 1) } else { String::new() };
-            Some(format!("undone by code{reach}{ways}"))
-        }
-        Undo::Nothing => Some("nothing to undo".to_owned()),
-        Undo::None => None,
-    };
-    let unknown = match step.on_unknown {
-        OnUnknown::Retry => None,
-        OnUnknown::Check => Some("checked when unknown".to_owned()),
-        OnUnknown::OnceThenRollback => Some("if unknown: not retried, rolled back".to_owned()),
-        OnUnknown::OnceThenStop => Some("if unknown: not retried, stopped".to_owned()),
-    };
-    let effect_free = step.effect_free.then(|| "effect-free".to_owned());
-    [child, each, ways, undo, effect_free, unknown].into_iter().flatten().collect::<Vec<_>>().join(", ")
-}
-
-/// `for each of /input/stays by /id, 10 at once, collected`. Pointers are the author's text, and go to a terminal.
-fn each(each: &Each) -> String {
-    let key = each.key.as_ref().filter(|key| !key.is_empty()).map(|key| format!(" by {}", key.escape_debug()));
-    let collected = if each.mode == EachMode::Collect { ", refusals collected" } else { "" };
-    format!("for each of {}{}, {} at once{collected}", each.items.escape_debug(), key.unwrap_or_default(), each.concurrency)
 }
 
 #[cfg(test)]
@@ -229,18 +187,28 @@ mod tests {
         }
         journey.stages[0].savepoint_after = Some("rooms-and-seats".to_owned());
         journey.rounds = 1;
+        journey.deadline_ms = Some(600_000);
+        journey.locks = vec![core::LockKey { name: "seat".to_owned(), pointer: "/seat".to_owned() }];
+        journey.on_locked = core::OnLocked::Refuse;
+        journey.schema = Some("{\n  \"type\": \"object\"\n}".to_owned());
+        let charge = &mut journey.stages[1].steps[0];
+        charge.needs = vec!["travellers".to_owned(), "reserve-hotel".to_owned()];
+        charge.on_exhausted = core::OnExhausted::Stuck;
+        charge.retry = core::Retry { attempts_max: Some(1), time_box_ms: None, ..core::Retry::forward() };
         super::super::present::definition::definition("trip", Some(2), &journey)
     }
 
+    /// Fault C2-17: locks, rounds, needs, retries, deadlines, the schema and what happens when retries are used up were missing here,
+    /// and locks were in `/v1/definitions` neither. Each picture was written for what a definition had when it was written.
     #[test]
-    fn children_fan_outs_alternates_and_savepoints_are_drawn() {
+    fn c2_17_all_of_a_definition_is_shown() {
         expect![[r#"
             flowchart TD
-              begin(["journey"])
+              begin(["journey<br/>locks seat at /seat<br/>within 10m<br/>1 more round"])
               s_travellers[["travellers: saga traveller, for each"]]
               s_reserve_hotel["reserve-hotel, 2 ways"]
               s_reserve_hotel -. undo .-> u_s_reserve_hotel[/"undo reserve-hotel"/]
-              s_charge{{"charge (pivot)"}}
+              s_charge{{"charge (pivot), needs travellers and reserve-hotel"}}
               s_send_mail("send-mail (retriable)")
               p_rooms_and_seats{"savepoint rooms-and-seats"}
               begin --> s_travellers
@@ -254,11 +222,12 @@ mod tests {
         expect![[r#"
             digraph "journey" {
               node [shape=box, fontname="sans-serif"];
+              label="journey: locks seat at /seat, within 10m, 1 more round";
               "travellers" [shape=box, peripheries=2, label="travellers: saga traveller, for each"];
               "reserve-hotel" [shape=box, label="reserve-hotel, 2 ways"];
               "undo reserve-hotel" [shape=parallelogram, style=dashed];
               "reserve-hotel" -> "undo reserve-hotel" [style=dashed, constraint=false];
-              "charge" [shape=hexagon];
+              "charge" [shape=hexagon, label="charge, needs travellers and reserve-hotel"];
               "send-mail" [shape=ellipse];
               "savepoint rooms-and-seats" [shape=diamond];
               "travellers" -> "savepoint rooms-and-seats";
@@ -269,12 +238,21 @@ mod tests {
         "#]]
         .assert_eq(&draw(&journey(), Format::Dot));
         expect![[r#"
-            saga journey (module trip v2)
+            saga journey (module trip v2, definition 1)
+              locks seat at /seat of its input; a start is refused while another saga holds one
+              rolled back if it takes longer than 10m
+              tried again from a savepoint for 1 more round
+              returns the output of charge
+              takes input that fits {"type":"object"}
               1  travellers     compensatable  saga traveller, for each of /input/travellers by /name, 4 at once
               ‖  reserve-hotel  compensatable  2 ways, undone by code, in 2 ways
               ◆  savepoint rooms-and-seats, for 1 more round
-              2  charge         pivot
+              2  charge         pivot          needs travellers and reserve-hotel
               3  send-mail      retriable
+              attempts: 30s each, no limit within 1day, 200ms apart ×2 up to 1m ±20%, then rolled back: reserve-hotel
+              attempts: 30s each, only one, then stuck: charge
+              attempts: 30s each, no limit within 1day, 200ms apart ×2 up to 1m ±20%, then stuck: send-mail
+              undo attempts: 30s each, at most 20, 200ms apart ×2 up to 1m ±20%, then stuck: reserve-hotel
         "#]]
         .assert_eq(&draw(&journey(), Format::Text));
     }
@@ -327,12 +305,16 @@ mod tests {
     #[test]
     fn a_definition_draws_as_text() {
         expect![[r#"
-            saga trip (module trip v2)
-              started by trip.\"wanted\"
+            saga trip (module trip v2, definition 1)
+              started by trip."wanted"
+              returns the output of charge
               1  reserve-flight  compensatable  undone by code
               ‖  reserve-hotel   compensatable  undone by code
               2  charge          pivot
               3  send-mail       retriable
+              attempts: 30s each, no limit within 1day, 200ms apart ×2 up to 1m ±20%, then rolled back: reserve-flight, reserve-hotel, charge
+              attempts: 30s each, no limit within 1day, 200ms apart ×2 up to 1m ±20%, then stuck: send-mail
+              undo attempts: 30s each, at most 20, 200ms apart ×2 up to 1m ±20%, then stuck: reserve-flight, reserve-hotel
         "#]]
         .assert_eq(&drawn(Format::Text));
     }

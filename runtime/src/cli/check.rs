@@ -107,12 +107,16 @@ mod tests {
         };
         expect![[r#"
             module trip  1.2 MiB  sha256 010101010101
-            saga trip (module trip)
+            saga trip (module trip, definition 1)
               started by trip.wanted
+              returns the output of charge
               1  reserve-flight  compensatable  undone by code
               ‖  reserve-hotel   compensatable  undone by code
               2  charge          pivot
               3  send-mail       retriable
+              attempts: 30s each, no limit within 1day, 200ms apart ×2 up to 1m ±20%, then rolled back: reserve-flight, reserve-hotel, charge
+              attempts: 30s each, no limit within 1day, 200ms apart ×2 up to 1m ±20%, then stuck: send-mail
+              undo attempts: 30s each, at most 20, 200ms apart ×2 up to 1m ±20%, then stuck: reserve-flight, reserve-hotel
             not granted: wasi:http/outgoing-handler@0.2.3 reaches nothing yet; amends grant trip --http ORIGIN
         "#]]
         .assert_eq(&report(&checked(verified)));

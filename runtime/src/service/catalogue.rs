@@ -12,7 +12,7 @@ use crate::{
         kernel::row,
         module::{self, Modules},
         port::{ModuleView, Offered},
-        saga::live::Live,
+        saga::read,
     },
     journal::{Fact, keys, record},
     store::{Store, StoreError},
@@ -26,7 +26,7 @@ impl Catalogue {
     /// The modules of a namespace, by name.
     pub(super) fn modules(&self, store: &dyn Store, namespace: &Namespace) -> Result<Vec<ModuleView>, StoreError> {
         let modules = self.caught_up(store, namespace)?;
-        let live = Live::in_namespace(store, namespace)?;
+        let live = read::live(store, namespace)?;
         Ok(module::views(&modules, &live, namespace))
     }
 

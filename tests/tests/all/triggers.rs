@@ -204,9 +204,10 @@ fn the_command_line_says_what_starts_a_saga_and_what_an_event_started() {
     let modules = run(&["modules", "fulfil"]);
     assert!(modules.ends_with("\nstarted by: order.placed → fulfil\nmay reach nothing\n"), "{modules}");
     expect![[r#"
-        saga fulfil (module fulfil)
+        saga fulfil (module fulfil, definition 1)
           started by order.placed
           1  poke  compensatable  nothing to undo, effect-free
+          attempts: 30s each, at most 2, 1ms apart ×1 up to 1ms, then rolled back: poke
     "#]]
     .assert_eq(&run(&["graph", &file]));
     let publish = |data: &str| run(&["publish", "order.placed", "--id", "o-17", "--source", "shop", "--data", data]);

@@ -143,9 +143,9 @@ mod tests {
 
     #[test]
     fn a_job_says_what_it_does_for_whom_and_how_far_it_is() {
-        let moved = Job { verb: "move".into(), args: JobArgs { version: Some(2), ..JobArgs::default() }, ..samples::job() };
+        let moved = Job { verb: JobVerb::Move, args: JobArgs { version: Some(2), ..JobArgs::default() }, ..samples::job() };
         let ended =
-            Job { status: "ended".into(), ended_at: Some(time(NOON.plus(1_300))), does_not_fit: Vec::new(), seen: 99, ..moved };
+            Job { status: JobStatus::Ended, ended_at: Some(time(NOON.plus(1_300))), does_not_fit: Vec::new(), seen: 99, ..moved };
         expect![[r#"
             J1  retry (saga trip, failure gateway_down)  running  5s ago
               asked for by ann at 12:00:00: the gateway is back

@@ -13,6 +13,7 @@ use amends_wire::{job::Job, journal::Entry, saga::Saga};
 
 use crate::{
     api::{
+        openapi::described,
         position::Positions,
         present,
         samples::{self, NOON, failure, leg, ran},

@@ -37,10 +37,9 @@ impl Live {
         statuses: [u64; STATUSES.len()],
         metrics: &Metrics,
     ) -> Self {
-        let mut live = Self { versions: HashMap::new(), statuses };
-        for (namespace, module, version, count) in versions {
-            metrics.live(&namespace, &module, version, count);
-            live.versions.insert((namespace, module, version), count);
+        let live = Self { statuses, ..Self::of_versions(versions) };
+        for ((namespace, module, version), count) in &live.versions {
+            metrics.live(namespace, module, *version, *count);
         }
         for (status, count) in STATUSES.iter().zip(statuses) {
             metrics.live_status(*status, count);
@@ -48,17 +47,10 @@ impl Live {
         live
     }
 
-    /// The committed counts of the versions of one namespace, for readers beside the shard.
-    pub(crate) fn in_namespace(store: &dyn Store, namespace: &Namespace) -> Result<Self, StoreError> {
-        let from = [PREFIX, namespace.as_str().as_bytes(), b"/"].concat();
-        let to = [&from[..], &[u8::MAX; 4]].concat();
-        let range = Range { table: Table::Meta, from, to: Some(to), order: Order::Ascending, limit: usize::MAX };
-        let mut versions = HashMap::new();
-        for row in store.rows(&range)? {
-            let (namespace, module, version, count): (Namespace, String, u32, u64) = row::decode(&row.value, "a live count")?;
-            versions.insert((namespace, module, version), count);
-        }
-        Ok(Self { versions, ..Self::default() })
+    /// Counts of versions alone.
+    pub(super) fn of_versions(versions: impl IntoIterator<Item = (Namespace, String, u32, u64)>) -> Self {
+        let versions = versions.into_iter().map(|(namespace, module, version, count)| ((namespace, module, version), count));
+        Self { versions: versions.collect(), ..Self::default() }
     }
 
     /// All sagas that have not ended.

@@ -6,6 +6,7 @@ use amends_core::{id::Namespace, view::Status};
 
 use super::{
     SagaKey,
+    live::{self, Live},
     lockers::{self, LockRow},
     request::{ListFilter, LockKey, SagaLine},
     rows::{self, Summary},
@@ -121,4 +122,12 @@ fn lock(store: &dyn Store, namespace: &Namespace, key: &str) -> Result<LockKey, 
     let holder = rows.pop_front_if(|first| first.holds).map(|first| first.id);
     let queue = rows.into_iter().take(QUEUE_SHOWN).map(|row| row.id).collect();
     Ok(LockKey { key: key.to_owned(), holder, queue })
+}
+
+/// The committed counts of the versions of one namespace, for readers beside the shard.
+pub(crate) fn live(store: &dyn Store, namespace: &Namespace) -> Result<Live, StoreError> {
+    let under = [live::PREFIX, namespace.as_str().as_bytes(), b"/"].concat();
+    let rows = store.rows(&Range::under(Table::Meta, &under, usize::MAX))?;
+    let counts: Result<Vec<_>, Corrupt> = rows.iter().map(|row| row::decode(&row.value, "a live count")).collect();
+    Ok(Live::of_versions(counts?))
 }
