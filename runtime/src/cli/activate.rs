@@ -38,7 +38,8 @@ pub(super) fn run(activate: &Activate, session: &Session) -> Result<Exit> {
     // Which version was active before only the host knows: its answer says what it broke.
     if let Some(version) = activate.version.map(|version| version.to_string()) {
         let path = ["v1", "modules", &activate.name, "versions", &version, "breaks"];
-        let breaks: module::Breaks = session.client.get(&path, &[])?;
+        // What stands against the activation, as a module that is not there, the activation itself says.
+        let breaks = session.client.get::<module::Breaks>(&path, &[]).unwrap_or_default();
         if !breaks.is_empty() {
             say(broken(&breaks, "would stop working").trim_end());
             if !confirmed("go on?", activate.yes)? {

@@ -97,10 +97,10 @@ fn what_there_is_not_is_named() {
           hint: use one as the host handed it out
         a duration
           400 bad_request: wait `soon` is no duration
-          hint: write it as 30s, at most 300s
+          hint: write it as 30s, at most 5m
         a long duration
-          400 bad_request: wait `1h` is too long
-          hint: write it as 30s, at most 300s
+          400 wait_too_long: wait `1h` is too long
+          hint: ask again and again, each time for at most 5m
     "#]].assert_eq(&found);
 }
 

@@ -136,7 +136,10 @@ fn input(headers: &HeaderMap, body: Bytes) -> Result<(Payload, [u8; 32]), ApiErr
 
 pub(super) fn wait(text: &str, ms_max: u64) -> Result<Duration, ApiError> {
     let wait = humantime::parse_duration(text);
-    let wait = wait.map_err(|_| ApiError::bad_request(format!("wait `{text}` is no duration")).hint("write it as 30s"))?;
+    let wait = wait.map_err(|_| {
+        let bound = humantime::format_duration(Duration::from_millis(ms_max));
+        ApiError::bad_request(format!("wait `{text}` is no duration")).hint(format!("write it as 30s, at most {bound}"))
+    })?;
     if wait.as_millis() > u128::from(ms_max) { Err(ApiError::wait_too_long(text, ms_max)) } else { Ok(wait) }
 }
 
