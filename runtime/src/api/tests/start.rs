@@ -36,6 +36,7 @@ fn a_start_answers_with_the_saga() {
                 {
                   "attempts": 1,
                   "began_at": "2026-01-01T12:00:00.000Z",
+                  "done": true,
                   "ended_at": "2026-01-01T12:00:00.000Z",
                   "failure": null,
                   "kind": "compensatable",
@@ -49,6 +50,7 @@ fn a_start_answers_with_the_saga() {
                 {
                   "attempts": 1,
                   "began_at": "2026-01-01T12:00:00.000Z",
+                  "done": true,
                   "ended_at": "2026-01-01T12:00:00.000Z",
                   "failure": null,
                   "kind": "compensatable",
@@ -62,6 +64,7 @@ fn a_start_answers_with_the_saga() {
                 {
                   "attempts": 1,
                   "began_at": "2026-01-01T12:00:00.000Z",
+                  "done": true,
                   "ended_at": "2026-01-01T12:00:00.000Z",
                   "failure": null,
                   "kind": "pivot",
@@ -74,6 +77,7 @@ fn a_start_answers_with_the_saga() {
                 {
                   "attempts": 1,
                   "began_at": "2026-01-01T12:00:00.000Z",
+                  "done": true,
                   "ended_at": "2026-01-01T12:00:00.000Z",
                   "failure": null,
                   "kind": "retriable",
