@@ -210,6 +210,10 @@ impl Saga {
                 for node in each.elements.clone() {
                     self.forget_lists(node);
                     self.index(node);
+                    // The fan-out begins afresh and knows nothing of it any more.
+                    if let Some(element) = &mut self.steps[node].element {
+                        *element = element.moved_to(element.each);
+                    }
                 }
                 self.steps[node].shape = Shape::Each(Box::default());
             }

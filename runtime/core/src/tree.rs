@@ -330,7 +330,7 @@ impl Saga {
 }
 
 impl ElementOf {
-    /// The same element of a fan-out in another tree, which was told nothing yet.
+    /// The same element of a fan-out that was told nothing of it: in another tree, or in another round.
     pub(crate) fn moved_to(&self, each: usize) -> Self {
         Self { each, element: self.element.clone(), told: Summary::default() }
     }

@@ -122,7 +122,41 @@ fn an_element_that_waits_in_its_compensation_keeps_its_place() {
     check(
         &format!("book(each /input/rooms by /id, at once 1) | z {ROOMS}"),
         "book[r1] done · book[r2] done · book[r3] done · z refused no · undo book[r3] transient busy · +1s · undo book[r3] waits for 5s · +5s · undo book[r3] done · call undo book[r2]",
-        expect![[r#""#]],
+        expect![[r#"
+            > start
+              started
+              listed book: r1, r2, r3
+              intent book[r1] #1
+            > book[r1] done
+              done book[r1] #1
+              intent book[r2] #1
+            > book[r2] done
+              done book[r2] #1
+              intent book[r3] #1
+            > book[r3] done
+              done book[r3] #1
+              intent z #1
+            > z refused no
+              refused z #1 no
+              rollback_begun z refused no
+              intent undo book[r3] #1
+            > undo book[r3] transient busy
+              transient undo book[r3] #1 busy
+              backoff undo book[r3] until +1s
+            > +1s
+              intent undo book[r3] #2
+            > undo book[r3] waits for 5s
+              wait undo book[r3] #2 for +6s
+            > +5s
+              timer_fired undo book[r3]
+              intent undo book[r3] #3
+            > undo book[r3] done
+              undone undo book[r3] #3
+              intent undo book[r2] #1
+            > call undo book[r2]
+              now +6s, began +6s, until +36s, element r2, input {"id":"r2"}, own output null, because z refused no
+            = compensating, runs undo book[r2], outstanding book[r1], book[r2]
+        "#]],
     );
 }
 

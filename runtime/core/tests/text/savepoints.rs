@@ -491,3 +491,52 @@ fn what_an_operator_skipped_in_an_earlier_round_stands() {
         "#]],
     );
 }
+
+/// A fan-out that the second round does not reach keeps the elements of the first one as its past. It counts afresh, but they
+/// remembered what they had told it; the rollback of the second round asked all elements again, and the count of nothing went
+/// below zero: the host panicked. Found by the laws.
+#[test]
+fn elements_of_a_round_that_is_over_count_for_nothing_in_the_rollback_of_the_next() {
+    check(
+        "a !s | b | d(each /input) | z ; rounds 2, input [1,2]",
+        "a done · b done · d[0] done · d[1] done · z refused no · undo d[1] done · undo d[0] done · undo b done · b round 1 refused no",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent b #1
+            > b done
+              done b #1
+              listed d: 0, 1
+              intent d[0] #1
+              intent d[1] #1
+            > d[0] done
+              done d[0] #1
+            > d[1] done
+              done d[1] #1
+              intent z #1
+            > z refused no
+              refused z #1 no
+              rollback_begun z refused no
+              intent undo d[0] #1
+              intent undo d[1] #1
+            > undo d[1] done
+              undone undo d[1] #1
+            > undo d[0] done
+              undone undo d[0] #1
+              intent undo b #1
+            > undo b done
+              undone undo b #1
+              round_begun 1 from s
+              intent b round 1 #1
+            > b round 1 refused no
+              refused b round 1 #1 no
+              rollback_begun b refused no
+              round_begun 2 from s
+              intent b round 2 #1
+            = running, runs b round 2
+        "#]],
+    );
+}
