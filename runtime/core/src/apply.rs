@@ -267,8 +267,12 @@ impl Saga {
         self.rollback = Some(Arc::new(reason.clone()));
         self.scopes[0].unwinds = false;
         self.close_forward(at);
-        // What keeps an element's place is another thing on the way back.
-        self.tell_all();
+        // Its failure was the last record: no leg of it is live, and it had kept its place in its fan-out until now.
+        if let Reason::Refused(path, _) | Reason::Exhausted(path, _) | Reason::Unknown(path, _) = reason
+            && let Some(node) = self.paths.get(path).copied()
+        {
+            self.touch(node);
+        }
         Ok(())
     }
 

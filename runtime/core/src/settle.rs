@@ -29,11 +29,6 @@ impl Saga {
     /// Everything that is kept beside the steps, made anew from them.
     pub(crate) fn reindex(&mut self) {
         (0..self.steps.len()).for_each(|node| self.index(node));
-        self.tell_all();
-    }
-
-    /// Tells every fan-out what its elements are now.
-    pub(crate) fn tell_all(&mut self) {
         // What is below comes after what it is in.
         (0..self.steps.len()).rev().for_each(|node| self.tell(node));
     }

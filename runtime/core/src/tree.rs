@@ -266,7 +266,9 @@ impl Saga {
         // away for that moment, it would be taken by an element that is then ready and has none.
         let under_way = match self.phase {
             Phase::Backward => standing && !matches!(run.undo.state, LegState::Idle),
-            Phase::Forward | Phase::Completed | Phase::Compensated | Phase::Abandoned => !settled && !matches!(run.forward.state, LegState::Idle),
+            Phase::Forward | Phase::Completed | Phase::Compensated | Phase::Abandoned => {
+                !settled && !matches!(run.forward.state, LegState::Idle)
+            }
         };
         let stuck = legs.iter().any(|state| matches!(state, LegState::Stuck { .. }));
         Summary { settled, refused, busy: live || (under_way && !stuck), moving, standing }
