@@ -138,11 +138,13 @@ pub(crate) struct Played {
     /// What each call was told.
     pub(crate) told: Vec<String>,
     pub(crate) end: String,
+    /// An element was undone so that its refusal could be a result.
+    pub(crate) undid_a_result: bool,
 }
 
 impl fmt::Display for Played {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { trace, told, end } = self;
+        let Self { trace, told, end, .. } = self;
         write!(f, "{}\n\n{}\n\n{end}\n", trace.join("\n"), told.join("\n"))
     }
 }
@@ -165,7 +167,6 @@ impl Played {
     pub(crate) fn words(&self) -> Vec<&'static str> {
         let mut words = Vec::new();
         let mut see = |word: &'static str, seen: bool| words.extend(seen.then_some(word));
-        let mut rolls_back = false;
         for line in &self.trace {
             let (undo, check) = (line.starts_with("undo "), line.starts_with("check "));
             let forward = !undo && !check && !line.starts_with("stuck ") && !line.starts_with("compensated ");
@@ -197,12 +198,10 @@ impl Played {
             see("completed", line == "completed");
             see("compensated", line.starts_with("compensated "));
             see("exhausted", line == "compensated exhausted");
-            rolls_back |= undo;
         }
         see("waiting at the end", self.end.starts_with("Waiting"));
         see("stuck at the end", self.end.starts_with("Stuck"));
-        let collected = self.end.starts_with("Completed") && rolls_back && self.end.contains(r#""refused":[{"#);
-        see("an element is undone before its refusal is a result", collected);
+        see("an element is undone before its refusal is a result", self.undid_a_result);
         words
     }
 }

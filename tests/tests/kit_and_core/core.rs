@@ -13,7 +13,7 @@ use amends_core::{
     outcome::{Left, Outcome, Report},
     value::Format,
     verbs::Verb,
-    view::{BodyView, Status},
+    view::{BodyView, Status, StepStatus, StepView},
 };
 use serde_json::Value;
 
@@ -42,6 +42,7 @@ struct Host<'a> {
     kept: Vec<Arrival>,
     events: u64,
     backing_off: BTreeSet<Leg>,
+    undid_a_result: bool,
 }
 
 impl<'a> Host<'a> {
@@ -62,7 +63,7 @@ impl<'a> Host<'a> {
         };
         let (saga, events) = Saga::start(case.plan(), started, context(now));
         let (trace, told, kept, backing_off) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
-        let mut host = Self { case, saga, now, trace, told, kept, events: 0, backing_off };
+        let mut host = Self { case, saga, now, trace, told, kept, events: 0, backing_off, undid_a_result: false };
         host.note(&events);
         host
     }
@@ -190,6 +191,11 @@ impl<'a> Host<'a> {
             Event::Intent(intent) => {
                 self.backing_off.remove(&intent.attempt.leg);
             }
+            Event::Undone(attempt) => {
+                let view = self.saga.view();
+                let is_refused = |step: &StepView| step.path == attempt.leg.path && step.status == StepStatus::Refused;
+                self.undid_a_result |= view.rollback.is_none() && view.steps.iter().any(is_refused);
+            }
             Event::RollbackBegun(_) => self.backing_off.retain(|leg| matches!(leg.direction, Direction::Undo(_))),
             _ => {}
         }
@@ -315,7 +321,7 @@ impl<'a> Host<'a> {
         let failure = first_stuck.or_else(|| self.end()).unwrap_or("no failure".to_owned());
         let output = self.saga.output().map_or(String::new(), |output| value(&output).to_string());
         let end = format!("{status}, {failure}, +{}ms, {output}", self.now.since(Instant(START_MS)));
-        Played { trace: counted(&self.trace), told: self.told, end }
+        Played { trace: counted(&self.trace), told: self.told, end, undid_a_result: self.undid_a_result }
     }
 }
 

@@ -49,7 +49,7 @@ fn text(run: &Run, told: Vec<String>) -> String {
     let output = if run.status() == Status::Completed { run.output::<Value>().to_string() } else { String::new() };
     let end = format!("{:?}, {failure}, +{}ms, {output}", run.status(), run.now().as_millis() - START_MS);
     let trace = run.to_string().lines().map(str::to_owned).collect();
-    Played { trace, told, end }.to_string()
+    Played { trace, told, end, ..Played::default() }.to_string()
 }
 
 type Told = Rc<RefCell<Vec<String>>>;
