@@ -12,8 +12,6 @@ pub mod schedule;
 
 pub mod job;
 
-use std::fmt;
-
 use amends_core::{
     Trigger,
     event::{Act, Event as SagaEvent, Topic},
@@ -23,7 +21,7 @@ use amends_core::{
 use serde::{Deserialize, Serialize};
 
 use self::{job::JobEvent, schedule::ScheduleEvent};
-use crate::store::StoreError;
+pub use crate::store::Corrupt;
 
 /// The kind of thing that a stream is about. Its byte in keys and its place in heads never change.
 ///
@@ -322,22 +320,4 @@ pub enum HostEvent {
         /// +1 at every restore.
         generation: u32,
     },
-}
-
-/// Bytes of the journal or of a row that do not say what they should: which, and what is wrong. Quarantine what they belong to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Corrupt(pub String);
-
-impl fmt::Display for Corrupt {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::error::Error for Corrupt {}
-
-impl From<Corrupt> for StoreError {
-    fn from(corrupt: Corrupt) -> Self {
-        Self::Corrupt(corrupt.0)
-    }
 }

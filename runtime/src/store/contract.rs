@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::{
-    Append, Batch, Order, Range, Row, RowChange, Store, StoreError, Stored, Table, memory::MemoryStore, redb::Options,
-    redb::RedbStore,
+    Append, Batch, Order, Range, Row, RowChange, Store, StoreError, Stored, StreamRead, Table, memory::MemoryStore,
+    redb::Options, redb::RedbStore,
 };
 
 /// Each promise becomes one test on each store.
@@ -32,6 +32,8 @@ promises![
     positions_follow_commit_order_without_gaps,
     a_stream_is_read_from_any_version,
     a_version_far_behind_the_end_is_an_empty_answer,
+    many_streams_are_read_at_once_in_order,
+    many_rows_are_read_at_once_in_order,
     a_commit_is_all_or_nothing,
     an_append_at_another_version_is_a_conflict,
     an_append_at_another_position_is_a_conflict,
@@ -128,6 +130,26 @@ fn a_version_far_behind_the_end_is_an_empty_answer(store: &dyn Store) {
         assert_eq!(store.stream(1, from, 100).unwrap(), [], "{from}");
     }
     assert_eq!(shown(&store.stream(1, 2, 100).unwrap()), "2:a2");
+}
+
+fn many_streams_are_read_at_once_in_order(store: &dyn Store) {
+    assert_eq!(store.streams(&[]).unwrap(), []);
+    store.commit(&[append(1, 1, 1, &["a1", "a2"]), append(3, 1, 3, &["b1"])]).unwrap();
+    store.commit(&[append(1, 3, 4, &["a3"])]).unwrap();
+    let reads = [(3, 1, 10), (1, 2, 10), (2, 1, 10), (1, 0, 1), (3, 1, 10), (9, 1, 10), (1, 1, 0)];
+    let reads = reads.map(|(stream, from_version, limit)| StreamRead { stream, from_version, limit });
+    let answers = store.streams(&reads).unwrap();
+    let answers: Vec<String> = answers.into_iter().map(|answer| shown(&answer.unwrap())).collect();
+    assert_eq!(answers, ["3:b1", "2:a2 4:a3", "", "1:a1", "3:b1", "", ""]);
+}
+
+fn many_rows_are_read_at_once_in_order(store: &dyn Store) {
+    assert_eq!(store.rows_at(&[]).unwrap(), []);
+    store.commit(&[rows(vec![put(Table::Waits, "a", "1"), put(Table::Meta, "a", "2"), put(Table::Waits, "b", "")])]).unwrap();
+    let keys = [(Table::Waits, "b"), (Table::Meta, "a"), (Table::Meta, "b"), (Table::Waits, "a"), (Table::Waits, "b")];
+    let answers = store.rows_at(&keys.map(|(table, key)| (table, key.as_bytes().to_vec()))).unwrap();
+    let answers: Vec<Option<Bytes>> = answers.into_iter().map(Result::unwrap).collect();
+    assert_eq!(answers, [Some(Bytes::new()), Some(record("2")), None, Some(record("1")), Some(Bytes::new())]);
 }
 
 fn a_commit_is_all_or_nothing(store: &dyn Store) {
@@ -239,6 +261,8 @@ fn a_closed_store_fails(store: &dyn Store) {
     store.close().unwrap();
     assert!(matches!(store.last_position(), Err(StoreError::Failed(_))));
     assert!(matches!(store.commit(&[append(1, 2, 2, &["b"])]), Err(StoreError::Failed(_))));
+    assert!(matches!(store.rows_at(&[(Table::Meta, Vec::new())]), Err(StoreError::Failed(_))));
+    assert!(matches!(store.streams(&[StreamRead { stream: 1, from_version: 1, limit: 1 }]), Err(StoreError::Failed(_))));
 }
 
 fn empty_commits_are_nothing(store: &dyn Store) {

@@ -5,7 +5,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use super::{
-    Append, Batch, Order, Position, Range, RowChange, Store, StoreError, Table,
+    Append, Batch, Order, Position, Range, RowChange, Store, StoreError, StreamRead, Table,
     memory::MemoryStore,
     redb::{Options, RedbStore},
 };
@@ -96,20 +96,24 @@ pub(super) fn commit(dice: &mut Dice, mut end: Position, streams: &[(Position, u
 enum Question {
     Last,
     Stream(Position, u64, usize),
+    Streams(Vec<StreamRead>),
     Log(Position, usize),
     Row(Table, Vec<u8>),
+    RowsAt(Vec<(Table, Vec<u8>)>),
     Rows(Range),
 }
 
 impl Question {
     fn any(dice: &mut Dice, streams: &[(Position, u64)]) -> Self {
         let limit = dice.below(30) as usize;
-        match dice.below(8) {
+        match dice.below(10) {
             0 => Self::Last,
             1 | 2 => {
-                let known = streams.get(dice.below(streams.len() as u64 + 1) as usize);
-                Self::Stream(known.map_or(dice.below(50), |known| known.0), dice.below(12), limit)
+                let StreamRead { stream, from_version, limit } = stream_read(dice, streams);
+                Self::Stream(stream, from_version, limit)
             }
+            8 => Self::Streams((0..dice.below(5)).map(|_| stream_read(dice, streams)).collect()),
+            9 => Self::RowsAt((0..dice.below(5)).map(|_| (Table::ALL[dice.below(9) as usize], dice.key())).collect()),
             3 => Self::Log(dice.below(200), limit),
             4 | 5 => Self::Row(Table::ALL[dice.below(9) as usize], dice.key()),
             _ => Self::Rows(Range {
@@ -126,11 +130,19 @@ impl Question {
         match self {
             Self::Last => answer(store.last_position()),
             Self::Stream(stream, from, limit) => answer(store.stream(*stream, *from, *limit)),
+            Self::Streams(reads) => answer(store.streams(reads)),
             Self::Log(from, limit) => answer(store.log(*from, *limit)),
             Self::Row(table, key) => answer(store.row(*table, key)),
+            Self::RowsAt(keys) => answer(store.rows_at(keys)),
             Self::Rows(range) => answer(store.rows(range)),
         }
     }
+}
+
+fn stream_read(dice: &mut Dice, streams: &[(Position, u64)]) -> StreamRead {
+    let known = streams.get(dice.below(streams.len() as u64 + 1) as usize);
+    let stream = known.map_or(dice.below(50), |known| known.0);
+    StreamRead { stream, from_version: dice.below(12), limit: dice.below(30) as usize }
 }
 
 fn answer<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {

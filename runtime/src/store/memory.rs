@@ -3,13 +3,13 @@
 //! It knows nothing of files, and keeps what it was given for as long as it lives.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 
-use super::{Batch, Order, Position, Range, Row, Store, StoreError, Stored, Table};
+use super::{Batch, Corrupt, Order, Position, Range, Row, Store, StoreError, Stored, StreamRead, Table};
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -23,11 +23,20 @@ impl MemoryStore {
         self.lock().commits_left = Some(commits);
     }
 
-    /// What a restart of the host finds: the same content, with the failure and the close forgotten.
+    /// Every later read of this row says that the row is damaged, until the row is written or deleted: a flipped bit.
+    pub fn damage_row(&self, table: Table, key: &[u8]) {
+        self.lock().content.damaged_rows.insert((table, key.to_vec()));
+    }
+
+    /// Every later read of this stream says that the stream is damaged.
+    pub fn damage_stream(&self, stream: Position) {
+        self.lock().content.damaged_streams.insert(stream);
+    }
+
+    /// What a restart of the host finds: the same content and damage, with the failure and the close forgotten.
     pub fn reopened(&self) -> Self {
-        let state = self.lock();
-        let (journal, streams, rows) = (state.journal.clone(), state.streams.clone(), state.rows.clone());
-        Self { state: Mutex::new(State { journal, streams, rows, ..State::default() }) }
+        let content = self.lock().content.clone();
+        Self { state: Mutex::new(State { content, ..State::default() }) }
     }
 
     /// Nothing panics while it holds the lock, so that a poisoned one is as good as new.
@@ -55,41 +64,41 @@ impl Store for MemoryStore {
             Some(left) => *left -= 1,
             None => {}
         }
-        state.check(batches)?;
-        state.apply(batches);
+        state.content.check(batches)?;
+        state.content.apply(batches);
         Ok(())
     }
 
     fn last_position(&self) -> Result<Position, StoreError> {
-        Ok(self.live()?.journal.len() as u64)
+        Ok(self.live()?.content.journal.len() as u64)
     }
 
-    fn stream(&self, stream: Position, from_version: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+    fn streams(&self, reads: &[StreamRead]) -> Result<Vec<Result<Vec<Stored>, Corrupt>>, StoreError> {
         let state = self.live()?;
-        let positions = state.streams.get(&stream).map_or(&[][..], Vec::as_slice);
-        let skipped = usize::try_from(from_version.saturating_sub(1)).unwrap_or(usize::MAX);
-        Ok(positions.iter().skip(skipped).take(limit).map(|position| state.stored(*position)).collect())
+        Ok(reads.iter().map(|read| state.content.stream(read)).collect())
     }
 
     fn log(&self, from: Position, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        let state = self.live()?;
-        Ok((from.max(1)..=state.journal.len() as u64).take(limit).map(|position| state.stored(position)).collect())
+        let content = &self.live()?.content;
+        Ok((from.max(1)..=content.journal.len() as u64).take(limit).map(|position| content.stored(position)).collect())
     }
 
-    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.live()?.rows.get(&(table, key.to_vec())).cloned())
+    fn rows_at(&self, keys: &[(Table, Vec<u8>)]) -> Result<Vec<Result<Option<Bytes>, Corrupt>>, StoreError> {
+        let state = self.live()?;
+        Ok(keys.iter().map(|key| state.content.row(key)).collect())
     }
 
     fn rows(&self, range: &Range) -> Result<Vec<Row>, StoreError> {
-        let state = self.live()?;
-        let from_on = state.rows.range((range.table, range.from.clone())..);
+        let content = &self.live()?.content;
+        let from_on = content.rows.range((range.table, range.from.clone())..);
         let within = from_on.take_while(|((table, key), _)| *table == range.table && range.to.as_ref().is_none_or(|to| key < to));
-        let mut rows: Vec<Row> = within.map(|((_, key), value)| Row { key: key.clone(), value: value.clone() }).collect();
+        let mut rows: Vec<&RowKey> = within.map(|(at, _)| at).collect();
         if range.order == Order::Descending {
             rows.reverse();
         }
         rows.truncate(range.limit);
-        Ok(rows)
+        let found = rows.into_iter().map(|at| Ok(content.row(at)?.map(|value| Row { key: at.1.clone(), value })));
+        found.filter_map(Result::transpose).collect()
     }
 
     fn close(&self) -> Result<(), StoreError> {
@@ -100,17 +109,27 @@ impl Store for MemoryStore {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Position n stands at index n - 1.
-    journal: Vec<Bytes>,
-    /// The positions of each stream's records, by version.
-    streams: BTreeMap<Position, Vec<Position>>,
-    rows: BTreeMap<(Table, Vec<u8>), Bytes>,
+    content: Content,
     commits_left: Option<u64>,
     /// Why nothing is answered any more.
     ended: Option<&'static str>,
 }
 
-impl State {
+type RowKey = (Table, Vec<u8>);
+
+/// What a restart finds.
+#[derive(Clone, Debug, Default)]
+struct Content {
+    /// Position n stands at index n - 1.
+    journal: Vec<Bytes>,
+    /// The positions of each stream's records, by version.
+    streams: BTreeMap<Position, Vec<Position>>,
+    rows: BTreeMap<RowKey, Bytes>,
+    damaged_rows: BTreeSet<RowKey>,
+    damaged_streams: BTreeSet<Position>,
+}
+
+impl Content {
     /// All of it before any of it is written: that is what makes a commit atomic here.
     fn check(&self, batches: &[Batch]) -> Result<(), StoreError> {
         let mut journal_end = self.journal.len() as u64;
@@ -135,6 +154,7 @@ impl State {
             }
             for row in &batch.rows {
                 let key = (row.table, row.key.clone());
+                self.damaged_rows.remove(&key);
                 match &row.value {
                     Some(value) => self.rows.insert(key, value.clone()),
                     None => self.rows.remove(&key),
@@ -143,7 +163,60 @@ impl State {
         }
     }
 
+    fn row(&self, at: &RowKey) -> Result<Option<Bytes>, Corrupt> {
+        if self.damaged_rows.contains(at) {
+            return Err(Corrupt(format!("row `{}` of table {:?} was told to be damaged", at.1.escape_ascii(), at.0)));
+        }
+        Ok(self.rows.get(at).cloned())
+    }
+
+    fn stream(&self, read: &StreamRead) -> Result<Vec<Stored>, Corrupt> {
+        if self.damaged_streams.contains(&read.stream) {
+            return Err(Corrupt(format!("stream {} was told to be damaged", read.stream)));
+        }
+        let positions = self.streams.get(&read.stream).map_or(&[][..], Vec::as_slice);
+        let skipped = usize::try_from(read.from_version.saturating_sub(1)).unwrap_or(usize::MAX);
+        Ok(positions.iter().skip(skipped).take(read.limit).map(|position| self.stored(*position)).collect())
+    }
+
     fn stored(&self, position: Position) -> Stored {
         Stored { position, record: self.journal[position as usize - 1].clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Append, RowChange};
+
+    /// The engine's tests damage a row or a stream to see what is quarantined: the others must stay readable.
+    #[test]
+    fn what_is_damaged_leaves_the_others_readable() {
+        let store = MemoryStore::default();
+        let opens = |position| Append {
+            stream: position,
+            first_version: 1,
+            first_position: position,
+            records: vec![Bytes::from_static(b"record")],
+        };
+        let rows = [b"a", b"b"].map(|key| RowChange::put(Table::Waits, *key, Bytes::from_static(b"row"))).to_vec();
+        store.commit(&[Batch { appends: vec![opens(1), opens(2)], rows: rows.clone() }]).unwrap();
+        store.damage_stream(1);
+        store.damage_row(Table::Waits, b"a");
+        let store = store.reopened();
+
+        let reads = [1, 2].map(|stream| StreamRead { stream, from_version: 1, limit: 9 });
+        let streams = store.streams(&reads).unwrap();
+        assert_eq!(streams[0], Err(Corrupt("stream 1 was told to be damaged".to_owned())));
+        assert_eq!(streams[1].as_ref().unwrap().len(), 1);
+        assert!(matches!(store.stream(1, 1, 9), Err(StoreError::Corrupt(_))));
+        let keys = [b"a", b"b"].map(|key| (Table::Waits, key.to_vec()));
+        let answers = store.rows_at(&keys).unwrap();
+        assert_eq!(answers[0], Err(Corrupt("row `a` of table Waits was told to be damaged".to_owned())));
+        assert_eq!(answers[1], Ok(Some(Bytes::from_static(b"row"))));
+        assert!(matches!(store.rows(&Range::under(Table::Waits, b"", 9)), Err(StoreError::Corrupt(_))));
+
+        store.commit(&[Batch { appends: Vec::new(), rows }]).unwrap();
+        assert_eq!(store.rows(&Range::under(Table::Waits, b"", 9)).unwrap().len(), 2);
     }
 }

@@ -190,6 +190,17 @@ pub struct Stored {
     pub record: Bytes,
 }
 
+/// Which records of one stream are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamRead {
+    /// The stream, by the position of its first record.
+    pub stream: Position,
+    /// The version of the first record that may be returned; 0 and 1 are the beginning.
+    pub from_version: u64,
+    /// At most so many records.
+    pub limit: usize,
+}
+
 /// One stored row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
@@ -281,7 +292,30 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+/// Bytes of the journal or of a row that are not what was written: which, and what is wrong. Quarantine what they belong to.
+///
+/// It is the answer about one entry, where [`StoreError`] is the answer to a whole call: in a batch of reads the other answers
+/// stand, and the caller goes on with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Corrupt(pub String);
+
+impl fmt::Display for Corrupt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Corrupt {}
+
+impl From<Corrupt> for StoreError {
+    fn from(corrupt: Corrupt) -> Self {
+        Self::Corrupt(corrupt.0)
+    }
+}
+
 /// What the engine, the committer and the readers need of a store. One contract suite runs on every implementation.
+///
+/// A read of many keys or streams is one call: with a store across a network that is one round trip. The callers bound how many.
 pub trait Store: Send + Sync + 'static {
     /// Makes all batches durable in one atomic commit, in order; or none of them.
     ///
@@ -291,18 +325,38 @@ pub trait Store: Send + Sync + 'static {
     /// The position of the last record; 0 when the journal is empty.
     fn last_position(&self) -> Result<Position, StoreError>;
 
+    /// The records of many streams, one answer for each read, in the order of `reads`, all as of one moment. A stream that does
+    /// not exist has no records. A damaged stream is the answer to its own read only.
+    fn streams(&self, reads: &[StreamRead]) -> Result<Vec<Result<Vec<Stored>, Corrupt>>, StoreError>;
+
     /// The records of one stream from a version on, at most `limit`. A stream that does not exist has none.
-    fn stream(&self, stream: Position, from_version: u64, limit: usize) -> Result<Vec<Stored>, StoreError>;
+    fn stream(&self, stream: Position, from_version: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
+        only(self.streams(&[StreamRead { stream, from_version, limit }])?)
+    }
 
     /// The journal from a position on, at most `limit` records.
     fn log(&self, from: Position, limit: usize) -> Result<Vec<Stored>, StoreError>;
 
+    /// Many rows, one answer for each key, in the order of `keys`, all as of one moment. A damaged row is the answer to its own
+    /// key only.
+    fn rows_at(&self, keys: &[(Table, Vec<u8>)]) -> Result<Vec<Result<Option<Bytes>, Corrupt>>, StoreError>;
+
     /// One row.
-    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
+    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        only(self.rows_at(&[(table, key.to_vec())])?)
+    }
 
     /// Rows in key order.
     fn rows(&self, range: &Range) -> Result<Vec<Row>, StoreError>;
 
     /// Ends the store in order. Every later call is `Failed`; closing twice is no error.
     fn close(&self) -> Result<(), StoreError>;
+}
+
+/// The answer to a batch of one read.
+fn only<T>(answers: Vec<Result<T, Corrupt>>) -> Result<T, StoreError> {
+    match <[Result<T, Corrupt>; 1]>::try_from(answers) {
+        Ok([answer]) => Ok(answer?),
+        Err(answers) => Err(StoreError::Failed(format!("the store gave {} answers to one read", answers.len()))),
+    }
 }

@@ -6,7 +6,7 @@
 
 use std::{
     any::Any,
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     fmt,
     fs::OpenOptions,
     ops::Bound,
@@ -18,12 +18,12 @@ use std::{
 
 use bytes::Bytes;
 use redb::{
-    Builder, Database, Durability, ReadTransaction, ReadableDatabase, ReadableTable, TableDefinition, TableError,
+    Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError,
     WriteTransaction,
 };
 pub use redb::{StorageBackend, backends::FileBackend};
 
-use super::{Batch, Order, Position, Range, Row, Store, StoreError, Stored, Table};
+use super::{Batch, Corrupt, Order, Position, Range, Row, Store, StoreError, Stored, StreamRead, Table};
 
 /// Position to record.
 const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
@@ -130,8 +130,12 @@ impl Store for RedbStore {
         })
     }
 
-    fn stream(&self, stream: Position, from_version: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        self.with(|database| read_stream(&database.begin_read()?, stream, from_version.max(1), limit))
+    fn streams(&self, reads: &[StreamRead]) -> Result<Vec<Result<Vec<Stored>, Corrupt>>, StoreError> {
+        self.with(|database| {
+            let transaction = database.begin_read()?;
+            let (journal, streams) = (transaction.open_table(JOURNAL)?, transaction.open_table(STREAMS)?);
+            reads.iter().map(|read| by_itself(read_stream(&journal, &streams, read))).collect()
+        })
     }
 
     fn log(&self, from: Position, limit: usize) -> Result<Vec<Stored>, StoreError> {
@@ -146,10 +150,20 @@ impl Store for RedbStore {
         })
     }
 
-    fn row(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    fn rows_at(&self, keys: &[(Table, Vec<u8>)]) -> Result<Vec<Result<Option<Bytes>, Corrupt>>, StoreError> {
         self.with(|database| {
-            let rows = database.begin_read()?.open_table(rows_of(table))?;
-            Ok(rows.get(key)?.map(|value| Bytes::copy_from_slice(value.value())))
+            let transaction = database.begin_read()?;
+            let mut opened = BTreeMap::new();
+            let mut answers = Vec::with_capacity(keys.len());
+            for (table, key) in keys {
+                let rows = match opened.entry(*table) {
+                    Entry::Occupied(rows) => rows.into_mut(),
+                    Entry::Vacant(place) => place.insert(transaction.open_table(rows_of(*table))?),
+                };
+                let value = rows.get(key.as_slice())?;
+                answers.push(Ok(value.map(|value| Bytes::copy_from_slice(value.value()))));
+            }
+            Ok(answers)
         })
     }
 
@@ -240,14 +254,22 @@ fn change_rows(transaction: &WriteTransaction, batches: &[Batch]) -> Result<(), 
     Ok(())
 }
 
+/// Keeps what is wrong with one entry apart from what is wrong with the store.
+fn by_itself<T>(answer: Result<T, StoreError>) -> Result<Result<T, Corrupt>, StoreError> {
+    match answer {
+        Ok(value) => Ok(Ok(value)),
+        Err(StoreError::Corrupt(what)) => Ok(Err(Corrupt(what))),
+        Err(error @ (StoreError::Conflict(_) | StoreError::Failed(_))) => Err(error),
+    }
+}
+
 fn read_stream(
-    transaction: &ReadTransaction,
-    stream: Position,
-    from_version: u64,
-    limit: usize,
+    journal: &impl ReadableTable<u64, &'static [u8]>,
+    streams: &impl ReadableTable<(u64, u64), (u64, u64)>,
+    read: &StreamRead,
 ) -> Result<Vec<Stored>, StoreError> {
-    let journal = transaction.open_table(JOURNAL)?;
-    let streams = transaction.open_table(STREAMS)?;
+    let StreamRead { stream, from_version, limit } = *read;
+    let from_version = from_version.max(1);
     // The append that holds `from_version` may begin before it.
     let holding = match streams.range((stream, 0)..=(stream, from_version))?.next_back() {
         Some(entry) => entry?.0.value(),
