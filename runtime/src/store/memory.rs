@@ -23,6 +23,11 @@ impl MemoryStore {
         self.lock().commits_left = Some(commits);
     }
 
+    /// Every later commit is refused, because another host took the shard.
+    pub fn fence(&self) {
+        self.lock().fenced = true;
+    }
+
     /// Every later read of this row says that the row is damaged, until the row is written or deleted: a flipped bit.
     pub fn damage_row(&self, table: Table, key: &[u8]) {
         self.lock().content.damaged_rows.insert((table, key.to_vec()));
@@ -33,7 +38,7 @@ impl MemoryStore {
         self.lock().content.damaged_streams.insert(stream);
     }
 
-    /// What a restart of the host finds: the same content and damage, with the failure and the close forgotten.
+    /// What a restart of the host finds: the same content and damage, with the failure, the fence and the close forgotten.
     pub fn reopened(&self) -> Self {
         let content = self.lock().content.clone();
         Self { state: Mutex::new(State { content, ..State::default() }) }
@@ -56,6 +61,9 @@ impl MemoryStore {
 impl Store for MemoryStore {
     fn commit(&self, batches: &[Batch]) -> Result<(), StoreError> {
         let mut state = self.live()?;
+        if state.fenced {
+            return Err(StoreError::Fenced("the store was told that another host took the shard".to_owned()));
+        }
         match &mut state.commits_left {
             Some(0) => {
                 state.ended = Some("the disk was told to break");
@@ -111,6 +119,7 @@ impl Store for MemoryStore {
 struct State {
     content: Content,
     commits_left: Option<u64>,
+    fenced: bool,
     /// Why nothing is answered any more.
     ended: Option<&'static str>,
 }
@@ -188,6 +197,24 @@ impl Content {
 mod tests {
     use super::*;
     use crate::store::{Append, RowChange};
+
+    /// A zombie's commit must change nothing, the rows that it deletes included: Temporal's stale owners deleted tasks of the new
+    /// one, though their other writes were fenced.
+    #[test]
+    fn a_fenced_commit_changes_nothing_and_reads_go_on() {
+        let store = MemoryStore::default();
+        let row = RowChange::put(Table::Timers, *b"due", Bytes::new());
+        store.commit(&[Batch { appends: Vec::new(), rows: vec![row] }]).unwrap();
+        store.fence();
+        let delete = Batch { appends: Vec::new(), rows: vec![RowChange::delete(Table::Timers, *b"due")] };
+        for _ in 0..2 {
+            assert!(matches!(store.commit(std::slice::from_ref(&delete)), Err(StoreError::Fenced(_))));
+        }
+        assert_eq!(store.row(Table::Timers, b"due").unwrap(), Some(Bytes::new()));
+        let next = store.reopened();
+        next.commit(&[delete]).unwrap();
+        assert_eq!(next.row(Table::Timers, b"due").unwrap(), None);
+    }
 
     /// The engine's tests damage a row or a stream to see what is quarantined: the others must stay readable.
     #[test]

@@ -269,14 +269,20 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(after)
 }
 
-/// Why the store did not do it. Variants are decisions for the caller.
+/// Why the store did not do it. Each variant is what the caller has to do next.
 #[derive(Debug)]
 pub enum StoreError {
-    /// A stream or the journal is not where the batch expects it: another owner writes, or we have a bug. Stop the shard.
+    /// A stream or the journal does not end where the batch expects it, though this host owns the shard: one of our own bugs.
+    /// Nothing was written. End the shard.
     Conflict(String),
-    /// The storage failed. Nothing may be acknowledged any more (law 14): stop the host.
+    /// Another owner holds the shard. Nothing was written, and nothing that is decided here can be written any more. End the
+    /// shard and drop what it decided; the host, its other shards and its storage are well. A store that is owned by a lock for
+    /// as long as the process lives, as a data folder is, never answers it.
+    Fenced(String),
+    /// The storage failed, and what became of a commit is unknown. Nothing may be acknowledged any more (law 14): end the host.
     Failed(String),
-    /// These bytes are not what was written. Quarantine what they belong to.
+    /// These bytes are not what was written. Quarantine what they belong to, and go on with everything else. A commit that
+    /// answers it has written nothing.
     Corrupt(String),
 }
 
@@ -284,6 +290,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Conflict(what) => write!(f, "journal conflict: {what}"),
+            Self::Fenced(what) => write!(f, "another host owns the shard: {what}"),
             Self::Failed(what) => write!(f, "storage failed: {what}"),
             Self::Corrupt(what) => write!(f, "corrupt data: {what}"),
         }
@@ -319,7 +326,8 @@ impl From<Corrupt> for StoreError {
 pub trait Store: Send + Sync + 'static {
     /// Makes all batches durable in one atomic commit, in order; or none of them.
     ///
-    /// After `Failed` nobody knows which: the store answers `Failed` to every later call, until it is opened again.
+    /// After `Failed` nobody knows which: the store answers `Failed` to every later call, until it is opened again. After
+    /// `Fenced` every later commit is `Fenced` too, deletions of rows included; reads may still be answered.
     fn commit(&self, batches: &[Batch]) -> Result<(), StoreError>;
 
     /// The position of the last record; 0 when the journal is empty.

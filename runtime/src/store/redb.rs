@@ -259,7 +259,7 @@ fn by_itself<T>(answer: Result<T, StoreError>) -> Result<Result<T, Corrupt>, Sto
     match answer {
         Ok(value) => Ok(Ok(value)),
         Err(StoreError::Corrupt(what)) => Ok(Err(Corrupt(what))),
-        Err(error @ (StoreError::Conflict(_) | StoreError::Failed(_))) => Err(error),
+        Err(error @ (StoreError::Conflict(_) | StoreError::Fenced(_) | StoreError::Failed(_))) => Err(error),
     }
 }
 

@@ -35,7 +35,7 @@ impl From<StoreError> for LoadError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Corrupt(why) => Self::Corrupt(why),
-            StoreError::Conflict(why) | StoreError::Failed(why) => Self::Storage(why),
+            StoreError::Conflict(why) | StoreError::Fenced(why) | StoreError::Failed(why) => Self::Storage(why),
         }
     }
 }
