@@ -7,6 +7,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+mod table;
+
 pub mod committer;
 
 pub mod memory;
@@ -33,58 +35,10 @@ pub mod fault;
 #[cfg(test)]
 mod power_loss;
 
+pub use self::table::{RESERVED, Table};
+
 /// A record's place in the journal, from 1, without gaps, in commit order.
 pub type Position = u64;
-
-/// The derived tables. State that can be computed again from the journal, committed together with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Table {
-    /// Facts about the data folder: its format, the last epoch, whether that ended in order, and how many sagas are live.
-    Meta,
-    /// (namespace, kind, id) to the start position of its stream. The only randomly keyed table.
-    ById,
-    /// Start position to a saga's summary.
-    Sagas,
-    /// (status, start position): what is live, by status.
-    ByStatus,
-    /// (due, start position): the earliest moment at which a saga wants to be woken.
-    Timers,
-    /// (namespace, event type, key, start position): which sagas wait for what.
-    Waits,
-    /// (namespace, event type, key, position): events that are kept for those who come later.
-    Events,
-    /// (namespace, module, version): what was deployed.
-    Modules,
-    /// (namespace, idempotency key): answers of verbs and of deduplicated messages.
-    Answers,
-    /// (namespace, module, start position): sagas that a grant to the module would let go on.
-    Denied,
-    /// (namespace, lock key, start position): who holds a lock key, and who waits for it, first come first.
-    Locks,
-    /// (namespace, schedule): what it is and what is due; and (namespace, saga): which schedule waits for its end.
-    Schedules,
-    /// (namespace, start position): what a job does, and how far it is. From its start until a week after its end.
-    Jobs,
-}
-
-impl Table {
-    /// All of them, in the order in which they are opened.
-    pub const ALL: [Self; 13] = [
-        Self::Meta,
-        Self::ById,
-        Self::Sagas,
-        Self::ByStatus,
-        Self::Timers,
-        Self::Waits,
-        Self::Events,
-        Self::Modules,
-        Self::Answers,
-        Self::Denied,
-        Self::Locks,
-        Self::Schedules,
-        Self::Jobs,
-    ];
-}
 
 /// Records that follow each other in one stream.
 #[derive(Clone, Debug)]

@@ -307,21 +307,7 @@ fn read_stream(
 }
 
 fn rows_of(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
-    TableDefinition::new(match table {
-        Table::Meta => "meta",
-        Table::ById => "by_id",
-        Table::Sagas => "sagas",
-        Table::ByStatus => "by_status",
-        Table::Timers => "timers",
-        Table::Waits => "waits",
-        Table::Events => "events",
-        Table::Modules => "modules",
-        Table::Answers => "answers",
-        Table::Denied => "denied",
-        Table::Locks => "locks",
-        Table::Schedules => "schedules",
-        Table::Jobs => "jobs",
-    })
+    TableDefinition::new(table.name())
 }
 
 /// A panic in redb is a failed storage, not a failed host.
