@@ -37,6 +37,23 @@ impl FaultDisk {
         disk
     }
 
+    /// Flips one bit of what it holds, by its number from the file's start: what a worn cell does. Twice is as before.
+    pub fn flip(&self, bit: usize) {
+        let mut state = self.lock();
+        let mask = 1 << (bit % 8);
+        let state = &mut *state;
+        for content in [&mut state.durable, &mut state.live] {
+            if let Some(byte) = content.get_mut(bit / 8) {
+                *byte ^= mask;
+            }
+        }
+    }
+
+    /// What reads show.
+    pub fn content(&self) -> Vec<u8> {
+        self.lock().live.clone()
+    }
+
     /// How many operations have changed it, or tried to.
     pub fn operations(&self) -> u64 {
         self.lock().operations

@@ -32,8 +32,8 @@ const JOURNAL_NEW: &str = "journal.redb.new";
 /// The row of [`Table::Meta`] that says how everything else is written.
 const FORMAT_KEY: &[u8] = b"format";
 
-/// The format that this build reads and writes.
-const FORMAT: &[u8] = &[1];
+/// The format that this build reads and writes. 1 had no checksums, and was never released.
+const FORMAT: &[u8] = &[2];
 
 /// Why a data folder cannot be used. Each is an exit code of the host.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Batch, Corrupt, Order, Position, Range, Row, Store, StoreError, Stored, StreamRead, Table};
+use super::{Batch, Corrupt, Damaged, Order, Position, Range, Row, Store, StoreError, Stored, StreamRead, Table};
 
 /// A store in memory.
 #[derive(Debug, Default)]
@@ -96,17 +96,30 @@ impl Store for MemoryStore {
         Ok(keys.iter().map(|key| state.content.row(key)).collect())
     }
 
-    fn rows(&self, range: &Range) -> Result<Vec<Row>, StoreError> {
+    fn scan(&self, range: &Range) -> Result<Vec<Result<Row, Damaged>>, StoreError> {
         let content = &self.live()?.content;
         let from_on = content.rows.range((range.table, range.from.clone())..);
         let within = from_on.take_while(|((table, key), _)| *table == range.table && range.to.as_ref().is_none_or(|to| key < to));
-        let mut rows: Vec<&RowKey> = within.map(|(at, _)| at).collect();
+        let mut found: Vec<(&RowKey, &Bytes)> = within.collect();
         if range.order == Order::Descending {
-            rows.reverse();
+            found.reverse();
         }
-        rows.truncate(range.limit);
-        let found = rows.into_iter().map(|at| Ok(content.row(at)?.map(|value| Row { key: at.1.clone(), value })));
-        found.filter_map(Result::transpose).collect()
+        let mut scanned = Vec::new();
+        let mut rows = 0;
+        for (at, value) in found {
+            if rows == range.limit {
+                break;
+            }
+            let key = at.1.clone();
+            scanned.push(match content.row(at) {
+                Ok(_) => {
+                    rows += 1;
+                    Ok(Row { key, value: value.clone() })
+                }
+                Err(corrupt) => Err(Damaged { key, corrupt }),
+            });
+        }
+        Ok(scanned)
     }
 
     fn close(&self) -> Result<(), StoreError> {
@@ -146,7 +159,7 @@ impl Content {
         for append in batches.iter().flat_map(|batch| &batch.appends) {
             let written = self.streams.get(&append.stream).map_or(0, Vec::len) as u64;
             let stream_end = stream_ends.entry(append.stream).or_insert(written);
-            append.check(journal_end, || Ok(*stream_end))?;
+            append.check(journal_end, *stream_end)?;
             journal_end += append.records.len() as u64;
             *stream_end += append.records.len() as u64;
         }

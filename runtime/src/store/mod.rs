@@ -17,6 +17,8 @@ pub mod redb;
 
 pub mod folder;
 
+mod checksum;
+
 mod lock;
 
 pub mod taint;
@@ -59,9 +61,9 @@ impl Append {
         self.first_position + (self.records.len() as u64).saturating_sub(1)
     }
 
-    /// Whether the journal that ends at `journal_end` can take this. `stream_end` looks up the stream's last version, 0 if
-    /// there is none; it is not called for a stream's first append, whose name says that it is new.
-    pub fn check(&self, journal_end: Position, stream_end: impl FnOnce() -> Result<u64, StoreError>) -> Result<(), StoreError> {
+    /// Whether a journal that ends at `journal_end` can take this, where the stream ends at version `stream_end`; 0 if there is
+    /// no such stream. A stream's first append needs no look at its end, which its name says: it may pass 0.
+    pub fn check(&self, journal_end: Position, stream_end: u64) -> Result<(), StoreError> {
         let Self { stream, first_version, first_position, records } = self;
         if records.is_empty() {
             return Err(StoreError::Conflict(format!("stream {stream}: an append without records")));
@@ -78,7 +80,7 @@ impl Append {
                  but a stream is named after the position of its version 1"
             )));
         }
-        let end = if opens { 0 } else { stream_end()? };
+        let end = if opens { 0 } else { stream_end };
         // A stream that was never opened has no version 1 to follow, whatever the append expects.
         if !opens && (end == 0 || *first_version != end + 1) {
             return Err(StoreError::Conflict(format!(
@@ -162,6 +164,21 @@ pub struct Row {
     pub key: Vec<u8>,
     /// Its value.
     pub value: Bytes,
+}
+
+/// One row that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// The key under which it lies, which may be what is damaged. Deleting the row of this key removes the damaged entry.
+    pub key: Vec<u8>,
+    /// Which row, and what is wrong with it.
+    pub corrupt: Corrupt,
+}
+
+impl From<Damaged> for StoreError {
+    fn from(damaged: Damaged) -> Self {
+        damaged.corrupt.into()
+    }
 }
 
 /// Which way rows are read.
@@ -288,7 +305,8 @@ pub trait Store: Send + Sync + 'static {
     fn last_position(&self) -> Result<Position, StoreError>;
 
     /// The records of many streams, one answer for each read, in the order of `reads`, all as of one moment. A stream that does
-    /// not exist has no records. A damaged stream is the answer to its own read only.
+    /// not exist has no records: one that a row names, and that has none, is damaged. A damaged stream is the answer to its own
+    /// read only.
     fn streams(&self, reads: &[StreamRead]) -> Result<Vec<Result<Vec<Stored>, Corrupt>>, StoreError>;
 
     /// The records of one stream from a version on, at most `limit`. A stream that does not exist has none.
@@ -296,11 +314,12 @@ pub trait Store: Send + Sync + 'static {
         only(self.streams(&[StreamRead { stream, from_version, limit }])?)
     }
 
-    /// The journal from a position on, at most `limit` records.
+    /// The journal from a position on, at most `limit` records. Where a record is lost the answer ends before it, and a read that
+    /// begins there is `Corrupt`: who reads page by page meets it, may go on behind it, and takes only an empty page for the end.
     fn log(&self, from: Position, limit: usize) -> Result<Vec<Stored>, StoreError>;
 
     /// Many rows, one answer for each key, in the order of `keys`, all as of one moment. A damaged row is the answer to its own
-    /// key only.
+    /// key, and to a key that is not found because of it.
     fn rows_at(&self, keys: &[(Table, Vec<u8>)]) -> Result<Vec<Result<Option<Bytes>, Corrupt>>, StoreError>;
 
     /// One row.
@@ -308,8 +327,14 @@ pub trait Store: Send + Sync + 'static {
         only(self.rows_at(&[(table, key.to_vec())])?)
     }
 
-    /// Rows in key order.
-    fn rows(&self, range: &Range) -> Result<Vec<Row>, StoreError>;
+    /// Rows in key order, and damaged entries: those met on the way, and those that lie just outside the range. Where there is a
+    /// damaged entry, rows of the range may be hidden. The limit counts rows; who goes on does so after the last row.
+    fn scan(&self, range: &Range) -> Result<Vec<Result<Row, Damaged>>, StoreError>;
+
+    /// Rows in key order, none of them damaged. For tables in which one damaged row makes the others useless.
+    fn rows(&self, range: &Range) -> Result<Vec<Row>, StoreError> {
+        self.scan(range)?.into_iter().map(|row| row.map_err(StoreError::from)).collect()
+    }
 
     /// Ends the store in order. Every later call is `Failed`; closing twice is no error.
     fn close(&self) -> Result<(), StoreError>;

@@ -1,15 +1,19 @@
-//! The durable store: one redb file. The only file that names redb.
+//! The durable store: one redb file. redb is named in this file and in those below it.
 //!
-//! It must not know what a record or a row means. One commit is one transaction and one fdatasync; quick-repair stays
+//! It must not know what a record or a row means. What is read is verified: rows and the stream index by checksums (`rows.rs`,
+//! `index.rs`, and `checksum.rs` beside this file), the journal by its positions. One commit is one transaction and one fdatasync; quick-repair stays
 //! off because it doubles the syncs. redb trusts its pages, and a damaged one can make it panic: every call into it runs
 //! under `catch_unwind`, and after the first failure the store answers nothing any more (law 14).
+
+mod index;
+
+mod rows;
 
 use std::{
     any::Any,
     collections::{BTreeMap, btree_map::Entry},
     fmt,
     fs::OpenOptions,
-    ops::Bound,
     os::unix::fs::OpenOptionsExt,
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -17,19 +21,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use redb::{
-    Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    WriteTransaction,
-};
+use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
 pub use redb::{StorageBackend, backends::FileBackend};
 
-use super::{Batch, Corrupt, Order, Position, Range, Row, Store, StoreError, Stored, StreamRead, Table};
+use self::index::APPENDS;
+use super::{Batch, Corrupt, Damaged, Position, Range, Row, Store, StoreError, Stored, StreamRead, Table};
 
 /// Position to record.
 const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
-
-/// (stream, first version) to (first position, count): one row for each append, not for each record.
-const STREAMS: TableDefinition<'_, (u64, u64), (u64, u64)> = TableDefinition::new("streams");
 
 /// How a redb file is opened.
 #[derive(Clone)]
@@ -117,24 +116,21 @@ impl Store for RedbStore {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::Immediate).map_err(|error| failed(&error))?;
             append(&transaction, batches)?;
-            change_rows(&transaction, batches)?;
+            rows::change(&transaction, batches)?;
             transaction.commit()?;
             Ok(())
         })
     }
 
     fn last_position(&self) -> Result<Position, StoreError> {
-        self.with(|database| {
-            let journal = database.begin_read()?.open_table(JOURNAL)?;
-            Ok(journal.last()?.map_or(0, |(position, _)| position.value()))
-        })
+        self.with(|database| journal_end(&database.begin_read()?.open_table(JOURNAL)?))
     }
 
     fn streams(&self, reads: &[StreamRead]) -> Result<Vec<Result<Vec<Stored>, Corrupt>>, StoreError> {
         self.with(|database| {
             let transaction = database.begin_read()?;
-            let (journal, streams) = (transaction.open_table(JOURNAL)?, transaction.open_table(STREAMS)?);
-            reads.iter().map(|read| by_itself(read_stream(&journal, &streams, read))).collect()
+            let (journal, appends) = (transaction.open_table(JOURNAL)?, transaction.open_table(APPENDS)?);
+            reads.iter().map(|read| by_itself(index::read(&journal, &appends, read))).collect()
         })
     }
 
@@ -142,9 +138,17 @@ impl Store for RedbStore {
         self.with(|database| {
             let journal = database.begin_read()?.open_table(JOURNAL)?;
             let mut records = Vec::new();
-            for entry in journal.range(from..)?.take(limit) {
+            let mut next = from.max(1);
+            for entry in journal.range(next..)?.take(limit) {
                 let (position, record) = entry?;
-                records.push(Stored { position: position.value(), record: Bytes::copy_from_slice(record.value()) });
+                if position.value() != next {
+                    break;
+                }
+                records.push(Stored { position: next, record: Bytes::copy_from_slice(record.value()) });
+                next += 1;
+            }
+            if records.is_empty() && limit > 0 && next <= journal_end(&journal)? {
+                return Err(StoreError::Corrupt(format!("the journal lacks the record at position {next}")));
             }
             Ok(records)
         })
@@ -158,35 +162,19 @@ impl Store for RedbStore {
             for (table, key) in keys {
                 let rows = match opened.entry(*table) {
                     Entry::Occupied(rows) => rows.into_mut(),
-                    Entry::Vacant(place) => place.insert(transaction.open_table(rows_of(*table))?),
+                    Entry::Vacant(place) => place.insert(transaction.open_table(rows::definition(*table))?),
                 };
-                let value = rows.get(key.as_slice())?;
-                answers.push(Ok(value.map(|value| Bytes::copy_from_slice(value.value()))));
+                answers.push(by_itself(rows::get(*table, rows, key))?);
             }
             Ok(answers)
         })
     }
 
-    fn rows(&self, range: &Range) -> Result<Vec<Row>, StoreError> {
+    fn scan(&self, range: &Range) -> Result<Vec<Result<Row, Damaged>>, StoreError> {
         if range.is_empty() {
             return Ok(Vec::new());
         }
-        self.with(|database| {
-            let table = database.begin_read()?.open_table(rows_of(range.table))?;
-            let to = range.to.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-            let mut found = table.range::<&[u8]>((Bound::Included(range.from.as_slice()), to))?;
-            let mut rows = Vec::new();
-            while rows.len() < range.limit {
-                let next = match range.order {
-                    Order::Ascending => found.next(),
-                    Order::Descending => found.next_back(),
-                };
-                let Some(entry) = next else { break };
-                let (key, value) = entry?;
-                rows.push(Row { key: key.value().to_vec(), value: Bytes::copy_from_slice(value.value()) });
-            }
-            Ok(rows)
-        })
+        self.with(|database| rows::scan(&database.begin_read()?.open_table(rows::definition(range.table))?, range))
     }
 
     fn close(&self) -> Result<(), StoreError> {
@@ -199,9 +187,9 @@ impl Store for RedbStore {
 fn create_tables(database: &Database) -> Result<(), StoreError> {
     let transaction = database.begin_write()?;
     transaction.open_table(JOURNAL)?;
-    transaction.open_table(STREAMS)?;
+    transaction.open_table(APPENDS)?;
     for table in Table::ALL {
-        transaction.open_table(rows_of(table))?;
+        transaction.open_table(rows::definition(table))?;
     }
     transaction.commit()?;
     Ok(())
@@ -212,46 +200,31 @@ fn append(transaction: &WriteTransaction, batches: &[Batch]) -> Result<(), Store
         return Ok(());
     }
     let mut journal = transaction.open_table(JOURNAL)?;
-    let mut streams = transaction.open_table(STREAMS)?;
-    let mut end = journal.last()?.map_or(0, |(position, _)| position.value());
+    let mut appends = transaction.open_table(APPENDS)?;
+    let mut end = journal_end(&journal)?;
     for append in batches.iter().flat_map(|batch| &batch.appends) {
-        append.check(end, || last_version(&streams, append.stream))?;
+        let follows = match append.first_version {
+            1 => None,
+            _ => index::last(&appends, append.stream)?,
+        };
+        append.check(end, follows.map_or(0, |last| last.last_version()))?;
         for record in &append.records {
             end += 1;
             journal.insert(end, record.as_ref())?;
         }
-        let count = append.records.len() as u64;
-        streams.insert((append.stream, append.first_version), (append.first_position, count))?;
+        index::Entry::of(append).write(&mut appends, follows)?;
     }
     Ok(())
 }
 
-/// The version at which a stream ends; 0 if there is none.
-fn last_version(streams: &impl ReadableTable<(u64, u64), (u64, u64)>, stream: Position) -> Result<u64, StoreError> {
-    let Some(last) = streams.range((stream, 0)..=(stream, u64::MAX))?.next_back() else {
-        return Ok(0);
-    };
-    let (key, value) = last?;
-    let ((_, first_version), (_, count)) = (key.value(), value.value());
-    Ok(first_version + count - 1)
-}
-
-/// The last change of each key wins, and keys are written in order: a tree likes that better than the order of events.
-fn change_rows(transaction: &WriteTransaction, batches: &[Batch]) -> Result<(), StoreError> {
-    let mut changes: BTreeMap<Table, BTreeMap<&[u8], Option<&Bytes>>> = BTreeMap::new();
-    for row in batches.iter().flat_map(|batch| &batch.rows) {
-        changes.entry(row.table).or_default().insert(&row.key, row.value.as_ref());
+/// The position of the last record. Positions have no gaps, so that it is how many records there are, which redb counts in another
+/// page: without that, a journal that lost its last records would be a shorter one, and a commit would write over them.
+fn journal_end(journal: &impl ReadableTable<u64, &'static [u8]>) -> Result<Position, StoreError> {
+    let last = journal.last()?.map_or(0, |(position, _)| position.value());
+    match journal.len()? {
+        count if count == last => Ok(last),
+        count => Err(StoreError::Corrupt(format!("the journal has {count} records, and the last one is at position {last}"))),
     }
-    for (table, changes) in changes {
-        let mut rows = transaction.open_table(rows_of(table))?;
-        for (key, value) in changes {
-            match value {
-                Some(value) => rows.insert(key, value.as_ref())?,
-                None => rows.remove(key)?,
-            };
-        }
-    }
-    Ok(())
 }
 
 /// Keeps what is wrong with one entry apart from what is wrong with the store.
@@ -261,53 +234,6 @@ fn by_itself<T>(answer: Result<T, StoreError>) -> Result<Result<T, Corrupt>, Sto
         Err(StoreError::Corrupt(what)) => Ok(Err(Corrupt(what))),
         Err(error @ (StoreError::Conflict(_) | StoreError::Fenced(_) | StoreError::Failed(_))) => Err(error),
     }
-}
-
-fn read_stream(
-    journal: &impl ReadableTable<u64, &'static [u8]>,
-    streams: &impl ReadableTable<(u64, u64), (u64, u64)>,
-    read: &StreamRead,
-) -> Result<Vec<Stored>, StoreError> {
-    let StreamRead { stream, from_version, limit } = *read;
-    let from_version = from_version.max(1);
-    // The append that holds `from_version` may begin before it.
-    let holding = match streams.range((stream, 0)..=(stream, from_version))?.next_back() {
-        Some(entry) => entry?.0.value(),
-        None => return Ok(Vec::new()),
-    };
-    let mut records = Vec::new();
-    for entry in streams.range(holding..=(stream, u64::MAX))? {
-        let (key, value) = entry?;
-        let ((_, first_version), (first_position, count)) = (key.value(), value.value());
-        let skipped = from_version.saturating_sub(first_version);
-        if skipped >= count {
-            // Only the last append can end before `from_version`, which a client may choose as large as it likes.
-            break;
-        }
-        let wanted = (count - skipped).min((limit - records.len()) as u64);
-        let from = first_position + skipped;
-        for (entry, position) in journal.range(from..from + wanted)?.zip(from..) {
-            let (at, record) = entry?;
-            if at.value() != position {
-                break;
-            }
-            records.push(Stored { position, record: Bytes::copy_from_slice(record.value()) });
-        }
-        if records.last().map_or(0, |last| last.position + 1) != from + wanted && wanted > 0 {
-            return Err(StoreError::Corrupt(format!(
-                "stream {stream}: the journal lacks a record between positions {from} and {}",
-                from + wanted - 1
-            )));
-        }
-        if records.len() >= limit {
-            break;
-        }
-    }
-    Ok(records)
-}
-
-fn rows_of(table: Table) -> TableDefinition<'static, &'static [u8], &'static [u8]> {
-    TableDefinition::new(table.name())
 }
 
 /// A panic in redb is a failed storage, not a failed host.
@@ -336,3 +262,6 @@ macro_rules! fails_with {
     )*};
 }
 fails_with!(redb::StorageError, TableError, redb::TransactionError, redb::CommitError, redb::DatabaseError);
+
+#[cfg(test)]
+mod tests;

@@ -140,7 +140,7 @@ mod tests {
         let all: Vec<(u8, &str)> = Table::ALL.map(|table| (table.id(), table.name())).into_iter().chain(RESERVED).collect();
         assert_eq!(all.iter().map(|(id, _)| id).collect::<BTreeSet<_>>().len(), all.len());
         assert_eq!(all.iter().map(|(_, name)| name).collect::<BTreeSet<_>>().len(), all.len());
-        // 0 is the stream index in checksums; both names are other tables of the redb file.
-        assert!(all.iter().all(|(id, name)| *id != 0 && !["journal", "streams"].contains(name)));
+        // What else is in a redb file has the number 0 in checksums, and these names.
+        assert!(all.iter().all(|(id, name)| *id != 0 && !["journal", "appends"].contains(name)));
     }
 }

@@ -106,12 +106,12 @@ fn a_journal_that_is_lost_empty_foreign_or_newer_is_never_replaced() {
     let folder = Folder::open(place.path()).unwrap();
     let opened = folder.open_store(&Options::default()).unwrap();
     folder.modules().put(b"component").unwrap();
-    let newer = Batch { appends: Vec::new(), rows: vec![RowChange::put(Table::Meta, FORMAT_KEY, vec![2])] };
+    let newer = Batch { appends: Vec::new(), rows: vec![RowChange::put(Table::Meta, FORMAT_KEY, vec![3])] };
     opened.store.commit(&[newer]).unwrap();
     opened.store.close().unwrap();
     drop((opened, folder));
     let journal = place.path().join(JOURNAL);
-    assert!(refusal(place.path()).ends_with("has format [2], and this build knows [1]; run the version that wrote it"));
+    assert!(refusal(place.path()).ends_with("has format [3], and this build knows [2]; run the version that wrote it"));
     fs::write(&journal, "").unwrap();
     assert!(refusal(place.path()).contains("is no journal of amends, or lost its content"));
     fs::write(&journal, "this is not a database").unwrap();
