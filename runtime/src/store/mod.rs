@@ -9,6 +9,8 @@ use bytes::Bytes;
 
 mod table;
 
+pub mod ownership;
+
 pub mod committer;
 
 pub mod memory;
