@@ -2,7 +2,6 @@
 //!
 //! It decides nothing about sagas, and everything that it shows is committed. It must not know redb or wasmtime.
 
-
 pub mod present;
 
 pub mod graph;

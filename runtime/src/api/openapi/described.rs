@@ -30,11 +30,7 @@ pub(crate) struct Answered<'a> {
 pub(crate) fn answer(answered: &Answered<'_>) -> Result<(), String> {
     let Answered { method, path, status, content_type, body } = *answered;
     let document = document();
-    let path = path.split('?').next().unwrap_or(path);
-    let templates = document["paths"].as_object().into_iter().flatten();
-    let operation = templates
-        .filter(|(template, _)| is_of(template, path))
-        .find_map(|(template, item)| item.get(method.to_lowercase()).map(|operation| (template, operation)));
+    let operation = operation(&document, method, path);
     let media_type = content_type.split(';').next().unwrap_or_default().trim();
     let Some((template, operation)) = operation else {
         return validate(&document, "/components/schemas/ErrorBody", &json(body)?);
@@ -58,6 +54,21 @@ pub(crate) fn answer(answered: &Answered<'_>) -> Result<(), String> {
         "application/json" => validate(&document, &at, &json(body)?),
         _ => validate(&document, &at, &Value::String(String::from_utf8_lossy(body).into_owned())),
     }
+}
+
+/// The name of the operation that a request is for.
+pub(crate) fn operation_id(method: &str, path: &str) -> Option<String> {
+    let document = document();
+    let (_, operation) = operation(&document, method, path)?;
+    operation["operationId"].as_str().map(str::to_owned)
+}
+
+/// The operation that a request is for, with the template of its path.
+fn operation<'a>(document: &'a Value, method: &str, path: &str) -> Option<(&'a String, &'a Value)> {
+    let path = path.split('?').next().unwrap_or(path);
+    let templates = document["paths"].as_object().into_iter().flatten();
+    let of_path = templates.filter(|(template, _)| is_of(template, path));
+    of_path.filter_map(|(template, item)| Some((template, item.get(method.to_lowercase())?))).next()
 }
 
 /// The description as a client gets it.

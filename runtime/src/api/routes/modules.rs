@@ -8,7 +8,7 @@ use amends_core::{
 };
 use amends_wire::{
     error::ErrorBody,
-    module::{self, Activate, Breaks, DeployAnswer, Deployed, Module, Modules},
+    module::{Activate, Breaks, DeployAnswer, Deployed, Module, Modules},
     value::Binary,
 };
 use axum::{
@@ -227,7 +227,7 @@ async fn plan_or_deploy(api: &Arc<Api>, query: &DeployQuery, upload: Upload) -> 
         let Plan { verified, module, moves } = api.deploys.plan(upload).await?;
         let offer = Offer::verified(&verified.definitions, &verified.triggers);
         let breaks = breaks::by(api, namespace, active(module.clone()), offer).await?;
-        let plan: module::Plan = present::module::plan(&verified, module.as_ref(), &moves, breaks);
+        let plan = present::module::plan(&verified, module.as_ref(), &moves, breaks);
         return Ok(Json(DeployAnswer::Plan(plan)).into_response());
     }
     let activate = query.activate.unwrap_or(true);

@@ -95,6 +95,7 @@ fn a_plan_says_what_a_deploy_would_do_and_does_nothing() {
               "version": 1
             }
           ],
+          "kind": "plan",
           "missing_grants": [
             {
               "command": "amends grant trip --http ORIGIN",

@@ -85,12 +85,16 @@ fn definitions_are_what_new_sagas_start_on() {
     assert_eq!(json(&host, "GET /v1/definitions/trip"), listed["definitions"][1]);
     expect![[r#"
         200
-        saga trip (module trip v1)
+        saga trip (module trip v1, definition 1)
           started by trip.wanted
+          returns the output of charge
           1  reserve-flight  compensatable  undone by code
           ‖  reserve-hotel   compensatable  undone by code
           2  charge          pivot
           3  send-mail       retriable
+          attempts: 30s each, no limit within 1day, 200ms apart ×2 up to 1m ±20%, then rolled back: reserve-flight, reserve-hotel, charge
+          attempts: 30s each, no limit within 1day, 200ms apart ×2 up to 1m ±20%, then stuck: send-mail
+          undo attempts: 30s each, at most 20, 200ms apart ×2 up to 1m ±20%, then stuck: reserve-flight, reserve-hotel
     "#]]
     .assert_eq(&answer(&host, "GET /v1/definitions/trip?format=text"));
 }
@@ -114,7 +118,7 @@ fn c2_02_a_host_whose_engine_cannot_answer_is_not_ready() {
 fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
     let description = document();
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 35);
+    assert_eq!(paths.len(), 36);
     let host = TestHost::new();
     for (path, operations) in paths {
         let path = path.replace("{id}", "T1").replace("{name}", "trip").replace("{saga}", "trip").replace("{version}", "1");
@@ -194,53 +198,4 @@ fn who_has_seen_more_than_there_is_follows_from_now_on() {
     let before = json(&host, "GET /v1/sagas/T1/journal")["records"].as_array().unwrap().len() - ids.len();
     assert_eq!(ids.first().copied(), Some(&*format!("id: {}", before + 1)), "{said}");
     assert!(!ids.is_empty() && said.contains("event: end\n"), "{said}");
-}
-
-/// Fault C2-36: the description had two types of one name, a null that nothing fitted, and statuses without their values, and no
-/// test held it against an answer. Every answer to a test of the API is held against it now, as a client's validator would; here it
-/// is each kind of answer once.
-#[test]
-fn c2_36_each_kind_of_answer_is_as_described() {
-    let event = r#"{"specversion":"1.0","id":"1","source":"shop","type":"approval","data":null}"#;
-    let job = r#"{"verb":"retry","filter":{"saga":"trip"}}"#;
-    let dry_run = r#"{"verb":"retry","filter":{"saga":"trip"},"dry_run":true}"#;
-    let grants =
-        r#"{"grants":{"http":[{"origin":"https://hotel.example","private":true}],"config":{"a":"b"},"secrets":["key"]}}"#;
-    let requests = [
-        "POST /v1/modules\n\n\0asm",
-        "PUT /v1/modules/trip?plan=true\n\n\0asm",
-        "GET /v1/modules",
-        "GET /v1/modules/trip",
-        "POST /v1/modules/trip/activate\n\n{\"version\":1}",
-        "DELETE /v1/modules/trip/versions/1",
-        "GET /v1/modules/trip/grants",
-        &format!("PUT /v1/modules/trip/grants\n\n{grants}"),
-        "GET /v1/definitions",
-        "GET /v1/definitions/trip",
-        "GET /v1/definitions/trip?format=mermaid",
-        "POST /v1/definitions/trip/sagas?id=T1&wait=30s\n\nnull",
-        "GET /v1/sagas",
-        "GET /v1/sagas/T1",
-        "GET /v1/sagas/T1/journal",
-        "POST /v1/sagas/T1/cancel",
-        "POST /v1/sagas/T1/move\n\n{\"version\":2}",
-        "POST /v1/sagas/T1/signals/approval\n\nnull",
-        &format!("POST /v1/events\n\n{event}"),
-        "GET /v1/stuck",
-        &format!("POST /v1/jobs\n\n{dry_run}"),
-        &format!("POST /v1/jobs\n\n{job}"),
-        "GET /v1/jobs",
-        "GET /v1/jobs/J1",
-        "POST /v1/jobs/J1/stop",
-        "GET /v1/schedules",
-        "GET /healthz",
-        "GET /readyz",
-        "GET /metrics",
-        "GET /openapi.json",
-    ];
-    let host = TestHost::new();
-    for request in requests {
-        let said = answer(&host, request);
-        assert!(said.starts_with('2'), "{request}: {said}");
-    }
 }

@@ -292,7 +292,7 @@ fn an_event_starts_what_it_triggers_and_is_known_when_it_comes_again() {
     let started = json(&host, "GET /v1/sagas");
     let id = started["sagas"][0]["id"].as_str().unwrap();
     let saga = json(&host, &format!("GET /v1/sagas/{id}"));
-    expect![[r#"{"ok":true} {"event":{"id":"1","source":"shop","type":"trip.wanted"}}"#]]
+    expect![[r#"{"ok":true} {"id":"1","kind":"event","source":"shop","type":"trip.wanted"}"#]]
         .assert_eq(&format!("{} {}", saga["input"], saga["started_by"]));
     let other = r#"{"specversion":"1.0","id":"2","source":"shop","type":"approval","subject":"42"}"#;
     expect![[r#"

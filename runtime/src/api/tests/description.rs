@@ -1,0 +1,103 @@
+//! Every operation once, answered by the real engine, and each answer held against the description.
+
+use std::collections::BTreeSet;
+
+use amends_core::outcome::Outcome;
+use serde_json::Value;
+
+use super::{described, json, status};
+use crate::{
+    api::openapi::described::document,
+    service::testing::{TestHost, failure},
+};
+
+/// Sends a request, which is to succeed, and notes its operation. `shown` holds the answer against the description.
+fn hear(host: &TestHost, heard: &mut BTreeSet<String>, request: &str) {
+    let said = status(host, request);
+    assert!(said.starts_with('2'), "{request}: {said}");
+    let (method, path) = request.lines().next().unwrap().split_once(' ').unwrap();
+    heard.insert(described::operation_id(method, path).unwrap());
+}
+
+/// A host on which T1 to T4 are stuck in the compensation of `reserve-hotel`, and T5 waits for the outcome of `charge`.
+fn troubled() -> TestHost {
+    let host = TestHost::brittle();
+    host.guests.say("charge", Outcome::Refused(failure("no_money")));
+    host.guests.say("undo reserve-hotel", Outcome::Transient(failure("gateway_down")));
+    for id in ["T1", "T2", "T3", "T4"] {
+        let said = status(&host, &format!("POST /v1/definitions/trip/sagas?id={id}&wait=30s\n\nnull"));
+        assert!(said.starts_with("201 "), "{said}");
+    }
+    host.guests.hold("charge");
+    host
+}
+
+/// Fault C2-36: the description had two types of one name, a null that no value fitted, and statuses without their values, and no
+/// test held it against an answer. Every answer to a test of the API is held against it now, as a client's validator would.
+#[test]
+fn c2_36_each_operation_answers_as_it_is_described() {
+    let (host, mut heard) = (troubled(), BTreeSet::new());
+    let event = r#"{"specversion":"1.0","id":"1","source":"shop","type":"approval","subject":"7","data":null}"#;
+    let retry = r#"{"verb":"retry","filter":{"saga":"trip","status":"stuck"},"note":"back"}"#;
+    let dry_run = r#"{"verb":"retry","filter":{"saga":"trip","status":"stuck"},"dry_run":true}"#;
+    let grants =
+        r#"{"grants":{"http":[{"origin":"https://hotel.example","private":true}],"config":{"a":"b"},"secrets":["key"]}}"#;
+    let requests = [
+        "PUT /v1/modules/trip?plan=true\n\n\0asm trip brittle again",
+        "PUT /v1/modules/trip\n\n\0asm trip brittle again",
+        "POST /v1/modules\n\n\0asm trip brittle thrice",
+        "GET /v1/modules",
+        "GET /v1/modules/trip",
+        "GET /v1/modules/trip/versions/1/breaks",
+        "POST /v1/modules/trip/activate\n\n{\"version\":2}",
+        "DELETE /v1/modules/trip/versions/3",
+        "GET /v1/modules/trip/grants",
+        &format!("PUT /v1/modules/trip/grants\n\n{grants}"),
+        "GET /v1/definitions",
+        "GET /v1/definitions/trip",
+        "GET /v1/definitions/trip?format=mermaid",
+        "POST /v1/definitions/trip/sagas?id=T5\n\nnull",
+        "POST /v1/definitions/trip/sagas?id=T5\n\nnull",
+        "GET /v1/sagas?status=stuck",
+        "GET /v1/sagas/T1",
+        "GET /v1/sagas/T1/journal",
+        "GET /v1/stuck",
+        &format!("POST /v1/jobs\n\n{dry_run}"),
+        "POST /v1/sagas/T5/signals/approval\n\nnull",
+        "POST /v1/sagas/T5/cancel",
+        "POST /v1/sagas/T1/skip\n\n{\"step\":\"reserve-hotel\"}",
+        "POST /v1/sagas/T2/resolve\n\n{\"step\":\"reserve-hotel\",\"undone\":true}",
+        "POST /v1/sagas/T3/move\n\n{\"version\":2}",
+        "POST /v1/sagas/T4/retry",
+        "POST /v1/sagas/T4/abandon",
+        "GET /v1/sagas/T4/watch",
+        &format!("POST /v1/events\n\n{event}"),
+        "PUT /v1/schedules/nightly\n\n{\"saga\":\"trip\",\"cron\":\"0 3 * * *\"}",
+        "GET /v1/schedules",
+        "POST /v1/schedules/nightly/pause",
+        "GET /v1/schedules/nightly",
+        "POST /v1/schedules/nightly/resume",
+        "POST /v1/schedules/nightly/trigger",
+        "DELETE /v1/schedules/nightly",
+        "GET /healthz",
+        "GET /readyz",
+        "GET /metrics",
+        "GET /openapi.json",
+    ];
+    for request in requests {
+        hear(&host, &mut heard, request);
+    }
+    let job = json(&host, &format!("POST /v1/jobs\n\n{retry}"));
+    heard.insert("create_job".to_owned());
+    let id = job["id"].as_str().unwrap();
+    for request in ["GET /v1/jobs".to_owned(), format!("GET /v1/jobs/{id}"), format!("POST /v1/jobs/{id}/stop")] {
+        hear(&host, &mut heard, &request);
+    }
+    let mut unheard: BTreeSet<String> = BTreeSet::new();
+    for operation in document()["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values()) {
+        unheard.extend(operation.get("operationId").and_then(Value::as_str).map(str::to_owned));
+    }
+    unheard.retain(|id| !heard.contains(id));
+    // No saga here has lock keys, and the stream of all sagas does not end.
+    assert_eq!(Vec::from_iter(unheard), ["unlock_key", "watch_sagas"]);
+}
