@@ -35,4 +35,6 @@ mod trouble;
 
 mod plain;
 
+mod unfit;
+
 pub use cli::main;

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-use super::strict::BadJson;
+use super::{present::remedy, strict::BadJson};
 use crate::{
     engine::port::{Refusal, RefusalCode},
     service::{deploy::DeployError, verify::Unverified},
@@ -148,12 +148,12 @@ impl From<amends_core::id::BadName> for ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let (status, code) = (status(refusal.code), refusal.code.as_str());
+        let (status, code, hint) = (status(refusal.code), refusal.code.as_str(), remedy::hint(&refusal));
         let fits = refusal.fits.iter().filter_map(|verb| Verb::named(verb)).collect();
         let detail = ErrorDetail {
             code: code.into(),
             message: refusal.message,
-            hint: refusal.hint,
+            hint,
             fits,
             reasons: refusal.reasons,
             wait_ms_max: None,

@@ -14,7 +14,7 @@ pub use super::{
         request::{Answer, Origin},
     },
     module::request::{Deploy, Force, ModuleAnswer, ModuleView, Offered, SetGrants, VersionView, Which},
-    refusal::{Refusal, RefusalCode},
+    refusal::{Refusal, RefusalCode, Remedy},
     saga::request::{
         Candidate, Change, FirstStuck, Intervention, ListFilter, LockKey, Move, Moves, SagaAnswer, SagaLine, Start, StepVerb,
         StuckGroup, StuckGroups, Verb, VerbAnswer, VerbRequest,

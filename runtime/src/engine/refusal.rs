@@ -1,4 +1,6 @@
-//! Why a request is refused: a code for machines, words and a remedy for people.
+//! Why a request is refused: a code for machines, words and a remedy for people. It knows no command line and no HTTP.
+
+use amends_core::id::SagaId;
 
 /// Why a request was refused. Variants are decisions for the client; the text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -7,8 +9,10 @@ pub struct Refusal {
     pub code: RefusalCode,
     /// What happened, to which thing.
     pub message: String,
-    /// What to do about it.
+    /// What to do about it, in words without commands.
     pub hint: Option<String>,
+    /// The one request that helps, or that shows what helps.
+    pub remedy: Option<Box<Remedy>>,
     /// The verbs that fit instead.
     pub fits: Vec<&'static str>,
     /// Each thing that stands against it, where there may be several.
@@ -18,7 +22,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without a hint.
     pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, fits: Vec::new(), reasons: Vec::new() }
+        Self { code, message: message.into(), hint: None, remedy: None, fits: Vec::new(), reasons: Vec::new() }
     }
 
     /// With what to do about it.
@@ -26,6 +30,39 @@ impl Refusal {
     pub fn hint(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
     }
+
+    /// With the request that helps. Who shows the refusal to people names the command that makes it.
+    #[must_use]
+    pub fn remedy(self, remedy: Remedy) -> Self {
+        Self { remedy: Some(Box::new(remedy)), ..self }
+    }
+}
+
+/// A request that helps after a refusal, or that shows what helps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// List the sagas of the namespace.
+    ListSagas,
+    /// Show this saga: its steps, its status, what is outstanding.
+    ShowSaga(SagaId),
+    /// Start the saga.
+    StartSaga,
+    /// Deploy a module.
+    Deploy,
+    /// Show this module: its versions and what runs on them.
+    ShowModule(String),
+    /// Activate a version of this module.
+    Activate(String),
+    /// Revoke grants of this module although sagas in flight declare them.
+    RevokeByForce(String),
+    /// Show this saga definition with the schema of its input.
+    ShowDefinition(String),
+    /// List the schedules of the namespace.
+    ListSchedules,
+    /// Show this schedule.
+    ShowSchedule(String),
+    /// List the jobs of the namespace.
+    ListJobs,
 }
 
 /// The codes of refusals, as the API shows them in snake case.

@@ -54,7 +54,7 @@ enum Failure {
 
 fn confine() -> io::Result<()> {
     let missing =
-        || io::Error::other(format!("{LIMITS} must say how much memory and time it may take; it is started by `amends serve`"));
+        || io::Error::other(format!("{LIMITS} must say how much memory and time it may take; it is started by the host"));
     let told = std::env::var(LIMITS).map_err(|_| missing())?;
     let (memory, seconds) = told.split_once(',').ok_or_else(missing)?;
     let (memory, seconds) = (memory.parse::<u64>().map_err(|_| missing())?, seconds.parse::<u64>().map_err(|_| missing())?);

@@ -103,7 +103,7 @@ pub use self::{
     describe::Description,
     label::Label,
     limits::Limits,
-    verify::{Verified, VerifyError},
+    verify::{Problem, Verified, VerifyError},
 };
 use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
 

@@ -9,8 +9,8 @@ use amends_core::{
 };
 use bytesize::ByteSize;
 
-use super::limits::Limits;
 use super::testing::{DONE, TestGuest, TestHost, call};
+use super::{Problem, limits::Limits};
 use crate::{engine::guests::AttemptCall, journal::Grant, trouble::Trouble};
 
 /// Runs `execute` of a guest; the code and message of its trap.
@@ -288,7 +288,7 @@ fn a_module_says_what_starts_its_sagas_and_one_that_exports_no_such_interface_sa
     let mut limits = TestHost::limits();
     limits.cpu = std::time::Duration::from_millis(50);
     let error = TestHost::new(limits).host.verify(&hanging.component()).unwrap_err();
-    assert_eq!(error.code, "describe_failed");
+    assert_eq!(error.problem, Problem::DescribeFailed);
     assert!(error.message.contains("cpu_limit"), "{error}");
 }
 
@@ -307,7 +307,7 @@ fn a_module_that_fits_is_described() {
 /// What `verify` says to these bytes.
 fn refused(bytes: &[u8]) -> (&'static str, String) {
     let error = TestHost::new(TestHost::limits()).host.verify(bytes).unwrap_err();
-    (error.code, error.message)
+    (error.problem.code(), error.message)
 }
 
 #[test]
@@ -338,9 +338,10 @@ fn every_cut_of_a_component_is_refused() {
     let whole = TestGuest::default().component();
     for length in [9, 20, whole.len() / 2, whole.len() - 1] {
         let error = host.host.verify(&whole[..length]).unwrap_err();
-        assert!(error.code == "truncated" || error.code == "invalid_wasm" || error.code == "no_saga_export", "{length}: {error}");
+        let expected = matches!(error.problem, Problem::Truncated | Problem::InvalidWasm | Problem::NoSagaExport);
+        assert!(expected, "{length}: {error}");
     }
-    assert_eq!(host.host.verify(&whole[..whole.len() / 2]).unwrap_err().code, "truncated");
+    assert_eq!(host.host.verify(&whole[..whole.len() / 2]).unwrap_err().problem, Problem::Truncated);
 }
 
 #[test]
@@ -350,7 +351,7 @@ fn a_module_whose_description_traps_or_never_ends_is_refused() {
     let host = TestHost::new(limits);
     for (describe, word) in [("unreachable", "trap"), ("(loop $l (br $l)) (unreachable)", "cpu_limit")] {
         let error = host.host.verify(&TestGuest { describe, ..TestGuest::default() }.component()).unwrap_err();
-        assert_eq!(error.code, "describe_failed");
+        assert_eq!(error.problem, Problem::DescribeFailed);
         assert!(error.message.contains(word), "{}", error.message);
     }
 }
@@ -598,7 +599,7 @@ fn c2_11_memories_beyond_the_limit_are_refused() {
     let with = |count: usize| TestGuest { items: MEMORIES.get(..count * MEMORY.len()).unwrap(), ..TestGuest::default() };
     assert!(host.host.verify(&with(most).component()).is_ok());
     let error = host.host.verify(&with(most + 1).component()).unwrap_err();
-    assert_eq!((error.trouble, error.code), (Trouble::Component, "too_demanding"), "{error}");
+    assert_eq!((error.problem, error.problem.trouble()), (Problem::TooDemanding, Trouble::Component), "{error}");
 }
 
 const MEMORY: &str = "(memory 1)";

@@ -23,44 +23,117 @@ pub struct Verified {
 /// Why bytes are no module for this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifyError {
-    /// Where the trouble lies.
-    pub trouble: Trouble,
-    /// For machines.
-    pub code: &'static str,
+    /// For programs, and for who says what helps.
+    pub problem: Problem,
     /// What is wrong.
     pub message: String,
-    /// What helps.
-    pub hint: String,
+}
+
+/// Kinds of problems with bytes that were to be deployed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Problem {
+    /// More bytes than this host takes.
+    TooLarge,
+    /// No WebAssembly, or of a version that this host does not know.
+    NotWasm,
+    /// A core module and no component.
+    CoreModule,
+    /// The bytes end too early.
+    Truncated,
+    /// Machine code.
+    Precompiled,
+    /// WebAssembly as text.
+    TextWasm,
+    /// A component that is not valid.
+    InvalidWasm,
+    /// Its compilation takes more memory or time than it may.
+    CompileLimit,
+    /// It needs more than a guest may have from its beginning.
+    TooDemanding,
+    /// It imports an interface that this host does not offer.
+    UnknownImport,
+    /// It imports an interface that this host offers with other types.
+    ImportMismatch,
+    /// It exports sagas with other types than the contract's.
+    WrongWorld,
+    /// It exports no sagas of a version of the contract that this host speaks.
+    NoSagaExport,
+    /// It could not describe itself.
+    DescribeFailed,
+    /// The host cannot say now whether it can run.
+    HostUnable,
+    /// The host's program fails over it.
+    HostBug,
+}
+
+impl Problem {
+    /// Its name for machines, which never changes.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::TooLarge => "too_large",
+            Self::NotWasm => "not_wasm",
+            Self::CoreModule => "core_module",
+            Self::Truncated => "truncated",
+            Self::Precompiled => "precompiled",
+            Self::TextWasm => "text_wasm",
+            Self::InvalidWasm => "invalid_wasm",
+            Self::CompileLimit => "compile_limit",
+            Self::TooDemanding => "too_demanding",
+            Self::UnknownImport | Self::ImportMismatch => "unknown_import",
+            Self::WrongWorld => "wrong_world",
+            Self::NoSagaExport => "no_saga_export",
+            Self::DescribeFailed => "describe_failed",
+            Self::HostUnable => "host_unable",
+            Self::HostBug => "host_bug",
+        }
+    }
+
+    /// Where the trouble lies.
+    pub fn trouble(self) -> Trouble {
+        match self {
+            Self::TooLarge
+            | Self::NotWasm
+            | Self::CoreModule
+            | Self::Truncated
+            | Self::Precompiled
+            | Self::TextWasm
+            | Self::InvalidWasm
+            | Self::CompileLimit
+            | Self::TooDemanding
+            | Self::UnknownImport
+            | Self::ImportMismatch
+            | Self::WrongWorld
+            | Self::NoSagaExport
+            | Self::DescribeFailed => Trouble::Component,
+            Self::HostUnable => Trouble::Host,
+            Self::HostBug => Trouble::Bug,
+        }
+    }
 }
 
 impl VerifyError {
-    /// The component cannot run here.
-    pub(super) fn new(code: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { trouble: Trouble::Component, code, message: message.into(), hint: hint.into() }
+    pub(super) fn new(problem: Problem, message: impl Into<String>) -> Self {
+        Self { problem, message: message.into() }
     }
 
     /// The host cannot say now whether the component can run.
     pub(super) fn of_host(message: impl Into<String>) -> Self {
-        let hint = "try again; the component itself may be fine, and the host's log may say more".to_owned();
-        Self { trouble: Trouble::Host, code: "host_unable", message: message.into(), hint }
+        Self::new(Problem::HostUnable, message)
     }
 
     /// The host's program fails over the component.
     pub(super) fn of_bug(message: impl Into<String>) -> Self {
-        let hint = "the component itself may be fine: please report it, with the component and the host's log".to_owned();
-        Self { trouble: Trouble::Bug, code: "host_bug", message: message.into(), hint }
+        Self::new(Problem::HostBug, message)
     }
 }
 
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.message, self.hint)
+        f.write_str(&self.message)
     }
 }
 
 impl std::error::Error for VerifyError {}
-
-const BUILD: &str = "build it with `amends build`, or with `cargo build --release --target wasm32-wasip2`";
 
 /// The package and track of the contract.
 const CONTRACT: &str = "amends:module/";
@@ -70,36 +143,29 @@ const CONTRACT_TRACK: &str = "0.1.";
 pub(super) fn look(bytes: &[u8], bytes_max: u64) -> Result<(), VerifyError> {
     if bytes.len() as u64 > bytes_max {
         let message = format!("the component has {} bytes, and {bytes_max} is the limit", bytes.len());
-        return Err(VerifyError::new(
-            "too_large",
-            message,
-            "strip it (`strip = true` and `opt-level = \"s\"` in its profile), or raise `wasm` in [limits]",
-        ));
+        return Err(VerifyError::new(Problem::TooLarge, message));
     }
     let text = bytes.trim_ascii_start();
     match bytes {
-        [] => Err(VerifyError::new("not_wasm", "the file is empty", BUILD)),
+        [] => Err(VerifyError::new(Problem::NotWasm, "the file is empty")),
         [0, b'a', b's', b'm', 0x0d, 0, 1, 0, ..] => Ok(()),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => {
-            Err(VerifyError::new("core_module", "this is a core WebAssembly module, and Amends runs components", BUILD))
+            Err(VerifyError::new(Problem::CoreModule, "this is a core WebAssembly module, and Amends runs components"))
         }
         [0, b'a', b's', b'm', _, _, _, _, ..] => {
-            Err(VerifyError::new("not_wasm", "this is WebAssembly of a version that this host does not know", BUILD))
+            Err(VerifyError::new(Problem::NotWasm, "this is WebAssembly of a version that this host does not know"))
         }
         _ if b"\0asm\x0d\0\x01\0".starts_with(bytes) => {
-            Err(VerifyError::new("truncated", format!("the file ends after {} bytes", bytes.len()), "copy or build it again"))
+            Err(VerifyError::new(Problem::Truncated, format!("the file ends after {} bytes", bytes.len())))
         }
         [0x7f, b'E', b'L', b'F', ..] => Err(VerifyError::new(
-            "precompiled",
+            Problem::Precompiled,
             "this is machine code (a precompiled .cwasm or an ELF file), which is never accepted",
-            "deploy the .wasm that it was made from; the host compiles it",
         )),
-        _ if text.starts_with(b"(") || text.starts_with(b";;") => Err(VerifyError::new(
-            "text_wasm",
-            "this is WebAssembly text",
-            "make it binary with `wasm-tools parse FILE -o FILE.wasm`",
-        )),
-        _ => Err(VerifyError::new("not_wasm", "this is not WebAssembly", BUILD)),
+        _ if text.starts_with(b"(") || text.starts_with(b";;") => {
+            Err(VerifyError::new(Problem::TextWasm, "this is WebAssembly text"))
+        }
+        _ => Err(VerifyError::new(Problem::NotWasm, "this is not WebAssembly")),
     }
 }
 
@@ -107,12 +173,10 @@ impl From<CompileError> for VerifyError {
     fn from(error: CompileError) -> Self {
         match error {
             CompileError::Invalid(text) if is_cut_off(&text) => {
-                Self::new("truncated", format!("the component is cut off: {text}"), "copy or build it again")
+                Self::new(Problem::Truncated, format!("the component is cut off: {text}"))
             }
-            CompileError::Invalid(text) => Self::new("invalid_wasm", format!("the component is not valid: {text}"), BUILD),
-            CompileError::Limit(text) => {
-                Self::new("compile_limit", text, "make its functions fewer and smaller, or raise the limit")
-            }
+            CompileError::Invalid(text) => Self::new(Problem::InvalidWasm, format!("the component is not valid: {text}")),
+            CompileError::Limit(text) => Self::new(Problem::CompileLimit, text),
             CompileError::Host(text) => Self::of_host(text),
             CompileError::Bug => Self::of_bug("the compiler of this host fails over the component"),
         }
@@ -131,8 +195,7 @@ pub(super) fn imports(names: &[String]) -> Result<(), VerifyError> {
         return Ok(());
     }
     let message = format!("the component imports what no host of Amends offers: {}", unknown.join(", "));
-    let hint = "a module may import amends:module@0.1 and wasi:{io,cli,clocks,random,filesystem,sockets,http}@0.2; remove the dependency that needs more";
-    Err(VerifyError::new("unknown_import", message, hint))
+    Err(VerifyError::new(Problem::UnknownImport, message))
 }
 
 fn is_offered(import: &str) -> bool {
@@ -162,27 +225,15 @@ pub(super) fn exports(names: &[String]) -> Result<(), VerifyError> {
         (None, []) => "the component exports nothing; a module exports amends:module/saga@0.1.0".to_owned(),
         (None, names) => format!("the component does not export amends:module/saga@0.1.0; it exports {}", names.join(", ")),
     };
-    Err(VerifyError::new(
-        "no_saga_export",
-        message,
-        "call `amends_sdk::export!` in it, or target the world `amends:module/saga-module`",
-    ))
+    Err(VerifyError::new(Problem::NoSagaExport, message))
 }
 
 /// The component's interfaces have the right names and the wrong types.
 pub(super) fn wrong_world(error: &wasmtime::Error) -> VerifyError {
     let text = format!("{error:#}");
     match text.contains("import") {
-        true => VerifyError::new(
-            "unknown_import",
-            format!("an import does not fit what this host offers: {text}"),
-            "build it with a version of amends-sdk that fits this host",
-        ),
-        false => VerifyError::new(
-            "wrong_world",
-            format!("the component does not fit the contract: {text}"),
-            "build it with a version of amends-sdk that fits this host",
-        ),
+        true => VerifyError::new(Problem::ImportMismatch, format!("an import does not fit what this host offers: {text}")),
+        false => VerifyError::new(Problem::WrongWorld, format!("the component does not fit the contract: {text}")),
     }
 }
 
@@ -192,11 +243,7 @@ pub(super) fn not_loaded(error: &wasmtime::Error) -> VerifyError {
         return VerifyError::of_host(format!("the host cannot load machine code: {error:#}"));
     }
     // What the pool cannot hold is refused here: a memory that begins larger than it may grow, too many tables.
-    VerifyError::new(
-        "too_demanding",
-        format!("the component needs more than a guest may have: {error:#}"),
-        "see [guest] in the host's configuration",
-    )
+    VerifyError::new(Problem::TooDemanding, format!("the component needs more than a guest may have: {error:#}"))
 }
 
 /// The kernel refused something, as memory, or to run what was written. wasmtime says so by errors of the system, some as text.
@@ -211,7 +258,7 @@ pub(super) fn not_described(fault: &Fault) -> VerifyError {
         return if fault.code == "host_bug" { VerifyError::of_bug(message) } else { VerifyError::of_host(message) };
     }
     let message = format!("the module cannot describe itself ({}): {}", fault.code, fault.message);
-    VerifyError::new("describe_failed", message, "`describe` runs without time, network or grants and returns data only")
+    VerifyError::new(Problem::DescribeFailed, message)
 }
 
 #[cfg(test)]
@@ -220,7 +267,7 @@ mod tests {
 
     #[test]
     fn what_is_not_a_component_is_told_apart_by_its_first_bytes() {
-        let code = |bytes: &[u8]| look(bytes, 100).map_err(|error| error.code);
+        let code = |bytes: &[u8]| look(bytes, 100).map_err(|error| error.problem.code());
         assert_eq!(code(b"\0asm\x0d\0\x01\0rest"), Ok(()));
         assert_eq!(code(b"\0asm\x01\0\0\0rest"), Err("core_module"));
         assert_eq!(code(b"\0asm\x07\0\0\0rest"), Err("not_wasm"));

@@ -40,7 +40,7 @@ use crate::{
         metrics::Metrics,
         port::Origin,
     },
-    host::{Description, Verified, VerifyError},
+    host::{Description, Problem, Verified, VerifyError},
     journal::Actor,
     store::{Store, memory::MemoryStore},
     trouble::Trouble,
@@ -339,12 +339,8 @@ fn digest(bytes: &[u8]) -> ModuleDigest {
 impl Components for Shelf {
     fn verify(&self, bytes: &[u8]) -> Result<Verified, VerifyError> {
         let text = bytes.strip_prefix(b"\0asm").and_then(|text| str::from_utf8(text).ok());
-        let text = text.ok_or_else(|| VerifyError {
-            trouble: Trouble::Component,
-            code: "not_wasm",
-            message: "these bytes are no WebAssembly".to_owned(),
-            hint: "build a component".to_owned(),
-        })?;
+        let unfit = || VerifyError { problem: Problem::NotWasm, message: "these bytes are no WebAssembly".to_owned() };
+        let text = text.ok_or_else(unfit)?;
         self.compiled.lock().unwrap().insert(digest(bytes));
         let mut words = text.split_whitespace();
         let module = words.next().unwrap_or("trip").to_owned();

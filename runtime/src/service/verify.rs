@@ -9,6 +9,7 @@ use crate::{
     host::{self, VerifyError},
     plain::escape,
     trouble::Trouble,
+    unfit,
 };
 
 /// A component that may become a version: what is in it, and what it asks for.
@@ -54,7 +55,9 @@ impl std::error::Error for Unverified {}
 
 impl From<VerifyError> for Unverified {
     fn from(error: VerifyError) -> Self {
-        Self { trouble: error.trouble, code: error.code, reasons: vec![error.message], hint: Some(error.hint) }
+        let (trouble, code) = (error.problem.trouble(), error.problem.code());
+        let hint = Some(unfit::remedy(error.problem).to_owned());
+        Self { trouble, code, reasons: vec![error.message], hint }
     }
 }
 

@@ -14,6 +14,8 @@ pub mod denial;
 
 pub mod help;
 
+pub mod remedy;
+
 pub mod stuck;
 
 pub mod job;
