@@ -20,7 +20,7 @@ use super::{
     convert::{self, Bounds},
     describe::Description,
     egress::Egress,
-    fault::Fault,
+    fault::{Fault, FaultCode},
     guest::{Facts, Guest},
     limits::usize_of,
     modules::Ready,
@@ -157,7 +157,7 @@ impl Run<'_> {
         let end = tokio::select! {
             biased;
             end = &mut turns => end,
-            () = traffic.until_denied() => Ok(Err(Fault::new("denied", "the host refused a call").into())),
+            () = traffic.until_denied() => Ok(Err(Fault::new(FaultCode::Denied, "the host refused a call").into())),
             fault = late.passed() => Ok(Err(fault.into())),
         };
         let stopped = turns.stop();
@@ -167,7 +167,7 @@ impl Run<'_> {
             (Ok(Err(error)), Ok(())) => Err(Fault::of(&error, &last_words)),
             (Err(Panicked(message)), _) | (_, Err(Panicked(message))) => {
                 tracing::error!(message, saga = label.saga.as_ref().map(tracing::field::display), step = %label.attempt.leg, "a host function panicked");
-                Err(Fault::new("host_bug", format!("a host function panicked: {message}; please report it")))
+                Err(Fault::new(FaultCode::HostBug, format!("a host function panicked: {message}; please report it")))
             }
         }
     }
@@ -184,10 +184,10 @@ fn limit(store: &mut Store<Guest>, shared: &Shared, meter: &Arc<Meter>, late: &L
         late.check()?;
         if meter.used() > cpu_max {
             let message = format!("the guest used its {cpu_max:?} of processor time (`cpu` in [guest])");
-            return Err(Fault::new("cpu_limit", message).into());
+            return Err(Fault::new(FaultCode::CpuLimit, message).into());
         }
         if traffic.denied().is_some() {
-            return Err(Fault::new("denied", "the host refused a call").into());
+            return Err(Fault::new(FaultCode::Denied, "the host refused a call").into());
         }
         Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
     });
@@ -204,7 +204,8 @@ impl Late {
     fn check(&self) -> Result<(), Fault> {
         match self.deadline {
             Some(Deadline { at, allowed }) if (self.uptime)() >= at => {
-                Err(Fault::new("deadline", format!("the attempt did not end within its {allowed:?} (`deadline-ms` of the step)")))
+                let message = format!("the attempt did not end within its {allowed:?} (`deadline-ms` of the step)");
+                Err(Fault::new(FaultCode::Deadline, message))
             }
             _ => Ok(()),
         }

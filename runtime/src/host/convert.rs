@@ -13,7 +13,7 @@ use amends_core::{
 
 use super::{
     bindings::{amends::module::types as wit, exports::amends::module::saga},
-    fault::{Fault, cut},
+    fault::{Fault, FaultCode, cut},
     json,
 };
 use crate::engine::guests::AttemptCall;
@@ -172,7 +172,7 @@ fn payload_in(payload: &Payload, bytes_max: usize) -> Result<wit::Payload, Fault
     let bytes = &payload.bytes;
     if bytes.len() > bytes_max {
         return Err(Fault::new(
-            "bad_input",
+            FaultCode::BadInput,
             format!("a payload of {} bytes is over the limit of {bytes_max} (`payload` in [limits])", bytes.len()),
         ));
     }
@@ -180,7 +180,7 @@ fn payload_in(payload: &Payload, bytes_max: usize) -> Result<wit::Payload, Fault
         Format::Bytes => Ok(wit::Payload::Bytes(bytes.to_vec())),
         Format::Json => match std::str::from_utf8(bytes) {
             Ok(text) => Ok(wit::Payload::Json(text.to_owned())),
-            Err(_) => Err(Fault::new("bad_input", "a recorded JSON payload is not UTF-8")),
+            Err(_) => Err(Fault::new(FaultCode::BadInput, "a recorded JSON payload is not UTF-8")),
         },
     }
 }

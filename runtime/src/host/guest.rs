@@ -32,7 +32,7 @@ use super::{
     budget::{Budget, Share},
     console::{Console, Stream},
     egress::Egress,
-    fault::Fault,
+    fault::{Fault, FaultCode},
     label::Label,
     limits::{Limits, usize_of},
     random::{self, Seed, Use},
@@ -203,7 +203,7 @@ impl context::Host for Guest {
 
     fn random_bytes(&mut self, len: u32) -> wasmtime::Result<Vec<u8>> {
         if len > RANDOM_BYTES_MAX {
-            return Err(Fault::new("trap", format!("random-bytes({len}): at most {RANDOM_BYTES_MAX} at once")).into());
+            return Err(Fault::new(FaultCode::Trap, format!("random-bytes({len}): at most {RANDOM_BYTES_MAX} at once")).into());
         }
         let mut bytes = vec![0; len as usize];
         self.bytes.fill_bytes(&mut bytes);
@@ -289,18 +289,18 @@ impl ResourceLimiter for Usage {
         if memory > self.memory_max {
             let message =
                 format!("the guest asked for {memory} bytes of memory and may have {} (`memory` in [guest])", self.memory_max);
-            return Err(Fault::new("memory_limit", message).into());
+            return Err(Fault::new(FaultCode::MemoryLimit, message).into());
         }
         if !self.memory.grow(more) {
             let all = self.memory.budget().bytes_max();
             let message = format!("the guests that run now have {all} bytes of memory, which is all (`memory_total` in [guest])");
-            return Err(Fault::new("host_busy", message).into());
+            return Err(Fault::new(FaultCode::HostBusy, message).into());
         }
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        Err(Fault::new("memory_limit", format!("the guest's memory cannot grow: {error:#}")).into())
+        Err(Fault::cannot_grow(FaultCode::MemoryLimit, "memory", &error).into())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
@@ -310,14 +310,14 @@ impl ResourceLimiter for Usage {
                 "the guest asked for {elements} table elements and may have {} (`table_elements` in [guest])",
                 self.elements_max
             );
-            return Err(Fault::new("table_limit", message).into());
+            return Err(Fault::new(FaultCode::TableLimit, message).into());
         }
         self.elements = elements;
         Ok(true)
     }
 
     fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        Err(Fault::new("table_limit", format!("the guest's table cannot grow: {error:#}")).into())
+        Err(Fault::cannot_grow(FaultCode::TableLimit, "table", &error).into())
     }
 
     fn instances(&self) -> usize {
@@ -367,7 +367,7 @@ impl MonotonicView<'_> {
             "the guest sleeps for {:?} in an effect-free attempt; return the outcome `wait` with a moment instead: nothing stays in memory meanwhile",
             Duration::from_nanos(nanoseconds)
         );
-        Err(Fault::new("trap", message).into())
+        Err(Fault::new(FaultCode::Trap, message).into())
     }
 }
 

@@ -93,7 +93,7 @@ use self::{
     cache::Cache,
     compile::Compiler,
     egress::Gate,
-    fault::Fault,
+    fault::{Fault, FaultCode},
     lanes::{Job, Lanes},
     modules::{Modules, Ready},
     secrets::Secrets,
@@ -221,7 +221,7 @@ impl Host {
                 let _ = send.send(attempt::describe(&shared, &ready, &lane).await);
             })
         }));
-        let lost = |_| Fault::new("host_busy", format!("no answer within {DESCRIBE_WAIT:?}"));
+        let lost = |_| Fault::new(FaultCode::HostBusy, format!("no answer within {DESCRIBE_WAIT:?}"));
         receive.recv_timeout(DESCRIBE_WAIT).map_err(lost)?
     }
 
@@ -308,7 +308,7 @@ impl Drop for Done {
     fn drop(&mut self) {
         // A job that is dropped without a panic belongs to a host that closes: its attempts stay open in the journal.
         if let Some(done) = self.done.take_if(|_| std::thread::panicking()) {
-            let fault = Fault::new("host_bug", "the host panicked while it ran the attempt; please report it");
+            let fault = Fault::new(FaultCode::HostBug, "the host panicked while it ran the attempt; please report it");
             // What had left is not known here.
             done(Report { attempt: self.attempt.clone(), outcome: fault.into_outcome(), left: Left::Unanswered });
         }
@@ -331,7 +331,7 @@ impl Shared {
             (Ok(Err(error)), _) => error.to_string(),
             (Err(error), _) => error.to_string(),
         };
-        Err(Fault::new("module_not_loaded", format!("module {} cannot be loaded: {error}", hex::encode(digest))))
+        Err(Fault::new(FaultCode::ModuleNotLoaded, format!("module {} cannot be loaded: {error}", hex::encode(digest))))
     }
 
     fn load(&self, digest: &ModuleDigest) -> Result<(), VerifyError> {

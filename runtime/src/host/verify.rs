@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use amends_core::outcome::Outcome;
-
-use super::{compile::CompileError, describe::Description, fault::Fault};
+use super::{compile::CompileError, describe::Description, fault::{Charge, Fault, FaultCode, is_of_the_system}};
 use crate::{engine::guests::ModuleDigest, trouble::Trouble};
 
 /// A component that this host can run.
@@ -239,26 +237,25 @@ pub(super) fn wrong_world(error: &wasmtime::Error) -> VerifyError {
 
 /// Compiled code does not become a component that can run.
 pub(super) fn not_loaded(error: &wasmtime::Error) -> VerifyError {
-    if is_of_machine(error) {
+    if is_of_the_system(error) {
         return VerifyError::of_host(format!("the host cannot load machine code: {error:#}"));
     }
     // What the pool cannot hold is refused here: a memory that begins larger than it may grow, too many tables.
     VerifyError::new(Problem::TooDemanding, format!("the component needs more than a guest may have: {error:#}"))
 }
 
-/// The kernel refused something, as memory, or to run what was written. wasmtime says so by errors of the system, some as text.
-fn is_of_machine(error: &wasmtime::Error) -> bool {
-    error.chain().any(|cause| cause.is::<std::io::Error>() || cause.to_string().contains("(os error "))
-}
-
 /// `describe` did not end well.
 pub(super) fn not_described(fault: &Fault) -> VerifyError {
-    if let Outcome::HostFault(failure) = fault.clone().into_outcome() {
-        let message = format!("the host cannot ask the module what is in it ({}): {}", failure.code, failure.message);
-        return if fault.code == "host_bug" { VerifyError::of_bug(message) } else { VerifyError::of_host(message) };
+    let (code, message) = (fault.code.as_str(), &fault.message);
+    match (fault.code.charge(), fault.code) {
+        (Charge::Guest, _) => {
+            VerifyError::new(Problem::DescribeFailed, format!("the module cannot describe itself ({code}): {message}"))
+        }
+        (Charge::Host, FaultCode::HostBug) => {
+            VerifyError::of_bug(format!("the host cannot ask the module what is in it ({code}): {message}"))
+        }
+        (Charge::Host, _) => VerifyError::of_host(format!("the host cannot ask the module what is in it ({code}): {message}")),
     }
-    let message = format!("the module cannot describe itself ({}): {}", fault.code, fault.message);
-    VerifyError::new(Problem::DescribeFailed, message)
 }
 
 #[cfg(test)]
