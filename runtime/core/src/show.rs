@@ -10,6 +10,7 @@ use crate::{
     saga::{Locking, Phase, Saga},
     tree::Shape,
     value::Failure,
+    verbs,
     view::{BodyView, LegView, LocksView, PastView, Status, StepStatus, StepView, StuckView, View},
 };
 
@@ -96,10 +97,12 @@ impl Saga {
 
     /// Legs that need an operator.
     pub fn stuck(&self) -> Vec<StuckView> {
+        let offers = verbs::offers(self);
         self.legs()
             .filter_map(|(run, direction, state)| match state {
                 LegState::Stuck { why, since } => {
-                    Some(StuckView { leg: run.name_leg(direction), since: *since, why: why.clone() })
+                    let (leg, offers) = (run.name_leg(direction), offers(run, direction));
+                    Some(StuckView { leg, since: *since, why: why.clone(), offers })
                 }
                 _ => None,
             })

@@ -52,6 +52,27 @@ impl StepVerb {
     }
 }
 
+/// Something that an operator may do about a stuck leg now: the saga takes it, and it changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Offer {
+    /// Try again with a fresh budget.
+    Retry,
+    /// Go over to another version of the module. Whether a version has the same in what has begun, only the version tells.
+    Move,
+    /// Say that the step is done, with its output.
+    Output,
+    /// Say that the step did not happen.
+    NotDone,
+    /// Say that the compensation was done by hand.
+    Undone,
+    /// Give the compensation up.
+    Skip,
+    /// Roll the saga back.
+    Cancel,
+    /// End the saga where it stands.
+    Abandon,
+}
+
 /// Why a verb was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejected {
@@ -117,6 +138,24 @@ pub(crate) fn fits(saga: &Saga, verb: StepVerb, path: &StepPath) -> bool {
         StepVerb::Undone => takes_undone(saga, run),
     };
     !saga.is_ended() && saga.run(path).is_some_and(fits)
+}
+
+/// What may be done about each stuck leg. What is true of the whole saga is asked once, for a fan-out may have thousands of legs.
+pub(crate) fn offers(saga: &Saga) -> impl Fn(&StepRun, Direction) -> Vec<Offer> {
+    let (is_live, moves, cancels) = (!saga.is_ended(), saga.open_intents().next().is_none(), matches!(cancel_now(saga), CancelNow::Taken));
+    move |run, direction| {
+        let all = [
+            (Offer::Retry, is_retriable(run, direction)),
+            (Offer::Move, moves),
+            (Offer::Output, takes_output(saga, run)),
+            (Offer::NotDone, takes_not_done(saga, run)),
+            (Offer::Undone, takes_undone(saga, run)),
+            (Offer::Skip, run.undo.is_stuck()),
+            (Offer::Cancel, cancels),
+            (Offer::Abandon, true),
+        ];
+        all.into_iter().filter(|(_, fits)| is_live && *fits).map(|(offer, _)| offer).collect()
+    }
 }
 
 /// What a cancel means now. The verb, its preview and the list of verbs that fit all ask for it.

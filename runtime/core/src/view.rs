@@ -7,6 +7,7 @@ use crate::{
     event::{Reason, Wait, Why},
     id::{Leg, StepPath},
     value::{Failure, Instant, Payload},
+    verbs::Offer,
 };
 
 /// Where a saga stands. The first that fits.
@@ -260,4 +261,6 @@ pub struct StuckView {
     pub since: Instant,
     /// Why.
     pub why: Why,
+    /// What an operator may do about it now.
+    pub offers: Vec<Offer>,
 }

@@ -89,6 +89,7 @@ fn xr_30_three_hundred_stuck_sagas_are_three_groups_and_one_of_them_is_tried_aga
           all attempts are used up; the last: probe
           C0, C1, C2, C3, C4 and 45 more
             amends retry --all --saga mail --version 1 --step send --failure probe --dry-run
+            amends move --to VERSION --all --saga mail --version 1 --step send --failure probe --dry-run
             amends show C0
     "#]]
     .assert_eq(&timeless(&listed.stdout));

@@ -9,10 +9,10 @@ use std::{
 use amends_core::{
     Event, Input, Payload, Room,
     effects::Effects,
-    event::{Act, Cancel, Moved, Reason, Why},
+    event::{Act, Cancel, Moved, Reason, Resolution, Why},
     id::Direction,
     outcome::{Left, Outcome},
-    verbs::{Rejected, Verb},
+    verbs::{Offer, Rejected, Verb},
     view::View,
 };
 
@@ -125,6 +125,9 @@ impl<'a> Course<'a> {
         self.model.quiet(&self.play.saga, self.play.now)?;
         self.cancel_is_one_decision()?;
         self.moves_to_itself()?;
+        if events.iter().any(|event| matches!(event, Event::Stuck(..))) {
+            self.offers_what_it_takes()?;
+        }
         self.see(self.play.saga.status().as_str());
         for event in &events {
             self.see_event(event);
@@ -185,6 +188,38 @@ impl<'a> Course<'a> {
         };
         law!(sorted(moved.effects()) == sorted(self.play.saga.effects()), "a move to the same definition changes what is wanted");
         self.see("a move to the same definition");
+        Ok(())
+    }
+
+    /// What is offered about a stuck leg is what the saga takes, no less and no more.
+    fn offers_what_it_takes(&mut self) -> Law {
+        for stuck in self.play.saga.stuck().into_iter().take(2) {
+            let path = || stuck.leg.path.clone();
+            for (offer, verb) in [
+                (Offer::Retry, Some(Verb::Retry(None))),
+                (Offer::Output, Some(Verb::Resolve(path(), Resolution::Output(Payload::null())))),
+                (Offer::NotDone, Some(Verb::Resolve(path(), Resolution::NotDone))),
+                (Offer::Undone, Some(Verb::Resolve(path(), Resolution::Undone))),
+                (Offer::Skip, Some(Verb::Skip(path()))),
+                (Offer::Cancel, Some(Verb::Cancel)),
+                (Offer::Abandon, Some(Verb::Abandon)),
+                (Offer::Move, None),
+            ] {
+                let mut saga = self.play.saga.clone();
+                let moved = Moved { code: saga.code(), act: Act::default() };
+                let events = match verb {
+                    Some(verb) => saga.act(verb, Act::default(), self.play.context()),
+                    None => saga.move_to(Arc::clone(self.play.saga.plan()), moved, self.play.context()),
+                };
+                let takes = events.is_ok_and(|events| !events.is_empty());
+                law!(
+                    takes == stuck.offers.contains(&offer),
+                    "{}: {offer:?} is offered and not taken, or the other way round",
+                    stuck.leg
+                );
+            }
+            self.see("offers of a stuck leg");
+        }
         Ok(())
     }
 
@@ -351,6 +386,7 @@ pub(crate) const MUST_BE_SEEN: &[&str] = &[
     "a step of a child of an element",
     "a refusal that is a result",
     "stuck for a list",
+    "offers of a stuck leg",
     "a list of no elements",
     "a third round",
     "a rollback goes on to the start",

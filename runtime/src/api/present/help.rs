@@ -4,6 +4,7 @@ use amends_core::{
     event::Why,
     id::{Direction, Namespace, SagaId},
     value::Failure,
+    verbs::Offer,
     view::{StuckView, View},
 };
 use amends_wire::saga;
@@ -58,32 +59,50 @@ pub fn brief(failure: &Failure) -> String {
 
 /// The commands that help one saga.
 pub(super) fn commands(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
-    let step = &stuck.leg.path;
-    let retry = format!("amends retry {id}");
-    let happened = [format!("amends resolve {id} {step} --output JSON"), format!("amends resolve {id} {step} --not-done")];
-    // A grant lets it go on by itself; what no grant opens is denied again however often it is tried.
-    let denied = match &stuck.why {
-        Why::Denied(denial) => match denial::command(denial, namespace, &view.module) {
-            Some(grant) => return vec![grant],
-            None => true,
-        },
-        _ => false,
-    };
-    let retry = (!denied).then_some(retry);
-    match (&stuck.why, stuck.leg.direction) {
-        (Why::JournalFull, _) => vec![format!("amends abandon {id}")],
-        (_, Direction::Undo(_)) => {
-            let by_hand = [format!("amends resolve {id} {step} --undone"), format!("amends skip {id} {step}")];
-            // What is broken is mended in the next version, and the saga goes over to it.
-            let mended = (!denied).then(|| format!("amends move {id} --to VERSION"));
-            retry.into_iter().chain(mended).chain(by_hand).collect()
-        }
-        (Why::PivotInDoubt(_), Direction::Forward | Direction::Check) => happened.into(),
-        (_, Direction::Forward | Direction::Check) => {
-            let cancel = (!view.past_point_of_no_return).then(|| format!("amends cancel {id}"));
-            retry.into_iter().chain(happened).chain(cancel).collect()
-        }
+    if let Some(grant) = granting(namespace, view, stuck) {
+        return vec![grant];
     }
+    let step = &stuck.leg.path;
+    let command = |offer| match offer {
+        Offer::Retry => format!("amends retry {id}"),
+        Offer::Move => format!("amends move {id} --to VERSION"),
+        Offer::Output => format!("amends resolve {id} {step} --output JSON"),
+        Offer::NotDone => format!("amends resolve {id} {step} --not-done"),
+        Offer::Undone => format!("amends resolve {id} {step} --undone"),
+        Offer::Skip => format!("amends skip {id} {step}"),
+        Offer::Cancel => format!("amends cancel {id}"),
+        Offer::Abandon => format!("amends abandon {id}"),
+    };
+    helpful(stuck).map(command).collect()
+}
+
+/// The command that permits the denied call of a leg: with the grant the leg goes on by itself, and nothing else is needed.
+pub(super) fn granting(namespace: &Namespace, view: &View, stuck: &StuckView) -> Option<String> {
+    match &stuck.why {
+        Why::Denied(denied) => denial::command(denied, namespace, &view.module),
+        Why::Exhausted(_) | Why::Refused(_) | Why::Unknown(_) | Why::PivotInDoubt(_) | Why::HostDied | Why::JournalFull => None,
+    }
+}
+
+/// What helps against the reason that a leg is stuck for, as far as the saga takes it now; the most likely first.
+pub(super) fn helpful(stuck: &StuckView) -> impl Iterator<Item = Offer> {
+    use Offer::{Abandon, Cancel, Move, NotDone, Output, Retry, Skip, Undone};
+    let forward = matches!(stuck.leg.direction, Direction::Forward | Direction::Check);
+    let helpful: &[Offer] = match (&stuck.why, forward) {
+        (Why::JournalFull, _) => &[Abandon],
+        // What a module does wrong, the next version of it may do right.
+        (Why::Exhausted(_) | Why::Refused(_) | Why::HostDied, true) => &[Retry, Move, Output, NotDone, Cancel],
+        (Why::Exhausted(_) | Why::Refused(_) | Why::HostDied | Why::Unknown(_) | Why::PivotInDoubt(_), false) => {
+            &[Retry, Move, Undone, Skip]
+        }
+        // What no grant permits is denied again however often it is tried.
+        (Why::Denied(_), true) => &[Move, Output, NotDone, Cancel],
+        (Why::Denied(_), false) => &[Move, Undone, Skip],
+        // A move would try it again, and it may have happened.
+        (Why::Unknown(_), true) => &[Retry, Output, NotDone, Cancel],
+        (Why::PivotInDoubt(_), true) => &[Output, NotDone],
+    };
+    helpful.iter().copied().filter(|offer| stuck.offers.contains(offer))
 }
 
 #[cfg(test)]
@@ -92,17 +111,22 @@ mod tests {
         denial::{Denial, DenialReason},
         value::Instant,
     };
+    use expect_test::expect;
 
     use super::*;
     use crate::api::samples::{self, leg};
 
-    fn helped(why: Why, direction: Direction) -> String {
+    const FORWARD: &[Offer] = &[Offer::Retry, Offer::Move, Offer::Output, Offer::NotDone, Offer::Cancel, Offer::Abandon];
+    const UNDO: &[Offer] = &[Offer::Retry, Offer::Move, Offer::Undone, Offer::Skip, Offer::Abandon];
+
+    fn helped(why: Why, direction: Direction, offers: &[Offer]) -> String {
         let view = samples::completed();
+        let leg = leg("reserve-hotel").turned(direction);
         let stuck = super::stuck(
             &Namespace::new("default").unwrap(),
             &SagaId::new("T1").unwrap(),
             &view,
-            &StuckView { leg: leg("reserve-hotel").turned(direction), since: Instant(0), why },
+            &StuckView { leg, since: Instant(0), why, offers: offers.to_vec() },
         );
         format!("{}\n  {}\n", stuck.why, stuck.help.join("\n  "))
     }
@@ -112,17 +136,69 @@ mod tests {
         // It named the command in its reason too, and offered a retry, which a grant makes needless.
         let denied = Denial::new("https://hotel.example", DenialReason::NotGranted);
         assert_eq!(
-            helped(Why::Denied(denied), Direction::Forward),
+            helped(Why::Denied(denied), Direction::Forward, FORWARD),
             "denied: https://hotel.example\n  amends grant trip --http https://hotel.example\n"
         );
     }
 
+    /// The kind: help was written for each reason, and not made from what the saga would take. A step that was stuck forward on
+    /// a wrong module was not told of `move`, which repairs it; others were told of verbs that were then refused, as a move
+    /// while an attempt was open, or a cancel past the point of no return.
     #[test]
-    fn a_denial_that_no_grant_lifts_offers_no_retry() {
-        let denied = || Why::Denied(Denial::new("https://hotel.example", DenialReason::EffectFree));
-        let forward = helped(denied(), Direction::Forward);
-        assert!(forward.contains("amends resolve T1 reserve-hotel --not-done") && !forward.contains("retry"), "{forward}");
-        let undo = helped(denied(), Direction::Undo(0));
-        assert!(undo.contains("amends skip T1 reserve-hotel") && !undo.contains("retry"), "{undo}");
+    fn c2_22_help_is_what_mends_the_reason_and_what_the_saga_takes_now() {
+        let failure = || samples::failure("bad_number", "R-7: invalid digit");
+        let effect_free = || Why::Denied(Denial::new("https://hotel.example", DenialReason::EffectFree));
+        let all = [
+            helped(Why::Exhausted(failure()), Direction::Forward, FORWARD),
+            helped(Why::Exhausted(failure()), Direction::Forward, &[Offer::Retry, Offer::Abandon]),
+            helped(Why::HostDied, Direction::Check, FORWARD),
+            helped(Why::Unknown(failure()), Direction::Forward, FORWARD),
+            helped(Why::PivotInDoubt(failure()), Direction::Forward, FORWARD),
+            helped(effect_free(), Direction::Forward, FORWARD),
+            helped(Why::JournalFull, Direction::Forward, FORWARD),
+            helped(Why::Exhausted(failure()), Direction::Undo(0), UNDO),
+            helped(effect_free(), Direction::Undo(0), UNDO),
+        ];
+        expect![[r#"
+            all attempts are used up; the last: bad_number: R-7: invalid digit
+              amends retry T1
+              amends move T1 --to VERSION
+              amends resolve T1 reserve-hotel --output JSON
+              amends resolve T1 reserve-hotel --not-done
+              amends cancel T1
+            all attempts are used up; the last: bad_number: R-7: invalid digit
+              amends retry T1
+            it was running each time the host died
+              amends retry T1
+              amends move T1 --to VERSION
+              amends resolve T1 reserve-hotel --output JSON
+              amends resolve T1 reserve-hotel --not-done
+              amends cancel T1
+            it may have happened, and is run once only: bad_number: R-7: invalid digit
+              amends retry T1
+              amends resolve T1 reserve-hotel --output JSON
+              amends resolve T1 reserve-hotel --not-done
+              amends cancel T1
+            the pivot may have happened and has no compensation: bad_number: R-7: invalid digit
+              amends resolve T1 reserve-hotel --output JSON
+              amends resolve T1 reserve-hotel --not-done
+            denied: step declares effect-free and called https://hotel.example
+              amends move T1 --to VERSION
+              amends resolve T1 reserve-hotel --output JSON
+              amends resolve T1 reserve-hotel --not-done
+              amends cancel T1
+            the saga's journal is as large as it may be
+              amends abandon T1
+            all attempts are used up; the last: bad_number: R-7: invalid digit
+              amends retry T1
+              amends move T1 --to VERSION
+              amends resolve T1 reserve-hotel --undone
+              amends skip T1 reserve-hotel
+            denied: step declares effect-free and called https://hotel.example
+              amends move T1 --to VERSION
+              amends resolve T1 reserve-hotel --undone
+              amends skip T1 reserve-hotel
+        "#]]
+        .assert_eq(&all.concat());
     }
 }

@@ -1,13 +1,10 @@
 //! Groups of stuck sagas as the wire says them, with the commands that help a whole group.
 
-use amends_core::{
-    event::Why,
-    id::{Direction, Namespace, SagaId},
-};
+use amends_core::{event::Why, id::Namespace, verbs::Offer};
 use amends_wire::stuck;
 
 use super::{
-    denial, help,
+    help,
     value::{direction, stuck_code, time},
 };
 use crate::engine::port::{self, FirstStuck};
@@ -46,9 +43,7 @@ fn commands(namespace: &Namespace, group: &port::StuckGroup) -> Vec<String> {
     if let ([id], 1) = (group.sagas.as_slice(), group.count) {
         return help::commands(namespace, id, view, stuck);
     }
-    if let Why::Denied(denied) = &stuck.why
-        && let Some(grant) = denial::command(denied, namespace, &view.module)
-    {
+    if let Some(grant) = help::granting(namespace, view, stuck) {
         return vec![grant];
     }
     let all = format!(
@@ -58,18 +53,17 @@ fn commands(namespace: &Namespace, group: &port::StuckGroup) -> Vec<String> {
         quoted(&group.step),
         quoted(&group.failure)
     );
-    let many = |verb: &str| format!("amends {verb} {all} --dry-run");
-    let of_first = |id: &SagaId| format!("amends show {id}");
-    let first = group.sagas.first().map(of_first);
-    let verbs = match (&stuck.why, stuck.leg.direction) {
-        (Why::JournalFull, _) => vec![many("abandon")],
-        // Which of them happened is to be found out one by one.
-        (Why::PivotInDoubt(_), Direction::Forward | Direction::Check) => Vec::new(),
-        (Why::Denied(_), _) => vec![many("cancel")],
-        (_, Direction::Undo(_)) => vec![many("retry"), format!("amends move --to VERSION {all} --dry-run")],
-        (_, Direction::Forward | Direction::Check) => vec![many("retry")],
+    let many = |verb: &str| Some(format!("amends {verb} {all} --dry-run"));
+    let command = |offer| match offer {
+        Offer::Retry => many("retry"),
+        Offer::Move => many("move --to VERSION"),
+        Offer::Abandon => many("abandon"),
+        Offer::Cancel if matches!(stuck.why, Why::Denied(_)) => many("cancel"),
+        // What happened to each of them, and which to give up, is to be found out one by one.
+        Offer::Cancel | Offer::Output | Offer::NotDone | Offer::Undone | Offer::Skip => None,
     };
-    verbs.into_iter().chain(first).collect()
+    let first = group.sagas.first().map(|id| format!("amends show {id}"));
+    help::helpful(stuck).filter_map(command).chain(first).collect()
 }
 
 /// As a shell reads it as one word.
@@ -82,6 +76,7 @@ fn quoted(text: &str) -> String {
 mod tests {
     use amends_core::{
         denial::{Denial, DenialReason},
+        id::{Direction, SagaId},
         view::StuckView,
     };
     use expect_test::expect;
@@ -94,7 +89,13 @@ mod tests {
 
     /// So many sagas, of which the first is stuck in this leg.
     fn group(count: u64, direction: Direction, why: Why, failure: &str) -> StuckGroup {
-        let stuck = StuckView { leg: samples::leg("reserve-hotel").turned(direction), since: NOON, why };
+        let offers = match direction {
+            Direction::Undo(_) => vec![Offer::Retry, Offer::Move, Offer::Undone, Offer::Skip, Offer::Abandon],
+            Direction::Forward | Direction::Check => {
+                vec![Offer::Retry, Offer::Move, Offer::Output, Offer::NotDone, Offer::Cancel, Offer::Abandon]
+            }
+        };
+        let stuck = StuckView { leg: samples::leg("reserve-hotel").turned(direction), since: NOON, why, offers };
         StuckGroup {
             step: "reserve-hotel".into(),
             failure: failure.into(),

@@ -7,6 +7,7 @@ use amends_core::{
     event::{Act, Attempt, Cancel, Event, Intent, Reason, Resolution, Round, Started, Topic, Wait, Why},
     id::{Direction, Incarnation, Leg, Namespace, SagaId, StepPath},
     value::{Failure, Instant, Payload},
+    verbs::Offer,
     view::{BodyView, LegView, PastView, Status, StepStatus, StepView, StuckView, View},
 };
 use amends_wire::{job::Job, journal::Entry, saga::Saga};
@@ -179,7 +180,8 @@ pub(crate) fn stuck_in_rollback() -> Saga {
     view.steps[1].undo = Some(tried(5, 9_100, &[("500", 5)]));
     view.outstanding = vec![StepPath::new("reserve-flight"), StepPath::new("reserve-hotel")];
     let why = Why::Exhausted(failure("500", "the hotel is down"));
-    view.stuck = vec![StuckView { leg: leg("reserve-hotel").turned(Direction::Undo(0)), since: NOON.plus(9_500), why }];
+    let offers = vec![Offer::Retry, Offer::Move, Offer::Undone, Offer::Skip, Offer::Abandon];
+    view.stuck = vec![StuckView { leg: leg("reserve-hotel").turned(Direction::Undo(0)), since: NOON.plus(9_500), why, offers }];
     shown(&view, 309_500)
 }
 
@@ -190,7 +192,8 @@ pub(crate) fn stuck_forward() -> Saga {
     view.steps[3].forward = ran(150, 30_000);
     view.steps[3].may_have_run = true;
     let why = Why::PivotInDoubt(failure("deadline", "no answer within 30s"));
-    view.stuck = vec![StuckView { leg: leg("charge"), since: NOON.plus(30_150), why }];
+    let offers = vec![Offer::Retry, Offer::Move, Offer::Output, Offer::NotDone, Offer::Abandon];
+    view.stuck = vec![StuckView { leg: leg("charge"), since: NOON.plus(30_150), why, offers }];
     shown(&view, 90_000)
 }
 
@@ -199,7 +202,8 @@ pub(crate) fn denied() -> Saga {
     view.steps[0].status = StepStatus::Stuck;
     view.steps[0].forward = tried(1, 0, &[("denied", 1)]);
     let why = Why::Denied(Denial::new("https://air.example", DenialReason::NotGranted));
-    view.stuck = vec![StuckView { leg: leg("reserve-flight"), since: NOON.plus(30), why }];
+    let offers = vec![Offer::Retry, Offer::Move, Offer::Output, Offer::NotDone, Offer::Cancel, Offer::Abandon];
+    view.stuck = vec![StuckView { leg: leg("reserve-flight"), since: NOON.plus(30), why, offers }];
     shown(&view, 90_000)
 }
 
@@ -330,7 +334,9 @@ pub(crate) fn fan_out() -> Saga {
     }
     view.steps.push(pending("report", 1, Kind::Retriable));
     let why = Why::Exhausted(failure("503", "the desk is closed"));
-    view.stuck = vec![StuckView { leg: leg("check-out[s500]"), since: NOON.plus(900), why }];
+    // Others run: it could not move now.
+    let offers = vec![Offer::Retry, Offer::Output, Offer::NotDone, Offer::Abandon];
+    view.stuck = vec![StuckView { leg: leg("check-out[s500]"), since: NOON.plus(900), why, offers }];
     shown(&view, 2_000)
 }
 
