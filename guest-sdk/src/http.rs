@@ -121,7 +121,8 @@ impl Request {
         Request { method, url: url.into(), headers: Vec::new(), body: None, timeout: None, fault: None }
     }
 
-    /// Adds a header. `Idempotency-Key` and names that begin with `Amends-` belong to the host.
+    /// Adds a header. `Idempotency-Key` and names that begin with `Amends-` belong to the host, and `traceparent` too if the saga
+    /// was started with one: the request continues that trace.
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Request {
         self.headers.push((name.into(), value.into()));
         self

@@ -53,6 +53,8 @@ pub struct AttemptCall {
     pub effect_free: bool,
     /// What the module may reach and its config, as of the intent's snapshot.
     pub grants: Arc<[Grant]>,
+    /// W3C `traceparent` of the request that started the saga.
+    pub trace_context: Option<String>,
     /// The saga's input.
     pub input: Payload,
     /// The outputs that the step needs, in its order.

@@ -12,6 +12,7 @@ use amends_core::{
     id::{Direction, StepKey},
     value::Instant,
 };
+use http::HeaderValue;
 use rand_chacha::{ChaCha12Rng, rand_core::Rng};
 use wasmtime::{
     ResourceLimiter,
@@ -33,6 +34,7 @@ use super::{
     console::{Console, Stream},
     egress::Egress,
     fault::{Fault, FaultCode},
+    headers,
     label::Label,
     limits::{Limits, usize_of},
     random::{self, Seed, Use},
@@ -53,6 +55,8 @@ pub(super) struct Facts {
     pub(super) started_at: Instant,
     pub(super) reach: Reach,
     pub(super) grants: Arc<[Grant]>,
+    /// `traceparent` of what this attempt sends, if its saga is part of a trace.
+    pub(super) traceparent: Option<HeaderValue>,
 }
 
 /// Whether a guest may send requests.
@@ -84,6 +88,7 @@ impl Facts {
             started_at: call.started_at,
             reach,
             grants: call.grants.clone(),
+            traceparent: call.trace_context.as_deref().and_then(|context| headers::traceparent(context, call.key, &call.attempt)),
         }
     }
 
@@ -97,6 +102,7 @@ impl Facts {
             started_at: Instant(0),
             reach: Reach::EffectFree,
             grants: Arc::new([]),
+            traceparent: None,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! The headers of outgoing requests: what the host adds, what a guest may not say, and how keys are derived.
 
-use amends_core::id::{Direction, StepKey};
+use amends_core::{
+    event::Attempt,
+    id::{Direction, StepKey},
+};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
     header::{CONTENT_LENGTH, FORWARDED, HOST, USER_AGENT, VIA},
@@ -14,6 +17,8 @@ const LABEL: HeaderName = HeaderName::from_static("amends-label");
 const STEP_KEY: HeaderName = HeaderName::from_static("amends-step-key");
 const ATTEMPT: HeaderName = HeaderName::from_static("amends-attempt");
 const UNDOES: HeaderName = HeaderName::from_static("amends-undoes");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// A request with one of these changes nothing. Others carry a key and are never sent out of a check.
 pub(super) fn is_safe(method: &Method) -> bool {
@@ -55,9 +60,31 @@ pub(super) fn mark(headers: &mut HeaderMap, facts: &Facts, method: &Method, key:
     if let Direction::Undo(_) = facts.label.attempt.leg.direction {
         set(UNDOES, &facts.forward_key.to_string());
     }
+    if let Some(traceparent) = &facts.traceparent {
+        // What the guest says of a trace belongs to another one: the two headers go together.
+        headers.remove(TRACESTATE);
+        headers.insert(TRACEPARENT, traceparent.clone());
+    }
     if !headers.contains_key(USER_AGENT) {
         headers.insert(USER_AGENT, HeaderValue::from_static(concat!("amends/", env!("CARGO_PKG_VERSION"))));
     }
+}
+
+/// The `traceparent` of what an attempt sends: in the trace of the request that started the saga, with the attempt as parent.
+///
+/// The attempt's span id is derived, so that it needs no record and is the same for all requests of the attempt. `None` if the
+/// context is not one of version 00 or of a later version that begins as 00 does.
+pub(super) fn traceparent(context: &str, key: StepKey, attempt: &Attempt) -> Option<HeaderValue> {
+    let mut parts = context.split('-').skip(1);
+    let (trace, _parent, flags) = (parts.next()?, parts.next()?, parts.next()?);
+    let mut hash = Sha256::new();
+    hash.update(b"amends span 1");
+    hash.update(key.0);
+    hash.update(attempt.number.to_le_bytes());
+    // All zeros would be no span; of a hash that is as unlikely as two equal ones.
+    let span = hex::encode(&hash.finalize()[..8]);
+    // Version 00: its fields are what is passed on of a later one.
+    HeaderValue::from_str(&format!("00-{trace}-{span}-{flags}")).ok()
 }
 
 /// The key of one request: the same when the step is run again, whichever attempt it is.
@@ -123,6 +150,25 @@ mod tests {
             assert_ne!(*other, first);
             assert!(!others[..index].contains(other));
         }
+    }
+
+    #[test]
+    fn an_attempt_is_a_span_of_its_own_in_the_trace_of_the_start() {
+        let context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let leg = amends_core::id::Leg::forward(amends_core::id::StepPath::new("pay"));
+        let sent = |context: &str, key: u8, number| {
+            let attempt = Attempt { leg: leg.clone(), number };
+            traceparent(context, StepKey([key; 16]), &attempt).map(|value| value.to_str().unwrap().to_owned())
+        };
+        let first = sent(context, 1, 1).unwrap();
+        expect_test::expect!["00-4bf92f3577b34da6a3ce929d0e0e4736-e147115645d5b69e-01"].assert_eq(&first);
+        let (again, second, other) = (sent(context, 1, 1), sent(context, 1, 2), sent(context, 2, 1));
+        assert_eq!(again, Some(first.clone()));
+        assert!(second.is_some() && second != Some(first.clone()) && other != Some(first) && other != second);
+        // A trace that is not recorded stays so, and a later version is sent on as what is known of it.
+        let unsampled = sent("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00-more", 1, 1).unwrap();
+        assert!(unsampled.starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-") && unsampled.ends_with("-00"), "{unsampled}");
+        assert_eq!(sent("nonsense", 1, 1), None);
     }
 
     #[test]

@@ -244,6 +244,7 @@ pub(super) fn call(digest: ModuleDigest) -> AttemptCall {
         reaches_outside: false,
         effect_free: false,
         grants: Arc::new([]),
+        trace_context: None,
         input: Payload::json("{\"sku\":\"K1\"}"),
         outputs: Vec::new(),
         own_output: None,

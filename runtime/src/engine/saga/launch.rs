@@ -110,6 +110,7 @@ fn call(modules: &Modules, key: &SagaKey, resident: &Resident, intent: &Intent) 
         reaches_outside: intent.reaches_outside,
         effect_free: call.effect_free,
         grants: grants.unwrap_or_default(),
+        trace_context: started.trace_context.clone(),
         input: call.input,
         outputs: call.outputs,
         own_output: call.own_output,

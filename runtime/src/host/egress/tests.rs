@@ -240,6 +240,39 @@ async fn a_repeated_request_has_a_key_of_its_own_a_labelled_one_keeps_it_and_a_s
     assert_eq!(*participant.connections.lock().unwrap(), 1, "the connection was used again");
 }
 
+/// The kind: what a start says of its trace was recorded and shown, and no participant ever heard of it.
+#[tokio::test]
+async fn c2_20_the_trace_of_a_start_goes_on_with_every_request_and_the_guest_cannot_leave_it() {
+    let participant = Participant::start(&[OK, OK, OK]);
+    let mut call = testing::call([0; 32]);
+    call.trace_context = Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned());
+    call.reaches_outside = true;
+    call.grants = [Grant::Http { origin: participant.url(""), private: false }].into();
+    let told =
+        |heard: &str| -> Vec<String> { heard.lines().filter(|line| line.starts_with("trace")).map(str::to_owned).collect() };
+    let mut sent = Vec::new();
+    for (number, method) in [(1, "GET"), (2, "POST")] {
+        call.attempt.number = number;
+        let mut request = request(method, &participant.url("/pay"));
+        request.headers_mut().insert("traceparent", "00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-00".parse().unwrap());
+        request.headers_mut().insert("tracestate", "guest=1".parse().unwrap());
+        Attempt::new(Facts::of(&call)).send(request).await.unwrap().unwrap();
+        sent.push(told(&participant.heard()));
+    }
+    for heard in &sent {
+        let [parent] = heard.as_slice() else { panic!("{heard:?}") };
+        assert!(parent.starts_with("traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-") && parent.ends_with("-01"), "{parent}");
+        assert!(!parent.contains("00f067aa0ba902b7"), "the parent is the attempt and not the start: {parent}");
+    }
+    assert_ne!(sent[0], sent[1], "each attempt is a span");
+    // Without a trace of the start's, one of the guest's own is none of the host's business.
+    call.trace_context = None;
+    let mut own = request("GET", &participant.url("/pay"));
+    own.headers_mut().insert("tracestate", "guest=1".parse().unwrap());
+    Attempt::new(Facts::of(&call)).send(own).await.unwrap().unwrap();
+    assert_eq!(told(&participant.heard()), ["tracestate: guest=1"]);
+}
+
 #[tokio::test]
 async fn what_is_not_granted_is_denied_and_the_denial_names_the_origin() {
     let text = denied(facts(&[]), "http://127.0.0.1:9000/x").await;
