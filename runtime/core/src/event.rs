@@ -10,6 +10,7 @@ use crate::{
     denial::Denial,
     elements::Element,
     id::{Incarnation, Leg, StepPath},
+    outcome::OutcomeKind,
     value::{Failure, Instant, Payload},
 };
 
@@ -39,7 +40,7 @@ pub enum Event {
     /// The moment that a leg waited for.
     TimerFired(Leg),
     /// An outcome of an attempt that is not open. It changes nothing.
-    Stale(Attempt, String),
+    Stale(Attempt, OutcomeKind),
     /// The leg is tried again at this moment.
     Backoff(Leg, Instant),
     /// From here on the saga only goes backward.

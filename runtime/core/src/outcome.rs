@@ -1,5 +1,7 @@
 //! What an attempt says at its end, and what the host saw leave meanwhile (law 5).
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     denial::Denial,
     event::{Attempt, Wait},
@@ -30,20 +32,66 @@ pub enum Outcome {
     Denied(Denial),
 }
 
-impl Outcome {
-    /// The outcome's name, for records of stale ones.
-    pub fn name(&self) -> &'static str {
+/// What kind of outcome it was: all that is recorded of an outcome that came too late. New kinds go at the end: a record stores
+/// the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OutcomeKind {
+    /// [`Outcome::Done`].
+    Done,
+    /// [`Outcome::Refused`].
+    Refused,
+    /// [`Outcome::Transient`].
+    Transient,
+    /// [`Outcome::Unknown`].
+    Unknown,
+    /// [`Outcome::NotDone`].
+    NotDone,
+    /// [`Outcome::Wait`].
+    Wait,
+    /// [`Outcome::Trapped`].
+    Trapped,
+    /// [`Outcome::HostFault`].
+    HostFault,
+    /// [`Outcome::Denied`].
+    Denied,
+}
+
+impl OutcomeKind {
+    /// Its name for machines, which never changes.
+    pub fn name(self) -> &'static str {
         match self {
-            Self::Done(_) => "done",
-            Self::Refused(_) => "refused",
-            Self::Transient(_) => "transient",
-            Self::Unknown(_) => "unknown",
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Transient => "transient",
+            Self::Unknown => "unknown",
             Self::NotDone => "not_done",
-            Self::Wait(_) => "wait",
-            Self::Trapped(_) => "trapped",
-            Self::HostFault(_) => "host_fault",
-            Self::Denied(_) => "denied",
+            Self::Wait => "wait",
+            Self::Trapped => "trapped",
+            Self::HostFault => "host_fault",
+            Self::Denied => "denied",
         }
+    }
+}
+
+impl Outcome {
+    /// What kind of outcome it is.
+    pub fn kind(&self) -> OutcomeKind {
+        match self {
+            Self::Done(_) => OutcomeKind::Done,
+            Self::Refused(_) => OutcomeKind::Refused,
+            Self::Transient(_) => OutcomeKind::Transient,
+            Self::Unknown(_) => OutcomeKind::Unknown,
+            Self::NotDone => OutcomeKind::NotDone,
+            Self::Wait(_) => OutcomeKind::Wait,
+            Self::Trapped(_) => OutcomeKind::Trapped,
+            Self::HostFault(_) => OutcomeKind::HostFault,
+            Self::Denied(_) => OutcomeKind::Denied,
+        }
+    }
+
+    /// The name of its kind.
+    pub fn name(&self) -> &'static str {
+        self.kind().name()
     }
 }
 

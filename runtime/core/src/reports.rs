@@ -25,7 +25,7 @@ impl Turn<'_> {
     pub(crate) fn report(&mut self, report: Report) {
         let Report { attempt, outcome, left } = report;
         let Some(intent) = self.saga.open(&attempt) else {
-            return self.emit(Event::Stale(attempt, outcome.name().into()));
+            return self.emit(Event::Stale(attempt, outcome.kind()));
         };
         // In an attempt that cannot reach outside nothing left, whatever is said of it.
         let left = if intent.reaches_outside { left } else { Left::Nothing };

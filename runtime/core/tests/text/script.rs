@@ -541,7 +541,7 @@ pub(crate) fn event_text(event: &Event) -> String {
         Event::Wait(attempt, wait) => format!("{} #{} for {}", attempt.leg, attempt.number, wait_text(wait)),
         Event::Arrived(leg, arrival) => format!("{leg} {}", on(&arrival.topic)),
         Event::TimerFired(leg) | Event::Unstuck(leg) => leg.to_string(),
-        Event::Stale(attempt, outcome) => format!("{} #{} {outcome}", attempt.leg, attempt.number),
+        Event::Stale(attempt, outcome) => format!("{} #{} {}", attempt.leg, attempt.number, outcome.name()),
         Event::Backoff(leg, until) => format!("{leg} until {}", moment(*until)),
         Event::RollbackBegun(reason) => reason_text(reason),
         Event::RoundBegun(round) => format!("{} from {}", round.number, round.savepoint),

@@ -89,7 +89,7 @@ fn with_event(entry: journal::Entry, event: &Event) -> journal::Entry {
         Event::Wait(attempt, wait) => journal::Entry { waits_for: Some(saga::waits_for(wait)), ..with_attempt(entry, attempt) },
         Event::Arrived(leg, arrival) => journal::Entry { event: Some(arrived(arrival)), ..with_leg(entry, leg) },
         Event::TimerFired(leg) | Event::Unstuck(leg) => with_leg(entry, leg),
-        Event::Stale(attempt, what) => journal::Entry { why: Some(what.clone()), ..with_attempt(entry, attempt) },
+        Event::Stale(attempt, outcome) => journal::Entry { why: Some(outcome.name().to_owned()), ..with_attempt(entry, attempt) },
         Event::Backoff(leg, until) => journal::Entry { until: Some(time(*until)), ..with_leg(entry, leg) },
         Event::RollbackBegun(reason) => {
             journal::Entry { rollback: Some(saga::rollback(reason)), failure: Some(saga::why_rolled_back(reason)), ..entry }

@@ -8,6 +8,7 @@ use amends_core::{
         Act, Arrival, Attempt, Cancel, Charge, Code, Event, Intent, Moved, Reason, Resolution, Round, Started, Topic, Wait, Why,
     },
     id::{Direction, Incarnation, Leg, Namespace, StepPath},
+    outcome::OutcomeKind,
     value::Failure,
     view::Status,
 };
@@ -81,7 +82,15 @@ fn facts() -> Vec<Fact> {
         Event::Wait(attempt(), Wait { event: None, until: Some(Instant(u64::MAX)) }),
         Event::Arrived(leg(), Arrival { source: "shop".into(), id: "e1".into(), topic: topic(), data: Some(Payload::null()) }),
         Event::TimerFired(leg()),
-        Event::Stale(attempt(), "done".into()),
+        Event::Stale(attempt(), OutcomeKind::Done),
+        Event::Stale(attempt(), OutcomeKind::Refused),
+        Event::Stale(attempt(), OutcomeKind::Transient),
+        Event::Stale(attempt(), OutcomeKind::Unknown),
+        Event::Stale(attempt(), OutcomeKind::NotDone),
+        Event::Stale(attempt(), OutcomeKind::Wait),
+        Event::Stale(attempt(), OutcomeKind::Trapped),
+        Event::Stale(attempt(), OutcomeKind::HostFault),
+        Event::Stale(attempt(), OutcomeKind::Denied),
         Event::Backoff(leg(), Instant(200)),
         Event::RollbackBegun(Reason::Refused(StepPath::new("pay"), failure())),
         Event::RollbackBegun(Reason::Exhausted(StepPath::new("pay"), failure())),
@@ -342,7 +351,15 @@ fn every_body_keeps_its_bytes() {
         8 wait 03706179000000ac020001ffffffffffffffffff01
         9 arrived 1267726f75702f322f7061795b736b752d375d010201030473686f7002653108617070726f76616c0234320100046e756c6c
         10 timer_fired 1267726f75702f322f7061795b736b752d375d01020103
-        11 stale 03706179000000ac0204646f6e65
+        11 stale 03706179000000ac0200
+        11 stale 03706179000000ac0201
+        11 stale 03706179000000ac0202
+        11 stale 03706179000000ac0203
+        11 stale 03706179000000ac0204
+        11 stale 03706179000000ac0205
+        11 stale 03706179000000ac0206
+        11 stale 03706179000000ac0207
+        11 stale 03706179000000ac0208
         12 backoff 1267726f75702f322f7061795b736b752d375d01020103c801
         13 rollback_begun 0003706179066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
         13 rollback_begun 0103706179066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
