@@ -142,7 +142,8 @@ pub(crate) fn fits(saga: &Saga, verb: StepVerb, path: &StepPath) -> bool {
 
 /// What may be done about each stuck leg. What is true of the whole saga is asked once, for a fan-out may have thousands of legs.
 pub(crate) fn offers(saga: &Saga) -> impl Fn(&StepRun, Direction) -> Vec<Offer> {
-    let (is_live, moves, cancels) = (!saga.is_ended(), saga.open_intents().next().is_none(), matches!(cancel_now(saga), CancelNow::Taken));
+    let (is_live, moves, cancels) =
+        (!saga.is_ended(), saga.open_intents().next().is_none(), matches!(cancel_now(saga), CancelNow::Taken));
     move |run, direction| {
         let all = [
             (Offer::Retry, is_retriable(run, direction)),

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use super::{compile::CompileError, describe::Description, fault::{Charge, Fault, FaultCode, is_of_the_system}};
+use super::{
+    compile::CompileError,
+    describe::Description,
+    fault::{Charge, Fault, FaultCode, is_of_the_system},
+};
 use crate::{engine::guests::ModuleDigest, trouble::Trouble};
 
 /// A component that this host can run.
@@ -283,21 +287,21 @@ mod tests {
     /// the same bytes may be taken later.
     #[test]
     fn c2_09_what_the_kernel_refuses_is_trouble_of_the_host() {
-        let trouble = |error: VerifyError| (error.trouble, error.code);
+        let trouble = |error: VerifyError| (error.problem.trouble(), error.problem.code());
         let of_kernel = [
-            wasmtime::Error::from(std::io::Error::from(std::io::ErrorKind::PermissionDenied)),
-            wasmtime::Error::msg("Cannot allocate memory (os error 12)").context("cannot map code"),
+            wasmtime::Error::from(std::io::Error::from(rustix::io::Errno::ACCESS)),
+            wasmtime::Error::from(rustix::io::Errno::NOMEM).context("cannot map code"),
         ];
         for error in of_kernel {
             assert_eq!(trouble(not_loaded(&error)), (Trouble::Host, "host_unable"), "{error:?}");
         }
         let too_demanding = not_loaded(&wasmtime::Error::msg("memory index 0 is too large"));
         assert_eq!(trouble(too_demanding), (Trouble::Component, "too_demanding"));
-        for code in ["host_busy", "module_not_loaded"] {
+        for code in [FaultCode::HostBusy, FaultCode::ModuleNotLoaded] {
             assert_eq!(trouble(not_described(&Fault::new(code, "later"))), (Trouble::Host, "host_unable"));
         }
-        assert_eq!(trouble(not_described(&Fault::new("host_bug", "a panic"))), (Trouble::Bug, "host_bug"));
-        assert_eq!(trouble(not_described(&Fault::new("trap", "a trap"))), (Trouble::Component, "describe_failed"));
+        assert_eq!(trouble(not_described(&Fault::new(FaultCode::HostBug, "a panic"))), (Trouble::Bug, "host_bug"));
+        assert_eq!(trouble(not_described(&Fault::new(FaultCode::Trap, "a trap"))), (Trouble::Component, "describe_failed"));
         assert_eq!(trouble(CompileError::Host("no descriptor".to_owned()).into()), (Trouble::Host, "host_unable"));
         assert_eq!(trouble(CompileError::Bug.into()), (Trouble::Bug, "host_bug"));
         assert_eq!(trouble(CompileError::Limit("too long".to_owned()).into()), (Trouble::Component, "compile_limit"));

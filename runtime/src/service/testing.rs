@@ -43,7 +43,6 @@ use crate::{
     host::{Description, Problem, Verified, VerifyError},
     journal::Actor,
     store::{Store, memory::MemoryStore},
-    trouble::Trouble,
 };
 
 /// Nothing here takes so long: a test that waits for what never comes fails then, and does not hang.
