@@ -150,14 +150,8 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let (status, code, hint) = (status(refusal.code), refusal.code.as_str(), remedy::hint(&refusal));
         let fits = refusal.fits.iter().filter_map(|verb| Verb::named(verb)).collect();
-        let detail = ErrorDetail {
-            code: code.into(),
-            message: refusal.message,
-            hint,
-            fits,
-            reasons: refusal.reasons,
-            wait_ms_max: None,
-        };
+        let detail =
+            ErrorDetail { code: code.into(), message: refusal.message, hint, fits, reasons: refusal.reasons, wait_ms_max: None };
         Self { status, detail: Box::new(detail) }
     }
 }

@@ -66,7 +66,10 @@ mod tests {
     use jiff::tz::TimeZone;
 
     use super::*;
-    use crate::{api::{present::value::time, samples::NOON}, cli::render::style::plain};
+    use crate::{
+        api::{present::value::time, samples::NOON},
+        cli::render::style::plain,
+    };
 
     #[test]
     fn stuck_sagas_are_shown_in_groups_with_what_helps_each() {
