@@ -177,7 +177,7 @@ fn activation_and_grants_change_the_module() {
     let grants = r#"{"http":[{"origin":"https://Hotel.example","private":true}],"config":{"region":"eu"},"secrets":["key"]}"#;
     let set = format!("PUT /v1/modules/trip/grants\n\n{{\"grants\":{grants},\"force\":true,\"expect_revision\":\"{revision}\"}}");
     expect![[r#"
-        200 at 0-1-9
+        200 at 0-1-12
         {
           "grants": {
             "config": {
@@ -194,7 +194,7 @@ fn activation_and_grants_change_the_module() {
             ]
           },
           "module": "trip",
-          "revision": "8"
+          "revision": "11"
         }
     "#]]
     .assert_eq(&answer(&host, &set));
@@ -220,7 +220,7 @@ fn activation_and_grants_change_the_module() {
                 ]
               },
               "name": "trip",
-              "revision": "8",
+              "revision": "11",
               "versions": [
                 {
                   "bytes": 9,
@@ -266,7 +266,16 @@ fn activation_and_grants_change_the_module() {
         }
     "#]]
     .assert_eq(&answer(&host, "GET /v1/modules"));
-    expect![[r#""#]].assert_eq(&answer(&host, "DELETE /v1/modules/trip/versions/2"));
+    expect![[r#"
+        409
+        {
+          "error": {
+            "code": "version_active",
+            "hint": "activate another one first: amends activate trip VERSION",
+            "message": "trip v2 cannot be removed: new sagas start on it"
+          }
+        }
+    "#]].assert_eq(&answer(&host, "DELETE /v1/modules/trip/versions/2"));
     let removed = json(&host, "DELETE /v1/modules/trip/versions/1");
     assert_eq!(removed["versions"].as_array().unwrap().len(), 1, "{removed}");
     assert_eq!((host.shelf.has(TRIP), host.shelf.has(b"\0asm trip again")), ("nothing", "all"));

@@ -274,7 +274,7 @@ fn an_event_starts_what_it_triggers_and_is_known_when_it_comes_again() {
     "#]]
     .assert_eq(&answer(&host, &event));
     expect![[r#"
-        200 at 0-1-5
+        200 at 0-1-8
         {
           "duplicate": true,
           "id": "1",
@@ -322,7 +322,7 @@ fn a_signal_is_for_one_saga_and_kept_until_that_waits_for_it() {
     "#]]
     .assert_eq(&answer(&host, signal));
     expect![[r#"
-        200 at 0-1-8
+        200 at 0-1-9
         {
           "duplicate": true,
           "id": "T1/k",
