@@ -1,6 +1,6 @@
 //! What operators send to a saga, and the answer.
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::DeserializeOwned};
 use utoipa::ToSchema;
 
 use super::{Json, names::names, saga::Status};
@@ -25,96 +25,89 @@ names! {
     }
 }
 
-/// The body of `cancel` and `abandon`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ActRequest {
+/// Why a verb is asked, and of which revision: a part of every body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reason {
     /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
     /// Only if the saga is at this revision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect_revision: Option<String>,
 }
 
-/// The body of `retry`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct RetryRequest {
-    /// One step; without it, every one that is stuck or backs off.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub step: Option<String>,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// Only if the saga is at this revision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect_revision: Option<String>,
+/// The body of a verb.
+pub trait VerbBody: DeserializeOwned + Send {
+    /// Why it is asked, and of which revision.
+    fn into_reason(self) -> Reason;
 }
 
-/// The body of `skip`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SkipRequest {
-    /// The step whose compensation is given up.
-    pub step: String,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// Only if the saga is at this revision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect_revision: Option<String>,
+/// Makes each body a struct of its own fields and of those of [`Reason`]. `#[serde(flatten)]` would say the same with less; but with
+/// it serde no longer names the fields that there are when it refuses an unknown one.
+macro_rules! bodies {
+    ($($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident: $type:ty,)* })*) => { $(
+        $(#[$about])*
+        #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+        #[serde(deny_unknown_fields)]
+        pub struct $name {
+            $($(#[$field_about])* pub $field: $type,)*
+            /// Why.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub note: Option<String>,
+            /// Only if the saga is at this revision.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub expect_revision: Option<String>,
+        }
+
+        impl VerbBody for $name {
+            fn into_reason(self) -> Reason {
+                Reason { note: self.note, expect_revision: self.expect_revision }
+            }
+        }
+    )* };
 }
 
-/// The body of `resolve`: exactly one of `output`, `not_done` and `undone`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ResolveRequest {
-    /// The step.
-    pub step: String,
-    /// It is done, and returned this. `null` is an output too.
-    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
-    pub output: Option<Json>,
-    /// It did not happen.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub not_done: bool,
-    /// Its compensation was done by hand.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub undone: bool,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// Only if the saga is at this revision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect_revision: Option<String>,
-}
+bodies! {
+    /// The body of `cancel` and `abandon`.
+    ActRequest {}
 
-/// The body of `unlock`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UnlockRequest {
-    /// The lock key that is broken, as `seat/12A`.
-    pub key: String,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// Only if the saga is at this revision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect_revision: Option<String>,
-}
+    /// The body of `retry`.
+    RetryRequest {
+        /// One step; without it, every one that is stuck or backs off.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        step: Option<String>,
+    }
 
-/// The body of `move`.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MoveRequest {
-    /// The version of its module that it goes over to.
-    pub version: u32,
-    /// Why.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub note: Option<String>,
-    /// Only if the saga is at this revision.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expect_revision: Option<String>,
+    /// The body of `skip`.
+    SkipRequest {
+        /// The step whose compensation is given up.
+        step: String,
+    }
+
+    /// The body of `resolve`: exactly one of `output`, `not_done` and `undone`.
+    ResolveRequest {
+        /// The step.
+        step: String,
+        /// It is done, and returned this. `null` is an output too.
+        #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "present")]
+        output: Option<Json>,
+        /// It did not happen.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        not_done: bool,
+        /// Its compensation was done by hand.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        undone: bool,
+    }
+
+    /// The body of `unlock`.
+    UnlockRequest {
+        /// The lock key that is broken, as `seat/12A`.
+        key: String,
+    }
+
+    /// The body of `move`.
+    MoveRequest {
+        /// The version of its module that it goes over to.
+        version: u32,
+    }
 }
 
 /// The answer to a verb.

@@ -10,19 +10,23 @@ use amends_core::{
 };
 use amends_wire::{
     error::ErrorBody,
-    verb::{self, Acted},
+    verb::{self, Acted, Reason, VerbBody},
 };
-use axum::{Json, body::Body, extract::State, response::Response};
+use axum::{
+    Json,
+    extract::{FromRequest, FromRequestParts, Request},
+    response::Response,
+};
 
 use super::written;
 use crate::{
     api::{
-        Api,
+        Api, Options,
         caller::{self, Caller, InPath},
         error::{ApiError, Part},
         present,
     },
-    engine::port::{Intervention, Request, Verb, VerbRequest},
+    engine::port::{self, Intervention, Verb, VerbRequest},
 };
 
 /// Notes are read by people, and stored for ever.
@@ -36,14 +40,8 @@ pub(super) const NOTE_BYTES_MAX: usize = 4_096;
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn cancel(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(id): InPath<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: verb::ActRequest = read(&api, body).await?;
-    act(&api, caller, &id, Verb::Cancel, asked.note, asked.expect_revision).await
+pub(in crate::api) async fn cancel(asked: Asked<verb::ActRequest>) -> Result<Response, ApiError> {
+    asked.act(|_, _| Ok(Verb::Cancel)).await
 }
 
 /// Tries again now, with a fresh budget: one step, or all that are stuck or back off.
@@ -54,15 +52,8 @@ pub(in crate::api) async fn cancel(
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn retry(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(id): InPath<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: verb::RetryRequest = read(&api, body).await?;
-    let step = asked.step.as_deref().map(step_path).transpose()?;
-    act(&api, caller, &id, Verb::Retry(step), asked.note, asked.expect_revision).await
+pub(in crate::api) async fn retry(asked: Asked<verb::RetryRequest>) -> Result<Response, ApiError> {
+    asked.act(|body, _| Ok(Verb::Retry(body.step.as_deref().map(step_path).transpose()?))).await
 }
 
 /// Gives a stuck compensation up; its effect stays in `outstanding`.
@@ -73,14 +64,8 @@ pub(in crate::api) async fn retry(
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn skip(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(id): InPath<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: verb::SkipRequest = read(&api, body).await?;
-    act(&api, caller, &id, Verb::Skip(step_path(&asked.step)?), asked.note, asked.expect_revision).await
+pub(in crate::api) async fn skip(asked: Asked<verb::SkipRequest>) -> Result<Response, ApiError> {
+    asked.act(|body, _| Ok(Verb::Skip(step_path(&body.step)?))).await
 }
 
 /// Says what happened to a step: it is done with this output, it did not happen, or its compensation was done by hand.
@@ -91,24 +76,8 @@ pub(in crate::api) async fn skip(
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn resolve(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(id): InPath<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: verb::ResolveRequest = read(&api, body).await?;
-    let resolution = match (asked.output, asked.not_done, asked.undone) {
-        (Some(output), false, false) => {
-            let output = Payload::json(output.as_str().to_owned());
-            Resolution::Output(caller::fitting(Part::Output, output, api.options.payload_bytes_max)?)
-        }
-        (None, true, false) => Resolution::NotDone,
-        (None, false, true) => Resolution::Undone,
-        _ => return Err(ApiError::bad_request("give exactly one of `output`, `not_done` and `undone`")),
-    };
-    let verb = Verb::Resolve(step_path(&asked.step)?, resolution);
-    act(&api, caller, &id, verb, asked.note, asked.expect_revision).await
+pub(in crate::api) async fn resolve(asked: Asked<verb::ResolveRequest>) -> Result<Response, ApiError> {
+    asked.act(|body, options| Ok(Verb::Resolve(step_path(&body.step)?, resolution(body, options)?))).await
 }
 
 /// Breaks a lock key that a saga holds: the next one has it, and this saga goes on without.
@@ -119,17 +88,8 @@ pub(in crate::api) async fn resolve(
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn unlock(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(id): InPath<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: verb::UnlockRequest = read(&api, body).await?;
-    if asked.key.is_empty() {
-        return Err(ApiError::bad_request("`key` is a lock key that the saga holds, as `seat/12A`"));
-    }
-    act(&api, caller, &id, Verb::Unlock(asked.key), asked.note, asked.expect_revision).await
+pub(in crate::api) async fn unlock(asked: Asked<verb::UnlockRequest>) -> Result<Response, ApiError> {
+    asked.act(|body, _| Ok(Verb::Unlock(lock_key(&body.key)?))).await
 }
 
 /// Takes a saga over to another version of its module; what is stuck is tried again at once.
@@ -141,14 +101,8 @@ pub(in crate::api) async fn unlock(
         (status = 409, description = "it does not fit; `reasons` says what stands against it", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn move_to(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(id): InPath<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: verb::MoveRequest = read(&api, body).await?;
-    act(&api, caller, &id, Intervention::Move(asked.version), asked.note, asked.expect_revision).await
+pub(in crate::api) async fn move_to(asked: Asked<verb::MoveRequest>) -> Result<Response, ApiError> {
+    asked.act(|body, _| Ok(Intervention::Move(body.version))).await
 }
 
 /// Ends a saga where it stands; what is not undone stays, and is listed in `outstanding`.
@@ -159,41 +113,75 @@ pub(in crate::api) async fn move_to(
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn abandon(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(id): InPath<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let asked: verb::ActRequest = read(&api, body).await?;
-    act(&api, caller, &id, Verb::Abandon, asked.note, asked.expect_revision).await
+pub(in crate::api) async fn abandon(asked: Asked<verb::ActRequest>) -> Result<Response, ApiError> {
+    asked.act(|_, _| Ok(Verb::Abandon)).await
 }
 
-async fn read<T: serde::de::DeserializeOwned>(api: &Api, body: Body) -> Result<T, ApiError> {
-    // An output may be as large as a payload; the rest of the body is small.
-    caller::read_json(body, api.options.payload_bytes_max + 2 * NOTE_BYTES_MAX).await
+/// A verb that somebody asks of one saga: who asks, of which saga, and the body.
+pub(in crate::api) struct Asked<B> {
+    api: Arc<Api>,
+    caller: Caller,
+    id: String,
+    body: B,
 }
 
-async fn act(
-    api: &Arc<Api>,
-    caller: Caller,
-    id: &str,
-    asked: impl Into<Intervention>,
-    note: Option<String>,
-    expect_revision: Option<String>,
-) -> Result<Response, ApiError> {
-    let id = caller::saga_id(id)?;
-    let act = Act { note: checked_note(note)?, by: caller.by };
-    let expect_revision = expect_revision.as_deref().map(revision).transpose()?;
-    let request = VerbRequest { id: id.clone(), asked: asked.into(), act, expect_revision };
-    let answer = api.ask(|answer| Request::Verb(caller.origin, request, answer)).await?;
-    let acted = Acted {
-        id: id.into(),
-        status: present::value::status(answer.status),
-        revision: answer.revision.to_string(),
-        applied: answer.applied,
-    };
-    Ok(written(api, answer.position, Json(acted)))
+impl<B: VerbBody> FromRequest<Arc<Api>> for Asked<B> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, api: &Arc<Api>) -> Result<Self, ApiError> {
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, api).await?;
+        let InPath(id) = InPath::from_request_parts(&mut parts, api).await?;
+        // An output may be as large as a payload; the rest of the body is small.
+        let body = caller::read_json(body, api.options.payload_bytes_max + 2 * NOTE_BYTES_MAX).await?;
+        Ok(Self { api: Arc::clone(api), caller, id, body })
+    }
+}
+
+impl<B: VerbBody> Asked<B> {
+    /// Reads the verb out of the body, has the engine do it, and answers where the saga stands then.
+    async fn act<V: Into<Intervention>>(
+        self,
+        read: impl FnOnce(&B, &Options) -> Result<V, ApiError>,
+    ) -> Result<Response, ApiError> {
+        let Self { api, caller, id, body } = self;
+        let asked = read(&body, &api.options)?.into();
+        let id = caller::saga_id(&id)?;
+        let Reason { note, expect_revision } = body.into_reason();
+        let act = Act { note: checked_note(note)?, by: caller.by };
+        let expect_revision = expect_revision.as_deref().map(revision).transpose()?;
+        let request = VerbRequest { id: id.clone(), asked, act, expect_revision };
+        let answer = api.ask(|answer| port::Request::Verb(caller.origin, request, answer)).await?;
+        let acted = Acted {
+            id: id.into(),
+            status: present::value::status(answer.status),
+            revision: answer.revision.to_string(),
+            applied: answer.applied,
+        };
+        Ok(written(&api, answer.position, Json(acted)))
+    }
+}
+
+/// What the body says about the step.
+fn resolution(body: &verb::ResolveRequest, options: &Options) -> Result<Resolution, ApiError> {
+    match (&body.output, body.not_done, body.undone) {
+        (Some(output), false, false) => {
+            let output = Payload::json(output.as_str().to_owned());
+            Ok(Resolution::Output(caller::fitting(Part::Output, output, options.payload_bytes_max)?))
+        }
+        (None, true, false) => Ok(Resolution::NotDone),
+        (None, false, true) => Ok(Resolution::Undone),
+        (Some(_), _, _) | (None, true, true) | (None, false, false) => {
+            Err(ApiError::bad_request("give exactly one of `output`, `not_done` and `undone`"))
+        }
+    }
+}
+
+fn lock_key(text: &str) -> Result<String, ApiError> {
+    match text {
+        "" => Err(ApiError::bad_request("`key` is a lock key that the saga holds, as `seat/12A`")),
+        key => Ok(key.to_owned()),
+    }
 }
 
 /// A note that is neither a novel nor a terminal's control sequence.
