@@ -3,6 +3,9 @@
 //! The wall clock says when: moments in the journal, timers, schedules, deadlines of sagas. Somebody may set it, forward or back.
 //! The uptime says how long: deadlines of attempts that run. Nobody sets it, and it means nothing after a restart.
 
+#[cfg(feature = "testing")]
+mod steered;
+
 use std::{
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
@@ -29,7 +32,7 @@ pub(crate) fn of_machine() -> Clocks {
     });
     let clocks = Clocks { wall, uptime: uptime() };
     #[cfg(feature = "testing")]
-    let clocks = crate::steered::steered(clocks);
+    let clocks = steered::steered(clocks);
     clocks
 }
 

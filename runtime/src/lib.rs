@@ -20,9 +20,6 @@ pub mod node;
 
 mod clocks;
 
-#[cfg(feature = "testing")]
-mod steered;
-
 mod log;
 
 pub mod config;

@@ -3,7 +3,7 @@
 
 use amends_core::event::Act;
 
-pub use super::{
+pub use crate::engine::{
     event::request::{NotStarted, Publish, PublishAnswer, Seed, StartedSaga},
     job::{
         Job, JobState,

@@ -6,7 +6,7 @@
 
 use amends_core::{Input as SagaInput, Instant, event::Topic, id::SagaId, outcome::Report};
 
-pub use super::kernel::action::Action;
+pub use crate::engine::kernel::action::Action;
 use crate::{
     engine::refusal::{Refusal, RefusalCode},
     engine::{
@@ -89,7 +89,16 @@ pub(crate) enum Lane {
 }
 
 /// What was not decided: why, and the work to be tried again.
-type Undecided = (Unready, Work);
+struct Undecided {
+    why: Unready,
+    work: Box<Work>,
+}
+
+impl Undecided {
+    fn new(why: Unready, work: Work) -> Self {
+        Self { why, work: Box::new(work) }
+    }
+}
 
 /// Timers that fire in one step. Ten thousand may be due in a second, and what is asked meanwhile waits for no more than this.
 /// It is half of what is taken between two ticks, so that what comes of one is dealt with before the next.
@@ -173,12 +182,12 @@ impl Shard {
             Some(lane) if self.desk.is_busy(&lane) => self.desk.queue(lane, work),
             Some(_) | None => match self.decide(work) {
                 Ok(()) => self.follow_up(),
-                Err((Unready::Corrupt(why), work)) => self.unreadable(work, why),
-                Err((Unready::Missing, work)) => {
+                Err(Undecided { why: Unready::Corrupt(why), work }) => self.unreadable(*work, why),
+                Err(Undecided { why: Unready::Missing, work }) => {
                     let lane = work.lane();
                     let missing = self.ask();
                     let since = self.kernel.durable_commit();
-                    self.desk.park(work, lane, missing, since);
+                    self.desk.park(*work, lane, missing, since);
                 }
             },
         }
@@ -203,12 +212,12 @@ impl Shard {
         }
         while let Some((place, work)) = self.desk.next_ready() {
             match self.decide(work) {
-                Err((Unready::Missing, work)) => {
+                Err(Undecided { why: Unready::Missing, work }) => {
                     let missing = self.ask();
-                    self.desk.again(place, work, missing);
+                    self.desk.again(place, *work, missing);
                     continue;
                 }
-                Err((Unready::Corrupt(why), work)) => self.unreadable(work, why),
+                Err(Undecided { why: Unready::Corrupt(why), work }) => self.unreadable(*work, why),
                 Ok(()) => {}
             }
             let (unused, next) = self.desk.done(place);
@@ -236,25 +245,25 @@ impl Shard {
         let reads = self.kernel.reads();
         let (sagas, modules) = (&mut self.sagas, &mut self.modules);
         match work {
-            Work::Request(request) => return self.request(request),
+            Work::Request(request) => self.request(request),
             Work::Report(key, report) => {
                 // A saga with an open attempt is in memory.
                 match sagas.ready(&mut { reads }, modules.definitions(), &key) {
                     Ok(_) => sagas.report(&mut self.kernel.commit(), modules, &key, report),
-                    Err(unready) => return Err((unready, Work::Report(key, report))),
+                    Err(unready) => return Err(Undecided::new(unready, Work::Report(key, report))),
                 }
                 Ok(())
             }
             Work::Look(key, topics) => {
-                event::look(reads, sagas, modules, &key, &topics).map_err(|unready| (unready, Work::Look(key, topics)))
+                event::look(reads, sagas, modules, &key, &topics).map_err(|why| Undecided::new(why, Work::Look(key, topics)))
             }
-            Work::HandOver(key) => sagas.has_locks(reads, modules, &key).map_err(|unready| (unready, Work::HandOver(key))),
-            Work::Due(timer) => self.due(timer).map_err(|unready| (unready, Work::Due(timer))),
+            Work::HandOver(key) => sagas.has_locks(reads, modules, &key).map_err(|why| Undecided::new(why, Work::HandOver(key))),
+            Work::Due(timer) => self.due(timer).map_err(|why| Undecided::new(why, Work::Due(timer))),
             Work::Schedule(held) => {
-                self.schedules.wake(reads, sagas, modules, &held).map_err(|unready| (unready, Work::Schedule(held)))
+                self.schedules.wake(reads, sagas, modules, &held).map_err(|why| Undecided::new(why, Work::Schedule(held)))
             }
-            Work::JobTurn => self.jobs.turn(reads, sagas, modules).map_err(|unready| (unready, Work::JobTurn)),
-            Work::Refill => timers::refill(reads).map_err(|unready| (unready, Work::Refill)),
+            Work::JobTurn => self.jobs.turn(reads, sagas, modules).map_err(|why| Undecided::new(why, Work::JobTurn)),
+            Work::Refill => timers::refill(reads).map_err(|why| Undecided::new(why, Work::Refill)),
         }
     }
 
@@ -492,7 +501,7 @@ impl Shard {
 
 /// A request that cannot be decided now.
 fn again(unready: Unready, request: Request) -> Result<(), Undecided> {
-    Err((unready, Work::Request(request)))
+    Err(Undecided::new(unready, Work::Request(request)))
 }
 
 /// How long what an answer is about lives.

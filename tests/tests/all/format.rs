@@ -26,7 +26,7 @@ use crate::harness::{
 const WRITTEN_AT_MS: u64 = 4_102_444_800_000;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/data-folder-1")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/data-folder-2")
 }
 
 /// A host whose clock is so far past the moment at which the folder was written.
@@ -36,7 +36,7 @@ fn past_ms(ms: u64) -> Options {
 }
 
 #[test]
-fn a_data_folder_of_the_first_format_is_read_for_ever() {
+fn a_data_folder_of_this_format_is_read_for_ever() {
     let host = Host::start(DataFolder::of(&folder()), past_ms(3_600_000));
     let api = host.api();
     let expected = expect![[r#"

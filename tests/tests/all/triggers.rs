@@ -177,7 +177,7 @@ fn triggers_that_break_a_rule_are_refused_with_the_saga_and_the_rule() {
 fn a_component_that_was_built_before_there_were_triggers_is_deployed_and_runs() {
     let host = Host::start(DataFolder::empty(), Options::default());
     let api = host.api();
-    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/data-folder-1/modules");
+    let modules = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/data-folder-2/modules");
     let components = fs::read_dir(modules).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
     for component in components {
         let deployed = api.write(Method::POST, "/v1/modules", &component).expect(201);

@@ -32,7 +32,7 @@ impl Leg {
 
     /// One attempt of the compensation.
     pub(super) fn undo(&mut self, course: &mut Course) {
-        let Undo::Code(policy) = self.step.spec.undo.clone() else { return };
+        let Undo::Code(policy) = self.step.spec.undo else { return };
         let outcome = self.inside(Direction::Undo, course, Erased::compensate);
         let (now, name) = (course.now(), format!("undo {}", self.name()));
         let by = match self.way.undo_alternate {

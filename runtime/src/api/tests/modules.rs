@@ -275,7 +275,8 @@ fn activation_and_grants_change_the_module() {
             "message": "trip v2 cannot be removed: new sagas start on it"
           }
         }
-    "#]].assert_eq(&answer(&host, "DELETE /v1/modules/trip/versions/2"));
+    "#]]
+    .assert_eq(&answer(&host, "DELETE /v1/modules/trip/versions/2"));
     let removed = json(&host, "DELETE /v1/modules/trip/versions/1");
     assert_eq!(removed["versions"].as_array().unwrap().len(), 1, "{removed}");
     assert_eq!((host.shelf.has(TRIP), host.shelf.has(b"\0asm trip again")), ("nothing", "all"));

@@ -38,6 +38,12 @@ enum Place {
     Unreadable(String, String),
 }
 
+/// The places of a turn, and up to where these are all; `None`: there are none behind them.
+struct Page {
+    places: Vec<(Position, Place)>,
+    end: Option<Position>,
+}
+
 /// What came of one saga.
 enum Came {
     /// It is not one that the job is about.
@@ -68,7 +74,7 @@ impl Jobs {
     pub(crate) fn turn(&mut self, mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Modules) -> Result<(), Unready> {
         let Some((_, job)) = self.next(reads.durable()) else { return Ok(()) };
         let job = job.clone();
-        let (places, end) = page(&mut reads, sagas, modules, &job)?;
+        let Page { places, end } = page(&mut reads, sagas, modules, &job)?;
         let starts = places.iter().map(|(start, _)| *start).collect();
         let mut turn = job.cursor.turn(starts, end);
         let mut commit = reads.done()?;
@@ -116,12 +122,7 @@ impl Jobs {
 }
 
 /// The next sagas that have not ended, oldest first, those that the job may be about in memory; and up to where these are all.
-fn page(
-    reads: &mut Reads<'_>,
-    sagas: &mut Sagas,
-    modules: &Modules,
-    job: &Job,
-) -> Result<(Vec<(Position, Place)>, Option<Position>), Unready> {
+fn page(reads: &mut Reads<'_>, sagas: &mut Sagas, modules: &Modules, job: &Job) -> Result<Page, Unready> {
     let (starts, end) = starts(reads, job)?;
     let mut places = Vec::new();
     let (mut looked_at, mut is_missing) = (0, false);
@@ -146,7 +147,7 @@ fn page(
     }
     // What is left of the page is the next turn's.
     let end = if places.len() == starts.len() { end } else { places.last().map(|(start, _)| *start) };
-    Ok((places, end))
+    Ok(Page { places, end })
 }
 
 /// Where the next live sagas begin, and up to where these are all.
@@ -217,7 +218,7 @@ fn do_verb(commit: &mut Commit<'_>, sagas: &mut Sagas, modules: &mut Modules, jo
         Ok(decided) => {
             let origin = Origin { namespace: job.namespace.clone(), actor: job.actor.clone(), idempotency_key: None };
             let cause = RecordId { stream: job.stream, version: 1 };
-            sagas.record_decided(commit, modules, &origin, key, decided, &job.act, Some(cause));
+            sagas.record_decided(commit, modules, &origin, key, decided, Some(cause));
             if is_part { Came::Partly } else { Came::Applied }
         }
         Err(unfit) => Came::Misfit(unfit.to_string()),

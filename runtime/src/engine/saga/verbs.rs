@@ -114,11 +114,8 @@ impl Sagas {
         let Some(saga) = self.get(key) else { return Err(not_found(&key.id)) };
         // What follows at once, as a lock key that comes free, is not the verb's: the answer says where the verb left the saga.
         let (status, revision, applied) = (saga.status(), saga.revision(), !decided.events.is_empty());
-        let position = if applied {
-            self.record_decided(commit, modules, origin, key, decided, &request.act, None)
-        } else {
-            self.place(commit, key)
-        };
+        let position =
+            if applied { self.record_decided(commit, modules, origin, key, decided, None) } else { self.place(commit, key) };
         Ok(VerbAnswer { applied, status, revision, position })
     }
 
@@ -151,7 +148,7 @@ impl Sagas {
         let is_died_of = |event: &Event| matches!(event, Event::Retried(legs, _) if legs.iter().any(|leg| died.contains(leg)));
         let retried = stays && events.iter().any(is_died_of);
         let lifts = retried.then(|| (resident.saga.started().module.clone(), before));
-        Ok(Decided { events, lifts })
+        Ok(Decided { events, lifts, act: act.clone() })
     }
 
     /// Gives what was decided its places, before anything else gets one, and does what follows. The position of its last record.
@@ -162,13 +159,12 @@ impl Sagas {
         origin: &Origin,
         key: &SagaKey,
         decided: Decided,
-        act: &Act,
         causation: Option<RecordId>,
     ) -> Position {
         self.decided(commit, modules, key, decided.events, &origin.actor, causation);
         let position = self.place(commit, key);
         if let Some((module, version)) = decided.lifts {
-            module::lift_quarantine(commit, modules, origin, &module, version, act.clone());
+            module::lift_quarantine(commit, modules, origin, &module, version, decided.act);
         }
         position
     }
@@ -187,6 +183,8 @@ pub(crate) struct Decided {
     pub(crate) events: Vec<Event>,
     /// The module and version whose quarantine it lifts.
     lifts: Option<(String, u32)>,
+    /// Who decided, and why.
+    act: Act,
 }
 
 /// Why an intervention was not done.

@@ -37,7 +37,8 @@ fn requests_about_one_saga_keep_their_order_behind_its_fetch() {
     sim.settle();
     assert_eq!(said(signalled).unwrap().woke, 1);
     assert!(said(cancelled).unwrap().applied);
-    expect!["started intent done intent wait arrived intent cancel_requested rollback_begun done intent wait"].assert_eq(&journal(&sim, "S1"));
+    expect!["started intent done intent wait arrived intent cancel_requested rollback_begun done intent wait"]
+        .assert_eq(&journal(&sim, "S1"));
 }
 
 #[test]
@@ -90,7 +91,8 @@ fn a_saga_that_begins_to_wait_is_handed_over_when_the_store_has_said_what_came_b
     let mut cancelled = sim.verb("S1", Verb::Cancel, "k");
     assert!(is_open(&mut cancelled), "what is decided next is decided about a saga that knows what came");
     sim.settle();
-    expect!["started intent done intent wait arrived intent cancel_requested rollback_begun done intent wait"].assert_eq(&journal(&sim, "S1"));
+    expect!["started intent done intent wait arrived intent cancel_requested rollback_begun done intent wait"]
+        .assert_eq(&journal(&sim, "S1"));
 }
 
 #[test]

@@ -15,10 +15,10 @@ use std::{
 
 use amends_core::Instant;
 
-use crate::clocks::Clocks;
+use super::Clocks;
 
 /// This machine's clocks, or those that stdin moves.
-pub(crate) fn steered(machine: Clocks) -> Clocks {
+pub(super) fn steered(machine: Clocks) -> Clocks {
     let Ok(asked) = std::env::var("AMENDS_CLOCK") else { return machine };
     let Some(moved) = moved_by(&asked) else {
         tracing::error!(asked, "AMENDS_CLOCK is steered, or steered:MILLISECONDS");
