@@ -1,7 +1,7 @@
 //! What started a saga, where it was no request: the record that its start says it follows from.
 
 use crate::{
-    journal::{Fact, MessageEvent, Record, RecordId, record},
+    journal::{Fact, MessageEvent, Record, RecordId, StreamKind, record},
     store::{Store, StoreError},
 };
 
@@ -29,11 +29,9 @@ pub struct EventName {
 pub(crate) fn starter_of(store: &dyn Store, record: RecordId) -> Result<Option<Starter>, StoreError> {
     let stored = store.log(record.stream, 1)?;
     let Some(Record { head, fact, .. }) = stored.first().map(record::decode_stored).transpose()? else { return Ok(None) };
-    Ok(match fact {
-        Fact::Message(MessageEvent::Event { source, id, topic, .. }) => {
-            Some(Starter::Event(EventName { source, id, event_type: topic.event_type }))
-        }
-        Fact::Schedule(_) => head.map(|head| Starter::Schedule(head.stream.id)),
-        Fact::Saga(_) | Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Job(_) => None,
-    })
+    if let Fact::Message(MessageEvent::Event { source, id, topic, .. }) = fact {
+        return Ok(Some(Starter::Event(EventName { source, id, event_type: topic.event_type })));
+    }
+    let scheduled = head.filter(|head| head.stream.kind == StreamKind::Schedule);
+    Ok(scheduled.map(|head| Starter::Schedule(head.stream.id)))
 }

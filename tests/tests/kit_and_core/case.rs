@@ -98,8 +98,8 @@ impl Case {
                 0..=54 => {
                     Answer::Done(random.pick(&[json!(1), json!([1, 2]), json!([]), json!({"l": [3]}), Value::Null]).clone())
                 }
-                55..=66 => Answer::Refused(*random.pick(&["no", "full"])),
-                67..=77 => Answer::Transient(*random.pick(&["busy", "down"])),
+                55..=66 => Answer::Refused(random.pick::<&str>(&["no", "full"])),
+                67..=77 => Answer::Transient(random.pick::<&str>(&["busy", "down"])),
                 78..=91 => Answer::Unknown("lost"),
                 _ => any_wait(&mut random),
             },

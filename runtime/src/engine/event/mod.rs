@@ -47,12 +47,10 @@ impl Published {
     /// The record of the event at a position; `None`: there is another one.
     fn read(reads: &mut Reads<'_>, position: Position) -> Result<Option<Self>, Unready> {
         let Some(stored) = reads.record(position)? else { return Ok(None) };
-        match record::decode_stored(&stored)?.fact {
-            Fact::Message(MessageEvent::Event { source, id, topic, to, data }) => {
-                Ok(Some(Self { position, source, id, topic, to, data }))
-            }
-            Fact::Message(_) | Fact::Saga(_) | Fact::Module(_) | Fact::Host(_) | Fact::Schedule(_) | Fact::Job(_) => Ok(None),
-        }
+        let Fact::Message(MessageEvent::Event { source, id, topic, to, data }) = record::decode_stored(&stored)?.fact else {
+            return Ok(None);
+        };
+        Ok(Some(Self { position, source, id, topic, to, data }))
     }
 
     fn record_id(&self) -> RecordId {

@@ -108,8 +108,5 @@ pub(crate) fn records(store: &dyn Store, stream: Position, from: u64, limit: usi
 }
 
 fn saga_event(record: Record) -> Option<(Instant, Event)> {
-    match record.fact {
-        Fact::Saga(event) => Some((record.at, event)),
-        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Schedule(_) | Fact::Job(_) => None,
-    }
+    if let Fact::Saga(event) = record.fact { Some((record.at, event)) } else { None }
 }
