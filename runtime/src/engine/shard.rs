@@ -455,6 +455,7 @@ impl Shard {
 
     fn committed(&mut self, number: u64) {
         self.kernel.committed(number, self.desk.oldest());
+        self.sagas.durable_now(&self.kernel);
         self.release();
         self.sagas.committed(&self.kernel);
     }

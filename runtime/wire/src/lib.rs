@@ -60,7 +60,9 @@ mod tests {
                 let line = line.trim_start();
                 line.strip_prefix("pub struct ").or_else(|| line.strip_prefix("pub enum "))
             });
-            for name in types.map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned()) {
+            let names = types.map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap().to_owned());
+            // What a macro names has no name in its definition.
+            for name in names.filter(|name| !name.is_empty()) {
                 let first = known.insert(name.clone(), path.display().to_string());
                 assert_eq!(first, None, "{name} is also in {}", path.display());
             }

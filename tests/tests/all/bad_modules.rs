@@ -163,6 +163,9 @@ fn definitions_that_break_the_rules_are_refused_with_every_reason() {
         a retriable step with undo
           422 bad_definition: saga `probe`, step `email`: it is retriable and has a compensation that can never run; leave it out
           hint: mend the definition and deploy again; nothing was stored
+        a command
+          422 bad_definition: saga `probe`, step `pay`: it is the command `settle` to the aggregate `order`, and this version of Amends has no aggregates yet; let code do the step
+          hint: mend the definition and deploy again; nothing was stored
         one name for two steps
           422 bad_definition: saga `probe`, step `reserve`: an earlier step has this name; names are unique in a saga
           hint: mend the definition and deploy again; nothing was stored

@@ -89,7 +89,6 @@ fn what_there_is_not_is_named() {
           hint: GET /openapi.json lists what it takes
         a status
           400 bad_query: bad query: status: unknown variant `done`, expected one of `completed`, `compensated`, `abandoned`, `stuck`, `compensating`, `waiting`, `running`
-          hint: use running, waiting, compensating, completed, compensated, stuck or abandoned
         a parameter
           400 bad_query: bad query: states: unknown field `states`, expected one of `saga`, `status`, `module`, `version`, `step`, `failure`, `limit`, `cursor`, `at_least`
         a cursor

@@ -77,14 +77,14 @@ fn c2_03_crowds_that_wait_or_say_nothing_keep_no_probe_and_no_signal_out() {
 /// was started and completed.
 #[test]
 fn c2_08_a_command_waits_for_longer_than_the_host_does_in_one_request() {
-    let host = host(Options::default().with("AMENDS_SERVER_WAIT_MAX", "100ms"));
-    let refused = host.api().post("/v1/definitions/probe/sagas?id=S0&wait=1s", &json!({"room": 0}));
+    let host = host(Options::default().with("AMENDS_SERVER_WAIT_MAX", "1s"));
+    let refused = host.api().post("/v1/definitions/probe/sagas?id=S0&wait=2s", &json!({"room": 0}));
     expect![[r#"
-        400 wait_too_long: wait `1s` is too long
-          hint: ask again and again, each time for at most 100ms
+        400 wait_too_long: wait `2s` is too long
+          hint: ask again and again, each time for at most 1s
     "#]]
     .assert_eq(&refused.error());
-    assert_eq!(refused.body["error"]["wait_ms_max"], 100);
+    assert_eq!(refused.body["error"]["wait_ms_max"], 1_000);
     let said = beside(&host, &["start", "probe", "--id", "S1", "--input", "{\"room\":1}", "--wait", "--json"]);
     until_waiting(&host, "S1");
     host.api().post("/v1/sagas/S1/signals/probe", &json!({})).expect(202);

@@ -85,12 +85,12 @@ fn a_data_folder_of_this_format_is_read_for_ever() {
           started intent done intent done intent refused rollback_begun intent unknown backoff intent unknown backoff intent unknown backoff intent unknown backoff intent unknown stuck abandoned
         T4, "trip" v1: compensated, cancelled cancelled
           reserve-flight compensated
-          reserve-hotel pending
+          reserve-hotel refused
           reserve-car pending
           charge pending
           issue-tickets pending
           email-itinerary pending
-          started intent cancel_requested rollback_begun done intent undone compensated
+          started intent done intent cancel_requested rollback_begun refused intent undone compensated
         T5, "trip" v1: stuck
           reserve-flight stuck
           reserve-hotel pending

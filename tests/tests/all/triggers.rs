@@ -206,6 +206,7 @@ fn the_command_line_says_what_starts_a_saga_and_what_an_event_started() {
     expect![[r#"
         saga fulfil (module fulfil, definition 1)
           started by order.placed
+          takes input that fits {"required":["sku"],"type":"object"}
           1  poke  compensatable  nothing to undo, effect-free
           attempts: 30s each, at most 2, 1ms apart ×1 up to 1ms, then rolled back: poke
     "#]]

@@ -140,6 +140,8 @@ fn an_operator_says_what_a_step_in_doubt_returned() {
         host.guests.say("charge", Outcome::Unknown(failure("no_answer")));
         let stuck = json(&host, "POST /v1/definitions/trip/sagas?id=T1&wait=30s\n\n{}");
         assert_eq!(stuck["status"], "stuck", "{stuck}");
+        // What did not happen is tried once more, and the bank has an answer by then.
+        host.guests.say("charge", Outcome::Refused(failure("no_funds")));
         let said = status(&host, &format!("POST /v1/sagas/T1/resolve\n\n{body}"));
         assert!(said.starts_with("200 "), "{said}");
         // Asked again, a start that waits answers at the end.

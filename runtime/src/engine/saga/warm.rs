@@ -9,8 +9,8 @@ use amends_core::Instant;
 
 use super::{Resident, SagaKey};
 
-/// At some kilobytes each, a few megabytes: what is waited for in the next seconds is rarely more.
-const SAGAS_MAX: usize = 1_024;
+/// At some ten kilobytes each, a megabyte or two: a million sagas that wait cost no more than this.
+const SAGAS_MAX: usize = 128;
 
 /// A saga with a longer journal is read again: it is large in memory, too.
 const JOURNAL_BYTES_MAX: u64 = 64 << 10;
