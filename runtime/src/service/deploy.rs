@@ -1,8 +1,8 @@
 //! Deploys: a component is verified, kept, and recorded as a version of its module; or it is discarded, and nothing of it is left.
 //!
-//! A component must be durable before the record that names it, so that between [`Turn::keep`] and that record no version names it
+//! A component must be durable before the record that names it, so that between `Turn::keep` and that record no version names it
 //! yet. Whatever discards unnamed components in that moment would delete what the record needs. Therefore components are kept and
-//! discarded through a [`Turn`] alone, of which there is one at a time, and a deploy holds its turn until the engine has answered.
+//! discarded through a `Turn` alone, of which there is one at a time, and a deploy holds its turn until the engine has answered.
 //! Each deploy runs as a task of its own: a client that goes away ends neither the turn nor the deploy.
 
 use std::{fmt, sync::Arc};

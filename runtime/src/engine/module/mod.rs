@@ -1,7 +1,7 @@
 //! Modules: what is deployed, what is active, what each may reach.
 //!
 //! - [`request`]: what may be asked; `deploy`: what it means
-//! - [`state`], the fold of the module streams; [`schema`], whether an input fits a definition; [`recover`], start-up
+//! - [`state`], the fold of the module streams; `schema`, whether an input fits a definition; `recover`, start-up
 
 pub mod request;
 
