@@ -52,7 +52,9 @@ pub struct Receipt {
 /// What must happen after that would follow as `Step::retriable`: it is tried until it is done.
 pub fn saga() -> Saga<Order> {
     Saga::new("my-module")
-        .step(Step::compensatable("reserve", reserve).effect_free().undo(release).undo_effect_free())
+        .step(
+            Step::compensatable("reserve", reserve).effect_free().undo(release).undo_effect_free(),
+        )
         .step(Step::pivot("charge", charge).effect_free().needs(["reserve"]))
 }
 
