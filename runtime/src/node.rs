@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use crate::{
     clocks::Clocks,
     engine::{
-        driver::{Engine, OnFailure, Parts, Running},
+        driver::{Engine, OnEnd, Parts, Running},
         guests::Guests,
         kernel::IsLow,
         limits::Limits,
@@ -31,6 +31,7 @@ use crate::{
     store::{
         Store, StoreError,
         folder::{Folder, FolderError},
+        ownership::ByLock,
         redb::{Options, RedbStore},
     },
 };
@@ -126,11 +127,12 @@ impl Node {
         let host = Arc::new(open_host(&config, &folder)?);
         let suspects = Marker::read(&config.data);
         let (metrics, failure) = (Arc::new(metrics), Failure::default());
-        let (on_failure, failed) = on_failure(&folder, &failure);
+        let (on_end, failed) = on_end(&folder, &failure);
         let disk = Disk::new(Arc::clone(&folder), config.free);
         let is_low: IsLow = Arc::new(move || disk.is_low());
         let running = Running::start(Parts {
             store: Arc::clone(&store) as Arc<dyn Store>,
+            ownership: Arc::new(ByLock::new(Arc::clone(&store) as Arc<dyn Store>, Arc::clone(&folder))),
             guests: Arc::clone(&host) as Arc<dyn Guests>,
             clock: Arc::clone(&config.clocks.wall),
             limits: config.engine,
@@ -138,7 +140,7 @@ impl Node {
             seed: seed()?,
             suspects,
             is_low: Arc::clone(&is_low),
-            on_failure,
+            on_end,
         })?;
         let marker =
             Marker::start(&config.data, Arc::clone(&host)).map_err(|error| NodeError::Other(format!("no heartbeat: {error}")))?;
@@ -190,18 +192,21 @@ impl Node {
     }
 }
 
-/// What the engine calls when the storage fails, and what is told then.
-fn on_failure(folder: &Arc<Folder>, failure: &Failure) -> (OnFailure, oneshot::Receiver<String>) {
+/// What the engine calls when its shard ends by itself, and what is told then. A node has one shard: without it the node ends.
+fn on_end(folder: &Arc<Folder>, failure: &Failure) -> (OnEnd, oneshot::Receiver<String>) {
     let (tell, failed) = oneshot::channel();
     let (folder, failure) = (Arc::clone(folder), failure.clone());
-    let on_failure = Box::new(move |why: &str| {
-        tracing::error!(why, "the storage failed: nothing is acknowledged any more");
-        folder.mark_tainted(&StoreError::Failed(why.to_owned()));
-        failure.set(why);
+    let on_end = Box::new(move |why: StoreError| {
+        tracing::error!(%why, "the shard ended: nothing is acknowledged any more");
+        if !matches!(why, StoreError::Fenced(_)) {
+            folder.mark_tainted(&why);
+        }
+        let why = why.to_string();
+        failure.set(&why);
         // Nobody waits for it any more only when the host is stopping anyway.
-        let _ = tell.send(why.to_owned());
+        let _ = tell.send(why);
     });
-    (on_failure, failed)
+    (on_end, failed)
 }
 
 fn services(

@@ -33,14 +33,16 @@ use crate::{
     store::{
         Batch, Store, StoreError,
         committer::{Committer, Notice, Work},
+        ownership::{Owned, Ownership},
     },
 };
 
 /// The wall clock. The binary under test moves it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-/// What is told when the storage fails, or the engine does: the host exits at once.
-pub type OnFailure = Box<dyn FnOnce(&str) + Send>;
+/// What is told once when a shard ends though nobody stopped it, and why. `Fenced`: another host owns it now, and this host may go
+/// on with what else it has. Anything else: the storage failed, or the engine did, and the host ends at once (law 14).
+pub type OnEnd = Box<dyn FnOnce(StoreError) + Send>;
 
 /// A shard that is being driven. Cloning shares it.
 #[derive(Clone)]
@@ -51,8 +53,6 @@ pub struct Engine {
     definitions: Definitions,
     /// How many sagas had not ended when the host before this one stopped.
     pub recovered: u64,
-    /// The host before this one ended in order.
-    pub clean: bool,
 }
 
 /// The threads of an engine.
@@ -69,6 +69,8 @@ type StopBy = Arc<OnceLock<std::time::Instant>>;
 pub struct Parts {
     /// Where records go.
     pub store: Arc<dyn Store>,
+    /// How the shard is claimed, and given up in the end.
+    pub ownership: Arc<dyn Ownership>,
     /// What runs guests.
     pub guests: Arc<dyn Guests>,
     /// What tells the time.
@@ -83,8 +85,8 @@ pub struct Parts {
     pub suspects: Vec<Suspect>,
     /// Whether the disk is too full for what schedules start.
     pub is_low: IsLow,
-    /// What to do when the storage fails.
-    pub on_failure: OnFailure,
+    /// What to do when the shard ends by itself.
+    pub on_end: OnEnd,
 }
 
 /// Requests that wait for the shard. Each takes some microseconds: a full queue is some tens of milliseconds of work.
@@ -97,11 +99,12 @@ const INPUTS_AT_ONCE: usize = 64;
 const CHANGES_KEPT: usize = 4_096;
 
 impl Running {
-    /// Recovers the shard and starts its threads.
+    /// Claims the shard, recovers it and starts its threads.
     pub fn start(parts: Parts) -> Result<Self, StoreError> {
-        let Parts { store, guests, clock, limits, metrics, seed, suspects, is_low, on_failure } = parts;
-        let Recovered { mut shard, actions, sagas, clean } =
-            recover::recover(store.as_ref(), limits, Arc::clone(&metrics), seed, &suspects, clock())?;
+        let Parts { store, ownership, guests, clock, limits, metrics, seed, suspects, is_low, on_end } = parts;
+        let owned = ownership.claim()?;
+        let Recovered { mut shard, actions, sagas } =
+            recover::recover(store.as_ref(), &owned, limits, Arc::clone(&metrics), seed, &suspects, clock())?;
         shard.kernel.is_low = is_low;
         let (inputs, received) = channel();
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
@@ -110,7 +113,7 @@ impl Running {
         let notify = move |notice| {
             let input = match notice {
                 Notice::Durable { tag, .. } => Input::Committed(tag),
-                Notice::Failed(error) => Input::StorageFailed(error.to_string()),
+                Notice::Failed(error) => Input::StoreEnded(error),
             };
             // The shard's thread outlives its committer.
             let _ = notices.send(input);
@@ -123,12 +126,12 @@ impl Running {
             changes: changes.clone(),
             definitions,
             recovered: sagas,
-            clean,
         };
-        let (stop_by, last_word) = (StopBy::default(), LastWord(Some(on_failure)));
+        let (stop_by, last_word) = (StopBy::default(), LastWord(Some(on_end)));
         let by = Arc::clone(&stop_by);
+        let tenure = Tenure { ownership, owned };
         let mut drive =
-            Drive { shard, store, committer, guests, clock, inputs, changes, queued, last_word, metrics, stop_by: by };
+            Drive { shard, store, tenure, committer, guests, clock, inputs, changes, queued, last_word, metrics, stop_by: by, is_fenced: false };
         let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
             drive.carry_out(actions);
             drive.run(&received);
@@ -175,6 +178,7 @@ impl Engine {
 struct Drive {
     shard: Shard,
     store: Arc<dyn Store>,
+    tenure: Tenure,
     committer: Committer,
     guests: Arc<dyn Guests>,
     clock: Clock,
@@ -184,15 +188,32 @@ struct Drive {
     last_word: LastWord,
     metrics: Arc<Metrics>,
     stop_by: StopBy,
+    /// Another host owns the shard: its thread ends.
+    is_fenced: bool,
 }
 
-/// Says once that the host must end: when the storage fails, and when the shard's own thread dies of a bug.
-struct LastWord(Option<OnFailure>);
+/// The claim that the shard is driven under.
+struct Tenure {
+    ownership: Arc<dyn Ownership>,
+    owned: Owned,
+}
+
+impl Tenure {
+    /// Lets the next owner begin clean. Without it that owner only begins with more care.
+    fn release(&self) {
+        if let Err(error) = self.ownership.release(&self.owned) {
+            tracing::warn!(%error, "the shard could not be released: the next host begins as after a kill");
+        }
+    }
+}
+
+/// Says once that the shard ended by itself: its store takes no more commits, or its thread died of a bug.
+struct LastWord(Option<OnEnd>);
 
 impl LastWord {
-    fn say(&mut self, why: &str) {
-        if let Some(on_failure) = self.0.take() {
-            on_failure(why);
+    fn say(&mut self, why: StoreError) {
+        if let Some(on_end) = self.0.take() {
+            on_end(why);
         }
     }
 }
@@ -200,7 +221,7 @@ impl LastWord {
 impl Drop for LastWord {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.say("the engine's thread panicked, which is a bug; what it said is above");
+            self.say(StoreError::Failed("the engine's thread panicked, which is a bug; what it said is above".to_owned()));
         }
     }
 }
@@ -212,6 +233,9 @@ impl Drive {
             let now = (self.clock)();
             if stopping && (self.shard.is_quiet() || self.is_late()) {
                 return self.end();
+            }
+            if self.is_fenced {
+                return self.refuse_all(received);
             }
             let first = match self.next(received, now, stopping) {
                 Some(first) => first,
@@ -267,7 +291,10 @@ impl Drive {
                     Action::Fetch(more) => looks.extend(more),
                     Action::Run(stream, call) => self.run_guest(stream, *call),
                     Action::Changed(stream, revision) => self.changed(&stream, revision),
-                    Action::Fail(why) => self.last_word.say(&why),
+                    Action::Fail(why) => {
+                        self.is_fenced = matches!(why, StoreError::Fenced(_));
+                        self.last_word.say(why);
+                    }
                 }
             }
             self.shard.reuse(actions);
@@ -277,7 +304,7 @@ impl Drive {
             // This store answers at once: what was asked for is decided before the next input.
             let input = match reads::carry_out(self.store.as_ref(), &looks) {
                 Ok(answers) => Input::Fetched(looks.into_iter().zip(answers).collect()),
-                Err(error) => Input::StorageFailed(error.to_string()),
+                Err(error) => Input::StoreEnded(error),
             };
             actions = self.shard.step(input, (self.clock)());
         }
@@ -290,7 +317,7 @@ impl Drive {
     fn commit(&mut self, batch: Batch, number: u64) {
         if self.committer.push(Work { tag: number, batch }).is_err() {
             // One that failed said why before this; one that panicked said nothing.
-            let _ = self.inputs.send(Input::StorageFailed("the committer has ended".to_owned()));
+            let _ = self.inputs.send(Input::StoreEnded(StoreError::Failed("the committer has ended".to_owned())));
         }
     }
 
@@ -309,13 +336,18 @@ impl Drive {
         self.shard.sagas.guest_runs(&attempt);
     }
 
-    /// Says that the host ended in order, after everything else.
-    fn end(mut self) {
-        if self.shard.is_quiet() {
-            let batch = Batch { appends: Vec::new(), rows: vec![recover::clean_row()] };
-            self.commit(batch, 0);
-        }
+    /// Gives the shard up, after everything else.
+    fn end(self) {
+        let in_order = self.shard.is_quiet() && !self.shard.has_failed();
         self.committer.finish();
+        if in_order {
+            self.tenure.release();
+        }
+    }
+
+    /// Another host owns the shard: whoever still asks this one is told so.
+    fn refuse_all(mut self, received: &Receiver<Input>) {
+        received.try_iter().for_each(|input| self.take(input));
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use amends_core::{Instant, id::Namespace};
-use bytes::Bytes;
 
 use crate::{
     engine::{
@@ -12,7 +11,7 @@ use crate::{
         kernel::{
             Kernel,
             commit::{Entry, Stream},
-            reads, row, timers,
+            reads, timers,
         },
         limits::Limits,
         metrics::Metrics,
@@ -20,7 +19,7 @@ use crate::{
         shard::{Action, Shard},
     },
     journal::{Actor, Fact, HostEvent, StreamHead, StreamId, StreamKind},
-    store::{Store, StoreError, Table},
+    store::{Store, StoreError, ownership::Owned},
 };
 
 /// A shard that goes on where the last one stopped.
@@ -30,56 +29,36 @@ pub(crate) struct Recovered {
     pub(crate) actions: Vec<Action>,
     /// How many sagas had not ended, waiting and stuck ones included.
     pub(crate) sagas: u64,
-    /// The host before this one ended in order.
-    pub(crate) clean: bool,
 }
 
-const EPOCH: &[u8] = b"epoch";
-
-const CLEAN: &[u8] = b"clean";
-
-/// Reads what the store says and makes every running saga go on.
+/// Reads what the store says of a shard that was claimed, and makes every running saga go on.
 pub(crate) fn recover(
     store: &dyn Store,
+    owned: &Owned,
     limits: Limits,
     metrics: Arc<Metrics>,
     seed: u64,
     suspects: &[Suspect],
     now: Instant,
 ) -> Result<Recovered, StoreError> {
-    let (epoch, clean) = read_epoch(store)?;
-    let mut kernel = Kernel::new(limits, Arc::clone(&metrics), epoch, seed, store.last_position()?);
+    let mut kernel = Kernel::new(limits, Arc::clone(&metrics), owned.epoch, seed, store.last_position()?);
     kernel.now = now;
     timers::recover(kernel.timers(), store)?;
-    opened(&mut kernel, store, epoch, clean)?;
+    opened(&mut kernel, store, owned)?;
     let mut modules = module::recover::read(store)?;
     let mut sagas = saga::recover::sagas(store, &metrics)?;
     let live = sagas.live().total();
-    let before = saga::recover::Before { is_clean: clean, suspects };
+    let before = saga::recover::Before { is_clean: owned.clean, suspects };
     sagas.go_on(&mut kernel, &mut modules, store, before)?;
     let schedules = schedule::recover::read(store)?;
     let jobs = job::read::running(store)?;
     let mut shard = Shard::new(kernel, modules, sagas, schedules, jobs);
     let actions = shard.begin();
-    Ok(Recovered { shard, actions, sagas: live, clean })
-}
-
-/// The row that says that this host ended in order.
-pub(crate) fn clean_row() -> crate::store::RowChange {
-    crate::store::RowChange::put(Table::Meta, CLEAN, Bytes::from_static(&[1]))
-}
-
-fn read_epoch(store: &dyn Store) -> Result<(u32, bool), StoreError> {
-    let before = match store.row(Table::Meta, EPOCH)? {
-        Some(row) => row::decode::<u32>(&row, "the epoch")?,
-        None => 0,
-    };
-    let clean = before == 0 || store.row(Table::Meta, CLEAN)?.is_some();
-    Ok((before + 1, clean))
+    Ok(Recovered { shard, actions, sagas: live })
 }
 
 /// Records the start of this host: from here on its epoch is in every record.
-fn opened(kernel: &mut Kernel, store: &dyn Store, epoch: u32, clean: bool) -> Result<(), StoreError> {
+fn opened(kernel: &mut Kernel, store: &dyn Store, owned: &Owned) -> Result<(), StoreError> {
     let namespace = Namespace::new("host").map_err(|bad| StoreError::Failed(bad.to_string()))?;
     let id = StreamId { namespace, kind: StreamKind::Host, id: "host".to_owned() };
     let mut stream = match reads::end_of(store, &id)? {
@@ -88,10 +67,8 @@ fn opened(kernel: &mut Kernel, store: &dyn Store, epoch: u32, clean: bool) -> Re
         None => Stream::begins(StreamHead::new(id, "host")),
     };
     let mut commit = kernel.commit();
-    let fact = Fact::Host(HostEvent::Opened { epoch, clean });
+    let fact = Fact::Host(HostEvent::Opened { epoch: owned.epoch, clean: owned.clean });
     let at = commit.now;
     commit.record(&mut stream, Entry { at, actor: Actor::Host, causation: None, fact });
-    commit.put(Table::Meta, EPOCH.to_vec(), row::encode(&epoch));
-    commit.delete(Table::Meta, CLEAN.to_vec());
     Ok(())
 }

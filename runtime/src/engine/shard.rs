@@ -27,6 +27,7 @@ use crate::{
         schedule::{self, Held, Schedules},
     },
     journal::{StreamId, StreamKind, TimerKind},
+    store::StoreError,
 };
 
 /// What can happen to a shard.
@@ -40,8 +41,8 @@ pub enum Input {
     Fetched(Vec<(Look, Fetched)>),
     /// Every commit up to this number is durable.
     Committed(u64),
-    /// The storage failed: nothing may be acknowledged any more.
-    StorageFailed(String),
+    /// The store takes no more commits, and why: nothing may be acknowledged any more.
+    StoreEnded(StoreError),
     /// Time passed: what is due happens, as much of it as fits into one step.
     Tick,
     /// No new sagas: the host is stopping.
@@ -109,6 +110,11 @@ impl Shard {
         Self { kernel, modules, sagas, schedules, jobs, desk: Desk::default(), fires_left: 0 }
     }
 
+    /// The store takes no more commits.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.kernel.failure().is_some()
+    }
+
     /// What the sagas want that go on after a start.
     pub(crate) fn begin(&mut self) -> Vec<Action> {
         self.follow_up();
@@ -132,7 +138,7 @@ impl Shard {
             Input::Report(stream, report) => self.report(&stream, report),
             Input::Fetched(answers) => self.fetched(answers),
             Input::Committed(number) => self.committed(number),
-            Input::StorageFailed(why) => self.fail(why),
+            Input::StoreEnded(why) => self.fail(why),
             Input::Tick => self.tick(),
             Input::Stop => self.kernel.stopping = true,
         }
@@ -448,7 +454,7 @@ impl Shard {
             }
             Work::Refill => {
                 // Timers that nobody can read would never fire, and nothing would say so.
-                self.fail(format!("the timers cannot be read: {why}"));
+                self.fail(StoreError::Failed(format!("the timers cannot be read: {why}")));
             }
         }
     }
@@ -488,7 +494,7 @@ impl Shard {
         self.reply(said, answer);
     }
 
-    fn fail(&mut self, why: String) {
+    fn fail(&mut self, why: StoreError) {
         let Some(refusal) = self.kernel.fail(why) else { return };
         self.sagas.refuse_waiters(&refusal);
         self.jobs.refuse_waiters(&refusal);

@@ -63,3 +63,42 @@ fn brings_work(request: &Request) -> bool {
         | Request::Definitions(..) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use amends_core::{Payload, id::SagaId};
+
+    use super::*;
+    use crate::{
+        engine::port::Start,
+        service::testing::{TestHost, origin, run},
+    };
+
+    fn start(host: &TestHost, id: &str) -> String {
+        let start = Start {
+            definition: "trip".to_owned(),
+            id: SagaId::new(id).unwrap(),
+            input: Payload::json("{}"),
+            input_hash: [0; 32],
+            incarnation: [1; 16],
+            trace_context: None,
+            wait: false,
+        };
+        let refusal = run(host.services.intake.ask(|answer| Request::Start(origin(), start, answer))).unwrap_err();
+        format!("{:?}: {}", refusal.code, refusal.message)
+    }
+
+    /// With several hosts over one store, a host that was cut off for a while comes back to a shard that has another owner. It
+    /// must end that shard, and may neither acknowledge anything nor take its process and its other shards down with it.
+    #[test]
+    fn a_host_whose_shard_another_host_took_refuses_everything_and_goes_on_without_it() {
+        let mut host = TestHost::new();
+        host.store.fence();
+        let taken = "Stopping: another host owns the shard: the store was told that another host took the shard";
+        assert_eq!(start(&host, "S1"), taken);
+        // Its thread has ended, or is about to.
+        assert!(start(&host, "S2").starts_with("Stopping: "));
+        host.stop();
+        assert_eq!(format!("Stopping: {}", host.failure.get().unwrap()), taken);
+    }
+}

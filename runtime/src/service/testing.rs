@@ -42,7 +42,7 @@ use crate::{
     },
     host::{Description, Problem, Verified, VerifyError},
     journal::Actor,
-    store::{Store, memory::MemoryStore},
+    store::{Store, memory::MemoryStore, ownership::ByLock},
 };
 
 /// Nothing here takes so long: a test that waits for what never comes fails then, and does not hang.
@@ -98,6 +98,7 @@ impl TestHost {
         let (engine_clock, api_clock, disk, failed) = (knobs.clone(), knobs.clone(), knobs.clone(), failure.clone());
         let running = Running::start(Parts {
             store: store.clone(),
+            ownership: Arc::new(ByLock::new(store.clone(), ())),
             guests: guests.clone(),
             clock: Arc::new(move || engine_clock.engine_clock()),
             limits: Limits::default(),
@@ -105,7 +106,7 @@ impl TestHost {
             seed: 7,
             suspects: Vec::new(),
             is_low: Arc::new(|| false),
-            on_failure: Box::new(move |why| failed.set(why)),
+            on_end: Box::new(move |why| failed.set(&why.to_string())),
         })
         .expect("a memory store recovers");
         let engine = running.engine();

@@ -103,10 +103,9 @@ fn tried(
 /// What has not ended, most first.
 fn live(store: &dyn Store, namespace: &Namespace) -> Result<Vec<(String, u32, Status, u64)>, StoreError> {
     let mut counts: BTreeMap<(String, u32, Status), u64> = BTreeMap::new();
-    scan::rows(store, rows::LIVE, BUDGET.sagas_max, |_, summary| {
-        if let Ok(summary) = summary
-            && summary.namespace == *namespace
-        {
+    scan::rows(store, rows::LIVE, BUDGET.sagas_max, |lines| {
+        let summaries = lines.into_iter().filter_map(|(_, summary)| summary.ok());
+        for summary in summaries.filter(|summary| summary.namespace == *namespace) {
             *counts.entry((summary.definition, summary.version, summary.status)).or_default() += 1;
         }
         Ok(Go::On)

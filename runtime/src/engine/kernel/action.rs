@@ -1,7 +1,7 @@
 //! What a shard wants done by whoever drives it.
 
 use super::reads::Look;
-use crate::{engine::guests::AttemptCall, journal::StreamId, store::Batch};
+use crate::{engine::guests::AttemptCall, journal::StreamId, store::{Batch, StoreError}};
 
 /// What a shard wants done.
 #[derive(Debug)]
@@ -14,6 +14,6 @@ pub enum Action {
     Run(StreamId, Box<AttemptCall>),
     /// A committed change that watchers may see: the stream and its revision.
     Changed(StreamId, u64),
-    /// End the shard, and the host with it: the storage failed.
-    Fail(String),
+    /// End the shard: the store takes no more commits. Whether the host ends too says the error.
+    Fail(StoreError),
 }

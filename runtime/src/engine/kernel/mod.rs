@@ -51,7 +51,7 @@ use crate::{
         refusal::{Refusal, RefusalCode},
     },
     journal::keys,
-    store::{Position, Table},
+    store::{Position, StoreError, Table},
 };
 
 /// Whether the disk is too full for new work.
@@ -69,8 +69,8 @@ pub(crate) struct Kernel {
     /// In every record: which owner of the shard wrote it.
     epoch: u32,
     jitter: u64,
-    /// The storage failed, and why (law 14).
-    failed: Option<String>,
+    /// The store takes no more commits, and why (law 14).
+    failed: Option<Refusal>,
     /// The position of the last record that was decided.
     last_position: Position,
     /// Every record up to here is durable.
@@ -233,17 +233,17 @@ impl Kernel {
 
     /// Why nothing is acknowledged any more, if it is so.
     pub(crate) fn failure(&self) -> Option<Refusal> {
-        self.failed.as_deref().map(storage_failed)
+        self.failed.clone()
     }
 
     /// Law 14: from here on nothing is acknowledged, and nothing more is handed over: not even what this step did before it failed,
     /// of which the client will hear that it was not recorded. The refusal is for everybody who waits; none: it failed before.
-    pub(crate) fn fail(&mut self, why: String) -> Option<Refusal> {
+    pub(crate) fn fail(&mut self, why: StoreError) -> Option<Refusal> {
         if self.failed.is_some() {
             return None;
         }
-        let refusal = storage_failed(&why);
-        self.failed = Some(why.clone());
+        let refusal = store_ended(&why);
+        self.failed = Some(refusal.clone());
         self.actions.retain(|action| !matches!(action, Action::Commit(..)));
         self.batching = Batching::default();
         self.releases.refuse_all(&refusal);
@@ -252,7 +252,13 @@ impl Kernel {
     }
 }
 
-fn storage_failed(why: &str) -> Refusal {
-    Refusal::new(RefusalCode::StorageFailed, format!("the storage failed: {why}"))
-        .hint("look at the host's log, mend the disk and start the host again")
+fn store_ended(why: &StoreError) -> Refusal {
+    let said = match why {
+        StoreError::Fenced(_) => {
+            return Refusal::new(RefusalCode::Stopping, why.to_string()).hint("ask the host that owns it now");
+        }
+        StoreError::Failed(what) => format!("the storage failed: {what}"),
+        StoreError::Conflict(_) | StoreError::Corrupt(_) => format!("the storage failed: {why}"),
+    };
+    Refusal::new(RefusalCode::StorageFailed, said).hint("look at the host's log, mend the disk and start the host again")
 }

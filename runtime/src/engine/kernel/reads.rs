@@ -13,10 +13,15 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{Kernel, commit::Commit, overlay::Page, row::End};
+use super::{
+    Kernel,
+    commit::Commit,
+    overlay::Page,
+    row::{End, readable},
+};
 use crate::{
     journal::{Corrupt, StreamId, keys},
-    store::{Position, Range, Row, Store, StoreError, Stored, Table},
+    store::{Position, Range, Row, Store, StoreError, Stored, StreamRead, Table},
 };
 
 /// One read of the store.
@@ -189,44 +194,92 @@ impl<'k> Reads<'k> {
     }
 }
 
-/// Carries out looks, each by itself: bytes that make no sense are the answer to one of them. A storage that fails fails them all.
+/// Carries out looks: rows in one read of the store, streams in two. Bytes that make no sense are the answer to one look. A storage
+/// that fails fails them all.
 pub(crate) fn carry_out(store: &dyn Store, looks: &[Look]) -> Result<Vec<Answer>, StoreError> {
-    looks.iter().map(|look| super::row::readable(look_at(store, look))).collect()
+    let (mut keys, mut names) = (Vec::new(), Vec::new());
+    for look in looks {
+        match look {
+            Look::Row(table, key) => keys.push((*table, key.clone())),
+            Look::Stream(name) => names.push(&**name),
+            Look::Rows(_) | Look::Record(_) => {}
+        }
+    }
+    let mut rows = if keys.is_empty() { Vec::new() } else { store.rows_at(&keys)? }.into_iter();
+    let mut streams = streams(store, &names)?.into_iter();
+    let answer = |look: &Look| match look {
+        Look::Row(..) => Ok(next(&mut rows)?.map(Found::Row).map_err(|corrupt| corrupt.0)),
+        Look::Stream(_) => Ok(next(&mut streams)?.map(Found::Stream).map_err(|corrupt| corrupt.0)),
+        Look::Rows(range) => readable(store.rows(range).map(Found::Rows)),
+        Look::Record(position) => readable(store.log(*position, 1).map(|mut records| Found::Record(records.pop()))),
+    };
+    looks.iter().map(answer).collect()
 }
 
-fn look_at(store: &dyn Store, look: &Look) -> Result<Found, StoreError> {
-    Ok(match look {
-        Look::Row(table, key) => Found::Row(store.row(*table, key)?),
-        Look::Rows(range) => Found::Rows(store.rows(range)?),
-        Look::Stream(name) => Found::Stream(stream(store, name)?),
-        Look::Record(position) => Found::Record(store.log(*position, 1)?.pop()),
-    })
+/// The answer to the next read of a batch.
+fn next<T>(answers: &mut impl Iterator<Item = T>) -> Result<T, StoreError> {
+    answers.next().ok_or_else(|| StoreError::Failed("the store gave fewer answers than there were reads".to_owned()))
+}
+
+/// Where streams are and how far they go, as they are committed: one answer for each name.
+pub(crate) fn ends_of(store: &dyn Store, names: &[&StreamId]) -> Result<Vec<Result<Option<End>, Corrupt>>, StoreError> {
+    let keys: Vec<_> = names.iter().map(|name| (Table::ById, keys::by_id(name))).collect();
+    let decoded = |row: Option<Bytes>| row.map(|row| End::decode(&row)).transpose();
+    Ok(store.rows_at(&keys)?.into_iter().map(|row| row.and_then(decoded)).collect())
 }
 
 /// Where a stream is and how far it goes, as it is committed.
 pub(crate) fn end_of(store: &dyn Store, name: &StreamId) -> Result<Option<End>, StoreError> {
-    let row = store.row(Table::ById, &keys::by_id(name))?;
-    Ok(row.map(|row| End::decode(&row)).transpose()?)
+    Ok(next(&mut ends_of(store, &[name])?.into_iter())??)
 }
 
 /// All committed records of a stream, if there is one of this name.
-pub(crate) fn stream(store: &dyn Store, name: &StreamId) -> Result<Option<Vec<Stored>>, StoreError> {
-    let Some(end) = end_of(store, name)? else { return Ok(None) };
-    let records = whole(store, end.start)?;
-    end.check(name, &records)?;
-    Ok(Some(records))
+pub(crate) type Whole = Option<Vec<Stored>>;
+
+/// All committed records of streams: one answer for each name. All of them are in memory at once: the caller bounds how many.
+pub(crate) fn streams(store: &dyn Store, names: &[&StreamId]) -> Result<Vec<Result<Whole, Corrupt>>, StoreError> {
+    if names.is_empty() {
+        return Ok(Vec::new());
+    }
+    let ends = ends_of(store, names)?;
+    let is_there = |end: &Result<Option<End>, Corrupt>| end.as_ref().ok().copied().flatten();
+    let reads: Vec<StreamRead> = ends.iter().filter_map(is_there).map(|end| first_page(end.start)).collect();
+    let mut pages = store.streams(&reads)?.into_iter();
+    let whole = |(name, end): (&&StreamId, Result<Option<End>, Corrupt>)| match end {
+        Ok(Some(end)) => match next(&mut pages)? {
+            Ok(page) => whole(store, name, end, page),
+            Err(corrupt) => Ok(Err(corrupt)),
+        },
+        Ok(None) => Ok(Ok(None)),
+        Err(corrupt) => Ok(Err(corrupt)),
+    };
+    names.iter().zip(ends).map(whole).collect()
+}
+
+/// All committed records of a stream, if there is one of this name.
+pub(crate) fn stream(store: &dyn Store, name: &StreamId) -> Result<Whole, StoreError> {
+    Ok(next(&mut streams(store, &[name])?.into_iter())??)
 }
 
 /// Records of a stream that are read at a time, so that no read holds the store's pages for long.
 const PAGE: usize = 1_024;
 
-fn whole(store: &dyn Store, start: Position) -> Result<Vec<Stored>, StoreError> {
-    let mut records = store.stream(start, 1, PAGE)?;
-    let mut read = records.len();
-    while read == PAGE {
-        let page = store.stream(start, records.len() as u64 + 1, PAGE)?;
-        read = page.len();
-        records.extend(page);
+fn first_page(start: Position) -> StreamRead {
+    StreamRead { stream: start, from_version: 1, limit: PAGE }
+}
+
+/// The rest of a stream, page by page, and the comparison with its row.
+fn whole(store: &dyn Store, name: &StreamId, end: End, first: Vec<Stored>) -> Result<Result<Whole, Corrupt>, StoreError> {
+    let (mut records, mut read) = (Vec::new(), first);
+    loop {
+        let is_last = read.len() < PAGE;
+        records.append(&mut read);
+        if is_last {
+            return Ok(end.check(name, &records).map(|()| Some(records)));
+        }
+        read = match readable(store.stream(end.start, records.len() as u64 + 1, PAGE))? {
+            Ok(page) => page,
+            Err(why) => return Ok(Err(Corrupt(why))),
+        };
     }
-    Ok(records)
 }

@@ -7,7 +7,7 @@ use amends_core::{Event, Instant, Saga};
 use super::SagaKey;
 use crate::{
     engine::{kernel::reads, module::Definitions},
-    journal::{Fact, Record, RecordId, record},
+    journal::{Corrupt, Fact, Record, RecordId, StreamId, record},
     store::{Position, Store, StoreError, Stored},
 };
 
@@ -67,6 +67,25 @@ const PAGE: usize = 1_024;
 pub(crate) fn saga(store: &dyn Store, definitions: &Definitions, key: &SagaKey) -> Result<Loaded, LoadError> {
     replayed(definitions, key, reads::stream(store, &key.stream())?.ok_or(LoadError::NotFound)?)
 }
+
+/// Sagas as of their last committed records: one answer for each key. At most [`AT_ONCE`] keys are given.
+pub(crate) fn sagas(
+    store: &dyn Store,
+    definitions: &Definitions,
+    keys: &[SagaKey],
+) -> Result<Vec<Result<Loaded, LoadError>>, StoreError> {
+    let names: Vec<StreamId> = keys.iter().map(SagaKey::stream).collect();
+    let streams = reads::streams(store, &names.iter().collect::<Vec<_>>())?;
+    let loaded = |(key, records): (&SagaKey, Result<reads::Whole, Corrupt>)| match records {
+        Ok(Some(records)) => replayed(definitions, key, records),
+        Ok(None) => Err(LoadError::NotFound),
+        Err(corrupt) => Err(LoadError::Corrupt(corrupt.0)),
+    };
+    Ok(keys.iter().zip(streams).map(loaded).collect())
+}
+
+/// Sagas that are read in one batch: enough to make little of a round trip, and not more in memory than some long ones may be.
+pub(crate) const AT_ONCE: usize = 32;
 
 /// A saga replayed from its records.
 pub(crate) fn replayed(definitions: &Definitions, key: &SagaKey, stored: Vec<Stored>) -> Result<Loaded, LoadError> {

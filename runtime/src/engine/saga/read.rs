@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use amends_core::{id::Namespace, view::Status};
+use bytes::Bytes;
 
 use super::{
     SagaKey,
@@ -22,16 +23,14 @@ pub(crate) fn saga_stream(store: &dyn Store, key: &SagaKey) -> Result<Option<Pos
     Ok(reads::end_of(store, &key.stream())?.map(|end| end.start))
 }
 
-/// What is known of the saga whose stream starts there.
-pub(crate) fn summary_at(store: &dyn Store, stream: Position) -> Result<Option<Summary>, StoreError> {
-    let row = store.row(Table::Sagas, &keys::saga(stream))?;
-    Ok(row.map(|row| rows::decode_summary(&row)).transpose()?)
-}
-
-/// Like `summary_at`, for scans: an unreadable row is `Ok(Err(reason))`, so that the scan can go on.
-pub(crate) fn readable_at(store: &dyn Store, stream: Position) -> Result<Result<Summary, String>, StoreError> {
-    let missing = || StoreError::Corrupt("its row is missing".to_owned());
-    row::readable(summary_at(store, stream).and_then(|summary| summary.ok_or_else(missing)))
+/// What is known of the sagas whose streams start there: one answer for each of them. A saga without a row has a damaged one.
+pub(crate) fn summaries_at(store: &dyn Store, starts: &[Position]) -> Result<Vec<Result<Summary, Corrupt>>, StoreError> {
+    let keys: Vec<_> = starts.iter().map(|start| (Table::Sagas, keys::saga(*start))).collect();
+    let missing = |start: &Position| Corrupt(format!("the row of the saga at {start} is missing"));
+    let summary = |(start, row): (&Position, Result<Option<Bytes>, Corrupt>)| {
+        rows::decode_summary(&row?.ok_or_else(|| missing(start))?)
+    };
+    Ok(starts.iter().zip(store.rows_at(&keys)?).map(summary).collect())
 }
 
 /// Start positions of the sagas of one status, oldest first, after `after`.
@@ -95,16 +94,15 @@ fn line(summary: Summary) -> SagaLine {
 
 /// The sagas that rows of a status's range, or of the table of all sagas, name.
 fn summaries(store: &dyn Store, status: Option<Status>, range: &Range) -> Result<Vec<(Position, Summary)>, StoreError> {
-    let of_row = |row: &Row| match status {
-        None => Ok((keys::parse_saga(&row.key)?, rows::decode_summary(&row.value)?)),
-        Some(_) => {
-            let (_, stream) = keys::parse_by_status(&row.key)?;
-            let summary = summary_at(store, stream)?;
-            let summary = summary.ok_or_else(|| StoreError::Corrupt(format!("a saga of a status is not at {stream}")))?;
-            Ok((stream, summary))
-        }
+    let rows = store.rows(range)?;
+    let Some(_) = status else {
+        let whole = |row: &Row| Ok((keys::parse_saga(&row.key)?, rows::decode_summary(&row.value)?));
+        return rows.iter().map(whole).collect();
     };
-    store.rows(range)?.iter().map(of_row).collect()
+    let starts: Vec<Position> =
+        rows.iter().map(|row| Ok(keys::parse_by_status(&row.key)?.1)).collect::<Result<_, StoreError>>()?;
+    let summaries = summaries_at(store, &starts)?;
+    starts.into_iter().zip(summaries).map(|(start, summary)| Ok((start, summary?))).collect()
 }
 
 /// Who has lock keys and who waits for them. Of a long queue the first [`QUEUE_SHOWN`].

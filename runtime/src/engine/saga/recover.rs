@@ -14,11 +14,14 @@ use super::{
 use crate::{
     engine::{
         guests::Suspect,
-        kernel::{Kernel, row},
+        kernel::{
+            Kernel, reads,
+            row::{self, End},
+        },
         metrics::Metrics,
         module::Modules,
     },
-    journal::keys,
+    journal::{StreamId, keys},
     store::{Position, Range, Store, StoreError, Table},
 };
 
@@ -62,15 +65,22 @@ pub(crate) struct Before<'a> {
     pub(crate) suspects: &'a [Suspect],
 }
 
-/// Whether a saga has ended, as far as it is committed. One that is not there has.
-pub(crate) fn has_ended(store: &dyn Store, key: &SagaKey) -> Result<bool, StoreError> {
-    let stream = read::saga_stream(store, key)?;
-    let summary = stream.map(|stream| read::summary_at(store, stream)).transpose()?.flatten();
-    Ok(summary.is_none_or(|summary| summary.status.is_ended()))
+/// Whether sagas have ended, as far as they are committed: one answer for each key. One that is not there has.
+pub(crate) fn have_ended(store: &dyn Store, keys: &[SagaKey]) -> Result<Vec<bool>, StoreError> {
+    let names: Vec<StreamId> = keys.iter().map(SagaKey::stream).collect();
+    let ends = reads::ends_of(store, &names.iter().collect::<Vec<_>>())?;
+    let ends: Vec<Option<End>> = ends.into_iter().collect::<Result<_, _>>()?;
+    let starts: Vec<Position> = ends.iter().flatten().map(|end| end.start).collect();
+    let mut summaries = read::summaries_at(store, &starts)?.into_iter();
+    let has_ended = |end: Option<End>| match end.and_then(|_| summaries.next()) {
+        Some(summary) => Ok(summary?.status.is_ended()),
+        None => Ok(true),
+    };
+    ends.into_iter().map(has_ended).collect()
 }
 
 impl Sagas {
-    /// Makes every saga go on that was running. Sagas that hold lock keys find those in memory that may get them.
+    /// Makes every saga go on that was running. Lock keys that go on to a saga that rests are told to it afterwards.
     pub(crate) fn go_on(
         &mut self,
         kernel: &mut Kernel,
@@ -82,8 +92,8 @@ impl Sagas {
             let mut after = 0;
             loop {
                 let page = read::of_status(store, status, after, PAGE)?;
-                for start in &page {
-                    self.load_at(kernel, modules, store, *start, before)?;
+                for starts in page.chunks(load::AT_ONCE) {
+                    self.load_at(kernel, modules, store, starts, before)?;
                 }
                 kernel.hand_over();
                 match page.last() {
@@ -100,41 +110,39 @@ impl Sagas {
         kernel: &mut Kernel,
         modules: &mut Modules,
         store: &dyn Store,
-        start: Position,
+        starts: &[Position],
         before: Before<'_>,
     ) -> Result<(), StoreError> {
-        let Some(summary) = read::summary_at(store, start)? else { return Ok(()) };
-        let key = SagaKey::new(&summary.namespace, &summary.id);
-        if !self.load(kernel, modules, store, &key)? {
-            return Ok(());
+        let mut keys = Vec::with_capacity(starts.len());
+        for (start, summary) in starts.iter().zip(read::summaries_at(store, starts)?) {
+            match summary {
+                Ok(summary) => keys.push(SagaKey::new(&summary.namespace, &summary.id)),
+                Err(why) => tracing::error!(start, %why, "a saga is corrupt: it is left as it is"),
+            }
         }
-        for next in self.lockers.next_in_line(&key) {
-            self.load(kernel, modules, store, &next)?;
-        }
-        let executing = before.suspects.iter().filter(|suspect| suspect.namespace == key.namespace && suspect.saga == key.id);
-        let executing = executing.map(|suspect| suspect.attempt.clone()).collect();
-        if let Some(resident) = self.wake(&key) {
+        self.load(kernel, modules, store, &keys)?;
+        for key in &keys {
+            let Some(resident) = self.wake(key) else { continue };
             resident.cautious = !before.is_clean;
+            let executing = before.suspects.iter().filter(|suspect| suspect.namespace == key.namespace && suspect.saga == key.id);
+            let executing = executing.map(|suspect| suspect.attempt.clone()).collect();
+            let mut commit = kernel.commit();
+            self.tell(&mut commit, modules, key, SagaInput::HostStopped { executing });
+            self.hand_over_locks(&mut commit, modules);
         }
-        let mut commit = kernel.commit();
-        self.tell(&mut commit, modules, &key, SagaInput::HostStopped { executing });
-        self.hand_over_locks(&mut commit, modules);
         Ok(())
     }
 
-    fn load(&mut self, kernel: &Kernel, modules: &Modules, store: &dyn Store, key: &SagaKey) -> Result<bool, StoreError> {
-        if self.resident(key).is_some() {
-            return Ok(true);
-        }
-        match row::readable(load::saga(store, modules.definitions(), key).map_err(StoreError::from))? {
-            Ok(loaded) => {
-                self.warm.keep(key.clone(), Resident::loaded(loaded), kernel.now);
-                Ok(true)
-            }
-            Err(why) => {
-                corrupt(key, &why);
-                Ok(false)
+    /// Those that can be read are in memory then.
+    fn load(&mut self, kernel: &Kernel, modules: &Modules, store: &dyn Store, keys: &[SagaKey]) -> Result<(), StoreError> {
+        let keys: Vec<SagaKey> = keys.iter().filter(|key| self.resident(key).is_none()).cloned().collect();
+        let loaded = load::sagas(store, modules.definitions(), &keys)?;
+        for (key, loaded) in keys.into_iter().zip(loaded) {
+            match row::readable(loaded.map_err(StoreError::from))? {
+                Ok(loaded) => self.warm.keep(key, Resident::loaded(loaded), kernel.now),
+                Err(why) => corrupt(&key, &why),
             }
         }
+        Ok(())
     }
 }

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     engine::module::Definitions,
+    journal::Corrupt,
     store::{Position, Store, StoreError},
 };
 
@@ -43,12 +44,15 @@ pub(crate) enum Scanned {
     Unreadable(Position, Option<Summary>, String),
 }
 
-/// Hands over the rows of sagas of some statuses, each status by itself and its oldest saga first. True: there may be more.
+/// Where a saga begins, and its row if that can be read.
+pub(crate) type Line = (Position, Result<Summary, Corrupt>);
+
+/// Hands over the rows of sagas of some statuses in pages, each status by itself and its oldest saga first. True: there may be more.
 pub(crate) fn rows(
     store: &dyn Store,
     statuses: impl IntoIterator<Item = Status>,
     rows_max: usize,
-    mut see: impl FnMut(Position, Result<Summary, String>) -> Result<Go, StoreError>,
+    mut see: impl FnMut(Vec<Line>) -> Result<Go, StoreError>,
 ) -> Result<bool, StoreError> {
     let mut read = 0;
     for status in statuses {
@@ -58,10 +62,9 @@ pub(crate) fn rows(
                 return Ok(true);
             }
             let page = read::of_status(store, status, after, PAGE)?;
-            for start in &page {
-                if see(*start, read::readable_at(store, *start)?)? == Go::Enough {
-                    return Ok(true);
-                }
+            let summaries = read::summaries_at(store, &page)?;
+            if see(page.iter().copied().zip(summaries).collect())? == Go::Enough {
+                return Ok(true);
             }
             read += page.len();
             match page.last() {
@@ -84,20 +87,36 @@ pub(crate) fn sagas(
     mut see: impl FnMut(Scanned) -> Go,
 ) -> Result<bool, StoreError> {
     let mut looked_at = 0;
-    rows(store, statuses, budget.rows_max, |start, summary| {
-        let summary = match summary {
-            Ok(summary) if summary.namespace != *namespace || !admits(&summary) => return Ok(Go::On),
-            Ok(summary) => summary,
-            Err(why) => return Ok(see(Scanned::Unreadable(start, None, why))),
-        };
-        looked_at += 1;
-        let go = match load::saga(store, definitions, &SagaKey::new(namespace, &summary.id)) {
-            Ok(loaded) => see(Scanned::Saga(start, summary, Box::new(loaded.saga))),
-            // It was never whole.
-            Err(LoadError::NotFound) => Go::On,
-            Err(LoadError::Corrupt(why)) => see(Scanned::Unreadable(start, Some(summary), why)),
-            Err(LoadError::Storage(why)) => return Err(StoreError::Failed(why)),
-        };
-        Ok(if looked_at < budget.sagas_max { go } else { Go::Enough })
+    rows(store, statuses, budget.rows_max, |lines| {
+        let mut admitted = Vec::new();
+        for (start, summary) in lines {
+            match summary {
+                Ok(summary) if summary.namespace == *namespace && admits(&summary) => admitted.push((start, summary)),
+                Ok(_) => {}
+                Err(why) => {
+                    if see(Scanned::Unreadable(start, None, why.0)) == Go::Enough {
+                        return Ok(Go::Enough);
+                    }
+                }
+            }
+        }
+        while !admitted.is_empty() {
+            let some: Vec<(Position, Summary)> = admitted.drain(..admitted.len().min(load::AT_ONCE)).collect();
+            let keys: Vec<SagaKey> = some.iter().map(|(_, summary)| SagaKey::new(namespace, &summary.id)).collect();
+            for ((start, summary), loaded) in some.into_iter().zip(load::sagas(store, definitions, &keys)?) {
+                looked_at += 1;
+                let go = match loaded {
+                    Ok(loaded) => see(Scanned::Saga(start, summary, Box::new(loaded.saga))),
+                    // It was never whole.
+                    Err(LoadError::NotFound) => Go::On,
+                    Err(LoadError::Corrupt(why)) => see(Scanned::Unreadable(start, Some(summary), why)),
+                    Err(LoadError::Storage(why)) => return Err(StoreError::Failed(why)),
+                };
+                if go == Go::Enough || looked_at >= budget.sagas_max {
+                    return Ok(Go::Enough);
+                }
+            }
+        }
+        Ok(Go::On)
     })
 }

@@ -9,16 +9,25 @@ use crate::{
     store::{Store, StoreError},
 };
 
+/// Sagas that are looked up in one batch.
+const PAGE: usize = 256;
+
 /// Reads who waits. A schedule whose saga has ended by now is looked at in the next tick.
 pub(crate) fn read(store: &dyn Store) -> Result<Schedules, StoreError> {
-    let mut schedules = Schedules::default();
+    let mut queued = Vec::new();
     for row in store.rows(&keys::all_queued(usize::MAX))? {
         let (namespace, saga, name) = keys::parse_queued(&row.key)?;
         let id = SagaId::new(&saga).map_err(|bad| StoreError::Corrupt(format!("a schedule waits for a saga: {bad}")))?;
-        let key = SagaKey { namespace: namespace.clone(), id };
-        match saga::recover::has_ended(store, &key)? {
-            true => schedules.woken.push_back((namespace, name)),
-            false => drop(schedules.queued.entry(key).or_default().insert(name)),
+        queued.push((SagaKey { namespace, id }, name));
+    }
+    let mut schedules = Schedules::default();
+    for page in queued.chunks(PAGE) {
+        let sagas: Vec<SagaKey> = page.iter().map(|(saga, _)| saga.clone()).collect();
+        for ((saga, name), has_ended) in page.iter().cloned().zip(saga::recover::have_ended(store, &sagas)?) {
+            match has_ended {
+                true => schedules.woken.push_back((saga.namespace, name)),
+                false => drop(schedules.queued.entry(saga).or_default().insert(name)),
+            }
         }
     }
     Ok(schedules)

@@ -54,7 +54,11 @@ use super::{
 };
 use crate::{
     journal::{Actor, Grant},
-    store::{Batch, Position, RowChange, Store, memory::MemoryStore},
+    store::{
+        Batch, Position, RowChange, Store, StoreError,
+        memory::MemoryStore,
+        ownership::{ByLock, Ownership},
+    },
 };
 
 /// What a guest says when it is called.
@@ -113,8 +117,10 @@ impl Sim {
     fn on(store: Arc<MemoryStore>, world: World, now: Instant, suspects: &[Suspect]) -> Self {
         let shared: Arc<dyn Store> = store.clone();
         let metrics = Arc::new(Metrics::default());
+        let owned = ByLock::new(Arc::clone(&shared), ()).claim().expect("a memory store is claimed");
         let Recovered { shard, actions, sagas: recovered, .. } =
-            recover(shared.as_ref(), Limits::default(), Arc::clone(&metrics), 7, suspects, now).expect("a memory store recovers");
+            recover(shared.as_ref(), &owned, Limits::default(), Arc::clone(&metrics), 7, suspects, now)
+                .expect("a memory store recovers");
         let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
         let (asked, fetches) = (Vec::new(), Fetches::of_this_run());
         let mut sim = Self { store, shard, now, world, queue, asked, fetches, open, calls, commits: 0, recovered, metrics };

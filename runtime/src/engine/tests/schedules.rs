@@ -83,8 +83,8 @@ fn check(sim: &Sim, name: &str, expected: &Expect) {
 
 fn status(sim: &Sim, id: &str) -> &'static str {
     let stream = read::saga_stream(sim.store.as_ref(), &key(id)).unwrap();
-    let summary = stream.map(|stream| read::summary_at(sim.store.as_ref(), stream).unwrap().unwrap());
-    summary.map_or("not there", |summary| summary.status.as_str())
+    let summaries = read::summaries_at(sim.store.as_ref(), stream.as_slice()).unwrap();
+    summaries.into_iter().next().map_or("not there", |summary| summary.unwrap().status.as_str())
 }
 
 /// Minutes after 1970 the simulation begins at are no round ones: the next full minute.

@@ -89,7 +89,7 @@ const STUCK: u8 = 4;
 fn sagas_of_other_namespaces_are_not_read_without_end() {
     let sim = stuck(1);
     let stream = read::saga_stream(sim.store.as_ref(), &key("S0")).unwrap().unwrap();
-    let summary = read::summary_at(sim.store.as_ref(), stream).unwrap().unwrap();
+    let summary = read::summaries_at(sim.store.as_ref(), &[stream]).unwrap().remove(0).unwrap();
     let other = row::encode(&rows::Summary { namespace: Namespace::new("other").unwrap(), ..summary });
     let of_others = (1_000..101_100).flat_map(|position| {
         let summary = RowChange::put(Table::Sagas, keys::saga(position), other.clone());
