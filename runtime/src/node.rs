@@ -13,7 +13,7 @@ use crate::{
     engine::{
         driver::{Engine, OnEnd, Parts, Running},
         guests::Guests,
-        kernel::IsLow,
+        kernel::{IsLow, action::Ending},
         limits::Limits,
         metrics::Metrics,
     },
@@ -196,10 +196,12 @@ impl Node {
 fn on_end(folder: &Arc<Folder>, failure: &Failure) -> (OnEnd, oneshot::Receiver<String>) {
     let (tell, failed) = oneshot::channel();
     let (folder, failure) = (Arc::clone(folder), failure.clone());
-    let on_end = Box::new(move |why: StoreError| {
-        tracing::error!(%why, "the shard ended: nothing is acknowledged any more");
-        if !matches!(why, StoreError::Fenced(_)) {
-            folder.mark_tainted(&why);
+    let on_end = Box::new(move |why: Ending| {
+        if let Ending::Fenced(_) = why {
+            tracing::error!(%why, "the shard ended: nothing is acknowledged here any more");
+        } else {
+            tracing::error!(%why, "the storage failed: nothing is acknowledged any more");
+            folder.mark_tainted(&StoreError::Failed(why.to_string()));
         }
         let why = why.to_string();
         failure.set(&why);

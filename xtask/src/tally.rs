@@ -1,12 +1,42 @@
-//! Adds up the closing lines of `cargo test`, one per test binary, to the one line that a person or CI reads.
+//! Adds up the closing lines of `cargo test`, one per test binary, to the one line that a person or CI reads, and ends tests that hang.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::process;
+
+/// No test and no build of a crate takes so long without a line. A hang that only CI's own limit ends says nothing of its place.
+const SILENCE_MAX: Duration = Duration::from_secs(20 * 60);
+
+/// The tests that libtest called slow and that have not ended.
+#[derive(Debug, Default)]
+struct Slow(BTreeSet<String>);
+
+impl Slow {
+    /// `test a::b has been running for over 60 seconds`, and later `test a::b ... ok`.
+    fn add(&mut self, line: &str) {
+        let Some(test) = line.strip_prefix("test ") else { return };
+        if let Some((name, _)) = test.split_once(" has been running") {
+            self.0.insert(name.to_owned());
+        } else if let Some((name, _)) = test.split_once(" ... ") {
+            self.0.remove(name);
+        }
+    }
+}
+
+impl fmt::Display for Slow {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.0.iter().map(String::as_str).collect();
+        write!(out, "still running: {}", names.join(", "))
+    }
+}
 
 /// Tests that ran.
 #[derive(Debug, Default, PartialEq)]
@@ -19,12 +49,30 @@ pub(crate) struct Tally {
 impl Tally {
     /// Runs `test`, copies what it prints to `screen`, and adds what it closes with; if it failed, fails after that.
     pub(crate) fn run(&mut self, test: &mut Command, screen: &mut dyn Write) -> Result<()> {
+        self.run_for(test, screen, SILENCE_MAX)
+    }
+
+    fn run_for(&mut self, test: &mut Command, screen: &mut dyn Write, silence_max: Duration) -> Result<()> {
         let mut child = test.stdout(Stdio::piped()).spawn().with_context(|| process::cannot_start(test))?;
-        for line in child.stdout.take().into_iter().flat_map(|stdout| BufReader::new(stdout).split(b'\n')) {
-            let line = line?;
+        let stdout = child.stdout.take().context("the tests have no stdout")?;
+        let (send, lines) = sync_channel(1_024);
+        // It ends with the tests' stdout, or when nobody takes its lines any more.
+        thread::spawn(move || BufReader::new(stdout).split(b'\n').try_for_each(|line| send.send(line)));
+        let mut slow = Slow::default();
+        loop {
+            let line = match lines.recv_timeout(silence_max) {
+                Ok(line) => line?,
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    child.kill()?;
+                    bail!("the tests hang: not a line for {} s; {slow}", silence_max.as_secs());
+                }
+            };
             screen.write_all(&line)?;
             screen.write_all(b"\n")?;
-            self.add(&String::from_utf8_lossy(&line));
+            let line = String::from_utf8_lossy(&line);
+            self.add(&line);
+            slow.add(&line);
         }
         process::checked(test, child.wait()?)
     }
@@ -66,6 +114,15 @@ mod tests {
         tally.add("test result: \u{1b}[31mFAILED\u{1b}[m. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out");
         tally.add("test tests::nine_passed ... ok");
         assert_eq!(tally.to_string(), "6 passed, 3 failed, 1 skipped");
+    }
+
+    #[test]
+    fn tests_that_hang_are_ended_and_named() {
+        let script = "echo 'test a has been running for over 60 seconds'; echo 'test b has been running for over 60 seconds'; \
+                      echo 'test a ... ok'; exec sleep 1000";
+        let mut tally = Tally::default();
+        let hang = tally.run_for(Command::new("sh").args(["-c", script]), &mut Vec::new(), Duration::from_millis(500));
+        assert_eq!(hang.unwrap_err().to_string(), "the tests hang: not a line for 0 s; still running: b");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::{
     engine::{
         guests::Suspect,
         guests::{AttemptCall, Guests},
-        kernel::{IsLow, reads},
+        kernel::{IsLow, action::Ending, reads},
         limits::Limits,
         metrics::Metrics,
         module::Definitions,
@@ -40,9 +40,8 @@ use crate::{
 /// The wall clock. The binary under test moves it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-/// What is told once when a shard ends though nobody stopped it, and why. `Fenced`: another host owns it now, and this host may go
-/// on with what else it has. Anything else: the storage failed, or the engine did, and the host ends at once (law 14).
-pub type OnEnd = Box<dyn FnOnce(StoreError) + Send>;
+/// What is told once when a shard ends though nobody stopped it, and why.
+pub type OnEnd = Box<dyn FnOnce(Ending) + Send>;
 
 /// A shard that is being driven. Cloning shares it.
 #[derive(Clone)]
@@ -113,7 +112,7 @@ impl Running {
         let notify = move |notice| {
             let input = match notice {
                 Notice::Durable { tag, .. } => Input::Committed(tag),
-                Notice::Failed(error) => Input::StoreEnded(error),
+                Notice::Failed(error) => Input::StoreEnded(error.into()),
             };
             // The shard's thread outlives its committer.
             let _ = notices.send(input);
@@ -130,8 +129,21 @@ impl Running {
         let (stop_by, last_word) = (StopBy::default(), LastWord(Some(on_end)));
         let by = Arc::clone(&stop_by);
         let tenure = Tenure { ownership, owned };
-        let mut drive =
-            Drive { shard, store, tenure, committer, guests, clock, inputs, changes, queued, last_word, metrics, stop_by: by, is_fenced: false };
+        let mut drive = Drive {
+            shard,
+            store,
+            tenure,
+            committer,
+            guests,
+            clock,
+            inputs,
+            changes,
+            queued,
+            last_word,
+            metrics,
+            stop_by: by,
+            is_fenced: false,
+        };
         let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
             drive.carry_out(actions);
             drive.run(&received);
@@ -211,7 +223,7 @@ impl Tenure {
 struct LastWord(Option<OnEnd>);
 
 impl LastWord {
-    fn say(&mut self, why: StoreError) {
+    fn say(&mut self, why: Ending) {
         if let Some(on_end) = self.0.take() {
             on_end(why);
         }
@@ -221,7 +233,7 @@ impl LastWord {
 impl Drop for LastWord {
     fn drop(&mut self) {
         if thread::panicking() {
-            self.say(StoreError::Failed("the engine's thread panicked, which is a bug; what it said is above".to_owned()));
+            self.say(Ending::Failed("the engine's thread panicked, which is a bug; what it said is above".to_owned()));
         }
     }
 }
@@ -292,7 +304,7 @@ impl Drive {
                     Action::Run(stream, call) => self.run_guest(stream, *call),
                     Action::Changed(stream, revision) => self.changed(&stream, revision),
                     Action::Fail(why) => {
-                        self.is_fenced = matches!(why, StoreError::Fenced(_));
+                        self.is_fenced = matches!(why, Ending::Fenced(_));
                         self.last_word.say(why);
                     }
                 }
@@ -304,7 +316,7 @@ impl Drive {
             // This store answers at once: what was asked for is decided before the next input.
             let input = match reads::carry_out(self.store.as_ref(), &looks) {
                 Ok(answers) => Input::Fetched(looks.into_iter().zip(answers).collect()),
-                Err(error) => Input::StoreEnded(error),
+                Err(error) => Input::StoreEnded(error.into()),
             };
             actions = self.shard.step(input, (self.clock)());
         }
@@ -317,7 +329,7 @@ impl Drive {
     fn commit(&mut self, batch: Batch, number: u64) {
         if self.committer.push(Work { tag: number, batch }).is_err() {
             // One that failed said why before this; one that panicked said nothing.
-            let _ = self.inputs.send(Input::StoreEnded(StoreError::Failed("the committer has ended".to_owned())));
+            let _ = self.inputs.send(Input::StoreEnded(Ending::Failed("the committer has ended".to_owned())));
         }
     }
 

@@ -14,6 +14,7 @@ use crate::{
         job::{Awaited, Jobs},
         kernel::{
             Kernel,
+            action::Ending,
             answers::{self, Life},
             desk::Desk,
             reads::{Answer as Fetched, Look, Reads, Unready},
@@ -27,7 +28,6 @@ use crate::{
         schedule::{self, Held, Schedules},
     },
     journal::{StreamId, StreamKind, TimerKind},
-    store::StoreError,
 };
 
 /// What can happen to a shard.
@@ -42,7 +42,7 @@ pub enum Input {
     /// Every commit up to this number is durable.
     Committed(u64),
     /// The store takes no more commits, and why: nothing may be acknowledged any more.
-    StoreEnded(StoreError),
+    StoreEnded(Ending),
     /// Time passed: what is due happens, as much of it as fits into one step.
     Tick,
     /// No new sagas: the host is stopping.
@@ -454,7 +454,7 @@ impl Shard {
             }
             Work::Refill => {
                 // Timers that nobody can read would never fire, and nothing would say so.
-                self.fail(StoreError::Failed(format!("the timers cannot be read: {why}")));
+                self.fail(Ending::Failed(format!("the timers cannot be read: {why}")));
             }
         }
     }
@@ -494,7 +494,7 @@ impl Shard {
         self.reply(said, answer);
     }
 
-    fn fail(&mut self, why: StoreError) {
+    fn fail(&mut self, why: Ending) {
         let Some(refusal) = self.kernel.fail(why) else { return };
         self.sagas.refuse_waiters(&refusal);
         self.jobs.refuse_waiters(&refusal);

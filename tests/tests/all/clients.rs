@@ -6,12 +6,14 @@ use std::{
     path::Path,
     process::{Command, Stdio},
     thread,
+    time::Instant,
 };
 
 use expect_test::expect;
 use serde_json::{Value, json};
 
 use crate::harness::{
+    api::PATIENCE,
     folder::DataFolder,
     host::{BINARY, Host, Options, Said, cli},
     probe::{DONE, Kind, Probe, Step, Undo, WAITS, at_first},
@@ -38,7 +40,9 @@ fn beside(host: &Host, arguments: &[&'static str]) -> thread::JoinHandle<Said> {
 
 /// Until the command beside the test has started the saga, and the saga waits.
 fn until_waiting(host: &Host, id: &str) {
+    let deadline = Instant::now() + PATIENCE;
     while host.api().get(&format!("/v1/sagas/{id}")).status == 404 {
+        assert!(Instant::now() < deadline, "nobody started {id}");
         thread::yield_now();
     }
     host.api().until_type(id, "wait");

@@ -15,10 +15,11 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
+    time::timeout,
 };
 
 use crate::harness::{
-    api::Api,
+    api::{Api, PATIENCE},
     folder::DataFolder,
     guests::Way,
     host::{Host, Options},
@@ -81,7 +82,7 @@ impl Flood {
             let id = format!("{}{client}-{number}", self.name);
             let line = format!("POST /v1/definitions/order/sagas?id={id} HTTP/1.1");
             stream.write_all(format!("{line}\r\nhost: {}\r\ncontent-length: 2\r\n\r\n{{}}", self.address).as_bytes()).await?;
-            let (head, body) = answer(&mut stream).await?;
+            let (head, body) = timeout(PATIENCE, answer(&mut stream)).await??;
             if &head[9..12] == "201" {
                 flooded.accepted.push(id);
                 // Not everybody listens.

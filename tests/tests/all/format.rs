@@ -219,11 +219,11 @@ fn the_data_folder_of_this_format_is_written() {
     desk.participants.control(participants::Control { clear: true, ..Default::default() });
     // Cancelled under way; resolved by hand.
     desk.participants.set_stock("K1", 3);
-    desk.hold(Operation::ReserveCar);
+    desk.hold(Operation::ReserveHotel);
     desk.begin("trip", "T4");
-    desk.asked(Operation::ReserveCar);
+    api.until("T4", |record| record["type"] == "intent" && record["step"] == "reserve-hotel");
     desk.act("T4", "cancel", &json!({"note": "ill"})).expect(200);
-    desk.release(Operation::ReserveCar);
+    desk.release(Operation::ReserveHotel);
     desk.book("T4");
     // Stuck, and left so.
     let other = json!({"grants": {"config": {"region": "eu"}, "secrets": ["bank"]}, "force": true});

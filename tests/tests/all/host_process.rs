@@ -9,11 +9,15 @@ use std::{
     process::{Child, Stdio},
     sync::mpsc::channel,
     thread,
+    time::Instant,
 };
 
 use expect_test::expect;
 use participants::Operation;
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::{
+    io::ioctl_fionbio,
+    process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit},
+};
 use serde_json::{Value, json};
 use ureq::http::Method;
 
@@ -46,8 +50,10 @@ impl Streams {
         command.env("AMENDS_LOG", "debug").stdin(Stdio::null()).stdout(stdout).stderr(stderr);
         let mut child = command.spawn().unwrap();
         let api = Api::new(&format!("http://127.0.0.1:{port}"), Traffic::Once);
+        let deadline = Instant::now() + PATIENCE;
         while !api.try_send(Method::GET, "/readyz", None, &[]).is_ok_and(|answer| answer.status == 200) {
             assert_eq!(child.try_wait().unwrap(), None, "it ended");
+            assert!(Instant::now() < deadline, "it does not become ready");
             thread::yield_now();
         }
         Self { child, api, _folder: folder }
@@ -100,11 +106,14 @@ fn closed_pipe() -> PipeWriter {
     pipe().unwrap().1
 }
 
-/// A pipe that nobody reads, with no room left.
+/// A pipe that nobody reads, with no room left. How much room a pipe has is the system's affair: a user who has many gets small ones.
 fn full_pipe() -> (PipeReader, PipeWriter) {
     let (reader, mut writer) = pipe().unwrap();
-    // What Linux gives a pipe.
-    writer.write_all(&[b'x'; 64 << 10]).unwrap();
+    ioctl_fionbio(&writer, true).unwrap();
+    for piece in [&[b'x'; 4_096][..], b"x"] {
+        while writer.write_all(piece).is_ok() {}
+    }
+    ioctl_fionbio(&writer, false).unwrap();
     (reader, writer)
 }
 
@@ -238,7 +247,9 @@ impl Connection {
 #[test]
 fn c2_09_a_host_without_descriptors_refuses_a_deploy_for_now_and_blames_no_component() {
     let host = Host::start(DataFolder::empty(), Options::default());
-    let mut connection = Connection(TcpStream::connect(host.ready.url.trim_start_matches("http://")).unwrap());
+    let stream = TcpStream::connect(host.ready.url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut connection = Connection(stream);
     let wasm = guest(Way::Plain, "order");
     let (status, _) = connection.put("/v1/modules/order", b"no wasm");
     assert!(status.starts_with("HTTP/1.1 422"), "{status}");
@@ -290,7 +301,9 @@ fn booked_though_the_clock_is_set_by(ms: i64) {
     assert!(desk.asked(Operation::ReserveFlight));
     let before = hour(&desk);
     desk.host.set_clock_by(ms);
+    let deadline = Instant::now() + PATIENCE;
     while hour(&desk) == before {
+        assert!(Instant::now() < deadline, "the host's clock stands where it stood");
         thread::yield_now();
     }
     desk.release(Operation::ReserveFlight);

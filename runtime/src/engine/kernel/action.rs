@@ -1,7 +1,13 @@
 //! What a shard wants done by whoever drives it.
 
+use std::fmt;
+
 use super::reads::Look;
-use crate::{engine::guests::AttemptCall, journal::StreamId, store::{Batch, StoreError}};
+use crate::{
+    engine::guests::AttemptCall,
+    journal::StreamId,
+    store::{Batch, StoreError},
+};
 
 /// What a shard wants done.
 #[derive(Debug)]
@@ -15,5 +21,34 @@ pub enum Action {
     /// A committed change that watchers may see: the stream and its revision.
     Changed(StreamId, u64),
     /// End the shard: the store takes no more commits. Whether the host ends too says the error.
-    Fail(StoreError),
+    Fail(Ending),
+}
+
+/// Why a shard ends though nobody stopped it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Another host owns the shard now. This host may go on with what else it has.
+    Fenced(String),
+    /// The storage failed, or the engine did. Nothing may be acknowledged any more, and the host ends at once (law 14).
+    Failed(String),
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fenced(why) => write!(f, "another host owns the shard: {why}"),
+            Self::Failed(why) => f.write_str(why),
+        }
+    }
+}
+
+impl From<StoreError> for Ending {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Fenced(why) => Self::Fenced(why),
+            StoreError::Failed(why) => Self::Failed(why),
+            // A commit that does not fit is our own bug.
+            StoreError::Conflict(_) | StoreError::Corrupt(_) => Self::Failed(error.to_string()),
+        }
+    }
 }

@@ -37,7 +37,7 @@ use std::{collections::VecDeque, sync::Arc};
 use amends_core::Instant;
 
 use self::{
-    action::Action,
+    action::{Action, Ending},
     commit::{Batching, Commit},
     overlay::Overlay,
     reads::{Lookups, Reads},
@@ -51,7 +51,7 @@ use crate::{
         refusal::{Refusal, RefusalCode},
     },
     journal::keys,
-    store::{Position, StoreError, Table},
+    store::{Position, Table},
 };
 
 /// Whether the disk is too full for new work.
@@ -238,7 +238,7 @@ impl Kernel {
 
     /// Law 14: from here on nothing is acknowledged, and nothing more is handed over: not even what this step did before it failed,
     /// of which the client will hear that it was not recorded. The refusal is for everybody who waits; none: it failed before.
-    pub(crate) fn fail(&mut self, why: StoreError) -> Option<Refusal> {
+    pub(crate) fn fail(&mut self, why: Ending) -> Option<Refusal> {
         if self.failed.is_some() {
             return None;
         }
@@ -252,13 +252,10 @@ impl Kernel {
     }
 }
 
-fn store_ended(why: &StoreError) -> Refusal {
-    let said = match why {
-        StoreError::Fenced(_) => {
-            return Refusal::new(RefusalCode::Stopping, why.to_string()).hint("ask the host that owns it now");
-        }
-        StoreError::Failed(what) => format!("the storage failed: {what}"),
-        StoreError::Conflict(_) | StoreError::Corrupt(_) => format!("the storage failed: {why}"),
-    };
-    Refusal::new(RefusalCode::StorageFailed, said).hint("look at the host's log, mend the disk and start the host again")
+fn store_ended(why: &Ending) -> Refusal {
+    match why {
+        Ending::Fenced(_) => Refusal::new(RefusalCode::Stopping, why.to_string()).hint("ask the host that owns it now"),
+        Ending::Failed(_) => Refusal::new(RefusalCode::StorageFailed, format!("the storage failed: {why}"))
+            .hint("look at the host's log, mend the disk and start the host again"),
+    }
 }

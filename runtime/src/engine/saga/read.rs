@@ -27,9 +27,8 @@ pub(crate) fn saga_stream(store: &dyn Store, key: &SagaKey) -> Result<Option<Pos
 pub(crate) fn summaries_at(store: &dyn Store, starts: &[Position]) -> Result<Vec<Result<Summary, Corrupt>>, StoreError> {
     let keys: Vec<_> = starts.iter().map(|start| (Table::Sagas, keys::saga(*start))).collect();
     let missing = |start: &Position| Corrupt(format!("the row of the saga at {start} is missing"));
-    let summary = |(start, row): (&Position, Result<Option<Bytes>, Corrupt>)| {
-        rows::decode_summary(&row?.ok_or_else(|| missing(start))?)
-    };
+    let summary =
+        |(start, row): (&Position, Result<Option<Bytes>, Corrupt>)| rows::decode_summary(&row?.ok_or_else(|| missing(start))?);
     Ok(starts.iter().zip(store.rows_at(&keys)?).map(summary).collect())
 }
 

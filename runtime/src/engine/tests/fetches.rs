@@ -100,7 +100,7 @@ fn a_storage_that_fails_refuses_what_waits_for_it() {
     let mut sim = cold();
     let first = sim.verb("S1", Verb::Cancel, "k1");
     let behind = sim.verb("S1", Verb::Cancel, "k2");
-    sim.input(Input::StoreEnded(StoreError::Failed("no space".into())));
+    sim.input(Input::StoreEnded(Ending::Failed("no space".into())));
     assert_eq!([said(first), said(behind)].map(|said| said.unwrap_err().code), [RefusalCode::StorageFailed; 2]);
 }
 

@@ -350,7 +350,7 @@ fn those_who_wait_for_a_job_are_told_when_the_storage_fails() {
     sim.commit();
     let id = said(asked).unwrap().job.id;
     let awaited = sim.ask(|answer| Request::AwaitJob(origin(), id, answer));
-    sim.input(Input::StoreEnded(StoreError::Failed("no space".into())));
+    sim.input(Input::StoreEnded(Ending::Failed("no space".into())));
     assert_eq!(said(awaited).unwrap_err().code, RefusalCode::StorageFailed);
 }
 

@@ -188,7 +188,7 @@ fn after_a_storage_error_nothing_is_acknowledged() {
     sim.deploy(1, definition(&["~a"]));
     let waiting = sim.start("S1", "{}", true);
     while sim.end_one() {}
-    sim.input(Input::StoreEnded(StoreError::Failed("no space".into())));
+    sim.input(Input::StoreEnded(Ending::Failed("no space".into())));
     assert_eq!(said(waiting).unwrap_err().code, RefusalCode::StorageFailed);
     let late = sim.start("S2", "{}", false);
     assert_eq!(said(late).unwrap_err().code, RefusalCode::StorageFailed);
@@ -203,7 +203,7 @@ fn after_a_storage_error_nothing_begins() {
     sim.grant();
     let waiting = sim.start("S1", "{}", true);
     while sim.commit() {}
-    sim.input(Input::StoreEnded(StoreError::Failed("no space".into())));
+    sim.input(Input::StoreEnded(Ending::Failed("no space".into())));
     assert_eq!(said(waiting).unwrap_err().code, RefusalCode::StorageFailed);
     while sim.end_one() {}
     assert_eq!(sim.calls, ["a@1"]);

@@ -38,6 +38,7 @@ use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 use super::{
     guests::{AttemptCall, Suspect},
     kernel::{
+        action::Ending,
         reads::{self, Look},
         row,
     },
@@ -55,7 +56,7 @@ use super::{
 use crate::{
     journal::{Actor, Grant},
     store::{
-        Batch, Position, RowChange, Store, StoreError,
+        Batch, Position, RowChange, Store,
         memory::MemoryStore,
         ownership::{ByLock, Ownership},
     },

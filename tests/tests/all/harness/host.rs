@@ -6,11 +6,12 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{ExitStatus, Output, Stdio},
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc::channel},
     thread,
+    time::Duration,
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{
     api::{Api, Traffic},
@@ -265,8 +266,24 @@ impl From<Output> for Said {
 pub(crate) fn cli(environment: &[(&str, &str)], arguments: &[&str]) -> Said {
     let mut command = bare(Path::new(BINARY));
     command.args(arguments).envs(environment.iter().copied()).env("NO_COLOR", "1").env("USER", "tester").stdin(Stdio::null());
-    command.output().unwrap_or_else(|error| panic!("cannot run {BINARY}: {error}")).into()
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = command.spawn().unwrap_or_else(|error| panic!("cannot run {BINARY}: {error}"));
+    let pid = Pid::from_child(&child);
+    let (tell, told) = channel();
+    // Nobody listens any more when it took too long.
+    thread::spawn(move || drop(tell.send(child.wait_with_output())));
+    match told.recv_timeout(CLI_PATIENCE) {
+        Ok(Ok(output)) => output.into(),
+        Ok(Err(error)) => panic!("`amends {}`: {error}", arguments.join(" ")),
+        Err(_) => {
+            let _ = kill_process(pid, Signal::KILL);
+            panic!("`amends {}` does not end", arguments.join(" "))
+        }
+    }
 }
+
+/// Longer than a command that waits and then says so.
+const CLI_PATIENCE: Duration = Duration::from_secs(400);
 
 /// Tries to start a host that cannot: it ends by itself, and says why.
 #[track_caller]
