@@ -25,7 +25,7 @@ pub struct Clocks {
 }
 
 /// The clocks of this machine; tests may move them.
-pub(crate) fn of_machine() -> Clocks {
+pub fn of_machine() -> Clocks {
     let wall: Clock = Arc::new(|| {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Instant(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
@@ -37,7 +37,7 @@ pub(crate) fn of_machine() -> Clocks {
 }
 
 /// How long it is since this was called.
-pub(crate) fn uptime() -> Uptime {
+pub fn uptime() -> Uptime {
     let began = std::time::Instant::now();
     Arc::new(move || began.elapsed())
 }

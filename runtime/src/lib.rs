@@ -1,4 +1,5 @@
-//! Amends, a durable saga runtime: the library behind the `amends` binary.
+//! The host of Amends, a durable saga runtime, as a library. The command line, settings and logs are the crate `amends`, so that a
+//! change there compiles nothing of this.
 
 pub mod journal;
 
@@ -18,20 +19,10 @@ pub mod marker;
 
 pub mod node;
 
-mod clocks;
+pub mod clocks;
 
-mod log;
+pub mod trouble;
 
-pub mod config;
+pub mod plain;
 
-pub mod client;
-
-pub mod cli;
-
-mod trouble;
-
-mod plain;
-
-mod unfit;
-
-pub use cli::main;
+pub mod unfit;

@@ -5,13 +5,13 @@ use std::fmt::Write as _;
 use amends_core::plain::is_hostile;
 
 /// The text with what is hostile spelled out, but for tabs.
-pub(crate) fn escape(text: &str) -> String {
+pub fn escape(text: &str) -> String {
     spelled(text, |c| c != '\t' && is_hostile(c), |c, safe| _ = write!(safe, "{}", c.escape_default()))
 }
 
 /// JSON with what is hostile in its strings spelled as JSON does: it means the same. The text comes from a serializer, which
 /// leaves such characters nowhere else.
-pub(crate) fn escape_json(text: &str) -> String {
+pub fn escape_json(text: &str) -> String {
     spelled(text, is_hostile, |c, safe| _ = write!(safe, "\\u{:04x}", u32::from(c)))
 }
 

@@ -3,7 +3,7 @@
 use crate::host::Problem;
 
 /// What to do about bytes that this host cannot run.
-pub(crate) fn remedy(problem: Problem) -> &'static str {
+pub fn remedy(problem: Problem) -> &'static str {
     match problem {
         Problem::NotWasm | Problem::CoreModule | Problem::InvalidWasm => {
             "build it with `amends build`, or with `cargo build --release --target wasm32-wasip2`"

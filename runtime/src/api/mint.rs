@@ -9,7 +9,7 @@ use super::error::ApiError;
 const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 /// 48 bits of time and 80 random bits, as 26 characters that sort by time.
-pub(crate) fn fresh(now: Instant) -> Result<String, getrandom::Error> {
+pub fn fresh(now: Instant) -> Result<String, getrandom::Error> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes)?;
     bytes[..6].copy_from_slice(&now.0.to_be_bytes()[2..]);

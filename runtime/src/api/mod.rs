@@ -26,7 +26,7 @@ mod places;
 
 mod waits;
 
-pub(crate) mod mint;
+pub mod mint;
 
 mod routes;
 
@@ -34,8 +34,8 @@ pub mod openapi;
 
 pub mod server;
 
-#[cfg(test)]
-pub(crate) mod samples;
+#[cfg(any(test, feature = "testing"))]
+pub mod samples;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,7 @@
 //! Values for tests of what is shown: a definition, sagas, a job.
 
+#![allow(clippy::unwrap_used, reason = "only tests call it, of this crate and of others")]
+
 use amends_core::{
     Definition,
     definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
@@ -15,10 +17,10 @@ use crate::{
 };
 
 /// 2026-01-01T12:00:00Z.
-pub(crate) const NOON: Instant = Instant(1_767_268_800_000);
+pub const NOON: Instant = Instant(1_767_268_800_000);
 
 /// A retry of stuck trips that is on its way.
-pub(crate) fn job(id: &str) -> Job {
+pub fn job(id: &str) -> Job {
     let trips = SagaFilter { definition: Some("trip".into()), failure: Some("gateway_down".into()), ..SagaFilter::default() };
     Job {
         id: id.to_owned(),
@@ -39,7 +41,7 @@ pub(crate) fn job(id: &str) -> Job {
 }
 
 /// Two reservations, a pivot, and a mail that is sent until it is sent.
-pub(crate) fn trip() -> Definition {
+pub fn trip() -> Definition {
     let stage = |steps: Vec<Step>| Stage { steps, savepoint_after: None };
     Definition {
         name: "trip".to_owned(),
@@ -77,7 +79,7 @@ fn step(name: &str, kind: Kind) -> Step {
 }
 
 /// A trip that is completed.
-pub(crate) fn completed() -> View {
+pub fn completed() -> View {
     View {
         definition: "trip".to_owned(),
         module: "trip".to_owned(),
@@ -131,17 +133,17 @@ fn step_view(name: &str, stage: usize, kind: Kind) -> StepView {
 }
 
 /// A leg with one attempt.
-pub(crate) fn ran(after_ms: u64, took_ms: u64) -> LegView {
+pub fn ran(after_ms: u64, took_ms: u64) -> LegView {
     let began = NOON.plus(after_ms);
     LegView { attempts: 1, began_at: Some(began), ended_at: Some(began.plus(took_ms)), ..LegView::default() }
 }
 
 /// A forward leg.
-pub(crate) fn leg(step: &str) -> Leg {
+pub fn leg(step: &str) -> Leg {
     Leg::forward(StepPath::new(step))
 }
 
 /// A failure.
-pub(crate) fn failure(code: &str, message: &str) -> Failure {
+pub fn failure(code: &str, message: &str) -> Failure {
     Failure::new(code, message)
 }

@@ -152,10 +152,11 @@ mod tests {
         verb::{self, Acted},
     };
 
+    use amends_client::{Client, Write};
+
     use super::*;
     use crate::{
         api::{Options, router},
-        client::{Client, Write},
         service::testing::TestHost,
     };
 

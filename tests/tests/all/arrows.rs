@@ -11,7 +11,7 @@ use std::{
 
 use crate::harness::guests::repository;
 
-/// A folder or a file of `runtime/src`, as `engine/saga` or `marker`.
+/// A folder or a file of `runtime/src`, as `engine/saga` or `marker`; `cli` and what is in it is `runtime/cli/src`.
 type Place = String;
 
 /// What each place may name, as the page says.
@@ -34,22 +34,15 @@ fn allowed() -> BTreeMap<Place, BTreeSet<Place>> {
 #[test]
 fn no_folder_names_another_that_the_architecture_does_not_allow() {
     let allowed = allowed();
-    let source = repository().join("runtime/src");
     let mut wrong = BTreeSet::new();
     let mut used: BTreeMap<Place, BTreeSet<Place>> = BTreeMap::new();
-    for file in files(&source) {
-        let path = file.strip_prefix(&source).unwrap().with_extension("");
-        let from = place_of(&allowed, &path.to_string_lossy());
-        let from = from.unwrap_or_else(|| panic!("{} stands in no row of the table", path.display()));
-        for named in names(&fs::read_to_string(&file).unwrap()) {
-            let Some(to) = place_of(&allowed, &named) else { continue };
-            if to != from {
-                used.entry(from.clone()).or_default().insert(to.clone());
-                if !may(&allowed, &from, &to) {
-                    wrong.insert(format!("{}: {from} names crate::{}", path.display(), named.replace('/', "::")));
-                }
-            }
+    for (path, named) in named_by_files() {
+        let from = place_of(&allowed, &path).unwrap_or_else(|| panic!("{path} stands in no row of the table"));
+        let Some(to) = named.and_then(|named| place_of(&allowed, &named)).filter(|to| *to != from) else { continue };
+        if !may(&allowed, &from, &to) {
+            wrong.insert(format!("{path}: {from} names {to}"));
         }
+        used.entry(from).or_default().insert(to);
     }
     assert!(wrong.is_empty(), "ARCHITECTURE.md does not allow these:\n{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
     // What nothing uses is no rule.
@@ -94,6 +87,25 @@ fn no_file_of_a_kind_that_decides_reads_the_store() {
     }
 }
 
+/// Each file by its place, with each place that it names; once without, so that a file that names nobody is seen.
+fn named_by_files() -> Vec<(Place, Option<Place>)> {
+    let mut all = Vec::new();
+    for (crate_path, place, uses) in
+        [("runtime/src", "", &[("crate::", "")][..]), ("runtime/cli/src", "cli/", &[("crate::", "cli/"), ("amends_host::", "")])]
+    {
+        let source = repository().join(crate_path);
+        for file in files(&source) {
+            let path = format!("{place}{}", file.strip_prefix(&source).unwrap().with_extension("").to_string_lossy());
+            let text = fs::read_to_string(&file).unwrap();
+            let named =
+                uses.iter().flat_map(|(root, place)| names(&text, root).into_iter().map(move |name| format!("{place}{name}")));
+            all.extend(named.map(|named| (path.clone(), Some(named))));
+            all.push((path, None));
+        }
+    }
+    all
+}
+
 fn may(allowed: &BTreeMap<Place, BTreeSet<Place>>, from: &str, to: &str) -> bool {
     allowed.get(from).is_some_and(|places| places.contains(to))
 }
@@ -104,12 +116,12 @@ fn place_of(allowed: &BTreeMap<Place, BTreeSet<Place>>, path: &str) -> Option<Pl
     allowed.keys().filter(lies_in).max_by_key(|place| place.len()).cloned()
 }
 
-/// The paths in the crate that a source names, as `engine/kernel/commit/Commit`, tests left out.
-fn names(source: &str) -> BTreeSet<String> {
+/// The paths under a root that a source names, as `engine/kernel/commit/Commit` under `crate::`, tests left out.
+fn names(source: &str, root: &str) -> BTreeSet<String> {
     let code = source.split("#[cfg(test)]\nmod ").next().unwrap_or(source);
     let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
     let mut names = BTreeSet::new();
-    for rest in code.split("crate::").skip(1) {
+    for rest in code.split(root).skip(1) {
         let tree: String = tree(rest);
         expand("", &tree, &mut names);
     }
@@ -176,7 +188,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn the_names_of_a_source_are_found_in_trees_and_in_the_middle_of_code() {
     let source = "use crate::{\n    engine::{kernel::{commit::Commit, row}, saga},\n    store::Store,\n};\n// use crate::cli;\nfn f() -> crate::plain::Shown { crate::host::x() }\n#[cfg(test)]\nmod tests { use crate::cli; }\n";
-    let names: Vec<String> = names(source).into_iter().collect();
+    let names: Vec<String> = names(source, "crate::").into_iter().collect();
     assert_eq!(
         names,
         ["engine/kernel/commit/Commit", "engine/kernel/row", "engine/saga", "host/x", "plain/Shown", "store/Store"]

@@ -1,5 +1,7 @@
 //! Holds answers against the description: what a client's validator would say of them. For tests.
 
+#![allow(clippy::unwrap_used, reason = "only tests call it, of this crate and of others")]
+
 use boon::{Compiler, Draft, Schemas};
 use serde_json::Value;
 
@@ -8,26 +10,26 @@ use super::description;
 const AT: &str = "https://amends.example/openapi.json";
 
 /// Whether a value is as the schema of this name says.
-pub(crate) fn value(schema: &str, value: &Value) -> Result<(), String> {
+pub fn value(schema: &str, value: &Value) -> Result<(), String> {
     validate(&document(), &format!("/components/schemas/{schema}"), value)
 }
 
 /// One answer, as it came.
-pub(crate) struct Answered<'a> {
+pub struct Answered<'a> {
     /// In upper case.
-    pub(crate) method: &'a str,
+    pub method: &'a str,
     /// With its query.
-    pub(crate) path: &'a str,
+    pub path: &'a str,
     /// The status.
-    pub(crate) status: u16,
+    pub status: u16,
     /// With its parameters; empty if there is none.
-    pub(crate) content_type: &'a str,
+    pub content_type: &'a str,
     /// The body.
-    pub(crate) body: &'a [u8],
+    pub body: &'a [u8],
 }
 
 /// Whether an answer is as its operation says. What is no operation answers an error.
-pub(crate) fn answer(answered: &Answered<'_>) -> Result<(), String> {
+pub fn answer(answered: &Answered<'_>) -> Result<(), String> {
     let Answered { method, path, status, content_type, body } = *answered;
     let document = document();
     let operation = operation(&document, method, path);
@@ -57,7 +59,7 @@ pub(crate) fn answer(answered: &Answered<'_>) -> Result<(), String> {
 }
 
 /// The name of the operation that a request is for.
-pub(crate) fn operation_id(method: &str, path: &str) -> Option<String> {
+pub fn operation_id(method: &str, path: &str) -> Option<String> {
     let document = document();
     let (_, operation) = operation(&document, method, path)?;
     operation["operationId"].as_str().map(str::to_owned)
@@ -72,7 +74,7 @@ fn operation<'a>(document: &'a Value, method: &str, path: &str) -> Option<(&'a S
 }
 
 /// The description as a client gets it.
-pub(crate) fn document() -> Value {
+pub fn document() -> Value {
     serde_json::to_value(description()).unwrap()
 }
 

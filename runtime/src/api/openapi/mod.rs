@@ -7,8 +7,8 @@ mod operations;
 
 mod schemas;
 
-#[cfg(test)]
-pub(crate) mod described;
+#[cfg(any(test, feature = "testing"))]
+pub mod described;
 
 #[cfg(test)]
 mod tests;

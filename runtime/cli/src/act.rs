@@ -1,0 +1,150 @@
+//! What operator verbs have in common: look at the saga, say what will happen, ask if there is somebody to ask, act once.
+
+use amends_wire::{
+    definition::Kind,
+    saga::{RollbackReason, Saga, Status, Step, StepStatus},
+    verb::Acted,
+};
+use anyhow::Result;
+use clap::Args;
+use serde::Serialize;
+
+use super::{
+    exit::Exit,
+    render::{self, style, text},
+    session::{Form, Session, confirmed, print, print_json, say},
+};
+
+/// What every verb takes.
+#[derive(Args, Debug)]
+pub(super) struct Common {
+    /// Why; recorded with who and when.
+    #[arg(long)]
+    pub(super) note: Option<String>,
+    /// Only if the saga is at this revision. By default, the one that is read just before.
+    #[arg(long, value_name = "REVISION")]
+    pub(super) expect_revision: Option<u64>,
+    /// Do not ask.
+    #[arg(long, short)]
+    pub(super) yes: bool,
+    #[command(flatten)]
+    pub(super) form: Form,
+}
+
+/// Whether a verb destroys something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// It does: ask first.
+    First,
+    /// It does not.
+    Never,
+}
+
+/// Sends a verb: `plan` says in words what it does to the saga as it was read, before it for one that asks, and else once it is
+/// done, since a line before a refusal would read as success; `body` is given the expected revision. A verb without a plan would be
+/// refused: it is sent without a question, and the host says why.
+pub(super) fn act<B: Serialize, P: Into<Option<String>>>(
+    session: &Session,
+    id: &str,
+    verb: &str,
+    common: &Common,
+    asks: Asks,
+    plan: impl Fn(&Saga) -> P,
+    body: impl Fn(String) -> B,
+) -> Result<Exit> {
+    let saga: Saga = session.client.get(&["v1", "sagas", id], &[])?;
+    // The names in it are as they were typed.
+    let plan = plan(&saga).into().map(|plan| text::clean(&plan).into_owned());
+    // An ended saga is not asked about: the host says how it ended and what helps, or that it was asked before.
+    if !saga.status.is_ended() {
+        say(&format!("{} {} is {} at revision {}", saga.saga, saga.id, style::status(saga.status), saga.revision));
+        if let Some(plan) = plan.as_ref().filter(|_| asks == Asks::First) {
+            say(&format!("would {plan}"));
+            if !confirmed("go on?", common.yes)? {
+                say("nothing was done");
+                return Ok(Exit::Failed);
+            }
+        }
+    }
+    let revision = common.expect_revision.map_or_else(|| saga.revision.clone(), |revision| revision.to_string());
+    let acted: Acted = session.client.post(&["v1", "sagas", id, verb], &body(revision))?;
+    if let Some(plan) = plan.filter(|_| asks == Asks::Never && acted.applied) {
+        say(&plan);
+    }
+    if common.form.json {
+        print_json(&acted)?;
+    } else {
+        let repeated = if acted.applied { String::new() } else { format!("  ({}; nothing changed)", unchanged(&saga)) };
+        print(&format!("{} {}{repeated}\n", acted.id, style::status(acted.status)))?;
+        if !acted.status.is_ended() && acted.status != Status::Stuck {
+            say(&format!("follow it with `amends watch {}`", acted.id));
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// Why a verb found its work done: the saga as it was read just before.
+fn unchanged(saga: &Saga) -> String {
+    match &saga.rollback {
+        Some(rollback) if !saga.status.is_ended() && rollback.reason != RollbackReason::Cancelled => {
+            format!("it is rolling back already ({})", render::journal::reason(rollback))
+        }
+        _ => "it had been asked before".to_owned(),
+    }
+}
+
+/// Steps that are done or may have run and whose effects stay if nobody undoes them, in words.
+pub(super) fn outstanding(saga: &Saga) -> Option<String> {
+    let counts = |step: &&Step| step.undo_declared || step.kind != Kind::Compensatable;
+    let stands = |step: &&Step| match step.status {
+        StepStatus::Compensated => false,
+        StepStatus::Done | StepStatus::Skipped | StepStatus::Compensating => true,
+        StepStatus::Stuck => step.undo.is_some() || step.may_have_run,
+        StepStatus::Pending
+        | StepStatus::Running
+        | StepStatus::Waiting
+        | StepStatus::BackingOff
+        | StepStatus::Refused
+        | StepStatus::Unknown => step.may_have_run,
+    };
+    let name = |step: &Step| if step.may_have_run { format!("{} (may have run)", step.name) } else { step.name.clone() };
+    let names: Vec<String> = saga.steps.iter().filter(counts).filter(stands).map(name).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::samples;
+
+    /// A cancel of a saga that rolled back for a reason of its own was told that it had been asked before, and nobody had.
+    #[test]
+    fn a_cancel_that_comes_after_the_rollback_is_told_what_began_it() {
+        assert_eq!(unchanged(&samples::stuck_in_rollback()), "it is rolling back already (refused by reserve-car)");
+        assert_eq!(unchanged(&samples::waiting()), "it had been asked before");
+        assert_eq!(unchanged(&samples::compensated()), "it had been asked before");
+    }
+
+    #[test]
+    fn before_an_abandon_what_leaves_nothing_to_undo_is_not_named() {
+        // Steps that say `undo: nothing` were named among what stays.
+        let stays = |saga: &Saga| outstanding(saga).unwrap_or_default();
+        let mut saga = samples::stuck_forward();
+        saga.steps[3].may_have_run = false;
+        saga.steps[1].undo_declared = false;
+        assert_eq!(stays(&saga), "reserve-flight, reserve-car");
+        saga.steps[3].may_have_run = true;
+        assert_eq!(stays(&saga), "reserve-flight, reserve-car, charge (may have run)");
+        assert_eq!(stays(&samples::waiting()), "reserve-flight");
+        assert_eq!(stays(&samples::stuck_in_rollback()), "reserve-flight, reserve-hotel");
+        assert_eq!(outstanding(&samples::compensated()), None);
+    }
+
+    /// C2-13: `null` as an output reads as none, and was taken for the mark.
+    #[test]
+    fn c2_13_before_an_abandon_a_step_that_is_done_and_returned_nothing_is_not_in_doubt() {
+        let mut saga = samples::waiting();
+        saga.steps[0].output = None;
+        assert_eq!(outstanding(&saga).as_deref(), Some("reserve-flight"));
+    }
+}

@@ -1,0 +1,310 @@
+//! `amends deploy`: uploads a component.
+
+use std::{path::PathBuf, time::Duration};
+
+use amends_wire::{
+    module::{Break, Breaks, Deployed, MissingGrant, Move, Plan, Trigger},
+    saga::Status,
+};
+use anyhow::Result;
+use clap::Args;
+use http::Method;
+
+use super::{
+    exit::Exit,
+    input,
+    render::text::{clean, count, short},
+    session::{Form, Session, print, print_json, say},
+};
+use amends_client::Write;
+
+/// A compilation takes at most 90 seconds by default.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Upload a module: it is verified, stored as a new version, and new sagas start on it.
+///
+/// Sagas in flight, their compensations included, stay on the version that they started with.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends deploy target/wasm32-wasip2/release/trip.wasm\n  amends deploy trip.wasm --plan")]
+pub(super) struct Deploy {
+    /// The component.
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// Insist on this name; the component must have it. Without it, the component's name is taken.
+    #[arg(long)]
+    name: Option<String>,
+    /// Store the version, and leave new work where it is.
+    #[arg(long)]
+    no_activate: bool,
+    /// Only say what would happen.
+    #[arg(long, conflicts_with = "no_activate")]
+    plan: bool,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(deploy: &Deploy, session: &Session) -> Result<Exit> {
+    let bytes = input::component(&deploy.file)?;
+    let path: Vec<&str> = ["v1", "modules"].into_iter().chain(deploy.name.as_deref()).collect();
+    let activate = if deploy.no_activate { "false" } else { "true" };
+    let query = if deploy.plan { [("plan", "true")] } else { [("activate", activate)] };
+    let write = Write {
+        method: if deploy.name.is_some() { Method::PUT } else { Method::POST },
+        query: &query,
+        content_type: "application/wasm",
+        body: &bytes,
+        patience: PATIENCE,
+        ..Write::post(&path)
+    };
+    say(&format!(
+        "uploading {} ({}), then the host verifies it …",
+        deploy.file.display(),
+        crate::config::Size::rough(bytes.len())
+    ));
+    if deploy.plan {
+        let (_, plan): (_, Plan) = session.client.write(&write)?;
+        return match deploy.form.json {
+            true => print_json(&plan),
+            false => print(&planned(&plan)),
+        }
+        .map(|()| Exit::Fine);
+    }
+    let (status, deployed): (_, Deployed) = session.client.write(&write)?;
+    if deploy.form.json {
+        print_json(&deployed)?;
+    } else {
+        print(&report(&deployed, status == http::StatusCode::CREATED))?;
+    }
+    Ok(Exit::Fine)
+}
+
+/// Uploads a component, on which new sagas start from then on. True: the host did not have these bytes yet.
+pub(super) fn activate(component: &[u8], session: &Session) -> Result<(Deployed, bool)> {
+    let (status, deployed) = session.client.write(&Write {
+        query: &[("activate", "true")],
+        content_type: "application/wasm",
+        body: component,
+        patience: PATIENCE,
+        ..Write::post(&["v1", "modules"])
+    })?;
+    Ok((deployed, status == http::StatusCode::CREATED))
+}
+
+fn report(deployed: &Deployed, is_new: bool) -> String {
+    let standing = match deployed.active {
+        Some(active) if active == deployed.version => "active: new sagas start on it".to_owned(),
+        Some(active) => format!("not active: new sagas start on version {active}"),
+        None => format!("not active; `amends activate {} {}` makes it so", deployed.name, deployed.version),
+    };
+    let news = if is_new { "" } else { " (these bytes were there already)" };
+    let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, short(&deployed.digest));
+    let breaks = broken(&deployed.breaks, "no longer works");
+    head + &sagas(&deployed.sagas, &deployed.triggers) + &breaks + &remarks(&deployed.missing_grants, &deployed.warnings)
+}
+
+fn planned(plan: &Plan) -> String {
+    let what = match (plan.deployed, plan.active == Some(plan.version)) {
+        (true, true) => {
+            format!("{} version {} is these bytes already, and active: nothing would change\n", plan.name, plan.version)
+        }
+        (true, false) => format!("{} version {} is these bytes already; it would become active\n", plan.name, plan.version),
+        (false, _) => format!(
+            "{} would get version {} (sha256 {}), and new sagas would start on it\n",
+            plan.name,
+            plan.version,
+            short(&plan.digest)
+        ),
+    };
+    let stays = match plan.in_flight.as_slice() {
+        [] => "no saga is in flight on this module\n".to_owned(),
+        versions => versions
+            .iter()
+            .map(|version| {
+                format!(
+                    "{} on version {} would stay there, compensations included\n",
+                    count(version.sagas, "saga"),
+                    version.version
+                )
+            })
+            .collect(),
+    };
+    let breaks = broken(&plan.breaks, "would stop working");
+    let sagas = sagas(&plan.sagas, &plan.triggers);
+    what + &stays + &moves(plan) + &sagas + &breaks + &remarks(&plan.missing_grants, &plan.warnings)
+}
+
+/// Who could move, and what stands against it. Those that need nobody are one line: a thousand that wait say nothing new.
+fn moves(plan: &Plan) -> String {
+    let line = |saga: &Move| {
+        let can = match saga.obstacles.as_slice() {
+            [] => format!("could move: amends move {} --to {}", saga.id, plan.version),
+            obstacles => format!("could not move: {}", obstacles.join("; ")),
+        };
+        let misfit = saga.input_does_not_fit.as_ref();
+        let misfit = misfit.map(|where_| format!("; its input does not fit the new schema: {where_}")).unwrap_or_default();
+        let line = format!("  {} on version {}, {}, {can}{misfit}", saga.id, saga.version, saga.status.as_str());
+        clean(&line).into_owned() + "\n"
+    };
+    let is_easy = |saga: &&Move| saga.status != Status::Stuck && saga.obstacles.is_empty() && saga.input_does_not_fit.is_none();
+    let (easy, others): (Vec<&Move>, Vec<&Move>) = plan.moves.iter().partition(is_easy);
+    let cut = if plan.moves_cut { "  … and more\n" } else { "" };
+    let easy = match easy.as_slice() {
+        [one] => line(one),
+        easy => could_move(easy),
+    };
+    others.into_iter().map(line).collect::<String>() + &easy + cut
+}
+
+/// Ids that stand for sagas that are alike.
+const NAMED: usize = 5;
+
+fn could_move(sagas: &[&Move]) -> String {
+    let ids: Vec<&str> = sagas.iter().take(NAMED).map(|saga| saga.id.as_str()).collect();
+    match sagas.len() {
+        0 => String::new(),
+        all @ ..=NAMED => format!("  {all} sagas could move as they are: {}\n", clean(&ids.join(", "))),
+        all => format!("  {all} sagas could move as they are: {} and {} more\n", clean(&ids.join(", ")), all - NAMED),
+    }
+}
+
+fn sagas(sagas: &[String], triggers: &[Trigger]) -> String {
+    format!("sagas: {}\n{}", sagas.join(", "), started_by(triggers))
+}
+
+/// Which events start which sagas, on one line, if there are any.
+pub(super) fn started_by(triggers: &[Trigger]) -> String {
+    let trigger = |Trigger { event_type, saga }: &Trigger| format!("{} → {saga}", clean(event_type));
+    match triggers.iter().map(trigger).collect::<Vec<_>>().as_slice() {
+        [] => String::new(),
+        triggers => format!("started by: {}\n", triggers.join(", ")),
+    }
+}
+
+/// What works on the active version and not on another one, a line each.
+pub(super) fn broken(breaks: &Breaks, verb: &str) -> String {
+    let line = |broken: &Break| {
+        let what = match broken {
+            Break::Saga { saga } => format!("starts of saga {saga}, which the version does not have"),
+            Break::Trigger { event_type, saga } => format!("event {event_type} → {saga}, which the version does not declare"),
+            Break::Schedule { schedule, saga, why } => format!("schedule {schedule} of saga {saga}: {why}"),
+        };
+        format!("{verb}: {}\n", clean(&what))
+    };
+    let cut = if breaks.is_cut { format!("{verb}: perhaps more\n") } else { String::new() };
+    breaks.what.iter().map(line).collect::<String>() + &cut
+}
+
+/// What is missing, each with the command that helps.
+pub(super) fn remarks(missing: &[MissingGrant], warnings: &[String]) -> String {
+    let missing = missing.iter().map(|grant| format!("not granted: {} reaches nothing yet; {}\n", grant.import, grant.command));
+    missing.chain(warnings.iter().map(|warning| format!("warning: {warning}\n"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+
+    #[test]
+    fn a_deploy_says_what_is_active_and_what_is_not_granted() {
+        let deployed = Deployed {
+            name: "trip".to_owned(),
+            version: 2,
+            digest: "3f9c".repeat(16),
+            active: Some(1),
+            sagas: vec!["trip".to_owned(), "flight".to_owned()],
+            triggers: vec![Trigger { event_type: "trip.wanted".to_owned(), saga: "trip".to_owned() }],
+            imports: Vec::new(),
+            missing_grants: vec![MissingGrant {
+                import: "wasi:http/outgoing-handler@0.2.3".to_owned(),
+                command: "amends grant trip --http ORIGIN".to_owned(),
+            }],
+            warnings: vec!["step `charge` is never undone".to_owned()],
+            breaks: Breaks { what: vec![Break::Saga { saga: "hotel".to_owned() }], is_cut: false },
+        };
+        expect![[r#"
+            trip version 2  sha256 3f9c3f9c3f9c  not active: new sagas start on version 1
+            sagas: trip, flight
+            started by: trip.wanted → trip
+            no longer works: starts of saga hotel, which the version does not have
+            not granted: wasi:http/outgoing-handler@0.2.3 reaches nothing yet; amends grant trip --http ORIGIN
+            warning: step `charge` is never undone
+        "#]]
+        .assert_eq(&report(&deployed, true));
+    }
+
+    #[test]
+    fn c2_23_a_plan_says_who_stays_where_and_what_would_stop_working() {
+        let waiting = |number: u32| Move {
+            id: format!("T{number}"),
+            version: 2,
+            status: Status::Waiting,
+            obstacles: Vec::new(),
+            input_does_not_fit: None,
+        };
+        let plan = Plan {
+            name: "trip".to_owned(),
+            digest: "3f9c".repeat(16),
+            version: 3,
+            deployed: false,
+            active: Some(2),
+            in_flight: vec![
+                amends_wire::module::InFlight { version: 1, sagas: 1 },
+                amends_wire::module::InFlight { version: 2, sagas: 12 },
+            ],
+            moves: vec![
+                Move {
+                    id: "T1".to_owned(),
+                    version: 1,
+                    status: Status::Stuck,
+                    obstacles: Vec::new(),
+                    input_does_not_fit: Some("at /qty: must be >=1, but got 0".to_owned()),
+                },
+                Move {
+                    id: "T2".to_owned(),
+                    version: 2,
+                    status: Status::Running,
+                    obstacles: vec!["step `pay`: attempt 1 is open; move when it has ended".to_owned()],
+                    input_does_not_fit: None,
+                },
+            ]
+            .into_iter()
+            .chain((3..10).map(waiting))
+            .collect(),
+            moves_cut: true,
+            sagas: vec!["trip".to_owned()],
+            triggers: Vec::new(),
+            imports: Vec::new(),
+            missing_grants: Vec::new(),
+            warnings: Vec::new(),
+            breaks: Breaks {
+                what: vec![
+                    Break::Saga { saga: "hotel".to_owned() },
+                    Break::Trigger { event_type: "room.wanted".to_owned(), saga: "hotel".to_owned() },
+                    Break::Schedule {
+                        schedule: "nightly".to_owned(),
+                        saga: "hotel".to_owned(),
+                        why: "the version has no saga hotel".to_owned(),
+                    },
+                ],
+                is_cut: true,
+            },
+        };
+        expect![[r#"
+            trip would get version 3 (sha256 3f9c3f9c3f9c), and new sagas would start on it
+            1 saga on version 1 would stay there, compensations included
+            12 sagas on version 2 would stay there, compensations included
+              T1 on version 1, stuck, could move: amends move T1 --to 3; its input does not fit the new schema: at /qty: must be >=1, but got 0
+              T2 on version 2, running, could not move: step `pay`: attempt 1 is open; move when it has ended
+              7 sagas could move as they are: T3, T4, T5, T6, T7 and 2 more
+              … and more
+            sagas: trip
+            would stop working: starts of saga hotel, which the version does not have
+            would stop working: event room.wanted → hotel, which the version does not declare
+            would stop working: schedule nightly of saga hotel: the version has no saga hotel
+            would stop working: perhaps more
+        "#]]
+        .assert_eq(&planned(&plan));
+    }
+}

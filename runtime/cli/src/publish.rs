@@ -1,0 +1,73 @@
+//! `amends publish`: an event for every saga that waits for it, and for those that it starts.
+
+use amends_wire::{Json, event::CloudEvent};
+use anyhow::{Context, Result};
+use clap::Args;
+use serde_json::value::RawValue;
+
+use super::{
+    exit::Exit,
+    input,
+    session::{Form, Session},
+    signal::report,
+};
+use amends_client::Write;
+
+/// For whom an event is kept that nobody took at once.
+pub(super) const KEPT_FOR: &str = " for sagas that had started before it";
+
+/// Publish an event: sagas that wait for it go on, others are started by it.
+///
+/// If nobody takes it, it is kept for sagas that had started before it and come to wait for it. A saga that starts later never gets it.
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  amends publish approval --key 42 --data '{\"ok\":true}'")]
+pub(super) struct Publish {
+    /// The event's type.
+    #[arg(value_name = "TYPE")]
+    event_type: String,
+    /// The correlation key that sagas wait for.
+    #[arg(long)]
+    key: Option<String>,
+    /// The event's id; the same id again is the same event. Minted when left out.
+    #[arg(long)]
+    id: Option<String>,
+    /// Who publishes it.
+    #[arg(long, default_value = "amends:cli")]
+    source: String,
+    /// The event's data: JSON, @FILE, or - for stdin.
+    #[arg(long, value_name = "JSON|@FILE|-")]
+    data: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+pub(super) fn run(publish: &Publish, session: &Session) -> Result<Exit> {
+    let data = publish.data.as_deref().map(|text| input::json("data", text)).transpose()?;
+    let id = match &publish.id {
+        Some(id) => id.clone(),
+        None => fresh_id()?,
+    };
+    let event = CloudEvent {
+        specversion: "1.0".to_owned(),
+        id,
+        source: publish.source.clone(),
+        event_type: publish.event_type.clone(),
+        subject: publish.key.clone(),
+        time: None,
+        datacontenttype: None,
+        dataschema: None,
+        data: data.map(RawValue::from_string).transpose().context("cannot send the data")?.map(Json),
+        data_base64: None,
+    };
+    let body = serde_json::to_vec(&event).context("cannot send the event")?;
+    let path = ["v1", "events"];
+    let (_, accepted) =
+        session.client.write(&Write { body: &body, content_type: "application/cloudevents+json", ..Write::post(&path) })?;
+    report(&accepted, KEPT_FOR, publish.form)
+}
+
+fn fresh_id() -> Result<String> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).context("cannot make an id; give one with --id")?;
+    Ok(hex::encode(bytes))
+}

@@ -1,0 +1,104 @@
+//! What every verb that talks to a host has: a client, a place for data and a place for talk.
+
+use std::io::{IsTerminal, Write};
+
+use anyhow::{Context, Result};
+use clap::Args;
+use serde::Serialize;
+
+use super::{
+    exit::{Exit, Usage},
+    failure::is_broken_pipe,
+};
+use amends_client::Client;
+use amends_host::plain::escape_json;
+
+/// Which host, and which of its namespaces.
+#[derive(Args, Debug)]
+pub(crate) struct Remote {
+    /// The host's address.
+    #[arg(
+        long,
+        global = true,
+        env = "AMENDS_HOST",
+        hide_env_values = true,
+        default_value = "http://127.0.0.1:8420",
+        value_name = "URL",
+        help_heading = "Host"
+    )]
+    pub(crate) host: String,
+    /// The namespace.
+    #[arg(
+        long,
+        global = true,
+        env = "AMENDS_NAMESPACE",
+        hide_env_values = true,
+        default_value = "default",
+        value_name = "NAME",
+        help_heading = "Host"
+    )]
+    pub(crate) namespace: String,
+}
+
+/// In which form data is printed.
+#[derive(Args, Clone, Copy, Debug)]
+pub(crate) struct Form {
+    /// Print JSON: one object, or one a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// A connection and the two streams.
+pub(crate) struct Session {
+    /// The host.
+    pub(crate) client: Client,
+}
+
+impl Session {
+    /// A session with a host.
+    pub(crate) fn open(remote: &Remote) -> Result<Self> {
+        amends_core::id::Namespace::new(&remote.namespace).map_err(|bad| Usage(bad.to_string()))?;
+        let by = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
+        // Header values are one line; a stranger name is left out rather than a reason to fail.
+        let by = by.filter(|by| !by.is_empty() && by.len() <= 128 && !by.contains(char::is_control));
+        let client = Client::new(&remote.host, &remote.namespace, by).map_err(Usage)?;
+        Ok(Self { client })
+    }
+}
+
+/// Prints data: to stdout, without colours where nobody sees them.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = anstream::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to stdout")
+}
+
+/// How a command ends whose exit code is the outcome of a saga: whoever closed our stdout still learns it.
+pub(crate) fn outcome(exit: Exit, printed: Result<()>) -> Result<Exit> {
+    match printed {
+        Err(error) if !is_broken_pipe(&error) => Err(error),
+        Ok(()) | Err(_) => Ok(exit),
+    }
+}
+
+/// Prints one object on one line.
+pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
+    let text = serde_json::to_string(value).context("cannot write JSON")?;
+    print(&(escape_json(&text) + "\n"))
+}
+
+/// Says something to the person: to stderr, and it does not matter whether somebody listens.
+pub(crate) fn say(text: &str) {
+    let _ = writeln!(anstream::stderr(), "{text}");
+}
+
+/// Asks before something is destroyed, if there is somebody to ask. True: go on.
+pub(crate) fn confirmed(question: &str, yes: bool) -> Result<bool> {
+    if yes || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Ok(true);
+    }
+    let mut err = anstream::stderr();
+    write!(err, "{question} [y/N] ").and_then(|()| err.flush()).context("cannot ask")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).context("cannot read the answer")?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
