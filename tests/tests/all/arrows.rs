@@ -118,7 +118,11 @@ fn place_of(allowed: &BTreeMap<Place, BTreeSet<Place>>, path: &str) -> Option<Pl
 
 /// The paths under a root that a source names, as `engine/kernel/commit/Commit` under `crate::`, tests left out.
 fn names(source: &str, root: &str) -> BTreeSet<String> {
-    let code = source.split("#[cfg(test)]\nmod ").next().unwrap_or(source);
+    // A test module that is a file of its own stands before the `use` lines, one that is written here stands last.
+    let tests = source
+        .match_indices("#[cfg(test)]\nmod ")
+        .find(|(at, _)| source[*at..].lines().nth(1).is_some_and(|line| line.ends_with('{')));
+    let code = &source[..tests.map_or(source.len(), |(at, _)| at)];
     let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect();
     let mut names = BTreeSet::new();
     for rest in code.split(root).skip(1) {
@@ -173,7 +177,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if name == "tests" || name.ends_with("_tests") || name == "testing" || name == "template" {
+        if name == "tests" || name.ends_with("_tests") || name == "testing" || name == "samples" || name == "template" {
             continue;
         }
         if path.is_dir() {
@@ -187,7 +191,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn the_names_of_a_source_are_found_in_trees_and_in_the_middle_of_code() {
-    let source = "use crate::{\n    engine::{kernel::{commit::Commit, row}, saga},\n    store::Store,\n};\n// use crate::cli;\nfn f() -> crate::plain::Shown { crate::host::x() }\n#[cfg(test)]\nmod tests { use crate::cli; }\n";
+    let source = "#[cfg(test)]\nmod canned;\nuse crate::{\n    engine::{kernel::{commit::Commit, row}, saga},\n    store::Store,\n};\n// use crate::cli;\nfn f() -> crate::plain::Shown { crate::host::x() }\n#[cfg(test)]\nmod tests {\n    use crate::cli;\n}\n";
     let names: Vec<String> = names(source, "crate::").into_iter().collect();
     assert_eq!(
         names,
