@@ -1,6 +1,6 @@
 //! The crash marker: which guests had a processor at the last heartbeat. No source of truth, only a suspicion.
 //!
-//! A host that dies leaves it behind; the next one counts its attempts as suspects (law 11: a guest that took the host
+//! A host that dies leaves it behind; the next one counts its calls as suspects (law 11: a guest that took the host
 //! down is not run for ever). It is written to the page cache, which outlives the process and not the machine: after a
 //! power loss nobody is suspected.
 //!
@@ -87,8 +87,7 @@ fn beat(folder: &Path, host: &Host, stopped: &AtomicBool) {
 }
 
 fn suspect(label: &Label) -> Option<Suspect> {
-    let (namespace, attempt) = (label.namespace.clone(), label.attempt.clone());
-    label.saga.clone().map(|saga| Suspect { namespace, saga, attempt })
+    label.of.clone().map(|(of, call)| Suspect { of, call })
 }
 
 fn write(folder: &Path, executing: &[Suspect]) -> io::Result<()> {
@@ -105,16 +104,19 @@ mod tests {
 
     use amends_core::{
         event::Attempt,
-        id::{Leg, Namespace, SagaId, StepPath},
+        id::{Leg, Namespace, StepPath},
     };
 
     use super::*;
+    use crate::{
+        engine::guests::CallId,
+        journal::{StreamId, StreamKind},
+    };
 
     fn suspects(sagas: &[&str]) -> Vec<Suspect> {
         let suspect = |saga: &&str| Suspect {
-            namespace: Namespace::new("default").unwrap(),
-            saga: SagaId::new(saga).unwrap(),
-            attempt: Attempt { leg: Leg::forward(StepPath::new("charge")), number: 2 },
+            of: StreamId { namespace: Namespace::new("default").unwrap(), kind: StreamKind::Saga, id: (*saga).to_owned() },
+            call: CallId::Step(Attempt { leg: Leg::forward(StepPath::new("charge")), number: 2 }),
         };
         sagas.iter().map(suspect).collect()
     }

@@ -18,8 +18,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     engine::{
-        guests::Suspect,
-        guests::{AttemptCall, Guests},
+        guests::{GuestCall, Guests, Suspect},
         kernel::{IsLow, action::Ending, reads},
         limits::Limits,
         metrics::Metrics,
@@ -301,7 +300,7 @@ impl Drive {
                 match action {
                     Action::Commit(batch, number) => self.commit(batch, number),
                     Action::Fetch(more) => looks.extend(more),
-                    Action::Run(stream, call) => self.run_guest(stream, *call),
+                    Action::Run(call) => self.run_guest(*call),
                     Action::Changed(stream, revision) => self.changed(&stream, revision),
                     Action::Fail(why) => {
                         self.is_fenced = matches!(why, Ending::Fenced(_));
@@ -340,12 +339,12 @@ impl Drive {
         }
     }
 
-    fn run_guest(&mut self, stream: StreamId, call: AttemptCall) {
-        let attempt = call.attempt.clone();
+    fn run_guest(&mut self, call: GuestCall) {
+        let (of, id) = (call.of.clone(), call.work.id());
         let inputs = self.inputs.clone();
-        let done = move |report| drop(inputs.send(Input::Report(stream, report)));
+        let done = move |report| drop(inputs.send(Input::Report(of, report)));
         self.guests.run(call, Box::new(done));
-        self.shard.sagas.guest_runs(&attempt);
+        self.shard.guest_runs(&id);
     }
 
     /// Gives the shard up, after everything else.

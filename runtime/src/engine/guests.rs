@@ -1,38 +1,122 @@
-//! The engine's view of guest code: one attempt in, one report out.
+//! The engine's view of guest code: one call in, one report out.
+//!
+//! What every call has is in [`GuestCall`], and whoever runs guests needs no more to schedule, meter and end it. What it is for is
+//! [`Work`]: another kind that runs guest code has a variant there, in [`CallId`] and in [`GuestReport`], and the compiler names the
+//! places that must know it.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use amends_core::{
     event::{Attempt, RollbackCause, Woken},
-    id::{Namespace, SagaId, StepKey},
+    id::{Direction, StepKey},
     outcome::Report,
     value::{Failure, Instant, Payload},
 };
-
 use serde::{Deserialize, Serialize};
 
-use crate::journal::Grant;
+use crate::journal::{Grant, StreamId};
 
 /// The SHA-256 of a component.
 pub type ModuleDigest = [u8; 32];
 
-/// One attempt to run, with everything that the guest and the host's functions need to know.
+/// One call of guest code, with everything that the guest and the host's functions need to know.
 #[derive(Clone, Debug)]
-pub struct AttemptCall {
-    /// Whose it is.
-    pub namespace: Namespace,
+pub struct GuestCall {
+    /// The stream that it runs for: the report goes back to it.
+    pub of: StreamId,
     /// The module's name, for logs.
     pub module: String,
     /// The module's version, for logs.
     pub version: u32,
     /// The component to run (law 9).
     pub digest: ModuleDigest,
-    /// The saga.
-    pub saga: SagaId,
+    /// Law-bound time: when what is to be done became ready. The guest's clock stands still at it.
+    pub now: Instant,
+    /// When this call began.
+    pub started_at: Instant,
+    /// When it is ended from outside.
+    pub deadline_at: Instant,
+    /// It may reach outside, as is recorded. If not, every outgoing call is denied.
+    pub reaches_outside: bool,
+    /// Its definition declares that it does not reach outside; a denial names that.
+    pub effect_free: bool,
+    /// What the module may reach and its config, as of the snapshot that the call was decided under.
+    pub grants: Arc<[Grant]>,
+    /// W3C `traceparent` of the request that led to it.
+    pub trace_context: Option<String>,
+    /// What it is for.
+    pub work: Work,
+}
+
+/// What guest code is called for.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// A step of a saga, its compensation or its check.
+    Step(Box<StepCall>),
+}
+
+/// Which call it is, among those of its stream: what the crash marker and the log say of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CallId {
+    /// An attempt of a saga's leg.
+    Step(Attempt),
+}
+
+/// What participants are told about the caller, so that they recognise a request that is repeated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// The same however often the call is tried: randomness, ids and the keys of its requests derive from it (law 10).
+    pub key: StepKey,
+    /// Which try it is, from 1.
+    pub attempt: u32,
+    /// The key of what it undoes, if it undoes something.
+    pub undoes: Option<StepKey>,
+}
+
+impl Work {
+    /// Which call it is, among those of its stream.
+    pub fn id(&self) -> CallId {
+        match self {
+            Self::Step(step) => CallId::Step(step.attempt.clone()),
+        }
+    }
+
+    /// What its requests say about it.
+    pub fn mark(&self) -> Mark {
+        match self {
+            Self::Step(step) => {
+                let undoes = match step.attempt.leg.direction {
+                    Direction::Undo(_) => Some(step.forward_key),
+                    Direction::Forward | Direction::Check => None,
+                };
+                Mark { key: step.key, attempt: step.attempt.number, undoes }
+            }
+        }
+    }
+
+    /// It only asks: of its requests those leave that change nothing.
+    pub fn only_asks(&self) -> bool {
+        match self {
+            Self::Step(step) => step.attempt.leg.direction == Direction::Check,
+        }
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(attempt) => write!(f, "{} attempt {}", attempt.leg, attempt.number),
+        }
+    }
+}
+
+/// What a step, its compensation or its check is told.
+#[derive(Clone, Debug)]
+pub struct StepCall {
     /// The definition's name.
     pub definition: String,
     /// The step's name; its path is in `attempt`.
-    pub step: String,
+    pub name: String,
     /// The key of the `each` element.
     pub element: Option<String>,
     /// Which leg, which attempt.
@@ -41,20 +125,6 @@ pub struct AttemptCall {
     pub key: StepKey,
     /// The forward leg's key.
     pub forward_key: StepKey,
-    /// Law-bound time: when the leg became ready.
-    pub now: Instant,
-    /// When this attempt began.
-    pub started_at: Instant,
-    /// When the attempt is ended from outside.
-    pub deadline_at: Instant,
-    /// The attempt may reach outside, as its intent says. If not, every outgoing call is denied.
-    pub reaches_outside: bool,
-    /// The step, or the compensation that this is an attempt of, declares itself effect-free; a denial names that.
-    pub effect_free: bool,
-    /// What the module may reach and its config, as of the intent's snapshot.
-    pub grants: Arc<[Grant]>,
-    /// W3C `traceparent` of the request that started the saga.
-    pub trace_context: Option<String>,
     /// The saga's input.
     pub input: Payload,
     /// The outputs that the step needs, in its order.
@@ -71,21 +141,53 @@ pub struct AttemptCall {
     pub arrived: Option<Woken>,
 }
 
+/// What came of a call, for the kind that asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GuestReport {
+    /// Of a step, its compensation or its check.
+    Step(Report),
+}
+
 /// Runs guests, apart from the engine, the API and the committer.
 pub trait Guests: Send + Sync + 'static {
-    /// Runs one attempt and calls `done` once with its report, from any thread.
+    /// Makes one call and calls `done` once with its report, from any thread.
     ///
-    /// It never blocks: beyond the number of guests in flight an attempt waits its turn.
-    fn run(&self, call: AttemptCall, done: Box<dyn FnOnce(Report) + Send>);
+    /// It never blocks: beyond the number of guests in flight a call waits its turn.
+    fn run(&self, call: GuestCall, done: Box<dyn FnOnce(GuestReport) + Send>);
 }
 
 /// A guest that was executing when the host died.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspect {
-    /// Where its saga lives.
-    pub namespace: Namespace,
-    /// Its saga.
-    pub saga: SagaId,
-    /// Which leg, which attempt.
-    pub attempt: Attempt,
+    /// The stream that it ran for.
+    pub of: StreamId,
+    /// Which call.
+    pub call: CallId,
+}
+
+#[cfg(test)]
+impl GuestCall {
+    /// The call of a step: what most tests are about.
+    pub(crate) fn step(&self) -> &StepCall {
+        match &self.work {
+            Work::Step(step) => step,
+        }
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn step_mut(&mut self) -> &mut StepCall {
+        match &mut self.work {
+            Work::Step(step) => step,
+        }
+    }
+}
+
+#[cfg(test)]
+impl GuestReport {
+    /// The report of a step: what most tests are about.
+    pub(crate) fn step(self) -> Report {
+        match self {
+            Self::Step(report) => report,
+        }
+    }
 }

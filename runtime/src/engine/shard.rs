@@ -11,6 +11,7 @@ use crate::{
     engine::refusal::{Refusal, RefusalCode},
     engine::{
         event,
+        guests::{CallId, GuestReport},
         job::{Awaited, Jobs},
         kernel::{
             Kernel,
@@ -36,7 +37,7 @@ pub enum Input {
     /// Somebody asks.
     Request(Request),
     /// Guest code ended that ran for this stream.
-    Report(StreamId, Report),
+    Report(StreamId, GuestReport),
     /// What was asked of the store, each look with its answer.
     Fetched(Vec<(Look, Fetched)>),
     /// Every commit up to this number is durable.
@@ -149,16 +150,26 @@ impl Shard {
         self.kernel.take_actions()
     }
 
-    /// Guest code ended: whose it is says its kind.
-    fn report(&mut self, stream: &StreamId, report: Report) {
-        match stream.kind {
-            StreamKind::Saga => {
+    /// Guest code ended: whose it is says the kind of its stream.
+    fn report(&mut self, stream: &StreamId, report: GuestReport) {
+        match (stream.kind, report) {
+            (StreamKind::Saga, GuestReport::Step(report)) => {
                 if let Some(key) = SagaKey::of(stream) {
                     self.take(Work::Report(key, report));
                 }
             }
             // They run no guest code.
-            StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Job => {}
+            (
+                StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Job,
+                GuestReport::Step(_),
+            ) => {}
+        }
+    }
+
+    /// A guest has its call: for the failpoint of the binary under test.
+    pub(crate) fn guest_runs(&mut self, call: &CallId) {
+        match call {
+            CallId::Step(attempt) => self.sagas.guest_runs(attempt),
         }
     }
 

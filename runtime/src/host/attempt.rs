@@ -1,13 +1,10 @@
-//! One attempt: a fresh store, one call, one report.
+//! One attempt at a call: a fresh store, one function of the guest, one end. What it is for is none of its business.
 //!
-//! Whatever the guest does, the store is gone when the report is made, and nothing of it reaches another attempt.
+//! Whatever the guest does, the store is gone when the end is known, and nothing of it reaches another attempt.
 
 use std::{sync::Arc, time::Duration};
 
-use amends_core::{
-    id::Direction,
-    outcome::{Outcome, Report},
-};
+use amends_core::{denial::Denial, outcome::Left};
 use wasmtime::{
     Store, UpdateDeadline,
     component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower},
@@ -17,7 +14,6 @@ use super::{
     Shared, Uptime,
     bindings::{exports::amends::module::saga, triggers::exports::amends::module::triggers::Trigger},
     console::Console,
-    convert::{self, Bounds},
     describe::Description,
     egress::Egress,
     fault::{Fault, FaultCode},
@@ -27,7 +23,7 @@ use super::{
     traffic::Traffic,
     turn::{Lane, Meter, Panicked, Turns},
 };
-use crate::engine::guests::AttemptCall;
+use crate::engine::guests::GuestCall;
 
 /// How often a deadline is looked at while the guest waits for the host: a test may steer the clock.
 const DEADLINE_LOOK: Duration = Duration::from_millis(100);
@@ -35,28 +31,53 @@ const DEADLINE_LOOK: Duration = Duration::from_millis(100);
 /// How long the rest of responses that the guest did not read is waited for.
 const SETTLE: Duration = Duration::from_secs(1);
 
-/// Runs an attempt to its end.
-pub(super) async fn run(shared: &Shared, module: &Ready, call: &AttemptCall, deadline: Deadline, lane: &Lane) -> Report {
+/// How a call ended.
+pub(super) struct End<T> {
+    /// What the guest said, or why it said nothing.
+    pub(super) said: Result<T, Fate>,
+    /// What had left by then.
+    pub(super) left: Left,
+}
+
+impl<T> End<T> {
+    /// No guest ran.
+    pub(super) fn before_it_began(fault: Fault) -> Self {
+        Self { said: Err(Fate::Fault(fault)), left: Left::Nothing }
+    }
+}
+
+/// Why nothing that the guest says counts.
+pub(super) enum Fate {
+    /// The host refused a call of the guest.
+    Denied(Denial),
+    /// The guest failed, or the host did.
+    Fault(Fault),
+}
+
+/// Runs a call to its end: `invoke` calls the guest's function.
+pub(super) async fn run<T, F>(
+    shared: &Shared,
+    module: &Ready,
+    call: &GuestCall,
+    deadline: Deadline,
+    lane: &Lane,
+    invoke: F,
+) -> End<T>
+where
+    T: Send,
+    F: for<'s> FnOnce(&'s Ready, Instance, &'s mut Store<Guest>) -> Call<'s, T> + Send,
+{
     let facts = Facts::of(call);
     let traffic = Traffic::default();
     let egress = Egress::new(&shared.gate, facts.clone(), traffic.clone());
     let run = Run { shared, lane, facts, egress, traffic: traffic.clone(), deadline: Some(deadline) };
-    let bounds = Bounds { payload_bytes_max: usize_of(shared.limits.payload), now: call.now };
-    let direction = call.attempt.leg.direction;
-    let end = match convert::call(call, bounds.payload_bytes_max) {
-        Ok(told) => {
-            run.guest(module, move |module, instance, store| Box::pin(invoke(module, instance, store, direction, told, bounds)))
-                .await
-        }
-        Err(fault) => Err(fault),
-    };
+    let end = run.guest(module, invoke).await;
     let left = traffic.settle(SETTLE).await;
-    let outcome = match (traffic.denied(), end) {
-        (Some(denied), _) => Outcome::Denied(denied),
-        (None, Ok(outcome)) => outcome,
-        (None, Err(fault)) => fault.into_outcome(),
+    let said = match traffic.denied() {
+        Some(denied) => Err(Fate::Denied(denied)),
+        None => end.map_err(Fate::Fault),
     };
-    Report { attempt: call.attempt.clone(), outcome, left }
+    End { said, left }
 }
 
 /// Asks a module what is in it, without authority and without a deadline: it cannot wait, and its processor time is limited.
@@ -76,33 +97,13 @@ async fn tell(module: &Ready, instance: Instance, store: &mut Store<Guest>) -> w
     Ok(Description::new(description, triggers))
 }
 
-async fn invoke(
-    module: &Ready,
+/// Calls one export.
+pub(super) async fn ask<P, R>(
     instance: Instance,
     store: &mut Store<Guest>,
-    direction: Direction,
-    call: saga::Call,
-    bounds: Bounds,
-) -> wasmtime::Result<Outcome> {
-    let outcome = match direction {
-        Direction::Forward => {
-            let (outcome,) = ask(instance, store, &module.execute, (&call,)).await?;
-            convert::outcome(outcome, &call.path, bounds)
-        }
-        Direction::Undo(_) => {
-            let (outcome,) = ask(instance, store, &module.compensate, (&call,)).await?;
-            convert::undo_outcome(outcome, &call.path, bounds)
-        }
-        Direction::Check => {
-            let (outcome,) = ask(instance, store, &module.check, (&call,)).await?;
-            convert::check_outcome(outcome, bounds)
-        }
-    };
-    Ok(outcome?)
-}
-
-/// Calls one export.
-async fn ask<P, R>(instance: Instance, store: &mut Store<Guest>, export: &ComponentExportIndex, told: P) -> wasmtime::Result<R>
+    export: &ComponentExportIndex,
+    told: P,
+) -> wasmtime::Result<R>
 where
     P: ComponentNamedList + Lower + Send + Sync,
     R: ComponentNamedList + Lift + Send + Sync + 'static,
@@ -131,7 +132,7 @@ pub(super) struct Deadline {
 }
 
 /// A call into a fresh instance.
-type Call<'a, T> = std::pin::Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>>;
+pub(super) type Call<'a, T> = std::pin::Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>>;
 
 impl Run<'_> {
     /// Instantiates the module in a store of its own, calls it, and drops the store, in time or out of time.
@@ -166,7 +167,7 @@ impl Run<'_> {
             (Ok(Ok(value)), Ok(())) => Ok(value),
             (Ok(Err(error)), Ok(())) => Err(Fault::of(&error, &last_words)),
             (Err(Panicked(message)), _) | (_, Err(Panicked(message))) => {
-                tracing::error!(message, saga = label.saga.as_ref().map(tracing::field::display), step = %label.attempt.leg, "a host function panicked");
+                tracing::error!(message, stream = label.stream(), call = label.call(), "a host function panicked");
                 Err(Fault::new(FaultCode::HostBug, format!("a host function panicked: {message}; please report it")))
             }
         }

@@ -16,7 +16,7 @@ use super::{
     fault::{Fault, FaultCode, cut},
     json,
 };
-use crate::engine::guests::AttemptCall;
+use crate::engine::guests::{GuestCall, StepCall};
 
 /// The longest code of a failure: it is for machines.
 const CODE_BYTES_MAX: usize = 128;
@@ -24,37 +24,37 @@ const CODE_BYTES_MAX: usize = 128;
 /// The longest type or key of an event that a guest waits for.
 const TOPIC_BYTES_MAX: usize = 1 << 10;
 
-/// What the guest is told about its call.
-pub(super) fn call(call: &AttemptCall, payload_bytes_max: usize) -> Result<saga::Call, Fault> {
+/// What a step, its compensation or its check is told.
+pub(super) fn call(call: &GuestCall, step: &StepCall, payload_bytes_max: usize) -> Result<saga::Call, Fault> {
     let inward = |payload: &Payload| payload_in(payload, payload_bytes_max);
-    let leg = &call.attempt.leg;
+    let leg = &step.attempt.leg;
     let (direction, undo_alternate) = match leg.direction {
         Direction::Forward => (saga::Direction::Forward, 0),
         Direction::Undo(alternate) => (saga::Direction::Undo, alternate),
         Direction::Check => (saga::Direction::Check, 0),
     };
-    let outputs = call.outputs.iter().map(|(name, output)| Ok(wit::Named { name: name.clone(), payload: inward(output)? }));
+    let outputs = step.outputs.iter().map(|(name, output)| Ok(wit::Named { name: name.clone(), payload: inward(output)? }));
     Ok(saga::Call {
-        saga: call.saga.to_string(),
-        definition: call.definition.clone(),
-        step: call.step.clone(),
+        saga: call.of.id.clone(),
+        definition: step.definition.clone(),
+        step: step.name.clone(),
         path: leg.path.to_string(),
-        element: call.element.clone(),
+        element: step.element.clone(),
         direction,
         alternate: leg.alternate,
         undo_alternate,
         round: leg.round,
-        attempt: call.attempt.number,
-        key: call.key.to_string(),
-        forward_key: call.forward_key.to_string(),
+        attempt: step.attempt.number,
+        key: step.key.to_string(),
+        forward_key: step.forward_key.to_string(),
         deadline_at: call.deadline_at.0,
-        input: inward(&call.input)?,
+        input: inward(&step.input)?,
         outputs: outputs.collect::<Result<_, Fault>>()?,
-        own_output: call.own_output.as_ref().map(inward).transpose()?,
-        last_failure: call.last_failure.as_ref().map(|failure| failure_in(failure, payload_bytes_max)).transpose()?,
-        rollback_cause: call.rollback_cause.as_ref().map(|cause| cause_in(cause, payload_bytes_max)).transpose()?,
-        may_have_run: call.may_have_run,
-        arrived: call.arrived.as_ref().map(|woken| woken_in(woken, payload_bytes_max)).transpose()?,
+        own_output: step.own_output.as_ref().map(inward).transpose()?,
+        last_failure: step.last_failure.as_ref().map(|failure| failure_in(failure, payload_bytes_max)).transpose()?,
+        rollback_cause: step.rollback_cause.as_ref().map(|cause| cause_in(cause, payload_bytes_max)).transpose()?,
+        may_have_run: step.may_have_run,
+        arrived: step.arrived.as_ref().map(|woken| woken_in(woken, payload_bytes_max)).transpose()?,
     })
 }
 

@@ -123,8 +123,8 @@ impl Egress {
     fn deny(&self, denial: Denial) {
         let label = &self.facts.label;
         tracing::warn!(
-            saga = label.saga.as_ref().map(tracing::field::display),
-            step = %label.attempt.leg,
+            stream = label.stream(),
+            call = label.call(),
             origin = denial.origin,
             reason = denial.reason.name(),
             "a call was denied"
@@ -208,7 +208,7 @@ impl Egress {
             Some(label) => Name::Labelled(label),
             None => Name::Counted { method: &parts.method, url: &url, repeats: number.repeats },
         };
-        let key = headers::idempotency_key(self.facts.key, name);
+        let key = headers::idempotency_key(self.facts.mark.key, name);
         headers::strip(&mut parts.headers);
         headers::mark(&mut parts.headers, &self.facts, &parts.method, &key);
         let host = permit.origin.authority().parse().map_err(|_| Refused::Failed(Error::HttpRequestUriInvalid))?;
@@ -309,7 +309,7 @@ impl Egress {
     fn owner(&self, origin: &Origin) -> Owner {
         let label = &self.facts.label;
         Owner {
-            namespace: label.namespace.to_string(),
+            namespace: label.namespace().to_owned(),
             module: label.module.clone(),
             origin: origin.clone(),
             gate: Arc::as_ptr(&self.gate.0).addr(),

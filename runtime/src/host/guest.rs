@@ -8,10 +8,7 @@ use std::{
     time::Duration,
 };
 
-use amends_core::{
-    id::{Direction, StepKey},
-    value::Instant,
-};
+use amends_core::{id::StepKey, value::Instant};
 use http::HeaderValue;
 use rand_chacha::{ChaCha12Rng, rand_core::Rng};
 use wasmtime::{
@@ -40,7 +37,10 @@ use super::{
     random::{self, Seed, Use},
     secrets::Secrets,
 };
-use crate::{engine::guests::AttemptCall, journal::Grant};
+use crate::{
+    engine::guests::{GuestCall, Mark},
+    journal::Grant,
+};
 
 /// Random bytes of one call, as the contract says.
 const RANDOM_BYTES_MAX: u32 = 64 << 10;
@@ -49,13 +49,12 @@ const RANDOM_BYTES_MAX: u32 = 64 << 10;
 #[derive(Clone, Debug)]
 pub(super) struct Facts {
     pub(super) label: Arc<Label>,
-    pub(super) key: StepKey,
-    pub(super) forward_key: StepKey,
+    pub(super) mark: Mark,
     pub(super) now: Instant,
     pub(super) started_at: Instant,
     pub(super) reach: Reach,
     pub(super) grants: Arc<[Grant]>,
-    /// `traceparent` of what this attempt sends, if its saga is part of a trace.
+    /// `traceparent` of what this attempt sends, if what it is for is part of a trace.
     pub(super) traceparent: Option<HeaderValue>,
 }
 
@@ -73,22 +72,22 @@ pub(super) enum Reach {
 }
 
 impl Facts {
-    pub(super) fn of(call: &AttemptCall) -> Self {
-        let reach = match (call.effect_free, call.reaches_outside, call.attempt.leg.direction) {
+    pub(super) fn of(call: &GuestCall) -> Self {
+        let reach = match (call.effect_free, call.reaches_outside, call.work.only_asks()) {
             (true, _, _) => Reach::EffectFree,
             (false, false, _) => Reach::NotGranted,
-            (false, true, Direction::Check) => Reach::Safe,
-            (false, true, Direction::Forward | Direction::Undo(_)) => Reach::All,
+            (false, true, true) => Reach::Safe,
+            (false, true, false) => Reach::All,
         };
+        let mark = call.work.mark();
         Self {
             label: Arc::new(Label::of(call)),
-            key: call.key,
-            forward_key: call.forward_key,
+            mark,
             now: call.now,
             started_at: call.started_at,
             reach,
             grants: call.grants.clone(),
-            traceparent: call.trace_context.as_deref().and_then(|context| headers::traceparent(context, call.key, &call.attempt)),
+            traceparent: call.trace_context.as_deref().and_then(|context| headers::traceparent(context, mark)),
         }
     }
 
@@ -96,8 +95,7 @@ impl Facts {
     pub(super) fn of_nobody() -> Self {
         Self {
             label: Arc::new(Label::nobody()),
-            key: StepKey([0; 16]),
-            forward_key: StepKey([0; 16]),
+            mark: Mark { key: StepKey([0; 16]), attempt: 0, undoes: None },
             now: Instant(0),
             started_at: Instant(0),
             reach: Reach::EffectFree,
@@ -132,7 +130,7 @@ impl Guest {
         limits: &Limits,
         budget: &Arc<Budget>,
     ) -> Self {
-        let seed = Seed::of(facts.key);
+        let seed = Seed::of(facts.mark.key);
         // No arguments, no environment, no folders; sockets are linked and every address is denied.
         let wasi = WasiCtx::builder()
             .stdout(console.stream(Stream::Out))
@@ -140,7 +138,7 @@ impl Guest {
             .wall_clock(Frozen(facts.now))
             .secure_random(seed.stream(Use::Wasi))
             .insecure_random(seed.stream(Use::WasiInsecure))
-            .insecure_random_seed(random::number(facts.key))
+            .insecure_random_seed(random::number(facts.mark.key))
             .max_random_size(u64::from(RANDOM_BYTES_MAX))
             .allow_tcp(false)
             .allow_udp(false)

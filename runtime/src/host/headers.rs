@@ -1,9 +1,6 @@
 //! The headers of outgoing requests: what the host adds, what a guest may not say, and how keys are derived.
 
-use amends_core::{
-    event::Attempt,
-    id::{Direction, StepKey},
-};
+use amends_core::id::StepKey;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method,
     header::{CONTENT_LENGTH, FORWARDED, HOST, USER_AGENT, VIA},
@@ -11,6 +8,7 @@ use http::{
 use sha2::{Digest, Sha256};
 
 use super::guest::Facts;
+use crate::engine::guests::Mark;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const LABEL: HeaderName = HeaderName::from_static("amends-label");
@@ -55,10 +53,10 @@ pub(super) fn mark(headers: &mut HeaderMap, facts: &Facts, method: &Method, key:
     if !is_safe(method) {
         set(IDEMPOTENCY_KEY, key);
     }
-    set(STEP_KEY, &facts.key.to_string());
-    set(ATTEMPT, &facts.label.attempt.number.to_string());
-    if let Direction::Undo(_) = facts.label.attempt.leg.direction {
-        set(UNDOES, &facts.forward_key.to_string());
+    set(STEP_KEY, &facts.mark.key.to_string());
+    set(ATTEMPT, &facts.mark.attempt.to_string());
+    if let Some(undone) = facts.mark.undoes {
+        set(UNDOES, &undone.to_string());
     }
     if let Some(traceparent) = &facts.traceparent {
         // What the guest says of a trace belongs to another one: the two headers go together.
@@ -70,17 +68,17 @@ pub(super) fn mark(headers: &mut HeaderMap, facts: &Facts, method: &Method, key:
     }
 }
 
-/// The `traceparent` of what an attempt sends: in the trace of the request that started the saga, with the attempt as parent.
+/// The `traceparent` of what an attempt sends: in the trace of the request that led to it, with the attempt as parent.
 ///
 /// The attempt's span id is derived, so that it needs no record and is the same for all requests of the attempt. `None` if the
 /// context is not one of version 00 or of a later version that begins as 00 does.
-pub(super) fn traceparent(context: &str, key: StepKey, attempt: &Attempt) -> Option<HeaderValue> {
+pub(super) fn traceparent(context: &str, mark: Mark) -> Option<HeaderValue> {
     let mut parts = context.split('-').skip(1);
     let (trace, _parent, flags) = (parts.next()?, parts.next()?, parts.next()?);
     let mut hash = Sha256::new();
     hash.update(b"amends span 1");
-    hash.update(key.0);
-    hash.update(attempt.number.to_le_bytes());
+    hash.update(mark.key.0);
+    hash.update(mark.attempt.to_le_bytes());
     // All zeros would be no span; of a hash that is as unlikely as two equal ones.
     let span = hex::encode(&hash.finalize()[..8]);
     // Version 00: its fields are what is passed on of a later one.
@@ -155,10 +153,9 @@ mod tests {
     #[test]
     fn an_attempt_is_a_span_of_its_own_in_the_trace_of_the_start() {
         let context = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let leg = amends_core::id::Leg::forward(amends_core::id::StepPath::new("pay"));
-        let sent = |context: &str, key: u8, number| {
-            let attempt = Attempt { leg: leg.clone(), number };
-            traceparent(context, StepKey([key; 16]), &attempt).map(|value| value.to_str().unwrap().to_owned())
+        let sent = |context: &str, key: u8, attempt| {
+            let mark = Mark { key: StepKey([key; 16]), attempt, undoes: None };
+            traceparent(context, mark).map(|value| value.to_str().unwrap().to_owned())
         };
         let first = sent(context, 1, 1).unwrap();
         expect_test::expect!["00-4bf92f3577b34da6a3ce929d0e0e4736-e147115645d5b69e-01"].assert_eq(&first);

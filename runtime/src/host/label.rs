@@ -1,61 +1,63 @@
-//! Who is running: what every line of the log about an attempt carries, and what a crash marker needs.
+//! Who is running: what every line of the log about a call carries, and what a crash marker needs.
 
-use amends_core::{
-    event::Attempt,
-    id::{Leg, Namespace, SagaId, StepPath},
+use tracing::{
+    Level,
+    field::{DisplayValue, display},
 };
-use tracing::Level;
 
-use crate::engine::guests::AttemptCall;
+use crate::{
+    engine::guests::{CallId, GuestCall},
+    journal::StreamId,
+};
 
-/// The name of an attempt.
+/// The name of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Label {
-    /// Whose it is.
-    pub namespace: Namespace,
     /// The module's name.
     pub module: String,
     /// The module's version; 0 while it is being verified.
     pub version: u32,
-    /// The saga; none while a module is being verified.
-    pub saga: Option<SagaId>,
-    /// Which leg, which attempt.
-    pub attempt: Attempt,
+    /// For which stream, and which call; none while a module is being verified.
+    pub of: Option<(StreamId, CallId)>,
 }
 
 impl Label {
-    pub(super) fn of(call: &AttemptCall) -> Self {
-        Self {
-            namespace: call.namespace.clone(),
-            module: call.module.clone(),
-            version: call.version,
-            saga: Some(call.saga.clone()),
-            attempt: call.attempt.clone(),
-        }
+    pub(super) fn of(call: &GuestCall) -> Self {
+        Self { module: call.module.clone(), version: call.version, of: Some((call.of.clone(), call.work.id())) }
     }
 
     /// A module that is being verified: it has no name yet and runs for nobody.
     pub(super) fn nobody() -> Self {
-        #[expect(clippy::expect_used, reason = "a constant that fits the rule")]
-        let namespace = Namespace::new("default").expect("a valid namespace");
-        let attempt = Attempt { leg: Leg::forward(StepPath::new("describe")), number: 0 };
-        Self { namespace, module: String::new(), version: 0, saga: None, attempt }
+        Self { module: String::new(), version: 0, of: None }
     }
 
-    /// One line of the host's log in the name of this attempt.
+    /// Where it lives; nowhere while a module is being verified.
+    pub(super) fn namespace(&self) -> &str {
+        self.of.as_ref().map_or("", |(of, _)| of.namespace.as_str())
+    }
+
+    /// The stream, for a line of the log.
+    pub(super) fn stream(&self) -> Option<DisplayValue<&StreamId>> {
+        self.of.as_ref().map(|(of, _)| display(of))
+    }
+
+    /// Which of its calls, for a line of the log.
+    pub(super) fn call(&self) -> Option<DisplayValue<&CallId>> {
+        self.of.as_ref().map(|(_, call)| display(call))
+    }
+
+    /// One line of the host's log in the name of this call.
     pub(super) fn emit(&self, level: Level, message: &str) {
-        let saga = self.saga.as_ref().map_or("", SagaId::as_str);
         macro_rules! emit {
             ($level:expr) => {
                 tracing::event!(
                     target: "amends::guest",
                     $level,
-                    namespace = self.namespace.as_str(),
+                    namespace = self.namespace(),
                     module = self.module,
                     version = self.version,
-                    saga,
-                    step = %self.attempt.leg,
-                    attempt = self.attempt.number,
+                    stream = self.stream(),
+                    call = self.call(),
                     "{message}"
                 )
             };

@@ -1,7 +1,7 @@
 //! Runs guests: WebAssembly components, hostile until proven otherwise (law 12).
 //!
-//! The only place that names wasmtime. It knows one attempt at a time; it must not know sagas, records or the engine's state.
-//! A trap, a bomb, a bad module or a panic costs one attempt, never the process and never another saga.
+//! The only place that names wasmtime. It knows one call at a time; it must not know records or the engine's state, and what a call
+//! is for in `work` alone. A trap, a bomb, a bad module or a panic costs one attempt, never the process and never another call.
 
 mod limits;
 
@@ -14,6 +14,8 @@ mod compile;
 pub mod compile_worker;
 
 mod cache;
+
+mod work;
 
 mod attempt;
 
@@ -76,10 +78,7 @@ use std::{
     time::Duration,
 };
 
-use amends_core::{
-    event::Attempt,
-    outcome::{Left, Report},
-};
+use amends_core::outcome::Left;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use wasmtime::{
@@ -105,7 +104,7 @@ pub use self::{
     limits::Limits,
     verify::{Problem, Verified, VerifyError},
 };
-use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
+use crate::engine::guests::{CallId, GuestCall, GuestReport, Guests, ModuleDigest};
 
 /// How long this process has run, by a clock that nobody sets. Deadlines of attempts are measured by it; a guest's processor time
 /// is not.
@@ -271,17 +270,17 @@ impl Host {
 }
 
 impl Guests for Host {
-    fn run(&self, call: AttemptCall, done: Box<dyn FnOnce(Report) + Send>) {
+    fn run(&self, call: GuestCall, done: Box<dyn FnOnce(GuestReport) + Send>) {
         let shared = self.shared.clone();
         // The engine's moments are those of the wall clock, which may be set while the attempt runs. Only their distance counts.
         let allowed = Duration::from_millis(call.deadline_at.since(call.started_at));
         let deadline = Deadline { at: (shared.uptime)().saturating_add(allowed), allowed };
         let job: Job = Box::new(move |lane| {
             Box::pin(async move {
-                let done = Done { attempt: call.attempt.clone(), done: Some(done) };
+                let done = Done { call: call.work.id(), done: Some(done) };
                 let report = match shared.module(&call.digest).await {
-                    Ok(module) => attempt::run(&shared, &module, &call, deadline, &lane).await,
-                    Err(fault) => Report { attempt: call.attempt.clone(), outcome: fault.into_outcome(), left: Left::Nothing },
+                    Ok(module) => work::run(&shared, &module, &call, deadline, &lane).await,
+                    Err(fault) => work::failed(call.work.id(), fault, Left::Nothing),
                 };
                 done.report(report);
             })
@@ -292,12 +291,12 @@ impl Guests for Host {
 
 /// Who waits for a report gets one, even if the host itself panics beside the guest.
 struct Done {
-    attempt: Attempt,
-    done: Option<Box<dyn FnOnce(Report) + Send>>,
+    call: CallId,
+    done: Option<Box<dyn FnOnce(GuestReport) + Send>>,
 }
 
 impl Done {
-    fn report(mut self, report: Report) {
+    fn report(mut self, report: GuestReport) {
         if let Some(done) = self.done.take() {
             done(report);
         }
@@ -310,7 +309,7 @@ impl Drop for Done {
         if let Some(done) = self.done.take_if(|_| std::thread::panicking()) {
             let fault = Fault::new(FaultCode::HostBug, "the host panicked while it ran the attempt; please report it");
             // What had left is not known here.
-            done(Report { attempt: self.attempt.clone(), outcome: fault.into_outcome(), left: Left::Unanswered });
+            done(work::failed(self.call.clone(), fault, Left::Unanswered));
         }
     }
 }

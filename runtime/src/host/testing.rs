@@ -16,7 +16,7 @@ use std::{
 
 use amends_core::{
     event::Attempt,
-    id::{Leg, Namespace, SagaId, StepKey, StepPath},
+    id::{Leg, Namespace, StepKey, StepPath},
     outcome::Report,
     value::{Instant, Payload},
 };
@@ -26,7 +26,10 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::{Compile, Host, HostConfig, Limits};
-use crate::engine::guests::{AttemptCall, Guests, ModuleDigest};
+use crate::{
+    engine::guests::{GuestCall, Guests, ModuleDigest, StepCall, Work},
+    journal::{StreamId, StreamKind},
+};
 
 /// A guest that says done, with `null`, to everything.
 pub(super) const DONE: &str = "(call $done (i32.const 32) (i32.const 4))";
@@ -202,14 +205,14 @@ impl TestHost {
     }
 
     /// Begins an attempt.
-    pub(super) fn begin(&self, call: AttemptCall) -> mpsc::Receiver<Report> {
+    pub(super) fn begin(&self, call: GuestCall) -> mpsc::Receiver<Report> {
         let (send, receive) = mpsc::channel();
-        self.host.run(call, Box::new(move |report| drop(send.send(report))));
+        self.host.run(call, Box::new(move |report| drop(send.send(report.step()))));
         receive
     }
 
     /// Runs an attempt to its end.
-    pub(super) fn run(&self, call: AttemptCall) -> Report {
+    pub(super) fn run(&self, call: GuestCall) -> Report {
         self.begin(call).recv_timeout(Duration::from_secs(60)).expect("the attempt was reported")
     }
 
@@ -225,26 +228,14 @@ fn on_guest_thread() -> bool {
 }
 
 /// A first forward attempt of a step, with no grants, that must end within 30 s.
-pub(super) fn call(digest: ModuleDigest) -> AttemptCall {
-    AttemptCall {
-        namespace: Namespace::new("default").unwrap(),
-        module: "probe".to_owned(),
-        version: 1,
-        digest,
-        saga: SagaId::new("S1").unwrap(),
+pub(super) fn call(digest: ModuleDigest) -> GuestCall {
+    let step = StepCall {
         definition: "probe".to_owned(),
-        step: "poke".to_owned(),
+        name: "poke".to_owned(),
         element: None,
         attempt: Attempt { leg: Leg::forward(StepPath::new("poke")), number: 1 },
         key: StepKey([1; 16]),
         forward_key: StepKey([1; 16]),
-        now: Instant(999_000),
-        started_at: Instant(1_000_000),
-        deadline_at: Instant(1_030_000),
-        reaches_outside: false,
-        effect_free: false,
-        grants: Arc::new([]),
-        trace_context: None,
         input: Payload::json("{\"sku\":\"K1\"}"),
         outputs: Vec::new(),
         own_output: None,
@@ -252,5 +243,19 @@ pub(super) fn call(digest: ModuleDigest) -> AttemptCall {
         rollback_cause: None,
         may_have_run: false,
         arrived: None,
+    };
+    GuestCall {
+        of: StreamId { namespace: Namespace::new("default").unwrap(), kind: StreamKind::Saga, id: "S1".to_owned() },
+        module: "probe".to_owned(),
+        version: 1,
+        digest,
+        now: Instant(999_000),
+        started_at: Instant(1_000_000),
+        deadline_at: Instant(1_030_000),
+        reaches_outside: false,
+        effect_free: false,
+        grants: Arc::new([]),
+        trace_context: None,
+        work: Work::Step(Box::new(step)),
     }
 }

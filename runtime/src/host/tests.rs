@@ -10,8 +10,8 @@ use amends_core::{
 use bytesize::ByteSize;
 
 use super::testing::{DONE, TestGuest, TestHost, call};
-use super::{Problem, limits::Limits};
-use crate::{engine::guests::AttemptCall, journal::Grant, trouble::Trouble};
+use super::{Problem, guest::Facts, limits::Limits};
+use crate::{engine::guests::GuestCall, journal::Grant, trouble::Trouble};
 
 /// Runs `execute` of a guest; the code and message of its trap.
 fn trapped(host: &TestHost, guest: &TestGuest) -> (String, String) {
@@ -31,6 +31,11 @@ fn check(guest: &TestGuest, code: &str, words: &[&str]) {
     }
 }
 
+fn turn(call: &mut GuestCall, direction: Direction) {
+    let leg = &mut call.step_mut().attempt.leg;
+    *leg = leg.turned(direction);
+}
+
 #[test]
 fn each_direction_calls_its_export_and_gives_its_outcome() {
     let host = TestHost::new(TestHost::limits());
@@ -38,10 +43,30 @@ fn each_direction_calls_its_export_and_gives_its_outcome() {
     let mut call = call(digest);
     let Outcome::Refused(failure) = host.run(call.clone()).outcome else { panic!("not refused") };
     assert_eq!((failure.code.as_str(), failure.message.as_str()), ("probe", ""));
-    call.attempt.leg = call.attempt.leg.turned(Direction::Undo(0));
+    turn(&mut call, Direction::Undo(0));
     assert_eq!(host.run(call.clone()).outcome, Outcome::Done(Payload::null()));
-    call.attempt.leg = call.attempt.leg.turned(Direction::Check);
+    turn(&mut call, Direction::Check);
     assert_eq!(host.run(call).outcome, Outcome::NotDone);
+}
+
+#[test]
+fn what_a_call_of_a_step_may_send_and_what_its_requests_and_the_log_say_of_it() {
+    let said = [Direction::Forward, Direction::Undo(0), Direction::Check].map(|direction| {
+        let mut call = call([0; 32]);
+        call.reaches_outside = true;
+        call.step_mut().forward_key.0 = [2; 16];
+        turn(&mut call, direction);
+        let Facts { label, mark, reach, .. } = Facts::of(&call);
+        let (of, id) = label.of.as_ref().unwrap();
+        let undoes = mark.undoes.map_or("nothing".to_owned(), |key| key.to_string());
+        format!("{of}, {id}: {reach:?}, key {}, number {}, undoes {undoes}\n", mark.key, mark.attempt)
+    });
+    expect_test::expect![[r#"
+        saga S1, poke attempt 1: All, key 01010101010101010101010101010101, number 1, undoes nothing
+        saga S1, undo poke attempt 1: All, key 01010101010101010101010101010101, number 1, undoes 02020202020202020202020202020202
+        saga S1, check poke attempt 1: Safe, key 01010101010101010101010101010101, number 1, undoes nothing
+    "#]]
+    .assert_eq(&said.concat());
 }
 
 #[test]
@@ -115,7 +140,7 @@ fn guests_that_take_all_memory_together_wait_for_each_other_and_use_up_no_attemp
     assert!(failure.message.contains("`memory_total` in [guest]"), "{}", failure.message);
     host.advance(30_000);
     spinning.recv().unwrap();
-    let later = AttemptCall { deadline_at: Instant(2_000_000), ..call(host.store(second.component())) };
+    let later = GuestCall { deadline_at: Instant(2_000_000), ..call(host.store(second.component())) };
     assert_eq!(host.run(later).outcome, Outcome::Done(Payload::null()));
 }
 
@@ -188,7 +213,7 @@ fn a_wait_for_the_answer_to_a_command_is_garbage_and_says_what_to_do() {
 fn an_oversized_input_is_refused_before_the_guest_sees_it() {
     let host = TestHost::new(TestHost::limits());
     let mut call = call(host.store(TestGuest::default().component()));
-    call.input = Payload::opaque(vec![0; (1 << 20) + 1]);
+    call.step_mut().input = Payload::opaque(vec![0; (1 << 20) + 1]);
     let Outcome::Trapped(failure) = host.run(call).outcome else { panic!("not trapped") };
     assert_eq!(failure.code, "bad_input");
 }
@@ -212,7 +237,7 @@ fn context_is_the_same_in_every_attempt_and_ids_do_not_depend_on_random_bytes() 
     let id = |started_at: u64, key: u8| {
         let mut call = call(digest);
         call.started_at.0 = started_at;
-        call.key.0 = [key; 16];
+        call.step_mut().key.0 = [key; 16];
         match host.run(call).outcome {
             Outcome::Done(payload) => String::from_utf8(payload.bytes.to_vec()).unwrap(),
             other => panic!("{other:?}"),
@@ -239,7 +264,7 @@ fn a_guest_reads_the_secrets_that_its_module_was_granted_and_no_others() {
     let digest = host.store(TestGuest { imports, items, ..TestGuest::execute(execute) }.component());
     let told = |granted: &[&str]| {
         let grants = granted.iter().map(|name| Grant::Secret { name: (*name).to_owned() }).collect();
-        match host.run(AttemptCall { grants, ..call(digest) }).outcome {
+        match host.run(GuestCall { grants, ..call(digest) }).outcome {
             Outcome::Done(payload) => String::from_utf8(payload.bytes.to_vec()).unwrap(),
             other => panic!("{other:?}"),
         }
@@ -492,10 +517,11 @@ fn cost_of_an_attempt_in_a_fresh_store() {
         std::env::var_os("AMENDS_GUEST").map_or_else(|| TestGuest::default().component(), |path| std::fs::read(path).unwrap());
     let mut call = call(host.store(wasm.clone()));
     if let Some(saga) = host.host.verify(&wasm).unwrap().description.sagas.first() {
-        call.definition = saga.name.clone();
-        call.step = saga.stages[0].steps[0].name.clone();
-        call.attempt.leg = amends_core::id::Leg::forward(amends_core::id::StepPath::new(&call.step));
-        call.input = Payload::json("{}");
+        let step = call.step_mut();
+        step.definition = saga.name.clone();
+        step.name = saga.stages[0].steps[0].name.clone();
+        step.attempt.leg = amends_core::id::Leg::forward(amends_core::id::StepPath::new(&step.name));
+        step.input = Payload::json("{}");
     }
     println!("{:?}", host.run(call.clone()).outcome);
     let measure = |what: &str, run: &dyn Fn()| {

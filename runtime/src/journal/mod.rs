@@ -12,6 +12,8 @@ pub mod schedule;
 
 pub mod job;
 
+use std::fmt;
+
 use amends_core::{
     Trigger,
     event::{Act, Event as SagaEvent, Topic},
@@ -40,6 +42,20 @@ pub enum StreamKind {
     Schedule,
     /// A job: a verb for many sagas.
     Job,
+}
+
+impl StreamKind {
+    /// Its name, for logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Saga => "saga",
+            Self::Module => "module",
+            Self::Event => "event",
+            Self::Host => "host",
+            Self::Schedule => "schedule",
+            Self::Job => "job",
+        }
+    }
 }
 
 /// Whose a timer is. Its byte is part of stored keys and never changes.
@@ -88,6 +104,13 @@ pub struct StreamId {
     pub kind: StreamKind,
     /// Which one.
     pub id: String,
+}
+
+/// As `saga S1`; in which namespace is said beside it.
+impl fmt::Display for StreamId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.id)
+    }
 }
 
 /// A record's identity: its stream (by start position) and version. Causation uses it, never the position.

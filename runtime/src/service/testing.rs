@@ -35,7 +35,7 @@ use crate::{
     api::samples::{NOON, trip},
     engine::{
         driver::{Parts, Running},
-        guests::{AttemptCall, Guests, ModuleDigest},
+        guests::{GuestCall, GuestReport, Guests, ModuleDigest},
         limits::Limits,
         metrics::Metrics,
         port::Origin,
@@ -232,7 +232,7 @@ enum Script {
     Holds,
 }
 
-type Done = Box<dyn FnOnce(Report) + Send>;
+type Done = Box<dyn FnOnce(GuestReport) + Send>;
 
 /// Guests that do what the script of their step says. A step without a script is done. The script of a compensation has the name
 /// `undo STEP`.
@@ -268,27 +268,34 @@ impl Scripted {
         self.wait_for(step);
         let ended: Vec<_> = self.held.lock().unwrap().extract_if(.., |(name, ..)| name == step).collect();
         for (_, attempt, done) in ended {
-            done(Report { attempt, outcome: outcome.clone(), left: Left::Nothing });
+            done(reported(attempt, outcome.clone()));
         }
     }
 }
 
 impl Guests for Scripted {
-    fn run(&self, call: AttemptCall, done: Done) {
-        let step = match call.attempt.leg.direction {
-            Direction::Forward | Direction::Check => call.step,
-            Direction::Undo(_) => format!("undo {}", call.step),
+    fn run(&self, call: GuestCall, done: Done) {
+        let called = call.step();
+        let attempt = called.attempt.clone();
+        let step = match attempt.leg.direction {
+            Direction::Forward | Direction::Check => called.name.clone(),
+            Direction::Undo(_) => format!("undo {}", called.name),
         };
         let script = self.scripts.lock().unwrap().get(&step).cloned();
         match script {
-            None => done(Report { attempt: call.attempt, outcome: Outcome::Done(Payload::json("{}")), left: Left::Nothing }),
-            Some(Script::Says(outcome)) => done(Report { attempt: call.attempt, outcome, left: Left::Nothing }),
+            None => done(reported(attempt, Outcome::Done(Payload::json("{}")))),
+            Some(Script::Says(outcome)) => done(reported(attempt, outcome)),
             Some(Script::Holds) => {
-                self.held.lock().unwrap().push((step, call.attempt, done));
+                self.held.lock().unwrap().push((step, attempt, done));
                 self.called.notify_all();
             }
         }
     }
+}
+
+/// The end of an attempt that sent nothing.
+fn reported(attempt: Attempt, outcome: Outcome) -> GuestReport {
+    GuestReport::Step(Report { attempt, outcome, left: Left::Nothing })
 }
 
 /// Components in memory. `\0asm NAME WORD` is the module of that name, with one saga of the same name. The word `empty` leaves the

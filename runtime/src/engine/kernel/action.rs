@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::reads::Look;
 use crate::{
-    engine::guests::AttemptCall,
+    engine::guests::GuestCall,
     journal::StreamId,
     store::{Batch, StoreError},
 };
@@ -16,8 +16,8 @@ pub enum Action {
     Commit(Batch, u64),
     /// Read this from the store, then say `Fetched`.
     Fetch(Vec<Look>),
-    /// Run guest code for this stream, then say `Report`.
-    Run(StreamId, Box<AttemptCall>),
+    /// Call guest code, then say `Report` with the stream that it ran for.
+    Run(Box<GuestCall>),
     /// A committed change that watchers may see: the stream and its revision.
     Changed(StreamId, u64),
     /// End the shard: the store takes no more commits. Whether the host ends too says the error.

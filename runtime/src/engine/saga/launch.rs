@@ -9,7 +9,7 @@ use amends_core::{
 
 use super::{Resident, SagaKey, Sagas};
 use crate::engine::{
-    guests::AttemptCall,
+    guests::{GuestCall, StepCall, Work},
     kernel::{action::Action, commit::Commit},
     module::Modules,
 };
@@ -80,37 +80,25 @@ impl Sagas {
             self.launches.solo = Some((key.clone(), intent.attempt.clone()));
         }
         self.launches.running.insert((key.clone(), intent.attempt));
-        commit.act(Action::Run(key.stream(), Box::new(call)));
+        commit.act(Action::Run(Box::new(call)));
     }
 }
 
 /// What a guest is told.
-fn call(modules: &Modules, key: &SagaKey, resident: &Resident, intent: &Intent) -> Option<AttemptCall> {
+fn call(modules: &Modules, key: &SagaKey, resident: &Resident, intent: &Intent) -> Option<GuestCall> {
     let call = resident.saga.call(intent)?;
     let (started, code) = (resident.saga.started(), resident.saga.code());
     let leg = &intent.attempt.leg;
     let forward = leg.turned(Direction::Forward);
     let name = |leg: &Leg| leg.key(&key.namespace, &key.id, started.incarnation);
     let grants = modules.get(&key.namespace, &started.module).map(|module| module.grants_at(intent.snapshot));
-    Some(AttemptCall {
-        namespace: key.namespace.clone(),
-        module: started.module.clone(),
-        version: code.version,
-        digest: code.digest,
-        saga: key.id.clone(),
+    let step = StepCall {
         definition: started.definition.clone(),
-        step: call.step,
+        name: call.step,
         element: call.element,
         attempt: intent.attempt.clone(),
         key: name(leg),
         forward_key: name(&forward),
-        now: call.now,
-        started_at: call.started_at,
-        deadline_at: call.deadline_at,
-        reaches_outside: intent.reaches_outside,
-        effect_free: call.effect_free,
-        grants: grants.unwrap_or_default(),
-        trace_context: started.trace_context.clone(),
         input: call.input,
         outputs: call.outputs,
         own_output: call.own_output,
@@ -118,5 +106,19 @@ fn call(modules: &Modules, key: &SagaKey, resident: &Resident, intent: &Intent) 
         rollback_cause: call.rollback_cause,
         may_have_run: call.may_have_run,
         arrived: call.arrived,
+    };
+    Some(GuestCall {
+        of: key.stream(),
+        module: started.module.clone(),
+        version: code.version,
+        digest: code.digest,
+        now: call.now,
+        started_at: call.started_at,
+        deadline_at: call.deadline_at,
+        reaches_outside: intent.reaches_outside,
+        effect_free: call.effect_free,
+        grants: grants.unwrap_or_default(),
+        trace_context: started.trace_context.clone(),
+        work: Work::Step(Box::new(step)),
     })
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     engine::{
-        guests::Suspect,
+        guests::{CallId, Suspect},
         kernel::{
             Kernel, reads,
             row::{self, End},
@@ -124,8 +124,11 @@ impl Sagas {
         for key in &keys {
             let Some(resident) = self.wake(key) else { continue };
             resident.cautious = !before.is_clean;
-            let executing = before.suspects.iter().filter(|suspect| suspect.namespace == key.namespace && suspect.saga == key.id);
-            let executing = executing.map(|suspect| suspect.attempt.clone()).collect();
+            let of = key.stream();
+            let executing = before.suspects.iter().filter(|suspect| suspect.of == of).map(|suspect| match &suspect.call {
+                CallId::Step(attempt) => attempt.clone(),
+            });
+            let executing = executing.collect();
             let mut commit = kernel.commit();
             self.tell(&mut commit, modules, key, SagaInput::HostStopped { executing });
             self.hand_over_locks(&mut commit, modules);

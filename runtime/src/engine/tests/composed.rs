@@ -16,16 +16,16 @@ fn fan_out(concurrency: u32) -> Definition {
 }
 
 /// Elements return what they were told.
-fn echo(call: &AttemptCall) -> Outcome {
-    let Some(key) = &call.element else { return all_done(call) };
-    let item = String::from_utf8_lossy(&call.input.bytes);
-    Outcome::Done(Payload::json(format!(r#"["{}","{key}",{item}]"#, call.attempt.leg.path)))
+fn echo(call: &GuestCall) -> Outcome {
+    let Some(key) = &call.step().element else { return all_done(call) };
+    let item = String::from_utf8_lossy(&call.step().input.bytes);
+    Outcome::Done(Payload::json(format!(r#"["{}","{key}",{item}]"#, call.step().attempt.leg.path)))
 }
 
 /// The first way of `b` is always full, and `c` is refused in the first round.
-fn reluctant(call: &AttemptCall) -> Outcome {
-    let leg = &call.attempt.leg;
-    match (call.step.as_str(), leg.direction, leg.alternate, leg.round) {
+fn reluctant(call: &GuestCall) -> Outcome {
+    let leg = &call.step().attempt.leg;
+    match (call.step().name.as_str(), leg.direction, leg.alternate, leg.round) {
         ("b", Direction::Forward, 0, _) => Outcome::Refused(Failure::new("full", "way 1 is full")),
         ("c", _, _, 0) => Outcome::Refused(Failure::new("no_c", "not in the first round")),
         _ => Outcome::Done(Payload::json(format!(r#"["{}",{},{}]"#, leg.path, leg.alternate, leg.round))),

@@ -20,15 +20,15 @@ use crate::{
 };
 
 /// `b` is refused, and the compensation of `a` fails.
-fn a_cannot_be_undone(call: &AttemptCall) -> Outcome {
-    match (call.step.as_str(), call.attempt.leg.direction) {
+fn a_cannot_be_undone(call: &GuestCall) -> Outcome {
+    match (call.step().name.as_str(), call.step().attempt.leg.direction) {
         ("a", Direction::Undo(_)) => Outcome::Transient(Failure::new("gateway_down", "no route")),
         _ => b_is_refused(call),
     }
 }
 
-fn b_is_refused(call: &AttemptCall) -> Outcome {
-    match (call.step.as_str(), call.attempt.leg.direction) {
+fn b_is_refused(call: &GuestCall) -> Outcome {
+    match (call.step().name.as_str(), call.step().attempt.leg.direction) {
         ("b", Direction::Forward) => Outcome::Refused(Failure::new("no_b", "there is no b")),
         _ => all_done(call),
     }
@@ -154,7 +154,7 @@ fn other_requests_are_answered_between_the_turns_of_a_job() {
 fn what_a_verb_does_not_fit_is_counted_by_why_and_a_preview_says_the_same_and_changes_nothing() {
     let mut sim = stuck(3);
     sim.deploy(2, definition(&["a!", "b"]));
-    sim.world = |call| match call.step.as_str() {
+    sim.world = |call| match call.step().name.as_str() {
         "b" => Outcome::Transient(Failure::new("busy", "come back")),
         _ => all_done(call),
     };
@@ -221,8 +221,8 @@ fn a_saga_that_is_stuck_in_more_steps_than_fit_into_a_turn_is_dealt_with_in_seve
 }
 
 /// `a` and `b` are undone side by side, and fail for different reasons.
-fn both_cannot_be_undone(call: &AttemptCall) -> Outcome {
-    match (call.step.as_str(), call.attempt.leg.direction) {
+fn both_cannot_be_undone(call: &GuestCall) -> Outcome {
+    match (call.step().name.as_str(), call.step().attempt.leg.direction) {
         ("a", Direction::Undo(_)) => Outcome::Transient(Failure::new("gateway_down", "no route")),
         ("b", Direction::Undo(_)) => Outcome::Transient(Failure::new("expired", "too late")),
         ("c", Direction::Forward) => Outcome::Refused(Failure::new("no_c", "there is no c")),

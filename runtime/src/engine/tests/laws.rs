@@ -275,7 +275,7 @@ fn a_guest_that_was_executing_at_three_deaths_of_the_host_runs_alone_and_then_no
     while sim.commit() {}
     assert_eq!(sim.calls, ["a@3"], "the suspect runs alone: the bystander waits");
     let mut sim = sim.die_executing();
-    sim.world = |call| match call.saga.as_str() {
+    sim.world = |call| match call.of.id.as_str() {
         "GOOD" => Outcome::Denied(Denial::new("http://127.0.0.1:2", DenialReason::NotGranted)),
         _ => all_done(call),
     };

@@ -36,7 +36,7 @@ use amends_core::{
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 
 use super::{
-    guests::{AttemptCall, Suspect},
+    guests::{GuestCall, GuestReport, Suspect},
     kernel::{
         action::Ending,
         reads::{self, Look},
@@ -63,7 +63,7 @@ use crate::{
 };
 
 /// What a guest says when it is called.
-pub(super) type World = fn(&AttemptCall) -> Outcome;
+pub(super) type World = fn(&GuestCall) -> Outcome;
 
 pub(super) struct Sim {
     pub(super) store: Arc<MemoryStore>,
@@ -77,7 +77,7 @@ pub(super) struct Sim {
     /// When the store answers.
     pub(super) fetches: Fetches,
     /// Running, not yet ended.
-    pub(super) open: VecDeque<(SagaKey, AttemptCall)>,
+    pub(super) open: VecDeque<(SagaKey, GuestCall)>,
     /// Calls that reached a guest, as `step@attempt` or `undo step@attempt`.
     pub(super) calls: Vec<String>,
     pub(super) commits: usize,
@@ -136,11 +136,7 @@ impl Sim {
 
     /// The host dies while every guest that runs has a processor: the marker names them.
     pub(super) fn die_executing(self) -> Self {
-        let suspect = |(key, call): &(SagaKey, AttemptCall)| Suspect {
-            namespace: key.namespace.clone(),
-            saga: key.id.clone(),
-            attempt: call.attempt.clone(),
-        };
+        let suspect = |(_, call): &(SagaKey, GuestCall)| Suspect { of: call.of.clone(), call: call.work.id() };
         let suspects: Vec<Suspect> = self.open.iter().map(suspect).collect();
         Self::on(self.store, self.world, self.now, &suspects)
     }
@@ -152,10 +148,10 @@ impl Sim {
                 match action {
                     Action::Commit(batch, number) => self.queue.push_back((batch, number)),
                     Action::Fetch(looks) => self.asked.extend(looks),
-                    Action::Run(stream, call) => {
-                        let key = SagaKey::of(&stream).expect("the stream of a saga");
-                        let undo = if matches!(call.attempt.leg.direction, Direction::Forward) { "" } else { "undo " };
-                        self.calls.push(format!("{undo}{}@{}", call.step, call.attempt.number));
+                    Action::Run(call) => {
+                        let key = SagaKey::of(&call.of).expect("the stream of a saga");
+                        let undo = if matches!(call.step().attempt.leg.direction, Direction::Forward) { "" } else { "undo " };
+                        self.calls.push(format!("{undo}{}@{}", call.step().name, call.step().attempt.number));
                         self.open.push_back((key, *call));
                     }
                     Action::Changed(..) | Action::Fail(_) => {}
@@ -221,8 +217,8 @@ impl Sim {
     /// The oldest running attempt ends.
     pub(super) fn end_one(&mut self) -> bool {
         let Some((key, call)) = self.open.pop_front() else { return false };
-        let report = Report { outcome: (self.world)(&call), attempt: call.attempt, left: Left::Nothing };
-        self.input(Input::Report(key.stream(), report));
+        let report = Report { outcome: (self.world)(&call), attempt: call.step().attempt.clone(), left: Left::Nothing };
+        self.input(Input::Report(key.stream(), GuestReport::Step(report)));
         true
     }
 
@@ -436,19 +432,19 @@ fn step(text: &str) -> Step {
     }
 }
 
-pub(super) fn all_done(call: &AttemptCall) -> Outcome {
-    Outcome::Done(Payload::json(format!("\"{}\"", call.step)))
+pub(super) fn all_done(call: &GuestCall) -> Outcome {
+    Outcome::Done(Payload::json(format!("\"{}\"", call.step().name)))
 }
 
-pub(super) fn last_refuses(call: &AttemptCall) -> Outcome {
-    match (call.step.as_str(), call.attempt.leg.direction) {
+pub(super) fn last_refuses(call: &GuestCall) -> Outcome {
+    match (call.step().name.as_str(), call.step().attempt.leg.direction) {
         ("c", Direction::Forward) => Outcome::Refused(Failure::new("no_c", "there is no c")),
         _ => all_done(call),
     }
 }
 
-pub(super) fn b_waits(call: &AttemptCall) -> Outcome {
-    match (call.step.as_str(), &call.arrived) {
+pub(super) fn b_waits(call: &GuestCall) -> Outcome {
+    match (call.step().name.as_str(), &call.step().arrived) {
         ("b", None) => {
             let topic = amends_core::event::Topic { event_type: "approval".into(), key: "42".into() };
             Outcome::Wait(Wait { event: Some(topic), until: Some(call.started_at.plus(3_600_000)) })

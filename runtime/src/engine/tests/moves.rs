@@ -9,8 +9,8 @@ use crate::engine::{
 };
 
 /// The undo of `a` works from version 2 on; nothing else differs.
-fn v2_undoes_a(call: &AttemptCall) -> Outcome {
-    match (call.step.as_str(), call.attempt.leg.direction, call.version) {
+fn v2_undoes_a(call: &GuestCall) -> Outcome {
+    match (call.step().name.as_str(), call.step().attempt.leg.direction, call.version) {
         ("b", Direction::Forward, _) => Outcome::Refused(Failure::new("no_b", "there is no b")),
         ("a", Direction::Undo(_), 1) => Outcome::Transient(Failure::new("bug", "the code is wrong")),
         _ => all_done(call),
@@ -85,7 +85,7 @@ fn who_moves_to_a_component_that_calls_out_may_call_out() {
 fn who_moves_is_counted_and_listed_where_it_is_and_its_old_version_can_go() {
     let mut sim = stuck();
     // Its undo works in no version but the second one.
-    sim.world = |call| match call.attempt.leg.direction {
+    sim.world = |call| match call.step().attempt.leg.direction {
         Direction::Undo(_) => Outcome::Transient(Failure::new("bug", "the code is still wrong")),
         _ => v2_undoes_a(call),
     };

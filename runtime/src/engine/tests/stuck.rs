@@ -15,8 +15,8 @@ use crate::{
 };
 
 /// The compensation of `a` fails for another reason in every third saga, and once for a grant that it lacks.
-fn varied(call: &AttemptCall) -> Outcome {
-    match (call.step.as_str(), call.attempt.leg.direction, call.saga.as_str()) {
+fn varied(call: &GuestCall) -> Outcome {
+    match (call.step().name.as_str(), call.step().attempt.leg.direction, call.of.id.as_str()) {
         ("b", Direction::Forward, _) => Outcome::Refused(Failure::new("no_b", "there is no b")),
         ("a", Direction::Undo(_), "S2" | "S5") => Outcome::Unknown(Failure::new("timed_out", "no answer")),
         ("a", Direction::Undo(_), _) => Outcome::Transient(Failure::new("gateway_down", "no route")),

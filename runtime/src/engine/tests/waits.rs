@@ -87,7 +87,7 @@ fn a_timer_fires_once_also_when_the_host_was_down() {
 /// timer was lost: the saga stood still until the next start. Now it is kept until the stream can be read.
 #[test]
 fn a_timer_that_is_due_before_its_saga_is_durable_is_not_lost() {
-    let mut sim = Sim::new(|call| match call.attempt.number {
+    let mut sim = Sim::new(|call| match call.step().attempt.number {
         1 => Outcome::Transient(Failure::new("busy", "")),
         _ => Outcome::Done(Payload::null()),
     });
@@ -280,7 +280,7 @@ fn another_signal_under_a_used_key_is_refused_and_the_same_one_is_a_duplicate() 
 /// `waiting`, and a grant passed it by: its denied step stayed stuck after the wait had ended.
 #[test]
 fn a_grant_reaches_a_saga_that_waits_for_something_else_too() {
-    let mut sim = Sim::new(|call| match call.step.as_str() {
+    let mut sim = Sim::new(|call| match call.step().name.as_str() {
         "a" if call.grants.is_empty() => Outcome::Denied(Denial::new("http://127.0.0.1:1", DenialReason::NotGranted)),
         _ => b_waits(call),
     });
@@ -305,7 +305,7 @@ fn a_grant_reaches_a_saga_that_waits_for_something_else_too() {
 #[test]
 fn first_answers_are_kept_while_their_saga_lives_and_a_week_more() {
     const DAY: u64 = 86_400_000;
-    let mut sim = Sim::new(|call| match call.arrived {
+    let mut sim = Sim::new(|call| match call.step().arrived {
         None => Outcome::Wait(Wait { event: None, until: Some(call.started_at.plus(30 * DAY)) }),
         Some(_) => Outcome::Done(Payload::null()),
     });
@@ -335,7 +335,7 @@ fn first_answers_are_kept_while_their_saga_lives_and_a_week_more() {
 /// publisher was passed over, and the saga waited on.
 #[test]
 fn events_of_two_publishers_may_have_the_same_id() {
-    let mut sim = Sim::new(|call| match &call.arrived {
+    let mut sim = Sim::new(|call| match &call.step().arrived {
         Some(Woken::Event(_)) => all_done(call),
         _ => Outcome::Wait(Wait {
             event: Some(amends_core::event::Topic { event_type: "approval".into(), key: "42".into() }),

@@ -9,14 +9,14 @@ use std::{
 };
 
 use amends_core::{
-    id::{Direction, Leg, StepKey, StepPath},
+    id::{Direction, StepKey},
     outcome::Left,
 };
 use http_body_util::BodyExt;
 use wasmtime_wasi_http::RequestOptions;
 
 use super::*;
-use crate::host::{Label, testing};
+use crate::{engine::guests::GuestCall, host::testing};
 
 /// A participant: answers each request with the next of its answers, and keeps what it heard.
 pub(super) struct Participant {
@@ -90,17 +90,14 @@ fn serve(
 
 /// The facts of a first forward attempt with these grants.
 pub(super) fn facts(grants: &[(&str, bool)]) -> Facts {
-    let mut facts = Facts::of(&testing::call([0; 32]));
+    facts_of(&testing::call([0; 32]), grants)
+}
+
+fn facts_of(call: &GuestCall, grants: &[(&str, bool)]) -> Facts {
+    let mut facts = Facts::of(call);
     facts.reach = Reach::All;
     facts.grants = grants.iter().map(|&(origin, private)| Grant::Http { origin: origin.to_owned(), private }).collect();
     facts
-}
-
-fn leg(facts: &mut Facts, direction: Direction) {
-    let mut label = Label::nobody();
-    label.attempt.leg = Leg::forward(StepPath::new("poke")).turned(direction);
-    label.attempt.number = 3;
-    facts.label = Arc::new(label);
 }
 
 /// One attempt's way out.
@@ -188,10 +185,11 @@ fn told(attempt: &Attempt) -> String {
 #[tokio::test]
 async fn a_granted_request_is_sent_with_the_hosts_headers_and_its_answer_is_read() {
     let participant = Participant::start(&[OK]);
-    let mut facts = facts(&[(&participant.url(""), false)]);
-    leg(&mut facts, Direction::Undo(0));
-    facts.forward_key = StepKey([2; 16]);
-    let mut attempt = Attempt::new(facts);
+    let mut undo = testing::call([0; 32]);
+    let step = undo.step_mut();
+    step.attempt.leg = step.attempt.leg.turned(Direction::Undo(0));
+    (step.attempt.number, step.forward_key) = (3, StepKey([2; 16]));
+    let mut attempt = Attempt::new(facts_of(&undo, &[(&participant.url(""), false)]));
     let mut pay = request("POST", &participant.url("/pay?x=1")).map(|_| "{\"cents\":1}");
     pay.headers_mut().insert("idempotency-key", "forged".parse().unwrap());
     pay.headers_mut().insert("x-forwarded-for", "forged".parse().unwrap());
@@ -252,7 +250,7 @@ async fn c2_20_the_trace_of_a_start_goes_on_with_every_request_and_the_guest_can
         |heard: &str| -> Vec<String> { heard.lines().filter(|line| line.starts_with("trace")).map(str::to_owned).collect() };
     let mut sent = Vec::new();
     for (number, method) in [(1, "GET"), (2, "POST")] {
-        call.attempt.number = number;
+        call.step_mut().attempt.number = number;
         let mut request = request(method, &participant.url("/pay"));
         request.headers_mut().insert("traceparent", "00-ffffffffffffffffffffffffffffffff-ffffffffffffffff-00".parse().unwrap());
         request.headers_mut().insert("tracestate", "guest=1".parse().unwrap());

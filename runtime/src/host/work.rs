@@ -1,0 +1,84 @@
+//! What a guest is called for: which of its functions, with what, and what its result says.
+//!
+//! The one place of the host that looks into [`Work`]; everything around a call is the same whatever it is for.
+
+use amends_core::{
+    event::Attempt,
+    id::Direction,
+    outcome::{Left, Outcome, Report},
+};
+use wasmtime::{Store, component::Instance};
+
+use super::{
+    Shared,
+    attempt::{self, Deadline, End, Fate, ask},
+    bindings::exports::amends::module::saga,
+    convert::{self, Bounds},
+    fault::Fault,
+    guest::Guest,
+    limits::usize_of,
+    modules::Ready,
+    turn::Lane,
+};
+use crate::engine::guests::{CallId, GuestCall, GuestReport, Work};
+
+/// Makes a call and says what came of it.
+pub(super) async fn run(shared: &Shared, module: &Ready, call: &GuestCall, deadline: Deadline, lane: &Lane) -> GuestReport {
+    let bounds = Bounds { payload_bytes_max: usize_of(shared.limits.payload), now: call.now };
+    match &call.work {
+        Work::Step(step) => {
+            let direction = step.attempt.leg.direction;
+            let end = match convert::call(call, step, bounds.payload_bytes_max) {
+                Ok(told) => {
+                    attempt::run(shared, module, call, deadline, lane, move |module, instance, store| {
+                        Box::pin(of_step(module, instance, store, direction, told, bounds))
+                    })
+                    .await
+                }
+                Err(fault) => End::before_it_began(fault),
+            };
+            step_ended(step.attempt.clone(), end)
+        }
+    }
+}
+
+/// What is reported of a call that the host could not make, or not to its end.
+pub(super) fn failed(id: CallId, fault: Fault, left: Left) -> GuestReport {
+    match id {
+        CallId::Step(attempt) => step_ended(attempt, End { said: Err(Fate::Fault(fault)), left }),
+    }
+}
+
+fn step_ended(attempt: Attempt, end: End<Outcome>) -> GuestReport {
+    let outcome = match end.said {
+        Ok(outcome) => outcome,
+        Err(Fate::Denied(denial)) => Outcome::Denied(denial),
+        Err(Fate::Fault(fault)) => fault.into_outcome(),
+    };
+    GuestReport::Step(Report { attempt, outcome, left: end.left })
+}
+
+async fn of_step(
+    module: &Ready,
+    instance: Instance,
+    store: &mut Store<Guest>,
+    direction: Direction,
+    call: saga::Call,
+    bounds: Bounds,
+) -> wasmtime::Result<Outcome> {
+    let outcome = match direction {
+        Direction::Forward => {
+            let (outcome,) = ask(instance, store, &module.execute, (&call,)).await?;
+            convert::outcome(outcome, &call.path, bounds)
+        }
+        Direction::Undo(_) => {
+            let (outcome,) = ask(instance, store, &module.compensate, (&call,)).await?;
+            convert::undo_outcome(outcome, &call.path, bounds)
+        }
+        Direction::Check => {
+            let (outcome,) = ask(instance, store, &module.check, (&call,)).await?;
+            convert::check_outcome(outcome, bounds)
+        }
+    };
+    Ok(outcome?)
+}
