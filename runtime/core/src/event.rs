@@ -258,6 +258,17 @@ pub enum Resolution {
     Undone,
 }
 
+/// Who caused a record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Actor {
+    /// The host itself.
+    Host,
+    /// A client on this machine, without a token.
+    Local,
+    /// A token, by its id.
+    Token(String),
+}
+
 /// An operator's note, and the name that the client gave (not verified). The actor is in the record's header.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Act {

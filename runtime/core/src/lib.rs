@@ -1,38 +1,34 @@
-//! The pure saga state machine of Amends.
+//! The pure state machines of Amends: of each kind of thing its facts, its state as their fold, and what is decided about it.
 //!
 //! No clock, no randomness, no I/O, no async: times, ids and jitter are arguments.
-//! A saga is the fold of its events. The whole of it is five words:
-//!
-//! | word | meaning |
-//! |---|---|
-//! | [`Saga::start`] | decides the first events of a new saga |
-//! | [`Saga::replay`] | folds recorded events back into a saga |
-//! | [`Saga::handle`] | decides what an input means, and applies it |
-//! | [`Saga::apply`] | the only mutator: one event onto the state |
-//! | [`Saga::effects`] | what the state wants from the outside now; asked, never remembered |
 //!
 //! # Layout
 //!
+//! Words of all kinds:
+//!
 //! - [`value`]: payloads, failures, instants
 //! - [`id`]: names, ids, step paths, legs and step keys
-//! - [`definition`]: what a module declares about a saga
-//! - [`validate`]: the rules that a definition keeps
-//! - [`trigger`]: which events start which sagas
-//! - [`plan`]: a definition with those of its children
-//! - [`elements`]: the elements of a fan-out
-//! - [`event`]: the facts of a saga's stream
+//! - [`event`]: the facts of a saga's stream, and what is recorded of who wanted something
 //! - [`outcome`]: what an attempt says at its end
 //! - [`denial`]: a call that the host refused
-//! - [`saga`]: the state; `apply` is its fold, in a tree of steps (`tree`, `run`) that settles by itself (`settle`)
-//! - [`verbs`]: what an operator may do
-//! - [`moving`]: going over to another version
+//! - [`trigger`]: which events start which sagas
+//!
+//! The saga, in the folder `saga`: [`Saga`] is the state; its five words are [`Saga::start`], [`Saga::replay`], [`Saga::handle`],
+//! [`Saga::apply`] and [`Saga::effects`].
+//!
+//! - [`definition`]: what a module declares about a saga
+//! - [`validate`]: the rules that a definition keeps; [`lint`]: what its author hardly means
+//! - [`plan`]: a definition with those of its children; [`elements`]: the elements of a fan-out
+//! - `state`: the state; `apply` is its fold, in a tree of steps (`tree`, `run`) that settles by itself (`settle`)
+//! - [`handle`](mod@handle): decisions; [`verbs`]: what an operator may do; [`moving`]: going over to another version
 //! - [`locks`]: who has which lock key
-//! - [`handle`](mod@handle): decisions
-//! - [`effects`]: what is wanted now
-//! - [`retry`]: when to try again
-//! - [`lint`]: what a definition's author hardly means
-//! - [`preview`]: what a cancel would do
-//! - [`view`]: statuses as people and programs read them
+//! - [`effects`]: what is wanted now; [`retry`]: when to try again
+//! - [`view`]: statuses as people and programs read them; [`preview`]: what a cancel would do
+//!
+//! The other kinds:
+//!
+//! - [`schedule`]: when sagas are started
+//! - [`job`]: a verb for many sagas
 
 pub mod value;
 
@@ -40,66 +36,33 @@ pub mod plain;
 
 pub mod id;
 
-pub mod definition;
-
-pub mod trigger;
-
-pub mod plan;
-
-pub mod validate;
-
-pub mod elements;
-
 mod json;
-
-pub mod lint;
-
-pub mod denial;
 
 pub mod event;
 
 pub mod outcome;
 
-pub mod retry;
+pub mod denial;
 
-pub mod saga;
+pub mod trigger;
 
-mod run;
+mod saga;
 
-mod tree;
+pub mod schedule;
 
-mod settle;
-
-mod output;
-
-mod apply;
-
-mod apply_acts;
-
-pub mod handle;
-
-mod reports;
-
-pub mod verbs;
-
-pub mod locks;
-
-pub mod moving;
-
-pub mod effects;
-
-pub mod view;
-
-mod show;
-
-pub mod preview;
+pub mod job;
 
 pub use crate::{
-    definition::Definition,
     event::Event,
-    handle::{Context, Input, Room},
-    plan::Plan,
-    saga::{ReplayError, Saga},
+    saga::{
+        ReplayError, Saga,
+        definition::{self, Definition},
+        effects, elements,
+        handle::{self, Context, Input, Room},
+        lint, locks, moving,
+        plan::{self, Plan},
+        preview, retry, validate, verbs, view,
+    },
     trigger::Trigger,
     value::{Failure, Instant, Payload},
 };

@@ -7,14 +7,12 @@ use amends_core::{
     definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     event::Act,
     id::{Leg, Namespace, StepPath},
+    job::{Job, JobState, JobVerb, Misfit, SagaFilter},
     value::{Failure, Instant, Payload},
     view::{BodyView, LegView, Status, StepStatus, StepView, View},
 };
 
-use crate::{
-    engine::port::{Cursor, Job, JobState, JobVerb, Misfit, SagaFilter},
-    journal::Actor,
-};
+use crate::journal::Actor;
 
 /// 2026-01-01T12:00:00Z.
 pub const NOON: Instant = Instant(1_767_268_800_000);
@@ -31,7 +29,7 @@ pub fn job(id: &str) -> Job {
         act: Act { note: "the gateway is back".into(), by: "ann".into() },
         actor: Actor::Local,
         asked_at: NOON,
-        cursor: Cursor { through: 40 },
+        through: 40,
         applied: 99,
         misfits: vec![Misfit { why: "it is past its point of no return".into(), count: 1, sagas: vec!["T9".into()] }],
         state: JobState::Running,

@@ -5,6 +5,7 @@ use std::{sync::atomic::AtomicU64, time::Duration};
 use amends_core::{
     id::{Direction, Namespace},
     outcome::{Outcome, Report},
+    schedule::ScheduleEvent,
     view::Status,
 };
 use prometheus_client::{
@@ -18,7 +19,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{engine::refusal::RefusalCode, journal::schedule::ScheduleEvent, store::committer::Totals};
+use crate::{engine::refusal::RefusalCode, store::committer::Totals};
 
 /// What is to be counted once it is durable.
 #[derive(Debug)]

@@ -5,14 +5,8 @@ use amends_core::event::Act;
 
 pub use crate::engine::{
     event::request::{NotStarted, Publish, PublishAnswer, Seed, StartedSaga},
-    job::{
-        Job, JobState,
-        request::{JobAnswer, JobPreview, JobRequest, JobVerb, Misfit, SagaFilter},
-    },
-    kernel::{
-        follow::Cursor,
-        request::{Answer, Origin},
-    },
+    job::request::{JobAnswer, JobPreview, JobRequest},
+    kernel::request::{Answer, Origin},
     module::request::{Deploy, Force, ModuleAnswer, ModuleView, Offered, SetGrants, VersionView, Which},
     refusal::{Refusal, RefusalCode, Remedy},
     saga::request::{

@@ -5,11 +5,13 @@
 
 use amends_core::{
     event::{Event as SagaEvent, Reason, Resolution, Why},
+    job::JobEvent,
+    schedule::ScheduleEvent,
     value::{Failure, Payload},
 };
 use serde::de::DeserializeOwned;
 
-use super::{Fact, HostEvent, MessageEvent, ModuleEvent, job::JobEvent, schedule::ScheduleEvent};
+use super::{Fact, HostEvent, MessageEvent, ModuleEvent};
 
 /// The version of every body so far. A fact whose fields change gets the next number, and its old form is upcast when read.
 pub(super) const BODY_VERSION: u8 = 1;

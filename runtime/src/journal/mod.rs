@@ -8,21 +8,20 @@ pub mod definition;
 
 pub mod keys;
 
-pub mod schedule;
-
-pub mod job;
-
 use std::fmt;
 
 use amends_core::{
     Trigger,
     event::{Act, Event as SagaEvent, Topic},
     id::{Namespace, partition_key},
+    job::JobEvent,
+    schedule::ScheduleEvent,
     value::{Instant, Payload},
 };
 use serde::{Deserialize, Serialize};
 
-use self::{job::JobEvent, schedule::ScheduleEvent};
+pub use amends_core::event::Actor;
+
 pub use crate::store::Corrupt;
 
 /// The kind of thing that a stream is about. Its byte in keys and its place in heads never change.
@@ -120,17 +119,6 @@ pub struct RecordId {
     pub stream: u64,
     /// From 1.
     pub version: u64,
-}
-
-/// Who caused a record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Actor {
-    /// The host itself.
-    Host,
-    /// A client on this machine, without a token.
-    Local,
-    /// A token, by its id.
-    Token(String),
 }
 
 /// A decoded record.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use amends_core::{
     Instant,
     id::{Namespace, SagaId},
+    job::{Job, JobVerb, SagaFilter},
     preview::CancelPreview,
     verbs::Rejected,
     view::View,
@@ -16,8 +17,7 @@ use crate::{
         job,
         module::Definitions,
         port::{
-            Candidate, Job, JobPreview, JobVerb, ListFilter, LockKey, ModuleView, Moves, Offered, SagaFilter, SagaLine,
-            ScheduleView, Starter, StuckGroups,
+            Candidate, JobPreview, ListFilter, LockKey, ModuleView, Moves, Offered, SagaLine, ScheduleView, Starter, StuckGroups,
         },
         refusal::{Refusal, RefusalCode},
         saga::{

@@ -1,12 +1,15 @@
 //! Jobs as the wire says them, and what to say where a verb for many finds nobody.
 
-use amends_core::view::Status;
+use amends_core::{
+    job::{Job, JobState, JobVerb, Misfit, SagaFilter},
+    view::Status,
+};
 use amends_wire::job::{self, JobStatus};
 
 use super::value::{self, time};
 use crate::{
     api::position::Positions,
-    engine::port::{Job, JobPreview, JobState, JobVerb, Misfit, Refusal, RefusalCode, SagaFilter},
+    engine::port::{JobPreview, Refusal, RefusalCode},
 };
 
 /// A job as of its last record.
@@ -31,7 +34,7 @@ pub fn job(job: &Job, positions: Positions) -> job::Job {
         seen: job.seen(),
         applied: job.applied,
         does_not_fit: job.misfits.iter().map(misfit).collect(),
-        through: positions.show(job.cursor.through),
+        through: positions.show(job.through),
     }
 }
 

@@ -1,13 +1,13 @@
 //! Schedules from the engine's words to the wire's.
 
-use amends_core::Instant;
+use amends_core::{
+    Instant,
+    schedule::{self, When},
+};
 use amends_wire::schedule::{Fired, Missed, Overlap, Schedule, ScheduleStatus, Waiting};
 
 use super::value::{json, time};
-use crate::{
-    engine::port::ScheduleView,
-    journal::schedule::{self, When},
-};
+use crate::engine::port::ScheduleView;
 
 /// A schedule with what follows from it.
 pub fn schedule(view: &ScheduleView, now: Instant) -> Schedule {

@@ -1,12 +1,9 @@
 //! Which sagas a query or a body is about.
 
-use amends_core::{plain::is_printable, view::Status};
+use amends_core::{job::SagaFilter, plain::is_printable, view::Status};
 use amends_wire::{job::Filter, saga};
 
-use crate::{
-    api::{caller, error::ApiError},
-    engine::port::SagaFilter,
-};
+use crate::api::{caller, error::ApiError};
 
 /// Failure codes are the guests' own words, and short.
 const FAILURE_BYTES_MAX: usize = 255;

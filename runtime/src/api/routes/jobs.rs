@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use amends_core::event::Act;
+use amends_core::{
+    event::Act,
+    job::{JobVerb, SagaFilter},
+};
 use amends_wire::{
     error::ErrorBody,
     job::{self, AskJob, Job, JobArgs, JobPreview, Jobs, StopJob},
@@ -29,7 +32,7 @@ use crate::{
         error::ApiError,
         mint, present,
     },
-    engine::port::{JobRequest, JobVerb, Request, SagaFilter},
+    engine::port::{JobRequest, Request},
 };
 
 /// Beside the note, a body holds some names.

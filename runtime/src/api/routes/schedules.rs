@@ -6,6 +6,7 @@ use std::sync::Arc;
 use amends_core::{
     event,
     id::SagaId,
+    schedule::{self, Spec, When},
     value::{Instant, Payload},
 };
 use amends_wire::{
@@ -29,7 +30,6 @@ use crate::{
         mint, present, strict,
     },
     engine::port::{self, CATCH_UP_MS, CheckedSpec, OfSchedule, Request, ScheduleRequest},
-    journal::schedule::{self, Spec, When},
 };
 
 /// The body around a schedule's input, and one that holds a note alone.

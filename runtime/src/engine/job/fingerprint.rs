@@ -1,8 +1,11 @@
 //! What a verb for many sagas that is sent again under the same key must be equal in.
 
-use amends_core::view::Status;
+use amends_core::{
+    job::{JobVerb, SagaFilter},
+    view::Status,
+};
 
-use super::request::{JobRequest, JobVerb, SagaFilter};
+use super::request::JobRequest;
 use crate::engine::kernel::fingerprint::{Fingerprint, Parts};
 
 /// The verb, the filter and the note.

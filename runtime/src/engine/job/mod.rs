@@ -18,13 +18,12 @@ pub(crate) mod read;
 use std::collections::BTreeMap;
 
 use amends_core::{
-    Instant, Saga,
-    event::Act,
+    Saga,
     id::{Namespace, StepPath},
+    job::{Job, JobState, JobVerb, SagaFilter},
     verbs::{StepVerb, Verb},
     view::StuckView,
 };
-use serde::{Deserialize, Serialize};
 
 use self::request::JobAnswer;
 pub(crate) use self::requests::{Awaited, not_found};
@@ -33,7 +32,6 @@ use crate::{
     engine::{
         kernel::{
             answers::Life,
-            follow::Cursor,
             reads::{Reads, Unready},
             release::Reply,
             request::Answer,
@@ -41,114 +39,9 @@ use crate::{
         },
         saga::request::Intervention,
     },
-    journal::{
-        Actor, StreamId,
-        job::{JobEvent, JobVerb, Misfit, SagaFilter},
-        keys,
-    },
+    journal::{StreamId, keys},
     store::{Position, Table},
 };
-
-/// A job: the fold of its stream, and its row.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Job {
-    /// Its id.
-    pub id: String,
-    /// The position of its first record, which is the cause of what it does to sagas.
-    pub stream: Position,
-    /// Where it applies.
-    pub namespace: Namespace,
-    /// What it does to each saga.
-    pub verb: JobVerb,
-    /// To which.
-    pub filter: SagaFilter,
-    /// Who asked, and why, as the client says.
-    pub act: Act,
-    /// Who asked, as the host knows it.
-    pub actor: Actor,
-    /// When.
-    pub asked_at: Instant,
-    /// How far it is over the sagas, by the starts of their streams.
-    pub cursor: Cursor,
-    /// How many the verb was applied to.
-    pub applied: u64,
-    /// Those that it did not fit, by why.
-    pub misfits: Vec<Misfit>,
-    /// Where it stands.
-    pub state: JobState,
-    /// How many records it has.
-    pub(crate) version: u64,
-    /// The position of the last one.
-    pub position: Position,
-}
-
-/// Where a job stands.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JobState {
-    /// There are sagas that it has not looked at.
-    Running,
-    /// It has looked at all.
-    Ended(Instant),
-    /// Somebody stopped it.
-    Stopped(Instant, Act),
-}
-
-impl Job {
-    /// How many sagas it was about, so far.
-    pub fn seen(&self) -> u64 {
-        self.applied + self.misfits.iter().map(|misfit| misfit.count).sum::<u64>()
-    }
-
-    /// Nothing more comes of it.
-    pub fn is_over(&self) -> bool {
-        self.state != JobState::Running
-    }
-
-    fn apply(&mut self, event: &JobEvent, at: Instant) {
-        match event {
-            // What it is made of.
-            JobEvent::Asked { .. } => {}
-            JobEvent::Advanced { through, applied, misfits } => {
-                self.cursor = Cursor { through: *through };
-                self.applied += applied;
-                misfits.iter().for_each(|misfit| add(&mut self.misfits, misfit));
-            }
-            JobEvent::Ended => self.state = JobState::Ended(at),
-            JobEvent::Stopped { act } => self.state = JobState::Stopped(at, act.clone()),
-        }
-    }
-}
-
-/// Reasons that are kept apart: a person reads no more, and reasons that name things of each saga could be as many as the sagas.
-const REASONS_MAX: usize = 20;
-
-/// Sagas that are named for each.
-const NAMED: usize = 5;
-
-/// A reason may list obstacles; so much of it says what it is.
-const WHY_CHARS_MAX: usize = 500;
-
-/// What stands for the reasons beyond the first.
-const OTHERWISE: &str = "other reasons; look at the sagas";
-
-/// Counts a reason in.
-fn add(misfits: &mut Vec<Misfit>, more: &Misfit) {
-    let is_known = misfits.iter().any(|known| known.why == more.why);
-    let why = if is_known || misfits.len() < REASONS_MAX { &more.why } else { OTHERWISE };
-    let at = misfits.iter().position(|known| known.why == *why).unwrap_or_else(|| {
-        misfits.push(Misfit { why: why.to_owned(), count: 0, sagas: Vec::new() });
-        misfits.len() - 1
-    });
-    let known = &mut misfits[at];
-    known.count += more.count;
-    let room = NAMED.saturating_sub(known.sagas.len());
-    known.sagas.extend(more.sagas.iter().take(room).cloned());
-}
-
-/// One saga that the verb did not fit.
-fn misfit(why: &str, saga: &str) -> Misfit {
-    Misfit { why: why.chars().take(WHY_CHARS_MAX).collect(), count: 1, sagas: vec![saga.to_owned()] }
-}
 
 /// Why a saga counts as one that the verb did not fit, though nothing stands against it.
 fn unchanged(verb: JobVerb) -> String {

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use amends_core::{Context, Instant, Room, Saga, event::Act, id::Namespace, view::Status};
-
-use super::{
-    Asked, add, asked, misfit,
-    request::{JobPreview, JobVerb, SagaFilter},
-    unchanged,
+use amends_core::{
+    Context, Instant, Room, Saga,
+    event::Act,
+    id::Namespace,
+    job::{JobVerb, Misfit, SagaFilter},
+    view::Status,
 };
+
+use super::{Asked, asked, request::JobPreview, unchanged};
 use crate::{
     engine::{
         module::{self, Definitions, Modules},
         saga::{
-            act_on, prepare,
+            act_on, filter, prepare,
             rows::{self, Summary},
             scan::{self, Budget, Go, Scanned},
         },
@@ -49,7 +51,7 @@ pub(crate) fn preview(
     let mut preview = JobPreview::default();
     let mut named = Vec::new();
     let statuses = rows::LIVE.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
-    let admits = |summary: &Summary| filter.admits(namespace, summary);
+    let admits = |summary: &Summary| filter::admits(filter, namespace, summary);
     let is_cut = scan::sagas(store, definitions, namespace, statuses, BUDGET, admits, |scanned| {
         match scanned {
             Scanned::Saga(start, summary, mut saga) if filter.fits(&saga) => {
@@ -63,13 +65,13 @@ pub(crate) fn preview(
                             named.truncate(NAMED);
                         }
                     }
-                    Err(why) => add(&mut preview.misfits, &misfit(&why, summary.id.as_str())),
+                    Err(why) => Misfit::of(&why, summary.id.as_str()).add_to(&mut preview.misfits),
                 }
             }
             Scanned::Saga(..) => {}
             Scanned::Unreadable(start, summary, why) => {
                 let name = summary.map_or_else(|| format!("at {start}"), |summary| summary.id.as_str().to_owned());
-                add(&mut preview.misfits, &misfit(&format!("it cannot be read: {why}"), &name));
+                Misfit::of(&format!("it cannot be read: {why}"), &name).add_to(&mut preview.misfits);
             }
         }
         if preview.count < enough { Go::On } else { Go::Enough }

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use amends_core::id::Namespace;
+use amends_core::{id::Namespace, job::Job};
 
-use super::{Job, Jobs};
+use super::Jobs;
 use crate::{
     engine::kernel::{reads, row},
     journal::{StreamId, StreamKind, keys},

@@ -1,10 +1,13 @@
 //! What may be asked about jobs, and the answers.
 
-use amends_core::{event::Act, id::SagaId, view::Status};
+use amends_core::{
+    event::Act,
+    id::SagaId,
+    job::{Job, JobVerb, Misfit, SagaFilter},
+    view::Status,
+};
 
-use super::Job;
 use crate::engine::refusal::Refusal;
-pub use crate::journal::job::{JobVerb, Misfit, SagaFilter};
 
 /// A verb for many sagas.
 #[derive(Clone, Debug)]

@@ -1,17 +1,20 @@
 //! What is asked about jobs, their records, and how long they are kept.
 
-use amends_core::{event::Act, id::Namespace};
+use amends_core::{
+    event::Act,
+    id::Namespace,
+    job::{Job, JobEvent, JobState},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Job, JobState, Jobs, fingerprint, job_at,
+    Jobs, fingerprint, job_at,
     request::{JobAnswer, JobRequest},
 };
 use crate::{
     engine::kernel::{
         answers::{self, KEPT_MS, Scope},
         commit::{Commit, Entry, Stream},
-        follow::Cursor,
         reads::{Reads, Unready},
         release::{Release, Reply},
         request::{Answer, Origin, Said},
@@ -19,7 +22,7 @@ use crate::{
         timers::Timer,
     },
     engine::refusal::{Refusal, RefusalCode},
-    journal::{Actor, Fact, StreamHead, StreamId, StreamKind, TimerKind, job::JobEvent, keys, record},
+    journal::{Actor, Fact, StreamHead, StreamId, StreamKind, TimerKind, keys, record},
     store::{Position, Table},
 };
 
@@ -100,7 +103,7 @@ impl Jobs {
             act,
             actor: origin.actor.clone(),
             asked_at: commit.now,
-            cursor: Cursor::default(),
+            through: 0,
             applied: 0,
             misfits: Vec::new(),
             state: JobState::Running,

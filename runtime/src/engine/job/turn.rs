@@ -1,24 +1,25 @@
 //! A job's turn: some sagas, each as it is now, in one commit with how far the job is. So a kill loses none and repeats none.
 
-use amends_core::{event::Act, view::Status};
+use amends_core::{
+    event::Act,
+    job::{Job, JobEvent, Misfit},
+    view::Status,
+};
 
-use super::{Asked, Job, Jobs, add, asked, misfit, unchanged};
+use super::{Asked, Jobs, asked, unchanged};
 use crate::{
     engine::{
         kernel::{
             Kernel,
             commit::Commit,
-            follow::Turn,
+            follow::{Cursor, Turn},
             reads::{Reads, Unready},
             request::Origin,
         },
         module::Modules,
-        saga::{SagaKey, Sagas, rows},
+        saga::{SagaKey, Sagas, filter, rows},
     },
-    journal::{
-        Actor, RecordId,
-        job::{JobEvent, Misfit},
-    },
+    journal::{Actor, RecordId},
     store::Position,
 };
 
@@ -76,7 +77,7 @@ impl Jobs {
         let job = job.clone();
         let Page { places, end } = page(&mut reads, sagas, modules, &job)?;
         let starts = places.iter().map(|(start, _)| *start).collect();
-        let mut turn = job.cursor.turn(starts, end);
+        let mut turn = Cursor { through: job.through }.turn(starts, end);
         let mut commit = reads.done()?;
         let mut done = Done { legs: commit.limits.job_legs_max, applied: 0, misfits: Vec::new(), is_part: false };
         for (_, place) in places {
@@ -104,7 +105,7 @@ impl Jobs {
         }
         if events.is_empty() {
             // Nothing happened, so nothing is recorded: after a kill these rows are looked at again.
-            self.running.entry(job.stream).and_modify(|job| job.cursor = turn.cursor());
+            self.running.entry(job.stream).and_modify(|job| job.through = turn.cursor().through);
         } else {
             self.record(commit, job, events, &Actor::Host);
         }
@@ -155,7 +156,7 @@ fn starts(reads: &mut Reads<'_>, job: &Job) -> Result<(Vec<Position>, Option<Pos
     let is_asked = |status: &Status| job.filter.status.is_none_or(|only| only == *status);
     let (mut starts, mut end, mut is_missing) = (Vec::new(), None, false);
     for status in rows::LIVE.into_iter().filter(is_asked) {
-        match reads.rows(&rows::between(status, job.cursor.through, job.stream, ROWS_MAX)) {
+        match reads.rows(&rows::between(status, job.through, job.stream, ROWS_MAX)) {
             Ok(page) => {
                 for row in &page.rows {
                     starts.push(rows::start_of(&row.key)?);
@@ -181,7 +182,7 @@ fn place(reads: &mut Reads<'_>, sagas: &mut Sagas, modules: &Modules, job: &Job,
     let Some(summary) = rows::summary(reads, start)? else {
         return Ok(Place::Unreadable(format!("at {start}"), "its row is missing".to_owned()));
     };
-    if summary.status.is_ended() || !job.filter.admits(&job.namespace, &summary) {
+    if summary.status.is_ended() || !filter::admits(&job.filter, &job.namespace, &summary) {
         return Ok(Place::Other);
     }
     let key = SagaKey::new(&summary.namespace, &summary.id);
@@ -204,7 +205,7 @@ fn look_at(commit: &mut Commit<'_>, sagas: &mut Sagas, modules: &mut Modules, jo
         Came::Passed => {}
         Came::Partly => done.is_part = true,
         Came::Applied => done.applied += 1,
-        Came::Misfit(why) => add(&mut done.misfits, &misfit(&why, &saga)),
+        Came::Misfit(why) => Misfit::of(&why, &saga).add_to(&mut done.misfits),
     }
 }
 

@@ -3,15 +3,13 @@
 //! What it does in a turn and how far it is then are one commit: a kill neither loses nor repeats a step. The turn after waits for
 //! that commit, so a follower is never ahead of the disk, and other inputs are decided in between.
 
-use serde::{Deserialize, Serialize};
-
 use crate::store::Position;
 
-/// How far a follower is. It is part of the row, or the record, that says what the follower is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
+/// How far a follower is, as the row or the record says that has what the follower is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Cursor {
     /// Everything up to this position was looked at.
-    pub through: Position,
+    pub(crate) through: Position,
 }
 
 /// The places of one turn, and how much of it is done.

@@ -44,7 +44,7 @@ pub(crate) mod stuck;
 
 pub(crate) mod moves;
 
-mod filter;
+pub(crate) mod filter;
 
 use std::collections::{HashMap, VecDeque};
 

@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::{
     SagaKey,
+    filter::admits,
     live::{self, Live},
     lockers::{self, LockRow},
     request::{ListFilter, LockKey, SagaLine},
@@ -54,8 +55,8 @@ pub(crate) fn list(
         let last_page = page.len() < PAGE;
         for (stream, summary) in page {
             end = Some(stream);
-            let admits = filter.sagas.admits(namespace, &summary);
-            if admits && fits(&SagaKey::new(&summary.namespace, &summary.id))? {
+            let is_admitted = admits(&filter.sagas, namespace, &summary);
+            if is_admitted && fits(&SagaKey::new(&summary.namespace, &summary.id))? {
                 lines.push(line(summary));
                 if lines.len() == filter.limit {
                     return Ok((lines, end));

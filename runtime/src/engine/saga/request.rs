@@ -6,12 +6,12 @@ use amends_core::{
     Definition,
     event::Act,
     id::{Namespace, SagaId, StepPath},
+    job::SagaFilter,
     value::{Instant, Payload},
     view::{Status, StuckView, View},
 };
 
 use crate::engine::guests::ModuleDigest;
-pub(crate) use crate::journal::job::SagaFilter;
 
 /// Starts a saga.
 #[derive(Clone, Debug)]

@@ -9,18 +9,18 @@ use amends_core::{
     denial::Denial,
     event::Why,
     id::{Direction, Namespace, SagaId},
+    job::{SagaFilter, failure_code},
     view::{Status, StuckView},
 };
 
 use super::{
-    filter::failure_code,
+    filter::admits,
     request::{FirstStuck, StuckGroup, StuckGroups},
     rows::Summary,
     scan::{self, Budget, Go, Scanned},
 };
 use crate::{
     engine::module::Definitions,
-    journal::job::SagaFilter,
     store::{Store, StoreError},
 };
 
@@ -78,7 +78,7 @@ pub(crate) fn groups(
     let filter = SagaFilter { status: Some(Status::Stuck), ..filter.clone() };
     let mut found: BTreeMap<Alike, Gathered> = BTreeMap::new();
     let mut unreadable = Vec::new();
-    let admits = |summary: &Summary| filter.admits(namespace, summary);
+    let admits = |summary: &Summary| admits(&filter, namespace, summary);
     let is_cut = scan::sagas(store, definitions, namespace, [Status::Stuck], BUDGET, admits, |scanned| {
         match scanned {
             Scanned::Saga(_, summary, saga) => {

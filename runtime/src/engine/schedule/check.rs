@@ -1,15 +1,16 @@
 //! What can be said against a schedule without knowing what there is. It is said before the shard is asked, which has no time for it.
 
-use amends_core::{Instant, plain::shown};
+use amends_core::{
+    Instant,
+    plain::shown,
+    schedule::{Spec, When},
+};
 
 use super::{
     CATCH_UP_MS_RANGE, JITTER_MS_MAX,
     cron::{BadCron, Cron},
 };
-use crate::{
-    engine::refusal::{Refusal, RefusalCode},
-    journal::schedule::{Spec, When},
-};
+use crate::engine::refusal::{Refusal, RefusalCode};
 
 /// What a schedule is made of, which can be so.
 #[derive(Clone, Debug)]

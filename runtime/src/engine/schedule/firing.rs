@@ -3,14 +3,17 @@
 //! The start of a saga and the `fired` record are one commit, and the saga's id is made of the moment: whatever dies when, a moment
 //! starts one saga.
 
-use amends_core::{Instant, Payload, id::SagaId};
+use amends_core::{
+    Instant, Payload,
+    id::SagaId,
+    schedule::{Decision, Due, Reason, Schedule, ScheduleEvent},
+};
 use sha2::{Digest, Sha256};
 
 use super::{
     ScheduleKey,
-    decide::Decision,
+    calendar::Calendar,
     kept::{self, Held, Schedules},
-    state::Schedule,
 };
 use crate::{
     engine::refusal::{Refusal, RefusalCode},
@@ -25,10 +28,7 @@ use crate::{
         module::Modules,
         saga::{Cause, SagaKey, Sagas, request::Start},
     },
-    journal::{
-        Actor, RecordId, TimerKind, record,
-        schedule::{Reason, ScheduleEvent},
-    },
+    journal::{Actor, RecordId, TimerKind, record},
 };
 
 /// Between two tries of a start that is refused for now: it doubles from the first to the last.
@@ -78,7 +78,7 @@ impl Schedules {
         let key = &held.key;
         let Some(schedule) = kept::schedule(&mut reads, key)? else { return Ok(()) };
         let runs = still_runs(&mut reads, sagas, key, schedule.saga.as_deref())?;
-        match schedule.decide(reads.now, runs) {
+        match schedule.decide(&Calendar::of(&schedule.spec.when), reads.now, runs) {
             Decision::Nothing => {
                 // Its timer has fired, and the clock went back before it was looked at.
                 if let Some(due) = schedule.wake_at() {
@@ -108,10 +108,9 @@ impl Schedules {
         modules: &mut Modules,
         key: &ScheduleKey,
         schedule: &Schedule,
-        due: Instant,
+        due: Due,
     ) -> Result<(), Unready> {
-        let next = schedule.next_after(due);
-        let id = id_of(&key.1, schedule, due);
+        let id = id_of(&key.1, schedule, due.moment);
         let input = kept::input(&mut reads, schedule);
         let ready = sagas.ready(&mut reads, modules.definitions(), &SagaKey::new(&key.0, &id));
         let input = input?;
@@ -126,7 +125,7 @@ impl Schedules {
             None => start(&mut commit, sagas, modules, key, schedule, input, &id),
         };
         let event = match started {
-            Ok(_) => ScheduleEvent::Fired { due, saga: id.as_str().to_owned(), next },
+            Ok(_) => ScheduleEvent::Fired { due: due.moment, saga: id.as_str().to_owned(), next: due.next },
             Err(refusal) => refused(schedule, due, &refusal, commit.now),
         };
         self.append(&mut commit, key, Some(schedule), vec![event], &Actor::Host);
@@ -172,9 +171,9 @@ pub(super) fn start(
 }
 
 /// A start that may be possible later is tried again, as long as its window is open; any other is missed.
-fn refused(schedule: &Schedule, due: Instant, refusal: &Refusal, now: Instant) -> ScheduleEvent {
-    let (code, message) = (refusal.code.as_str().to_owned(), refusal.message.clone());
-    let (reason, next) = (Reason { code, message }, schedule.next_after(due));
+fn refused(schedule: &Schedule, due: Due, refusal: &Refusal, now: Instant) -> ScheduleEvent {
+    let Due { moment: due, next } = due;
+    let reason = Reason { code: refusal.code.as_str().to_owned(), message: refusal.message.clone() };
     let backoff = BACKOFF_MS.0.saturating_mul(1 << schedule.tries(due).min(16)).min(BACKOFF_MS.1);
     // At the end of its window it is looked at once more, and given up.
     let until = now.plus(backoff).min(schedule.gives_up_at(due, now).plus(1));

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap, VecDeque, hash_map};
 use amends_core::{
     Instant, Payload,
     id::{Namespace, SagaId},
+    schedule::{Schedule, ScheduleEvent},
 };
 use bytes::Bytes;
 
-use super::{ScheduleKey, state::Schedule};
+use super::ScheduleKey;
 use crate::{
     engine::{
         kernel::{
@@ -18,7 +19,7 @@ use crate::{
         },
         saga::SagaKey,
     },
-    journal::{Actor, Corrupt, Fact, StreamHead, TimerKind, keys, record, schedule::ScheduleEvent},
+    journal::{Actor, Corrupt, Fact, StreamHead, TimerKind, keys, record},
     store::{Stored, Table},
 };
 
@@ -162,3 +163,6 @@ pub(super) fn set_count(commit: &mut Commit<'_>, namespace: &Namespace, count: u
 fn count_key(namespace: &Namespace) -> Vec<u8> {
     format!("schedules/{namespace}").into_bytes()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,8 +1,12 @@
 //! A schedule as it is shown.
 
-use amends_core::{Instant, Payload, id::Namespace};
+use amends_core::{
+    Instant, Payload,
+    id::Namespace,
+    schedule::{Calendar as _, Schedule},
+};
 
-use super::{ScheduleKey, decide::Calendar, kept, state::Schedule};
+use super::{ScheduleKey, calendar::Calendar, kept};
 use crate::{
     journal::keys,
     store::{Row, Store, StoreError, Table},
@@ -26,7 +30,7 @@ pub struct ScheduleView {
 
 impl ScheduleView {
     pub(crate) fn new(name: &str, schedule: Schedule, input: Option<Payload>) -> Self {
-        let calendar: Calendar = schedule.calendar();
+        let calendar = Calendar::of(&schedule.spec.when);
         let next = std::iter::successors(schedule.next, |due| calendar.after(*due)).take(NEXT_SHOWN).collect();
         Self { name: name.to_owned(), schedule, input, next }
     }

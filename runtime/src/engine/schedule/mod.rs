@@ -1,7 +1,8 @@
 //! Schedules: sagas that are started at a time, after a delay, or by a cron expression.
 //!
-//! - [`state`]: a schedule as the fold of its stream; `decide`: what is to be done with it at a moment; both pure
-//! - `cron`: which moments an expression names; pure
+//! A schedule as the fold of its stream, and what is to be done with it at a moment, is the core's.
+//!
+//! - `calendar`: which moments a schedule names; `cron`: which an expression names; both pure
 //! - [`check`]: what can be said against one without knowing what there is
 //! - [`request`]: what may be asked of one; `requests`: what it means
 //! - `firing`: what becomes of one whose time has come
@@ -12,9 +13,7 @@ pub(crate) mod cron;
 
 pub(crate) mod request;
 
-pub(crate) mod state;
-
-mod decide;
+mod calendar;
 
 pub(crate) mod check;
 

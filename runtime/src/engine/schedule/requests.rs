@@ -5,16 +5,16 @@ use amends_core::{
     event::Act,
     id::{Namespace, SagaId},
     locks,
+    schedule::{Calendar as _, Schedule, ScheduleEvent, Spec, When},
 };
 
 use super::{
     ScheduleKey,
-    decide::Calendar,
+    calendar::Calendar,
     firing,
     kept::{self, Schedules},
     look::ScheduleView,
     request::{OfSchedule, PutSchedule, ScheduleAnswer, ScheduleRequest},
-    state::Schedule,
 };
 use crate::{
     engine::refusal::{Refusal, RefusalCode},
@@ -27,7 +27,6 @@ use crate::{
         module::Modules,
         saga::{self, SagaKey, Sagas},
     },
-    journal::schedule::{ScheduleEvent, Spec, When},
 };
 
 type Answered = Result<Result<ScheduleAnswer, Refusal>, Unready>;
@@ -111,7 +110,7 @@ impl Schedules {
             return Ok(Ok(answer(asked.key, was, input, Changed::No)));
         }
         let mut commit = reads.done()?;
-        let events = was.resumed(commit.now, asked.act.clone());
+        let events = was.resumed(&Calendar::of(&was.spec.when), commit.now, asked.act.clone());
         // What waits for the end of a saga that has ended in the pause is not told so by it.
         self.woken.push_back(asked.key.clone());
         Ok(self.record(&mut commit, asked, Some(&was), events, input, Changed::Yes))

@@ -3,6 +3,7 @@
 use amends_core::{
     definition::{Each, EachMode},
     event::Event,
+    job::{Job, JobState, JobVerb, Misfit, SagaFilter},
     view::Status,
 };
 use bytes::Bytes;
@@ -11,9 +12,8 @@ use expect_test::expect;
 use super::{moves::fragile, *};
 use crate::{
     engine::{
-        job::{self, Job, JobState},
-        kernel::follow::Cursor,
-        port::{JobAnswer, JobPreview, JobRequest, JobVerb, Misfit, RefusalCode, SagaFilter},
+        job,
+        port::{JobAnswer, JobPreview, JobRequest, RefusalCode},
     },
     journal::{Fact, Record, RecordId, keys, record},
     store::Table,
@@ -382,7 +382,7 @@ fn a_jobs_row_keeps_its_bytes() {
         act: act(),
         actor: Actor::Local,
         asked_at: Instant(1_000),
-        cursor: Cursor { through: 300 },
+        through: 300,
         applied: 2,
         misfits: vec![Misfit { why: "no".into(), count: 1, sagas: vec!["S1".into()] }],
         state,

@@ -2,23 +2,20 @@
 
 mod room;
 
-use amends_core::view::Status;
+use amends_core::{
+    schedule::{Overlap, Schedule, ScheduleEvent, Spec, When},
+    view::Status,
+};
 use expect_test::{Expect, expect};
 
 use super::*;
 use crate::{
     engine::{
         port::{CheckedSpec, OfSchedule, PutSchedule, RefusalCode, ScheduleAnswer, ScheduleRequest, Starter},
-        schedule::{
-            look::{self, ScheduleView},
-            state::Schedule,
-        },
+        schedule::look::{self, ScheduleView},
         starter::starter_of,
     },
-    journal::{
-        Fact, StreamId, StreamKind,
-        schedule::{Overlap, ScheduleEvent, Spec, When},
-    },
+    journal::{Fact, StreamId, StreamKind},
     store::Table,
 };
 

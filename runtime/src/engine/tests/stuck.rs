@@ -1,14 +1,12 @@
 //! What is stuck, in groups, and lists by what sagas are stuck in.
 
+use amends_core::job::SagaFilter;
 use bytes::Bytes;
 use expect_test::expect;
 
 use super::{moves::fragile, *};
 use crate::{
-    engine::{
-        port::{ListFilter, SagaFilter},
-        saga::stuck::groups,
-    },
+    engine::{port::ListFilter, saga::stuck::groups},
     journal::keys,
     service::reader::Reader,
     store::{Store, Table},

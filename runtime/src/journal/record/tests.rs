@@ -8,19 +8,16 @@ use amends_core::{
         Act, Arrival, Attempt, Cancel, Charge, Code, Event, Intent, Moved, Reason, Resolution, Round, Started, Topic, Wait, Why,
     },
     id::{Direction, Incarnation, Leg, Namespace, StepPath},
+    job::{JobEvent, JobVerb, Misfit, SagaFilter},
     outcome::OutcomeKind,
+    schedule::{self, Overlap, ScheduleEvent, Spec, When},
     value::Failure,
     view::Status,
 };
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::journal::{
-    Grant, HostEvent, MessageEvent, ModuleEvent, StreamId, StreamKind,
-    facts::CODES,
-    job::{JobEvent, JobVerb, Misfit, SagaFilter},
-    schedule::{self, Overlap, ScheduleEvent, Spec, When},
-};
+use crate::journal::{Grant, HostEvent, MessageEvent, ModuleEvent, StreamId, StreamKind, facts::CODES};
 
 fn leg() -> Leg {
     Leg { path: StepPath::new("group/2/pay[sku-7]"), alternate: 1, round: 2, direction: Direction::Undo(3) }

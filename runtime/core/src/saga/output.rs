@@ -1,0 +1,135 @@
+//! What goes from step to step: inputs, outputs, and the JSON in which several are one.
+
+use super::{
+    definition::EachMode,
+    run::StepRun,
+    state::{Phase, Saga},
+    tree::{EachRun, Shape},
+};
+use crate::value::{Failure, Format, Payload};
+
+impl Saga {
+    /// The saga's output: of the step that the definition names, else of the last stage.
+    pub fn output(&self) -> Option<Payload> {
+        (self.phase == Phase::Completed).then(|| of_scope(self, 0))
+    }
+
+    pub(crate) fn output_of(&self, scope: usize, name: &str) -> Option<&Payload> {
+        self.named_in(scope, name)?.output()
+    }
+
+    /// What a step is called with: the element, in a child what its parent gives it, else the saga's input.
+    pub(crate) fn input_of(&self, run: &StepRun) -> Payload {
+        match &run.element {
+            Some(element) => element.element.value.clone(),
+            None => self.input_of_scope(run.scope),
+        }
+    }
+
+    /// A child is given what the step that it stands for would be called with. If that step has `needs`, it is an object of
+    /// both: `{"input": …, "outputs": {"<step>": …}}`.
+    pub(crate) fn input_of_scope(&self, scope: usize) -> Payload {
+        let Some(owner) = self.scopes[scope].owner else { return self.started.input.clone() };
+        let run = &self.steps[owner];
+        let input = self.input_of(run);
+        let needs = &self.step(run).needs;
+        if needs.is_empty() {
+            return input;
+        }
+        let outputs = needs.iter().map(|name| (name.as_str(), json(self.output_of(run.scope, name))));
+        let outputs = object(outputs);
+        Payload::json(object([("input", json(Some(&input))), ("outputs", &outputs)].into_iter()))
+    }
+
+    /// What an `each` pointer begins with, and the rest of the pointer: `/input/…` or `/outputs/<step>/…`.
+    pub(crate) fn source(&self, scope: usize, pointer: &str) -> Option<(Payload, String)> {
+        let (first, rest) = token(pointer)?;
+        if first == "input" {
+            return Some((self.input_of_scope(scope), rest.to_owned()));
+        }
+        let (step, rest) = token(rest).filter(|_| first == "outputs")?;
+        Some((self.output_of(scope, step)?.clone(), rest.to_owned()))
+    }
+}
+
+/// The first token of a JSON pointer, and the rest of it.
+pub(crate) fn token(pointer: &str) -> Option<(&str, &str)> {
+    let inner = pointer.strip_prefix('/')?;
+    Some(inner.find('/').map_or((inner, ""), |at| inner.split_at(at)))
+}
+
+/// The output of a saga or of a child: of the step that the definition names, else of the last stage's single step, else an
+/// object by step name.
+pub(crate) fn of_scope(saga: &Saga, scope: usize) -> Payload {
+    let it = &saga.scopes[scope];
+    if let Some(name) = &it.definition.output {
+        return saga.output_of(scope, name).cloned().unwrap_or_else(Payload::null);
+    }
+    let last: Vec<&StepRun> = it.stages.last().into_iter().flatten().map(|node| &saga.steps[*node]).collect();
+    match last.as_slice() {
+        [only] => only.output().cloned().unwrap_or_else(Payload::null),
+        many => Payload::json(object(many.iter().map(|run| (saga.step(run).name.as_str(), json(run.output()))))),
+    }
+}
+
+/// The output of a fan-out. `fail-fast`: the elements' outputs, in the list's order. `collect`: an object with `done`, a list of
+/// `{"key", "output"}`, and `refused`, a list of `{"key", "failure": {"code", "message", "data"}}`.
+pub(crate) fn of_each(saga: &Saga, run: &StepRun, each: &EachRun) -> Payload {
+    let elements = || each.elements.iter().map(|node| &saga.steps[*node]);
+    let mode = saga.step(run).each.as_ref().map(|each| each.mode);
+    if mode != Some(EachMode::Collect) {
+        return Payload::json(list(elements().map(|run| json(run.output()).to_vec())));
+    }
+    let key = |run: &StepRun| run.element.as_ref().map_or(Vec::new(), |element| string(&element.element.key));
+    let done = elements().filter(|run| run.is_done());
+    let done = list(done.map(|run| object([("key", &key(run)[..]), ("output", json(run.output()))].into_iter())));
+    let refused = elements().filter(|run| !run.is_done());
+    let refused = list(refused.map(|run| {
+        let failure = run.failure().map_or(b"null".to_vec(), failure);
+        object([("key", &key(run)[..]), ("failure", &failure[..])].into_iter())
+    }));
+    Payload::json(object([("done", &done[..]), ("refused", &refused[..])].into_iter()))
+}
+
+fn failure(failure: &Failure) -> Vec<u8> {
+    let (code, message) = (string(&failure.code), string(&failure.message));
+    object([("code", &code[..]), ("message", &message[..]), ("data", json(failure.data.as_ref()))].into_iter())
+}
+
+/// JSON as it is spelled; what is not JSON, or is not there, is `null`.
+fn json(payload: Option<&Payload>) -> &[u8] {
+    payload.filter(|payload| payload.format == Format::Json).map_or(b"null", |payload| &payload.bytes)
+}
+
+/// Names of members are step names or our own: they need no escaping.
+fn object<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
+    let members = members.map(|(name, value)| [b"\"", name.as_bytes(), b"\":", value].concat());
+    [b"{", &members.collect::<Vec<_>>().join(&b',')[..], b"}"].concat()
+}
+
+fn list(items: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    [b"[", &items.collect::<Vec<_>>().join(&b',')[..], b"]"].concat()
+}
+
+fn string(text: &str) -> Vec<u8> {
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out.into_bytes()
+}
+
+impl StepRun {
+    /// The fan-out that it is.
+    pub(crate) fn each(&self) -> Option<&EachRun> {
+        match &self.shape {
+            Shape::Each(each) => Some(each),
+            Shape::Leaf | Shape::Child(_) => None,
+        }
+    }
+}
