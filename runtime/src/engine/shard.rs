@@ -454,7 +454,7 @@ impl Shard {
             }
             Work::Due(Timer { due, kind, start }) => {
                 // A host that can read it finds the timer's row.
-                tracing::error!(start, ?kind, due = due.0, why, "what is due there is corrupt: it is left as it is");
+                tracing::error!(start, kind = kind.name(), due = due.0, why, "what is due there is corrupt: it is left as it is");
             }
             Work::Schedule(Held { key, .. }) => {
                 tracing::error!(schedule = key.1, namespace = %key.0, why, "a schedule is corrupt: it does not fire any more");

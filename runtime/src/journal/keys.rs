@@ -14,7 +14,7 @@ use crate::store::{Position, Range, Table};
 
 /// The row of [`Table::ById`] that finds a stream.
 pub fn by_id(stream: &StreamId) -> Vec<u8> {
-    Key::default().text(stream.namespace.as_str()).byte(kind_byte(stream.kind)).rest(&stream.id)
+    Key::default().text(stream.namespace.as_str()).byte(stream.kind.byte()).rest(&stream.id)
 }
 
 /// The stream that a key of [`Table::ById`] names.
@@ -28,7 +28,7 @@ pub fn parse_by_id(key: &[u8]) -> Result<StreamId, Corrupt> {
 
 /// Streams of one kind in a namespace, by id.
 pub fn streams(namespace: &Namespace, kind: StreamKind, limit: usize) -> Range {
-    Range::under(Table::ById, &Key::default().text(namespace.as_str()).byte(kind_byte(kind)).0, limit)
+    Range::under(Table::ById, &Key::default().text(namespace.as_str()).byte(kind.byte()).0, limit)
 }
 
 /// The row of [`Table::Sagas`] that sums a saga up.
@@ -226,18 +226,6 @@ pub fn jobs_of(namespace: &Namespace, limit: usize) -> Range {
     Range::under(Table::Jobs, &Key::default().text(namespace.as_str()).0, limit)
 }
 
-/// Stable: it is part of stored keys.
-fn kind_byte(kind: StreamKind) -> u8 {
-    match kind {
-        StreamKind::Saga => 1,
-        StreamKind::Module => 2,
-        StreamKind::Event => 3,
-        StreamKind::Host => 4,
-        StreamKind::Schedule => 5,
-        StreamKind::Job => 6,
-    }
-}
-
 /// A key that is being written.
 #[derive(Default)]
 struct Key(Vec<u8>);
@@ -353,9 +341,7 @@ impl<'a> Parts<'a> {
 
     fn kind(&mut self) -> Result<StreamKind, String> {
         let byte = self.byte()?;
-        use StreamKind::{Event, Host, Job, Module, Saga, Schedule};
-        let all = [Saga, Module, Event, Host, Schedule, Job];
-        all.into_iter().find(|kind| kind_byte(*kind) == byte).ok_or(format!("stream kind {byte} is unknown"))
+        StreamKind::of(byte).ok_or(format!("stream kind {byte} is unknown"))
     }
 
     fn topic_and_number(&mut self) -> Result<(Namespace, Topic, Position), String> {

@@ -24,73 +24,80 @@ pub use amends_core::event::Actor;
 
 pub use crate::store::Corrupt;
 
-/// The kind of thing that a stream is about. Its byte in keys and its place in heads never change.
-///
-/// Reserved, in this order, for what comes: aggregates, handlers (policies), instances of handlers, views, relays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum StreamKind {
-    /// A saga.
-    Saga,
-    /// A module of a namespace.
-    Module,
-    /// One published event, or a signal.
-    Event,
-    /// The host itself.
-    Host,
-    /// A schedule: when sagas are started.
-    Schedule,
-    /// A job: a verb for many sagas.
-    Job,
+/// Writes an enum of kinds with its list, bytes and names from one list: what is not in it is nowhere.
+macro_rules! kinds {
+    ($(#[$of:meta])* $kinds:ident { $($(#[$doc:meta])* $kind:ident $byte:literal $name:literal,)* }) => {
+        $(#[$of])*
+        pub enum $kinds {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl $kinds {
+            /// All of them.
+            pub const ALL: [Self; [$($byte),*].len()] = [$(Self::$kind),*];
+
+            /// Its place in keys, which never changes.
+            pub fn byte(self) -> u8 {
+                match self {
+                    $(Self::$kind => $byte,)*
+                }
+            }
+
+            /// The kind with this place in keys.
+            pub fn of(byte: u8) -> Option<Self> {
+                match byte {
+                    $($byte => Some(Self::$kind),)*
+                    _ => None,
+                }
+            }
+
+            /// Its name, for logs.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+        }
+    };
 }
 
-impl StreamKind {
-    /// Its name, for logs.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Saga => "saga",
-            Self::Module => "module",
-            Self::Event => "event",
-            Self::Host => "host",
-            Self::Schedule => "schedule",
-            Self::Job => "job",
-        }
+kinds! {
+    /// The kind of thing that a stream is about. Its byte in keys and its place in heads never change.
+    ///
+    /// Reserved, in this order, for what comes: aggregates, handlers (policies), instances of handlers, views, relays.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+    StreamKind {
+        /// A saga.
+        Saga 1 "saga",
+        /// A module of a namespace.
+        Module 2 "module",
+        /// One published event, or a signal.
+        Event 3 "event",
+        /// The host itself.
+        Host 4 "host",
+        /// A schedule: when sagas are started.
+        Schedule 5 "schedule",
+        /// A job: a verb for many sagas.
+        Job 6 "job",
     }
 }
 
-/// Whose a timer is. Its byte is part of stored keys and never changes.
-///
-/// Reserved: 6 aggregates, 7 policies, 8 views, 9 relays.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TimerKind {
-    /// A saga wants to be woken: a wait, a backoff or a deadline is over.
-    Saga,
-    /// The time of an event is over.
-    Event,
-    /// A schedule's moment has come.
-    Schedule,
-    /// A job has been over for as long as it is kept.
-    Job,
-    /// The first answer to a request is looked at: whether it is still needed.
-    Answer,
-}
-
-impl TimerKind {
-    const ALL: [Self; 5] = [Self::Saga, Self::Event, Self::Schedule, Self::Job, Self::Answer];
-
-    /// Its place in keys.
-    pub fn byte(self) -> u8 {
-        match self {
-            Self::Saga => 1,
-            Self::Event => 2,
-            Self::Schedule => 3,
-            Self::Job => 4,
-            Self::Answer => 5,
-        }
-    }
-
-    /// The kind with this place in keys.
-    pub fn of(byte: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.byte() == byte)
+kinds! {
+    /// Whose a timer is. Its byte is part of stored keys and never changes.
+    ///
+    /// Reserved: 6 aggregates, 7 policies, 8 views, 9 relays.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+    TimerKind {
+        /// A saga wants to be woken: a wait, a backoff or a deadline is over.
+        Saga 1 "saga",
+        /// The time of an event is over.
+        Event 2 "event",
+        /// A schedule's moment has come.
+        Schedule 3 "schedule",
+        /// A job has been over for as long as it is kept.
+        Job 4 "job",
+        /// The first answer to a request is looked at: whether it is still needed.
+        Answer 5 "answer",
     }
 }
 

@@ -26,13 +26,9 @@ pub fn entry(record: &Record, positions: Positions) -> journal::Entry {
         caused_by: record.causation.filter(|cause| cause.stream != record.id.stream).map(|cause| positions.show(cause.stream)),
         ..journal::Entry::default()
     };
-    match &record.fact {
-        Fact::Saga(event) => journal::Entry { kind: record_type(event), ..with_event(common, event) },
-        // A saga's stream holds nothing else; shown by name rather than hidden should that ever change.
-        Fact::Module(_) | Fact::Message(_) | Fact::Host(_) | Fact::Schedule(_) | Fact::Job(_) => {
-            journal::Entry { kind: RecordType::Foreign, ..common }
-        }
-    }
+    // A saga's stream holds nothing else; shown by name rather than hidden should that ever change.
+    let Fact::Saga(event) = &record.fact else { return journal::Entry { kind: RecordType::Foreign, ..common } };
+    journal::Entry { kind: record_type(event), ..with_event(common, event) }
 }
 
 fn record_type(event: &Event) -> RecordType {

@@ -27,9 +27,7 @@ fn check<T: Ord + Clone + std::fmt::Debug>(
 fn streams_sort_by_namespace_kind_and_id() {
     let mut said = Vec::new();
     for space in ["a", "a-b", "ab", "b"] {
-        for kind in
-            [StreamKind::Saga, StreamKind::Module, StreamKind::Event, StreamKind::Host, StreamKind::Schedule, StreamKind::Job]
-        {
+        for kind in StreamKind::ALL {
             said.extend(TEXTS.map(|id| StreamId { namespace: namespace(space), kind, id: id.to_owned() }));
         }
     }
