@@ -102,6 +102,15 @@ impl Work {
     }
 }
 
+impl CallId {
+    /// The attempt of a saga's leg that it is, if it is one.
+    pub fn attempt(&self) -> Option<&Attempt> {
+        match self {
+            Self::Step(attempt) => Some(attempt),
+        }
+    }
+}
+
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -148,6 +157,15 @@ pub enum GuestReport {
     Step(Report),
 }
 
+impl GuestReport {
+    /// What came of a step, its compensation or its check, if it was one.
+    pub fn into_step(self) -> Option<Report> {
+        match self {
+            Self::Step(report) => Some(report),
+        }
+    }
+}
+
 /// Runs guests, apart from the engine, the API and the committer.
 pub trait Guests: Send + Sync + 'static {
     /// Makes one call and calls `done` once with its report, from any thread.
@@ -178,16 +196,6 @@ impl GuestCall {
     pub(crate) fn step_mut(&mut self) -> &mut StepCall {
         match &mut self.work {
             Work::Step(step) => step,
-        }
-    }
-}
-
-#[cfg(test)]
-impl GuestReport {
-    /// The report of a step: what most tests are about.
-    pub(crate) fn step(self) -> Report {
-        match self {
-            Self::Step(report) => report,
         }
     }
 }

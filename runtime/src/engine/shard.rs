@@ -152,24 +152,21 @@ impl Shard {
 
     /// Guest code ended: whose it is says the kind of its stream.
     fn report(&mut self, stream: &StreamId, report: GuestReport) {
-        match (stream.kind, report) {
-            (StreamKind::Saga, GuestReport::Step(report)) => {
-                if let Some(key) = SagaKey::of(stream) {
+        match stream.kind {
+            StreamKind::Saga => {
+                if let (Some(key), Some(report)) = (SagaKey::of(stream), report.into_step()) {
                     self.take(Work::Report(key, report));
                 }
             }
             // They run no guest code.
-            (
-                StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Job,
-                GuestReport::Step(_),
-            ) => {}
+            StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Job => {}
         }
     }
 
     /// A guest has its call: for the failpoint of the binary under test.
     pub(crate) fn guest_runs(&mut self, call: &CallId) {
-        match call {
-            CallId::Step(attempt) => self.sagas.guest_runs(attempt),
+        if let Some(attempt) = call.attempt() {
+            self.sagas.guest_runs(attempt);
         }
     }
 

@@ -207,7 +207,7 @@ impl TestHost {
     /// Begins an attempt.
     pub(super) fn begin(&self, call: GuestCall) -> mpsc::Receiver<Report> {
         let (send, receive) = mpsc::channel();
-        self.host.run(call, Box::new(move |report| drop(send.send(report.step()))));
+        self.host.run(call, Box::new(move |report| drop(send.send(report.into_step().unwrap()))));
         receive
     }
 

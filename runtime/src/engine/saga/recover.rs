@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     engine::{
-        guests::{CallId, Suspect},
+        guests::Suspect,
         kernel::{
             Kernel, reads,
             row::{self, End},
@@ -125,10 +125,8 @@ impl Sagas {
             let Some(resident) = self.wake(key) else { continue };
             resident.cautious = !before.is_clean;
             let of = key.stream();
-            let executing = before.suspects.iter().filter(|suspect| suspect.of == of).map(|suspect| match &suspect.call {
-                CallId::Step(attempt) => attempt.clone(),
-            });
-            let executing = executing.collect();
+            let suspects = before.suspects.iter().filter(|suspect| suspect.of == of);
+            let executing = suspects.filter_map(|suspect| suspect.call.attempt().cloned()).collect();
             let mut commit = kernel.commit();
             self.tell(&mut commit, modules, key, SagaInput::HostStopped { executing });
             self.hand_over_locks(&mut commit, modules);
