@@ -88,6 +88,28 @@ impl Request {
         }
     }
 
+    /// Whether it brings new work. Everything else may be what open work needs to end, and is taken on a full disk too.
+    pub(crate) fn brings_work(&self) -> bool {
+        match self {
+            Self::Start(..) | Self::Deploy(..) => true,
+            Self::Schedule(_, request, _) => match request.asked {
+                OfSchedule::Put(_) => true,
+                OfSchedule::Pause | OfSchedule::Resume | OfSchedule::Trigger(_) | OfSchedule::Remove => false,
+            },
+            // A signal: the saga that it is addressed to may need it to end.
+            Self::Publish(_, publish, _) => publish.to.is_none(),
+            Self::Verb(..)
+            | Self::Activate(..)
+            | Self::SetGrants(..)
+            | Self::Remove(..)
+            | Self::Job(..)
+            | Self::StopJob(..)
+            | Self::AwaitJob(..)
+            | Self::Modules(..)
+            | Self::Definitions(..) => false,
+        }
+    }
+
     /// Answers that the request cannot be decided.
     pub(crate) fn refuse(self, refusal: Refusal) {
         // A client that has gone does not mind.

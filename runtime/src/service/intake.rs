@@ -5,7 +5,7 @@ use tokio::sync::{broadcast, oneshot};
 use crate::engine::{
     driver::Engine,
     kernel::IsLow,
-    port::{Answer, Change, OfSchedule, Refusal, RefusalCode, Request},
+    port::{Answer, Change, Refusal, RefusalCode, Request},
 };
 
 /// Takes requests for the engine.
@@ -25,7 +25,7 @@ impl Intake {
     pub async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, Refusal> {
         let (answer, answered) = oneshot::channel();
         let request = request(answer);
-        if brings_work(&request) && (self.is_low)() {
+        if request.brings_work() && (self.is_low)() {
             let message = "the disk is nearly full: no new sagas, events and modules are taken";
             return Err(Refusal::new(RefusalCode::LowSpace, message).hint("make room on the disk of the data folder"));
         }
@@ -39,28 +39,6 @@ impl Intake {
     /// Every committed change of a saga from now on. A receiver that falls behind is told so and reads the journal again.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.engine.changes()
-    }
-}
-
-/// Whether a request brings new work. Everything else may be what open work needs to end, and is taken on a full disk too.
-fn brings_work(request: &Request) -> bool {
-    match request {
-        Request::Start(..) | Request::Deploy(..) => true,
-        Request::Schedule(_, request, _) => match request.asked {
-            OfSchedule::Put(_) => true,
-            OfSchedule::Pause | OfSchedule::Resume | OfSchedule::Trigger(_) | OfSchedule::Remove => false,
-        },
-        // A signal: the saga that it is addressed to may need it to end.
-        Request::Publish(_, publish, _) => publish.to.is_none(),
-        Request::Verb(..)
-        | Request::Activate(..)
-        | Request::SetGrants(..)
-        | Request::Remove(..)
-        | Request::Job(..)
-        | Request::StopJob(..)
-        | Request::AwaitJob(..)
-        | Request::Modules(..)
-        | Request::Definitions(..) => false,
     }
 }
 
