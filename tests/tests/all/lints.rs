@@ -34,11 +34,14 @@ fn a_check_and_a_deploy_warn_of_what_is_legal_and_hardly_meant() {
     assert_eq!(host.api().run("probe", "S1", &json!({}))["status"], "completed");
 }
 
+const EXAMPLES: [&str; 11] =
+    ["order", "order-v2", "trip", "trip-v2", "approval", "approval-v2", "shop", "shop-v2", "transfer", "group", "itinerary"];
+
 /// Two of the examples were warned of, for what every effect-free saga of steps and undos does: nobody reads warnings that mean nothing.
 #[test]
 fn nothing_is_to_be_said_of_the_examples() {
     let host = Host::start(DataFolder::empty(), Options::default());
-    for example in ["order", "order-v2", "trip", "trip-v2", "approval", "approval-v2", "transfer", "group", "itinerary"] {
+    for example in EXAMPLES {
         let checked = host.cli(&["check", guest_path(Way::Plain, example).to_str().unwrap()]);
         assert_eq!(checked.code, 0, "{example}: {}", checked.stderr);
         assert!(!checked.stdout.contains("warning"), "{example}: {}", checked.stdout);

@@ -75,3 +75,5 @@ mod format;
 mod binaries;
 
 mod guards;
+
+mod transcripts;

@@ -29,10 +29,14 @@ pub(crate) fn guest(way: Way, name: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask guests`", path.display()))
 }
 
-/// Where `order.wasm` lies: under `target/guests`, or under the folder that `AMENDS_GUESTS` names.
+/// Where `order.wasm` lies.
 pub(crate) fn guest_path(way: Way, name: &str) -> PathBuf {
-    let shelf = env::var_os("AMENDS_GUESTS").map_or_else(|| repository().join("target/guests"), PathBuf::from);
-    shelf.join(way.name()).join(format!("{name}.wasm"))
+    guest_folder().join(way.name()).join(format!("{name}.wasm"))
+}
+
+/// `target/guests`, or the folder that `AMENDS_GUESTS` names.
+pub(crate) fn guest_folder() -> PathBuf {
+    env::var_os("AMENDS_GUESTS").map_or_else(|| repository().join("target/guests"), PathBuf::from)
 }
 
 /// The checkout.
