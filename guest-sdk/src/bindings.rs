@@ -1,4 +1,4 @@
-//! The generated bindings to the contract in `wit/`; nothing here is written by hand, and nothing else is generated.
+//! The generated bindings to the contract in `wit/`. Only this file is generated.
 
 /// What every module may import, and the types that all interfaces share.
 #[allow(missing_docs, reason = "generated from the WIT, which has the documentation")]

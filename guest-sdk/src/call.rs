@@ -11,7 +11,7 @@ use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::stop::{Failure, Result, Stop, Wait, refused, transient};
 use crate::{Moment, RollbackCause, context, log, payload};
 
-/// What a step may know beside its input: who calls, with which key, for the how-manieth time, and what came before.
+/// What a step knows in addition to its input: the saga, the key, the number of the attempt, and earlier outputs and failures.
 ///
 /// ```
 /// use amends_sdk::{Call, Result, refused};
@@ -31,7 +31,7 @@ use crate::{Moment, RollbackCause, context, log, payload};
 /// ```
 pub struct Call {
     pub(crate) raw: wit::Call,
-    /// A step waits once: a second wait in the same attempt could not tell what the first one got.
+    /// A step waits once: in an attempt with two waits, it would not be known which of them an event ended.
     waited: Cell<bool>,
 }
 
@@ -55,73 +55,75 @@ impl Call {
         &self.raw.step
     }
 
-    /// The step's path: its name, after those of the children around it, with the key of the element: `flight/reserve`, `pay[sku-7]`.
-    /// It differs wherever steps of one saga differ, so participants may know a step by it.
+    /// The step's path: its name, after those of the children around it, with the key of the element: `flight/reserve`,
+    /// `pay[sku-7]`. It is unique among the steps of a saga, so participants can identify a step by it.
     pub fn path(&self) -> &str {
         &self.raw.path
     }
 
-    /// The key of the element that the step is, with [`each`](crate::Step::each), or that the child around it is.
+    /// The key of the element of an [`each`](crate::Step::each) to which the step, or the child that contains it, belongs.
     pub fn element(&self) -> Option<&str> {
         self.raw.element.as_deref()
     }
 
-    /// Which way of doing the step this is about, from 0: the one to do, or the one that is undone or asked about.
+    /// The alternate of the step, from 0: the one that runs, or the one that is undone or checked.
     pub fn alternate(&self) -> u32 {
         self.raw.alternate
     }
 
-    /// Which way of undoing the step this is, from 0.
+    /// The alternate of the compensation, from 0.
     pub fn undo_alternate(&self) -> u32 {
         self.raw.undo_alternate
     }
 
-    /// How often the saga has come back to a [savepoint](crate::Saga::savepoint); 0 at first. In a compensation, the round that is undone.
+    /// How often the saga has rolled back to a [savepoint](crate::Saga::savepoint), from 0. In a compensation, the round that is
+    /// undone.
     pub fn round(&self) -> u32 {
         self.raw.round
     }
 
-    /// Which attempt this is, from 1; doing, undoing and checking are counted apart, and a call after a wait is a new attempt.
+    /// The number of the attempt, from 1. The step, its compensation and its check are counted separately, and a call after a
+    /// wait is a new attempt.
     pub fn attempt(&self) -> u32 {
         self.raw.attempt
     }
 
-    /// The step's key, the same in every attempt; undoing and checking have keys of their own. The host derives the
+    /// The step's key, the same in every attempt; the compensation and the check have keys of their own. The host derives the
     /// `Idempotency-Key` of outgoing requests from it, so a step needs it only for participants that want it elsewhere.
     pub fn key(&self) -> &str {
         &self.raw.key
     }
 
-    /// The key that the forward attempts have; the same as [`key`](Call::key) in those.
+    /// The key of the forward attempts; in a forward attempt it is equal to [`key`](Call::key).
     pub fn forward_key(&self) -> &str {
         &self.raw.forward_key
     }
 
-    /// When the host ends this attempt, whatever it is doing.
+    /// The moment at which the host ends this attempt.
     pub fn deadline(&self) -> Moment {
         Moment::from_millis(self.raw.deadline_at)
     }
 
-    /// An earlier attempt may have happened. Then a participant may know about it already.
+    /// Whether an earlier attempt may have happened, so that a participant may know of it already.
     pub fn may_have_run(&self) -> bool {
         self.raw.may_have_run
     }
 
-    /// How the last attempt failed. Until one has: in a compensation and a check, how the forward step did; in an alternate, why the
-    /// one before was refused; in a new round, what failed in the one before.
+    /// The failure of the last attempt. If no attempt has failed: in a compensation and a check, the failure of the forward step;
+    /// in an alternate, the refusal of the previous alternate; in a new round, the failure that ended the previous round.
     pub fn last_failure(&self) -> Option<Failure> {
         self.raw.last_failure.as_ref().map(Failure::from)
     }
 
-    /// Why this compensation runs, the same in every attempt and [alternate](crate::Step::undo_alternate) of it; none when doing or
-    /// checking. How the compensation itself failed last says [`last_failure`](Call::last_failure).
+    /// Why this compensation runs, the same in all of its attempts and [alternates](crate::Step::undo_alternate); none in a
+    /// forward call and in a check. [`last_failure`](Call::last_failure) has the last failure of the compensation itself.
     pub fn rollback_cause(&self) -> Option<RollbackCause> {
         self.raw.rollback_cause.as_ref().map(RollbackCause::from)
     }
 
     /// The output of an earlier step that this step declares with [`needs`](crate::Step::needs).
     ///
-    /// Refuses with `output_not_declared` if it does not, and with `bad_output` if the output is not a `T`.
+    /// Refuses with `output_not_declared` if the step does not declare it, and with `bad_output` if the output is not a `T`.
     pub fn output<T: DeserializeOwned>(&self, step: &str) -> Result<T> {
         let Some(named) = self.raw.outputs.iter().find(|named| named.name == step) else {
             let message = format!("step {} has no output of {step}; declare it with .needs([{step:?}])", self.step());
@@ -130,7 +132,8 @@ impl Call {
         payload::decode(&named.payload).map_err(|error| refused("bad_output", format_args!("the output of {step}: {error}")))
     }
 
-    /// What ended the wait that this step asked for; most steps use [`event`](Call::event) and its like instead.
+    /// What ended the wait of this step. Most steps use [`event`](Call::event), [`event_until`](Call::event_until) or
+    /// [`sleep`](Call::sleep) instead.
     pub fn arrived(&self) -> Option<Arrival> {
         match self.raw.arrived.as_ref()? {
             wit::Arrival::Timer => Some(Arrival::Timer),
@@ -140,11 +143,11 @@ impl Call {
         }
     }
 
-    /// Waits for an event by type and key, however long it takes.
+    /// Waits for an event by type and key, without a time limit.
     ///
-    /// The first time this is a [`Stop::Wait`] that `?` hands to the host. The host drops the step, and calls it again from its
-    /// beginning when the event has come; then this is the event. It may have come before the wait began. So put a wait first
-    /// in its step, and only one in each: a second one is `transient` with code `second_wait`.
+    /// In the first attempt this returns a [`Stop::Wait`], which `?` passes to the host. When the event has arrived, also if it
+    /// arrived before the wait, the host calls the step again from its beginning, and this returns the event. So a wait should be
+    /// the first operation of its step. A step waits only once: a second wait is `transient` with code `second_wait`.
     ///
     /// ```
     /// # use amends_sdk::{Call, Result}; use serde::Deserialize;
@@ -164,7 +167,7 @@ impl Call {
         }
     }
 
-    /// Waits for an event by type and key until a moment; none if it did not come. Otherwise as [`event`](Call::event).
+    /// Waits for an event by type and key until a moment; none if no event arrived. Otherwise as [`event`](Call::event).
     pub fn event_until(&self, event_type: &str, key: &str, until: Moment) -> Result<Option<Event>> {
         Ok(match self.wait(Wait::event(event_type, key).or_until(until))? {
             Arrival::Event(event) => Some(event),
@@ -206,9 +209,9 @@ impl fmt::Debug for Call {
 /// What ended a wait.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Arrival {
-    /// The event came.
+    /// The event arrived.
     Event(Event),
-    /// The time ran out.
+    /// The moment was reached.
     Timer,
 }
 
@@ -222,7 +225,7 @@ pub struct Event {
     /// Its correlation key.
     pub key: String,
     data: Value,
-    /// What the step waited for when this came.
+    /// The wait that this event ended.
     wait: Wait,
 }
 
@@ -234,9 +237,9 @@ impl Event {
         Event { id, event_type, key, data, wait }
     }
 
-    /// What the event says; `null` if it came without data.
+    /// The data of the event; `null` if it has none.
     ///
-    /// An event that is not a `T` is logged and passed over: with `?` the step waits for the next one, as it did for this.
+    /// An event whose data is not a `T` is logged and ignored: with `?` the step waits for the next event in the same way.
     pub fn data<T: DeserializeOwned>(&self) -> Result<T> {
         T::deserialize(&self.data).map_err(|error| {
             log::warn!("passed over event {} of type {}: {error}", self.id, self.event_type);

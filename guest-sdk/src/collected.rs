@@ -1,10 +1,10 @@
-//! What a step with `each` and `collect` returns: every element, done or refused.
+//! The output of a step with `each` and `collect`: every element, done or refused.
 
 use serde::{Deserialize, Serialize};
 
 use crate::stop::Failure;
 
-/// The output of a step with [`each`](crate::Step::each) and [`collect`](crate::Each::collect): what came of every element.
+/// The output of a step with [`each`](crate::Step::each) and [`collect`](crate::Each::collect): the result of every element.
 ///
 /// ```
 /// use amends_sdk::{Call, Collected, Result};
@@ -27,7 +27,7 @@ pub struct Collected<O> {
 pub struct Done<O> {
     /// The element's key; its index, if the step names none.
     pub key: String,
-    /// What the step returned for it.
+    /// The output of the step for it.
     pub output: O,
 }
 
@@ -36,6 +36,6 @@ pub struct Done<O> {
 pub struct Refused {
     /// The element's key; its index, if the step names none.
     pub key: String,
-    /// Why.
+    /// Why it was refused.
     pub failure: Failure,
 }

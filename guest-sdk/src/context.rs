@@ -1,7 +1,7 @@
-//! Facts about the call in hand that are the same when the step is called again.
+//! Facts about the current call that are the same in every attempt of the step.
 //!
-//! A step that is tried twice should do the same thing twice, so time and randomness come from here. The standard
-//! library's clock and random numbers answer from the same source inside the host.
+//! A step that runs twice should do the same thing twice, so it should take time and randomness from here. In the host, the
+//! standard library's clock and random numbers have the same source.
 
 use crate::{Moment, host};
 
@@ -10,7 +10,7 @@ pub fn now() -> Moment {
     host::now()
 }
 
-/// When this attempt began. It differs from attempt to attempt, so nothing that leaves should depend on it.
+/// When this attempt began. It differs from attempt to attempt, so no request should depend on it.
 pub fn attempt_started_at() -> Moment {
     host::attempt_started_at()
 }

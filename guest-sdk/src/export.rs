@@ -1,14 +1,14 @@
-//! The way from the component's exports to the module's steps.
+//! Calls the module's steps from the component's exports.
 
 use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::bindings::triggers::exports::amends::module::triggers::Trigger;
 use crate::stop::Failure;
 use crate::{Call, Module, http};
 
-/// Exports a module: `amends_sdk::export!(saga: module);` with the function that makes it.
+/// Exports a module: `amends_sdk::export!(saga: module);` with the function that returns it.
 ///
-/// Once in a crate of type `cdylib`, anywhere in it. On other targets than wasm it only checks the function's type, so
-/// that unit tests may link several modules.
+/// Use it once in a crate of type `cdylib`. On targets other than wasm it only checks the type of the function, so that unit
+/// tests can link several modules.
 ///
 /// ```
 /// use amends_sdk::{Module, Saga, Step};
@@ -61,7 +61,7 @@ macro_rules! export {
     };
 }
 
-/// What the module contains.
+/// The description of the module.
 pub fn describe(module: Module) -> wit::Description {
     module.description()
 }
@@ -98,7 +98,7 @@ pub fn check(module: Module, call: wit::Call) -> wit::CheckOutcome {
     }
 }
 
-/// The host calls what `describe` told it, so this is a fault of the host and never a decision.
+/// The host calls only steps that `describe` returned, so an unknown step is a fault of the host and no decision.
 fn no_such_step(call: &wit::Call) -> Failure {
     let message = format_args!("this module has no step {} in a saga {}", call.path, call.definition);
     Failure::new("no_such_step", message)

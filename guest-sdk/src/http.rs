@@ -1,9 +1,9 @@
 //! Calls to participants over HTTP.
 //!
-//! The host sends them, to origins that the operator granted (`amends grant MODULE --http ORIGIN`), and adds an
-//! `Idempotency-Key` to every request that may change something. The key comes from the step's key, the method, the URL and how many
-//! requests with these two came before it in this attempt, so it is the same when the step is called again. A step that
-//! decides between equal requests by what it learnt gives each a [`label`](Request::label) instead of relying on the count.
+//! The host sends them, to origins that the operator granted (`amends grant MODULE --http ORIGIN`), and adds an `Idempotency-Key`
+//! to every request that may change something. The key is derived from the step's key, the method, the URL and the number of
+//! earlier requests of this attempt with the same method and URL, so it is the same in every attempt. A step that sends equal
+//! requests in an order that may differ between attempts should give each a [`label`](Request::label).
 //!
 //! Calls are refused in steps that are [effect-free](crate::Step::effect_free). An attempt may send 16 requests of at most 1 MiB
 //! each, and read answers of at most 8 MiB, by default. Redirects are not followed.
@@ -20,8 +20,8 @@
 //! }
 //! ```
 //!
-//! [`send`](Request::send) gives whatever answer came; [`Response::ok`] lets only 2xx pass and turns the rest into the
-//! outcome that is true of it. [`Response::refusing`] names further statuses that are refusals, as a 404 that is an answer.
+//! [`send`](Request::send) returns the answer, whatever its status. [`Response::ok`] accepts a 2xx and turns any other status
+//! into the matching outcome. [`Response::refusing`] names further statuses that are refusals, as a 404 that is a decision.
 
 pub(crate) mod url;
 
@@ -62,18 +62,18 @@ pub fn delete(url: impl Into<String>) -> Request {
     Request::new(Method::Delete, url)
 }
 
-/// What a request asks for.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
     /// Reads.
     Get,
     /// Reads the headers.
     Head,
-    /// Asks what is possible.
+    /// Asks for the allowed methods.
     Options,
     /// Changes something.
     Post,
-    /// Puts something in its place.
+    /// Replaces something.
     Put,
     /// Changes a part of something.
     Patch,
@@ -82,7 +82,8 @@ pub enum Method {
 }
 
 impl Method {
-    /// It changes nothing: `GET`, `HEAD`, `OPTIONS`. Such a request gets no `Idempotency-Key`, and may leave a check.
+    /// Whether the method changes nothing: `GET`, `HEAD`, `OPTIONS`. Such a request has no `Idempotency-Key`, and a check may
+    /// send it.
     pub fn is_safe(self) -> bool {
         matches!(self, Method::Get | Method::Head | Method::Options)
     }
@@ -102,7 +103,7 @@ impl fmt::Display for Method {
     }
 }
 
-/// A request, built up and then [sent](Request::send).
+/// A request; build it and then [send](Request::send) it.
 #[derive(Clone, Debug, PartialEq)]
 #[must_use = "a request does nothing until it is sent"]
 pub struct Request {
@@ -111,7 +112,7 @@ pub struct Request {
     headers: Vec<(String, String)>,
     body: Option<Vec<u8>>,
     pub(crate) timeout: Option<Duration>,
-    /// A body that could not be written; `send` says so.
+    /// The error of a body that could not be serialized; `send` returns it.
     fault: Option<String>,
 }
 
@@ -128,7 +129,8 @@ impl Request {
         self
     }
 
-    /// Names this request for its `Idempotency-Key`, in place of method, URL and count. The host does not pass it on.
+    /// A name from which the `Idempotency-Key` of this request is derived, in place of method, URL and number. The host does not
+    /// send the name.
     pub fn label(self, label: impl Into<String>) -> Request {
         self.header("amends-label", label)
     }
@@ -156,7 +158,8 @@ impl Request {
 
     /// Sends the request and reads the whole answer, whatever its status.
     ///
-    /// With `?` an error is `transient` if nothing left or the method is safe, and `unknown` if the request may have arrived.
+    /// With `?` an error is `transient` if no request left the host or the method is safe, and `unknown` if the request may have
+    /// arrived.
     pub fn send(self) -> std::result::Result<Response, Error> {
         if let Some(fault) = self.fault {
             return Err(Error::not_sent(format!("the body of {} {}: {fault}", self.method, self.url)));
@@ -179,12 +182,12 @@ impl Request {
         result
     }
 
-    /// What the request asks for.
+    /// The method.
     pub fn method(&self) -> Method {
         self.method
     }
 
-    /// Where it goes.
+    /// The URL.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -223,7 +226,7 @@ pub struct Response {
     body: Vec<u8>,
     method: Method,
     url: String,
-    /// Statuses that the step says are refusals.
+    /// Statuses that the step declares as refusals.
     refusals: Vec<u16>,
 }
 
@@ -261,7 +264,7 @@ impl Response {
         &self.body
     }
 
-    /// The body as text; what is not UTF-8 is replaced.
+    /// The body as text; bytes that are not UTF-8 are replaced.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -276,9 +279,9 @@ impl Response {
         })
     }
 
-    /// Names statuses with which this participant refuses: [`ok`](Response::ok) turns them into a refusal too.
+    /// Declares statuses with which this participant refuses: [`ok`](Response::ok) turns them into a refusal, too.
     ///
-    /// A status from 300 to 499 can be one. With any other status something may have happened, whatever the step says.
+    /// Only a status from 300 to 499 can be one; with any other status the request may have had an effect.
     ///
     /// ```
     /// use amends_sdk::testing::given;
@@ -303,24 +306,24 @@ impl Response {
         self
     }
 
-    /// Lets a 2xx pass, and turns everything else into the outcome that is true of it.
+    /// Accepts a 2xx, and turns any other status into the matching outcome.
     ///
     /// | status | outcome | why |
     /// |---|---|---|
     /// | 402, 409, 410, 412, 422, and those of [`refusing`](Response::refusing) | refused | the participant decided against it |
-    /// | other 4xx, 3xx | transient | nothing happened: a limit, a grant or an address to put right; not a decision |
+    /// | other 4xx, 3xx | transient | nothing happened: a limit, a missing permission or a wrong address; no decision |
     /// | 5xx and the rest | unknown | it may have happened; of a safe method: transient |
     ///
     /// A 409 without a code of its own, on a request that may change something, is transient. Such a request carries an
     /// `Idempotency-Key`, and a participant answers 409 while an earlier request with the same key is in progress: of an attempt
     /// that got no answer, or of a proxy that sent the request twice. That request may still succeed, so nothing is decided. An
-    /// answer whose code speaks of idempotency, as `idempotency_key_in_use`, is transient for the same reason. Where a bare 409
-    /// is a decision, say `refusing([409])`.
+    /// answer whose code is about idempotency, as `idempotency_key_in_use`, is transient for the same reason. If a bare 409 is a
+    /// decision of the participant, declare `refusing([409])`.
     ///
-    /// Code and message are those of a body `{"code": …, "message": …}`, bare or under `error`. Without a code, and where the code
-    /// is empty, longer than 128 bytes or has control characters, it is made of the status: `http_409`. Without a message it is
-    /// the beginning of the body. If an earlier request of this attempt has changed something, no outcome but unknown is true:
-    /// prefer one changing request in a step.
+    /// Code and message come from a body `{"code": …, "message": …}`, or from this object under `error`. Without a code, and
+    /// where the code is empty, longer than 128 bytes or has control characters, it is made of the status: `http_409`. Without a
+    /// message it is the beginning of the body. If an earlier request of this attempt may have changed something, every failure
+    /// is unknown: prefer one changing request in a step.
     pub fn ok(self) -> Result<Response> {
         if let 200..=299 = self.status {
             return Ok(self);
@@ -339,10 +342,10 @@ impl Response {
     }
 }
 
-/// The longest code of a failure that the host takes as it is.
+/// The longest code of a failure that the host does not shorten.
 const CODE_BYTES_MAX: usize = 128;
 
-/// What an answer that is not a 2xx says.
+/// The failure in an answer that is not a 2xx.
 struct Said {
     /// Of the body if it is well-formed, else of the status.
     code: String,
@@ -394,7 +397,7 @@ pub struct Error {
 }
 
 impl Error {
-    /// Nothing left: no such host, no connection, no grant. `transient` with `?`.
+    /// No request left the host: unknown name, no connection, no grant. `transient` with `?`.
     pub fn not_sent(message: impl Into<String>) -> Error {
         Error { code: "not_sent", message: message.into(), may_have_happened: false }
     }
@@ -404,7 +407,7 @@ impl Error {
         Error { code: "no_answer", message: message.into(), may_have_happened: true }
     }
 
-    /// The participant may have done what it was asked.
+    /// Whether the participant may have carried out the request.
     pub fn may_have_happened(&self) -> bool {
         self.may_have_happened
     }
@@ -428,11 +431,11 @@ impl From<Error> for Stop {
 }
 
 thread_local! {
-    /// This attempt has sent a request that may have changed something.
+    /// Whether this attempt has sent a request that may have changed something.
     static CHANGED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// An attempt begins, and nothing has left yet.
+/// Begins an attempt, which has sent no request yet.
 pub(crate) fn begin() {
     CHANGED.set(false);
 }

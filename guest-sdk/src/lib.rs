@@ -1,8 +1,8 @@
 //! Write durable sagas for Amends as plain Rust functions.
 //!
-//! A saga is a row of steps, each with a way to undo it. The host journals every step, tries again what failed for a
-//! technical reason, undoes everything in reverse when a step says no, and goes on where it was after a crash. A module says what
-//! the steps are and what they do:
+//! A saga is a sequence of steps, each with a compensation. The host journals every step, retries steps after technical failures,
+//! undoes the steps in reverse order when one of them is refused, and recovers every saga after a crash. A module contains the
+//! definitions and the code of the steps:
 //!
 //! ```
 //! use amends_sdk::{Call, Module, Result, Saga, Step, http, refused};
@@ -19,7 +19,7 @@
 //!     id: String,
 //! }
 //!
-//! /// A step gets the saga's input, and a `Call` for everything else. It returns its output, or why it is not done.
+//! /// A step receives the saga's input, and a `Call` with everything else. It returns its output, or why it is not done.
 //! fn reserve_credit(order: Order, _: &Call) -> Result<Hold> {
 //!     if order.amount_cents > 100_000 {
 //!         return Err(refused("over_limit", "no credit above 1,000.00"));
@@ -27,7 +27,7 @@
 //!     Ok(http::post("https://credit.example/holds").json(&order).send()?.ok()?.json()?)
 //! }
 //!
-//! /// An undo gets the step's output, if it is known: the step may have run without anybody seeing its answer.
+//! /// A compensation receives the step's output, if it is known: the step may have run although its answer was lost.
 //! fn release_credit(order: Order, hold: Option<Hold>, _: &Call) -> Result {
 //!     let id = hold.map_or_else(|| format!("of-{}", order.customer), |hold| hold.id);
 //!     http::delete(format!("https://credit.example/holds/{id}")).send()?.ok()?;
@@ -39,7 +39,7 @@
 //!     Ok(http::post(format!("https://bank.example/charges/{}", hold.id)).json(&order).send()?.ok()?.text())
 //! }
 //!
-//! /// The builder reads like the saga.
+//! /// The definition.
 //! fn order() -> Saga<Order> {
 //!     Saga::new("order")
 //!         .step(Step::compensatable("reserve-credit", reserve_credit).undo(release_credit))
@@ -83,33 +83,34 @@
 //!
 //! `cargo build --target wasm32-wasip2` makes the component, and so does `cargo component build`.
 //!
-//! # What is where
+//! # Overview
 //!
 //! | | |
 //! |---|---|
-//! | [`Module`], [`Saga`], [`Step`], [`Retry`], [`export!`] | say what there is |
-//! | [`Step::alternate`], [`Step::undo_alternate`] | another way, when one is refused or cannot be undone |
-//! | [`Saga::savepoint`], [`Saga::rounds`] | where a rollback may stop and go forward again |
+//! | [`Module`], [`Saga`], [`Step`], [`Retry`], [`export!`] | the definitions of a module |
+//! | [`Step::alternate`], [`Step::undo_alternate`] | another way of a step or of a compensation, after the way before it failed |
+//! | [`Saga::savepoint`], [`Saga::rounds`] | where a rollback may stop, so that the steps after it run again |
 //! | [`Step::each`], [`Each`], [`Collected`] | a step for each element of a list |
-//! | [`Step::child`], [`Saga::parallel`] | branches, and sagas as parts of others |
+//! | [`Step::child`], [`Saga::parallel`] | parallel steps, and sagas as steps of other sagas |
 //! | [`Saga::started_by`] | sagas that an event starts |
 //! | [`Saga::lock`] | one saga at a time for a business object |
-//! | [`Call`] | what a step knows: key, attempt, outputs of others, what it waited for |
+//! | [`Call`] | what a step knows: key, attempt, outputs of other steps, the event for which it waited |
 //! | [`Result`], [`Stop`], [`refused`], [`transient`], [`unknown`] | how a step ends |
-//! | [`Call::event`], [`Call::sleep`] | wait, for minutes or months, without anything in memory |
-//! | [`http`] | call participants |
-//! | [`context`], [`config`], [`secrets`], [`log`] | time, ids and randomness that repeat; granted settings and secrets; lines for the log |
-//! | [`testing`], [`Module::check`] | given, when, then; and whether the host would take it |
+//! | [`Call::event`], [`Call::sleep`] | waits, for minutes or months, that take no memory |
+//! | [`http`] | calls to participants |
+//! | [`context`], [`config`], [`secrets`], [`log`] | time, ids and randomness that are the same in every attempt; granted settings and secrets; log lines |
+//! | [`testing`], [`Module::check`] | given, when, then; and whether the host would accept the module |
 //!
 //! # Four things to know
 //!
-//! - **A step may run more than once.** After a crash the host cannot know whether an attempt reached a participant, so it
-//!   calls again, with the same key. The `Idempotency-Key` of [`http`] requests repeats, and so do [`context`]'s ids and times. One
-//!   changing request in a step keeps that simple.
-//! - **Refused is a decision, not an accident.** Say [`refused`] when the business says no. A timeout, a wrong address or a
-//!   full disk is [`transient`] if nothing happened, and [`unknown`] if something may have.
-//! - **An undo is a new action**, against the world as it is by then, and it must bear that there was nothing to undo.
-//! - **A saga keeps its code.** A running saga and its undos stay on the bytes they started with, whatever is deployed later.
+//! - **A step may run more than once.** After a crash the host cannot know whether an attempt reached a participant, so it calls
+//!   the step again, with the same key. The `Idempotency-Key` of [`http`] requests is the same, and so are the ids and times of
+//!   [`context`]. This is simple if a step sends one changing request.
+//! - **Refused is a business decision.** Return [`refused`] when the business refuses. A timeout, a wrong address or a full disk
+//!   is [`transient`] if nothing happened, and [`unknown`] if something may have happened.
+//! - **A compensation is a new action** on the current state of the participants, and must succeed when there is nothing to undo.
+//! - **A saga keeps its code.** A running saga and its compensations stay on the component with which the saga started, whatever
+//!   is deployed later.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::expect_used)]

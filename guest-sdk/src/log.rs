@@ -15,18 +15,18 @@ use std::fmt;
 
 use crate::host;
 
-/// How much a line matters.
+/// The level of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// For following every turn of the code.
+    /// Every step of the code.
     Trace,
-    /// For finding a fault.
+    /// Details to find a fault.
     Debug,
-    /// For knowing what goes on.
+    /// Normal progress.
     Info,
-    /// Something is odd.
+    /// Something unexpected.
     Warn,
-    /// Something is wrong.
+    /// A failure.
     Error,
 }
 

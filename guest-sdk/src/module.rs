@@ -1,4 +1,4 @@
-//! Modules: what one component contains.
+//! Modules: the content of one component.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use crate::bindings::triggers::exports::amends::module::triggers::Trigger;
 use crate::saga::Definition;
 use crate::step::Erased;
 
-/// What one component contains. Give the function that makes it to [`export!`](crate::export).
+/// The content of one component. Pass the function that returns it to [`export!`](crate::export).
 #[must_use = "a module does nothing until it is exported"]
 pub struct Module {
     name: Cow<'static, str>,
@@ -17,13 +17,13 @@ pub struct Module {
 }
 
 impl Module {
-    /// A module under this name: `[a-z][a-z0-9-]{0,62}`. It is what operators deploy, grant to and roll back; the name of the
-    /// file does not matter. `env!("CARGO_PKG_NAME")` is a good one.
+    /// A module with this name: `[a-z][a-z0-9-]{0,62}`. Operators use the name to deploy, grant and activate; the name of the
+    /// file does not matter. `env!("CARGO_PKG_NAME")` is a good name.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Module {
         Module { name: name.into(), sagas: Vec::new() }
     }
 
-    /// Adds a saga, and with it its [children](crate::Step::child). Two sagas that say the same under one name are one saga.
+    /// Adds a saga, and with it its [children](crate::Step::child). Two equal sagas with one name are one saga.
     pub fn saga<I>(mut self, saga: Saga<I>) -> Module {
         self.add(Rc::new(saga.into_definition()));
         self

@@ -1,4 +1,4 @@
-//! How often and how long a step or a compensation is tried.
+//! How often and how long a step or a compensation is retried.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use crate::moment::millis;
 
 /// How often and how long a step or a compensation is tried again.
 ///
-/// Delays grow from [`first`](Retry::first) by [`factor_percent`](Retry::factor_percent) up to [`cap`](Retry::cap), each
-/// shifted by at most [`jitter_percent`](Retry::jitter_percent) either way. Waits, and faults of the host, use up no attempts.
+/// Delays grow from [`first`](Retry::first) by [`factor_percent`](Retry::factor_percent) up to [`cap`](Retry::cap), each shifted
+/// by at most [`jitter_percent`](Retry::jitter_percent) either way. Waits and faults of the host do not count as attempts.
 ///
-/// | | attempts | time box | when they are used up |
+/// | | attempts | time limit | when they are used up |
 /// |---|---|---|---|
 /// | a step up to the pivot | no limit | 24 h | the saga rolls back |
 /// | a retriable step, a compensation | 20 | none | the saga is stuck |
 ///
-/// Both begin at 200 ms, double, stop growing at 60 s and vary by 20 %.
+/// In both cases the first delay is 200 ms, each delay is twice the one before up to 60 s, and the jitter is 20 %.
 ///
 /// ```
 /// use amends_sdk::Retry;
@@ -54,7 +54,7 @@ impl Retry {
         Retry(wit::Retry { first_ms: millis(delay), ..self.0 })
     }
 
-    /// What each delay is of the one before, in percent: 200 doubles it.
+    /// The ratio of each delay to the one before, in percent: 200 doubles it.
     pub fn factor_percent(self, factor_percent: u32) -> Retry {
         Retry(wit::Retry { factor_percent, ..self.0 })
     }
@@ -64,12 +64,12 @@ impl Retry {
         Retry(wit::Retry { cap_ms: millis(delay), ..self.0 })
     }
 
-    /// How far a delay may shift either way, in percent, so that sagas that failed together do not come back together.
+    /// How far a delay may shift either way, in percent, so that sagas that failed together are not retried together.
     pub fn jitter_percent(self, jitter_percent: u8) -> Retry {
         Retry(wit::Retry { jitter_percent: jitter_percent.min(100), ..self.0 })
     }
 
-    /// Adds a time box to a number of attempts.
+    /// Adds a time limit to a number of attempts.
     pub fn time_box(self, time_box: Duration) -> Retry {
         Retry(wit::Retry { time_box_ms: Some(millis(time_box)), ..self.0 })
     }

@@ -17,7 +17,8 @@ pub use stage::{Stage, Steps};
 
 /// A saga: steps that run in order, undone in reverse if one of them fails.
 ///
-/// `I` is its input. All steps get it, unchanged; what passes from one to the next is declared with [`Step::needs`].
+/// `I` is its input, which all steps receive unchanged. A step that needs the output of an earlier one declares it with
+/// [`Step::needs`].
 /// First come compensatable steps, then at most one pivot, then retriable ones; the host refuses any other order at deploy.
 ///
 /// ```
@@ -48,12 +49,12 @@ pub struct Saga<I> {
 }
 
 impl<I> Saga<I> {
-    /// A saga under this name: `[a-z][a-z0-9-]{0,62}`, in one module only.
+    /// A saga with this name: `[a-z][a-z0-9-]{0,62}`. Only one module of a namespace may have it.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Saga<I> {
         Saga { definition: Definition::new(name.into()), input: PhantomData }
     }
 
-    /// A number for people to read, 1 by default. What a running saga stays on is the module's digest, whatever this says.
+    /// A number for people, 1 by default. A running saga stays on the digest of its module, whatever the number.
     pub fn version(mut self, version: u32) -> Self {
         self.definition.version = version;
         self
@@ -72,12 +73,12 @@ impl<I> Saga<I> {
         self
     }
 
-    /// Lets a rollback stop here, after all steps so far, and try forward again what comes after.
+    /// Lets a rollback stop here, after all steps so far, so that the steps after it run again.
     ///
-    /// When a later step up to the pivot fails, what came after the latest savepoint is undone, and a new round begins there. The
-    /// steps of a new round have new keys, attempts and alternates; [`Call::round`](crate::Call::round) counts it and
-    /// [`Call::last_failure`](crate::Call::last_failure) says what failed. After the last round (see [`rounds`](Saga::rounds)) everything is undone. A cancel
-    /// and the saga's deadline do not stop here.
+    /// When a later step up to the pivot fails, the steps after the latest savepoint are undone, and a new round begins there.
+    /// The steps of a new round have new keys, attempts and alternates. [`Call::round`](crate::Call::round) is its number, and
+    /// [`Call::last_failure`](crate::Call::last_failure) the failure that ended the previous round. After the last round (see
+    /// [`rounds`](Saga::rounds)) everything is undone. A cancel and the saga's deadline do not stop here.
     ///
     /// ```
     /// use amends_sdk::testing::given;
@@ -114,18 +115,18 @@ impl<I> Saga<I> {
         self
     }
 
-    /// How many rounds may follow the first when a rollback stops at a savepoint; 1 by default.
+    /// How many rounds may follow the first, each after a rollback to a savepoint; 1 by default.
     pub fn rounds(mut self, rounds: u32) -> Self {
         self.definition.rounds = Some(rounds);
         self
     }
 
-    /// Keeps two sagas off the same business object: `name` says what it is, the JSON pointer into the input which one. There is
-    /// a text or a number; `7`, `7.0` and `"7"` are one key.
+    /// Prevents two sagas from working on the same business object at the same time. `name` is the kind of the object, and the
+    /// JSON pointer leads to its id in the input, a text or a number; `7`, `7.0` and `"7"` are one key.
     ///
-    /// All keys are taken together when the saga starts and given back when it ends, so that no two sagas wait for each other. A
-    /// saga that finds one of its keys taken waits for its turn, or is refused: see [`refuse_when_locked`](Saga::refuse_when_locked).
-    /// Sagas of other definitions that name the same object are kept off too.
+    /// A saga gets all its keys together when it starts and releases them when it ends, so that no two sagas wait for each other.
+    /// If another saga holds one of its keys, the saga waits, or is refused: see
+    /// [`refuse_when_locked`](Saga::refuse_when_locked). This includes sagas of other definitions.
     ///
     /// ```
     /// use amends_sdk::{Call, Result, Saga, Step};
@@ -145,37 +146,37 @@ impl<I> Saga<I> {
         self
     }
 
-    /// Refuses the start with 409 `locked` when a lock key is taken, instead of letting the saga wait for its turn.
+    /// Refuses the start with 409 `locked` if another saga holds a lock key, instead of letting the saga wait.
     pub fn refuse_when_locked(mut self) -> Self {
         self.definition.on_locked = wit::OnLocked::Refuse;
         self
     }
 
-    /// Names the step whose output is the saga's. Otherwise it is that of the last step, or, when that is a parallel stage, an
-    /// object of their outputs by name.
+    /// Names the step whose output is the output of the saga. By default it is the output of the last step or, after a parallel
+    /// stage, an object of the outputs by step name.
     pub fn output(mut self, step: impl Into<String>) -> Self {
         self.definition.output = Some(step.into());
         self
     }
 
-    /// Rolls the saga back if it has not come to its point of no return this long after its start. None by default.
+    /// Rolls the saga back if it has not passed its point of no return this long after its start. None by default.
     pub fn deadline(mut self, deadline: Duration) -> Self {
         self.definition.deadline_ms = Some(millis(deadline));
         self
     }
 
-    /// A JSON Schema of the input, as text or as a `serde_json::Value`: the host shows it, and starts no saga whose input does not
-    /// fit. It refers to nothing outside of itself, and is refused at deploy if it is none. The test kit does not look at it.
+    /// A JSON Schema of the input, as text or as a `serde_json::Value`: the host shows it, and refuses a start whose input does
+    /// not match. It must not refer to other documents; an invalid schema is refused at deploy. The test kit does not check it.
     pub fn schema(mut self, schema: impl fmt::Display) -> Self {
         self.definition.schema = Some(schema.to_string());
         self
     }
 
-    /// Lets every event of this type start one saga of this definition, with the event's data as its input; several types are
-    /// several calls.
+    /// Lets every event of this type start one saga of this definition, with the event's data as its input. Call it once for each
+    /// type.
     ///
-    /// Only events that are published count, not signals to one saga. The saga's id is made of the event's source and id, so that
-    /// the same event, sent again, starts nothing again. What was published before the module was active starts nothing.
+    /// Only published events start sagas, not signals to one saga. The saga's id is made of the event's source and id, so that a
+    /// repeated event starts no second saga. An event that was published before the module was active starts nothing.
     ///
     /// ```
     /// use amends_sdk::testing::given;

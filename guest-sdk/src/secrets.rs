@@ -1,11 +1,12 @@
-//! Secrets of the operator: `amends serve --secrets DIR` says where they are, `amends grant MODULE --secret NAME` who may read one.
+//! Secrets of the operator: they are files in the folder of `amends serve --secrets DIR`, and `amends grant MODULE --secret NAME`
+//! lets a module read one.
 //!
-//! Neither the host's journal nor its log holds a secret, unless a step puts it there: in an output, in a failure, in a log
-//! line. A secret may be replaced while a saga runs, so it may differ from one attempt to the next.
+//! The host writes no secret to its journal or its log, but a step can: in an output, in a failure, or in a log line. An operator
+//! can replace a secret while a saga runs, so it may differ between attempts.
 
 use crate::host;
 
-/// The value; none if it was not granted, or if the operator has put no such file there, which the host's log says.
+/// The value; none if it was not granted, or if there is no such file, which the host logs.
 ///
 /// ```
 /// use amends_sdk::{Call, Result, http, secrets, transient};

@@ -1,4 +1,4 @@
-//! Steps: typed functions and the policy around them, made into what the host and the test kit run.
+//! Steps: typed functions with their policies, in the form that the host and the test kit run.
 
 mod child;
 mod each;
@@ -23,13 +23,13 @@ pub use each::Each;
 pub(crate) use erased::Erased;
 use erased::{input, output, own_output};
 
-/// A step of a saga: a function from the saga's input to the step's output, and how to treat it.
+/// A step of a saga: a function from the saga's input to the step's output, with its policies.
 ///
-/// `K` is its kind (see [`kind`]), `I` the saga's input, `O` the step's output. A compensatable step belongs to a saga only
-/// once it has an undo: without one, it does not compile.
+/// `K` is its kind (see [`kind`]), `I` the saga's input, `O` the step's output. A saga accepts a
+/// compensatable step only with a compensation: without one, the code does not compile.
 ///
-/// Defaults: a deadline of 30 s for each attempt; tried again as [`Retry`] says, also when an outcome is unknown; then rolled back
-/// up to the pivot, stuck after it.
+/// Defaults: each attempt has a deadline of 30 s; the step is retried by [`Retry`], also after an unknown outcome; when the
+/// retries are used up, the saga rolls back, or is stuck after the pivot.
 ///
 /// ```
 /// use amends_sdk::{Call, Result, Retry, Step};
@@ -63,12 +63,13 @@ where
     I: DeserializeOwned + 'static,
     O: Serialize + DeserializeOwned + 'static,
 {
-    /// A step that can be undone, and is, if a later step fails. It needs [`undo`](Step::undo) or [`undo_nothing`](Step::undo_nothing) yet.
+    /// A step that can be undone, and is undone if a later step fails. It also needs [`undo`](Step::undo) or
+    /// [`undo_nothing`](Step::undo_nothing).
     pub fn compensatable(name: impl Into<Cow<'static, str>>, run: impl Fn(I, &Call) -> Result<O> + 'static) -> Self {
         Step::new(name.into(), wit::Kind::Compensatable, run)
     }
 
-    /// Says that the step leaves nothing behind that would have to be undone.
+    /// Declares that the step has no effect that must be undone.
     pub fn undo_nothing(mut self) -> Step<kind::NothingToUndo, I, O> {
         self.erased.spec.undo = wit::Undo::Nothing;
         self.into_kind()
@@ -80,15 +81,15 @@ where
     I: DeserializeOwned + 'static,
     O: Serialize + DeserializeOwned + 'static,
 {
-    /// The point of no return: until it is done the saga can be rolled back, from then on it goes forward to its end.
+    /// The point of no return: until it is done the saga can be rolled back, and after that it only goes forward.
     ///
     /// A saga has at most one, alone in its stage, after the compensatable steps and before the retriable ones.
     ///
-    /// While a pivot may have happened, the saga does not roll back unless the pivot has an [`undo`](Step::undo), which runs first.
-    /// Without one it is tried again with the same key, and what the participant answers to that decides only if it is done. A refusal
-    /// says nothing of an attempt before it whose answer was lost: then the saga is stuck, and an operator says what happened. A
-    /// [`check`](Step::check) spares that. If it finds that nothing happened, the doubt is gone, and a refusal of the next attempt rolls
-    /// the saga back. What no check can know is a request that is still on its way: let it answer [`unknown`](crate::unknown) until the
+    /// While a pivot may have happened, the saga does not roll back unless the pivot has an [`undo`](Step::undo), which then runs
+    /// first. Without one the pivot is retried with the same key. If the participant answers *done*, the saga goes forward. If it
+    /// refuses, an earlier attempt whose answer was lost may still have happened, so the saga is stuck until an operator resolves
+    /// it. A [`check`](Step::check) avoids this: if it finds that nothing happened, a refusal of the next attempt rolls the saga
+    /// back. A check cannot see a request that is still on its way: return [`unknown`](crate::unknown) from it until the
     /// participant would refuse such a request, or give the pivot an undo.
     pub fn pivot(name: impl Into<Cow<'static, str>>, run: impl Fn(I, &Call) -> Result<O> + 'static) -> Self {
         Step::new(name.into(), wit::Kind::Pivot, run)
@@ -100,7 +101,7 @@ where
     I: DeserializeOwned + 'static,
     O: Serialize + DeserializeOwned + 'static,
 {
-    /// A step after the point of no return: it is tried until it is done, and the saga is stuck if it cannot be.
+    /// A step after the point of no return: it is tried until it is done, or the saga is stuck.
     pub fn retriable(name: impl Into<Cow<'static, str>>, run: impl Fn(I, &Call) -> Result<O> + 'static) -> Self {
         Step::new(name.into(), wit::Kind::Retriable, run)
     }
@@ -118,10 +119,10 @@ where
         Step { erased, types: PhantomData }
     }
 
-    /// Adds another way of doing the step, tried when the one before it is refused. Several are tried in their order.
+    /// Adds another way of the step, which is tried when the way before it is refused.
     ///
-    /// An alternate has its own key, attempts and retries. If the way before it may have run, that one is undone to its end
-    /// first. When the last one is refused, the step is. Undo and check learn from [`Call::alternate`] which one they are for.
+    /// An alternate has its own key, attempts and retries. If the way before it may have run, that way is undone first. If the
+    /// last way is refused, the step is refused. [`Call::alternate`] tells the compensation and the check which way they are for.
     ///
     /// ```
     /// use amends_sdk::testing::given;
@@ -158,8 +159,8 @@ where
 
     /// Declares that the step does not reach outside, so that running it twice is harmless.
     ///
-    /// The host refuses its outgoing calls, and needs no disk write before it runs: effect-free steps are fast. Of the undo this says
-    /// nothing: see [`undo_effect_free`](Step::undo_effect_free).
+    /// The host refuses its outgoing calls, and needs no disk write before it runs: effect-free steps are fast. The compensation
+    /// has its own declaration: [`undo_effect_free`](Step::undo_effect_free).
     pub fn effect_free(mut self) -> Self
     where
         K: kind::RunsCode,
@@ -177,7 +178,8 @@ where
         self
     }
 
-    /// Bounds each attempt; 30 s by default, at most an hour, waits excluded. What ends here may have happened.
+    /// The time limit of each attempt, without waits; 30 s by default, at most an hour. An attempt that it ends may have
+    /// happened.
     pub fn deadline(mut self, deadline: Duration) -> Self
     where
         K: kind::RunsCode,
@@ -186,7 +188,7 @@ where
         self
     }
 
-    /// How often and how long the step is tried.
+    /// How often and how long the step is retried.
     pub fn retry(mut self, retry: Retry) -> Self
     where
         K: kind::RunsCode,
@@ -204,14 +206,14 @@ where
         self
     }
 
-    /// Asks this function what happened when an outcome is unknown, before the step is tried again.
+    /// Calls this function after an unknown outcome, to find out what happened before the step is retried.
     ///
-    /// It gives the output if the step happened, none if it did not and will not, and any [`Stop`](crate::Stop) if it cannot tell yet.
-    /// The host lets only safe HTTP methods out of it: it asks, it changes nothing.
+    /// It returns the output if the step happened, none if the step did not happen and will not happen, and any
+    /// [`Stop`](crate::Stop) if it does not know yet. The host allows it only safe HTTP methods, so that it changes nothing.
     ///
-    /// None permits another attempt. A step that has an undo is undone in a rollback all the same, because a lost request may arrive
-    /// late; a step without one is taken at the function's word. So answer [`unknown`](crate::unknown) as long as the participant
-    /// might still take an earlier request.
+    /// After none, the step may be tried again. A step with a compensation is still undone in a rollback, because a lost request
+    /// may arrive late; for a step without one the host relies on this answer. So return [`unknown`](crate::unknown) as long as
+    /// the participant might still accept an earlier request.
     pub fn check(mut self, check: impl Fn(I, &Call) -> Result<Option<O>> + 'static) -> Self
     where
         K: kind::RunsCode,
@@ -240,10 +242,10 @@ where
         self
     }
 
-    /// The compensation: undoes what the step did by a new action against today's state.
+    /// The compensation: undoes the effect of the step by a new action on the current state.
     ///
-    /// It gets the input and, if it is known, the step's output, and must tolerate that nothing happened: it runs when the
-    /// step is done and also when it only may have run. It cannot refuse; it is tried 20 times by default, then the saga is stuck.
+    /// It receives the input and, if it is known, the step's output. It must succeed when there is nothing to undo, because it
+    /// also runs if the step may have run. It cannot refuse; it is tried 20 times by default, then the saga is stuck.
     pub fn undo(mut self, undo: impl Fn(I, Option<O>, &Call) -> Result + 'static) -> Step<K::Undoable, I, O>
     where
         K: kind::TakesUndo,
@@ -255,7 +257,7 @@ where
         self.into_kind()
     }
 
-    /// Adds another way of undoing the step, tried when the one before it has used up its retries, and before the saga is stuck.
+    /// Adds another way of the compensation, which is tried when the way before it has used up its retries.
     ///
     /// It has its own key, attempts and retries, and the same policy.
     ///
@@ -295,7 +297,7 @@ where
         self
     }
 
-    /// How often and how long the compensation is tried before the saga is stuck.
+    /// How often and how long the compensation is retried before the saga is stuck.
     pub fn undo_retry(mut self, retry: Retry) -> Self
     where
         K: kind::HasUndo,
@@ -306,7 +308,7 @@ where
         self
     }
 
-    /// Bounds each attempt of the compensation; 30 s by default.
+    /// The time limit of each attempt of the compensation; 30 s by default.
     pub fn undo_deadline(mut self, deadline: Duration) -> Self
     where
         K: kind::HasUndo,
@@ -317,10 +319,10 @@ where
         self
     }
 
-    /// Declares that the compensation does not reach outside. Otherwise as [`effect_free`](Step::effect_free), which says nothing of it.
+    /// Declares that the compensation does not reach outside, as [`effect_free`](Step::effect_free) declares it of the step.
     ///
-    /// `deploy` warns where only one of the two is said: what reaches nowhere leaves nothing outside to undo, and what does is not
-    /// undone by code that does not.
+    /// `deploy` warns if only one of the two is declared: a step that reaches nothing outside has nothing outside to undo, and an
+    /// effect outside cannot be undone by code that reaches nothing outside.
     pub fn undo_effect_free(mut self) -> Self
     where
         K: kind::HasUndo,

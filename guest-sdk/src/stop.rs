@@ -9,25 +9,25 @@ use crate::bindings::imports::amends::module::types as wit;
 use crate::bindings::saga::exports::amends::module::saga as wit_saga;
 use crate::{Moment, http, payload};
 
-/// What a step function returns: its output, or why it stopped.
+/// The result of a step function: its output, or why it stopped.
 pub type Result<T = (), E = Stop> = std::result::Result<T, E>;
 
 /// Why an attempt is not done.
 ///
-/// The four cases mean different things to the host, so choose the one that is true:
+/// The host treats the four cases differently:
 ///
-/// | case | it says | before the pivot the host |
+/// | case | meaning | before the pivot the host |
 /// |---|---|---|
-/// | [`refused`] | nothing happened, and will not: a decision of the business | rolls the saga back |
-/// | [`transient`] | nothing happened, and it is worth trying again | tries again |
-/// | [`unknown`] | it may have happened | does what the step declares: retry with the same key, check, or never again |
-/// | [`Wait`] | call me again later | calls the step again with what arrived |
+/// | [`refused`] | a business decision: nothing happened, and nothing will happen | rolls the saga back |
+/// | [`transient`] | nothing happened, and another attempt may succeed | retries |
+/// | [`unknown`] | it may have happened | follows the policy of the step: retry with the same key, check, or never run it again |
+/// | [`Wait`] | the step waits for an event or a moment | calls the step again with the event |
 ///
 /// After the point of no return a refusal makes the saga stuck. A compensation cannot refuse: there, `refused` counts as
-/// `transient`. A panic is a trap: the host takes it for `transient` if the attempt sent nothing, for `unknown` if it did.
+/// `transient`. A panic is a trap: it counts as `transient` if the attempt sent nothing, and as `unknown` otherwise.
 ///
-/// `?` converts errors honestly. JSON that does not parse and HTTP calls that never left are `transient`; once the attempt
-/// has sent a request that may change something, they are `unknown`.
+/// `?` converts errors: JSON that does not parse and HTTP calls that did not leave the host are `transient`; once the attempt has
+/// sent a request that may change something, they are `unknown`.
 ///
 /// ```
 /// use amends_sdk::{Result, Stop, refused};
@@ -39,18 +39,19 @@ pub type Result<T = (), E = Stop> = std::result::Result<T, E>;
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stop {
-    /// Nothing happened, and will not.
+    /// Nothing happened, and nothing will happen.
     Refused(Failure),
-    /// Nothing happened; it is worth trying again.
+    /// Nothing happened, and another attempt may succeed.
     Transient(Failure),
     /// It may have happened.
     Unknown(Failure),
-    /// To be called again when something arrives.
+    /// The step waits for an event or a moment.
     Wait(Wait),
 }
 
 impl Stop {
-    /// Adds data for machines to the failure; it shows in the saga beside code and message. A wait has none and stays as it is.
+    /// Adds data for machines to the failure, which the saga shows beside code and message. A wait has no failure and stays as it
+    /// is.
     pub fn with(self, data: impl Serialize) -> Stop {
         let add = |failure: Failure| Failure { data: serde_json::to_value(data).ok(), ..failure };
         match self {
@@ -62,25 +63,25 @@ impl Stop {
     }
 }
 
-/// Nothing happened, and will not: a decision. `code` is for machines (`no_car`), `message` for people.
+/// A business decision: nothing happened, and nothing will happen. `code` is for machines (`no_car`), `message` for people.
 pub fn refused(code: impl Into<String>, message: impl fmt::Display) -> Stop {
     Stop::Refused(Failure::new(code, message))
 }
 
-/// Nothing happened; it is worth trying again.
+/// Nothing happened, and another attempt may succeed.
 pub fn transient(code: impl Into<String>, message: impl fmt::Display) -> Stop {
     Stop::Transient(Failure::new(code, message))
 }
 
-/// It may have happened. When in doubt between this and [`transient`], this is the honest one.
+/// It may have happened. If you are not sure that nothing happened, use this and not [`transient`].
 pub fn unknown(code: impl Into<String>, message: impl fmt::Display) -> Stop {
     Stop::Unknown(Failure::new(code, message))
 }
 
-/// Why something did not happen, or may not have.
+/// Why something did not happen, or may not have happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
-    /// For machines: `no_car`. The saga's `failure.code` when this is what ended it.
+    /// For machines: `no_car`. It is the saga's `failure.code` if this failure ended the saga.
     pub code: String,
     /// For people: `K1 has no cars left`.
     pub message: String,
@@ -98,7 +99,7 @@ impl Failure {
 
 /// What a step waits for: an event, a moment, or whichever comes first.
 ///
-/// Most steps say it through [`Call::event`](crate::Call::event), [`Call::event_until`](crate::Call::event_until) or
+/// Most steps use [`Call::event`](crate::Call::event), [`Call::event_until`](crate::Call::event_until) or
 /// [`Call::sleep`](crate::Call::sleep). While it waits a saga uses no memory of the host. A wait is at most ten years.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
@@ -107,7 +108,7 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Waits for the first event of this type and key that this saga has not consumed; it may have come before.
+    /// Waits for the first event of this type and key that this saga has not consumed; it may have arrived before.
     pub fn event(event_type: impl Into<String>, key: impl Into<String>) -> Wait {
         Wait { event: Some((event_type.into(), key.into())), until: None }
     }

@@ -31,10 +31,10 @@
 //! ```
 //!
 //! A saga runs until it ends, waits or is stuck. Backoffs pass at once, without jitter; waits end when the test delivers an
-//! [`event`](Run::event) or lets time pass with [`advance`](Run::advance). What runs in parallel takes turns, an attempt each, in the order of
-//! its declaration, and is undone in the opposite order. As in the host, an attempt opens as soon as it may, and one that is open when
-//! a rollback begins still ends. Lock keys are looked up in the input, and nobody else wants them.
-//! Operators, crashes and the host's limits are out of its reach: they are the host's, and tested there.
+//! [`event`](Run::event) or lets time pass with [`advance`](Run::advance). Parallel steps run one attempt after the other, in the
+//! order of their declaration, and are undone in the opposite order. As in the host, an attempt begins as soon as possible, and
+//! an attempt that is open when a rollback begins still ends. Lock keys are read from the input, and no other saga holds them.
+//! The test kit has no operators except `cancel`, no crashes and no limits of the host: the tests of the host cover these.
 
 mod branch;
 mod course;
@@ -64,8 +64,8 @@ use world::TestWorld;
 
 /// A saga in a world of its own, at 2026-01-01T00:00:00Z, under the id `test`.
 ///
-/// Panics if the host would not take the saga at deploy, naming the step, the rule and the remedy; a test of the whole module
-/// is [`Module::check`].
+/// Panics if the host would refuse the saga at deploy, and names the step, the rule and the remedy. [`Module::check`] tests a
+/// whole module.
 #[track_caller]
 pub fn given<I>(saga: Saga<I>) -> Given {
     let definition = Rc::new(saga.into_definition());
@@ -107,8 +107,8 @@ impl Given {
         self
     }
 
-    /// Starts the saga and runs it until it ends or waits. Panics where a step does, where one does what the host forbids, and
-    /// where a lock's pointer finds nothing in the input.
+    /// Starts the saga and runs it until it ends or waits. Panics if a step panics or does what the host forbids, and if a lock's
+    /// pointer has no target in the input.
     #[track_caller]
     pub fn when(mut self, input: impl Serialize) -> Run {
         match payload::encode(&input) {
@@ -119,7 +119,7 @@ impl Given {
     }
 }
 
-/// What a fake participant answers with.
+/// The answer of a fake participant.
 pub trait Answer {
     #[doc(hidden)]
     fn into_result(self) -> Result<http::Response, http::Error>;
@@ -144,16 +144,16 @@ pub struct Run {
     shown: usize,
 }
 
-/// Where a saga has come to.
+/// The status of a saga under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// It waits for an event or a moment.
+    /// The saga waits for an event or a moment.
     Waiting,
     /// All steps are done.
     Completed,
-    /// What was done is undone.
+    /// The steps are undone.
     Compensated,
-    /// It needs an operator, and nothing of it moves.
+    /// The saga needs an operator.
     Stuck,
 }
 
@@ -184,7 +184,7 @@ impl Run {
         self
     }
 
-    /// An event comes. One that no step waits for yet is kept.
+    /// Delivers an event. If no step waits for it yet, it is kept.
     pub fn event(mut self, event_type: &str, key: &str, data: impl Serialize) -> Run {
         match payload::encode(&data) {
             Ok(data) => self.machine.event(event_type, key, data),
@@ -193,20 +193,20 @@ impl Run {
         self
     }
 
-    /// Time passes; timers that come due on the way fire in their order.
+    /// Lets time pass; timers that become due fire in their order.
     pub fn advance(mut self, time: Duration) -> Run {
         self.machine.advance(time);
         self
     }
 
-    /// Somebody cancels the saga. After its point of no return nothing changes, and the trace says `not cancelled`. While a pivot may
-    /// have happened, its outcome decides.
+    /// Cancels the saga. After its point of no return nothing changes, and the trace says `not cancelled`. While a pivot may have
+    /// happened, its outcome decides.
     pub fn cancel(mut self) -> Run {
         self.machine.cancel();
         self
     }
 
-    /// Where the saga has come to.
+    /// The status of the saga.
     pub fn status(&self) -> Status {
         self.machine.status()
     }

@@ -1,7 +1,7 @@
 //! The benchmark: `order` sagas in a closed loop against a release host with its default durability.
 //!
-//! stdout gets JSON lines: one a run of the form that every peer's benchmark prints, one that says what a saga cost, and at the
-//! end one that says what sagas cost that only wait.
+//! stdout gets JSON lines. Each run prints one with throughput and latency, in the format that the benchmarks of comparable
+//! systems print, and one with the costs of a saga. The last line has the costs of sagas that wait.
 
 mod load;
 mod machine;
@@ -27,7 +27,7 @@ use crate::workspace::Workspace;
 /// Time for caches and connections before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(1);
 
-/// Callers that fill a store before the runs: enough to share commits.
+/// The number of callers that fill a store before the runs: enough to share commits.
 const FILLERS: usize = 64;
 
 /// What to measure.
@@ -42,10 +42,10 @@ pub(crate) struct Plan {
     /// How many callers wait for an answer at any time
     #[arg(long, value_delimiter = ',', default_value = "1,64,256", value_name = "NUMBERS")]
     concurrency: Vec<usize>,
-    /// Finish so many sagas before the first run, to see whether history costs anything
+    /// Finish this many sagas before the first run, to measure the cost of a long history
     #[arg(long, default_value_t = 0, value_name = "N")]
     full_store: u64,
-    /// Then let so many sagas wait in a host of their own, and kill it; 0: none
+    /// After the runs, let this many sagas wait in a host of their own, and kill it; 0: none
     #[arg(long, default_value_t = 10_000, value_name = "N")]
     waiting: u64,
     /// Measure this host instead of building one
@@ -77,7 +77,7 @@ impl Mode {
         }
     }
 
-    /// What every answer holds.
+    /// A text that every answer must contain.
     fn ends(self) -> &'static str {
         match self {
             Self::Happy => r#""status":"completed""#,
@@ -124,7 +124,7 @@ fn build_host(workspace: &Workspace) -> Result<PathBuf> {
     Ok(workspace.target().join("release/amends"))
 }
 
-/// A folder on the disk of the checkout, gone when this is dropped: a folder for temporary files may be memory, which syncs for nothing.
+/// A folder on the disk of the checkout, removed on drop. The folder for temporary files may be in memory, where a sync is free.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -159,7 +159,7 @@ fn fill(host: &Server, sagas: u64) -> Result<()> {
 }
 
 fn open(host: &Server, mode: Mode, concurrency: usize) -> Result<Load> {
-    // As long as in the contract: some 200 bytes. The number stands in for ten digits that differ.
+    // An input of some 200 bytes. The number has ten digits, so that all inputs have the same length.
     let input = format!(
         r#"{{"order_id":"order-{}","customer":"ada-lovelace","sku":"sku-7-blue-large","qty":2,"amount_cents":4200,"currency":"EUR","fail_at":"{}","note":"leave it at the door, please; ring twice, then wait"}}"#,
         load::NUMBER,
@@ -185,7 +185,7 @@ fn measure(host: &Server, mode: Mode, concurrency: usize, time: Duration) -> Res
     Ok(())
 }
 
-/// What came of one run.
+/// The result of one run.
 struct Run {
     mode: Mode,
     concurrency: usize,
@@ -195,7 +195,7 @@ struct Run {
 }
 
 impl Run {
-    /// The line that the benchmarks of all peers have in common.
+    /// The line in the format of the benchmarks of comparable systems.
     fn speed(&self) -> String {
         let Self { mode, concurrency, sample, .. } = self;
         format!(
@@ -209,7 +209,7 @@ impl Run {
         )
     }
 
-    /// What a saga costs, by the host's own counters and the kernel's.
+    /// The costs of a saga, by the counters of the host and of the kernel.
     fn cost(&self) -> String {
         let Self { mode, concurrency, used, .. } = self;
         let threads = used.host.keys().map(|name| format!(r#""{name}":{:.1}"#, self.microseconds(used.of(name))));
@@ -240,7 +240,7 @@ impl Run {
         self.counted.commit_seconds * 1e3 / self.counted.commits.max(1.0)
     }
 
-    /// Everything that the guests' threads do: a store, an instance, the call, the answer.
+    /// The work of the guest threads: a store, an instance, the call, the answer.
     fn guest_us_per_attempt(&self) -> f64 {
         self.used.of("amends-guest") * 1e6 / self.counted.attempts.max(1.0)
     }

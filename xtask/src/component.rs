@@ -1,4 +1,4 @@
-//! `cargo-component`, which people with existing component projects build with.
+//! `cargo-component`, with which existing component projects are built.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! The demo: a host, its modules and its participants, a crash and a swap, all for real, and every claim checked.
+//! The demo: a real host with modules and participants, a crash, and a new version while a saga waits. Every result is checked.
 
 mod screen;
 
@@ -18,10 +18,10 @@ use crate::process::{self, say};
 use crate::server::Server;
 use crate::workspace::Workspace;
 
-/// What is waited for in the demo happens within a second, unless it never does.
+/// The longest wait of the demo; what it waits for usually takes less than a second.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Whether the folder of the demo's host is there when the demo has ended.
+/// Whether the demo keeps the folder of its host.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Folder {
     Keep,
@@ -69,7 +69,7 @@ struct Demo {
     screen: Screen,
     /// Where the binaries are.
     programs: PathBuf,
-    /// Where the example modules are, as one types it in the checkout.
+    /// The folder of the example modules, relative to the checkout.
     guests: PathBuf,
     root: PathBuf,
     folder: PathBuf,
@@ -88,7 +88,7 @@ impl Demo {
         let host = serve(&screen, &programs, &folder)?;
         screen.expect("the host is ready, and found nothing to recover", host.ready.contains("recovered=0"));
         screen.gap();
-        screen.remark("And the services that a trip is booked with: flights, hotels, cars, accounts.");
+        screen.remark("The participants of a trip: flights, hotels, cars, accounts.");
         screen.command("participants 127.0.0.1:0 &");
         let mut participants = process::command(programs.join("participants"), &folder);
         let participants = Server::start(participants.arg("127.0.0.1:0"), &folder.join("participants.log"))?;
@@ -109,12 +109,12 @@ impl Demo {
     }
 
     fn deploy_modules(&mut self) -> Result<()> {
-        self.screen.chapter("Three modules, and what one of them may reach");
+        self.screen.chapter("Three modules, and a grant for one of them");
         for module in ["order", "trip", "approval"] {
             self.deploy(module)?;
         }
         self.screen.gap();
-        self.screen.remark("A module reaches nothing until it is granted:");
+        self.screen.remark("A module can call an origin only after a grant:");
         let url = self.participants.url.clone();
         self.amends_well(&["grant", "trip", "--http", &url])?;
         let grants = self.json(&["modules", "trip"])?;
@@ -123,7 +123,7 @@ impl Demo {
     }
 
     fn book_a_trip(&mut self) -> Result<()> {
-        self.screen.chapter("A trip that goes well");
+        self.screen.chapter("A trip that is booked");
         let status = self.amends(&["start", "trip", "--id", "T1", "--wait", "--input", &self.trip()])?;
         self.screen.expect_equal("it exits with 0: completed", &status, &0);
         let trip = self.saga("T1")?;
@@ -134,7 +134,7 @@ impl Demo {
     }
 
     fn roll_one_back(&mut self) -> Result<()> {
-        self.screen.chapter("A trip without a car: what was reserved is given back");
+        self.screen.chapter("A trip without a car: the reservations are cancelled");
         self.control(&json!({"reset": true, "stock": {"K1": 0}}))?;
         let status = self.amends(&["start", "trip", "--id", "T2", "--wait", "--input", &self.trip()])?;
         self.screen.expect_equal("it exits with 3: compensated", &status, &3);
@@ -144,10 +144,11 @@ impl Demo {
         Ok(())
     }
 
-    /// The car, because a hotel that does not answer is not asked again: that is the trip's policy.
+    /// The host is killed during the reservation of the car, and not of the hotel: the policy of the trip sends the hotel one
+    /// request only.
     fn kill_the_host(&mut self) -> Result<()> {
         self.screen.chapter("A host that is killed while a car is being reserved");
-        self.screen.remark("The car is taken at once, and its answer takes a minute:");
+        self.screen.remark("The car is reserved at once, and the answer takes a minute:");
         let slow = json!({"operation": "reserve-car", "times": 1, "fault": "slow", "delay_ms": 60_000, "after_effect": true});
         self.control(&json!({"reset": true, "rules": [slow]}))?;
         self.amends_well(&["start", "trip", "--id", "T3", "--input", &self.trip()])?;
@@ -158,21 +159,21 @@ impl Demo {
         self.host = serve(&self.screen, &self.programs, &self.folder)?;
         self.screen.expect("the host found T3", self.host.ready.contains("recovered=1"));
         self.screen.gap();
-        self.screen.remark("The same start again is the same saga:");
+        self.screen.remark("A repeated start is the same saga:");
         let status = self.amends(&["start", "trip", "--id", "T3", "--wait", "--input", &self.trip()])?;
         self.screen.expect_equal("it exits with 0: completed", &status, &0);
         self.screen.command(&format!("curl -s {}/state | jq -c .effects", self.participants.url));
         let state = self.participants_state()?;
         self.screen.output(&state["effects"].to_string());
         let calls = calls_of(&state, "reserve-car");
-        self.screen.expect_equal("the car was asked for twice, under one key", &calls, &(2, 1));
+        self.screen.expect_equal("the car was requested twice, with one key", &calls, &(2, 1));
         self.screen.expect_equal("it was reserved once", &state["effects"]["reserve-car"], &json!(1));
         self.screen.expect_equal("the hotel was reserved once", &state["effects"]["reserve-hotel"], &json!(1));
         Ok(())
     }
 
     fn swap_the_code(&mut self) -> Result<()> {
-        self.screen.chapter("New code while a saga waits for a person");
+        self.screen.chapter("A new version while a saga waits for a person");
         self.amends_well(&["start", "approval", "--id", "R1", "--input", r#"{"subject": "a desk"}"#])?;
         self.wait_until("R1 waits", |demo| Ok(demo.saga("R1")?["status"] == "waiting"))?;
         self.amends_well(&["show", "R1"])?;
@@ -183,7 +184,7 @@ impl Demo {
         self.screen.expect_equal("R1 stays on version 1", &first["version"], &json!(1));
         self.screen.expect_equal("R2 started on version 2", &second["version"], &json!(2));
         self.screen.gap();
-        self.screen.remark("Somebody decides:");
+        self.screen.remark("Both requests are approved:");
         for (id, version) in [("R1", 1), ("R2", 2)] {
             self.amends_well(&["signal", id, "approval", "--data", r#"{"approved": true, "by": "ada"}"#])?;
             self.wait_until("it has ended", |demo| Ok(demo.saga(id)?["ended_at"].is_string()))?;
@@ -211,7 +212,7 @@ impl Demo {
         self.screen.command(&format!(r#"{amends} start order --wait --input '{{"fail_at": "charge"}}'"#));
     }
 
-    /// `amends ARGUMENTS…`, shown and run: its exit code.
+    /// Shows and runs `amends ARGUMENTS…`; returns its exit code.
     fn amends(&mut self, arguments: &[&str]) -> Result<i32> {
         let line = arguments.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
         let mut command = self.cli();
@@ -219,7 +220,7 @@ impl Demo {
         status.code().with_context(|| format!("`amends {line}` was killed"))
     }
 
-    /// The same where anything but 0 ends the demo.
+    /// Shows and runs a command; an exit code other than 0 ends the demo.
     fn amends_well(&mut self, arguments: &[&str]) -> Result<()> {
         match self.amends(arguments)? {
             0 => Ok(()),
@@ -233,7 +234,7 @@ impl Demo {
         self.amends_well(&["deploy", &shown])
     }
 
-    /// What a reading verb says, without showing it.
+    /// The JSON of a reading verb, without showing it.
     fn json(&self, arguments: &[&str]) -> Result<Value> {
         let text = process::read(self.cli().args(arguments).arg("--json"))?;
         serde_json::from_str(&text).with_context(|| format!("cannot read what `amends {}` printed", arguments.join(" ")))
@@ -275,7 +276,7 @@ impl Demo {
     }
 }
 
-/// A host on the demo's folder, the one before it or not.
+/// Starts a host on the folder of the demo.
 fn serve(screen: &Screen, programs: &Path, folder: &Path) -> Result<Server> {
     let data = folder.join("data");
     let mut command = process::command(programs.join("amends"), folder);
@@ -287,7 +288,7 @@ fn serve(screen: &Screen, programs: &Path, folder: &Path) -> Result<Server> {
     Ok(host)
 }
 
-/// How often a participant was asked for something, and under how many keys.
+/// The number of calls of an operation, and the number of their keys.
 fn calls_of(state: &Value, operation: &str) -> (usize, usize) {
     let trace = state["trace"].as_array().map(Vec::as_slice).unwrap_or_default();
     let mut keys: Vec<String> =
@@ -297,7 +298,7 @@ fn calls_of(state: &Value, operation: &str) -> (usize, usize) {
     (calls, keys.len())
 }
 
-/// A word as a shell wants it.
+/// A word, quoted for a shell if necessary.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@".contains(c);
     if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }

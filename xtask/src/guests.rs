@@ -21,7 +21,7 @@ pub(crate) enum Way {
     Component,
 }
 
-/// Which of a module's versions: the second is the first with its feature `v2`, for swaps.
+/// Which of a module's versions: the second is the first with its feature `v2`.
 #[derive(Clone, Copy)]
 enum Version {
     First,
@@ -102,7 +102,7 @@ pub(crate) fn choose(workspace: &Workspace, name: Option<&str>) -> Result<Vec<Gu
     Ok(chosen)
 }
 
-/// Builds `guests` in each of `ways` and lays the results under `target/guests/WAY/`: `order.wasm`, `order-v2.wasm`.
+/// Builds `guests` in each of `ways` and stores the results under `target/guests/WAY/`: `order.wasm`, `order-v2.wasm`.
 pub(crate) fn build(workspace: &Workspace, guests: &[Guest], ways: &[Way]) -> Result<()> {
     let toolchain = amends_toolchain::ready(&Need {
         folder: workspace.root(),
@@ -140,7 +140,7 @@ fn build_version(workspace: &Workspace, toolchain: &Toolchain, way: Way, version
         }
     };
     toolchain.enter(&mut command);
-    // Each version has a target folder: in one they would take turns, and each run would build both again.
+    // Each version has its own target folder: with a shared one, each run would build both versions again.
     let target = workspace.guest_target().join(version.name());
     command.args(["--profile", "guest", "--target", way.target()]).arg("--target-dir").arg(&target);
     for guest in guests {
@@ -156,7 +156,7 @@ fn build_version(workspace: &Workspace, toolchain: &Toolchain, way: Way, version
     Ok(())
 }
 
-/// Replaces in one step, and only what differs: a test may be reading, and a watcher should not wake for nothing.
+/// Replaces a file in one step, and only if it differs: a test may be reading it, and a watcher should see real changes only.
 fn put(from: &Path, shelf: &Path, file: &str) -> Result<()> {
     let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
     let to = shelf.join(file);

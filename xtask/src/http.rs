@@ -1,4 +1,4 @@
-//! One HTTP request on a connection of its own: enough to ask a server on this machine something now and then.
+//! A minimal HTTP client for servers on this machine: one request for each connection.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// Whoever is asked here answers at once, unless something is wrong.
+/// The time limit of an answer; a server that is well answers at once.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The body of an answer whose status is a success.
@@ -14,7 +14,7 @@ pub(crate) fn get(server: SocketAddr, path: &str) -> Result<String> {
     ask(server, "GET", path, b"")
 }
 
-/// The same after sending a body.
+/// Sends a body, and returns the body of the answer.
 pub(crate) fn post(server: SocketAddr, path: &str, body: &[u8]) -> Result<String> {
     ask(server, "POST", path, body)
 }

@@ -1,4 +1,4 @@
-//! The command line of `cargo xtask`: reads a verb and hands it to the module that owns it.
+//! The command line of `cargo xtask`: parses a verb and calls its module.
 
 mod bench;
 mod component;
@@ -33,21 +33,21 @@ enum Verb {
         #[arg(long, value_name = "NAME")]
         example: Option<String>,
     },
-    /// Run every test there is: format, lints, guests, units, scenarios, examples, docs
+    /// Run all tests: format, lints, guests, units, scenarios, examples, docs
     #[command(after_help = "Example: cargo xtask test --quick")]
     Test {
         /// Build guests by plain cargo only, without cargo-component
         #[arg(long)]
         quick: bool,
     },
-    /// Play it all on this machine: deploy, book, roll back, kill the host, swap the code
+    /// Show Amends on this machine: deploy, book, roll back, kill the host, deploy a new version
     #[command(after_help = "Example: cargo xtask demo")]
     Demo {
         /// Keep the folder of the demo's host
         #[arg(long)]
         keep: bool,
     },
-    /// Measure a release host: JSON lines on stdout, talk on stderr
+    /// Measure a release host: JSON lines on stdout, messages on stderr
     #[command(after_help = "Example: cargo xtask bench --seconds 5 --concurrency 1,64 > bench.jsonl")]
     Bench(bench::Plan),
 }

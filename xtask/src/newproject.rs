@@ -1,4 +1,4 @@
-//! What a user does first: makes a module with the binary alone, tests it, and builds it as a component.
+//! The first steps of a user: create a module with `amends new`, test it, and build it as a component.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -11,15 +11,15 @@ use crate::process;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
-/// One with a hyphen, which the name of its file has not.
+/// A name with a hyphen, which the name of the component's file does not have.
 const NAME: &str = "tea-shop";
 
-/// Makes a module, and holds it to what its author would expect; its tests count.
+/// Creates a module, checks it with fmt and clippy, and runs and counts its tests.
 pub(crate) fn test(workspace: &Workspace, tally: &mut Tally, screen: &mut dyn Write) -> Result<()> {
     let folder = workspace.target().join("newproject").join(NAME);
     remove(&folder)?;
     process::run(command(workspace, workspace.root(), &workspace.user_binary()).args(["new", NAME, "--dir"]).arg(&folder))?;
-    // The versions that everything else was built with: the outcome does not depend on what came out today.
+    // The versions of this repository's dependencies, so that the result does not depend on new releases.
     let lock = folder.join("Cargo.lock");
     fs::copy(workspace.root().join("Cargo.lock"), &lock).with_context(|| format!("cannot write {}", lock.display()))?;
 
@@ -34,7 +34,8 @@ pub(crate) fn test(workspace: &Workspace, tally: &mut Tally, screen: &mut dyn Wr
     process::run(command(workspace, &folder, &workspace.user_binary()).args(["build", "--release"]))
 }
 
-/// One target folder, so that what the SDK depends on is compiled once; the toolchain that built the other guests.
+/// A command with one target folder, so that the dependencies of the SDK are compiled once, and with the toolchain of the other
+/// guests.
 fn command(workspace: &Workspace, folder: &Path, program: &Path) -> Command {
     let mut command = process::command(program, folder);
     command.env("CARGO_TARGET_DIR", workspace.target().join("newproject/target")).env("AMENDS_TOOLS", workspace.tools());

@@ -7,7 +7,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// One line to the person who waits.
+/// Prints one line about what happens next.
 pub(crate) fn say(line: &str) {
     eprintln!("xtask: {line}");
 }
@@ -30,13 +30,13 @@ pub(crate) fn command(program: impl AsRef<OsStr>, folder: &Path) -> Command {
     command
 }
 
-/// Runs it with this terminal.
+/// Runs a command with this terminal.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| cannot_start(command))?;
     checked(command, status)
 }
 
-/// Runs it and returns its stdout.
+/// Runs a command and returns its stdout.
 pub(crate) fn read(command: &mut Command) -> Result<String> {
     let Output { status, stdout, .. } = command.stderr(Stdio::inherit()).output().with_context(|| cannot_start(command))?;
     checked(command, status)?;

@@ -1,4 +1,4 @@
-//! A server as a child process: it is there when this has it, and gone when this is dropped.
+//! A server as a child process: it is ready once this value exists, and is killed on drop.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -13,14 +13,14 @@ use crate::http;
 /// A child that serves on an address.
 pub(crate) struct Server {
     child: Child,
-    /// The line on which it said that it is ready.
+    /// The line that the server printed when it was ready.
     pub(crate) ready: String,
     pub(crate) url: String,
     pub(crate) address: SocketAddr,
 }
 
 impl Server {
-    /// Starts it, and waits for the line that says where it is: `… ready on http://ADDRESS …`. What it logs goes to `log`.
+    /// Starts the server, and waits for its line `… ready on http://ADDRESS …`. Its log is written to `log`.
     pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
         let log_file =
@@ -50,7 +50,7 @@ impl Server {
         self.child.id()
     }
 
-    /// SIGKILL: no last words, nothing is closed.
+    /// Kills the server with SIGKILL.
     pub(crate) fn kill(&mut self) -> Result<ExitStatus> {
         self.child.kill()?;
         Ok(self.child.wait()?)
@@ -59,7 +59,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It may be gone already.
+        // It may have ended already.
         let _ = self.kill();
     }
 }

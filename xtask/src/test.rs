@@ -1,4 +1,4 @@
-//! Every test there is, in the order of what they cost; stops at the first step that fails.
+//! All tests, in the order of their duration; stops at the first step that fails.
 
 use std::fs;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! Where things lie in the repository and under `target/`; knows nothing of how they come to be.
+//! The paths of the repository and of `target/`.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! `amends abandon`: ends a saga where it stands.
+//! `amends abandon`: ends a saga without completing or undoing it.
 
 use amends_wire::{
     job::{JobArgs, JobVerb},
@@ -14,7 +14,7 @@ use super::{
     session::Session,
 };
 
-/// End a saga where it stands; nothing more is done or undone.
+/// End a saga without completing or undoing it; its effects remain.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends abandon T1 --note 'settled by hand, ticket 4711'")]
 pub(super) struct Abandon {
@@ -32,8 +32,8 @@ pub(super) fn run(abandon: &Abandon, session: &Session) -> Result<Exit> {
         return abandon.many.act(session, JobVerb::Abandon, JobArgs::default(), &abandon.common, Asks::First);
     };
     let plan = |saga: &_| match act::outstanding(saga) {
-        Some(steps) => format!("abandon {id} for good; these effects stay: {steps}"),
-        None => format!("abandon {id} for good; no effect of it stands"),
+        Some(steps) => format!("abandon {id} for good; these effects remain: {steps}"),
+        None => format!("abandon {id} for good; it has no outstanding effect"),
     };
     let body = |revision| verb::ActRequest { note: abandon.common.note.clone(), expect_revision: Some(revision) };
     act(session, id, "abandon", &abandon.common, Asks::First, plan, body)

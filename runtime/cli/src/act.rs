@@ -1,4 +1,4 @@
-//! What operator verbs have in common: look at the saga, say what will happen, ask if there is somebody to ask, act once.
+//! The common part of operator verbs: read the saga, print the plan, ask for confirmation on a terminal, act once.
 
 use amends_wire::{
     definition::Kind,
@@ -15,16 +15,16 @@ use super::{
     session::{Form, Session, confirmed, print, print_json, say},
 };
 
-/// What every verb takes.
+/// The options of every verb.
 #[derive(Args, Debug)]
 pub(super) struct Common {
-    /// Why; recorded with who and when.
+    /// The reason; recorded with the user and the time.
     #[arg(long)]
     pub(super) note: Option<String>,
-    /// Only if the saga is at this revision. By default, the one that is read just before.
+    /// Act only if the saga is at this revision. By default, the revision that the command reads before.
     #[arg(long, value_name = "REVISION")]
     pub(super) expect_revision: Option<u64>,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     pub(super) yes: bool,
     #[command(flatten)]
@@ -34,15 +34,17 @@ pub(super) struct Common {
 /// Whether a verb destroys something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Asks {
-    /// It does: ask first.
+    /// The verb destroys something: ask first.
     First,
-    /// It does not.
+    /// The verb destroys nothing.
     Never,
 }
 
-/// Sends a verb: `plan` says in words what it does to the saga as it was read, before it for one that asks, and else once it is
-/// done, since a line before a refusal would read as success; `body` is given the expected revision. A verb without a plan would be
-/// refused: it is sent without a question, and the host says why.
+/// Sends a verb. `plan` describes its effect on the saga that was read; `body` receives the expected revision.
+///
+/// A verb that asks for confirmation prints the plan before the question. Other verbs print it after the host has accepted, since
+/// a line before a refusal would read as success. Without a plan the host would refuse the verb: it is sent without a question,
+/// and the host answers with the reason.
 pub(super) fn act<B: Serialize, P: Into<Option<String>>>(
     session: &Session,
     id: &str,
@@ -55,7 +57,7 @@ pub(super) fn act<B: Serialize, P: Into<Option<String>>>(
     let saga: Saga = session.client.get(&["v1", "sagas", id], &[])?;
     // The names in it are as they were typed.
     let plan = plan(&saga).into().map(|plan| text::clean(&plan).into_owned());
-    // An ended saga is not asked about: the host says how it ended and what helps, or that it was asked before.
+    // No confirmation for an ended saga: the host answers how it ended, or that the verb was given before.
     if !saga.status.is_ended() {
         say(&format!("{} {} is {} at revision {}", saga.saga, saga.id, style::status(saga.status), saga.revision));
         if let Some(plan) = plan.as_ref().filter(|_| asks == Asks::First) {
@@ -83,7 +85,7 @@ pub(super) fn act<B: Serialize, P: Into<Option<String>>>(
     Ok(Exit::Fine)
 }
 
-/// Why a verb found its work done: the saga as it was read just before.
+/// Why a verb changed nothing, from the saga that was read before.
 fn unchanged(saga: &Saga) -> String {
     match &saga.rollback {
         Some(rollback) if !saga.status.is_ended() && rollback.reason != RollbackReason::Cancelled => {
@@ -93,7 +95,7 @@ fn unchanged(saga: &Saga) -> String {
     }
 }
 
-/// Steps that are done or may have run and whose effects stay if nobody undoes them, in words.
+/// The steps that are done or may have run, whose effects remain if they are not undone, in words.
 pub(super) fn outstanding(saga: &Saga) -> Option<String> {
     let counts = |step: &&Step| step.undo_declared || step.kind != Kind::Compensatable;
     let stands = |step: &&Step| match step.status {

@@ -1,4 +1,4 @@
-//! `amends activate`: which version new work starts on.
+//! `amends activate`: sets the version on which new sagas start.
 
 use amends_wire::module;
 use anyhow::Result;
@@ -10,9 +10,9 @@ use super::{
     session::{Form, Session, confirmed, print, print_json, say},
 };
 
-/// Make a version the one that new sagas start on; those in flight stay where they are.
+/// Set the version on which new sagas start; sagas in flight stay on their version.
 ///
-/// What the active version has and this one has not, as a saga that a schedule starts, is named first.
+/// The command first lists what would stop working, as a schedule whose saga this version does not have.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends activate trip 2\n  amends activate trip --previous")]
 pub(super) struct Activate {
@@ -21,13 +21,13 @@ pub(super) struct Activate {
     /// The version's number.
     #[arg(required_unless_present = "previous", conflicts_with = "previous")]
     version: Option<u32>,
-    /// The version that was active before.
+    /// Activate the version that was active before.
     #[arg(long)]
     previous: bool,
-    /// Why; recorded.
+    /// The reason; recorded.
     #[arg(long)]
     note: Option<String>,
-    /// Do not ask, also where something would stop working.
+    /// Do not ask for confirmation, also if something would stop working.
     #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
@@ -35,10 +35,10 @@ pub(super) struct Activate {
 }
 
 pub(super) fn run(activate: &Activate, session: &Session) -> Result<Exit> {
-    // Which version was active before only the host knows: its answer says what it broke.
+    // Only the host knows which version was active before: its answer lists what stopped working.
     if let Some(version) = activate.version.map(|version| version.to_string()) {
         let path = ["v1", "modules", &activate.name, "versions", &version, "breaks"];
-        // What stands against the activation, as a module that is not there, the activation itself says.
+        // Obstacles of the activation, as an unknown module, are in the answer to the activation itself.
         let breaks = session.client.get::<module::Breaks>(&path, &[]).unwrap_or_default();
         if !breaks.is_empty() {
             say(broken(&breaks, "would stop working").trim_end());

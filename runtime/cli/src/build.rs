@@ -1,4 +1,4 @@
-//! `amends build`: a module's source to a verified component.
+//! `amends build`: makes a verified component of a module's source.
 
 pub(super) mod cargo;
 
@@ -18,13 +18,13 @@ use super::{
 
 /// Build a module as a component, and verify it as `amends check` does.
 ///
-/// It runs `cargo build --lib --target wasm32-wasip2`. If that target is missing, rustup is asked for it; where rustup cannot
-/// fetch it, Debian's Rust is installed beside, and a standard library is built with it once and kept in AMENDS_TOOLS, by default
-/// ~/.cache/amends.
+/// It runs `cargo build --lib --target wasm32-wasip2`. If that target is missing, rustup installs it. Where
+/// rustup cannot install it, the command installs Debian's Rust, builds a standard library for the target once, and keeps both in
+/// AMENDS_TOOLS, by default ~/.cache/amends.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends build\n  amends build services/shop --release")]
 pub(super) struct Build {
-    /// The folder of the module, or one below it.
+    /// The folder of the module, or a folder in it.
     #[arg(default_value = ".")]
     dir: PathBuf,
     /// Build for production: smaller and faster, and slower to build.
@@ -36,7 +36,7 @@ pub(super) struct Build {
     form: Form,
 }
 
-/// A component that was built, and what is in it.
+/// A component that was built, and its description.
 #[derive(Debug, Serialize)]
 struct Built {
     file: PathBuf,
@@ -64,7 +64,7 @@ fn report(built: &Built) -> String {
     format!("built {}\n{}", built.file.display(), check::report(&built.checked))
 }
 
-/// A path as one types it: from here, if it lies below.
+/// A path relative to the current folder, if it is in it.
 fn shown(file: &Path) -> PathBuf {
     let here = std::env::current_dir().ok();
     let below = here.as_deref().and_then(|here| file.strip_prefix(here).ok());

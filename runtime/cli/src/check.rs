@@ -25,7 +25,7 @@ use amends_host::{
     service::verify::Verified,
 };
 
-/// Verify a module without a host, and say what it would need granted.
+/// Verify a module without a host, and list the grants that it would need.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends check trip.wasm")]
 pub(super) struct Check {
@@ -38,7 +38,7 @@ pub(super) struct Check {
     form: Form,
 }
 
-/// What was found in a component.
+/// The result of the verification of a component.
 #[derive(Debug, Serialize)]
 pub(super) struct Checked {
     module: String,
@@ -78,7 +78,7 @@ fn checked(verified: Verified) -> Checked {
     }
 }
 
-/// For people.
+/// The text for people.
 pub(super) fn report(checked: &Checked) -> String {
     let size = Size::rough(usize::try_from(checked.bytes).unwrap_or(usize::MAX));
     let head = format!("module {}  {size}  sha256 {}\n", checked.module, short(&checked.digest));

@@ -30,13 +30,13 @@ pub(super) struct Deploy {
     /// The component.
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// Insist on this name; the component must have it. Without it, the component's name is taken.
+    /// The name that the component must have. By default any name is accepted.
     #[arg(long)]
     name: Option<String>,
-    /// Store the version, and leave new work where it is.
+    /// Store the version without activating it.
     #[arg(long)]
     no_activate: bool,
-    /// Only say what would happen.
+    /// Only report what would change.
     #[arg(long, conflicts_with = "no_activate")]
     plan: bool,
     #[command(flatten)]
@@ -78,7 +78,7 @@ pub(super) fn run(deploy: &Deploy, session: &Session) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// Uploads a component, on which new sagas start from then on. True: the host did not have these bytes yet.
+/// Uploads a component and activates it. True: the host did not have this component yet.
 pub(super) fn activate(component: &[u8], session: &Session) -> Result<(Deployed, bool)> {
     let (status, deployed) = session.client.write(&Write {
         query: &[("activate", "true")],
@@ -96,7 +96,7 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
         Some(active) => format!("not active: new sagas start on version {active}"),
         None => format!("not active; `amends activate {} {}` makes it so", deployed.name, deployed.version),
     };
-    let news = if is_new { "" } else { " (these bytes were there already)" };
+    let news = if is_new { "" } else { " (the host had this component already)" };
     let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, short(&deployed.digest));
     let breaks = broken(&deployed.breaks, "no longer works");
     head + &sagas(&deployed.sagas, &deployed.triggers) + &breaks + &remarks(&deployed.missing_grants, &deployed.warnings)
@@ -105,9 +105,9 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
 fn planned(plan: &Plan) -> String {
     let what = match (plan.deployed, plan.active == Some(plan.version)) {
         (true, true) => {
-            format!("{} version {} is these bytes already, and active: nothing would change\n", plan.name, plan.version)
+            format!("{} version {} has this component already and is active: nothing would change\n", plan.name, plan.version)
         }
-        (true, false) => format!("{} version {} is these bytes already; it would become active\n", plan.name, plan.version),
+        (true, false) => format!("{} version {} has this component already; it would become active\n", plan.name, plan.version),
         (false, _) => format!(
             "{} would get version {} (sha256 {}), and new sagas would start on it\n",
             plan.name,
@@ -133,7 +133,8 @@ fn planned(plan: &Plan) -> String {
     what + &stays + &moves(plan) + &sagas + &breaks + &remarks(&plan.missing_grants, &plan.warnings)
 }
 
-/// Who could move, and what stands against it. Those that need nobody are one line: a thousand that wait say nothing new.
+/// Which sagas could move, and the obstacles of the others. Sagas that need no operator share one line, since there may be
+/// thousands.
 fn moves(plan: &Plan) -> String {
     let line = |saga: &Move| {
         let can = match saga.obstacles.as_slice() {
@@ -155,7 +156,7 @@ fn moves(plan: &Plan) -> String {
     others.into_iter().map(line).collect::<String>() + &easy + cut
 }
 
-/// Ids that stand for sagas that are alike.
+/// The line for sagas that could all move in the same way.
 const NAMED: usize = 5;
 
 fn could_move(sagas: &[&Move]) -> String {
@@ -171,7 +172,7 @@ fn sagas(sagas: &[String], triggers: &[Trigger]) -> String {
     format!("sagas: {}\n{}", sagas.join(", "), started_by(triggers))
 }
 
-/// Which events start which sagas, on one line, if there are any.
+/// Which events start which sagas, on one line; nothing if there are none.
 pub(super) fn started_by(triggers: &[Trigger]) -> String {
     let trigger = |Trigger { event_type, saga }: &Trigger| format!("{} → {saga}", clean(event_type));
     match triggers.iter().map(trigger).collect::<Vec<_>>().as_slice() {
@@ -180,7 +181,7 @@ pub(super) fn started_by(triggers: &[Trigger]) -> String {
     }
 }
 
-/// What works on the active version and not on another one, a line each.
+/// What works on the active version and not on another one, with a line for each.
 pub(super) fn broken(breaks: &Breaks, verb: &str) -> String {
     let line = |broken: &Break| {
         let what = match broken {
@@ -194,7 +195,7 @@ pub(super) fn broken(breaks: &Breaks, verb: &str) -> String {
     breaks.what.iter().map(line).collect::<String>() + &cut
 }
 
-/// What is missing, each with the command that helps.
+/// The missing grants, each with the command that gives it.
 pub(super) fn remarks(missing: &[MissingGrant], warnings: &[String]) -> String {
     let missing = missing.iter().map(|grant| format!("not granted: {} reaches nothing yet; {}\n", grant.import, grant.command));
     missing.chain(warnings.iter().map(|warning| format!("warning: {warning}\n"))).collect()

@@ -1,4 +1,4 @@
-//! `amends dev`: builds a module and deploys it, each time that it is saved.
+//! `amends dev`: builds and deploys a module at each save.
 
 mod loopback;
 
@@ -34,13 +34,13 @@ use amends_client::ClientError;
 
 /// Build a module and deploy it to a running host, now and on each save.
 ///
-/// Ctrl-c ends it. New sagas start on the new version; those in flight stay on theirs. When a saga calls an address of this machine that its
-/// module may not reach yet, as http://127.0.0.1:9000, that is granted, and the saga goes on. Nothing else is granted, and nothing
-/// at all by a host on another machine.
+/// Ctrl-c ends it. New sagas start on the new version; sagas in flight stay on their version. When a saga calls an address of
+/// this machine that is not granted to its module, as http://127.0.0.1:9000, the command grants it, and the saga goes on. It
+/// grants nothing else, and nothing at all on a host of another machine.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends dev\n  amends dev services/shop --namespace test")]
 pub(super) struct Dev {
-    /// The folder of the module, or one below it.
+    /// The folder of the module, or a folder in it.
     #[arg(default_value = ".")]
     dir: PathBuf,
 }
@@ -56,7 +56,7 @@ pub(super) fn run(dev: &Dev, session: Session) -> Result<Exit> {
     let mut voice = Voice::Normal;
     say(&format!("building {}, now and on each save; ctrl-c ends", cargo.folder().display()));
     loop {
-        // Before the build: what is saved after it was read is told.
+        // Before the build, so that a save during the build begins the next one.
         saves.source()?;
         let began = Instant::now();
         match cargo.build(Profile::Dev, voice) {
@@ -74,7 +74,7 @@ pub(super) fn run(dev: &Dev, session: Session) -> Result<Exit> {
     }
 }
 
-/// Deploys a component; how it went is said, and the next save tries again.
+/// Deploys a component and reports the result; after a failure the next save tries again.
 fn deployed(component: &Path, built: Duration, session: &Session, standing: &mut Standing, loopback: &mut Loopback) -> String {
     let began = Instant::now();
     let answer = input::component(component).and_then(|bytes| Ok((deploy::activate(&bytes, session)?, bytes.len())));
@@ -87,11 +87,11 @@ fn deployed(component: &Path, built: Duration, session: &Session, standing: &mut
     }
 }
 
-/// What new sagas start on, as far as this command knows.
+/// The version on which new sagas start, as far as this command knows.
 #[derive(Default)]
 struct Standing(Option<String>);
 
-/// What a round took.
+/// How long a build and a deploy took.
 struct Took {
     built: Duration,
     deployed: Duration,
@@ -130,7 +130,7 @@ impl Standing {
     }
 }
 
-/// One line a round, on stdout, with the time of day.
+/// One line for each save, on stdout, with the time of day.
 fn line(text: &str) -> Result<()> {
     let now = clock::now();
     print(&format!("{}  {text}\n", paint(DIM, now.clock(now.at))))
@@ -140,8 +140,8 @@ fn in_words(duration: Duration) -> String {
     took(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-/// Nothing is left half done at any moment, so the process may end at any: cargo gets the signal from the terminal itself, and a
-/// host that was sent a component has all of it or nothing.
+/// The process may end at any moment: cargo gets the signal from the terminal itself, and a host stores a component as a whole or
+/// not at all.
 fn end_well_on_ctrl_c() -> std::io::Result<()> {
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut interrupts = tokio.block_on(async { signal(SignalKind::interrupt()) })?;

@@ -1,4 +1,4 @@
-//! The exit codes, which scripts hold on to.
+//! The exit codes, on which scripts rely.
 
 use std::{fmt, process::ExitCode};
 
@@ -8,9 +8,9 @@ use amends_wire::saga::Status;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// Fine.
+    /// Success.
     Fine = 0,
-    /// The host refused, or the command failed: the same again fails again.
+    /// The host refused, or the command failed: a repetition fails again.
     Failed = 1,
     /// Wrong usage.
     Usage = 2,
@@ -22,27 +22,27 @@ pub enum Exit {
     Unfinished = 5,
     /// The saga was abandoned.
     Abandoned = 6,
-    /// No host answers, or it cannot take this now: the same again may succeed later.
+    /// No host answers, or it cannot accept the request now: a repetition may succeed later.
     TryAgain = 7,
     /// `serve`: the storage failed.
     StorageFailed = 74,
-    /// `serve`: another host has the data folder.
+    /// `serve`: another host uses the data folder.
     DataInUse = 75,
-    /// `serve`: something else listens on the address.
+    /// `serve`: another process listens on the address.
     AddressInUse = 76,
 }
 
-/// What `--help` says of them.
+/// The text of `--help`.
 pub const HELP: &str = "\
 Exit codes:
-  0 fine
-  1 the host refused, or the command failed; of many sagas, some were not done
+  0 success
+  1 the host refused, or the command failed; with --all, the verb did not apply to some sagas
   2 wrong usage
-  3 the saga ended compensated
-  4 it is stuck
-  5 it has not ended yet
-  6 it was abandoned
-  7 no host answers, or it cannot take this now: try again later
+  3 the saga is compensated
+  4 the saga is stuck
+  5 the saga has not ended yet
+  6 the saga was abandoned
+  7 no host answers, or it cannot accept the request now: try again later
 With --json, an error is one JSON object on stderr, its last line.";
 
 impl Exit {
@@ -64,7 +64,7 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// Arguments that the parser takes and the command cannot use.
+/// Arguments that the parser accepts and the command cannot use.
 #[derive(Debug)]
 pub struct Usage(pub String);
 
@@ -79,13 +79,13 @@ impl std::error::Error for Usage {}
 /// Why a host cannot go on. Each has an exit code of its own.
 #[derive(Debug)]
 pub enum Fatal {
-    /// 74: nothing is acknowledged any more.
+    /// 74: the host acknowledges nothing any more.
     StorageFailed(String),
-    /// 75: names the holder.
+    /// 75: another host uses the folder; names its process.
     DataInUse(String),
-    /// 76: names the address.
+    /// 76: another process uses the address; names it.
     AddressInUse(String),
-    /// 2: the data folder is not one, and is left alone.
+    /// 2: the folder is not a data folder, and is not changed.
     NotOurs(String),
     /// 1: anything else.
     Other(String),

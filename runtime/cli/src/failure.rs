@@ -1,6 +1,6 @@
 //! Why a command failed, for scripts and for people: an exit code, and a text or one JSON object on stderr.
 //!
-//! stdout is data: a script that reads it gets nothing where there is none, and never an error in place of a saga.
+//! stdout is data: after an error it is empty, so that a script never reads an error in place of a saga.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use super::{
 use amends_client::ClientError;
 use amends_host::{plain::escape_json, service::verify::Unverified, trouble::Trouble};
 
-/// `{"error":{…}}`, as the host answers, with how the command ends.
+/// `{"error":{…}}`, as the host answers, with the exit code of the command.
 #[derive(Serialize)]
 struct Failure {
     error: Detail,
@@ -31,7 +31,7 @@ struct Detail {
     exit: u8,
 }
 
-/// Says it, and how the command ends.
+/// Prints the error, and returns the exit code.
 pub(super) fn report(error: &anyhow::Error, json: bool) -> Exit {
     let exit = exit_of(error);
     match json {
@@ -41,14 +41,14 @@ pub(super) fn report(error: &anyhow::Error, json: bool) -> Exit {
     exit
 }
 
-/// A command line that the parser does not take, as JSON.
+/// The error of a command line that the parser refuses, as JSON.
 pub(super) fn usage(message: &str) {
     let message = message.trim_start_matches("error: ").trim_end().to_owned();
     let detail = ErrorDetail { code: "usage".to_owned(), message, ..ErrorDetail::default() };
     say(&line(Detail { detail, status: None, exit: Exit::Usage as u8 }));
 }
 
-/// Whoever read our output reads no more: nobody's error.
+/// The reader of our output closed it: this is no error.
 pub(super) fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let causes = || error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
     causes().any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
@@ -64,7 +64,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
     }
 }
 
-/// A component could not be looked at for what this machine lacks now: it may be taken later.
+/// A component could not be verified because this machine lacks something now: a repetition may succeed.
 fn is_trouble_of_this_machine(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Unverified>().is_some_and(|unverified| match unverified.trouble {
         Trouble::Host => true,
@@ -77,7 +77,7 @@ fn in_json(error: &anyhow::Error) -> String {
     let own = |code: &str| ErrorDetail { code: code.to_owned(), message: format!("{error:#}"), ..ErrorDetail::default() };
     let (status, detail) = if let Some(client) = error.downcast_ref::<ClientError>() {
         let (status, detail) = client.detail();
-        // What the command says before the cause, as which saga it was about.
+        // The context that the command adds before the cause, as the saga.
         let before: Vec<String> = error.chain().take_while(|cause| !cause.is::<ClientError>()).map(ToString::to_string).collect();
         let message = before.into_iter().chain([detail.message]).collect::<Vec<_>>().join(": ");
         (status, ErrorDetail { message, ..detail })
@@ -117,8 +117,8 @@ mod tests {
         ClientError::Refused(status, Box::new(detail))
     }
 
-    /// Every error was exit code 1 and a text, also with `--json`: no host, an id that is taken and a host that is overloaded were
-    /// the same to a script, which must repeat one of them and not the others.
+    /// Every error was exit code 1 and a text, also with `--json`: no host, an id that is taken and a host that is overloaded
+    /// were the same to a script, which must repeat one of them and not the others.
     #[test]
     fn c2_19_a_script_can_tell_what_to_do_by_the_exit_code_and_the_json() {
         let (address, cause) = ("http://h".to_owned(), "connection refused".to_owned());
@@ -131,7 +131,7 @@ mod tests {
             refused(StatusCode::NOT_FOUND, "saga_not_found").into(),
             refused(StatusCode::INTERNAL_SERVER_ERROR, "internal").into(),
             ClientError::Garbled { address, cause: "status 200 OK".to_owned() }.into(),
-            Usage("--all alone would be every saga".to_owned()).into(),
+            Usage("--all alone selects every saga".to_owned()).into(),
             Fatal::DataInUse("host 7 has it".to_owned()).into(),
             Err::<(), _>(Unverified {
                 code: "bad_definition",
@@ -146,13 +146,13 @@ mod tests {
         let said: String = errors.iter().map(|error| in_json(error) + "\n").collect();
         expect![[r#"
             {"error":{"code":"no_host","message":"no host answers at http://h (connection refused); start one with `amends serve`, or name another with --host","exit":7}}
-            {"error":{"code":"host_lost","message":"saga T9 may be started: the host at http://h went away before it answered (the connection broke); what was asked may have happened, and may be asked again","exit":7}}
+            {"error":{"code":"host_lost","message":"saga T9 may be started: the host at http://h did not answer (the connection broke); the request may have been carried out, and can be repeated","exit":7}}
             {"error":{"code":"overloaded","message":"no saga `T9`","hint":"`amends list` shows them","status":503,"exit":7}}
             {"error":{"code":"low_space","message":"no saga `T9`","hint":"`amends list` shows them","status":507,"exit":7}}
             {"error":{"code":"saga_not_found","message":"no saga `T9`","hint":"`amends list` shows them","status":404,"exit":1}}
             {"error":{"code":"internal","message":"no saga `T9`","hint":"`amends list` shows them","status":500,"exit":1}}
             {"error":{"code":"not_a_host","message":"what answers at http://h is no host of Amends (status 200 OK); name another with --host","exit":1}}
-            {"error":{"code":"usage","message":"--all alone would be every saga","exit":2}}
+            {"error":{"code":"usage","message":"--all alone selects every saga","exit":2}}
             {"error":{"code":"data_in_use","message":"host 7 has it","exit":75}}
             {"error":{"code":"bad_definition","message":"trip.wasm does not verify: no steps","reasons":["no steps"],"exit":1}}
             {"error":{"code":"failed","message":"a \u202efile","exit":1}}

@@ -1,4 +1,4 @@
-//! `amends grant`: what a module may reach.
+//! `amends grant`: gives a module origins, configuration values and secrets.
 
 use amends_wire::module::{Grants, HttpGrant, ModuleGrants};
 use anyhow::Result;
@@ -11,9 +11,9 @@ use super::{
 };
 use amends_host::origin::Origin;
 
-/// Let a module reach an origin, a configuration value or a secret.
+/// Let a module call an origin, or read a configuration value or a secret.
 ///
-/// Nothing is granted by default. A saga that is stuck for want of a grant goes on by itself once it is given.
+/// Nothing is granted by default. A saga that is stuck because a grant is missing goes on by itself after the grant.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends grant trip --http https://hotel.example.com --http http://127.0.0.1:9000\n  amends grant trip --config region=eu",
@@ -25,16 +25,16 @@ pub(super) struct Grant {
     /// An origin: scheme, host and port; `*.` only as the first label.
     #[arg(long, value_name = "ORIGIN")]
     http: Vec<String>,
-    /// These origins may be at private addresses, though their names do not say so.
+    /// Allow these origins to have private addresses, which their names do not show.
     #[arg(long, requires = "http")]
     private: bool,
-    /// A secret of the host's, by name.
+    /// The name of a secret of the host.
     #[arg(long, value_name = "NAME")]
     secret: Vec<String>,
     /// A configuration value.
     #[arg(long, value_name = "KEY=VALUE")]
     config: Vec<String>,
-    /// Why; recorded.
+    /// The reason; recorded.
     #[arg(long)]
     note: Option<String>,
     #[command(flatten)]
@@ -56,7 +56,7 @@ pub(super) fn spelled_out(origin: &str) -> Result<String> {
     Ok(Origin::parse(origin).map_err(|bad| Usage(bad.to_string()))?.spelled_out())
 }
 
-/// Adds one origin to what the module may reach.
+/// Adds one origin to the grants of a module.
 pub(super) fn give_origin(session: &Session, module: &str, grant: &HttpGrant, note: &str) -> Result<ModuleGrants> {
     grants::change(session, module, false, Some(note), |grants| add_origin(&grant.origin, grant.private, grants))
 }

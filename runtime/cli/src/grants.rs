@@ -1,15 +1,16 @@
-//! Changing what a module may reach: read it, change it, put it back, and again if somebody else was faster.
+//! Changes the grants of a module: reads them, edits them and writes them, and repeats this if somebody else changed them
+//! meanwhile.
 
 use amends_wire::module::{Grants, ModuleGrants, SetGrants};
 use anyhow::Result;
 
 use super::session::Session;
 
-/// Each time around somebody else has changed the module, so this many others at once are borne.
+/// Each repetition means that somebody else changed the module, so this many concurrent changes succeed.
 const TRIES_MAX: usize = 64;
 
-/// Puts what `edit` makes of the grants as they are now, and says what they are then. `edit` is called again with fresh ones
-/// when they changed in between.
+/// Writes the grants that `edit` makes of the current ones, and returns the result. `edit` is called again with the new grants if
+/// they changed in between.
 pub(super) fn change(
     session: &Session,
     module: &str,

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::{exit::Exit, input, session::print, settings::OfHost, wiring};
 use amends_host::api::{graph, present};
 
-/// Draw the sagas of a module: stages, kinds, and what is undone.
+/// Draw the sagas of a module: stages, kinds and compensations.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends graph trip.wasm --format mermaid\n  amends graph trip.wasm --format dot | dot -Tsvg > trip.svg"
@@ -19,7 +19,7 @@ pub(super) struct Graph {
     file: PathBuf,
     #[command(flatten)]
     of_host: OfHost,
-    /// In which language.
+    /// The format of the drawing.
     #[arg(long, value_enum, default_value_t = Language::Text)]
     format: Language,
     /// Only this saga.

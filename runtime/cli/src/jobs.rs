@@ -1,4 +1,4 @@
-//! `amends jobs`: verbs for many sagas, and how far they are.
+//! `amends jobs`: verbs for many sagas, and their progress.
 
 use amends_wire::job;
 use anyhow::Result;
@@ -11,9 +11,9 @@ use super::{
     session::{Form, Session, print, print_json, say},
 };
 
-/// List verbs that were given for many sagas, or show how far one is.
+/// List the jobs of verbs for many sagas, or show the progress of one.
 ///
-/// They run one after the other, go on after a restart of the host, and are listed until a week after their end.
+/// Jobs run one after the other, continue after a restart of the host, and are listed until a week after their end.
 #[derive(Args, Debug)]
 #[command(
     args_conflicts_with_subcommands = true,
@@ -22,7 +22,7 @@ use super::{
 pub(super) struct Jobs {
     /// The job; all of them when left out.
     id: Option<String>,
-    /// Wait until it is over. Exit code 1: it was stopped, or its verb did not fit some sagas.
+    /// Wait until the job has ended. Exit code 1: it was stopped, or its verb did not apply to some sagas.
     #[arg(long, requires = "id")]
     wait: bool,
     #[command(flatten)]
@@ -36,13 +36,13 @@ enum JobVerb {
     Stop(Stop),
 }
 
-/// Stop a job; what it has done stays.
+/// Stop a job; sagas that it has changed stay changed.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends jobs stop 01KB6X7S3V9C1D2E3F4G5H6J7K --note 'the gateway is down again'")]
 struct Stop {
     /// The job.
     id: String,
-    /// Why; recorded with who and when.
+    /// The reason; recorded with the user and the time.
     #[arg(long)]
     note: Option<String>,
     #[command(flatten)]

@@ -11,7 +11,7 @@ use super::{
     session::{Form, Session, print, print_json},
 };
 
-/// Show what was recorded of a saga, in order: the only truth about it.
+/// Show the records of a saga in order: its whole history.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends journal T1\n  amends journal T1 --json | jq .type")]
 pub(super) struct Journal {

@@ -1,5 +1,5 @@
-//! Amends, a durable saga runtime: the command line, behind the `amends` binary. stdout is data, stderr is talk; every verb is one
-//! file, and knows the host only through the client.
+//! Amends, a durable saga runtime: the command line of the `amends` binary. Data goes to stdout and messages to
+//! stderr. Every verb is one file, and uses the host only through the client.
 
 pub mod config;
 
@@ -150,7 +150,7 @@ enum Verb {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    // What the host starts for itself is no verb: neither help nor completions offer it.
+    // The program that the host starts for itself is no verb: neither help nor completions list it.
     if env::args_os().nth(1).is_some_and(|verb| verb == compile_worker::ARGUMENT) {
         return wiring::compile_worker();
     }

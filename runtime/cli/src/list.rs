@@ -20,7 +20,7 @@ use super::{
     session::{Form, Session, print, print_json, say},
 };
 
-/// Pages asked for; the host gives no longer ones.
+/// The size of a page; the host returns no larger ones.
 const PAGE: usize = 1_000;
 
 /// List sagas, newest first.
@@ -31,10 +31,10 @@ const PAGE: usize = 1_000;
 pub(super) struct List {
     #[command(flatten)]
     which: Which,
-    /// With `--status stuck`: a line for each, in place of groups.
+    /// With `--status stuck`: a line for each saga instead of groups.
     #[arg(long)]
     flat: bool,
-    /// At most so many.
+    /// The largest number of sagas to list.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     limit: u64,
     #[command(flatten)]
@@ -69,12 +69,12 @@ pub(super) fn run(list: &List, session: &Session) -> Result<Exit> {
     if shown == 0 {
         say(&nothing(list));
     } else if cursor.is_some() {
-        say(&format!("there are more than {shown}; see them with --limit, or narrow it with --saga and --status"));
+        say(&format!("there are more than {shown}; raise --limit, or narrow the list with --saga and --status"));
     }
     Ok(Exit::Fine)
 }
 
-/// What is stuck: a page of the same lines says less than what they have in common.
+/// Stuck sagas, in groups by what they have in common.
 fn groups(list: &List, session: &Session, filters: &[(&str, String)]) -> Result<Exit> {
     let filters: Vec<(&str, &str)> =
         filters.iter().filter(|(name, _)| *name != "status").map(|(name, value)| (*name, value.as_str())).collect();
@@ -84,11 +84,11 @@ fn groups(list: &List, session: &Session, filters: &[(&str, String)]) -> Result<
     Ok(Exit::Fine)
 }
 
-/// What was looked for and is not there.
+/// The message for an empty list.
 fn nothing(list: &List) -> String {
     let Which { of_saga: saga, in_status: status, .. } = &list.which;
     match (saga, status) {
-        _ if list.which.says_more() => "no saga is as the options say".to_owned(),
+        _ if list.which.says_more() => "no saga matches the options".to_owned(),
         (None, None) => "there are no sagas yet; `amends start SAGA` makes one".to_owned(),
         (None, Some(status)) => format!("no saga is {status}"),
         (Some(saga), None) => format!("there is no saga of {saga}"),
@@ -96,7 +96,7 @@ fn nothing(list: &List) -> String {
     }
 }
 
-/// A page; its columns are as wide as it needs, and have their names above them.
+/// A page with column headers; its columns are as wide as its contents.
 fn table(sagas: &[SagaLine], now: &Now) -> String {
     if sagas.is_empty() {
         return String::new();
@@ -163,7 +163,7 @@ mod tests {
         assert_eq!(said("--status stuck"), "no saga is stuck");
         assert_eq!(said("--saga trip"), "there is no saga of trip");
         assert_eq!(said("--saga trip --status stuck"), "no saga of trip is stuck");
-        assert_eq!(said("--saga trip --step charge"), "no saga is as the options say");
+        assert_eq!(said("--saga trip --step charge"), "no saga matches the options");
     }
 
     #[test]

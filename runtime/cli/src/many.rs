@@ -1,4 +1,4 @@
-//! Many sagas in place of one: which they are, what a verb would do to them, and the job that does it.
+//! Verbs for many sagas: the filters that select them, the preview of a verb, and the job that carries it out.
 
 use std::{
     thread,
@@ -27,37 +27,37 @@ use super::{
 /// Statuses of sagas that have not ended, and of those that have.
 pub(super) const STATUSES: [&str; 7] = ["running", "waiting", "compensating", "stuck", "completed", "compensated", "abandoned"];
 
-/// Between two looks at a job.
+/// The time between two requests about a job.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// What chooses.
+/// The filters, in words.
 const CHOICES: &str = "--saga, --status, --module, --version, --step and --failure";
 
-/// Which sagas. Their names are apart from those of a verb's own arguments.
+/// The filters. Their names differ from those of a verb's own arguments.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Which {
-    /// Only of this definition.
+    /// Only sagas of this definition.
     #[arg(long = "saga", value_name = "SAGA")]
     pub(super) of_saga: Option<String>,
-    /// Only with this status.
+    /// Only sagas with this status.
     #[arg(long = "status", value_name = "STATUS", value_parser = PossibleValuesParser::new(STATUSES).try_map(status))]
     pub(super) in_status: Option<Status>,
-    /// Only on this module.
+    /// Only sagas of this module.
     #[arg(long = "module", value_name = "MODULE")]
     on_module: Option<String>,
-    /// Only on this version of their module.
+    /// Only sagas on this version of their module.
     #[arg(long = "version", value_name = "VERSION")]
     on_version: Option<u32>,
-    /// Only stuck in this step, or in something in it.
+    /// Only sagas that are stuck in this step, or in an element or child of it.
     #[arg(long = "step", value_name = "STEP")]
     in_step: Option<String>,
-    /// Only stuck for this failure, by its code.
+    /// Only sagas that are stuck for this failure code.
     #[arg(long = "failure", value_name = "CODE")]
     for_failure: Option<String>,
 }
 
 impl Which {
-    /// As the host takes it.
+    /// The filter in the format of the host.
     pub(super) fn filter(&self) -> Filter {
         let Self { of_saga, in_status, on_module, on_version, in_step, for_failure } = self.clone();
         Filter { saga: of_saga, status: in_status, module: on_module, version: on_version, step: in_step, failure: for_failure }
@@ -65,7 +65,7 @@ impl Which {
 }
 
 impl Which {
-    /// As the query of a list.
+    /// The filter as the query of a list.
     pub(super) fn query(&self) -> Vec<(&'static str, String)> {
         let Filter { saga, status, module, version, step, failure } = self.filter();
         let (status, version) = (status.map(|status| status.to_string()), version.map(|version| version.to_string()));
@@ -74,7 +74,7 @@ impl Which {
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
-    /// It says more than of which definition, and with which status.
+    /// Whether there is a filter other than definition and status.
     pub(super) fn says_more(&self) -> bool {
         let Self { on_module, on_version, in_step, for_failure, .. } = self;
         on_module.is_some() || on_version.is_some() || in_step.is_some() || for_failure.is_some()
@@ -89,38 +89,38 @@ fn status(name: String) -> Result<Status, &'static str> {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Many sagas")]
 pub(super) struct Many {
-    /// Every saga that has not ended and is as the options below say; give at least one.
+    /// Every saga that has not ended and matches the filters below; give at least one filter.
     #[arg(long)]
     all: bool,
     #[command(flatten)]
     which: Which,
-    /// Only say how many sagas it would be, which, and what stands against it.
+    /// Only report the number of sagas, their ids, and those to which the verb does not apply.
     #[arg(long, requires = "all")]
     dry_run: bool,
-    /// Wait until all are done. Exit code 1: some were not, for the verb did not fit them.
+    /// Wait until the job has ended. Exit code 1: the verb did not apply to some sagas.
     #[arg(long, requires = "all")]
     wait: bool,
 }
 
 impl Many {
-    /// The one saga, if it is one.
+    /// The id, if the verb is for one saga.
     pub(super) fn or_one<'a>(&self, id: Option<&'a String>) -> Result<Option<&'a str>> {
         let is_filtered = self.which.filter() != Filter::default();
         match (id, self.all) {
             (Some(id), _) if is_filtered || self.dry_run || self.wait => {
-                bail!(Usage(format!("--wait, --dry-run and what chooses among many go with --all, in place of {id}")))
+                bail!(Usage(format!("--wait, --dry-run and the filters need --all in place of {id}")))
             }
             (None, true) if !is_filtered => {
-                bail!(Usage(format!("--all alone would be every saga: add at least one of {CHOICES}")))
+                bail!(Usage(format!("--all alone selects every saga: add at least one of {CHOICES}")))
             }
             (id, _) => Ok(id.map(String::as_str)),
         }
     }
 
-    /// Does a verb to all of them, or says what it would do.
+    /// Creates the job of a verb, or prints its preview.
     pub(super) fn act(&self, session: &Session, verb: JobVerb, args: JobArgs, common: &Common, asks: Asks) -> Result<Exit> {
         if common.expect_revision.is_some() {
-            bail!(Usage("--expect-revision is about one saga, and --all about many".into()));
+            bail!(Usage("--expect-revision cannot be used with --all".into()));
         }
         let ask = |dry_run| AskJob { verb, args: args.clone(), filter: self.which.filter(), note: common.note.clone(), dry_run };
         if self.dry_run || asks == Asks::First {
@@ -153,7 +153,7 @@ impl Many {
     }
 }
 
-/// Says how far a job is until it is over, also across restarts of the host.
+/// Prints the progress of a job until it has ended, also across restarts of the host.
 pub(super) fn follow(session: &Session, id: &str, json: bool) -> Result<Exit> {
     let mut said = None;
     let mut patience = Patience::new(LOOK);
@@ -166,7 +166,7 @@ pub(super) fn follow(session: &Session, id: &str, json: bool) -> Result<Exit> {
                 if said.replace(job.seen) != Some(job.seen) {
                     say(&render::job::progress(&job));
                 }
-                // A host that stops, or that lets nobody wait now, answers before the time.
+                // A host that stops, or that has too many waiting requests, answers early.
                 if asked.elapsed() < wait.max(PAUSE) {
                     thread::sleep(PAUSE);
                 }
@@ -181,7 +181,7 @@ pub(super) fn follow(session: &Session, id: &str, json: bool) -> Result<Exit> {
     outcome(exit(&job), printed)
 }
 
-/// Of a job that is over, or on its way.
+/// The exit code of a job.
 pub(super) fn exit(job: &Job) -> Exit {
     match job.status {
         JobStatus::Running => Exit::Unfinished,
@@ -213,10 +213,10 @@ mod tests {
         assert_eq!(chosen("T1"), "Some(\"T1\")");
         assert_eq!(chosen("--all --saga trip --dry-run"), "None");
         for mixed in ["T1 --saga trip", "T1 --dry-run", "T1 --wait"] {
-            assert_eq!(chosen(mixed), "--wait, --dry-run and what chooses among many go with --all, in place of T1");
+            assert_eq!(chosen(mixed), "--wait, --dry-run and the filters need --all in place of T1");
         }
         let all =
-            "--all alone would be every saga: add at least one of --saga, --status, --module, --version, --step and --failure";
+            "--all alone selects every saga: add at least one of --saga, --status, --module, --version, --step and --failure";
         assert_eq!(chosen("--all"), all);
     }
 

@@ -46,7 +46,7 @@ pub(super) fn run(modules: &Modules, session: &Session) -> Result<Exit> {
         return Ok(Exit::Fine);
     }
     if found.is_empty() {
-        say("nothing is deployed in this namespace; `amends deploy FILE.wasm` changes that");
+        say("no module is deployed in this namespace; deploy one with `amends deploy FILE.wasm`");
     }
     print(&table(&found, &clock::now()))?;
     if let (Some(_), [module]) = (&modules.name, found.as_slice()) {

@@ -1,4 +1,4 @@
-//! `amends publish`: an event for every saga that waits for it, and for those that it starts.
+//! `amends publish`: sends an event to every saga that waits for it, and starts sagas.
 
 use amends_wire::{Json, event::CloudEvent};
 use anyhow::{Context, Result};
@@ -13,12 +13,13 @@ use super::{
 };
 use amends_client::Write;
 
-/// For whom an event is kept that nobody took at once.
+/// The sagas for which an event is kept that no saga took at once.
 pub(super) const KEPT_FOR: &str = " for sagas that had started before it";
 
-/// Publish an event: sagas that wait for it go on, others are started by it.
+/// Publish an event: sagas that wait for it go on, and it can start sagas.
 ///
-/// If nobody takes it, it is kept for sagas that had started before it and come to wait for it. A saga that starts later never gets it.
+/// If no saga takes it, it is kept for sagas that started before it and wait for it later. A saga that starts later never gets
+/// it.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends publish approval --key 42 --data '{\"ok\":true}'")]
 pub(super) struct Publish {
@@ -28,10 +29,10 @@ pub(super) struct Publish {
     /// The correlation key that sagas wait for.
     #[arg(long)]
     key: Option<String>,
-    /// The event's id; the same id again is the same event. Minted when left out.
+    /// The event's id; a repeated id is the same event. By default the command makes one.
     #[arg(long)]
     id: Option<String>,
-    /// Who publishes it.
+    /// The publisher.
     #[arg(long, default_value = "amends:cli")]
     source: String,
     /// The event's data: JSON, @FILE, or - for stdin.

@@ -1,4 +1,4 @@
-//! `amends resolve`: says what happened to a step.
+//! `amends resolve`: records the result of a step.
 
 use amends_wire::{
     Json,
@@ -17,7 +17,7 @@ use super::{
     session::Session,
 };
 
-/// Say what happened to a step: it is done, it did not happen, or you undid it by hand.
+/// Record the result of a step that only you know: done, not done, or undone by hand.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends resolve T1 charge --output '{\"receipt\":\"R7\"}'\n  amends resolve T1 reserve-hotel --undone --note 'phoned the hotel'",
@@ -30,13 +30,13 @@ pub(super) struct Resolve {
     /// The step.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     step: Option<String>,
-    /// It is done, and returned this: JSON, @FILE, or - for stdin.
+    /// The step is done with this output: JSON, @FILE, or - for stdin.
     #[arg(long, value_name = "JSON|@FILE|-", conflicts_with = "all")]
     output: Option<String>,
-    /// It did not happen.
+    /// The step did not happen.
     #[arg(long)]
     not_done: bool,
-    /// Its compensation was done by hand.
+    /// The step was undone by hand.
     #[arg(long)]
     undone: bool,
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! `amends retry`: tries again now.
+//! `amends retry`: begins a new attempt now.
 
 use amends_wire::{
     job::{JobArgs, JobVerb},
@@ -15,7 +15,7 @@ use super::{
     session::Session,
 };
 
-/// Try again now what is stuck or backs off, with a fresh budget of attempts.
+/// Begin a new attempt of stuck or delayed steps now, with all attempts available.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends retry T1\n  amends retry T1 reserve-hotel --note 'the hotel is back'\n  amends retry --all --saga trip --failure gateway_down --dry-run"
@@ -35,7 +35,7 @@ pub(super) struct Retry {
 
 #[cfg(test)]
 impl Retry {
-    /// The one, and what chooses among many.
+    /// The id, or the filters.
     pub(super) fn whom(&self) -> (Option<&String>, &Many) {
         (self.id.as_ref(), &self.many)
     }

@@ -1,4 +1,4 @@
-//! `amends revoke`: what a module may no longer reach.
+//! `amends revoke`: takes grants from a module.
 
 use amends_wire::module::{Grants, ModuleGrants};
 use anyhow::{Result, bail};
@@ -11,7 +11,7 @@ use super::{
     session::{Form, Session, confirmed, print, print_json, say},
 };
 
-/// Take back what a module may reach; refused while live sagas may need it.
+/// Take grants from a module; refused while sagas in flight may need them.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends revoke trip --http https://hotel.example.com\n  amends revoke trip --config region --force",
@@ -29,13 +29,13 @@ pub(super) struct Revoke {
     /// A configuration value, by key.
     #[arg(long, value_name = "KEY")]
     config: Vec<String>,
-    /// Also what live sagas may need; they get stuck when they do.
+    /// Revoke also what sagas in flight may need; they become stuck when they use it.
     #[arg(long)]
     force: bool,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
-    /// Why; recorded.
+    /// The reason; recorded.
     #[arg(long)]
     note: Option<String>,
     #[command(flatten)]
@@ -61,7 +61,7 @@ pub(super) fn run(revoke: &Revoke, session: &Session) -> Result<Exit> {
 
 fn question(revoke: &Revoke) -> String {
     let what: Vec<&str> = [&revoke.http, &revoke.secret, &revoke.config].into_iter().flatten().map(String::as_str).collect();
-    // Without force the host refuses what live sagas may need.
+    // Without force the host refuses to revoke what sagas in flight may need.
     let running = if revoke.force { ", also for sagas that run" } else { "" };
     text::clean(&format!("revoke {} from {}{running}?", what.join(", "), revoke.module)).into_owned()
 }

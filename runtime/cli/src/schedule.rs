@@ -1,4 +1,4 @@
-//! `amends schedule`: sagas that the host starts by the clock.
+//! `amends schedule`: sagas that the host starts at given times.
 
 use amends_wire::{
     Json, Time,
@@ -18,7 +18,7 @@ use super::{
 };
 use amends_client::Write;
 
-/// Start sagas at a time, after a delay, or again and again.
+/// Start sagas at a time, after a delay, or repeatedly.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends schedule add nightly order --cron '0 3 * * *' --zone Europe/Berlin\n  amends schedule add reminder approval --after 2h --input '{\"request_id\":\"r-7\"}'\n  amends schedule pause nightly --note 'the shop moves'"
@@ -33,21 +33,21 @@ enum Verb {
     Add(Box<Add>),
     List(List),
     Show(Show),
-    /// Let nothing be due until it is resumed.
+    /// Start nothing until the schedule is resumed.
     Pause(Named),
-    /// Let it go on. What was due in the pause is missed.
+    /// Resume a schedule. Starts that were due during the pause are skipped.
     Resume(Named),
-    /// Start a saga now, beside what is due and whatever runs.
+    /// Start a saga now, independently of due starts and of running sagas.
     Trigger(Named),
     Remove(Remove),
 }
 
-/// Make a schedule, or replace the one of this name.
+/// Create a schedule, or replace the one of this name.
 ///
-/// It is safe to repeat: the same schedule again changes nothing.
+/// It is safe to repeat: an equal schedule changes nothing.
 ///
-/// Where clocks are put forward or back, a time of day (one minute of one hour) that is left out happens as the gap ends, and one that
-/// is there twice happens the first time; any other expression counts time as it passes.
+/// At a change of daylight saving time, a time of day (one minute of one hour) that does not exist is due at the end of the gap,
+/// and one that occurs twice is due the first time. Any other expression follows the elapsed time.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends schedule add nightly order --cron '0 3 * * mon-fri' --zone Europe/Berlin --jitter 5m\n  amends schedule add once order --at 2026-12-24T18:00:00Z --input @order.json",
@@ -61,7 +61,7 @@ struct Add {
     /// Once, at this time: 2026-12-24T18:00:00Z, or 2026-12-24T18:00 by this machine's clock.
     #[arg(long, value_name = "TIME", value_parser = time)]
     at: Option<Time>,
-    /// Once, so long from now.
+    /// Once, after this delay.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     after: Option<String>,
     /// Five fields (minute, hour, day of month, month, day of week), or @hourly, @daily, @weekly, @monthly or @yearly.
@@ -70,42 +70,42 @@ struct Add {
     /// The time zone of --cron, by its IANA name; UTC if left out.
     #[arg(long, requires = "cron", conflicts_with_all = ["at", "after"])]
     zone: Option<String>,
-    /// What each saga is started with: JSON, a file as @FILE, or - for stdin.
+    /// The input of each saga: JSON, a file as @FILE, or - for stdin.
     #[arg(long, default_value = "{}", value_name = "JSON|@FILE|-")]
     input: String,
-    /// The saga's id, for a schedule that fires once; else it is made of the name and the moment.
+    /// The saga's id, for a schedule that starts one saga; by default it is made of the name and the moment.
     #[arg(long, conflicts_with = "cron")]
     id: Option<String>,
-    /// When the saga before has not ended: miss this one, let one wait for the end, or start it beside.
+    /// What happens if the previous saga has not ended: skip the start, keep one start waiting, or start anyway.
     #[arg(long, value_enum, default_value = "skip")]
     overlap: OverlapArg,
-    /// Start later than the moment by up to this, so that not everything happens at once.
+    /// Delay each start by a random time up to this, so that not everything starts at once.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     jitter: Option<String>,
-    /// Start late by up to this, if the host was away or too busy; what is later is missed. 1h if left out.
+    /// Start late by up to this, if the host was down or too busy; later starts are skipped. 1h by default.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     catch_up: Option<String>,
-    /// Let nothing be due until it is resumed.
+    /// Create the schedule paused.
     #[arg(long)]
     paused: bool,
-    /// Why; recorded.
+    /// The reason; recorded.
     #[arg(long)]
     note: Option<String>,
-    /// Only if the schedule is at this revision; 0: only if there is none.
+    /// Act only if the schedule is at this revision; 0: only if there is none.
     #[arg(long, value_name = "REVISION")]
     expect_revision: Option<u64>,
     #[command(flatten)]
     form: Form,
 }
 
-/// What happens when the saga before has not ended.
+/// What happens if the previous saga has not ended.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum OverlapArg {
-    /// The start is missed.
+    /// The start is skipped.
     Skip,
-    /// It waits for the end; at most one does.
+    /// The start waits for the end; at most one start waits.
     Queue,
-    /// It is started beside it.
+    /// The saga starts anyway.
     Allow,
 }
 
@@ -127,7 +127,7 @@ struct List {
     form: Form,
 }
 
-/// Show a schedule: what is due, what waits and why, what it started and missed last.
+/// Show a schedule: due starts, the waiting start, the last started and skipped ones.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends schedule show nightly")]
 struct Show {
@@ -137,7 +137,7 @@ struct Show {
     form: Form,
 }
 
-/// Which schedule, and why.
+/// The schedule and the reason.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends schedule pause nightly --note 'the shop moves'\n  amends schedule resume nightly\n  amends schedule trigger nightly"
@@ -145,20 +145,20 @@ struct Show {
 struct Named {
     /// The schedule.
     name: String,
-    /// Why; recorded with who and when.
+    /// The reason; recorded with the user and the time.
     #[arg(long)]
     note: Option<String>,
     #[command(flatten)]
     form: Form,
 }
 
-/// Remove a schedule. Sagas that it started go on.
+/// Remove a schedule. Sagas that it started continue.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends schedule remove nightly --note 'the new shop has its own'")]
 struct Remove {
     #[command(flatten)]
     named: Named,
-    /// Do not ask.
+    /// Do not ask for confirmation.
     #[arg(long, short)]
     yes: bool,
 }
@@ -273,11 +273,11 @@ fn shown(schedule: &wire::Schedule, form: Form) -> Result<Exit> {
 }
 
 fn raw(json: String) -> Result<Json> {
-    // It was checked when it was read.
+    // It was checked when it was parsed.
     Ok(Json(serde_json::value::RawValue::from_string(json).map_err(|error| Usage(format!("the input is bad JSON: {error}")))?))
 }
 
-/// A time with its offset, or by the clock on this machine's wall.
+/// A time with its offset, or in the time zone of this machine.
 fn time(text: &str) -> Result<Time, String> {
     let moment = text.parse::<Timestamp>().or_else(|_| {
         let there = text.parse::<DateTime>().and_then(|there| there.to_zoned(clock::now().zone));
@@ -288,7 +288,7 @@ fn time(text: &str) -> Result<Time, String> {
         .ok_or_else(|| "write it as 2026-12-24T18:00:00Z, or 2026-12-24T18:00 by this machine's clock".to_owned())
 }
 
-/// Sent as it was written.
+/// Sent as the user wrote it.
 fn duration(text: &str) -> Result<String, String> {
     input::duration(text).map(|_| text.to_owned())
 }

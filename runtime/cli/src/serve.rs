@@ -1,4 +1,4 @@
-//! `amends serve`: runs a host until it is told to stop.
+//! `amends serve`: runs a host until a signal stops it.
 
 use std::{
     net::{SocketAddr, ToSocketAddrs},
@@ -22,34 +22,35 @@ use crate::{
 };
 use amends_host::api;
 
-/// Run a host: recover, listen, and go on with every saga that has not ended.
+/// Run a host: recover, listen, and continue every saga that has not ended.
 ///
-/// Settings come from a flag, else an AMENDS_* variable, else the configuration file, else a default. Any key of the
-/// file has its variable: `memory` of [guest] is AMENDS_GUEST_MEMORY.
+/// Settings come from a flag, else an AMENDS_* variable, else the configuration file, else a default. Each key of the
+/// file has a variable: `memory` of [guest] is AMENDS_GUEST_MEMORY.
 ///
-/// Ends with 74 when the storage failed, 75 when the data folder is in use, 76 when the address is, and 2 when the folder holds
-/// something else than a journal.
+/// The exit code is 74 if the storage failed, 75 if another host uses the data folder, 76 if another process uses the address,
+/// and 2 if the folder is not a data folder.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends serve --data ./amends-data --listen 127.0.0.1:8420")]
 pub(super) struct Serve {
-    /// The data folder; made if it is not there. By default ./amends-data.
+    /// The data folder; created if it does not exist. By default ./amends-data.
     #[arg(long, value_name = "DIR", env = "AMENDS_DATA", hide_env_values = true)]
     data: Option<PathBuf>,
     /// The address to listen on, on this machine; port 0 picks a free one. By default 127.0.0.1:8420.
     #[arg(long, value_name = "ADDR", env = "AMENDS_LISTEN", hide_env_values = true)]
     listen: Option<String>,
-    /// The folder of the secrets that modules may be granted: a file for each, named as it is. By default there are none.
+    /// The folder of secrets that can be granted to modules: a file for each, whose name is the name of the secret. By default
+    /// there are none.
     #[arg(long, value_name = "DIR", env = "AMENDS_SECRETS", hide_env_values = true)]
     secrets: Option<PathBuf>,
     /// The configuration file, in TOML: [server] [store] [guest] [limits] [retention].
     #[arg(long, value_name = "FILE", env = "AMENDS_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// How the log is written to stderr. AMENDS_LOG says what is in it, as `info` or `amends=debug`.
+    /// The format of the log on stderr. AMENDS_LOG sets what is logged, as `info` or `amends=debug`.
     #[arg(long, value_enum)]
     log_format: Option<LogFormat>,
 }
 
-/// How long the end of the process waits for its last lines to be written: nobody may read them.
+/// How long the process waits at its end for the last lines of the log to be written: there may be no reader.
 const LAST_LINES: Duration = Duration::from_secs(1);
 
 pub(super) fn run(serve: &Serve) -> Result<Exit> {
@@ -110,11 +111,11 @@ async fn host(config: Config, address: SocketAddr, log: &Outlet) -> Result<(), F
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
-        // Nothing is acknowledged any more, and nobody is waited for.
+        // Nothing is acknowledged any more, so nothing is worth waiting for.
         fatal = failed => return Err(fatal),
     }
-    tracing::info!("stopping: no new starts, {drain} for open attempts; again to stop at once");
-    // One span of time for both: what requests take of it, attempts go on in.
+    tracing::info!("stopping: no new starts, up to {drain} for open attempts; send the signal again to stop at once");
+    // Requests and attempts share one time limit.
     let until = Instant::now() + drain.0;
     let _ = stop.send(true);
     let closing = async {
@@ -138,13 +139,13 @@ fn signal(kind: unix::SignalKind) -> Result<unix::Signal, Fatal> {
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Fatal {
     match error.kind() {
         std::io::ErrorKind::AddrInUse => Fatal::AddressInUse(format!(
-            "cannot listen on {address}: something else does; choose another with --listen, or 127.0.0.1:0 for a free one"
+            "cannot listen on {address}: another process does; choose another address with --listen, or 127.0.0.1:0 for a free one"
         )),
         _ => Fatal::Other(format!("cannot listen on {address}: {error}")),
     }
 }
 
-/// Anybody who reaches the API may do anything: it stays on this machine.
+/// Whoever can reach the API has all rights, so the host listens on this machine only.
 fn loopback(listen: &str) -> Result<SocketAddr, Usage> {
     let addresses = listen.to_socket_addrs();
     let found = addresses.ok().and_then(|mut addresses| addresses.next());
@@ -170,7 +171,7 @@ fn say_ready(config: &Config, listening: SocketAddr, recovered: u64, took: Durat
         })
         .to_string(),
     };
-    // Whoever started the host may not read its stdout, or may have closed it; that is no reason to stop.
+    // The stdout of a host may have no reader, or may be closed; that is no reason to stop.
     match Outlet::stdout() {
         Ok(stdout) => {
             stdout.push(format!("{line}\n").as_bytes());
@@ -180,7 +181,8 @@ fn say_ready(config: &Config, listening: SocketAddr, recovered: u64, took: Durat
     }
 }
 
-/// Connections and outgoing calls are files; the usual soft limit of 1,024 is for programs that use `select`.
+/// Raises the limit of open files, which connections and outgoing calls use; the usual soft limit of 1,024 is for programs that
+/// use `select`.
 fn raise_file_limit() {
     let limit = process::getrlimit(process::Resource::Nofile);
     let raised = process::Rlimit { current: limit.maximum, maximum: limit.maximum };

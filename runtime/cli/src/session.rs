@@ -1,4 +1,4 @@
-//! What every verb that talks to a host has: a client, a place for data and a place for talk.
+//! The session of a verb with a host: the client, and the streams for data and messages.
 
 use std::io::{IsTerminal, Write};
 
@@ -13,7 +13,7 @@ use super::{
 use amends_client::Client;
 use amends_host::plain::escape_json;
 
-/// Which host, and which of its namespaces.
+/// The host and the namespace.
 #[derive(Args, Debug)]
 pub(crate) struct Remote {
     /// The host's address.
@@ -40,10 +40,10 @@ pub(crate) struct Remote {
     pub(crate) namespace: String,
 }
 
-/// In which form data is printed.
+/// The format of printed data.
 #[derive(Args, Clone, Copy, Debug)]
 pub(crate) struct Form {
-    /// Print JSON: one object, or one a line.
+    /// Print JSON: one object, or one object for each line.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -59,20 +59,20 @@ impl Session {
     pub(crate) fn open(remote: &Remote) -> Result<Self> {
         amends_core::id::Namespace::new(&remote.namespace).map_err(|bad| Usage(bad.to_string()))?;
         let by = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).ok();
-        // Header values are one line; a stranger name is left out rather than a reason to fail.
+        // A header value is one line; a name that is no valid value is left out.
         let by = by.filter(|by| !by.is_empty() && by.len() <= 128 && !by.contains(char::is_control));
         let client = Client::new(&remote.host, &remote.namespace, by).map_err(Usage)?;
         Ok(Self { client })
     }
 }
 
-/// Prints data: to stdout, without colours where nobody sees them.
+/// Prints data to stdout, with colours on a terminal only.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = anstream::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to stdout")
 }
 
-/// How a command ends whose exit code is the outcome of a saga: whoever closed our stdout still learns it.
+/// The end of a command whose exit code is the outcome of a saga, also if the reader of stdout closed it.
 pub(crate) fn outcome(exit: Exit, printed: Result<()>) -> Result<Exit> {
     match printed {
         Err(error) if !is_broken_pipe(&error) => Err(error),
@@ -86,12 +86,12 @@ pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&(escape_json(&text) + "\n"))
 }
 
-/// Says something to the person: to stderr, and it does not matter whether somebody listens.
+/// Prints a message to stderr; a failure to write it is ignored.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
-/// Asks before something is destroyed, if there is somebody to ask. True: go on.
+/// Asks for confirmation, if stdin is a terminal. True: go on.
 pub(crate) fn confirmed(question: &str, yes: bool) -> Result<bool> {
     if yes || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
         return Ok(true);

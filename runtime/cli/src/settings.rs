@@ -11,13 +11,13 @@ use crate::config::{self, Config, Flags, Loaded};
 /// The configuration of a host, for what is verified without one.
 #[derive(Args, Clone, Debug)]
 pub(super) struct OfHost {
-    /// The configuration file of the host that it is meant for: its limits hold. AMENDS_* variables count as they do for `serve`.
+    /// The configuration file of the host that will run the module, for its limits. AMENDS_* variables are read as by `serve`.
     #[arg(long, value_name = "FILE", env = "AMENDS_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 }
 
 impl OfHost {
-    /// What `serve` would read here.
+    /// The configuration that `serve` would read.
     pub(super) fn read(&self) -> Result<Config> {
         let Loaded { config, warnings } = load(&Flags { file: self.config.clone(), ..Flags::default() })?;
         warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
@@ -31,7 +31,7 @@ pub(super) fn load(flags: &Flags) -> Result<Loaded> {
     Ok(config::load(flags, environment.into_iter()).map_err(|error| Usage(error.to_string()))?)
 }
 
-/// A variable of ours, which must be text; others may be anything.
+/// An AMENDS_* variable, which must be text; other variables may have any value.
 fn variable((name, value): (OsString, OsString)) -> Option<Result<(String, String)>> {
     let name = name.into_string().ok().filter(|name| name.starts_with("AMENDS_"))?;
     Some(match value.into_string() {

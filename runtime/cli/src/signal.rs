@@ -16,7 +16,7 @@ use super::{
 };
 use amends_client::Write;
 
-/// Send a signal to one saga; kept if it does not wait yet, refused if it has ended.
+/// Send an event to one saga; kept until it waits for it, refused if it has ended.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends signal T1 approval --data '{\"ok\":true}'")]
 pub(super) struct Signal {
@@ -38,7 +38,7 @@ pub(super) fn run(signal: &Signal, session: &Session) -> Result<Exit> {
     report(&accepted, "", signal.form)
 }
 
-/// What became of an event. `kept_for` says for whom it is kept, where that is not the saga that it was sent to.
+/// The result of an event. `kept_for` names the sagas for which it is kept, if it was not sent to one saga.
 pub(super) fn report(accepted: &Accepted, kept_for: &str, form: Form) -> Result<Exit> {
     if form.json {
         print_json(accepted)?;
@@ -48,11 +48,11 @@ pub(super) fn report(accepted: &Accepted, kept_for: &str, form: Form) -> Result<
     if accepted.not_started.is_empty() {
         return Ok(Exit::Fine);
     }
-    say("what was not started never will be by this event: mend it, and publish it under another id");
+    say("this event will not start the sagas that are not started: correct it, and publish it under another id");
     Ok(Exit::Failed)
 }
 
-/// A line for the event, and one for each saga that it started or was to start.
+/// A line for the event, and a line for each saga that it started or failed to start.
 fn said(accepted: &Accepted, kept_for: &str, now: &Now) -> String {
     let woke = (accepted.woke > 0).then(|| format!("woke {}", count(u64::from(accepted.woke), "saga")));
     let started = (!accepted.started.is_empty()).then(|| format!("started {}", count(accepted.started.len() as u64, "saga")));

@@ -1,4 +1,4 @@
-//! `amends skip`: gives a compensation up.
+//! `amends skip`: gives up a compensation.
 
 use amends_wire::{
     job::{JobArgs, JobVerb},
@@ -15,7 +15,7 @@ use super::{
     session::Session,
 };
 
-/// Give a stuck compensation up; the step's effect stays outstanding.
+/// Give up a stuck compensation; the effect of the step stays outstanding.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends skip T1 reserve-hotel --note 'the hotel no longer exists'")]
 pub(super) struct Skip {
@@ -35,7 +35,7 @@ pub(super) fn run(skip: &Skip, session: &Session) -> Result<Exit> {
     let (Some(id), Some(step)) = (skip.many.or_one(skip.id.as_ref())?, &skip.step) else {
         return skip.many.act(session, JobVerb::Skip, JobArgs::default(), &skip.common, Asks::First);
     };
-    let plan = |_: &Saga| format!("skip the compensation of {step} in {id}: its effect stays");
+    let plan = |_: &Saga| format!("skip the compensation of {step} in {id}: its effect remains");
     let body =
         |revision| verb::SkipRequest { step: step.clone(), note: skip.common.note.clone(), expect_revision: Some(revision) };
     act(session, id, "skip", &skip.common, Asks::First, plan, body)

@@ -1,4 +1,4 @@
-//! `amends start`: starts a saga, and waits for it if asked to.
+//! `amends start`: starts a saga, and with `--wait` waits for its end.
 
 use std::{
     thread,
@@ -21,12 +21,12 @@ use super::{
 use amends_client::{ClientError, Write};
 use amends_host::api::mint;
 
-/// A wait is several requests of at most this long, or as long as the host takes.
+/// A wait is several requests of at most this time, or of the limit of the host.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
 /// Start a saga. With --wait, its outcome is printed, and is the exit code.
 ///
-/// The same id, saga and input again is the same saga: it is safe to repeat.
+/// A repeated start with the same id, saga and input is the same saga, so it is safe to repeat.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Example:\n  amends start trip --id T1 --input '{\"flight\":\"F100\"}' --wait\n  amends start order --input @order.json --wait=2m",
@@ -35,13 +35,13 @@ const WAIT_MAX: Duration = Duration::from_secs(300);
 pub(super) struct Start {
     /// The saga's definition.
     saga: String,
-    /// The business id; minted when left out.
+    /// The business id; by default the host makes one.
     #[arg(long)]
     id: Option<String>,
     /// The input: JSON, a file as @FILE, or - for stdin.
     #[arg(long, default_value = "{}", value_name = "JSON|@FILE|-")]
     input: String,
-    /// Wait until it has ended or is stuck, at most so long; 30s if no time is given.
+    /// Wait until the saga has ended or is stuck, at most for this time; 30s if no time is given.
     #[arg(long, value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "30s", value_parser = input::duration)]
     wait: Option<Duration>,
     #[command(flatten)]
@@ -51,7 +51,7 @@ pub(super) struct Start {
 pub(super) fn run(start: &Start, session: &Session) -> Result<Exit> {
     let asked = Asked {
         saga: &start.saga,
-        // Known before the start: whatever happens to the host, the saga can be asked for.
+        // The id is known before the start, so that the saga can be found whatever happens to the host.
         id: start
             .id
             .clone()
@@ -85,13 +85,13 @@ fn started(saga: &Saga, form: Form) -> Result<Exit> {
 
 fn goes_on(saga: &Saga, gone: &ClientError) -> String {
     let why = match gone.no_host() {
-        Some(why) => format!("the host went away ({why}) and did not come back"),
-        None => format!("nobody waits any more ({gone})"),
+        Some(why) => format!("the host does not answer any more ({why})"),
+        None => format!("the command waits no longer ({gone})"),
     };
     format!("amends: {why}; {} {} is durable and goes on as soon as a host runs: `amends show {1}`", saga.saga, saga.id)
 }
 
-/// A start, which is the same saga as often as it is sent.
+/// A start; repeated, it is the same saga.
 struct Asked<'a> {
     saga: &'a str,
     id: String,
@@ -99,7 +99,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Starts it. A start of which the answer is lost is repeated: by its id it is the same saga.
+    /// Starts the saga. A start whose answer is lost is repeated: by its id it is the same saga.
     fn begin(&self, session: &Session) -> Result<Saga> {
         let mut patience = Patience::new(Duration::ZERO);
         let mut is_sent = false;
@@ -108,7 +108,7 @@ impl Asked<'_> {
                 Ok((_, saga)) => return Ok(saga),
                 Err(error) => {
                     is_sent |= matches!(error, ClientError::Lost { .. });
-                    // A host that did not take it may be a typing error, and a script does as it likes about one that is busy.
+                    // An unknown host may be a typing error, and a script decides itself about a busy host.
                     if !is_sent {
                         return Err(error.into());
                     }
@@ -119,10 +119,10 @@ impl Asked<'_> {
         }
     }
 
-    /// The saga as it was last seen, and why nobody waits any more if the host stayed away before the end.
+    /// The last known state of the saga, and why the wait ended if the host did not answer any more.
     fn wait(&self, session: &Session, wait: Duration) -> Result<(Saga, Option<ClientError>)> {
         let until = Instant::now() + wait;
-        // Answered once the start is durable: what comes after can lose the answer, not the saga.
+        // The answer comes once the start is durable: later failures can lose the answer, but not the saga.
         let mut saga = self.begin(session)?;
         let mut patience = Patience::new(WAIT_MAX);
         while !is_settled(&saga) {
@@ -143,7 +143,7 @@ impl Asked<'_> {
                     continue;
                 }
             }
-            // A host that stops, or that lets nobody wait now, answers before the time.
+            // A host that stops, or that has too many waiting requests, answers early.
             if !is_settled(&saga) && asked.elapsed() < wait.max(PAUSE) {
                 thread::sleep(PAUSE.min(until.saturating_duration_since(Instant::now())));
             }

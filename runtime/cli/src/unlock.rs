@@ -1,4 +1,4 @@
-//! `amends unlock`: breaks a lock key.
+//! `amends unlock`: takes a lock key from its holder.
 
 use amends_wire::{saga::Saga, verb};
 use anyhow::Result;
@@ -10,7 +10,7 @@ use super::{
     session::Session,
 };
 
-/// Break a lock key that a saga holds: the next one has it, and this one goes on without.
+/// Take a lock key from the saga that holds it: the next saga gets it, and this one continues without it.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends unlock T1 seat/12A --note 'T1 is stuck for days, and is not about the seat any more'")]
 pub(super) struct Unlock {
@@ -26,8 +26,8 @@ pub(super) fn run(unlock: &Unlock, session: &Session) -> Result<Exit> {
     let plan = |saga: &Saga| {
         let keys = saga.locks.iter().flat_map(|locks| &locks.keys);
         let next = keys.filter(|held| held.key == unlock.key).find_map(|held| held.queue.first());
-        let then = next.map_or_else(|| "nobody waits for it".to_owned(), |next| format!("{next} is the next one"));
-        format!("unlock {} of {}: it goes on without; {then}", unlock.key, unlock.id)
+        let then = next.map_or_else(|| "no saga waits for it".to_owned(), |next| format!("{next} gets it next"));
+        format!("unlock {} of {}: the saga continues without it; {then}", unlock.key, unlock.id)
     };
     let body = |revision| verb::UnlockRequest {
         key: unlock.key.clone(),

@@ -22,22 +22,22 @@ use super::{
 };
 use amends_client::{ClientError, Message};
 
-/// What one request waits for.
+/// How long one request waits.
 const NO_WAIT: Duration = Duration::ZERO;
 
-/// What a stream has for a reader who comes back.
+/// What a stream offers after a reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stream {
     /// Records, from the one after the last that was read.
     Records,
-    /// Changes from now on. What happened while nobody read is not in it, and the reader gets a `gap` message instead.
+    /// Changes from now on. Changes during the disconnection are lost, and the reader gets a `gap` message instead.
     Changes,
 }
 
-/// Follow a saga record by record, or all of them, a line for each change.
+/// Follow the records of one saga, or all sagas with a line for each change.
 ///
-/// One saga is followed until it ends or is stuck, and its outcome is the exit code. When the host restarts, it goes on
-/// where it was. Of all sagas, what changed while the host was away is not shown; a line on stderr says so.
+/// One saga is followed until it ends or is stuck, and its outcome is the exit code. After a restart of the host, the command
+/// continues where it was. Without an id, changes during a restart are not shown; a line on stderr reports this.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends watch T1\n  amends watch --json")]
 pub(super) struct Watch {
@@ -64,9 +64,9 @@ fn one(id: &str, form: Form, session: &Session) -> Result<Exit> {
 fn to_rest(id: &str, session: &Session, mut read: impl FnMut(&Entry) -> Result<()>) -> Result<Saga> {
     let look = || session.client.get::<Saga>(&["v1", "sagas", id], &[]);
     let mut stuck = None;
-    // A leg that is stuck does not stop the others, so each record after that may be the last.
+    // A stuck leg does not stop the others, so each record after it may be the last.
     let mut has_stuck_leg = false;
-    // Until this revision the records are of the past, and nothing new is to be seen.
+    // Up to this revision the records are old, and the state of the saga has not changed.
     let mut seen_until = 0;
     follow(session, &["v1", "sagas", id, "watch"], Stream::Records, |message| {
         if message.event == "end" {
@@ -89,7 +89,7 @@ fn to_rest(id: &str, session: &Session, mut read: impl FnMut(&Entry) -> Result<(
 fn all(form: Form, session: &Session) -> Result<Exit> {
     follow(session, &["v1", "watch"], Stream::Changes, |message| {
         if message.event == "gap" {
-            say("some changes may have been missed; `amends list` shows where everything stands");
+            say("some changes may have been missed; `amends list` shows the current state of all sagas");
             return Ok(true);
         }
         let saga: SagaLine = serde_json::from_str(&message.data).context("cannot read what the host sent")?;
@@ -102,7 +102,7 @@ fn all(form: Form, session: &Session) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
-/// Hands every message on, across restarts of the host, until the reader or the host says that it is enough.
+/// Passes every message to the reader, across restarts of the host, until the reader or the host ends the stream.
 pub(super) fn follow(
     session: &Session,
     path: &[&str],
@@ -116,7 +116,7 @@ pub(super) fn follow(
         match session.client.follow(path, seen.as_deref()) {
             Ok(None) => return Ok(()),
             Ok(Some(messages)) => {
-                // Said once the stream is there again: whoever looks now misses nothing that comes after.
+                // Reported once the stream is connected again: a user who lists the sagas now misses no later change.
                 let gap = (was_connected && stream == Stream::Changes)
                     .then(|| Message { event: "gap".to_owned(), ..Message::default() });
                 was_connected = true;
@@ -130,7 +130,7 @@ pub(super) fn follow(
                 say("the connection ended; connecting again …");
                 thread::sleep(PAUSE);
             }
-            // Only a host that was there may be waited for; the others are typing errors.
+            // Only a host that answered before is waited for; any other may be a typing error.
             Err(error) if was_connected => patience.outlasts(error).map_err(not_back)?,
             Err(error) => return Err(error.into()),
         }
@@ -139,7 +139,7 @@ pub(super) fn follow(
 
 fn not_back(error: ClientError) -> anyhow::Error {
     match error.is_temporary() {
-        true => anyhow::Error::new(error).context("the host did not come back; watch again once it does"),
+        true => anyhow::Error::new(error).context("the host does not answer any more; watch again when it does"),
         false => error.into(),
     }
 }

@@ -66,7 +66,7 @@ impl fmt::Display for ClientError {
             }
             Self::Lost { address, cause } => write!(
                 f,
-                "the host at {address} went away before it answered ({cause}); what was asked may have happened, and may be asked again"
+                "the host at {address} did not answer ({cause}); the request may have been carried out, and can be repeated"
             ),
             Self::Unable(why) => f.write_str(why),
             Self::Refused(_, detail) => {
@@ -404,7 +404,10 @@ mod tests {
         let client = Client::new(&address, "default", None).unwrap();
         let error = client.delete::<String>(&["v1", "x"]).unwrap_err().to_string();
         host.join().unwrap();
-        assert!(error.starts_with(&format!("the host at {address} went away")) && error.contains("may have happened"), "{error}");
+        assert!(
+            error.starts_with(&format!("the host at {address} did not answer")) && error.contains("may have been carried out"),
+            "{error}"
+        );
     }
 
     #[test]

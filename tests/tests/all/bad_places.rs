@@ -50,7 +50,7 @@ fn a_port_in_use_is_exit_76() {
     let not_ready = refuses_to_start(folder.path(), &Options::default().with("AMENDS_LISTEN", &address));
     assert_eq!(not_ready.code, Some(76));
     expect![[r#"
-        amends: cannot listen on ADDRESS: something else does; choose another with --listen, or 127.0.0.1:0 for a free one
+        amends: cannot listen on ADDRESS: another process does; choose another address with --listen, or 127.0.0.1:0 for a free one
     "#]]
     .assert_eq(&last_words(&not_ready, &[(&address, "ADDRESS")]));
     assert!(!folder.path().exists(), "nothing is half done");

@@ -1,5 +1,5 @@
-//! Schedules against the real binary, whose clock is steered: what they start, miss and let wait, over pauses, kills and downtime;
-//! and ten thousand that are due in the same second.
+//! Schedules against the real binary, whose clock is steered: what they start, miss and let wait, over pauses, kills and
+//! downtime; and ten thousand that are due in the same second.
 
 use std::{
     collections::BTreeSet,
@@ -266,21 +266,21 @@ fn the_command_line_makes_shows_and_removes_schedules() {
     transcript += &format!("exit {}: {}", refused.code, refused.stderr);
     expect![[r#"
         xmas  active  starts order
-          rules    misses a start while the saga before runs, up to 5m later than its moment, late by at most 1h
+          rules    skips a start while the previous saga runs, up to 5m later than its moment, late by at most 1h
           changed by tester: as ever
         look at it again with `amends schedule show xmas`
         $ amends schedule add xmas order --at 2999-12-24T18:00:00Z --jitter 5m
         xmas  active  starts order
-          rules    misses a start while the saga before runs, up to 5m later than its moment, late by at most 1h
+          rules    skips a start while the previous saga runs, up to 5m later than its moment, late by at most 1h
           changed by tester: as ever
         there was a schedule `xmas`; this is what it is now, at revision 1
         $ amends schedule pause xmas
         xmas  paused  starts order
-          rules    misses a start while the saga before runs, up to 5m later than its moment, late by at most 1h
+          rules    skips a start while the previous saga runs, up to 5m later than its moment, late by at most 1h
           changed by tester
         $ amends schedule show xmas
         xmas  paused  starts order
-          rules    misses a start while the saga before runs, up to 5m later than its moment, late by at most 1h
+          rules    skips a start while the previous saga runs, up to 5m later than its moment, late by at most 1h
           changed by tester
         $ amends schedule remove xmas
         removed xmas; what it started goes on: `amends list --saga order`

@@ -1,6 +1,7 @@
 //! The client of the benchmark: one thread, one connection a caller, each with one request under way at any time.
 //!
-//! It competes with the host for the same processors, so it does little: requests are prepared, answers are looked at, not parsed.
+//! It competes with the host for the same processors, so it does little: requests are prepared, and answers are searched, not
+//! parsed.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
@@ -13,10 +14,10 @@ use mio::{Events, Interest, Poll, Token};
 /// Where a request's number goes in the input: ten digits.
 pub(super) const NUMBER: &str = "NNNNNNNNNN";
 
-/// Without an answer for so long, the host is stuck.
+/// A host that gives no answer for this time is stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// More than an answer of the benchmark's sagas.
+/// Larger than any answer of the benchmark's sagas.
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Callers that each wait for an answer before they ask again.
@@ -36,7 +37,7 @@ pub(super) struct Load {
 struct Caller {
     stream: TcpStream,
     asked: Option<Instant>,
-    /// What has come of an answer that came in pieces.
+    /// The received part of an incomplete answer.
     answer: Vec<u8>,
 }
 
@@ -70,7 +71,7 @@ impl Load {
         })
     }
 
-    /// Asks and asks again for this long. What is under way at the end is counted by the next run.
+    /// Sends requests for this time. Requests that are open at the end are counted by the next run.
     pub(super) fn run(&mut self, time: Duration) -> Result<Sample> {
         let began = Instant::now();
         for index in 0..self.callers.len() {
@@ -87,7 +88,7 @@ impl Load {
         Ok(Sample { sorted: took, time })
     }
 
-    /// Asks so many times, and waits for every answer.
+    /// Sends this many requests, and waits for every answer.
     pub(super) fn run_for(&mut self, requests: u64) -> Result<()> {
         let last = self.number + requests;
         for index in 0..self.callers.len() {
@@ -98,7 +99,7 @@ impl Load {
         self.drain(last)
     }
 
-    /// Waits for what is under way.
+    /// Waits for the open requests.
     pub(super) fn finish(mut self) -> Result<()> {
         self.drain(0)
     }
@@ -111,7 +112,7 @@ impl Load {
         Ok(())
     }
 
-    /// Takes the answers that are there, and asks again until the request of number `last` is made.
+    /// Reads the available answers, and sends further requests up to number `last`.
     fn turn(&mut self, took: &mut Vec<u64>, last: u64) -> Result<()> {
         self.poll.poll(&mut self.events, Some(PATIENCE))?;
         let ready: Vec<usize> = self.events.iter().filter(|event| event.is_readable()).map(|event| event.token().0).collect();
@@ -140,7 +141,7 @@ impl Load {
         caller.stream.write_all(&self.request).context("cannot send a request")
     }
 
-    /// How long the answer took, if all of it is there.
+    /// The latency of the answer, if it is complete.
     fn hear(&mut self, index: usize) -> Result<Option<u64>> {
         let caller = &mut self.callers[index];
         let read = match caller.stream.read(&mut self.buffer) {
@@ -159,7 +160,7 @@ impl Load {
             if !in_pieces {
                 caller.answer.extend_from_slice(&self.buffer[..read]);
             }
-            // The rest may have come already, and nobody would say so again.
+            // The rest may have arrived already, and there would be no further event for it.
             return self.hear(index);
         }
         if !answer.starts_with(b"HTTP/1.1 201") || find(answer, &self.wanted).is_none() {
@@ -195,14 +196,14 @@ impl Sample {
         self.sagas() as f64 / self.seconds()
     }
 
-    /// So many of a hundred took at most this long.
+    /// The latency of this percentile.
     pub(super) fn percentile_ms(&self, percent: usize) -> f64 {
         let at = (self.sorted.len() * percent / 100).min(self.sorted.len().saturating_sub(1));
         self.sorted.get(at).map_or(0.0, |ns| *ns as f64 / 1e6)
     }
 }
 
-/// Whether the head of an answer and the body that it promises are there.
+/// Whether the head of an answer and its whole body have arrived.
 fn is_whole(answer: &[u8]) -> bool {
     let Some(head) = find(answer, b"\r\n\r\n") else { return false };
     length(&answer[..head]).is_some_and(|length| answer.len() >= head + 4 + length)

@@ -1,4 +1,4 @@
-//! What the processors did, as Linux counts it: for the host by thread, for this process, for everybody else.
+//! The processor time that Linux counts: for the threads of the host, for this process, and for all other processes.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -41,7 +41,7 @@ impl Processors {
         self.host.values().sum()
     }
 
-    /// Whatever else ran: numbers of a busy machine compare badly.
+    /// The time of all other processes: results of a busy machine are hard to compare.
     pub(super) fn others(&self) -> f64 {
         (self.total - self.host_seconds() - self.client).max(0.0)
     }

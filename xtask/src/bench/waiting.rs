@@ -1,4 +1,4 @@
-//! What many sagas that only wait cost: memory of the host while they do, and the time to start again after a kill.
+//! The costs of many waiting sagas: the memory of the host, and the time of a start after a kill.
 
 use std::fs;
 use std::path::Path;
@@ -17,13 +17,13 @@ use crate::server::Server;
 /// Callers that start them: enough to share commits.
 const STARTERS: usize = 64;
 
-/// What a host needs for its connections and first pages is not what is asked about, so these come first.
+/// Sagas that are started first, so that the memory for connections and first pages is not measured.
 const FIRST: u64 = 500;
 
-/// All of them wait a day, and are seen to wait within this time.
+/// Each saga waits for a day; all of them must have begun to wait within this time.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Starts so many sagas that wait in a host of their own, kills it, and says what that took.
+/// Starts this many waiting sagas in a host of their own, kills the host, and reports memory and time.
 pub(super) fn measure(binary: &Path, module: &Path, folder: &Path, sagas: u64) -> Result<()> {
     let data = folder.join("waiting");
     let serve = || {

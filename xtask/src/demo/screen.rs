@@ -1,4 +1,4 @@
-//! What the reader of a demo sees: chapters, commands as one would type them, what they print, and whether it is as expected.
+//! The output of a demo: chapters, commands, what the commands print, and whether it is as expected.
 
 use std::env;
 use std::io::{IsTerminal, Read, pipe, stdout};
@@ -6,7 +6,7 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context, Result};
 
-/// The terminal, and how many expectations held so far.
+/// The terminal, and the number of expectations that were met so far.
 pub(crate) struct Screen {
     colours: bool,
     chapters: u32,
@@ -28,13 +28,13 @@ impl Screen {
         Self { colours: stdout().is_terminal() && !unwanted, chapters: 0, held: 0, broken: 0 }
     }
 
-    /// What happens next.
+    /// Begins a chapter.
     pub(crate) fn chapter(&mut self, title: &str) {
         self.chapters += 1;
         println!("\n{}\n", self.painted(Style::Bold, &format!("{}  {title}", self.chapters)));
     }
 
-    /// Between two things that happen in one chapter.
+    /// An empty line in a chapter.
     pub(crate) fn gap(&self) {
         println!();
     }
@@ -56,7 +56,7 @@ impl Screen {
         }
     }
 
-    /// Runs a command, shown as `line`, and shows what it prints, errors and data in the order in which they come.
+    /// Runs a command, shown as `line`, and shows its output, stdout and stderr in their order.
     pub(crate) fn run(&self, line: &str, command: &mut Command) -> Result<ExitStatus> {
         self.command(line);
         if self.colours {
@@ -73,7 +73,7 @@ impl Screen {
         Ok(child.wait()?)
     }
 
-    /// Says whether something is as it should be.
+    /// Shows whether an expectation was met.
     pub(crate) fn expect(&mut self, what: &str, holds: bool) {
         if holds {
             self.held += 1;
@@ -84,7 +84,7 @@ impl Screen {
         }
     }
 
-    /// The same, where it helps to see what there is instead.
+    /// Shows whether two values are equal, and otherwise both values.
     pub(crate) fn expect_equal<T: PartialEq + std::fmt::Debug>(&mut self, what: &str, is: &T, should: &T) {
         match is == should {
             true => self.expect(what, true),
@@ -92,7 +92,7 @@ impl Screen {
         }
     }
 
-    /// How many expectations held, and how many did not.
+    /// The numbers of expectations that were met and that were not met.
     pub(crate) fn score(&self) -> (u32, u32) {
         (self.held, self.broken)
     }

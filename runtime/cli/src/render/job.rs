@@ -12,7 +12,7 @@ use super::{
 pub(crate) fn preview(verb: JobVerb, preview: &JobPreview) -> String {
     let more = preview.count.saturating_sub(preview.sagas.len() as u64);
     let would = format!("would {verb} {}{}\n", count(preview.count, "saga"), named(&preview.sagas, more));
-    let cut = if preview.is_cut { "there are more sagas than were looked at\n" } else { "" };
+    let cut = if preview.is_cut { "there are more sagas than were examined\n" } else { "" };
     format!("{would}{}{cut}", misfits("would not fit", &preview.does_not_fit))
 }
 
@@ -26,7 +26,7 @@ pub(crate) fn job(job: &Job, now: &Now) -> String {
     let head = format!("{}  {}  {}  {}\n", paint(BOLD, &job.id), what(job), status(job), when(job, now));
     let by = if job.by.is_empty() { String::new() } else { format!(" by {}", clean(&job.by)) };
     let note = if job.note.is_empty() { String::new() } else { format!(": {}", clean(&job.note)) };
-    let asked = paint(DIM, format!("asked for{by} at {}{note}", now.clock(job.asked_at)));
+    let asked = paint(DIM, format!("requested{by} at {}{note}", now.clock(job.asked_at)));
     let applied = format!("applied to {}", count(job.applied, "saga"));
     format!("{head}  {asked}\n  {applied}\n{}", misfits("  did not fit", &job.does_not_fit))
 }
@@ -135,7 +135,7 @@ mod tests {
             would not fit: 1 saga (T1): odd [2J
             would move 0 sagas
             would not fit: 2 sagas (T1, T2): module `trip` has no version 7
-            there are more sagas than were looked at
+            there are more sagas than were examined
         "#]].assert_eq(&said.concat());
     }
 
@@ -146,12 +146,12 @@ mod tests {
             Job { status: JobStatus::Ended, ended_at: Some(time(NOON.plus(1_300))), does_not_fit: Vec::new(), seen: 99, ..moved };
         expect![[r#"
             J1  retry (saga trip, failure gateway_down)  running  5s ago
-              asked for by ann at 12:00:00: the gateway is back
+              requested by ann at 12:00:00: the gateway is back
               applied to 99 sagas
               did not fit: 1 saga (T9): it is past its point of no return
 
             J1  move to v2 (saga trip, failure gateway_down)  ended  took 1.3s
-              asked for by ann at 12:00:00: the gateway is back
+              requested by ann at 12:00:00: the gateway is back
               applied to 99 sagas
         "#]]
         .assert_eq(&plain(&format!("{}\n{}", job(&samples::job(), &now()), job(&ended, &now()))));

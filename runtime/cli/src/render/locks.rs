@@ -28,7 +28,7 @@ fn standing(saga: &Saga, LockKey { holder, queue, .. }: &LockKey) -> String {
         }
         (Some(holder), Some(0)) => paint(LIVE, format!("held by {holder}; this one is next")),
         (Some(holder), place) => paint(LIVE, format!("held by {holder}; {} before this one", ahead(place, queue))),
-        (None, Some(0)) => paint(DIM, "free for this one when it has them all"),
+        (None, Some(0)) => paint(DIM, "free; this saga gets it together with its other keys"),
         // Nobody looked who has it and who waits.
         (None, None) if queue.is_empty() && saga.status == Status::Waiting => paint(LIVE, "this one may wait for it"),
         (None, place) if saga.status == Status::Waiting => paint(LIVE, format!("{} before this one", ahead(place, queue))),
@@ -77,7 +77,7 @@ mod tests {
             lock seat/1  held by T1; this one is next
             lock seat/2  held by T1; 1 before this one
             lock seat/3  held by T1; more than 1 before this one
-            lock seat/4  free for this one when it has them all
+            lock seat/4  free; this saga gets it together with its other keys
             lock seat/5  1 before this one
             lock seat/7  this one may wait for it
             lock seat/6  broken by hand"#]]

@@ -27,7 +27,7 @@ fn in_words(saga: &Saga, preview: &CancelPreview) -> String {
         return format!("refused, {refused}");
     }
     if preview.under_way {
-        return "nothing changes, it is on its way back".to_owned();
+        return "nothing changes, the saga is rolling back already".to_owned();
     }
     let undone = preview.undo.as_ref().map_or_else(|| "nothing is to be undone".to_owned(), |undo| format!("undo {}", all(undo)));
     let code = preview.version.zip(preview.digest.as_ref());
@@ -89,7 +89,7 @@ mod tests {
             on cancel: undo car (an attempt is open), then (book[1] ‖ book[2] ‖ book[3] ‖ book[4] ‖ …2 more), then flight (may have run), on trip v2 (3f9c51d0072e)
             on cancel: if the open pivot is not done, undo car (an attempt is open), then (book[1] ‖ book[2] ‖ book[3] ‖ book[4] ‖ …2 more), then flight (may have run), on trip v2 (3f9c51d0072e); nothing to undo in note
             on cancel: nothing is to be undone
-            on cancel: nothing changes, it is on its way back
+            on cancel: nothing changes, the saga is rolling back already
             on cancel: refused, it is past its point of no return
         "#]]
         .assert_eq(&previews.into_iter().map(said).collect::<String>());

@@ -92,9 +92,9 @@ fn changed(schedule: &Schedule, now: &Now) -> String {
 
 fn rules(schedule: &Schedule) -> String {
     let overlap = match schedule.overlap {
-        Overlap::Skip => "misses a start while the saga before runs",
-        Overlap::Queue => "lets one start wait while the saga before runs",
-        Overlap::Allow => "starts beside sagas that run",
+        Overlap::Skip => "skips a start while the previous saga runs",
+        Overlap::Queue => "keeps one start waiting while the previous saga runs",
+        Overlap::Allow => "starts also while earlier sagas run",
     };
     let jitter = match schedule.jitter.as_str() {
         "0s" => String::new(),
@@ -170,7 +170,7 @@ mod tests {
               waits    the start of 13:01, until it has ended: saga nightly:20260101T120000Z, which it started before, had not ended
               started  nightly:20260101T120000Z, 4m ago, by hand; 2 in all
               missed   3 starts from 13:00 on: the host was not there; 3 in all
-              rules    lets one start wait while the saga before runs, up to 30s later than its moment, late by at most 1h
+              rules    keeps one start waiting while the previous saga runs, up to 30s later than its moment, late by at most 1h
               changed  5m ago, by ann: the shop moves
 
             nightly  paused  starts order
@@ -178,14 +178,14 @@ mod tests {
               next     nothing until `amends schedule resume nightly`
               started  nightly:20260101T120000Z, 4m ago, by hand; 2 in all
               missed   3 starts from 12:00 on: the host was not there; 3 in all
-              rules    misses a start while the saga before runs, late by at most 1h
+              rules    skips a start while the previous saga runs, late by at most 1h
               changed  5m ago, by ann: the shop moves
 
             nightly  over  starts order
               when     once, at 13:00:00
               next     nothing any more
               started  nightly:20260101T120000Z, 4m ago, by hand; 2 in all
-              rules    starts beside sagas that run, up to 30s later than its moment, late by at most 1h
+              rules    starts also while earlier sagas run, up to 30s later than its moment, late by at most 1h
               changed  5m ago, by ann: the shop moves
 
             SCHEDULE  SAGA   STATUS  WHEN                      NEXT    STARTED  MISSED

@@ -32,7 +32,7 @@ pub(crate) fn summary(groups: &StuckGroups) -> Option<String> {
         (!unreadable.is_empty())
             .then(|| format!("{} cannot be read{}", count(unreadable.len() as u64, "saga"), named(unreadable, 0))),
         is_cut.then(|| {
-            "more sagas are stuck than were looked at: help these first, or narrow it with --saga and --module".to_owned()
+            "more sagas are stuck than were examined: resolve these first, or narrow the list with --saga and --module".to_owned()
         }),
     ];
     let lines: Vec<String> = lines.into_iter().flatten().collect();
@@ -112,7 +112,7 @@ mod tests {
         expect![[r#"
             101 stuck sagas in 2 groups; `amends list --status stuck --flat` has a line for each
             1 saga cannot be read (X1)
-            more sagas are stuck than were looked at: help these first, or narrow it with --saga and --module"#]]
+            more sagas are stuck than were examined: resolve these first, or narrow the list with --saga and --module"#]]
         .assert_eq(&summary(&all).unwrap());
         assert_eq!(summary(&StuckGroups::default()), None);
     }

@@ -25,7 +25,7 @@ pub(crate) fn tree(saga: &Saga, now: &Now) -> String {
         lines.push(paint(BACK, format!("goes back to savepoint {}, where round {} begins", clean(savepoint), saga.round + 1)));
     }
     if saga.cancel_pending {
-        lines.push(paint(BACK, "a cancel was asked for; the open pivot decides"));
+        lines.push(paint(BACK, "cancel requested; the outcome of the open pivot decides"));
     }
     lines.extend(preview::line(saga));
     if let Some(output) = &saga.output {

@@ -23,7 +23,7 @@ fn wait(seconds: u64, answers: Vec<Canned>) -> String {
         Ok((saga, Some(gone))) => {
             let (before, after) = goes_on(&saga, &gone).split_once(';').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
             // How a socket says it depends on how far the request came.
-            let before = if gone.no_host().is_some() { "amends: the host went away" } else { before.as_str() };
+            let before = if gone.no_host().is_some() { "amends: the host does not answer any more" } else { before.as_str() };
             said + &format!("{before};{after}\nexit {}\n", Exit::of(saga.status) as u8)
         }
         Err(error) => said + &format!("{}\n", format!("{error:#}").split(" (").next().unwrap_or_default()),
@@ -57,14 +57,14 @@ fn a_host_that_stays_away_leaves_a_durable_saga_and_its_id() {
     expect![[r#"
         POST /v1/definitions/trip/sagas?id=T2 HTTP/1.1
         POST /v1/definitions/trip/sagas?id=T2&
-        amends: the host went away; trip T2 is durable and goes on as soon as a host runs: `amends show T2`
+        amends: the host does not answer any more; trip T2 is durable and goes on as soon as a host runs: `amends show T2`
         exit 5
     "#]]
     .assert_eq(&wait(30, vec![saga(201, samples::waiting()), None]));
 }
 
-/// `watch` went on over a restart and `start --wait` gave up, though its start is the same saga as often as it is sent. A host that
-/// stops answers 202 before the time; one that dies answers nothing; one that begins may be overloaded.
+/// `watch` went on over a restart and `start --wait` gave up, though its start is the same saga as often as it is sent. A host
+/// that stops answers 202 before the time; one that dies answers nothing; one that begins may be overloaded.
 #[test]
 fn c2_19_a_wait_goes_on_over_a_restart_of_the_host() {
     let answers = vec![
@@ -102,7 +102,8 @@ fn c2_19_a_start_of_which_the_answer_is_lost_is_sent_again_under_its_id() {
     .assert_eq(&without_port(&wait(30, vec![None])));
 }
 
-/// A saga that was started and completed was exit 1, since the host waits for less long in one request than the command asked for.
+/// A saga that was started and completed was exit 1, since the host waits for less long in one request than the command asked
+/// for.
 #[test]
 fn c2_08_a_wait_is_several_requests_within_the_host_s_bound() {
     let waits = || saga(202, samples::waiting());

@@ -228,7 +228,7 @@ fn a_cancelled_saga_says_so() {
             ├─ charge (pivot)   running 1.8s
             ├─ send-tickets     not begun
             └─ send-mail        not begun
-            a cancel was asked for; the open pivot decides
+            cancel requested; the outcome of the open pivot decides
             may have run: charge (an attempt is open)   manual: 0   next: amends watch T2
         "#]],
     );
