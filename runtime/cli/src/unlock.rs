@@ -10,7 +10,7 @@ use super::{
     session::Session,
 };
 
-/// Take a lock key from the saga that holds it: the next saga gets it, and this one continues without it.
+/// Take a lock key from its holder; the next saga gets it, the holder goes on without.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends unlock T1 seat/12A --note 'T1 is stuck for days, and is not about the seat any more'")]
 pub(super) struct Unlock {

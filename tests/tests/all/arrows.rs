@@ -1,7 +1,8 @@
-//! Which folder of the host may name which: ARCHITECTURE.md says it in a table, and the `use` lines are held against that.
+//! The dependencies between the folders of the host: a table in ARCHITECTURE.md lists them, and the `use` lines must agree with
+//! it.
 //!
-//! A circle between folders begins with one line that nobody meant: 26 files of the engine named each other in one, since nothing
-//! failed when a folder reached upwards.
+//! A dependency cycle begins with one unintended line: 26 files of the engine once formed a cycle, because nothing failed when a
+//! folder used one above it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -74,7 +75,8 @@ fn what_the_architecture_allows_has_no_circle() {
     assert!(circle.is_empty(), "these come back to themselves: {circle:?}");
 }
 
-/// What decides is given what it needs: a read in the middle of a decision would hold up everybody where the store is across a network.
+/// What decides is given what it needs: a read in the middle of a decision would hold up everybody where the store is across a
+/// network.
 #[test]
 fn no_file_of_a_kind_that_decides_reads_the_store() {
     let engine = repository().join("runtime/src/engine");

@@ -1,4 +1,4 @@
-//! What bad input gets at the command line: exit code 1 or 2, nothing on stdout, and a line that says what helps.
+//! Bad input at the command line: exit code 1 or 2, nothing on stdout, and a message with the remedy.
 
 use expect_test::expect;
 use serde_json::json;
@@ -14,12 +14,12 @@ use crate::harness::{
 fn said_by(host: &Host, commands: &[&[&str]]) -> String {
     let mut found = String::new();
     for arguments in commands {
-        let said = host.cli(arguments);
-        assert_eq!(said.stdout, "", "{arguments:?}");
-        assert!(!said.stderr.contains('\u{202e}'), "{arguments:?}");
+        let output = host.cli(arguments);
+        assert_eq!(output.stdout, "", "{arguments:?}");
+        assert!(!output.stderr.contains('\u{202e}'), "{arguments:?}");
         let shown: Vec<String> = arguments.iter().map(|word| word.escape_debug().take(20).collect()).collect();
-        found.push_str(&format!("{}: exit {}\n", shown.join(" "), said.code));
-        said.stderr.lines().for_each(|line| found.push_str(&format!("  {}\n", without_time(line.to_owned()))));
+        found.push_str(&format!("{}: exit {}\n", shown.join(" "), output.code));
+        output.stderr.lines().for_each(|line| found.push_str(&format!("  {}\n", without_time(line.to_owned()))));
     }
     found.replace(&host.ready.url, "URL")
 }

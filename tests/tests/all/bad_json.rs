@@ -1,14 +1,14 @@
-//! What bad JSON gets, at every door: an error that says where it is bad, and nothing begun. XR-29: sizes.
+//! Bad JSON at every entry point: an error with the position of the fault, and no effect. XR-29: sizes.
 
 use expect_test::expect;
 use serde_json::json;
 use ureq::http::Method;
 
 use crate::harness::{
+    answers_text,
     folder::DataFolder,
     guests::Way,
     host::{Host, Options},
-    said,
 };
 
 fn host() -> Host {
@@ -21,7 +21,7 @@ fn bad_json_is_refused() {
     let api = host.api();
     let start = |body: &str| api.write(Method::POST, "/v1/definitions/order/sagas?id=X1", body.as_bytes()).error();
     let deep = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
-    let found = said([
+    let found = answers_text([
         ("no JSON", start("order_id=o-1")),
         ("half a value", start("{\"order_id\": ")),
         ("two values", start("{} {}")),
@@ -166,7 +166,7 @@ fn xr_29_events_and_outputs_are_taken_whole_or_refused() {
     let padded = |bytes: usize| decision(bytes - decision(0).to_string().len());
     let event = |bytes: usize| json!({"specversion": "1.0", "id": "E1", "source": "test", "type": "approval", "subject": "K", "data": padded(bytes)});
     let by_hand = json!({"step": "decide", "output": padded((1 << 20) + 1)});
-    let found = said([
+    let found = answers_text([
         ("an event's data", api.post("/v1/events", &event((1 << 20) + 1)).error()),
         ("a signal's data", api.post("/v1/sagas/R1/signals/approval", &padded((1 << 20) + 1)).error()),
         ("an output by hand", api.post("/v1/sagas/R1/resolve", &by_hand).error()),

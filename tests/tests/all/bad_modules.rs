@@ -1,4 +1,4 @@
-//! What bad modules get: a clear error that names the thing and the remedy, and nothing stored.
+//! Bad modules: an error that names the fault and the remedy, and nothing is stored.
 
 use std::{collections::BTreeMap, fs};
 
@@ -6,12 +6,12 @@ use expect_test::expect;
 use serde_json::{Value, json};
 
 use crate::harness::{
+    answers_text,
     api::Api,
     folder::{DataFolder, in_memory},
     guests::{Way, guest},
     host::{Host, Options, cli},
     probe::{DONE, Kind, Probe, Step, Undo},
-    said,
 };
 
 fn host() -> Host {
@@ -43,7 +43,7 @@ fn bytes_that_are_no_module_are_refused() {
     let wat = |text: &str| wat::parse_str(text).unwrap();
     let unknown = wat("(component (import \"wasi:keyvalue/store@0.2.0\" (instance)) (import \"env\" (func)))");
     let precompiled = [b"\x7fELF\x02\x01\x01\x00".as_slice(), &[0; 4096]].concat();
-    let found = said([
+    let found = answers_text([
         ("nothing", deployed(&api, b"")),
         ("text", deployed(&api, b"(component)")),
         ("a truncated component", deployed(&api, &order[..order.len() / 2])),
@@ -129,7 +129,7 @@ fn definitions_that_break_the_rules_are_refused_with_every_reason() {
     };
     let schema = |text: &str| deployed(&api, &Probe { schema: Some(text.to_owned()), ..Probe::execute(DONE) }.component());
     let long = "a".repeat(300);
-    let found = said([
+    let found = answers_text([
         ("a compensatable step after the pivot", steps(vec![pivot("pay"), compensatable("reserve")])),
         ("two pivots", steps(vec![pivot("pay"), pivot("ship")])),
         ("a pivot after a retriable step", steps(vec![retriable("email"), pivot("pay")])),
@@ -253,9 +253,9 @@ fn the_command_line_says_the_same_and_exits_with_1() {
     let missing = folder.path().join("missing.wasm").to_str().unwrap().to_owned();
     let mut found = String::new();
     for file in [&core, &text, &pivot, &large, &missing] {
-        for said in [host.cli(&["deploy", file]), cli(&[], &["check", file])] {
-            assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
-            found.push_str(&said.stderr.replace(folder.path().to_str().unwrap(), "DIR").replace(&size, "(SIZE)"));
+        for output in [host.cli(&["deploy", file]), cli(&[], &["check", file])] {
+            assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{}", output.stderr);
+            found.push_str(&output.stderr.replace(folder.path().to_str().unwrap(), "DIR").replace(&size, "(SIZE)"));
         }
     }
     expect![[r#"

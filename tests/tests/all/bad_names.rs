@@ -1,13 +1,13 @@
-//! What bad names get: an error that shows the name as it is and says the rule, and nothing begun.
+//! Bad names: an error that shows the name and the rule, and no effect.
 
 use expect_test::expect;
 use serde_json::json;
 
 use crate::harness::{
+    answers_text,
     folder::DataFolder,
     guests::Way,
     host::{Host, Options},
-    said,
 };
 
 fn host() -> Host {
@@ -20,7 +20,7 @@ fn bad_names_are_refused() {
     let api = host.api();
     let (long, input) = ("a".repeat(300), json!({}));
     let start = |saga: &str, id: &str| api.start(saga, id, &input).error();
-    let found = said([
+    let found = answers_text([
         ("a saga that leads elsewhere", start("..%2Forder", "X1")),
         ("a saga without a name", start("", "X1")),
         ("a saga with a long name", start(&long, "X1")),
@@ -87,7 +87,7 @@ fn bad_names_of_modules_and_signals_are_refused() {
         let body = json!({"step": step, "not_done": true});
         api.post("/v1/sagas/R1/resolve", &body).error()
     });
-    let found = said([
+    let found = answers_text([
         ("modules to deploy", deploys.concat()),
         ("modules to activate", activations.concat()),
         ("signals", signals.concat()),
@@ -137,7 +137,7 @@ fn bad_names_in_events_are_refused() {
     };
     let long = "a".repeat(300);
     let each = |value: &str| ["id", "source", "type", "subject"].map(|name| publish(name, value)).concat();
-    let found = said([
+    let found = answers_text([
         ("without a name", each("")),
         ("long", each(&long)),
         ("with a line break", each("a\nb")),

@@ -1,4 +1,4 @@
-//! Hosts that are down, and hosts that cannot start: each says why, and ends with the exit code for it.
+//! Hosts that are down, and hosts that cannot start: the error has the reason, and the exit code is the one for it.
 
 use std::{fs, panic};
 
@@ -21,19 +21,19 @@ fn a_host_that_is_down_is_named() {
     let mut host = host();
     let url = host.ready.url.clone();
     host.kill();
-    let said = cli(&[("AMENDS_HOST", &url)], &["list"]);
-    assert_eq!(said.code, 7);
-    let found = said.stderr.replace(&url, "URL");
+    let output = cli(&[("AMENDS_HOST", &url)], &["list"]);
+    assert_eq!(output.code, 7);
+    let found = output.stderr.replace(&url, "URL");
     expect![[r#"
         amends: no host answers at URL (connection refused); start one with `amends serve`, or name another with --host
     "#]]
     .assert_eq(&found);
-    let said = cli(&[], &["--host", "ftp://nowhere", "list"]);
-    assert_eq!(said.code, 2);
+    let output = cli(&[], &["--host", "ftp://nowhere", "list"]);
+    assert_eq!(output.code, 2);
     expect![[r#"
         amends: bad host address `ftp://nowhere`; write it as http://127.0.0.1:8420
     "#]]
-    .assert_eq(&said.stderr);
+    .assert_eq(&output.stderr);
 }
 
 /// What a host that does not start says, without the moment at which it says it.
@@ -131,7 +131,7 @@ fn a_bad_setting_is_wrong_usage_and_names_the_nearest() {
 #[test]
 fn what_is_not_built_says_how_to_build_it() {
     let missing = guest_path(Way::Plain, "no-such-module");
-    let said = panic::catch_unwind(|| guest(Way::Plain, "no-such-module")).unwrap_err();
-    let said = said.downcast_ref::<String>().unwrap();
-    assert!(said.starts_with(missing.to_str().unwrap()) && said.ends_with("run `cargo xtask guests`"), "{said}");
+    let output = panic::catch_unwind(|| guest(Way::Plain, "no-such-module")).unwrap_err();
+    let output = output.downcast_ref::<String>().unwrap();
+    assert!(output.starts_with(missing.to_str().unwrap()) && output.ends_with("run `cargo xtask guests`"), "{output}");
 }

@@ -1,15 +1,16 @@
-//! What bad requests get: a clear error that names the thing and the remedy, and nothing begun.
+//! Bad requests: an error that names the fault and the remedy, and no effect.
 
 use expect_test::expect;
 use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::harness::{
+    answers_text,
     folder::DataFolder,
     guests::Way,
     host::{Host, Options},
     probe::{DONE, Probe},
-    said, without_time,
+    without_time,
 };
 
 fn host() -> Host {
@@ -23,7 +24,7 @@ fn what_there_is_not_is_named() {
     api.run("order", "O1", &json!({}));
     let none = json!({});
     let post = |path: &str, body: &Value| api.post(path, body).error();
-    let found = said([
+    let found = answers_text([
         ("a saga's definition", api.start("ordr", "X1", &none).error()),
         ("a definition in another namespace", api.in_namespace("elsewhere").start("order", "X1", &none).error()),
         ("a definition to show", api.get("/v1/definitions/ordr").error()),
@@ -112,7 +113,7 @@ fn an_id_is_never_used_twice() {
     // The same input, written otherwise.
     let again = api.write(Method::POST, "/v1/definitions/order/sagas?id=O1", b" {\"qty\" : 1.0, \"order_id\":\"o-\\u0031\"} ");
     assert_eq!((again.status, &again.body["started_at"]), (200, &first["started_at"]), "{}", again.body);
-    let found = said([
+    let found = answers_text([
         ("another input", api.start("order", "O1", &other).error()),
         ("another definition", api.start("approval", "O1", &input).error()),
     ]);
@@ -137,7 +138,7 @@ fn verbs_that_do_not_fit_say_which_do() {
     api.start("approval", "waits", &json!({"subject": "a desk"})).expect(201);
     api.until_type("waits", "wait");
     let act = |id: &str, verb: &str, body: Value| without_time(api.post(&format!("/v1/sagas/{id}/{verb}"), &body).error());
-    let found = said([
+    let found = answers_text([
         ("cancel of an ended saga", act("ended", "cancel", json!({}))),
         ("abandon of an ended saga", act("ended", "abandon", json!({}))),
         ("a signal to an ended saga", act("ended", "signals/approval", json!({}))),

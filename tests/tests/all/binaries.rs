@@ -1,4 +1,4 @@
-//! What users get is not what is tested here in one thing: it has no failpoints, and nobody moves its clock.
+//! The user's binary differs from the binary under test: it has no failpoints, and its clock cannot be moved.
 
 use std::{env, path::PathBuf};
 

@@ -1,4 +1,4 @@
-//! XR-30: many sagas are stuck at once. They are shown in groups, and a verb is done to a whole group, once to each.
+//! XR-30: many sagas are stuck at once. They are listed in groups, and a verb for a group applies to each saga once.
 
 use expect_test::expect;
 use serde_json::{Value, json};
@@ -174,8 +174,8 @@ fn xr_30_a_verb_over_nothing_is_refused_and_does_nothing() {
           hint: say which sagas, by at least one of saga, status, module, version, step and failure
     "#]]
     .assert_eq(&format!("{nobody}{others}{everybody}"));
-    let said = host.cli(&["abandon", "--all", "--saga", "trip"]);
-    assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
+    let output = host.cli(&["abandon", "--all", "--saga", "trip"]);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{}", output.stderr);
     assert_eq!(host.cli(&["abandon", "--all"]).code, 2);
     assert_eq!(host.api().get("/v1/jobs").expect(200), json!({"jobs": [], "is_cut": false}));
     assert_eq!(recorded(&host, "A", 3, "retried"), [0; 3]);

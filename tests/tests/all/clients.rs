@@ -1,4 +1,4 @@
-//! Clients that wait, that come in crowds and that go away: what they are told, and what they cannot do to others.
+//! Clients that wait, that are many and that disconnect: their answers, and that they do not block others.
 
 use std::{
     io::{Read, Write},
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use crate::harness::{
     api::PATIENCE,
     folder::DataFolder,
-    host::{BINARY, Host, Options, Said, cli},
+    host::{BINARY, CommandOutput, Host, Options, cli},
     probe::{DONE, Kind, Probe, Step, Undo, WAITS, at_first},
     process::bare,
 };
@@ -33,7 +33,7 @@ fn host(options: Options) -> Host {
 }
 
 /// Runs a command beside the test.
-fn beside(host: &Host, arguments: &[&'static str]) -> thread::JoinHandle<Said> {
+fn beside(host: &Host, arguments: &[&'static str]) -> thread::JoinHandle<CommandOutput> {
     let (url, arguments) = (host.ready.url.clone(), arguments.to_vec());
     thread::spawn(move || cli(&[("AMENDS_HOST", &url)], &arguments))
 }
@@ -54,8 +54,8 @@ fn connect(host: &Host, request: &str) -> TcpStream {
     stream
 }
 
-/// 900 starts that waited, or 950 connections on which nothing was said, took every connection: `/healthz` timed out, and the signal
-/// that would have ended the waits could not get in.
+/// 900 starts that waited, or 950 connections on which nothing was said, took every connection: `/healthz` timed out, and the
+/// signal that would have ended the waits could not get in.
 #[test]
 fn c2_03_crowds_that_wait_or_say_nothing_keep_no_probe_and_no_signal_out() {
     let host = host(Options::default());
@@ -77,8 +77,8 @@ fn c2_03_crowds_that_wait_or_say_nothing_keep_no_probe_and_no_signal_out() {
     drop(waits);
 }
 
-/// The host waits for at most `wait_max` in one request. The command asked for more than that and was refused, exit 1, though its saga
-/// was started and completed.
+/// The host waits for at most `wait_max` in one request. The command asked for more than that and was refused, exit 1, though its
+/// saga was started and completed.
 #[test]
 fn c2_08_a_command_waits_for_longer_than_the_host_does_in_one_request() {
     let host = host(Options::default().with("AMENDS_SERVER_WAIT_MAX", "1s"));
@@ -89,11 +89,11 @@ fn c2_08_a_command_waits_for_longer_than_the_host_does_in_one_request() {
     "#]]
     .assert_eq(&refused.error());
     assert_eq!(refused.body["error"]["wait_ms_max"], 1_000);
-    let said = beside(&host, &["start", "probe", "--id", "S1", "--input", "{\"room\":1}", "--wait", "--json"]);
+    let output = beside(&host, &["start", "probe", "--id", "S1", "--input", "{\"room\":1}", "--wait", "--json"]);
     until_waiting(&host, "S1");
     host.api().post("/v1/sagas/S1/signals/probe", &json!({})).expect(202);
-    let said = said.join().unwrap();
-    assert_eq!(said.code, 0, "{said:?}");
+    let output = output.join().unwrap();
+    assert_eq!(output.code, 0, "{output:?}");
 }
 
 /// The answer to a start was made of the saga's own stream, in which nobody else's lock keys are: `holder: null, queue: []`.
@@ -107,9 +107,9 @@ fn c2_18_a_start_that_queues_for_a_lock_key_is_answered_as_a_read_right_after() 
         assert_eq!((&answer["locks"], &answer["reason"]), (&read["locks"], &read["reason"]));
         assert_eq!(answer["locks"]["keys"][0]["holder"], "S1", "{answer}");
     }
-    let said = host.cli(&["start", "probe", "--id", "S4", "--input", "{\"room\":7}", "--wait=10ms"]);
-    assert_eq!(said.code, 5, "{said:?}");
-    assert!(said.stdout.contains("lock room/7  held by S1; 2 before this one"), "{}", said.stdout);
+    let output = host.cli(&["start", "probe", "--id", "S4", "--input", "{\"room\":7}", "--wait=10ms"]);
+    assert_eq!(output.code, 5, "{output:?}");
+    assert!(output.stdout.contains("lock room/7  held by S1; 2 before this one"), "{}", output.stdout);
 }
 
 /// On a port that was free a moment ago, so that it comes back under the same address.
@@ -129,18 +129,18 @@ fn c2_19_a_wait_goes_on_over_a_kill_and_over_a_stop_of_the_host() {
     host.stop();
     host.restart();
     host.api().post("/v1/sagas/S1/signals/probe", &json!({})).expect(202);
-    let said = waiting.join().unwrap();
-    assert_eq!(said.code, 0, "{said:?}");
-    let saga: Value = serde_json::from_str(&said.stdout).unwrap();
+    let output = waiting.join().unwrap();
+    assert_eq!(output.code, 0, "{output:?}");
+    let saga: Value = serde_json::from_str(&output.stdout).unwrap();
     assert_eq!((&saga["id"], &saga["status"]), (&json!("S1"), &json!("completed")));
 }
 
 /// The exit code, the JSON on stderr without the address, and nothing on stdout.
-fn failed(said: &Said, url: &str) -> String {
-    assert_eq!(said.stdout, "", "{said:?}");
+fn failed(output: &CommandOutput, url: &str) -> String {
+    assert_eq!(output.stdout, "", "{output:?}");
     let json: Value =
-        serde_json::from_str(said.stderr.lines().last().unwrap()).unwrap_or_else(|error| panic!("{error}: {said:?}"));
-    assert_eq!(json["error"]["exit"], said.code, "{json}");
+        serde_json::from_str(output.stderr.lines().last().unwrap()).unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(json["error"]["exit"], output.code, "{json}");
     format!("{}\n", json.to_string().replace(url, "URL"))
 }
 

@@ -1,4 +1,4 @@
-//! The command line against a host: the exit codes that scripts hold on to, and what goes to stdout.
+//! The command line with a host: the exit codes on which scripts rely, and the output on stdout.
 
 use std::thread;
 
@@ -17,10 +17,10 @@ fn starts_exit_with_how_the_saga_ended() {
     let desk = Desk::open(Traffic::Once);
     let trip = desk.trip().to_string();
     let start = |id: &str, wait: &str| {
-        let said = desk.host.cli(&["start", "trip", "--id", id, "--input", &trip, wait, "--json"]);
-        let saga: Value = serde_json::from_str(&said.stdout).unwrap_or_else(|error| panic!("{error}: {said:?}"));
+        let output = desk.host.cli(&["start", "trip", "--id", id, "--input", &trip, wait, "--json"]);
+        let saga: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"));
         assert_eq!(saga["id"], id);
-        (said.code, saga["status"].clone())
+        (output.code, saga["status"].clone())
     };
     assert_eq!(start("T0", "--wait"), (0, json!("completed")));
     assert_eq!(start("T1", "--wait"), (3, json!("compensated")));
@@ -40,9 +40,9 @@ fn starts_exit_with_how_the_saga_ended() {
 fn a_module_goes_from_a_file_to_a_saga_by_commands_alone() {
     let desk = Desk::open(Traffic::Once);
     let run = |arguments: &[&str]| {
-        let said = desk.host.cli(arguments);
-        assert_eq!(said.code, 0, "{arguments:?}: {said:?}");
-        said.stdout
+        let output = desk.host.cli(arguments);
+        assert_eq!(output.code, 0, "{arguments:?}: {output:?}");
+        output.stdout
     };
     let file = guest_path(Way::Plain, "trip-v2");
     assert!(run(&["deploy", file.to_str().unwrap(), "--plan"]).contains("trip"));
@@ -68,8 +68,8 @@ fn grants_of_many_people_at_once_are_all_kept() {
         for person in 0..PEOPLE {
             let url = desk.host.ready.url.clone();
             people.spawn(move || {
-                let said = cli(&[("AMENDS_HOST", &url)], &["grant", "order", "--config", &format!("key-{person}=1")]);
-                assert_eq!(said.code, 0, "{said:?}");
+                let output = cli(&[("AMENDS_HOST", &url)], &["grant", "order", "--config", &format!("key-{person}=1")]);
+                assert_eq!(output.code, 0, "{output:?}");
             });
         }
     });

@@ -1,4 +1,4 @@
-//! Sagas that no example is: the history of the paper that sagas come from, and lists that a fan-out cannot use.
+//! Sagas that no example has: the history of the *Sagas* paper, and lists that a fan-out cannot use.
 
 use expect_test::expect;
 use serde_json::{Value, json};
@@ -75,7 +75,7 @@ fn a_list_that_cannot_be_used_refuses_its_step_before_it_begins() {
         json!({"items": [{"id": 1}, {}]}),
         json!({"items": [{"id": 1, "n": 1}, {"id": 1, "n": 2}]}),
     ];
-    let mut said = String::new();
+    let mut found = String::new();
     for (number, input) in inputs.iter().enumerate() {
         let id = format!("S{number}");
         let saga = host.api().run("probe", &id, input);
@@ -83,7 +83,7 @@ fn a_list_that_cannot_be_used_refuses_its_step_before_it_begins() {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let steps = saga["steps"].as_array().cloned().unwrap_or_default();
         let steps: Vec<String> = steps.iter().map(|step| format!("{} {}", text(&step["name"]), text(&step["status"]))).collect();
-        said += &format!("{input}\n  {}: {}\n  {}\n", text(&failure["code"]), text(&failure["message"]), steps.join(", "));
+        found += &format!("{input}\n  {}: {}\n  {}\n", text(&failure["code"]), text(&failure["message"]), steps.join(", "));
         laws::hold(&host.api(), &id);
     }
     expect![[r#"
@@ -100,7 +100,7 @@ fn a_list_that_cannot_be_used_refuses_its_step_before_it_begins() {
           clashing_keys: two different elements of `/input/items` have the key `1`
           before compensated, pay refused
     "#]]
-    .assert_eq(&said);
+    .assert_eq(&found);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Messages, answers and timers: early, late, twice, for nobody. XR-20, 21, 24, 32.
+//! Messages, answers and timers that are early, late, repeated, or without a receiver. XR-20, 21, 24, 32.
 
 use expect_test::expect;
 use participants::{Fault, Operation, Rule};
@@ -120,8 +120,8 @@ fn xr_24_an_answer_to_an_attempt_that_is_over_changes_nothing() {
     assert_eq!(of_the_car, [(&json!("unknown"), &json!(1)), (&json!("done"), &json!(2))]);
 }
 
-/// Law 2: the sender was told that the signal woke the saga, so it has, whenever the host dies. The answer left when the event was
-/// durable, and the arrival was not: the event was not kept either, and the saga waited for ever.
+/// Law 2: the sender was told that the signal woke the saga, so it has, whenever the host dies. The answer left when the event
+/// was durable, and the arrival was not: the event was not kept either, and the saga waited for ever.
 #[test]
 fn a_signal_sent_twice_under_one_key_around_a_kill_is_one_signal() {
     let mut host = host();
@@ -153,8 +153,8 @@ fn xr_32_what_was_told_before_a_kill_is_taken_up_at_start_up() {
     api.put("/v1/modules/probe", &looping.component()).expect(201);
     api.start("probe", "P1", &json!({})).expect(201);
     api.until_type("P1", "intent");
-    let told = api.post("/v1/sagas/R1/signals/approval", &json!({"approved": true, "by": "ada"})).expect(202);
-    assert_eq!(told["woke"], 1, "{told}");
+    let accepted = api.post("/v1/sagas/R1/signals/approval", &json!({"approved": true, "by": "ada"})).expect(202);
+    assert_eq!(accepted["woke"], 1, "{accepted}");
     assert!(!api.journal("R1").iter().any(|record| record["step"] == "decide" && record["type"] == "done"));
     host.kill();
     host.restart_with(Options::default());

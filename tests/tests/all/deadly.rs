@@ -1,5 +1,5 @@
-//! A guest that is executing each time its host dies: it is run alone, then no more, its version starts nothing new, and another
-//! version takes its saga over. Law 11.
+//! A guest that is executing each time its host dies: it runs alone, then not again; its version starts no new sagas, and its
+//! saga moves to another version. Law 11.
 
 use std::{fs, thread, time::Instant};
 
@@ -30,9 +30,9 @@ const FOR_EVER: &str = "(loop $for_ever (br $for_ever)) (unreachable)";
 fn executing(host: &Host, id: &str, before: &[u8]) -> Vec<u8> {
     let (marker, deadline) = (host.folder.path().join("executing"), Instant::now() + PATIENCE);
     loop {
-        let said = fs::read(&marker).unwrap_or_default();
-        if said != before && said.windows(id.len()).any(|part| part == id.as_bytes()) {
-            return said;
+        let marked = fs::read(&marker).unwrap_or_default();
+        if marked != before && marked.windows(id.len()).any(|part| part == id.as_bytes()) {
+            return marked;
         }
         assert!(Instant::now() < deadline, "{id} is not executing");
         thread::yield_now();
@@ -50,9 +50,9 @@ fn a_version_that_the_host_dies_of_is_quarantined_and_its_saga_ends_on_another()
     host.api().start("probe", "W1", &json!({})).expect(201);
     host.api().until_type("W1", "wait");
     host.api().start("probe", "S1", &json!({})).expect(201);
-    let mut said = Vec::new();
+    let mut marked = Vec::new();
     for _ in 0..3 {
-        said = executing(&host, "S1", &said);
+        marked = executing(&host, "S1", &marked);
         host.kill();
         host.restart();
     }

@@ -1,5 +1,5 @@
-//! Disks that take no more: read-only, nearly full, full. What any user can have happens in every run; a read-only and a full disk
-//! of its own beside it, where this user may mount one.
+//! Disks that are read-only, nearly full or full. Every run has the cases that need no privileges; the tests with a mounted
+//! read-only disk and a mounted full disk run only if this user may mount one.
 
 use std::{
     fs,

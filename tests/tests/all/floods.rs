@@ -1,4 +1,5 @@
-//! XR-35: more starts than the host takes. It says so, stays small, and keeps what it accepted.
+//! XR-35: more starts than the host can accept. The host refuses the others, its memory stays bounded, and it loses no accepted
+//! start.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -44,8 +45,8 @@ struct Flooded {
 
 impl Flood {
     fn of(host: &Host, name: &'static str, starts_of_each: usize) -> (Self, Receiver<()>) {
-        let (tell, told) = channel();
-        (Self { address: host.ready.url.trim_start_matches("http://").to_owned(), name, starts_of_each, tell }, told)
+        let (tell, answered) = channel();
+        (Self { address: host.ready.url.trim_start_matches("http://").to_owned(), name, starts_of_each, tell }, answered)
     }
 
     /// Until all is answered, or the host is gone.
@@ -165,9 +166,9 @@ fn xr_35_a_hundred_thousand_starts_are_taken_or_refused_and_no_accepted_one_is_l
 
     // With a long queue it takes more than it can run at once, and dies in the middle.
     host.restart_with(Options::default());
-    let (flood, told) = Flood::of(&host, "K", 250);
+    let (flood, answered) = Flood::of(&host, "K", 250);
     let flooding = thread::spawn(|| flood.run());
-    told.into_iter().take(3_000).for_each(drop);
+    answered.into_iter().take(3_000).for_each(drop);
     host.kill();
     accepted.extend(flooding.join().unwrap().accepted);
     host.restart();

@@ -1,6 +1,6 @@
-//! The data folder of this format: written once, and read by every host that comes after.
+//! A data folder of this format, which every later host must read.
 //!
-//! It is never written again. A host that cannot read it, or reads something else in it, has lost what users have on their disks.
+//! The folder is never written again. A host that cannot read it, or reads it in another way, could not read the data of users.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! The pages that say which test guards what.
+//! The lists of tests in TESTING.md and ARCHITECTURE.md.
 
 use std::{fs, path::Path};
 

@@ -1,5 +1,5 @@
-//! The process of a host: its standard streams, its file, its environment, its clock, its end. A saga must not
-//! notice any of them.
+//! The process of a host: its standard streams, its executable, its environment, its clock and its end. None of them may affect a
+//! saga.
 
 use std::{
     fs::{self, File},
@@ -92,9 +92,9 @@ impl Streams {
 #[track_caller]
 fn ended(mut child: Child) -> Option<i32> {
     let pid = Pid::from_child(&child);
-    let (tell, told) = channel();
-    thread::spawn(move || tell.send(child.wait().unwrap()));
-    let end = told.recv_timeout(PATIENCE);
+    let (send, exited) = channel();
+    thread::spawn(move || send.send(child.wait().unwrap()));
+    let end = exited.recv_timeout(PATIENCE);
     end.unwrap_or_else(|error| {
         let _ = kill_process(pid, Signal::KILL);
         panic!("it does not end: {error}")
@@ -172,8 +172,8 @@ fn stopped_in_the_middle(drain: &str, moves_on: impl FnOnce(&mut Desk)) -> Strin
     kinds.join(" ")
 }
 
-/// The setting was shown in the log and given to the API; the engine had a constant of ten seconds. The clock goes on by more than
-/// that while the attempt is open, and the host still waits.
+/// The setting was shown in the log and given to the API; the engine had a constant of ten seconds. The clock goes on by more
+/// than that while the attempt is open, and the host still waits.
 #[test]
 fn c2_04_a_stop_waits_for_open_attempts_as_long_as_the_setting_says() {
     let found = stopped_in_the_middle("1h", |desk| {
@@ -242,8 +242,8 @@ impl Connection {
     }
 }
 
-/// Where no descriptor was left for the compile worker, a deploy was refused with 422, as if the component were at fault. It is the
-/// host that is unable, for now: 503 with a code of its own, and the same bytes are taken later.
+/// Where no descriptor was left for the compile worker, a deploy was refused with 422, as if the component were at fault. It is
+/// the host that is unable, for now: 503 with a code of its own, and the same bytes are taken later.
 #[test]
 fn c2_09_a_host_without_descriptors_refuses_a_deploy_for_now_and_blames_no_component() {
     let host = Host::start(DataFolder::empty(), Options::default());
@@ -277,17 +277,17 @@ fn c2_21_check_and_graph_have_the_limits_that_the_host_would_have() {
     let file = file.to_str().unwrap();
     for verb in ["check", "graph"] {
         assert_eq!(cli(&[], &[verb, wasm]).code, 0);
-        for said in [
+        for output in [
             cli(&[("AMENDS_LIMITS_WASM", "16KiB")], &[verb, wasm]),
             cli(&[("AMENDS_CONFIG", file)], &[verb, wasm]),
             cli(&[], &[verb, wasm, "--config", file]),
         ] {
-            assert!(said.code == 1 && said.stderr.contains("bytes, and 16384 is the limit"), "{said:?}");
+            assert!(output.code == 1 && output.stderr.contains("bytes, and 16384 is the limit"), "{output:?}");
         }
         // A variable wins over the file.
         assert_eq!(cli(&[("AMENDS_LIMITS_WASM", "32MiB")], &[verb, wasm, "--config", file]).code, 0);
-        let said = cli(&[("AMENDS_LIMITS_WASM", "0B")], &[verb, wasm]);
-        assert!(said.code == 2 && said.stderr.contains("`wasm` in [limits] is 0B"), "{said:?}");
+        let output = cli(&[("AMENDS_LIMITS_WASM", "0B")], &[verb, wasm]);
+        assert!(output.code == 2 && output.stderr.contains("`wasm` in [limits] is 0B"), "{output:?}");
     }
 }
 
@@ -315,9 +315,9 @@ fn booked_though_the_clock_is_set_by(ms: i64) {
     assert_eq!(attempts, 1, "the first one had all the time that its step allows");
 }
 
-/// The deadline of an attempt was a moment of the wall clock: set forward by an hour, it was past in an attempt of a second, and the
-/// saga was rolled back; set back, it was an hour away. The kind: a span of time between two moments of a clock that is set. How
-/// long an attempt, a stop or a connection may take is measured by a clock that nobody sets.
+/// The deadline of an attempt was a moment of the wall clock: set forward by an hour, it was past in an attempt of a second, and
+/// the saga was rolled back; set back, it was an hour away. The kind: a span of time between two moments of a clock that is set.
+/// How long an attempt, a stop or a connection may take is measured by a clock that nobody sets.
 #[test]
 fn c2_25_a_wall_clock_that_is_set_ends_no_attempt() {
     booked_though_the_clock_is_set_by(3_600_000);

@@ -1,5 +1,5 @@
-//! XR-27, XR-28: guests that trap, loop, recurse, allocate or return garbage. Each costs an attempt, which is a technical failure:
-//! never a refusal, never the host, never another saga.
+//! XR-27, XR-28: guests that trap, loop, recurse, allocate or return garbage. Each costs an attempt, which is a technical
+//! failure: never a refusal, never the host, never another saga.
 
 use serde_json::{Value, json};
 
@@ -190,15 +190,15 @@ fn xr_28_clock_and_randomness_are_the_same_in_a_run_after_a_kill() {
     let mut host = Host::start(DataFolder::with_modules(Way::Plain), Options::default().with("AMENDS_GUEST_CPU", "600s"));
     deploy(&host.api(), &teller());
     host.api().start("probe", "P1", &json!({})).expect(201);
-    let told = |line: &str| Some(line.split('"').find(|part| part.len() == 48)?.to_owned());
-    let first = told(&host.until_logged(|line| told(line).is_some())).unwrap();
+    let drawn = |line: &str| Some(line.split('"').find(|part| part.len() == 48)?.to_owned());
+    let first = drawn(&host.until_logged(|line| drawn(line).is_some())).unwrap();
     host.kill();
     host.advance_ms(90_000);
     host.restart();
-    let second = told(&host.until_logged(|line| told(line).is_some())).unwrap();
+    let second = drawn(&host.until_logged(|line| drawn(line).is_some())).unwrap();
     assert_eq!(first, second);
     assert_eq!(host.api().run("probe", "P1", &json!({}))["output"], json!(first));
     // Another saga is told something else.
     host.api().start("probe", "P2", &json!({})).expect(201);
-    assert_ne!(told(&host.until_logged(|line| told(line).is_some())).unwrap(), first);
+    assert_ne!(drawn(&host.until_logged(|line| drawn(line).is_some())).unwrap(), first);
 }

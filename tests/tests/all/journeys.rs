@@ -26,8 +26,8 @@ scenarios! {
     scenario::when_the_second_round_fails_as_well_everything_is_undone
 }
 
-/// Flights F100 and F200 with 2 seats each, hotels H1 and H2 and cars K1 and K2 with one each, 1,000.00 on account A; but for what
-/// is said otherwise.
+/// Flights F100 and F200 with 2 seats each, hotels H1 and H2 and cars K1 and K2 with one each, 1,000.00 on account A; but for
+/// what is said otherwise.
 fn desk<const N: usize>(conditions: Conditions, otherwise: [(&str, u32); N]) -> Desk {
     let desk = Desk::open(conditions);
     desk.api().grant("itinerary", &[&desk.url()]);
@@ -135,11 +135,11 @@ fn without_times(text: &str) -> String {
     };
     let line = |line: &str| {
         let words: Vec<&str> = line.split(' ').map(|word| if is_time(word) { "…" } else { word }).collect();
-        let mut said = words.join(" ");
-        while let Some(wide) = said.find("…  ").filter(|at| said[*at..].starts_with("…   ")) {
-            said.replace_range(wide..wide + "…   ".len(), "…  ");
+        let mut text = words.join(" ");
+        while let Some(wide) = text.find("…  ").filter(|at| text[*at..].starts_with("…   ")) {
+            text.replace_range(wide..wide + "…   ".len(), "…  ");
         }
-        said + "\n"
+        text + "\n"
     };
     text.lines().map(line).collect()
 }

@@ -1,11 +1,11 @@
 //! TB-17: the host is killed with SIGKILL at every point of every step and of every compensation, and goes on after it.
 //!
-//! F1 the intent is durable and the guest not called; F2 the guest runs; F3 the effect took hold and its answer did not
+//! F1 the intent is durable and the guest not called; F2 the guest runs; F3 the effect has happened and its answer did not
 //! arrive; F4 the outcome is in memory; F5 it is durable. F8 the decision to roll back is durable. F9.1 to F9.5 are F1 to F5
 //! of a compensation. At F3 the participant kills the host; at all others the host kills itself.
 //!
-//! Every run ends as TB-01 or TB-05, but for the five in which the hotel's attempt was open: that step is run once, so the
-//! trip is given up as in TB-15. These are 46 kills; each is repeated with every message sent twice, in both ways.
+//! Every run ends as TB-01 or TB-05, except the five in which the attempt of the hotel was open: that step must not run again, so
+//! the trip rolls back as in TB-15. Each of the 46 kills is repeated with every message sent twice, in both ways.
 
 use std::ops::RangeInclusive;
 

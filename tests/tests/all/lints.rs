@@ -1,4 +1,4 @@
-//! What is legal and hardly meant is said where a module is checked and where it is deployed, and stops nobody.
+//! Warnings about definitions that are legal and probably a mistake: `check` and `deploy` print them, and do not fail.
 
 use expect_test::expect;
 use serde_json::json;
@@ -19,7 +19,8 @@ fn a_check_and_a_deploy_warn_of_what_is_legal_and_hardly_meant() {
     let file = folder.path().join("odd.wasm");
     std::fs::write(&file, &odd).unwrap();
     let file = file.to_str().unwrap();
-    let warned = |said: &str| said.lines().filter(|line| line.starts_with("warning: ")).map(|line| format!("{line}\n")).collect();
+    let warned =
+        |output: &str| output.lines().filter(|line| line.starts_with("warning: ")).map(|line| format!("{line}\n")).collect();
     let expected = expect![[r#"
         warning: saga `probe`, step `book`: its compensation can never run: a pivot that does not reach outside is never in doubt; leave it out
     "#]];
@@ -29,15 +30,16 @@ fn a_check_and_a_deploy_warn_of_what_is_legal_and_hardly_meant() {
     expected.assert_eq(&planned);
     let deployed = host.cli(&["deploy", file]);
     assert_eq!(deployed.code, 0, "{}", deployed.stderr);
-    let said: String = warned(&deployed.stdout);
-    expected.assert_eq(&said);
+    let warnings: String = warned(&deployed.stdout);
+    expected.assert_eq(&warnings);
     assert_eq!(host.api().run("probe", "S1", &json!({}))["status"], "completed");
 }
 
 const EXAMPLES: [&str; 11] =
     ["order", "order-v2", "trip", "trip-v2", "approval", "approval-v2", "shop", "shop-v2", "transfer", "group", "itinerary"];
 
-/// Two of the examples were warned of, for what every effect-free saga of steps and undos does: nobody reads warnings that mean nothing.
+/// Two of the examples were warned of, for what every effect-free saga of steps and undos does: nobody reads warnings that mean
+/// nothing.
 #[test]
 fn nothing_is_to_be_said_of_the_examples() {
     let host = Host::start(DataFolder::empty(), Options::default());

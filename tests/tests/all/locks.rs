@@ -1,5 +1,5 @@
-//! Lock keys against the real binary: who waits, for what and behind whom, over a kill; who is refused, who is too late, and an
-//! operator who breaks one. Turns are `turns.rs`.
+//! Lock keys with the real binary: sagas that wait, the order of the queue, kills, refusals, starts that are too late, and an
+//! operator who takes a key from its holder. The order of many sagas is in `turns.rs`.
 
 use expect_test::expect;
 use serde_json::{Value, json};
@@ -10,8 +10,8 @@ use crate::harness::{
     probe::{DONE, Kind, OnLocked, Probe, Step, Undo, WAITS, at_first, in_step},
 };
 
-/// A saga of one retriable step under the lock keys `room/…` and `guest/…`. The first version's step never works: it is stuck, and
-/// keeps its keys.
+/// A saga of one retriable step under the lock keys `room/…` and `guest/…`. The first version's step never works: it is stuck,
+/// and keeps its keys.
 fn probe(execute: &str) -> Vec<u8> {
     let poke = Step::new("poke", Kind::Retriable, Undo::None);
     let locks = vec![("room", "/room"), ("guest", "/guest")];
@@ -102,9 +102,9 @@ fn a_saga_that_does_not_queue_is_refused_while_somebody_has_its_key_and_is_not_m
         host.kill();
         host.restart();
     }
-    let said = host.cli(&["start", "probe", "--id", "S2", "--input", r#"{"room":7}"#]);
-    assert_eq!((said.code, said.stdout.as_str()), (1, ""), "{}", said.stderr);
-    assert!(said.stderr.contains("S1 has the lock key room/7"), "{}", said.stderr);
+    let output = host.cli(&["start", "probe", "--id", "S2", "--input", r#"{"room":7}"#]);
+    assert_eq!((output.code, output.stdout.as_str()), (1, ""), "{}", output.stderr);
+    assert!(output.stderr.contains("S1 has the lock key room/7"), "{}", output.stderr);
 
     host.api().start("probe", "S3", &json!({"room": 8})).expect(201);
     host.api().post("/v1/sagas/S1/signals/probe", &json!({})).expect(202);

@@ -1,4 +1,4 @@
-//! The host as users meet it: the real binary, real HTTP, real kills. Names carry the ids of the scenarios.
+//! The host as users run it: the real binary, real HTTP, real kills. The names of tests have the ids of the scenarios.
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 

@@ -1,4 +1,4 @@
-//! Sagas that move to another version of their module, against the real binary: a broken compensation is repaired by new code.
+//! Sagas that move to another version of their module, with the real binary: a new version repairs a broken compensation.
 
 use std::{sync::mpsc::channel, thread};
 
@@ -95,7 +95,7 @@ fn a_stuck_saga_is_repaired_by_new_code_while_a_thousand_others_run_and_end_on_t
     assert_eq!(api.run("probe", "S1", &json!({}))["status"], "stuck");
 
     // The first half goes on while the code is replaced, and after each of them somebody comes; the second half is told later.
-    let (tell, told) = channel();
+    let (tell, finished) = channel();
     let first_half = {
         let api = api.clone();
         thread::spawn(move || {
@@ -107,7 +107,7 @@ fn a_stuck_saga_is_repaired_by_new_code_while_a_thousand_others_run_and_end_on_t
             });
         })
     };
-    told.iter().nth(50).unwrap();
+    finished.iter().nth(50).unwrap();
     api.put("/v1/modules/probe", &version(2, SOUND, &["c"])).expect(201);
     let moved = host.cli(&["move", "S1", "--to", "2", "--note", "version 2 undoes a", "--yes"]);
     assert_eq!(moved.code, 0, "{}", moved.stderr);
@@ -116,7 +116,7 @@ fn a_stuck_saga_is_repaired_by_new_code_while_a_thousand_others_run_and_end_on_t
     let versions = api.get("/v1/modules/probe").expect(200)["versions"].clone();
     assert!(versions[0]["in_flight"].as_u64() >= Some(OTHERS as u64 / 2), "{versions}");
     first_half.join().unwrap();
-    assert!(told.iter().any(|version| version == 2), "nobody came after the new code");
+    assert!(finished.iter().any(|version| version == 2), "nobody came after the new code");
 
     each(&api, OTHERS / 2, |api, number| {
         assert_eq!(goes_on(api, &format!("R{}", OTHERS / 2 + number))["version"], 1);

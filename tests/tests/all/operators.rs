@@ -1,4 +1,4 @@
-//! What operators do about sagas that are stuck or on their way back: each verb is recorded, and takes hold once. XR-30, 31.
+//! Operators' verbs for sagas that are stuck or roll back: each verb is recorded, and applies once. XR-30, 31.
 
 use expect_test::expect;
 use participants::{Fault, Operation, Rule};

@@ -1,4 +1,4 @@
-//! XR-22: participants that answer at once never know of what the host does not.
+//! XR-22: the host has a durable intent for every call that a participant has received.
 
 use std::{
     net::{SocketAddr, TcpListener},

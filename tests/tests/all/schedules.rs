@@ -1,5 +1,5 @@
-//! Schedules against the real binary, whose clock is steered: what they start, miss and let wait, over pauses, kills and
-//! downtime; and ten thousand that are due in the same second.
+//! Schedules with the real binary and a steered clock: starts, skipped starts and waiting starts, across pauses, kills and
+//! downtime; and ten thousand schedules that are due in the same second.
 
 use std::{
     collections::BTreeSet,
@@ -16,12 +16,12 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::harness::{
+    answers_text,
     api::Api,
     folder::DataFolder,
     guests::Way,
     host::{Host, Options},
     probe::{DONE, Kind, Probe, Step, Undo},
-    said,
 };
 
 const HOUR_MS: u64 = 3_600_000;
@@ -232,7 +232,7 @@ fn a_schedule_that_can_never_start_anything_is_refused_and_leaves_nothing() {
         none to pause
           404 schedule_not_found: there is no schedule `nightly` in namespace `default`
           hint: look for it: amends schedule list
-    "#]].assert_eq(&said(answers));
+    "#]].assert_eq(&answers_text(answers));
     assert_eq!(api.get("/v1/schedules").expect(200), json!({"schedules": []}));
 }
 
@@ -259,8 +259,8 @@ fn the_command_line_makes_shows_and_removes_schedules() {
         "schedule remove xmas",
         "schedule list",
     ] {
-        let said = host.cli(&line.split(' ').collect::<Vec<_>>());
-        transcript += &format!("$ amends {line}\n{}{}", without_moments(&said.stdout), said.stderr);
+        let output = host.cli(&line.split(' ').collect::<Vec<_>>());
+        transcript += &format!("$ amends {line}\n{}{}", without_moments(&output.stdout), output.stderr);
     }
     let refused = host.cli(&["schedule", "add", "never", "order", "--cron", "0 0 31 4 *"]);
     transcript += &format!("exit {}: {}", refused.code, refused.stderr);

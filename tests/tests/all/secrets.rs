@@ -1,4 +1,4 @@
-//! What the operator keeps in files reaches the guests that were granted it, and nothing that the host writes.
+//! Secrets of the operator: guests with a grant read them, and the host writes them nowhere.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! Sagas without effects outlive a kill at each of their points, and so does whatever a client was told.
+//! Effect-free sagas survive a kill at each of their points, and so does every answer to a client.
 
 use serde_json::json;
 
@@ -77,11 +77,11 @@ fn what_was_answered_before_a_kill_is_so_after_it() {
     host.restart();
     for (answered, unanswered) in ends {
         assert!(!answered.is_empty());
-        for told in answered {
-            let saga = host.api().saga(told["id"].as_str().unwrap());
+        for answer in answered {
+            let saga = host.api().saga(answer["id"].as_str().unwrap());
             assert_eq!(
                 (&saga["status"], &saga["revision"], &saga["output"]),
-                (&told["status"], &told["revision"], &told["output"])
+                (&answer["status"], &answer["revision"], &answer["output"])
             );
         }
         // Whether this one began is not known; asked for again, it is done.

@@ -1,5 +1,5 @@
-//! Money from account to account: whatever fails and whenever the host is killed, all accounts and what is in transit come to the
-//! same sum at every instant.
+//! Transfers between accounts: whatever fails and whenever the host is killed, the sum of all accounts and of the money in
+//! transit is the same at every instant.
 
 use std::{
     collections::BTreeMap,

@@ -1,5 +1,5 @@
-//! Booking a trip of flight, hotel and car: every way it can go, over real HTTP; each also with every message sent twice, and
-//! on demand with a kill at every point.
+//! Trips of flight, hotel and car, over real HTTP: success and every failure, each also with every message sent twice, and on
+//! demand with a kill at every point.
 
 mod bookings;
 

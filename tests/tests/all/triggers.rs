@@ -1,4 +1,4 @@
-//! Sagas that events start: once, whatever dies and however often the event comes, or not at all, and then said so.
+//! Sagas that events start: once, also after kills and for repeated events; or not at all, with the reason in the answer.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use ureq::http::Method;
 
 use crate::harness::{
+    answers_text,
     api::{Api, Traffic},
     desk::Desk,
     folder::DataFolder,
@@ -15,7 +16,6 @@ use crate::harness::{
     host::{Host, Options},
     laws,
     probe::Probe,
-    said,
 };
 
 /// A module of one saga, both of this name, that `order.placed` starts with an object that has a `sku`.
@@ -74,8 +74,8 @@ fn an_event_starts_a_saga_once_also_when_it_comes_again_after_a_kill() {
     assert_eq!((&start["actor"], &start["started"]["input"]), (&json!("host"), &json!({"sku": "K1"})));
 }
 
-/// The event and its saga share a commit: at each point the host has both or neither, and the event that nobody was told of is sent
-/// again.
+/// The event and its saga share a commit: at each point the host has both or neither, and the event that nobody was told of is
+/// sent again.
 #[test]
 fn an_event_starts_a_saga_once_wherever_the_host_dies() {
     let mut first = Host::start(DataFolder::empty(), Options::default());
@@ -153,7 +153,7 @@ fn triggers_that_break_a_rule_are_refused_with_the_saga_and_the_rule() {
     let refused = |triggers: Vec<(&'static str, &'static str)>| {
         api.put("/v1/modules/fulfil", &Probe { triggers, ..started_by_orders("fulfil") }.component()).error()
     };
-    let found = said([
+    let found = answers_text([
         ("a saga that is not there", refused(vec![("order.placed", "fulfill")])),
         ("a type that nobody can publish", refused(vec![("order\u{7}placed", "fulfil")])),
         ("the same twice", refused(vec![("order.placed", "fulfil"), ("order.placed", "fulfil")])),
@@ -193,9 +193,9 @@ fn the_command_line_says_what_starts_a_saga_and_what_an_event_started() {
     fs::write(&file, started_by_orders("fulfil").component()).unwrap();
     let file = file.display().to_string();
     let run = |arguments: &[&str]| {
-        let said = host.cli(arguments);
-        assert_eq!(said.code, 0, "{}", said.stderr);
-        said.stdout
+        let output = host.cli(arguments);
+        assert_eq!(output.code, 0, "{}", output.stderr);
+        output.stdout
     };
     let plan = run(&["deploy", &file, "--plan"]);
     assert!(plan.contains("started by: order.placed → fulfil\n"), "{plan}");

@@ -1,5 +1,5 @@
-//! Sagas that want the same lock keys: each has its turn, in the order in which they came, whatever becomes of the one before it
-//! and whenever the host is killed. XR-33, XR-34.
+//! Sagas that need the same lock keys: each gets them, in the order of the starts, however the saga before it ends and whenever
+//! the host is killed. XR-33, XR-34.
 
 use std::collections::BTreeMap;
 

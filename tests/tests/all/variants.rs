@@ -1,4 +1,4 @@
-//! What every scenario is run with beside itself: doubled messages, and kills.
+//! The variants of every scenario: repeated messages, and kills.
 
 use participants::Operation;
 

@@ -1,4 +1,4 @@
-//! A case: what a saga is, what it is started with, what its steps answer, and what happens to it meanwhile.
+//! A case: a definition, an input, the answers of its steps, and events, times and cancels.
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ pub(crate) const START_MS: u64 = 1_767_225_600_000;
 /// A saga and everything that happens to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Case {
-    /// What its steps answer follows from this and from what they are called for.
+    /// The seed of the answers of its steps.
     pub(crate) answers: u64,
     pub(crate) definition: Arc<Definition>,
     /// Its children and theirs.
@@ -26,7 +26,7 @@ pub(crate) struct Case {
     pub(crate) moves: Vec<Move>,
 }
 
-/// What happens to a saga when nothing of it moves by itself.
+/// What happens to a saga while it waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
     /// The event comes that the step of this path may wait for.
@@ -130,13 +130,13 @@ fn any_wait(random: &mut Random) -> Answer {
     }
 }
 
-/// What came of a case: what was called, what happened, and how it stands at the end.
+/// The result of a case: the calls, the trace, and the end.
 #[derive(Default)]
 pub(crate) struct Played {
     /// The trace as the kit writes it.
     pub(crate) trace: Vec<String>,
-    /// What each call was told.
-    pub(crate) told: Vec<String>,
+    /// Each call with its arguments.
+    pub(crate) calls: Vec<String>,
     pub(crate) end: String,
     /// An element was undone so that its refusal could be a result.
     pub(crate) undid_a_result: bool,
@@ -144,8 +144,8 @@ pub(crate) struct Played {
 
 impl fmt::Display for Played {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { trace, told, end, .. } = self;
-        write!(f, "{}\n\n{}\n\n{end}\n", trace.join("\n"), told.join("\n"))
+        let Self { trace, calls, end, .. } = self;
+        write!(f, "{}\n\n{}\n\n{end}\n", trace.join("\n"), calls.join("\n"))
     }
 }
 

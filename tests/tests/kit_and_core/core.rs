@@ -1,8 +1,8 @@
-//! A case played through the core, by a driver that takes turns as the kit does.
+//! Runs a case on the core, with a driver that orders attempts as the kit does.
 //!
-//! The core leaves to its host in which order attempts end that are open at the same time. Here all that are open end in the order
-//! of their steps, compensations of a rollback last and backwards; what opens meanwhile is for the next round. Backoffs pass at
-//! once. The trace is made of the core's events, and of nothing that this driver would have decided.
+//! The core leaves to its host in which order attempts end that are open at the same time. Here all that are open end in the
+//! order of their steps, compensations of a rollback last and backwards; what opens meanwhile is for the next round. Backoffs
+//! pass at once. The trace is made of the core's events, and of nothing that this driver would have decided.
 
 use std::collections::BTreeSet;
 
@@ -37,7 +37,7 @@ struct Host<'a> {
     saga: Saga,
     now: Instant,
     trace: Vec<String>,
-    told: Vec<String>,
+    calls: Vec<String>,
     /// Events that no leg has taken, and how many have come.
     kept: Vec<Arrival>,
     events: u64,
@@ -62,8 +62,8 @@ impl<'a> Host<'a> {
             lock_keys: Vec::new(),
         };
         let (saga, events) = Saga::start(case.plan(), started, context(now));
-        let (trace, told, kept, backing_off) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
-        let mut host = Self { case, saga, now, trace, told, kept, events: 0, backing_off, undid_a_result: false };
+        let (trace, calls, kept, backing_off) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
+        let mut host = Self { case, saga, now, trace, calls, kept, events: 0, backing_off, undid_a_result: false };
         host.note(&events);
         host
     }
@@ -112,7 +112,7 @@ impl<'a> Host<'a> {
         open
     }
 
-    /// What the guest is told, and what it answers.
+    /// Calls the guest, and returns its answer.
     fn end_of(&mut self, intent: &Intent) -> Option<Report> {
         let call = self.saga.call(intent)?;
         let leg = &intent.attempt.leg;
@@ -141,7 +141,7 @@ impl<'a> Host<'a> {
         });
         let own_output = call.own_output.as_ref().filter(|_| asked == Asked::Undo).map(value);
         let since_start = |at: Instant| at.since(Instant(START_MS));
-        self.told.push(format!(
+        self.calls.push(format!(
             "{attempt:?} may have run {}, after {:?}, for {cause:?}, element {:?}, arrived {arrived}, own {own_output:?}, needs {:?}, input {}, now {}, began {}, until {}",
             call.may_have_run,
             call.last_failure.as_ref().map(|failure| &failure.code),
@@ -321,7 +321,7 @@ impl<'a> Host<'a> {
         let failure = first_stuck.or_else(|| self.end()).unwrap_or("no failure".to_owned());
         let output = self.saga.output().map_or(String::new(), |output| value(&output).to_string());
         let end = format!("{status}, {failure}, +{}ms, {output}", self.now.since(Instant(START_MS)));
-        Played { trace: counted(&self.trace), told: self.told, end, undid_a_result: self.undid_a_result }
+        Played { trace: counted(&self.trace), calls: self.calls, end, undid_a_result: self.undid_a_result }
     }
 }
 

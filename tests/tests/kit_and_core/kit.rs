@@ -1,4 +1,4 @@
-//! A case played through the SDK's test kit.
+//! Runs a case on the test kit of the SDK.
 
 use std::{
     cell::RefCell,
@@ -18,21 +18,21 @@ use serde_json::Value;
 
 use crate::case::{Answer, Asked, Attempt, Case, Move, Played, START_MS};
 
-/// What came of it, as text. A panic of the kit is a text as well.
+/// The result as text. A panic of the kit is a text as well.
 pub(crate) fn played(case: &Case) -> String {
-    let told = Rc::new(RefCell::new(Vec::new()));
-    let play = || play(case, &told);
+    let calls = Rc::new(RefCell::new(Vec::new()));
+    let play = || play(case, &calls);
     match catch_unwind(AssertUnwindSafe(play)) {
-        Ok(run) => text(&run, told.take()),
+        Ok(run) => text(&run, calls.take()),
         Err(panic) => {
-            let said = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-            format!("the kit panicked: {}", said.unwrap_or("without words"))
+            let message = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            format!("the kit panicked: {}", message.unwrap_or("no message"))
         }
     }
 }
 
-fn play(case: &Case, told: &Told) -> Run {
-    let author = Author { case: Rc::new(case.clone()), told: told.clone() };
+fn play(case: &Case, calls: &Calls) -> Run {
+    let author = Author { case: Rc::new(case.clone()), calls: calls.clone() };
     let mut run = given(author.saga::<Value>(&case.definition)).when(&case.input);
     for step in &case.moves {
         run = match step {
@@ -44,21 +44,21 @@ fn play(case: &Case, told: &Told) -> Run {
     run
 }
 
-fn text(run: &Run, told: Vec<String>) -> String {
+fn text(run: &Run, calls: Vec<String>) -> String {
     let failure = run.failure().map_or("no failure".to_owned(), |failure| failure.code);
     let output = if run.status() == Status::Completed { run.output::<Value>().to_string() } else { String::new() };
     let end = format!("{:?}, {failure}, +{}ms, {output}", run.status(), run.now().as_millis() - START_MS);
     let trace = run.to_string().lines().map(str::to_owned).collect();
-    Played { trace, told, end, ..Played::default() }.to_string()
+    Played { trace, calls, end, ..Played::default() }.to_string()
 }
 
-type Told = Rc<RefCell<Vec<String>>>;
+type Calls = Rc<RefCell<Vec<String>>>;
 
 /// Writes the modules: makes the SDK's sagas of definitions.
 #[derive(Clone)]
 struct Author {
     case: Rc<Case>,
-    told: Told,
+    calls: Calls,
 }
 
 /// A step of some kind.
@@ -222,7 +222,7 @@ impl Author {
         }
     }
 
-    /// Notes what the call is told, and answers it.
+    /// Records the arguments of the call, and answers it.
     fn answer<I: Serialize>(&self, asked: Asked, input: &I, own_output: Option<Value>, call: &Call) -> Answer {
         let (alternate, undo_alternate, round) = (call.alternate(), call.undo_alternate(), call.round());
         let attempt = Attempt { asked, path: call.path(), alternate, undo_alternate, round, number: call.attempt() };
@@ -244,7 +244,7 @@ impl Author {
             format!("{name}={output}")
         });
         let since_start = |moment: Moment| moment.as_millis() - START_MS;
-        self.told.borrow_mut().push(format!(
+        self.calls.borrow_mut().push(format!(
             "{attempt:?} may have run {}, after {:?}, for {cause:?}, element {:?}, arrived {arrived}, own {own_output:?}, needs {:?}, input {}, now {}, began {}, until {}",
             call.may_have_run(),
             call.last_failure().map(|failure| failure.code),

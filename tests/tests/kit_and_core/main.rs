@@ -1,8 +1,8 @@
-//! The SDK's test kit held against the core: the same random definitions and answers through both give the same trace.
+//! Compares the test kit of the SDK with the core: the same random definitions and answers must give the same trace.
 //!
-//! The kit runs sagas in unit tests of modules, in its own second reading of the rules. What it gets wrong is a test that passes
-//! and a module that fails, so every run plays thousands of sagas through both. `AMENDS_SEQUENCES` says how many, `AMENDS_SEED`
-//! where to begin. A difference is printed with its seed and with the smallest case that still shows it.
+//! The kit runs sagas in unit tests of modules, and implements the rules a second time. A mistake in it would let a test pass
+//! whose module fails, so every run compares thousands of sagas. `AMENDS_SEQUENCES` says how many, `AMENDS_SEED` where to begin.
+//! A difference is printed with its seed and with the smallest case that still shows it.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 

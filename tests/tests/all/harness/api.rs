@@ -1,4 +1,4 @@
-//! A client of the host's API that knows no types of the host: what it gets is what everybody gets.
+//! A client of the host's API. It uses no types of the host, so that it sees the same JSON as any client.
 
 use std::{
     io::{self, BufRead, BufReader},
@@ -14,7 +14,7 @@ use ureq::http::{Method, Request, Response};
 
 use super::process::Lives;
 
-/// Longer than anything takes on a busy machine; a test that needs it has failed.
+/// Longer than any operation takes on a busy machine; a test that waits for this time has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often every message is sent: requests to participants, and writes to the host.
@@ -23,7 +23,7 @@ pub(crate) enum Traffic {
     Once,
     /// Twice with the same headers: `dup(all)`.
     Twice,
-    /// The second with an `Idempotency-Key` of its own: `dup'`.
+    /// Twice, the second time with another `Idempotency-Key`: `dup'`.
     TwiceWithFreshKeys,
 }
 
@@ -34,7 +34,7 @@ pub(crate) struct Api {
     url: String,
     namespace: String,
     traffic: Traffic,
-    /// The lives of a host that is started again when it dies: what it did not answer is asked again.
+    /// The lives of a supervised host: a request without an answer is sent again to the next life.
     lives: Option<Arc<Lives>>,
 }
 
@@ -42,7 +42,7 @@ pub(crate) struct Api {
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
-    /// What is not JSON is a string.
+    /// The JSON of the body; a body that is not JSON is a string.
     pub(crate) body: Value,
 }
 
@@ -54,7 +54,7 @@ impl Answer {
         self.body
     }
 
-    /// `409 id_taken`, or `200` where nothing went wrong.
+    /// `409 id_taken`, or `200` if there is no error.
     pub(crate) fn code(&self) -> String {
         match self.body["error"]["code"].as_str() {
             Some(code) => format!("{} {code}", self.status),
@@ -83,7 +83,7 @@ impl Api {
         Self { agent: config.build().new_agent(), url: url.to_owned(), namespace: "default".to_owned(), traffic, lives: None }
     }
 
-    /// Asks the next life of the host what this one did not answer.
+    /// Sends a request again to the next life of the host if this one did not answer.
     pub(crate) fn outliving(self, lives: &Arc<Lives>) -> Self {
         Self { lives: Some(Arc::clone(lives)), ..self }
     }
@@ -112,7 +112,7 @@ impl Api {
         self.write(Method::PUT, path, body)
     }
 
-    /// Writes as often as the traffic says. The host that answered the first writing answers the second one too.
+    /// Sends a write once or twice, as the traffic requires. The host that answered the first one also answers the second one.
     #[track_caller]
     pub(crate) fn write(&self, method: Method, path: &str, body: &[u8]) -> Answer {
         let (first, second) = (fresh_key(), fresh_key());
@@ -143,7 +143,7 @@ impl Api {
         }
     }
 
-    /// Waits for the life of the host after this one; none if it has but one.
+    /// Waits for the next life of the host; none if the host is not supervised.
     fn next_life(&self, life: Option<usize>) -> Option<()> {
         self.lives.as_ref()?.after(life?).map(drop)
     }
@@ -161,13 +161,13 @@ impl Api {
         answer(response)
     }
 
-    /// Starts a saga and answers at once.
+    /// Starts a saga, and does not wait for its end.
     #[track_caller]
     pub(crate) fn start(&self, saga: &str, id: &str, input: &Value) -> Answer {
         self.post(&format!("/v1/definitions/{saga}/sagas?id={id}"), input)
     }
 
-    /// Starts a saga, or finds it, and answers when it has ended or is stuck. Where messages come twice, the first comes while it runs.
+    /// Starts a saga, or finds it, and waits until it has ended or is stuck. If messages are sent twice, the first does not wait.
     #[track_caller]
     pub(crate) fn run(&self, saga: &str, id: &str, input: &Value) -> Value {
         if self.traffic != Traffic::Once {
@@ -197,7 +197,8 @@ impl Api {
         records
     }
 
-    /// Follows a saga until a record is as wanted, and gives it. What never comes ends the test by the client's patience.
+    /// Follows a saga until a record that matches, and returns it. Without such a record the test fails after the client's
+    /// patience.
     #[track_caller]
     pub(crate) fn until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         loop {
@@ -213,7 +214,7 @@ impl Api {
         }
     }
 
-    /// None: the saga ended first. An error: the host did.
+    /// None if the saga ended before; an error if the host ended.
     fn follow(&self, id: &str, wanted: &impl Fn(&Value) -> bool) -> Result<Option<Value>, ureq::Error> {
         let request = Request::builder().uri(format!("{}/v1/sagas/{id}/watch", self.url));
         let mut response = self.agent.run(request.header("amends-namespace", &self.namespace).body(())?)?;
@@ -242,7 +243,7 @@ impl Api {
         self.until(id, |record| record["type"] == kind)
     }
 
-    /// Lets a module reach these origins, and nothing else.
+    /// Grants a module these origins, and nothing else.
     #[track_caller]
     pub(crate) fn grant(&self, module: &str, origins: &[&str]) {
         let http: Vec<Value> = origins.iter().map(|origin| json!({"origin": origin})).collect();

@@ -1,4 +1,4 @@
-//! A host with the module `trip`, and the participants that it books with: what the travel scenarios stand on.
+//! A host with the module `trip`, and the participants that it books with: used by the travel scenarios.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use super::{
     laws,
 };
 
-/// Where trips are booked.
+/// A host and the participants of trips.
 pub(crate) struct Desk {
     pub(crate) host: Host,
     pub(crate) participants: Participants,
@@ -24,7 +24,7 @@ pub(crate) struct Desk {
     duplicator: Option<Duplicator>,
 }
 
-/// What goes wrong besides what a scenario is about.
+/// Faults in addition to those of a scenario.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Conditions {
     pub(crate) traffic: Traffic,
@@ -34,9 +34,9 @@ pub(crate) struct Conditions {
 /// When the host gets a SIGKILL; it is started again at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kill {
-    /// When it comes to this failpoint for the nth time.
+    /// When the host reaches this failpoint for the nth time.
     At(&'static str, u32),
-    /// When this was asked of a participant for the first time, after its effect and before its answer.
+    /// At the first call of this operation, after its effect and before its answer.
     By(Operation),
 }
 
@@ -61,7 +61,7 @@ impl Desk {
         desk
     }
 
-    /// Nobody kills the host: everything happens once, and in order.
+    /// Whether the host is never killed: then everything happens once and in order.
     pub(crate) fn is_calm(&self) -> bool {
         self.kill.is_none()
     }
@@ -72,7 +72,7 @@ impl Desk {
         desk
     }
 
-    /// On this folder, with nothing deployed or granted but what is in it.
+    /// A host on this folder, with only the modules and grants in it.
     pub(crate) fn on(folder: DataFolder, options: Options) -> Self {
         let traffic = options.traffic;
         let participants = Participants::start().unwrap_or_else(|error| panic!("no participants: {error}"));
@@ -88,7 +88,7 @@ impl Desk {
         self.host.api()
     }
 
-    /// Where the saga is told that the participants are.
+    /// The address of the participants in the inputs of sagas.
     pub(crate) fn url(&self) -> String {
         self.duplicator.as_ref().map_or_else(|| self.participants.url(), |duplicator| duplicator.url.clone())
     }
@@ -123,12 +123,12 @@ impl Desk {
         assert!(answer.status == 201 || (answer.status == 200 && !self.is_calm()), "{}", answer.body);
     }
 
-    /// Lets calls of this operation stand still until [`Desk::release`].
+    /// Holds calls of this operation until [`Desk::release`].
     pub(crate) fn hold(&self, operation: Operation) {
         self.participants.add(Rule::every(operation, Fault::Hold));
     }
 
-    /// Lets them go on, and holds no more.
+    /// Releases held calls, and holds no further ones.
     pub(crate) fn release(&self, operation: Operation) {
         let trace = self.participants.state().trace;
         let killer = self.killer().filter(|killer| !trace.iter().any(|call| call.operation == killer.operation));
@@ -143,7 +143,7 @@ impl Desk {
         }
     }
 
-    /// Waits until a participant was asked for this. False if a kill made the saga go back before that.
+    /// Waits for a call of this operation. False if a kill made the saga roll back before.
     #[track_caller]
     pub(crate) fn asked(&self, operation: Operation) -> bool {
         let asked = |state: &participants::State, wanted| state.trace.iter().any(|call| call.operation == wanted);
@@ -159,7 +159,7 @@ impl Desk {
         self.api().post(&format!("/v1/sagas/{id}/{verb}"), body)
     }
 
-    /// Checks the end state, or, of a trip that a kill made go back, that nothing is left of it.
+    /// Checks the end state; of a trip that rolled back because of a kill, that it has no effect.
     #[track_caller]
     pub(crate) fn ends(&self, id: &str, expected: &Expect) {
         let end = self.end(id);
@@ -168,7 +168,7 @@ impl Desk {
         }
     }
 
-    /// A kill met the hotel's open attempt. That step is run once, so the trip goes back: law 6.
+    /// Whether a kill interrupted the attempt of the hotel. That step must not run again, so the trip rolls back: law 6.
     pub(crate) fn was_given_up(&self, id: &str) -> bool {
         let met = |record: &Value| {
             record["type"] == "unknown" && record["step"] == "reserve-hotel" && record["failure"]["code"] == "host_stopped"
@@ -178,7 +178,7 @@ impl Desk {
         !self.is_calm() && is_trip() && self.api().journal(id).iter().any(met)
     }
 
-    /// The end state: the saga, what is left, and every effect; after a check of the laws.
+    /// The end state: the saga, the stock, and every effect; after a check of the laws.
     #[track_caller]
     pub(crate) fn end(&self, id: &str) -> String {
         self.settle_down();
@@ -189,8 +189,8 @@ impl Desk {
         format!("{}{}", self.without_doubt(&saga), self.world())
     }
 
-    /// A saga in words. A refused step of which a kill met an earlier attempt may have run, and is undone: nothing had taken
-    /// hold, and it counts as refused. So does a charge of which people said that it was not done.
+    /// A saga as text. A refused step with an earlier attempt that a kill interrupted is undone as well, although it had no
+    /// effect: it counts as refused here. So does a charge that an operator resolved as not done.
     fn without_doubt(&self, saga: &Value) -> String {
         let text = saga_text(saga);
         match (self.is_calm(), saga["rollback"]["reason"].as_str(), saga["rollback"]["step"].as_str()) {
@@ -202,7 +202,7 @@ impl Desk {
         }
     }
 
-    /// Whatever happened: what is done took hold once, and what was undone was undone once.
+    /// Checks that the effect of every done step happened once, and that every undone step was undone once.
     #[track_caller]
     fn each_effect_once(&self, saga: &Value) {
         let id = saga["id"].as_str().unwrap_or_default();
@@ -238,7 +238,7 @@ impl Desk {
         saga["round"].as_u64().map_or(0, |round| usize::try_from(round).unwrap_or(usize::MAX))
     }
 
-    /// What is left, and every effect that took hold.
+    /// The stock, and every effect.
     pub(crate) fn world(&self) -> String {
         let state = self.participants.state();
         let stock = state.stock.iter().map(|(name, left)| format!("{name} {left}"));
@@ -249,7 +249,7 @@ impl Desk {
         format!("left: {}; emails {}\neffects: {effects}\n", left.join(", "), state.emails.len())
     }
 
-    /// The order in which a trip's participants were first asked, with refusals marked.
+    /// The order of the first calls of a trip, with refusals marked.
     pub(crate) fn trace(&self, trip: &str) -> String {
         let mut asked: Vec<String> = Vec::new();
         for call in self.participants.state().trace.iter().filter(|call| call.trip == trip) {
@@ -262,7 +262,7 @@ impl Desk {
         asked.join(" ")
     }
 
-    /// Waits for repeated requests that are still under way.
+    /// Waits for repeated requests that are still open.
     #[track_caller]
     pub(crate) fn settle_down(&self) {
         let quiet = self.participants.wait_until(PATIENCE, |state| {
@@ -279,8 +279,8 @@ impl Desk {
         assert!(quiet, "{:?}", self.participants.trace());
     }
 
-    /// Law 10: every attempt of a step makes its call under the same key, and no two steps share one. Another alternate asks for
-    /// something else, and another round may.
+    /// Law 10: every attempt of a step sends its call with the same key, and no two steps share a key. Another alternate sends
+    /// another call, and another round may send another one.
     #[track_caller]
     fn one_key_for_each_call(&self) {
         let mut keys: BTreeMap<String, String> = BTreeMap::new();
@@ -298,12 +298,12 @@ impl Desk {
     }
 }
 
-/// What a call is about: a step, by which it is repeated, and of what.
+/// The identity of a call: the step, and the object of the call.
 fn thing_of(call: &Called) -> (String, String) {
     (call.step.clone(), call.resource.clone())
 }
 
-/// A saga's status and steps, in words that do not depend on how often something was tried.
+/// A saga's status and steps as text that does not depend on the number of attempts.
 pub(crate) fn saga_text(saga: &Value) -> String {
     let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let mut head = word(&saga["status"]);

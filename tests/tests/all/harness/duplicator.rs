@@ -1,6 +1,6 @@
 //! A proxy in front of the participants that sends every request twice, and answers with the first answer.
 //!
-//! The second comes after the first was answered, which is when a network that repeats messages does harm.
+//! The second request is sent after the answer to the first one, which is the harmful case of a repeated message.
 
 use std::{
     io,
@@ -28,7 +28,7 @@ use tokio::{
 
 use super::api::Traffic;
 
-/// The running proxy; it stops when this is dropped.
+/// The running proxy; it stops on drop.
 pub(crate) struct Duplicator {
     pub(crate) url: String,
     stop: Option<oneshot::Sender<()>>,
@@ -43,7 +43,7 @@ struct Ahead {
 }
 
 impl Duplicator {
-    /// In front of `participants`, an `http://` URL without a path.
+    /// A proxy in front of `participants`, an `http://` URL without a path.
     pub(crate) fn start(participants: &str, traffic: Traffic) -> io::Result<Self> {
         let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         listener.set_nonblocking(true)?;

@@ -15,15 +15,15 @@ use super::{
     host::{BINARY, Host, Options},
 };
 
-/// A folder that goes with the test.
+/// A folder that is removed at the end of the test.
 pub(crate) struct DataFolder {
     path: PathBuf,
-    /// None: it goes with the disk that it is on.
+    /// None: the folder is removed with its disk.
     _dir: Option<TempDir>,
 }
 
 impl DataFolder {
-    /// A folder for a host that never ran.
+    /// A path for a new data folder.
     pub(crate) fn empty() -> Self {
         let dir = in_memory();
         Self { path: dir.path().join("data"), _dir: Some(dir) }
@@ -35,7 +35,7 @@ impl DataFolder {
         Self::empty().fill(way)
     }
 
-    /// The same on a disk that somebody else takes away.
+    /// The same on a disk that the caller removes.
     pub(crate) fn with_modules_on(disk: &Path) -> Self {
         Self { path: disk.join("data"), _dir: None }.fill(Way::Plain)
     }
@@ -58,7 +58,7 @@ impl DataFolder {
     }
 }
 
-/// In memory if there is such a place: it survives the kill of a process, and nothing here asks for more.
+/// A temporary folder, in memory if possible: the tests kill processes, and never the machine.
 pub(crate) fn in_memory() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { TempDir::with_prefix_in("amends-", memory) } else { TempDir::with_prefix("amends-") };
@@ -75,7 +75,7 @@ fn template(way: Way) -> &'static Path {
     made.get_or_init(|| find_or_make(way).unwrap_or_else(|error| panic!("cannot make a data folder: {error}")))
 }
 
-/// Kept between runs as long as neither binary nor modules change: compiling them is most of what a run would take.
+/// The folder is kept between runs while neither the binary nor the modules change, because compiling them takes most of a run.
 fn find_or_make(way: Way) -> io::Result<PathBuf> {
     let shelf = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let prefix = format!("template-{}-", way.name());

@@ -1,11 +1,11 @@
-//! The example modules as they were built, and where they lie. It builds none: that takes a toolchain of its own.
+//! The built example modules. `cargo xtask guests` builds them.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
 
-/// How a module became a component. Both ways must give the same behaviour.
+/// How a component was built. Both ways must give the same behaviour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     /// By `cargo build --target wasm32-wasip2`.
@@ -29,7 +29,7 @@ pub(crate) fn guest(way: Way, name: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; run `cargo xtask guests`", path.display()))
 }
 
-/// Where `order.wasm` lies.
+/// The path of `order.wasm`.
 pub(crate) fn guest_path(way: Way, name: &str) -> PathBuf {
     guest_folder().join(way.name()).join(format!("{name}.wasm"))
 }

@@ -1,4 +1,4 @@
-//! One host: the real binary in a process of its own, on a folder of its own, killed and started again as tests like.
+//! One host: the real binary in its own process, on its own folder. Tests kill it and start it again.
 
 use std::{
     fs,
@@ -27,13 +27,13 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_amends-under-test");
 pub(crate) struct Options {
     pub(crate) binary: PathBuf,
     pub(crate) traffic: Traffic,
-    /// Variables beside the few that every host has.
+    /// Environment variables in addition to those of every host.
     pub(crate) environment: Vec<(String, String)>,
     /// How far its clock is ahead of the machine's.
     pub(crate) clock_ms: u64,
-    /// A command that sets what the host may do, and then becomes the host.
+    /// A command that restricts the process and then executes the host.
     pub(crate) under: Vec<String>,
-    /// A host that dies is started again at once, on this port and without what was to kill it.
+    /// The port of a host that is started again at once when it dies, without its failpoint.
     pub(crate) supervised: Option<u16>,
 }
 
@@ -56,17 +56,17 @@ impl Options {
         self
     }
 
-    /// Run by this command, which is given the host's as its last arguments.
+    /// Runs the host by this command, whose last arguments are the command of the host.
     pub(crate) fn under(self, command: &[&str]) -> Self {
         Self { under: command.iter().map(|word| (*word).to_owned()).collect(), ..self }
     }
 
-    /// On a port that was free a moment ago.
+    /// Supervised, on a port that was free a moment ago.
     pub(crate) fn supervised(self) -> Self {
         Self { supervised: Some(free_port()), ..self }
     }
 
-    /// The host kills itself when it comes to this point for the nth time.
+    /// The host kills itself when it reaches this failpoint for the nth time.
     pub(crate) fn dies_at(self, failpoint: &str) -> Self {
         self.with("AMENDS_FAILPOINT", failpoint)
     }
@@ -78,12 +78,12 @@ pub(crate) fn free_port() -> u16 {
     listener.unwrap_or_else(|error| panic!("no free port: {error}")).port()
 }
 
-/// What a host said when it was ready.
+/// The ready line of a host.
 #[derive(Clone, Debug)]
 pub(crate) struct Ready {
     pub(crate) url: String,
     pub(crate) seconds: f64,
-    /// How many sagas had not ended.
+    /// The number of sagas that had not ended.
     pub(crate) recovered: u64,
 }
 
@@ -94,7 +94,7 @@ pub(crate) struct NotReady {
     pub(crate) stderr: String,
 }
 
-/// A running host. It is killed when this is dropped.
+/// A running host. It is killed on drop.
 pub(crate) struct Host {
     process: Process,
     pub(crate) ready: Ready,
@@ -105,7 +105,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    /// A host on a folder of its own with these options.
+    /// Starts a host on this folder with these options.
     #[track_caller]
     pub(crate) fn start(folder: DataFolder, options: Options) -> Self {
         let (place, log) = (Place::take(), Arc::default());
@@ -123,12 +123,12 @@ impl Host {
         }
     }
 
-    /// The process that serves.
+    /// The process id of the current life.
     pub(crate) fn pid(&self) -> u32 {
         self.process.lives.current().pid.unwrap_or(self.process.pid)
     }
 
-    /// How often it was started, if it is supervised.
+    /// The number of starts of a supervised host.
     pub(crate) fn lives(&self) -> usize {
         self.process.lives.current().begun
     }
@@ -142,7 +142,7 @@ impl Host {
         self.process.tell(&ms.to_string()).unwrap_or_else(|error| panic!("cannot steer the clock: {error}"));
     }
 
-    /// Sets its wall clock, as somebody who sets the machine's does.
+    /// Sets its wall clock forward or back.
     pub(crate) fn set_clock_by(&mut self, ms: i64) {
         self.process.tell(&format!("set {ms}")).unwrap_or_else(|error| panic!("cannot set the clock: {error}"));
     }
@@ -153,19 +153,19 @@ impl Host {
         self.died();
     }
 
-    /// Waits until it has killed itself, or a participant has.
+    /// Waits until the host was killed, by itself or by a participant.
     #[track_caller]
     pub(crate) fn died(&mut self) {
         let status = self.process.ended();
         assert_eq!(status.signal(), Some(9), "the host ended otherwise: {status}\n{}", self.log());
     }
 
-    /// Asks it to end.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         self.process.signal(Signal::TERM);
     }
 
-    /// Asks it to end, and waits for it.
+    /// Sends SIGTERM, and waits for the end.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> ExitStatus {
         self.terminate();
@@ -178,7 +178,7 @@ impl Host {
         self.process.ended()
     }
 
-    /// Starts it again on its folder, killed before if it still ran, without what was to kill it.
+    /// Kills the host if it still runs, and starts it again on its folder, without its failpoint.
     #[track_caller]
     pub(crate) fn restart(&mut self) -> &Ready {
         let mut options = self.options.clone();
@@ -186,7 +186,7 @@ impl Host {
         self.restart_with(options)
     }
 
-    /// Starts it again when so much time has passed, in which nobody ran.
+    /// Starts it again after this time, during which no host ran.
     #[track_caller]
     pub(crate) fn restart_later_ms(&mut self, ms: u64) -> &Ready {
         self.options.clock_ms += ms;
@@ -215,14 +215,14 @@ impl Host {
         self.log.text()
     }
 
-    /// Waits for a line in its log that is as wanted, and was not given before.
+    /// Waits for a line in its log that matches and that no earlier call returned.
     #[track_caller]
     pub(crate) fn until_logged(&self, wanted: impl Fn(&str) -> bool) -> String {
         self.log.next(wanted).unwrap_or_else(|| panic!("the log does not come to it:\n{}", self.log()))
     }
 
     /// Runs a verb of the command line against it.
-    pub(crate) fn cli(&self, arguments: &[&str]) -> Said {
+    pub(crate) fn cli(&self, arguments: &[&str]) -> CommandOutput {
         cli(&[("AMENDS_HOST", &self.ready.url)], arguments)
     }
 
@@ -247,15 +247,15 @@ impl Drop for Host {
     }
 }
 
-/// What a command said, and how it ended.
+/// The output and the exit code of a command.
 #[derive(Debug)]
-pub(crate) struct Said {
+pub(crate) struct CommandOutput {
     pub(crate) code: i32,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
 }
 
-impl From<Output> for Said {
+impl From<Output> for CommandOutput {
     fn from(output: Output) -> Self {
         let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
         Self { code: output.status.code().unwrap_or(-1), stdout: text(output.stdout), stderr: text(output.stderr) }
@@ -263,16 +263,16 @@ impl From<Output> for Said {
 }
 
 /// Runs the command line without a host.
-pub(crate) fn cli(environment: &[(&str, &str)], arguments: &[&str]) -> Said {
+pub(crate) fn cli(environment: &[(&str, &str)], arguments: &[&str]) -> CommandOutput {
     let mut command = bare(Path::new(BINARY));
     command.args(arguments).envs(environment.iter().copied()).env("NO_COLOR", "1").env("USER", "tester").stdin(Stdio::null());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let child = command.spawn().unwrap_or_else(|error| panic!("cannot run {BINARY}: {error}"));
     let pid = Pid::from_child(&child);
-    let (tell, told) = channel();
-    // Nobody listens any more when it took too long.
-    thread::spawn(move || drop(tell.send(child.wait_with_output())));
-    match told.recv_timeout(CLI_PATIENCE) {
+    let (send, ended) = channel();
+    // After the time limit there is no receiver.
+    thread::spawn(move || drop(send.send(child.wait_with_output())));
+    match ended.recv_timeout(CLI_PATIENCE) {
         Ok(Ok(output)) => output.into(),
         Ok(Err(error)) => panic!("`amends {}`: {error}", arguments.join(" ")),
         Err(_) => {
@@ -282,10 +282,10 @@ pub(crate) fn cli(environment: &[(&str, &str)], arguments: &[&str]) -> Said {
     }
 }
 
-/// Longer than a command that waits and then says so.
+/// Longer than the longest wait of a command in the tests.
 const CLI_PATIENCE: Duration = Duration::from_secs(400);
 
-/// Tries to start a host that cannot: it ends by itself, and says why.
+/// Starts a host that must fail to start; returns its exit code and its messages.
 #[track_caller]
 pub(crate) fn refuses_to_start(data: &Path, options: &Options) -> NotReady {
     match spawn(data, &Arc::default(), options) {
@@ -297,7 +297,7 @@ pub(crate) fn refuses_to_start(data: &Path, options: &Options) -> NotReady {
     }
 }
 
-/// At most four hosts at a time: more only wait for each other.
+/// At most four hosts run at a time: more would only wait for each other.
 struct Place;
 
 const PLACES: usize = 4;

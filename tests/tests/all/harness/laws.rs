@@ -1,8 +1,8 @@
-//! What holds for every saga, whatever happened to it: checked on its journal, as the API shows it.
+//! The laws of every saga, checked on its journal as the API shows it.
 //!
 //! U1: one end, and nothing after it. U2: forward in the definition's order, then backward in reverse, and only what is done or
-//! may have run is undone; in children as in the saga, for each alternate and in each round. U9: the same start again is the same
-//! saga, and another input under its id is refused.
+//! may have run is undone; in children as in the saga, for each alternate and in each round. U9: a repeated start is the same
+//! saga, and a start with its id and another input is refused.
 
 use std::{
     cmp::Ordering,
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::api::Api;
 
-/// Checks them all on a saga that has ended or is stuck.
+/// Checks all laws on a saga that has ended or is stuck.
 #[track_caller]
 pub(crate) fn hold(api: &Api, id: &str) {
     let saga = api.saga(id);
@@ -29,7 +29,7 @@ pub(crate) fn hold(api: &Api, id: &str) {
     repeated_start(api, &saga);
 }
 
-/// The stage after which the round's savepoint stands.
+/// The stage before the savepoint of the round.
 fn savepoint_stage(api: &Api, saga: &Value, record: &Value) -> u64 {
     let definition = api.get(&format!("/v1/definitions/{}", text(saga, "saga"))).expect(200);
     let stages = definition["stages"].as_array().cloned().unwrap_or_default();
@@ -55,7 +55,7 @@ enum Way {
     Check,
 }
 
-/// All attempts at one thing.
+/// All attempts of one leg.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Leg {
     step: String,
@@ -65,7 +65,7 @@ struct Leg {
     round: u64,
 }
 
-/// What the journal says so far. Of steps only those that are code: the others are what those are.
+/// The state after the records so far, of steps with code only: other steps consist of those.
 struct Fold {
     id: String,
     stages: Stages,
@@ -162,7 +162,7 @@ impl Fold {
         self.hold(record["revision"] == self.revision.to_string().as_str(), record, "revisions have neither gap nor repeat");
     }
 
-    /// What comes after the savepoint is undone, and begins afresh.
+    /// Begins a new round: the steps after the savepoint are undone.
     fn begin_round(&mut self, record: &Value, savepoint: u64) {
         self.count(record);
         self.hold(self.rolling_back, record, "a round begins at the end of a rollback");
@@ -296,7 +296,7 @@ impl Stages {
         self.places(step).first().map_or(0, |(_, stage)| *stage)
     }
 
-    /// Which of two comes first; none: neither. Elements of a fan-out do not wait for each other, nor do steps of one stage.
+    /// Which of two steps comes first; none if they are in parallel, as elements of a fan-out and steps of one stage are.
     fn order(&self, one: &str, other: &str) -> Option<Ordering> {
         let (one, other) = (self.places(one), self.places(other));
         let common = one.iter().zip(&other).take_while(|((one, _), (other, _))| one == other);
@@ -329,7 +329,7 @@ fn leg(record: &Value) -> Leg {
     Leg { step: text(record, "step"), way, alternate, undo_alternate, round }
 }
 
-/// A number that is not there is 0.
+/// A number of the JSON; 0 if it is missing.
 fn number(value: &Value, name: &str) -> u64 {
     value[name].as_u64().unwrap_or_default()
 }

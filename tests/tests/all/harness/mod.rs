@@ -1,4 +1,4 @@
-//! What the scenarios stand on: hosts, their API, participants, and the laws that hold whatever a scenario is about.
+//! The harness of the scenarios: hosts, their API, participants, and the laws that every saga must keep.
 
 pub(crate) mod api;
 
@@ -22,7 +22,7 @@ use std::thread;
 
 use api::Api;
 
-/// Does something for each number below `count`, in four threads.
+/// Calls `act` for each number below `count`, in four threads.
 pub(crate) fn each(api: &Api, count: usize, act: impl Fn(&Api, usize) + Clone + Send + 'static) {
     let threads: Vec<_> = (0..4)
         .map(|thread| {
@@ -33,14 +33,14 @@ pub(crate) fn each(api: &Api, count: usize, act: impl Fn(&Api, usize) + Clone + 
     threads.into_iter().for_each(|thread| thread.join().unwrap());
 }
 
-/// What each of these got, one after the other.
-pub(crate) fn said<const N: usize>(answers: [(&str, String); N]) -> String {
+/// The answers as text, each below its request.
+pub(crate) fn answers_text<const N: usize>(answers: [(&str, String); N]) -> String {
     answers.map(|(what, error)| format!("{what}\n  {error}")).concat()
 }
 
-/// A moment as `…`.
-pub(crate) fn without_time(said: String) -> String {
-    let Some((before, after)) = said.split_once(" at 2") else { return said };
+/// Replaces a moment by `…`.
+pub(crate) fn without_time(text: String) -> String {
+    let Some((before, after)) = text.split_once(" at 2") else { return text };
     let after = after.split_once("Z ").map_or("", |(_, after)| after);
     format!("{before} at … {after}")
 }

@@ -1,6 +1,7 @@
-//! Modules that no SDK would make: a core module in WAT under the module contract, with its description laid out in memory by hand.
+//! Modules that the SDK cannot make: core modules in WAT for the module contract, whose description is laid out in memory by
+//! hand.
 //!
-//! Layouts follow the component model's canonical ABI: a value's parts lie one after the other, each aligned to its size.
+//! The layout follows the component model's canonical ABI: the parts of a value follow each other, each aligned to its size.
 
 use std::fmt::Write;
 
@@ -12,10 +13,10 @@ use super::guests::repository;
 /// Refuses.
 pub(crate) const REFUSED: &str = "(call $failed (i32.const 1))";
 
-/// Says done, with `null`.
+/// Returns done, with `null`.
 pub(crate) const DONE: &str = "(call $done (i32.const 32) (i32.const 4))";
 
-/// Says done, with this digit.
+/// Returns done, with this digit.
 pub(crate) fn says(digit: u8) -> String {
     format!("(call $done (i32.const {}) (i32.const 1))", 48 + u32::from(digit))
 }

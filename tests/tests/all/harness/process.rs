@@ -1,4 +1,4 @@
-//! The process of a host: how it is started, signalled and waited for, and what it says. It knows nothing of what a host does.
+//! The process of a host: its start, signals, end and output. It does not use the API.
 
 use std::{
     fs,
@@ -61,7 +61,7 @@ impl Process {
     }
 }
 
-/// How often a host became ready, told by itself.
+/// The number of ready lines of a host.
 #[derive(Default)]
 pub(crate) struct Lives {
     current: Mutex<Life>,
@@ -72,7 +72,7 @@ pub(crate) struct Lives {
 #[derive(Clone, Default)]
 pub(crate) struct Life {
     pub(crate) begun: usize,
-    /// Its process, where that is not the one that was started.
+    /// Its process id, if it is not the process that was started.
     pub(super) pid: Option<u32>,
     ready: Option<String>,
 }
@@ -87,7 +87,7 @@ impl Lives {
         self.changed.notify_all();
     }
 
-    /// Waits until the host is ready once more than so many times.
+    /// Waits until the host was ready more often than `begun` times.
     pub(crate) fn after(&self, begun: usize) -> Option<Life> {
         let deadline = Instant::now() + PATIENCE;
         let mut life = self.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -99,7 +99,7 @@ impl Lives {
     }
 }
 
-/// What hosts wrote to stderr, in all their lives.
+/// The stderr of a host, in all of its lives.
 #[derive(Default)]
 pub(super) struct Log {
     lines: Mutex<Lines>,
@@ -109,7 +109,7 @@ pub(super) struct Log {
 #[derive(Default)]
 struct Lines {
     all: Vec<String>,
-    /// How many were looked at.
+    /// The number of lines that `next` has examined.
     seen: usize,
 }
 
@@ -143,7 +143,7 @@ impl Log {
     }
 }
 
-/// Starts a host and waits for the line that says that it is ready.
+/// Starts a host and waits for its ready line.
 pub(super) fn spawn(data: &Path, log: &Arc<Log>, options: &Options) -> Result<(Process, Ready), NotReady> {
     let written = log.lines().all.len();
     let mut command = serving(data, options);
@@ -159,7 +159,7 @@ pub(super) fn spawn(data: &Path, log: &Arc<Log>, options: &Options) -> Result<(P
     let lives = Arc::new(Lives::default());
     let (pid, is_group) = (child.id(), options.supervised.is_some());
     let mut process = Process { pid, is_group, stdin, lives: Arc::clone(&lives), exited: watched(child), end: None };
-    let (say, said) = channel();
+    let (send, ready_lines) = channel();
     thread::spawn(move || {
         // Read to its end, so that the host never waits for us.
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -171,11 +171,11 @@ pub(super) fn spawn(data: &Path, log: &Arc<Log>, options: &Options) -> Result<(P
                 }),
             }
             // Only the first life is waited for here.
-            let _ = say.send(lives.current().ready);
+            let _ = send.send(lives.current().ready);
         }
     });
     loop {
-        match said.recv_timeout(PATIENCE) {
+        match ready_lines.recv_timeout(PATIENCE) {
             Ok(Some(line)) => return Ok((process, ready(&line))),
             Ok(None) => {}
             Err(_) => {
@@ -236,7 +236,7 @@ pub(crate) fn bare(binary: &Path) -> Command {
     command
 }
 
-/// How the process ended, once it has.
+/// The exit status of the process, once it has ended.
 fn watched(mut child: Child) -> Receiver<ExitStatus> {
     let (tell, exited) = channel();
     thread::spawn(move || {
