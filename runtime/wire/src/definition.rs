@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::names::names;
 
-/// The definitions that new sagas start on.
+/// The definitions of new sagas.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Definitions {
     /// By name.
@@ -13,9 +13,9 @@ pub struct Definitions {
 }
 
 names! {
-    /// How a definition is shown.
+    /// The format of a definition.
     pub enum DefinitionFormat {
-        /// All of it, as data.
+        /// All of it, as JSON.
         Json = "json",
         /// A picture for Markdown pages.
         Mermaid = "mermaid",
@@ -31,14 +31,14 @@ names! {
 pub struct Definition {
     /// Its name.
     pub name: String,
-    /// The module that it belongs to.
+    /// Its module.
     pub module: String,
-    /// The module's version, which new sagas start on.
+    /// The active version of the module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
     /// The author's number.
     pub definition_version: u32,
-    /// In order; a rollback goes through them backwards.
+    /// In order; a rollback undoes them in reverse order.
     pub stages: Vec<Stage>,
     /// The step whose output is the saga's.
     #[schema(required)]
@@ -46,12 +46,12 @@ pub struct Definition {
     /// How many rounds may follow the first.
     #[serde(default, skip_serializing_if = "is_none")]
     pub rounds: u32,
-    /// The keys that keep two sagas off the same business object; taken together with the start.
+    /// The keys that prevent two sagas from working on the same business object; a saga gets all of them at its start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub locks: Vec<LockDefinition>,
     /// What happens to a start while another saga holds one of its keys.
     pub on_locked: OnLocked,
-    /// How long a saga may take from its start.
+    /// The time limit of a saga from its start.
     #[schema(required)]
     pub deadline_ms: Option<u64>,
     /// A JSON Schema of the input.
@@ -62,13 +62,13 @@ pub struct Definition {
     pub started_by: Vec<String>,
 }
 
-/// A lock: its key is its name and a value of the input.
+/// A lock, whose key is made of its name and a value of the input.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LockDefinition {
-    /// What is locked.
+    /// The kind of the object.
     #[schema(example = "seat")]
     pub name: String,
-    /// A JSON pointer into the input: which one.
+    /// A JSON pointer to the id of the object in the input.
     #[schema(example = "/seat")]
     pub pointer: String,
 }
@@ -76,9 +76,9 @@ pub struct LockDefinition {
 names! {
     /// What happens to a start while another saga holds one of its lock keys.
     pub enum OnLocked {
-        /// It is durable and waits its turn.
+        /// The saga is durable and waits for the key.
         Queue = "queue",
-        /// It is refused.
+        /// The start is refused.
         Refuse = "refuse",
     }
 }
@@ -88,7 +88,7 @@ names! {
 pub struct Stage {
     /// At least one.
     pub steps: Vec<StepDefinition>,
-    /// A rollback may stop at the end of this stage, and a new round begin there.
+    /// The savepoint at the end of this stage: a rollback may stop there, and a new round begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub savepoint_after: Option<String>,
 }
@@ -98,51 +98,51 @@ pub struct Stage {
 pub struct StepDefinition {
     /// Its name.
     pub name: String,
-    /// Where it stands to the point of no return.
+    /// Its position relative to the point of no return.
     pub kind: Kind,
-    /// The saga of the same module whose steps it consists of; without it, it is code.
+    /// The child saga of the same module whose steps it consists of; null for a step with code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child: Option<String>,
-    /// It is done once for each element of a list.
+    /// The list for whose elements it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<Each>,
-    /// How many alternates follow the first way of doing it.
+    /// The number of alternates after the first way of the step.
     #[serde(default, skip_serializing_if = "is_none")]
     pub alternates: u32,
-    /// It declares that it never reaches outside; its compensation has a declaration of its own.
+    /// It declares that it does not reach outside; its compensation has its own declaration.
     pub effect_free: bool,
-    /// Earlier steps whose outputs it wants.
+    /// The earlier steps whose outputs it receives.
     pub needs: Vec<String>,
-    /// Bounds one attempt.
+    /// The time limit of one attempt.
     pub deadline_ms: u64,
-    /// How often and when it is tried again.
+    /// How often and when it is retried.
     pub retry: RetryPolicy,
-    /// What happens when nobody can tell whether an attempt happened.
+    /// What the host does when an attempt may have happened.
     pub on_unknown: OnUnknown,
-    /// What happens when the retries are used up.
+    /// What the host does when the retries are used up.
     pub on_exhausted: OnExhausted,
     /// How it is undone.
     pub undo: Undo,
 }
 
 names! {
-    /// Where a step stands to the point of no return.
+    /// The position of a step relative to the point of no return.
     pub enum Kind {
         /// Undone if a later step fails.
         Compensatable = "compensatable",
-        /// Done means forward to the end.
+        /// The point of no return: once it is done, the saga only goes forward.
         Pivot = "pivot",
-        /// After the point of no return: tried until done.
+        /// After the point of no return, and tried until it is done.
         Retriable = "retriable",
     }
 }
 
 names! {
-    /// What to do when nobody can tell whether an attempt happened.
+    /// What the host does when an attempt may have happened.
     pub enum OnUnknown {
         /// Try again with the same key.
         Retry = "retry",
-        /// Ask the module's `check` first.
+        /// Call the module's `check` first.
         Check = "check",
         /// Never run it again; roll back.
         OnceThenRollback = "once_then_rollback",
@@ -152,7 +152,7 @@ names! {
 }
 
 names! {
-    /// What to do when the retries are used up.
+    /// What the host does when the retries are used up.
     pub enum OnExhausted {
         /// Roll back with reason `exhausted`.
         Rollback = "rollback",
@@ -167,21 +167,21 @@ pub struct Each {
     /// A JSON pointer to the list.
     #[schema(example = "/input/stays")]
     pub items: String,
-    /// A JSON pointer into an element: its key. Without it, the element's index is.
+    /// A JSON pointer to the key in an element. Null: the key is the index of the element.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
-    /// `fail_fast`: one refusal is the step's. `collect`: it is a result like any other.
+    /// `fail_fast`: the refusal of an element refuses the step. `collect`: it is a result.
     pub mode: EachMode,
-    /// How many elements run at once.
+    /// How many elements run at a time.
     pub concurrency: u32,
 }
 
 names! {
-    /// What one refused element means.
+    /// The consequence of a refused element.
     pub enum EachMode {
         /// The step is refused.
         FailFast = "fail_fast",
-        /// It is a result like any other.
+        /// The refusal is a result of the step.
         Collect = "collect",
     }
 }
@@ -192,18 +192,18 @@ names! {
 pub enum Undo {
     /// It is never undone: a pivot or a retriable step.
     None,
-    /// It leaves nothing to undo.
+    /// There is nothing to undo.
     Nothing,
-    /// By the module's compensation.
+    /// The module's compensation undoes it.
     Code {
-        /// How often and when it is tried again.
+        /// How often and when it is retried.
         retry: RetryPolicy,
-        /// Bounds one attempt.
+        /// The time limit of one attempt.
         deadline_ms: u64,
-        /// How many alternates follow the first way of undoing it.
+        /// The number of alternates after the first way of the compensation.
         #[serde(default, skip_serializing_if = "is_none")]
         alternates: u32,
-        /// It declares that it never reaches outside.
+        /// It declares that it does not reach outside.
         #[serde(default)]
         effect_free: bool,
     },
@@ -212,18 +212,18 @@ pub enum Undo {
 /// Exponential backoff with a cap and jitter.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RetryPolicy {
-    /// Null is no limit.
+    /// The largest number of attempts; null: no limit.
     #[schema(required)]
     pub attempts_max: Option<u32>,
     /// The first delay.
     pub first_ms: u64,
-    /// Each delay is this many percent of the one before.
+    /// The ratio of each delay to the one before, in percent.
     pub factor_percent: u32,
-    /// No delay is longer.
+    /// The longest delay.
     pub cap_ms: u64,
-    /// How far a delay may be shifted, either way.
+    /// How far a delay may be shifted in either direction, in percent.
     pub jitter_percent: u8,
-    /// How long the step may take, waits excluded.
+    /// The time limit of the step with all attempts, without waits.
     #[schema(required)]
     pub time_box_ms: Option<u64>,
 }

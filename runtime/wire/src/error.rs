@@ -18,18 +18,18 @@ pub struct ErrorDetail {
     /// For machines, in snake case. Later versions of the host may have more codes.
     #[schema(example = "saga_not_found")]
     pub code: String,
-    /// For people: what happened, to which thing.
+    /// For people: what happened to which object.
     pub message: String,
-    /// What to do about it.
+    /// The remedy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// The verbs that fit the saga instead.
+    /// The verbs that apply to the saga instead.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fits: Vec<Verb>,
-    /// Each thing that is wrong with a module.
+    /// Every fault of a module.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
-    /// With `wait_too_long`: the longest `wait` that this host takes, in milliseconds.
+    /// With `wait_too_long`: the longest `wait` that this host accepts, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms_max: Option<u64>,
 }

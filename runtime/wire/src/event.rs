@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::{Json, Time};
 
-/// A CloudEvent 1.0 in its structured JSON form. Extension attributes are accepted and not kept.
+/// A CloudEvent 1.0 in its structured JSON form. Extension attributes are accepted and not stored.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CloudEvent {
     /// `1.0`.
@@ -13,7 +13,7 @@ pub struct CloudEvent {
     pub specversion: String,
     /// The publisher's id of the event; with `source` it is the deduplication key.
     pub id: String,
-    /// Who publishes it.
+    /// The publisher.
     pub source: String,
     /// Its type.
     #[serde(rename = "type")]
@@ -21,7 +21,7 @@ pub struct CloudEvent {
     /// The correlation key; a saga waits for a type and a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// When it happened. Not used by the host.
+    /// The time of the event; the host does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
     /// The data's media type.
@@ -43,18 +43,19 @@ pub struct CloudEvent {
 pub struct Accepted {
     /// The event's id.
     pub id: String,
-    /// It was there already.
+    /// Whether the event was published before.
     pub duplicate: bool,
-    /// How many sagas it woke.
+    /// The number of sagas that it woke.
     pub woke: u32,
-    /// What it started.
+    /// The sagas that it started.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub started: Vec<StartedSaga>,
-    /// What it was to start, and never will.
+    /// The sagas that it should have started, and will not start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_started: Vec<NotStarted>,
-    /// Nobody took it at once: it is kept until then. A signal is kept for its saga, also if that one starts later. A published event is
-    /// kept for sagas that had started before it and come to wait for its type and key; a saga that starts after it never gets it.
+    /// The end of the time for which the event is kept, if no saga took it at once. A signal is kept for its saga, also if the
+    /// saga starts later. A published event is kept for sagas that started before it and wait for its type and key later; a saga
+    /// that starts after it never gets it.
     #[schema(required)]
     pub kept_until: Option<Time>,
 }
@@ -69,14 +70,14 @@ pub struct StartedSaga {
     pub id: String,
 }
 
-/// A saga that an event was to start. The event says so in the journal; to start it, publish another one.
+/// A saga that an event should have started. The event is recorded with this refusal; publish another event to start the saga.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NotStarted {
     /// The definition's name.
     pub saga: String,
-    /// The code of the refusal, as a start would have got it.
+    /// The code of the refusal, as of a start.
     #[schema(example = "input_does_not_fit")]
     pub code: String,
-    /// What stands against it, and what to do.
+    /// The reason and the remedy.
     pub message: String,
 }

@@ -1,4 +1,4 @@
-//! A verb for many sagas, as `/v1/jobs` takes and answers it.
+//! A verb for many sagas, as `/v1/jobs` accepts and answers it.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,62 +9,62 @@ use super::{Time, names::names, saga::Status};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskJob {
-    /// What to do to each of them.
+    /// The verb for each saga.
     pub verb: JobVerb,
-    /// What the verb needs beside the saga.
+    /// The arguments of the verb.
     #[serde(default, skip_serializing_if = "JobArgs::is_none")]
     pub args: JobArgs,
-    /// Which sagas; at least one thing is said of them. None that have ended are among them, and none that start later.
+    /// The filter, with at least one condition. Sagas that have ended and sagas that start later are not selected.
     pub filter: Filter,
-    /// Why; recorded with each saga.
+    /// The reason; recorded with each saga.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Only say what would be done.
+    /// Return the preview only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
 }
 
 names! {
-    /// A verb that can be done to many sagas.
+    /// A verb that can be applied to many sagas.
     pub enum JobVerb {
-        /// Roll it back.
+        /// Roll the saga back.
         Cancel = "cancel",
-        /// Try again now what is stuck or backs off.
+        /// Begin a new attempt now of steps that are stuck or wait for a retry.
         Retry = "retry",
-        /// Give a stuck compensation up.
+        /// Give up a stuck compensation.
         Skip = "skip",
-        /// Say what happened to a step.
+        /// Record the result of a step.
         Resolve = "resolve",
-        /// End it where it stands.
+        /// End the saga without completing or undoing it.
         Abandon = "abandon",
-        /// Take it over to another version of its module.
+        /// Move the saga to another version of its module.
         Move = "move",
     }
 }
 
 names! {
-    /// Whether a job goes on.
+    /// The status of a job.
     pub enum JobStatus {
-        /// It goes on, saga by saga.
+        /// The job runs.
         Running = "running",
-        /// It has looked at every saga.
+        /// The job has visited every saga.
         Ended = "ended",
-        /// Somebody stopped it.
+        /// The job was stopped.
         Stopped = "stopped",
     }
 }
 
-/// What some verbs need.
+/// The arguments of verbs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JobArgs {
-    /// For `move`: the version of their module that they go over to.
+    /// For `move`: the version to which the sagas move.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
     /// For `resolve`: the step did not happen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub not_done: bool,
-    /// For `resolve`: its compensation was done by hand.
+    /// For `resolve`: the step was undone by hand.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub undone: bool,
 }
@@ -76,98 +76,99 @@ impl JobArgs {
     }
 }
 
-/// Which sagas: those that all of this is true of.
+/// A filter: sagas that match all of these conditions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
-    /// Of this definition.
+    /// Sagas of this definition.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saga: Option<String>,
-    /// With this status.
+    /// Sagas with this status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<Status>,
-    /// On this module.
+    /// Sagas of this module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module: Option<String>,
-    /// On this version of their module.
+    /// Sagas on this version of their module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
-    /// Stuck in this step; `pay` is also said of its elements, as `pay[sku-7]`. `retry`, `skip` and `resolve` are then about it alone.
+    /// Sagas that are stuck in this step; `pay` includes its elements, as `pay[sku-7]`. `retry`, `skip` and `resolve` then apply
+    /// to it only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
-    /// Stuck for this failure, by its code; or `denied`, `host_died`, `journal_full`.
+    /// Sagas that are stuck for this failure code; or `denied`, `host_died`, `journal_full`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
 }
 
-/// What a job would do.
+/// The preview of a job.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JobPreview {
-    /// How many sagas the verb would be applied to.
+    /// The number of sagas to which the verb would apply.
     pub count: u64,
     /// The first 20 of them, oldest first.
     pub sagas: Vec<String>,
-    /// Those that the filter is about and the verb does not fit.
+    /// The sagas that match the filter and to which the verb does not apply.
     pub does_not_fit: Vec<Misfit>,
-    /// There are more sagas than were looked at.
+    /// Whether there are more sagas than were examined.
     pub is_cut: bool,
 }
 
-/// Sagas that a verb does not fit, for one reason.
+/// Sagas to which a verb does not apply, for one reason.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Misfit {
-    /// Why not.
+    /// The reason.
     #[schema(example = "it is past its point of no return")]
     pub why: String,
-    /// How many.
+    /// The number of sagas.
     pub count: u64,
     /// The first five of them.
     pub sagas: Vec<String>,
 }
 
-/// A verb that is done to many sagas, one after the other.
+/// A job: a verb that is applied to many sagas, one after the other.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Job {
     /// Its id.
     pub id: String,
-    /// The place of its first record in the host's journal: `caused_by` of the sagas' records.
+    /// The position of its first record in the host's journal: `caused_by` of the sagas' records.
     pub position: String,
-    /// What it does to each saga.
+    /// The verb for each saga.
     pub verb: JobVerb,
-    /// What the verb needs beside the saga.
+    /// The arguments of the verb.
     #[serde(default, skip_serializing_if = "JobArgs::is_none")]
     pub args: JobArgs,
-    /// Which sagas.
+    /// The filter.
     pub filter: Filter,
-    /// Why.
+    /// The reason.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub note: String,
-    /// Who asked, as the client said.
+    /// The user, as the client named it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub by: String,
-    /// Whether it goes on.
+    /// Its status.
     pub status: JobStatus,
-    /// When it was asked for.
+    /// When it was requested.
     pub asked_at: Time,
     /// When it ended, or was stopped.
     #[schema(required)]
     pub ended_at: Option<Time>,
-    /// How many sagas it was about, so far.
+    /// The number of sagas that matched the filter so far.
     pub seen: u64,
-    /// How many of them the verb was applied to.
+    /// The number of sagas to which the verb was applied.
     pub applied: u64,
-    /// The others, by why the verb did not fit.
+    /// The sagas to which the verb did not apply, by reason.
     pub does_not_fit: Vec<Misfit>,
-    /// It has looked at all sagas that were started up to here.
+    /// The position up to which it has visited all started sagas.
     pub through: String,
 }
 
-/// Jobs, newest first: those that are not over, and the others for a week.
+/// Jobs, newest first: running ones, and ended ones for a week.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Jobs {
     /// At most a thousand.
     pub jobs: Vec<Job>,
-    /// There are older ones.
+    /// Whether there are older ones.
     pub is_cut: bool,
 }
 
@@ -175,7 +176,7 @@ pub struct Jobs {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StopJob {
-    /// Why.
+    /// The reason.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }

@@ -15,13 +15,13 @@ use super::{
 pub struct JournalPage {
     /// In order.
     pub records: Vec<Entry>,
-    /// Ask with `?from=` for the next page; null on the last one.
+    /// The value of `?from=` for the next page; null on the last page.
     #[schema(required)]
     pub next: Option<String>,
 }
 
 names! {
-    /// What a record records.
+    /// The type of a record.
     #[derive(Default)]
     pub enum RecordType {
         /// The saga was started.
@@ -38,17 +38,17 @@ names! {
         Transient = "transient",
         /// An attempt failed, and may have happened.
         Unknown = "unknown",
-        /// A check said that nothing happened.
+        /// A check found that nothing happened.
         NotDone = "not_done",
         /// An attempt ended in a wait.
         Wait = "wait",
-        /// The event that was waited for arrived.
+        /// The awaited event arrived.
         Arrived = "arrived",
-        /// The moment that was waited for came.
+        /// The awaited moment was reached.
         TimerFired = "timer_fired",
         /// The outcome of an attempt that is not open any more.
         Stale = "stale",
-        /// The leg is tried again later.
+        /// The leg is retried later.
         Backoff = "backoff",
         /// The saga rolls back.
         RollbackBegun = "rollback_begun",
@@ -56,25 +56,25 @@ names! {
         RoundBegun = "round_begun",
         /// A compensation is done.
         Undone = "undone",
-        /// An operator said what happened.
+        /// An operator recorded the result of a step.
         Resolved = "resolved",
-        /// An operator gave a compensation up.
+        /// An operator gave up a compensation.
         Skipped = "skipped",
-        /// An operator gave legs a fresh budget.
+        /// An operator made all attempts of legs available again.
         Retried = "retried",
-        /// A rollback was asked for, by an operator or the deadline.
+        /// A rollback was requested, by an operator or by the deadline.
         CancelRequested = "cancel_requested",
         /// A leg needs an operator.
         Stuck = "stuck",
-        /// A leg does not need an operator any more.
+        /// A leg is no longer stuck.
         Unstuck = "unstuck",
-        /// The saga went over to another version of its module.
+        /// The saga moved to another version of its module.
         Moved = "moved",
         /// The saga waits for lock keys.
         LockQueued = "lock_queued",
-        /// The saga has its lock keys.
+        /// The saga got its lock keys.
         LockTaken = "lock_taken",
-        /// An operator broke a lock key.
+        /// An operator took a lock key from the saga.
         LockBroken = "lock_broken",
         /// Every step is done.
         Completed = "completed",
@@ -89,32 +89,32 @@ names! {
 }
 
 names! {
-    /// What an operator says about a step.
+    /// The result of a step that an operator recorded.
     pub enum Resolution {
         /// It is done.
         Done = "done",
         /// It did not happen.
         NotDone = "not_done",
-        /// Its compensation was done by hand.
+        /// It was undone by hand.
         Undone = "undone",
     }
 }
 
-/// One record. Which of the optional fields are there depends on its type.
+/// One record. Its type determines which optional fields are present.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Entry {
-    /// Its place in the saga's stream, from 1.
+    /// Its number in the saga's stream, from 1.
     pub revision: String,
-    /// Its place in the host's journal; opaque.
+    /// Its position in the host's journal; opaque.
     pub position: String,
     /// When it was decided.
     pub at: Time,
     /// `host`, `local` or `token:<id>`.
     pub actor: String,
-    /// What caused it, if that was no request and no record of its own: the place of an event, or of a job's first record.
+    /// The cause, if it was an event or a job: the position of the event's record, or of the job's first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub caused_by: Option<String>,
-    /// What it records.
+    /// Its type.
     #[serde(rename = "type")]
     pub kind: RecordType,
     /// The step's path.
@@ -123,31 +123,31 @@ pub struct Entry {
     /// Which leg of the step.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub direction: Option<Direction>,
-    /// Which way of doing the step, from 0; from 1 on it is an alternate. In `undo` and `check` the one that is undone or asked about.
+    /// The way of the step, from 0; from 1 on it is an alternate. In `undo` and `check` the way that is undone or checked.
     #[serde(default, skip_serializing_if = "is_first")]
     pub alternate: u32,
-    /// Which way of undoing it, from 0.
+    /// The way of the compensation, from 0.
     #[serde(default, skip_serializing_if = "is_first")]
     pub undo_alternate: u32,
-    /// Which round, from 0. In `round_begun` the one that begins.
+    /// The round, from 0. In `round_begun` the round that begins.
     #[serde(default, skip_serializing_if = "is_first")]
     pub round: u32,
-    /// From 1.
+    /// The number of the attempt, from 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
     /// The attempt can reach outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reaches_outside: Option<bool>,
-    /// When the attempt, or the saga, is too late.
+    /// The deadline of the attempt or of the saga.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Time>,
-    /// What the step returned, or an operator said it did.
+    /// The output of the step, or the output that an operator recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<Json>,
-    /// What went wrong.
+    /// The failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// When the leg is tried again.
+    /// When the leg is retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
     /// What the leg waits for.
@@ -162,36 +162,36 @@ pub struct Entry {
     /// The keys of the first of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub element_keys: Vec<String>,
-    /// Where the round begins.
+    /// The savepoint at which the round begins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub savepoint: Option<String>,
     /// What decided the rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<Rollback>,
-    /// What an operator said about the step.
+    /// The result of the step that an operator recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolution: Option<Resolution>,
-    /// Legs that an operator gave a fresh budget.
+    /// The legs whose attempts an operator made available again.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub legs: Vec<String>,
-    /// Why a leg is stuck, or an outcome stale.
+    /// Why a leg is stuck, or an outcome is stale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why: Option<String>,
-    /// The refused call that a leg is stuck for.
+    /// The refused call for which a leg is stuck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denial: Option<Denial>,
     /// An operator's note.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
-    /// Who, as the client says; not verified.
+    /// The user, as the client named it; not verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
-    /// What the saga is made of, in its first record.
+    /// The start of the saga, in its first record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Started>,
 }
 
-/// What a saga is made of.
+/// The start of a saga.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Started {
     /// The definition's name.
@@ -202,12 +202,12 @@ pub struct Started {
     pub version: u32,
     /// SHA-256 of the component, in hexadecimal.
     pub digest: String,
-    /// 128 random bits, in hexadecimal: which start this is.
+    /// 128 random bits that identify this start, in hexadecimal.
     pub incarnation: String,
     /// W3C `traceparent` of the request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
-    /// What it was started with.
+    /// The input.
     pub input: Json,
 }
 

@@ -1,7 +1,7 @@
 //! The JSON types of the HTTP API: what the host answers and what clients send, with their OpenAPI schemas.
 //!
-//! The types hold data and no logic. This crate knows neither the engine nor a web framework, so that the host, the command line and
-//! other clients can all use it. The host converts its own types to these in `api/present/`.
+//! The types hold data and no logic. This crate knows neither the engine nor a web framework, so that the host, the command line
+//! and other clients can all use it. The host converts its own types to these in `api/present/`.
 
 mod names;
 

@@ -6,22 +6,22 @@ use utoipa::ToSchema;
 /// The lock keys of a saga that has not ended.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Locks {
-    /// Those that it holds or waits for.
+    /// The keys that it holds or waits for.
     pub keys: Vec<LockKey>,
-    /// Those that an operator broke.
+    /// The keys that an operator took from it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<String>,
 }
 
-/// A lock key: who has it and who waits for it.
+/// A lock key with its holder and its queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct LockKey {
-    /// The lock's name and what it was in the input.
+    /// The lock's name and the value in the input.
     #[schema(example = "seat/12A")]
     pub key: String,
-    /// The saga that holds it; null while the first of the queue waits for another key.
+    /// The holder; null while the first saga of the queue waits for another key.
     #[schema(required)]
     pub holder: Option<String>,
-    /// Sagas that wait for it, in the order in which they came; of a long queue the first 100.
+    /// The sagas that wait for it, in order; of a long queue the first 100.
     pub queue: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! Modules, their versions and what they may reach, as `/v1/modules` answers them.
+//! Modules, their versions and grants, as `/v1/modules` answers them.
 
 use std::collections::BTreeMap;
 
@@ -19,12 +19,12 @@ pub struct Modules {
 pub struct Module {
     /// Its name.
     pub name: String,
-    /// The version that new work starts on.
+    /// The version on which new sagas start.
     #[schema(required)]
     pub active: Option<u32>,
     /// Oldest first.
     pub versions: Vec<Version>,
-    /// What it may reach.
+    /// Its grants.
     pub grants: Grants,
     /// The revision of its stream.
     pub revision: String,
@@ -50,7 +50,7 @@ pub struct Version {
     pub imports: Vec<String>,
     /// Sagas that run on it and have not ended.
     pub in_flight: u64,
-    /// No new work starts on it, and why.
+    /// Why no new sagas start on it, if it is quarantined.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined: Option<String>,
 }
@@ -70,11 +70,11 @@ pub struct Trigger {
 pub struct Deployed {
     /// The module's name.
     pub name: String,
-    /// The version that the request was about.
+    /// The version of the request.
     pub version: u32,
     /// SHA-256 of the component, in hexadecimal.
     pub digest: String,
-    /// The version that new work starts on.
+    /// The version on which new sagas start.
     #[schema(required)]
     pub active: Option<u32>,
     /// Names of its sagas.
@@ -84,27 +84,27 @@ pub struct Deployed {
     pub triggers: Vec<Trigger>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
-    /// Imports that reach nothing as long as nothing is granted.
+    /// Imports that need a grant and have none.
     pub missing_grants: Vec<MissingGrant>,
-    /// What is legal and perhaps not meant.
+    /// Warnings about what is legal and probably a mistake.
     pub warnings: Vec<String>,
-    /// What worked on the version that was active before, and does not on this one.
+    /// What worked on the previously active version and does not work on this one.
     #[serde(default, skip_serializing_if = "Breaks::is_empty")]
     pub breaks: Breaks,
 }
 
-/// What stops working when new work starts on a version. Sagas in flight are not among it: they stay on their versions.
+/// What stops working when a version becomes active. Sagas in flight are not affected: they stay on their versions.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Breaks {
     /// Each with its names; at most 100.
     pub what: Vec<Break>,
-    /// There is more than that, or may be.
+    /// Whether the list may be incomplete.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub is_cut: bool,
 }
 
 impl Breaks {
-    /// Nothing does.
+    /// Nothing stops working.
     pub fn is_empty(&self) -> bool {
         self.what.is_empty() && !self.is_cut
     }
@@ -119,14 +119,14 @@ pub enum Break {
         /// The saga.
         saga: String,
     },
-    /// An event starts the saga no more.
+    /// An event no longer starts the saga.
     Trigger {
         /// The type of the event.
         event_type: String,
-        /// The saga that it starts today.
+        /// The saga that it starts now.
         saga: String,
     },
-    /// What a schedule starts is refused.
+    /// The starts of a schedule are refused.
     Schedule {
         /// The schedule.
         schedule: String,
@@ -154,19 +154,19 @@ pub struct Plan {
     pub name: String,
     /// SHA-256 of the component, in hexadecimal.
     pub digest: String,
-    /// The number that it would get, or has if these bytes are there already.
+    /// The number that it would get, or has if the host has this component already.
     pub version: u32,
-    /// These bytes are that version already.
+    /// Whether the host has this component already.
     pub deployed: bool,
-    /// The version that new work starts on today.
+    /// The version on which new sagas start now.
     #[schema(required)]
     pub active: Option<u32>,
-    /// Sagas in flight, by version. They and their compensations stay where they are.
+    /// Sagas in flight, by version. They and their compensations stay on their versions.
     pub in_flight: Vec<InFlight>,
-    /// Which of them could move to it, the stuck ones first; at most 100.
+    /// Which of them could move to this version, stuck ones first; at most 100.
     #[serde(default)]
     pub moves: Vec<Move>,
-    /// There are more than `moves` has.
+    /// Whether there are more than `moves` has.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moves_cut: bool,
     /// Names of its sagas.
@@ -176,22 +176,22 @@ pub struct Plan {
     pub triggers: Vec<Trigger>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
-    /// Imports that reach nothing as long as nothing is granted.
+    /// Imports that need a grant and have none.
     pub missing_grants: Vec<MissingGrant>,
-    /// What is legal and perhaps not meant.
+    /// Warnings about what is legal and probably a mistake.
     pub warnings: Vec<String>,
-    /// What works on the version that is active, and would not on this one.
+    /// What works on the active version and would not work on this one.
     #[serde(default, skip_serializing_if = "Breaks::is_empty")]
     pub breaks: Breaks,
 }
 
-/// The answer to a deploy: what was done, or with `?plan=true` what would be.
+/// The answer to a deploy: the result, or with `?plan=true` the plan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum DeployAnswer {
     /// It is deployed.
     Deployed(Deployed),
-    /// Nothing was done.
+    /// The plan; nothing was changed.
     Plan(Plan),
 }
 
@@ -202,16 +202,16 @@ pub struct Move {
     pub id: String,
     /// The version that it runs on.
     pub version: u32,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// What stands against it; empty: it could move as it is now.
+    /// The obstacles; empty if it could move now.
     pub obstacles: Vec<String>,
-    /// Where its recorded input, which is kept, does not fit the new schema.
+    /// The place at which its recorded input, which does not change, does not match the new schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_does_not_fit: Option<String>,
 }
 
-/// How many sagas run on a version.
+/// The number of sagas on a version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct InFlight {
     /// The version.
@@ -227,7 +227,7 @@ pub struct Activate {
     /// By number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u32>,
-    /// The one that was active before.
+    /// The version that was active before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<bool>,
     /// Why.
@@ -235,7 +235,7 @@ pub struct Activate {
     pub note: Option<String>,
 }
 
-/// What a module may reach.
+/// The grants of a module.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Grants {
@@ -257,7 +257,7 @@ pub struct HttpGrant {
     /// Scheme, host and port; `*.` only as the leftmost label.
     #[schema(example = "https://api.example.com:443")]
     pub origin: String,
-    /// The name may lead to a private address.
+    /// Whether the name may have a private address.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub private: bool,
 }
@@ -269,7 +269,7 @@ pub struct ModuleGrants {
     pub module: String,
     /// The revision of its stream.
     pub revision: String,
-    /// What it may reach.
+    /// Its grants.
     pub grants: Grants,
 }
 
@@ -277,12 +277,12 @@ pub struct ModuleGrants {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetGrants {
-    /// All that it may reach from now on.
+    /// All grants from now on.
     pub grants: Grants,
-    /// Revoke also what live sagas may need.
+    /// Revoke also what sagas in flight may need.
     #[serde(default)]
     pub force: bool,
-    /// Only if the module is at this revision; without it the last writer wins.
+    /// Act only if the module is at this revision; without it the last writer wins.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect_revision: Option<String>,
     /// Why.

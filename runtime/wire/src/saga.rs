@@ -12,73 +12,73 @@ pub struct Saga {
     pub id: String,
     /// The definition's name.
     pub saga: String,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// The module that it runs on.
+    /// Its module.
     pub module: String,
-    /// The module's version; it never changes for this saga.
+    /// The version of the module on which it runs; only a move changes it.
     pub version: u32,
     /// SHA-256 of the component, in hexadecimal.
     pub digest: String,
-    /// The version of its stream, for `expect_revision`.
+    /// The revision of its stream, for `expect_revision`.
     pub revision: String,
     /// When its start was recorded.
     pub started_at: Time,
-    /// What started it, if it was no request; left out of the answer to a start.
+    /// What started it, if it was no request; missing in the answer to a start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_by: Option<Starter>,
     /// When it ended.
     #[schema(required)]
     pub ended_at: Option<Time>,
-    /// When it is rolled back for being late.
+    /// The deadline after which it is rolled back.
     #[schema(required)]
     pub deadline_at: Option<Time>,
     /// The host's time of this answer.
     pub as_of: Time,
-    /// What it was started with.
+    /// Its input.
     pub input: Json,
-    /// What it returned, once completed.
+    /// Its output, once it is completed.
     #[schema(required)]
     pub output: Option<Json>,
-    /// Why it rolls or rolled back.
+    /// The failure for which it rolls back or rolled back.
     #[schema(required)]
     pub failure: Option<Failure>,
-    /// What decided the rollback.
+    /// The cause of the rollback.
     #[schema(required)]
     pub rollback: Option<Rollback>,
-    /// The round under way: how often a rollback has stopped at a savepoint and gone forward again.
+    /// The current round: how often a rollback has stopped at a savepoint and the saga went forward again.
     #[serde(default, skip_serializing_if = "is_first")]
     pub round: u32,
-    /// What the round before it failed for.
+    /// The failure that ended the previous round.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_after: Option<Failure>,
-    /// The savepoint that the rollback under way goes to; without it, it goes to the start.
+    /// The savepoint to which the current rollback goes; without it, the rollback goes to the start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub savepoint: Option<String>,
-    /// A cancel was asked for; the open pivot decides.
+    /// Whether a cancel was requested that the outcome of the open pivot decides.
     #[serde(default)]
     pub cancel_pending: bool,
-    /// What it waits for, in words.
+    /// What it waits for, as text.
     #[schema(required)]
     pub reason: Option<String>,
     /// Its lock keys, if it was started with any and has not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub locks: Option<Locks>,
-    /// What a cancel would do now; left out of the answer to a start, and after the end.
+    /// The preview of a cancel; missing in the answer to a start, and after the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_preview: Option<CancelPreview>,
-    /// Its steps in the definition's order, what a step consists of right after it; then elements of rounds that are over.
+    /// Its steps in the order of the definition, each followed by the steps that it consists of; then elements of earlier rounds.
     pub steps: Vec<Step>,
-    /// Steps whose effects stand and are not undone.
+    /// Steps whose effects have happened and are not undone.
     pub outstanding: Vec<String>,
-    /// How many steps people resolved.
+    /// The number of steps that operators resolved.
     pub manual: u32,
     /// Legs that need an operator.
     pub stuck: Vec<Stuck>,
 }
 
 names! {
-    /// Where a saga stands. The first that fits.
+    /// The status of a saga: the first one in this list that applies.
     pub enum Status {
         /// Every step is done.
         Completed = "completed",
@@ -86,19 +86,19 @@ names! {
         Compensated = "compensated",
         /// An operator ended it.
         Abandoned = "abandoned",
-        /// A leg needs an operator and no leg can move.
+        /// A leg needs an operator, and no leg can continue.
         Stuck = "stuck",
         /// A rollback has begun.
         Compensating = "compensating",
         /// Every open leg waits for an event, a timer or a long backoff, or the saga for its lock keys.
         Waiting = "waiting",
-        /// None of these.
+        /// None of the others.
         Running = "running",
     }
 }
 
 impl Status {
-    /// The saga has ended: no verb fits it any more.
+    /// The saga has ended: no verb applies any more.
     pub fn is_ended(self) -> bool {
         match self {
             Self::Completed | Self::Compensated | Self::Abandoned => true,
@@ -117,7 +117,7 @@ pub enum Starter {
         #[serde(rename = "type")]
         #[schema(example = "order.placed")]
         event_type: String,
-        /// Who published it.
+        /// The publisher.
         source: String,
         /// The publisher's id of it.
         id: String,
@@ -129,7 +129,7 @@ pub enum Starter {
     },
 }
 
-/// Why something did not happen, or may not have.
+/// Why something did not happen, or may not have happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Failure {
     /// For machines.
@@ -142,24 +142,24 @@ pub struct Failure {
     pub data: Option<Json>,
 }
 
-/// What decided a rollback.
+/// The cause of a rollback.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Rollback {
-    /// Which kind of cause.
+    /// The kind of the cause.
     pub reason: RollbackReason,
-    /// The step, unless the whole saga was cancelled or late.
+    /// The step, unless the saga was cancelled or its deadline passed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
 }
 
 names! {
-    /// What decides a rollback.
+    /// The kinds of causes of a rollback.
     pub enum RollbackReason {
         /// A step was refused.
         Refused = "refused",
         /// All attempts of a step are used up.
         Exhausted = "exhausted",
-        /// A step may have happened, and is not to be run again.
+        /// A step may have happened, and must not run again.
         Unknown = "unknown",
         /// An operator cancelled the saga.
         Cancelled = "cancelled",
@@ -171,33 +171,33 @@ names! {
 /// A step of a saga.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Step {
-    /// Its path, by which verbs address it: `pay`, in a child `flight/pay`, of a fan-out's element `pay[sku-7]`.
+    /// Its path, with which verbs address it: `pay`, in a child `flight/pay`, of a fan-out's element `pay[sku-7]`.
     pub name: String,
     /// The index of its stage, in its saga or child; steps of one stage run in parallel.
     pub stage: usize,
-    /// What it consists of, if not of code: those steps are steps here as well, by their paths.
+    /// The steps that it consists of, if it has no code; they are in this list as well, by their paths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<StepBody>,
-    /// The key of the element that it is.
+    /// The key of its element.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub element: Option<String>,
-    /// Which way of doing it is in hand, from 0; from 1 on it is an alternate.
+    /// The current way of the step, from 0; from 1 on it is an alternate.
     #[serde(default, skip_serializing_if = "is_first")]
     pub alternate: u32,
-    /// The round that what follows is of.
+    /// The round of the following fields.
     #[serde(default, skip_serializing_if = "is_first")]
     pub round: u32,
-    /// Ways and rounds that are over, in order.
+    /// The ended ways and rounds, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub past: Vec<Past>,
-    /// Where it stands to the point of no return.
+    /// Its position relative to the point of no return.
     pub kind: Kind,
-    /// Where it stands.
+    /// Its status.
     pub status: StepStatus,
-    /// It is done, or was before it was undone. Its output does not say so: that may be `null`.
+    /// Whether it is done, or was done before it was undone. The output of a done step may be `null`.
     #[serde(default, skip_serializing_if = "is_false")]
     pub done: bool,
-    /// What it returned.
+    /// Its output.
     #[schema(required)]
     pub output: Option<Json>,
     /// Its last failure.
@@ -206,22 +206,22 @@ pub struct Step {
     /// The forward direction.
     #[serde(flatten)]
     pub forward: Leg,
-    /// The compensation, once it was begun.
+    /// The compensation, once it has begun.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub undo: Option<Leg>,
-    /// It has code that undoes it.
+    /// Whether it has a compensation.
     #[serde(default, skip_serializing_if = "is_false")]
     pub undo_declared: bool,
-    /// An attempt of it may have happened.
+    /// Whether an attempt of it may have happened.
     #[serde(default, skip_serializing_if = "is_false")]
     pub may_have_run: bool,
-    /// People said what happened.
+    /// Whether an operator recorded its result.
     #[serde(default, skip_serializing_if = "is_false")]
     pub manual: bool,
 }
 
 names! {
-    /// Where a step stands.
+    /// The status of a step.
     pub enum StepStatus {
         /// Not begun.
         Pending = "pending",
@@ -229,17 +229,17 @@ names! {
         Running = "running",
         /// It waits for an event or a moment.
         Waiting = "waiting",
-        /// It is tried again later.
+        /// It is retried later.
         BackingOff = "backing_off",
         /// Done.
         Done = "done",
-        /// Its compensation was given up by an operator.
+        /// An operator gave up its compensation.
         Skipped = "skipped",
-        /// A decision against it.
+        /// It was refused.
         Refused = "refused",
         /// It may have happened.
         Unknown = "unknown",
-        /// Its compensation is under way.
+        /// Its compensation runs.
         Compensating = "compensating",
         /// Its compensation is done.
         Compensated = "compensated",
@@ -256,28 +256,28 @@ pub enum StepBody {
     Child,
     /// One step for each element of a list.
     Elements {
-        /// All; null as long as the list is not known.
+        /// The number of elements; null while the list is not known.
         #[schema(required)]
         all: Option<usize>,
-        /// Done, or refused where that is a result.
+        /// The number of elements that are done, or refused with `collect`.
         settled: usize,
-        /// Refused where that is a result.
+        /// The number of refused elements with `collect`.
         refused: usize,
-        /// Under way, which waiting and backing off are as well.
+        /// The number of elements that run, wait, or wait for a retry.
         moving: usize,
     },
 }
 
-/// A way of doing a step, or a round of it, that is over.
+/// An ended way or round of a step.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Past {
     /// From 0.
     pub round: u32,
     /// From 0.
     pub alternate: u32,
-    /// How many attempts were begun.
+    /// The number of attempts.
     pub attempts: u32,
-    /// `refused`, `done` with nothing to undo, `compensated`, or `skipped`: then its effect stands.
+    /// `refused`, `done` with nothing to undo, `compensated`, or `skipped`, whose effect remains.
     pub status: StepStatus,
     /// Its last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -287,7 +287,7 @@ pub struct Past {
 /// One direction of a step: its attempts and times.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Leg {
-    /// How many attempts were begun.
+    /// The number of attempts.
     pub attempts: u32,
     /// The first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -298,13 +298,13 @@ pub struct Leg {
     /// From the first attempt to the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub took_ms: Option<u64>,
-    /// Codes of failed attempts, with how often each came.
+    /// The codes of failed attempts, with the number of each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub failures: Vec<FailureCount>,
     /// The message of the last failure.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_failure: Option<String>,
-    /// When it is tried again.
+    /// When it is retried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<Time>,
     /// What it waits for.
@@ -312,12 +312,12 @@ pub struct Leg {
     pub waits_for: Option<WaitsFor>,
 }
 
-/// A failure code and how often it came.
+/// A failure code and its number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FailureCount {
     /// The code.
     pub code: String,
-    /// How often.
+    /// The number of failures.
     pub times: u32,
 }
 
@@ -349,7 +349,7 @@ names! {
         Forward = "forward",
         /// Its compensation.
         Undo = "undo",
-        /// The question whether it happened.
+        /// Its check.
         Check = "check",
     }
 }
@@ -359,17 +359,17 @@ names! {
     pub enum StuckCode {
         /// All attempts are used up.
         Exhausted = "exhausted",
-        /// It was refused where there is no way back.
+        /// It was refused after the point of no return.
         Refused = "refused",
-        /// It may have happened, and is run only once.
+        /// It may have happened, and must not run again.
         Unknown = "unknown",
         /// The pivot may have happened and has no compensation.
         PivotInDoubt = "pivot_in_doubt",
-        /// It called what its module may not reach.
+        /// It called what is not granted to its module.
         Denied = "denied",
         /// It was running each time the host died.
         HostDied = "host_died",
-        /// The saga's journal is as large as it may be.
+        /// The saga's journal has reached its limit.
         JournalFull = "journal_full",
     }
 }
@@ -379,7 +379,7 @@ names! {
 pub struct Stuck {
     /// The step.
     pub step: String,
-    /// Which of its legs.
+    /// Its leg.
     pub direction: Direction,
     /// Since when.
     pub since: Time,
@@ -390,7 +390,7 @@ pub struct Stuck {
     /// The refused call, if the code is `denied`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denial: Option<Denial>,
-    /// Commands that help.
+    /// Commands that resolve it.
     pub help: Vec<String>,
 }
 
@@ -399,7 +399,7 @@ pub struct Stuck {
 pub struct SagaPage {
     /// Newest first.
     pub sagas: Vec<SagaLine>,
-    /// Ask with it for the next page; null on the last one.
+    /// The cursor of the next page; null on the last page.
     #[schema(required)]
     pub cursor: Option<String>,
 }
@@ -411,9 +411,9 @@ pub struct SagaLine {
     pub id: String,
     /// The definition's name.
     pub saga: String,
-    /// Where it stands.
+    /// Its status.
     pub status: Status,
-    /// The module that it runs on.
+    /// Its module.
     pub module: String,
     /// The module's version.
     pub version: u32,
@@ -428,7 +428,7 @@ fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-/// The first round, and the first way of doing it, go without saying.
+/// Omits the first round and the first way.
 pub(super) fn is_first(number: &u32) -> bool {
     *number == 0
 }

@@ -1,11 +1,11 @@
-//! Schedules: what is asked for, and one as `/v1/schedules` answers it.
+//! Schedules, as `/v1/schedules` accepts and answers them.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Json, Time, names::names};
 
-/// A schedule to be made. Exactly one of `at`, `after` and `cron` says when.
+/// A schedule to create, with exactly one of `at`, `after` and `cron`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PutSchedule {
@@ -14,30 +14,30 @@ pub struct PutSchedule {
     /// Once, at this time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
-    /// Once, so long from now, as `10m`.
+    /// Once, after this delay, as `10m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
-    /// As often as this says: minute, hour, day of month, month, day of week; or a name as `@daily`.
+    /// Repeatedly, by a cron expression: minute, hour, day of month, month, day of week; or a name as `@daily`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "0 3 * * mon-fri")]
     pub cron: Option<String>,
-    /// The IANA time zone of `cron`; `UTC` if left out.
+    /// The IANA time zone of `cron`; `UTC` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(example = "Europe/Berlin")]
     pub zone: Option<String>,
-    /// What each saga is started with; `{}` if left out.
+    /// The input of each saga; `{}` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input: Option<Json>,
-    /// The saga's id, for a schedule that fires once; else it is the name and the moment, as `nightly:20261122T030000Z`.
+    /// The saga's id, for a schedule that starts one saga; by default the name and the moment, as `nightly:20261122T030000Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
-    /// What happens when the saga before has not ended: `skip`, `queue` or `allow`; `skip` if left out.
+    /// What happens if the previous saga has not ended: `skip`, `queue` or `allow`; `skip` by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlap: Option<Overlap>,
-    /// Each start comes later than its moment by up to this, as `30s`; at most `1h`. None if left out.
+    /// Each start is delayed by a random time up to this, as `30s`; at most `1h`. None by default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jitter: Option<String>,
-    /// What could not be started by so long after its moment is missed; `1h` if left out, 10s to 31d.
+    /// A start that is later than its moment by more than this is skipped; `1h` by default, 10s to 31d.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub catch_up: Option<String>,
     /// It waits to be resumed.

@@ -40,8 +40,8 @@ pub trait VerbBody: DeserializeOwned + Send {
     fn into_reason(self) -> Reason;
 }
 
-/// Makes each body a struct of its own fields and of those of [`Reason`]. `#[serde(flatten)]` would say the same with less; but with
-/// it serde no longer names the fields that there are when it refuses an unknown one.
+/// Makes each body a struct of its own fields and of those of [`Reason`]. `#[serde(flatten)]` would say the same with less; but
+/// with it serde no longer names the fields that there are when it refuses an unknown one.
 macro_rules! bodies {
     ($($(#[$about:meta])* $name:ident { $($(#[$field_about:meta])* $field:ident: $type:ty,)* })*) => { $(
         $(#[$about])*
