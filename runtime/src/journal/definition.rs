@@ -1,4 +1,4 @@
-//! A definition as bytes, and the hash that names it in a saga's start record.
+//! The bytes of a definition, and its hash, which a saga's start record contains.
 
 use amends_core::definition::Definition;
 use bytes::Bytes;
@@ -6,8 +6,8 @@ use sha2::{Digest, Sha256};
 
 use super::Corrupt;
 
-/// Stands before an encoded definition. A definition with new fields gets the next number; one in which they all have
-/// their neutral value keeps this form, so that the hash of what was deployed long ago stays what it was.
+/// The version byte of an encoded definition. A definition that uses new fields gets the next number; one in which all new fields
+/// have their neutral value keeps this format, so that the hash of an old definition does not change.
 const VERSION: u8 = 1;
 
 /// A definition as compact bytes.
@@ -18,7 +18,7 @@ pub fn encode(definition: &Definition) -> Bytes {
     }
 }
 
-/// The definition in these bytes, and nothing else in them.
+/// Decodes a definition; the bytes must contain nothing else.
 pub fn decode(bytes: &[u8]) -> Result<Definition, Corrupt> {
     match bytes.split_first() {
         Some((&VERSION, body)) => match postcard::take_from_bytes(body) {

@@ -1,4 +1,4 @@
-//! The type codes of facts, and how their bodies are written. It knows nothing of headers.
+//! The type codes of facts, and the encoding of their bodies. Headers are in `record.rs`.
 //!
 //! A code, once released, means the same for ever; a body is the postcard of the fact's fields, in the order given here.
 //! postcard writes the index of a nested enum's variant: new variants go at the end, and the golden records below notice.
@@ -146,7 +146,7 @@ facts! {
 }
 
 impl Fact {
-    /// The one payload that the fact carries, if any: the record's header says how to read it.
+    /// The payload of the fact, if any; the record's header has its encoding.
     pub fn payload(&self) -> Option<&Payload> {
         match self {
             Self::Saga(event) => saga_payload(event),

@@ -1,4 +1,4 @@
-//! The keys of the derived rows: bytes whose order is the order of what they say. It knows nothing of the values.
+//! The keys of the derived rows: bytes that sort in the order of their fields. The values are elsewhere.
 //!
 //! Numbers are big-endian. A text that something follows is written with 0 as `0 255` and closed with `0 1`, so that it
 //! sorts like the text, and so that no text, whatever is in it, can end early or run into what follows.
@@ -12,7 +12,7 @@ use amends_core::{
 use super::{Corrupt, StreamId, StreamKind, TimerKind};
 use crate::store::{Position, Range, Table};
 
-/// The row of [`Table::ById`] that finds a stream.
+/// The row of [`Table::ById`] that locates a stream.
 pub fn by_id(stream: &StreamId) -> Vec<u8> {
     Key::default().text(stream.namespace.as_str()).byte(stream.kind.byte()).rest(&stream.id)
 }
@@ -31,7 +31,7 @@ pub fn streams(namespace: &Namespace, kind: StreamKind, limit: usize) -> Range {
     Range::under(Table::ById, &Key::default().text(namespace.as_str()).byte(kind.byte()).0, limit)
 }
 
-/// The row of [`Table::Sagas`] that sums a saga up.
+/// The row of [`Table::Sagas`] with the summary of a saga.
 pub fn saga(start: Position) -> Vec<u8> {
     Key::default().number(start).0
 }
@@ -41,7 +41,7 @@ pub fn parse_saga(key: &[u8]) -> Result<Position, Corrupt> {
     Parts::new(Table::Sagas, key).whole(Parts::number)
 }
 
-/// The row of [`Table::ByStatus`] that says a saga's status, by the status's own stable number.
+/// The row of [`Table::ByStatus`] for a saga's status, by the stable number of the status.
 pub fn by_status(status: u8, start: Position) -> Vec<u8> {
     Key::default().byte(status).number(start).0
 }
@@ -56,17 +56,17 @@ pub fn of_status(status: u8, limit: usize) -> Range {
     Range::under(Table::ByStatus, &[status], limit)
 }
 
-/// The row of [`Table::Timers`] that wakes what begins there, or the answer that was recorded there.
+/// The row of [`Table::Timers`] for the stream, or the answer, at a position.
 pub fn timer(due: Instant, kind: TimerKind, start: Position) -> Vec<u8> {
     Key::default().number(due.0).byte(kind.byte()).number(start).0
 }
 
-/// Where the timers of a moment begin.
+/// The first key of the timers of a moment.
 pub fn timers_from(due: Instant) -> Vec<u8> {
     Key::default().number(due.0).0
 }
 
-/// What a key of [`Table::Timers`] says.
+/// The fields of a key of [`Table::Timers`].
 pub fn parse_timer(key: &[u8]) -> Result<(Instant, TimerKind, Position), Corrupt> {
     Parts::new(Table::Timers, key).whole(|parts| {
         let due = Instant(parts.number()?);
@@ -76,12 +76,12 @@ pub fn parse_timer(key: &[u8]) -> Result<(Instant, TimerKind, Position), Corrupt
     })
 }
 
-/// The row of [`Table::Waits`] that says what a saga waits for.
+/// The row of [`Table::Waits`] for a topic for which a saga waits.
 pub fn wait(namespace: &Namespace, topic: &Topic, start: Position) -> Vec<u8> {
     Key::of_topic(namespace, topic).number(start).0
 }
 
-/// What a key of [`Table::Waits`] says.
+/// The fields of a key of [`Table::Waits`].
 pub fn parse_wait(key: &[u8]) -> Result<(Namespace, Topic, Position), Corrupt> {
     Parts::new(Table::Waits, key).whole(Parts::topic_and_number)
 }
@@ -91,7 +91,7 @@ pub fn waits_for(namespace: &Namespace, topic: &Topic, limit: usize) -> Range {
     Range::under(Table::Waits, &Key::of_topic(namespace, topic).0, limit)
 }
 
-/// The row of [`Table::Denied`] that says whose grant a saga lacks.
+/// The row of [`Table::Denied`] for a saga that lacks a grant of a module.
 pub fn denied(namespace: &Namespace, module: &str, start: Position) -> Vec<u8> {
     Key::default().text(namespace.as_str()).text(module).number(start).0
 }
@@ -105,32 +105,32 @@ pub fn parse_denied(key: &[u8]) -> Result<Position, Corrupt> {
     })
 }
 
-/// Sagas that a grant to this module would let go on, oldest first.
+/// Sagas that wait for a grant to this module, oldest first.
 pub fn denied_of(namespace: &Namespace, module: &str, limit: usize) -> Range {
     Range::under(Table::Denied, &Key::default().text(namespace.as_str()).text(module).0, limit)
 }
 
-/// The row of [`Table::Locks`] that says that a saga has a lock key, or waits for it.
+/// The row of [`Table::Locks`] for a saga that holds a lock key or waits for it.
 pub fn lock(namespace: &Namespace, key: &str, start: Position) -> Vec<u8> {
     Key::default().text(namespace.as_str()).text(key).number(start).0
 }
 
-/// What a key of [`Table::Locks`] says.
+/// The fields of a key of [`Table::Locks`].
 pub fn parse_lock(key: &[u8]) -> Result<(Namespace, String, Position), Corrupt> {
     Parts::new(Table::Locks, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.number()?)))
 }
 
-/// Who has a lock key or waits for it, in the order in which they came.
+/// The sagas that hold a lock key or wait for it, in order.
 pub fn lock_queue(namespace: &Namespace, key: &str, limit: usize) -> Range {
     Range::under(Table::Locks, &Key::default().text(namespace.as_str()).text(key).0, limit)
 }
 
-/// The row of [`Table::Events`] that keeps an event findable.
+/// The row of [`Table::Events`] for a kept event.
 pub fn event(namespace: &Namespace, topic: &Topic, position: Position) -> Vec<u8> {
     Key::of_topic(namespace, topic).number(position).0
 }
 
-/// What a key of [`Table::Events`] says.
+/// The fields of a key of [`Table::Events`].
 pub fn parse_event(key: &[u8]) -> Result<(Namespace, Topic, Position), Corrupt> {
     Parts::new(Table::Events, key).whole(Parts::topic_and_number)
 }
@@ -178,7 +178,7 @@ pub fn schedules(namespace: &Namespace, limit: usize) -> Range {
     Range::under(Table::Schedules, &Key::default().byte(SCHEDULE).text(namespace.as_str()).0, limit)
 }
 
-/// The row of [`Table::Schedules`] that says that a schedule waits for the end of a saga.
+/// The row of [`Table::Schedules`] for a schedule that waits for the end of a saga.
 pub fn queued(namespace: &Namespace, saga: &str, name: &str) -> Vec<u8> {
     Key::default().byte(QUEUED).text(namespace.as_str()).text(saga).rest(name)
 }
@@ -206,12 +206,12 @@ pub fn parse_answer(key: &[u8]) -> Result<(Namespace, String), Corrupt> {
     Parts::new(Table::Answers, key).whole(|parts| Ok((parts.namespace()?, parts.rest()?)))
 }
 
-/// What the rows of [`Table::Schedules`] begin with: schedules, and those whose next start waits for the end of a saga.
+/// The prefixes of the rows of [`Table::Schedules`]: schedules, and schedules whose next start waits for the end of a saga.
 const SCHEDULE: u8 = 1;
 
 const QUEUED: u8 = 2;
 
-/// The row of [`Table::Jobs`] that says how far a job is.
+/// The row of [`Table::Jobs`] with the progress of a job.
 pub fn job(namespace: &Namespace, start: Position) -> Vec<u8> {
     Key::default().text(namespace.as_str()).number(start).0
 }
@@ -261,7 +261,7 @@ impl Key {
         self
     }
 
-    /// A text that nothing follows.
+    /// A text at the end of a key.
     fn rest(mut self, text: &str) -> Vec<u8> {
         self.0.extend(text.bytes());
         self.0
@@ -280,7 +280,7 @@ impl<'a> Parts<'a> {
         Self { table, key, left: key }
     }
 
-    /// Reads all of the key, or says which key of which table cannot be read.
+    /// Reads the whole key, or returns an error with the key and its table.
     fn whole<T>(mut self, read: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, Corrupt> {
         let parts = read(&mut self).and_then(|parts| match self.left {
             [] => Ok(parts),

@@ -83,20 +83,20 @@ kinds! {
 }
 
 kinds! {
-    /// Whose a timer is. Its byte is part of stored keys and never changes.
+    /// The owner of a timer. Its byte is part of stored keys and never changes.
     ///
     /// Reserved: 6 aggregates, 7 policies, 8 views, 9 relays.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     TimerKind {
-        /// A saga wants to be woken: a wait, a backoff or a deadline is over.
+        /// A saga: the end of a wait, of a backoff, or a deadline.
         Saga 1 "saga",
-        /// The time of an event is over.
+        /// The expiry of an event.
         Event 2 "event",
-        /// A schedule's moment has come.
+        /// The moment of a schedule.
         Schedule 3 "schedule",
-        /// A job has been over for as long as it is kept.
+        /// The end of the retention of a job.
         Job 4 "job",
-        /// The first answer to a request is looked at: whether it is still needed.
+        /// The check whether the first answer to a request is still needed.
         Answer 5 "answer",
     }
 }

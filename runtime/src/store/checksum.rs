@@ -5,9 +5,9 @@
 //! to check all of it, and trusts them at every other read. After a clean stop one flipped bit in a key of the stream index hid
 //! the last append of a saga, and the saga's compensation ran a second time.
 //!
-//! Why inside a store, and not as a wrapper over any store: the stream index is the store's own, a wrapper never sees its entries;
-//! and a wrapper that asks for a key learns nothing from "not there", while the store can look at what lies beside the place. A
-//! store that verifies its pages at every read, as PostgreSQL does with data checksums, needs none of this.
+//! Why inside a store, and not as a wrapper over any store: the stream index is the store's own, a wrapper never sees its
+//! entries; and a wrapper that asks for a key learns nothing from "not there", while the store can look at what lies beside the
+//! place. A store that verifies its pages at every read, as PostgreSQL does with data checksums, needs none of this.
 //!
 //! Journal records have no second checksum: a record brings its own, over its position, stream and version
 //! (`journal/record.rs`), and its reader compares all three with what it asked for.

@@ -1,8 +1,8 @@
-//! The committer: what makes batches durable, many at a time, in the order in which they came.
+//! The committer: makes batches durable, many at a time, in their order.
 //!
-//! `drain → one commit → notice` are plain functions, so that a simulation can take the steps itself; [`Committer`] is the
-//! OS thread that takes them in production. It knows nothing of what is in a batch, and never waits for more work to
-//! come: while one commit is in flight the next one's batches gather.
+//! `drain → one commit → notice` are plain functions, so that a simulation can call them itself; [`Committer`] is the OS thread
+//! that calls them in production. It does not read the contents of a batch, and never waits for more work: while one commit is in
+//! flight, the batches of the next one are queued.
 
 use std::{
     collections::VecDeque,
@@ -17,51 +17,51 @@ use std::{
 
 use super::{Batch, Position, Store, StoreError};
 
-/// One commit takes at most so many batches: beyond it a commit costs more by its size than it saves by being one.
+/// The largest number of batches in one commit: a larger commit would cost more than it saves.
 pub const COMMIT_BATCHES_MAX: usize = 256;
 
-/// One commit takes at most so many bytes, or a single batch that is larger.
+/// The largest size of one commit in bytes; a single batch may be larger.
 pub const COMMIT_BYTES_MAX: usize = 1 << 20;
 
-/// One commit takes at most so many records.
+/// The largest number of records in one commit.
 pub const COMMIT_RECORDS_MAX: usize = 8_192;
 
-/// A batch on its way, with the number by which its owner knows it. Tags grow.
+/// A queued batch, with the number by which its owner identifies it. Tags increase.
 #[derive(Debug)]
 pub struct Work {
     /// Named in the notice that makes it durable.
     pub tag: u64,
-    /// What is to become durable.
+    /// The batch to commit.
     pub batch: Batch,
 }
 
 impl Work {
-    /// What it adds to the queue and to a commit. Rows alone add something too.
+    /// The size that it adds to the queue and to a commit; a batch of rows only has a size as well.
     fn records(&self) -> usize {
         self.batch.record_count().max(1)
     }
 }
 
-/// What came of a commit.
+/// The result of a commit.
 #[derive(Debug)]
 pub enum Notice {
     /// All work up to and with this tag is durable.
     Durable {
         /// The last tag of the commit.
         tag: u64,
-        /// Where the journal ends; none if the commit changed rows only.
+        /// The position of the last record; none if the commit changed rows only.
         position: Option<Position>,
     },
-    /// Nothing of this commit and of what is queued may be acknowledged, now or later. Said once (law 14).
+    /// The commit failed: nothing of it and of the queue may be acknowledged any more. Sent once (law 14).
     Failed(StoreError),
 }
 
-/// A commit failed, or the committer was told to finish: nothing is taken any more.
+/// A commit failed, or the committer was finished: it accepts no more work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended;
 
-/// Work that waits for the next commit, in order. It refuses nothing: what may wait is bounded where work begins, because the
-/// outcome of what has begun is never refused.
+/// Work that waits for the next commit, in order. The queue accepts everything: the limit applies where work begins, because the
+/// outcome of work that has begun is never refused.
 #[derive(Debug, Default)]
 pub struct Queue {
     waiting: VecDeque<Work>,
@@ -80,7 +80,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes what fits into one commit, oldest first.
+    /// Takes the work for one commit, oldest first.
     pub fn drain(&mut self) -> Vec<Work> {
         let (mut count, mut bytes, mut records) = (0, 0, 0);
         for work in self.waiting.iter().take(COMMIT_BATCHES_MAX) {
@@ -96,7 +96,7 @@ impl Queue {
         self.waiting.drain(..count).collect()
     }
 
-    /// Drops what waits, and takes nothing more.
+    /// Drops the queue, and accepts no more work.
     fn fail(&mut self) {
         *self = Self { ended: true, ..Self::default() };
     }
@@ -125,7 +125,7 @@ pub struct Totals {
 }
 
 impl Counters {
-    /// What they say now.
+    /// The current values.
     pub fn totals(&self) -> Totals {
         Totals {
             commits: self.commits.load(Ordering::Relaxed),
@@ -136,7 +136,7 @@ impl Counters {
     }
 }
 
-/// Makes work durable in one commit. No work is no notice.
+/// Makes work durable in one commit. Without work there is no notice.
 pub fn commit(store: &dyn Store, works: Vec<Work>, counters: &Counters) -> Option<Notice> {
     let tag = works.last()?.tag;
     let batches: Vec<Batch> = works.into_iter().map(|work| work.batch).collect();
@@ -185,7 +185,7 @@ impl Committer {
         pushed
     }
 
-    /// How many records wait for the next commit.
+    /// The number of records that wait for the next commit.
     pub fn depth(&self) -> usize {
         self.shared.queue().records
     }
@@ -195,7 +195,7 @@ impl Committer {
         self.shared.counters.totals()
     }
 
-    /// Commits what is queued, tells, and ends the thread.
+    /// Commits the queue, sends the notice, and ends the thread.
     pub fn finish(mut self) {
         self.end();
     }
@@ -247,13 +247,13 @@ impl Shared {
         waited.unwrap_or_else(PoisonError::into_inner).drain()
     }
 
-    /// Nothing panics while it holds the lock, so that a poisoned one is as good as new.
+    /// No code panics while it holds the lock, so that a poisoned lock can be used.
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// However the thread ends, by a panic in `notify` too, nothing is queued that nobody would commit.
+/// However the thread ends, also by a panic in `notify`, it accepts no work that it would not commit.
 struct FailsWhenDropped<'a>(&'a Shared);
 
 impl Drop for FailsWhenDropped<'_> {

@@ -1,4 +1,4 @@
-//! What every store promises, as tests. A new store passes all of them before anything else is asked of it.
+//! The contract of a store, as tests. A new store must pass all of them.
 
 use bytes::Bytes;
 

@@ -13,12 +13,13 @@ use super::redb::StorageBackend;
 /// Disks write a sector whole or not at all.
 const SECTOR_BYTES: usize = 512;
 
-/// What goes wrong with an operation that changes the disk: a write, a change of length, or a sync.
+/// The fault of an operation that changes the disk: a write, a change of length, or a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It and everything after it fails.
+    /// The operation and all later ones fail.
     PowerOff,
-    /// It fails, and what follows works: a failed sync forgets what it should have made durable, as kernels do.
+    /// The operation fails, and later ones succeed: a failed sync loses the writes that it should have made durable, as kernels
+    /// do.
     FailOnce,
 }
 
@@ -37,7 +38,7 @@ impl FaultDisk {
         disk
     }
 
-    /// Flips one bit of what it holds, by its number from the file's start: what a worn cell does. Twice is as before.
+    /// Flips one bit, by its number from the start of the file, as a worn cell does. A second flip restores it.
     pub fn flip(&self, bit: usize) {
         let mut state = self.lock();
         let mask = 1 << (bit % 8);
@@ -49,22 +50,22 @@ impl FaultDisk {
         }
     }
 
-    /// What reads show.
+    /// The content for reads.
     pub fn content(&self) -> Vec<u8> {
         self.lock().live.clone()
     }
 
-    /// How many operations have changed it, or tried to.
+    /// The number of operations that changed it or tried to change it.
     pub fn operations(&self) -> u64 {
         self.lock().operations
     }
 
-    /// Lets the operation of this number, from 0, meet a fault.
+    /// Injects a fault into the operation of this number, from 0.
     pub fn fail_at(&self, operation: u64, fault: Fault) {
         self.lock().fault = Some((operation, fault));
     }
 
-    /// What is found after a power loss. `survives` is asked for every sector and length that was never synced.
+    /// The disk after a power loss. `survives` decides for every sector and length that was not synced.
     pub fn after_power_loss(&self, mut survives: impl FnMut() -> bool) -> Vec<u8> {
         let state = self.lock();
         let mut content = state.durable.clone();
@@ -133,11 +134,11 @@ impl StorageBackend for FaultDisk {
 
 #[derive(Debug, Default)]
 struct State {
-    /// What the disk has.
+    /// The durable content.
     durable: Vec<u8>,
-    /// What reads show.
+    /// The content for reads.
     live: Vec<u8>,
-    /// What leads from the one to the other, in order.
+    /// The operations from the durable content to the content for reads, in order.
     unsynced: Vec<Change>,
     operations: u64,
     fault: Option<(u64, Fault)>,

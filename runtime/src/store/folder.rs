@@ -1,13 +1,13 @@
-//! The data folder: whose it is, what lies in it, and how it comes to be. It knows nothing of what the journal says.
+//! The data folder: its lock, its files and its creation. It does not read the records of the journal.
 //!
 //! | name | what |
 //! |---|---|
-//! | `LOCK` | held while a host runs; names it |
+//! | `LOCK` | held while a host runs; has its process |
 //! | `journal.redb` | the journal and its rows |
-//! | `journal.redb.new` | a journal that is being created; means nothing |
+//! | `journal.redb.new` | a journal that is being created; ignored at start |
 //! | `modules/` | components by digest |
 //! | `cache/` | compiled code; made by the host, rebuilt when missing |
-//! | `executing` | the crash marker, of the host as well |
+//! | `executing` | the crash marker |
 //! | `TAINTED` | left by a host whose storage failed |
 
 use std::{
@@ -29,7 +29,7 @@ use super::{
 const JOURNAL: &str = "journal.redb";
 const JOURNAL_NEW: &str = "journal.redb.new";
 
-/// The row of [`Table::Meta`] that says how everything else is written.
+/// The row of [`Table::Meta`] with the version of the format.
 const FORMAT_KEY: &[u8] = b"format";
 
 /// The format that this build reads and writes. 1 had no checksums, and was never released.
@@ -38,11 +38,11 @@ const FORMAT: &[u8] = &[2];
 /// Why a data folder cannot be used. Each is an exit code of the host.
 #[derive(Debug)]
 pub enum FolderError {
-    /// Another host has it: exit 75.
+    /// Another host uses the folder: exit 75.
     InUse(String),
-    /// It is no folder, or it holds something else than a journal, which is left alone: exit 2.
+    /// It is no folder, or it has other files, which are not changed: exit 2.
     NotOurs(String),
-    /// It cannot be read or written, or its journal is not whole: exit 74.
+    /// It cannot be read or written, or its journal is damaged: exit 74.
     Failed(String),
 }
 
@@ -56,21 +56,21 @@ impl fmt::Display for FolderError {
 
 impl std::error::Error for FolderError {}
 
-/// A data folder that is ours until this is dropped.
+/// A data folder that this process owns until drop.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     _lock: Lock,
 }
 
-/// The journal of a data folder, and in what state it was found.
+/// The journal of a data folder, and its state at opening.
 #[derive(Debug)]
 pub struct Opened {
     /// Repaired if need be, and checked to be of a format that this build knows.
     pub store: RedbStore,
     /// It did not exist before.
     pub created: bool,
-    /// What the last host said when its storage failed. Every page was read again and checked.
+    /// The error of the last host, if its storage failed. Every page was read again and checked.
     pub taint: Option<Taint>,
 }
 
@@ -90,7 +90,7 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -135,7 +135,7 @@ impl Folder {
         Ok(Opened { store, created, taint })
     }
 
-    /// Leaves word for the next start that the storage failed. Best effort: the disk may take no more.
+    /// Marks the folder for the next start as tainted. This is best effort: the disk may refuse the write.
     pub fn mark_tainted(&self, why: &StoreError) {
         let journal_bytes = fs::metadata(self.path.join(JOURNAL)).map_or(0, |journal| journal.len());
         let taint = Taint { boot: lock::boot_id(), journal_bytes, error: why.to_string() };
@@ -143,7 +143,7 @@ impl Folder {
         let _ = taint.write(&self.path);
     }
 
-    /// How much room is left on the disk.
+    /// The free space of the disk.
     pub fn space(&self) -> io::Result<Space> {
         let disk = rustix::fs::statvfs(&self.path)?;
         Ok(Space {
@@ -179,10 +179,10 @@ impl Folder {
     }
 }
 
-/// What is left of a disk.
+/// The space of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Space {
-    /// What we may still take.
+    /// The space that this process may use.
     pub free_bytes: u64,
     /// Its size.
     pub total_bytes: u64,
@@ -201,7 +201,7 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 
-/// What the user reads when the disk says no.
+/// The message for the user when the disk refuses an operation.
 pub(super) fn trouble(path: &Path, error: &io::Error) -> FolderError {
     let path = path.display();
     FolderError::Failed(match error.kind() {
@@ -260,7 +260,7 @@ fn prepare(path: &Path) -> Result<(), FolderError> {
     }
 }
 
-/// What lies in a folder that is neither empty nor of a host that was here before. A volume's root has `lost+found`.
+/// An entry of a folder that is neither empty nor a data folder. The root of a volume has `lost+found`.
 fn stranger(path: &Path) -> io::Result<Option<String>> {
     let mut stranger = None;
     for entry in fs::read_dir(path)? {

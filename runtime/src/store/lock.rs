@@ -1,4 +1,4 @@
-//! One folder, one host: the `LOCK` file. The kernel lets go of it when the host dies, however it dies.
+//! The `LOCK` file: one host for each folder. The kernel releases the lock when the host dies.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -20,7 +20,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of a folder and writes down who has it, or says who does.
+    /// Takes the lock of a folder and writes this process into it, or returns the process that holds it.
     pub(super) fn take(folder: &Path) -> Result<Self, FolderError> {
         let path = folder.join(NAME);
         let of_folder = |error| trouble(folder, &error);
@@ -45,7 +45,7 @@ impl Lock {
     }
 }
 
-/// Which boot of the machine this is. What the page cache held does not outlive it.
+/// The id of the machine's boot. The page cache does not survive a boot.
 pub(super) fn boot_id() -> String {
     fs::read_to_string("/proc/sys/kernel/random/boot_id").map_or_else(|_| "unknown".to_owned(), |id| id.trim().to_owned())
 }

@@ -1,4 +1,4 @@
-//! The reference model: a store in memory, simple enough to be believed. The simulation runs on it.
+//! The reference model: a store in memory, simple enough to be obviously correct. The simulation runs on it.
 //!
 //! It knows nothing of files, and keeps what it was given for as long as it lives.
 
@@ -18,22 +18,22 @@ pub struct MemoryStore {
 }
 
 impl MemoryStore {
-    /// The commit after `commits` more ones fails, and every call after it: a disk that breaks.
+    /// Fails the commit after `commits` further ones, and every later call, as a broken disk does.
     pub fn fail_after(&self, commits: u64) {
         self.lock().commits_left = Some(commits);
     }
 
-    /// Every later commit is refused, because another host took the shard.
+    /// Refuses every later commit, as if another host had claimed the shard.
     pub fn fence(&self) {
         self.lock().fenced = true;
     }
 
-    /// Every later read of this row says that the row is damaged, until the row is written or deleted: a flipped bit.
+    /// Damages this row, as a flipped bit does, until it is written or deleted.
     pub fn damage_row(&self, table: Table, key: &[u8]) {
         self.lock().content.damaged_rows.insert((table, key.to_vec()));
     }
 
-    /// Every later read of this stream says that the stream is damaged.
+    /// Damages this stream.
     pub fn damage_stream(&self, stream: Position) {
         self.lock().content.damaged_streams.insert(stream);
     }
@@ -44,7 +44,7 @@ impl MemoryStore {
         Self { state: Mutex::new(State { content, ..State::default() }) }
     }
 
-    /// Nothing panics while it holds the lock, so that a poisoned one is as good as new.
+    /// No code panics while it holds the lock, so that a poisoned lock can be used.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -133,7 +133,7 @@ struct State {
     content: Content,
     commits_left: Option<u64>,
     fenced: bool,
-    /// Why nothing is answered any more.
+    /// Why the store answers no calls any more.
     ended: Option<&'static str>,
 }
 
@@ -152,7 +152,7 @@ struct Content {
 }
 
 impl Content {
-    /// All of it before any of it is written: that is what makes a commit atomic here.
+    /// Checks everything before it writes anything, so that a commit is atomic.
     fn check(&self, batches: &[Batch]) -> Result<(), StoreError> {
         let mut journal_end = self.journal.len() as u64;
         let mut stream_ends = BTreeMap::new();

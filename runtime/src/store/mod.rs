@@ -116,7 +116,7 @@ impl RowChange {
     }
 }
 
-/// What becomes durable together.
+/// Changes that become durable together.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
     /// In the order of their positions.
@@ -155,7 +155,7 @@ pub struct StreamRead {
     pub stream: Position,
     /// The version of the first record that may be returned; 0 and 1 are the beginning.
     pub from_version: u64,
-    /// At most so many records.
+    /// The largest number of records.
     pub limit: usize,
 }
 
@@ -183,7 +183,7 @@ impl From<Damaged> for StoreError {
     }
 }
 
-/// Which way rows are read.
+/// The order in which rows are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     /// Smallest key first.
@@ -201,9 +201,9 @@ pub struct Range {
     pub from: Vec<u8>,
     /// The first key that may not; none is the table's end.
     pub to: Option<Vec<u8>>,
-    /// From which side.
+    /// The order.
     pub order: Order,
-    /// At most so many.
+    /// The largest number of rows.
     pub limit: usize,
 }
 
@@ -219,7 +219,7 @@ impl Range {
         Self { order: Order::Descending, ..self }
     }
 
-    /// What is left of this range when `key` was the last one read.
+    /// The rest of this range after `key`.
     #[must_use]
     pub fn after(self, key: &[u8]) -> Self {
         match self.order {
@@ -228,7 +228,7 @@ impl Range {
         }
     }
 
-    /// No key can lie in it.
+    /// Whether the range is empty.
     pub fn is_empty(&self) -> bool {
         self.limit == 0 || self.to.as_ref().is_some_and(|to| *to <= self.from)
     }
@@ -242,7 +242,7 @@ fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
     Some(after)
 }
 
-/// Why the store did not do it. Each variant is what the caller has to do next.
+/// Why a call failed. Each variant determines what the caller must do.
 #[derive(Debug)]
 pub enum StoreError {
     /// A stream or the journal does not end where the batch expects it, though this host owns the shard: one of our own bugs.
@@ -293,7 +293,7 @@ impl From<Corrupt> for StoreError {
     }
 }
 
-/// What the engine, the committer and the readers need of a store. One contract suite runs on every implementation.
+/// The interface of a store for the engine, the committer and the readers. One contract suite runs on every implementation.
 ///
 /// A read of many keys or streams is one call: with a store across a network that is one round trip. The callers bound how many.
 pub trait Store: Send + Sync + 'static {
@@ -338,7 +338,7 @@ pub trait Store: Send + Sync + 'static {
         self.scan(range)?.into_iter().map(|row| row.map_err(StoreError::from)).collect()
     }
 
-    /// Ends the store in order. Every later call is `Failed`; closing twice is no error.
+    /// Closes the store. Every later call is `Failed`; closing twice is no error.
     fn close(&self) -> Result<(), StoreError>;
 }
 

@@ -1,4 +1,4 @@
-//! Components on disk, named by what they contain. It knows nothing of names, versions and activation.
+//! Components on disk, named by their digest. It does not know names, versions or activation.
 //!
 //! A component is durable before any journal record names it, and is hashed again whenever it is read.
 
@@ -20,7 +20,7 @@ const SUFFIX_NEW: &str = ".new";
 /// Why a component was not stored or not read.
 #[derive(Debug)]
 pub enum ModuleError {
-    /// The disk did not do it. Nothing was acknowledged: refuse the deploy, or try the attempt later.
+    /// The disk failed. Nothing was acknowledged: refuse the deploy, or retry the attempt later.
     Failed(String),
     /// These are not the bytes that were deployed: quarantine the version, and restore it from a backup or deploy it again.
     Corrupt(String),
@@ -47,7 +47,7 @@ impl Modules {
         Self { folder }
     }
 
-    /// Makes a component durable and names it. One that is there already, whole, is left as it is.
+    /// Stores a component durably. A component that is stored already and undamaged is not written again.
     pub fn put(&self, component: &[u8]) -> Result<[u8; 32], ModuleError> {
         let digest = Sha256::digest(component).into();
         let whole = matches!(self.get(&digest), Ok(Some(_)));
@@ -56,7 +56,7 @@ impl Modules {
         Ok(digest)
     }
 
-    /// The component of this digest, if it was ever put.
+    /// The component of this digest, if it is stored.
     pub fn get(&self, digest: &[u8; 32]) -> Result<Option<Vec<u8>>, ModuleError> {
         let component = match fs::read(self.path(digest)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -80,7 +80,7 @@ impl Modules {
         }
     }
 
-    /// What is there, sorted. Nothing is read.
+    /// The digests of the stored components, sorted; no component is read.
     pub fn digests(&self) -> io::Result<Vec<[u8; 32]>> {
         let mut digests = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
@@ -95,7 +95,7 @@ impl Modules {
         Ok(digests)
     }
 
-    /// Deletes what a host that died was writing.
+    /// Deletes unfinished files of a host that died.
     pub(super) fn forget_unfinished(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();

@@ -1,4 +1,4 @@
-//! Who owns a shard: the one host that decides for it and writes its journal. It knows nothing of what is decided.
+//! The ownership of a shard: its owner is the one host that decides for it and writes its journal.
 //!
 //! A host claims a shard before it reads it, and every claim has a greater epoch than the one before it. What makes an older
 //! owner harmless is the store's affair, because only the store can refuse a write:
@@ -6,18 +6,19 @@
 //! - A data folder has one owner at a time, by the lock that its process holds ([`ByLock`]): an older owner has ended.
 //! - A store that several hosts reach makes a claim with one conditional update of the shard's row, which raises the fence, and
 //!   compares the fence in every later commit's own transaction, deletions included: the older owner's commits are `Fenced`. The
-//!   fence lives in that store from its claim on, because settling a commit of unknown outcome raises it too; callers only show it.
+//!   fence lives in that store from its claim on, because settling a commit of unknown outcome raises it too; callers only show
+//!   it.
 
 use std::sync::Arc;
 
 use super::{Batch, RowChange, Store, StoreError, Table};
 
-/// What a claim gives.
+/// The result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Owned {
-    /// Which shard. A data folder has shard 0.
+    /// The shard. A data folder has shard 0.
     pub shard: u16,
-    /// How many claims there were, this one included. It is in the header of every record.
+    /// The number of claims, including this one. It is in the header of every record.
     pub epoch: u32,
     /// How often the shard changed hands: it grows with every claim and every release.
     pub fence: u64,
@@ -25,7 +26,7 @@ pub struct Owned {
     pub clean: bool,
 }
 
-/// How a host becomes the owner of a shard, and how it ceases to be.
+/// Claims and releases of a shard.
 pub trait Ownership: Send + Sync {
     /// Takes the shard. The claim is durable when this returns; no commit of an earlier owner comes after it.
     fn claim(&self) -> Result<Owned, StoreError>;

@@ -1,4 +1,4 @@
-//! Power loss at any moment of any commit: what was acknowledged is there, what was not is there whole or not at all.
+//! Power loss at any moment of a commit: acknowledged commits are present, and others are present as a whole or not at all.
 //!
 //! `AMENDS_POWER_LOSSES=20000` runs the campaign for longer than every test run does.
 
@@ -48,7 +48,7 @@ fn new_store() -> (FaultDisk, RedbStore) {
     (disk, store)
 }
 
-/// What a store may show after the fault: the state at the last acknowledged commit, and with the one in flight.
+/// The permitted states after the fault: that of the last acknowledged commit, and that with the commit in flight.
 struct History {
     acknowledged: String,
     in_flight: Option<String>,
@@ -109,7 +109,7 @@ fn recover(dice: &mut Dice, mut image: Vec<u8>, history: &History, at: &str) -> 
     usize::from(in_flight && found != history.acknowledged)
 }
 
-/// All that a store answers, as a digest.
+/// The digest of all answers of a store.
 fn shown(store: &dyn Store) -> String {
     let mut hash = Sha256::new();
     let mut add = |key: &[u8], value: &[u8]| {

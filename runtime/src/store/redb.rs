@@ -1,9 +1,9 @@
 //! The durable store: one redb file. redb is named in this file and in those below it.
 //!
 //! It must not know what a record or a row means. What is read is verified: rows and the stream index by checksums (`rows.rs`,
-//! `index.rs`, and `checksum.rs` beside this file), the journal by its positions. One commit is one transaction and one fdatasync; quick-repair stays
-//! off because it doubles the syncs. redb trusts its pages, and a damaged one can make it panic: every call into it runs
-//! under `catch_unwind`, and after the first failure the store answers nothing any more (law 14).
+//! `index.rs`, and `checksum.rs` beside this file), the journal by its positions. One commit is one transaction and one
+//! fdatasync; quick-repair stays off because it doubles the syncs. redb trusts its pages, and a damaged one can make it panic:
+//! every call into it runs under `catch_unwind`, and after the first failure the store answers nothing any more (law 14).
 
 mod index;
 
@@ -217,8 +217,8 @@ fn append(transaction: &WriteTransaction, batches: &[Batch]) -> Result<(), Store
     Ok(())
 }
 
-/// The position of the last record. Positions have no gaps, so that it is how many records there are, which redb counts in another
-/// page: without that, a journal that lost its last records would be a shorter one, and a commit would write over them.
+/// The position of the last record. Positions have no gaps, so that it is how many records there are, which redb counts in
+/// another page: without that, a journal that lost its last records would be a shorter one, and a commit would write over them.
 fn journal_end(journal: &impl ReadableTable<u64, &'static [u8]>) -> Result<Position, StoreError> {
     let last = journal.last()?.map_or(0, |(position, _)| position.value());
     match journal.len()? {

@@ -1,7 +1,8 @@
-//! What a host leaves behind when its storage failed, so that the next one does not trust the page cache.
+//! The mark that a host leaves when its storage failed, so that the next host does not trust the page cache.
 //!
-//! After a failed fsync the kernel may show pages that never reached the disk and never will: a host that reads them, acts
-//! on them and then loses power has acted on what never was. So the next start drops what is cached and checks all of it.
+//! After a failed fsync the kernel may return pages that are not on the disk and never will be. A host that acted on them and
+//! then lost power would have acted on records that do not exist. So the next start drops the cached pages and checks the whole
+//! file.
 
 use std::{
     fs::{self, File},
@@ -15,19 +16,19 @@ use super::folder::sync_folder;
 
 const NAME: &str = "TAINTED";
 
-/// What the host that failed knew.
+/// The content of the mark.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Taint {
-    /// The machine's boot. In another one the page cache is new anyhow; everything is checked all the same.
+    /// The machine's boot. After another boot the page cache is new, but everything is checked anyway.
     pub boot: String,
-    /// How large the journal's file was.
+    /// The size of the journal's file.
     pub journal_bytes: u64,
     /// What failed.
     pub error: String,
 }
 
 impl Taint {
-    /// What the last host left, if its storage failed. A file that cannot be read counts: the disk was failing.
+    /// The mark of the last host, if its storage failed. An unreadable file counts as a mark, because the disk was failing.
     pub(super) fn read(folder: &Path) -> Option<Self> {
         let text = match fs::read(folder.join(NAME)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,

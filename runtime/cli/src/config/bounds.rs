@@ -1,7 +1,7 @@
-//! The least and the greatest value of each setting that is a number, in one table.
+//! The smallest and the largest value of each numeric setting, in one table.
 //!
-//! Below the least, nothing could run, or every request would be refused; above the greatest, a number is a typing error, or the
-//! host could not hold what it allows. Where 0 is the least, it turns something off, and the row says what.
+//! Below the smallest value the host could run nothing, or would refuse every request; a larger number than the largest is a
+//! typing error, or more than a host can handle. If the smallest value is 0, it turns something off, and the row names it.
 
 use std::fmt::Display;
 
@@ -18,7 +18,7 @@ const MIB: Size = Size::mib(1);
 const GIB: Size = Size::mib(1 << 10);
 const PIB: Size = Size::mib(1 << 30);
 
-/// One setting, as `in_flight` of `[guest]`, and what is wrong with it.
+/// One setting, as `in_flight` of `[guest]`, with its problem, if any.
 pub(super) struct Bounded {
     pub(super) section: &'static str,
     pub(super) key: &'static str,
@@ -41,31 +41,31 @@ pub(super) fn table(config: &Config) -> Vec<Bounded> {
     let Config { server, store, guest, limits, retention } = config;
     vec![
         bound("server", "wait_max", server.wait_max, SECOND, DAY),
-        // 0s: whoever is in the middle of something is cut off at once.
+        // 0s: requests and attempts are ended at once.
         bound("server", "drain", server.drain, Span::seconds(0), DAY),
         bound("store", "cache", store.cache, MIB, PIB),
         bound("store", "queue_records", store.queue_records, 16, 10_000_000),
-        // 0: the disk may be filled.
+        // 0: the host may fill the disk.
         bound("store", "free_min", store.free_min, Size::kib(0), PIB),
         bound("store", "free_min_percent", store.free_min_percent, 0, 100),
         bound("guest", "in_flight", guest.in_flight, 1, 100_000),
         // A component of a usual toolchain begins with a little more than one MiB; a 32-bit address ends at four GiB.
         bound("guest", "memory", guest.memory, Size::mib(2), Size::mib(4 << 10)),
-        // 0: half of what the machine has.
+        // 0: half of the machine's memory.
         bound("guest", "memory_total", guest.memory_total, Size::kib(0), PIB),
         bound("guest", "table_elements", guest.table_elements, 1_000, 10_000_000),
-        // What a component of a usual toolchain consists of.
+        // The number of core instances of a component of a usual toolchain.
         bound("guest", "instances", guest.instances, 4, 1_000),
-        // A guest is looked at every ten milliseconds.
+        // The processor time of a guest is checked every ten milliseconds.
         bound("guest", "cpu", guest.cpu, Span::millis(10), DAY),
         bound("guest", "deadline_max", guest.deadline_max, SECOND, Span::seconds(30 * 86_400)),
-        // 0: nothing that a guest says is logged.
+        // 0: log lines of guests are dropped.
         bound("guest", "log", guest.log, Size::kib(0), Size::mib(64)),
         bound("guest", "http_requests", guest.http_requests, 1, 10_000),
         bound("guest", "http_request", guest.http_request, KIB, GIB),
         bound("guest", "http_response", guest.http_response, KIB, GIB),
         bound("guest", "http_connect", guest.http_connect, Span::millis(10), Span::seconds(300)),
-        // The program of the compiler alone takes much of the least.
+        // The compiler's program alone takes much of the smallest value.
         bound("guest", "compile_memory", guest.compile_memory, Size::mib(512), PIB),
         bound("guest", "compile_cpu", guest.compile_cpu, SECOND, DAY),
         bound("guest", "compile_wall", guest.compile_wall, Span::millis(10), DAY),
@@ -89,7 +89,7 @@ fn bound<T: PartialOrd + Display>(section: &'static str, key: &'static str, valu
     Bounded { section, key, problem }
 }
 
-/// Settings of which one makes the other absurd.
+/// Pairs of settings that must agree.
 fn fits_together(config: &Config) -> Result<(), String> {
     let Config { guest, limits, .. } = config;
     if guest.memory_total.bytes() > 0 && guest.memory_total < guest.memory {

@@ -1,13 +1,14 @@
-//! Variables that a platform gives a process about the services beside it: none of ours, though they may begin as ours do.
+//! Variables that a platform sets for the services beside a process. They are not settings, although their names may begin as
+//! those of settings.
 
-/// The ends of what Kubernetes says of a port of a service, as `PORT_8420_TCP_ADDR`, behind its protocol.
+/// The suffixes of Kubernetes' variables for a port of a service, as `PORT_8420_TCP_ADDR`, after the protocol.
 const OF_PORT: [&str; 4] = ["", "_proto", "_port", "_addr"];
 
 const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
 
-/// Whether a platform sets a variable with this end. `key` is in lower case, without the name of the table before it.
+/// Whether a platform sets a variable with this suffix. `key` is in lower case, without the name of the table.
 ///
-/// A service may be called by more words than the table: `amends-store-backup` gives `backup_service_host`.
+/// The name of a service may be longer than that of the table: `amends-store-backup` gives `backup_service_host`.
 pub(super) fn is_injected(key: &str, value: &str) -> bool {
     let ends = |end: &str| key == end || key.ends_with(&format!("_{end}"));
     let is_address = PROTOCOLS.iter().any(|protocol| value.starts_with(&format!("{protocol}://")));

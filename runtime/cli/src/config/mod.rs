@@ -20,7 +20,7 @@ pub use self::{
     units::{Size, Span},
 };
 
-/// What the command line says; it wins over everything else.
+/// The settings of the command line, which override all others.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// The data folder.
@@ -35,7 +35,7 @@ pub struct Flags {
     pub log_format: Option<LogFormat>,
 }
 
-/// What is wrong with the configuration, where, and what to write instead.
+/// A fault of the configuration, its place, and the remedy.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigError(String);
 
@@ -47,16 +47,16 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// A configuration, and what is worth a word about where it came from.
+/// A configuration, and warnings about its sources.
 #[derive(Clone, Debug, Default)]
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
-    /// What was passed over.
+    /// Warnings about ignored variables.
     pub warnings: Vec<String>,
 }
 
-/// Puts the configuration together. `environment` is the process's, as an argument.
+/// Builds the configuration. `environment` is the environment of the process.
 pub fn load(flags: &Flags, environment: impl Iterator<Item = (String, String)>) -> Result<Loaded, ConfigError> {
     let mut table = match &flags.file {
         Some(path) => read(path)?,
@@ -88,7 +88,7 @@ fn read(path: &Path) -> Result<Table, ConfigError> {
     parse(&text).map_err(|ConfigError(what)| ConfigError(format!("bad configuration {shown}, {what}")))
 }
 
-/// Checked alone, before anything is laid over it, so that an error can name the line.
+/// The file is checked alone, before other sources override it, so that an error can name the line.
 fn parse(text: &str) -> Result<Table, ConfigError> {
     let at = |error: toml::de::Error| {
         let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
@@ -121,13 +121,13 @@ fn unknown(what: &str, shown: &str, name: &str, known: &Table) -> ConfigError {
     ConfigError(format!("unknown {what} {shown}; {remedy}"))
 }
 
-/// Every table and key that there is, with its default.
+/// Every table and key, with its default.
 fn known() -> Result<Table, ConfigError> {
     Table::try_from(Config::default()).map_err(|error| ConfigError(format!("bad defaults: {error}")))
 }
 
-/// `AMENDS_GUEST_MEMORY=64MiB` is `memory` in `[guest]`. Other variables are none of ours, and one that is empty is not set.
-/// Gives a warning about a variable that looks like one of ours and is none.
+/// `AMENDS_GUEST_MEMORY=64MiB` is `memory` in `[guest]`. Other variables are ignored, and an empty one counts as not set.
+/// Returns a warning about a variable that looks like a setting and is none.
 fn set_from_environment(table: &mut Table, known: &Table, name: &str, value: &str) -> Result<Option<String>, ConfigError> {
     let Some(rest) = name.strip_prefix("AMENDS_").map(str::to_ascii_lowercase).filter(|_| !value.is_empty()) else {
         return Ok(None);
@@ -305,8 +305,8 @@ mod tests {
         }
     }
 
-    /// With `in_flight = 0` a host started, said that it was ready, and ran nothing. The kind: a number that no host can work with.
-    /// Every setting that is a number, a size or a duration has a row with its least and its greatest value.
+    /// With `in_flight = 0` a host started, said that it was ready, and ran nothing. The kind: a number that no host can work
+    /// with. Every setting that is a number, a size or a duration has a row with its least and its greatest value.
     #[test]
     fn c2_10_every_number_has_a_least_and_a_greatest_value() {
         let bounded: Vec<_> =

@@ -1,4 +1,4 @@
-//! Every limit and setting of the host with its default, in one place.
+//! Every setting of the host with its default.
 
 use std::path::PathBuf;
 
@@ -16,9 +16,9 @@ pub struct Config {
     pub store: Store,
     /// What one attempt of a guest may use.
     pub guest: Guest,
-    /// How large things may be.
+    /// The limits of sizes and numbers.
     pub limits: Limits,
-    /// How long things are kept.
+    /// The retention of data.
     pub retention: Retention,
 }
 
@@ -26,15 +26,15 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Server {
-    /// Where the API listens; port 0 picks a free one.
+    /// The address of the API; port 0 picks a free one.
     pub listen: String,
-    /// Names beside the loopback ones that may stand in `Host` and `Origin`.
+    /// Names that are accepted in `Host` and `Origin` in addition to the loopback names.
     pub hosts: Vec<String>,
     /// The longest `?wait=`.
     pub wait_max: Span,
-    /// How long a stop waits for open attempts and requests.
+    /// How long a shutdown waits for open attempts and requests.
     pub drain: Span,
-    /// How the log is written to stderr.
+    /// The format of the log on stderr.
     pub log_format: LogFormat,
 }
 
@@ -50,13 +50,13 @@ impl Default for Server {
     }
 }
 
-/// How the log is written.
+/// The format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum LogFormat {
     /// For people.
     Text,
-    /// One object a line.
+    /// One JSON object for each line.
     Json,
 }
 
@@ -78,7 +78,7 @@ pub struct Store {
     pub data: PathBuf,
     /// Memory for pages of the journal's file.
     pub cache: Size,
-    /// Records that wait for a commit; beyond them new work is refused.
+    /// The largest number of records that wait for a commit; beyond it new work is refused.
     pub queue_records: u64,
     /// New starts are refused when less than this is free on the disk…
     pub free_min: Size,
@@ -106,7 +106,7 @@ pub struct Guest {
     pub in_flight: usize,
     /// Linear memory of one attempt.
     pub memory: Size,
-    /// Linear memory of all attempts that run at once; 0 is half of what the machine or its container has.
+    /// Linear memory of all attempts that run at once; 0 is half of the memory of the machine or its container.
     pub memory_total: Size,
     /// Elements of all its tables.
     pub table_elements: usize,
@@ -114,7 +114,7 @@ pub struct Guest {
     pub instances: usize,
     /// CPU time of one attempt.
     pub cpu: Span,
-    /// No step may declare a longer deadline.
+    /// The longest deadline that a step may declare.
     pub deadline_max: Span,
     /// Log lines of one attempt; more are counted and dropped.
     pub log: Size,
@@ -126,7 +126,7 @@ pub struct Guest {
     pub http_response: Size,
     /// Time to connect.
     pub http_connect: Span,
-    /// The folder of the secrets that modules may be granted, a file each; empty: there are none.
+    /// The folder of secrets, with a file for each; empty: there are no secrets.
     pub secrets: PathBuf,
     /// Address space of a compilation.
     pub compile_memory: Size,
@@ -173,7 +173,7 @@ pub struct Limits {
     pub steps: usize,
     /// Steps of one stage.
     pub stage_steps: usize,
-    /// Schedules of one namespace: a row and a timer each, and some kilobytes of journal each time one fires.
+    /// Schedules of one namespace: each has a row and a timer, and takes some kilobytes of journal at each start.
     pub schedules: u64,
 }
 
@@ -194,7 +194,7 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Retention {
-    /// Events that nobody took.
+    /// How long an event is kept that no saga took.
     pub events: Span,
 }
 

@@ -1,4 +1,4 @@
-//! The facts of a job: a verb for many sagas, asked for once and done saga by saga.
+//! The facts of a job: a verb for many sagas, which is applied saga by saga.
 
 use serde::{Deserialize, Serialize};
 
@@ -7,75 +7,76 @@ use crate::{event::Act, view::Status};
 /// The facts of a job's stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobEvent {
-    /// It was asked for. Sagas whose stream begins after this record are none of its.
+    /// The job was created. It does not visit sagas whose stream begins after this record.
     Asked {
-        /// What to do to each.
+        /// The verb for each saga.
         verb: JobVerb,
-        /// To which sagas, as each is when the job comes to it.
+        /// The filter, applied to each saga when the job visits it.
         filter: SagaFilter,
-        /// Who, and why; also in the records of the sagas.
+        /// The user and the reason; also in the records of the sagas.
         act: Act,
     },
-    /// It went on, in the commit that holds what it did to the sagas.
+    /// The job made progress, in the commit of the changes to the sagas.
     Advanced {
-        /// Sagas whose stream begins up to here were looked at.
+        /// The position up to which the sagas were visited.
         through: u64,
-        /// How many the verb was applied to, since the record before.
+        /// The number of sagas to which the verb was applied, since the record before.
         applied: u64,
-        /// What the verb did not fit, since the record before.
+        /// The sagas to which the verb did not apply, since the record before.
         misfits: Vec<Misfit>,
     },
-    /// Every saga was looked at.
+    /// Every saga was visited.
     Ended,
-    /// An operator stopped it. What is done stays.
+    /// An operator stopped the job. Changed sagas stay changed.
     Stopped {
-        /// Who, and why.
+        /// The user and the reason.
         act: Act,
     },
 }
 
-/// A verb that many sagas can be told at once.
+/// A verb for many sagas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobVerb {
     /// Roll back.
     Cancel,
-    /// A new attempt now with a fresh budget.
+    /// A new attempt now, with all attempts available again.
     Retry,
-    /// Give the stuck compensation up; its effect stays outstanding.
+    /// Give up the stuck compensation; the effect of the step stays outstanding.
     Skip,
     /// The step did not happen.
     NotDone,
-    /// The compensation was done by hand.
+    /// The step was undone by hand.
     Undone,
-    /// End it where it stands.
+    /// End the saga without completing or undoing it.
     Abandon,
-    /// Go over to this version of its module.
+    /// Move to this version of its module.
     Move(u32),
 }
 
-/// Which sagas: those that all of this is true of. Nothing said is true of every saga.
+/// A filter: sagas that match all conditions. A filter without conditions matches every saga.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SagaFilter {
-    /// Of this definition.
+    /// Sagas of this definition.
     pub definition: Option<String>,
-    /// With this status.
+    /// Sagas with this status.
     pub status: Option<Status>,
-    /// On this module.
+    /// Sagas of this module.
     pub module: Option<String>,
-    /// On this version of its module.
+    /// Sagas on this version of their module.
     pub version: Option<u32>,
-    /// Stuck in this step, or in something in it. `pay` is also said of its elements, as `pay[sku-7]`.
+    /// Sagas that are stuck in this step, or in an element or child of it; `pay` includes `pay[sku-7]`.
     pub step: Option<String>,
-    /// Stuck for this: the failure's code, or where there is no failure the reason, as `denied`. With `step`, in the same leg.
+    /// Sagas that are stuck for this failure code, or, without a failure, for this reason, as `denied`. With `step`, in the same
+    /// leg.
     pub failure: Option<String>,
 }
 
-/// Sagas that a verb did not fit, for one reason.
+/// Sagas to which a verb did not apply, for one reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Misfit {
-    /// Why not, in words.
+    /// The reason, as text.
     pub why: String,
-    /// How many.
+    /// The number of sagas.
     pub count: u64,
     /// The first few of them.
     pub sagas: Vec<String>,

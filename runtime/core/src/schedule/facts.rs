@@ -60,7 +60,8 @@ pub enum Overlap {
     Allow,
 }
 
-/// The facts of a schedule's stream. Where one says `next`, it is the moment that is due after it, by the zone's rules of that day.
+/// The facts of a schedule's stream. Where one says `next`, it is the moment that is due after it, by the zone's rules of that
+/// day.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ScheduleEvent {
     /// It was made, or replaced: nothing of what was due before is.
