@@ -1,5 +1,5 @@
-//! A request that a person decides on: it waits for the decision until a deadline, then for a time in which it can be
-//! called off, and is recorded. While it waits it is a few rows on the host's disk, for minutes or for months.
+//! A request on which a person decides. The saga waits for the decision until a deadline, then for a time in which the request
+//! can be cancelled, and then records it. While it waits it takes a few rows on the host's disk, for minutes or for months.
 
 #![forbid(unsafe_code)]
 
@@ -11,19 +11,19 @@ use serde::{Deserialize, Serialize};
 /// The version that the outputs name.
 pub const VERSION: u32 = if cfg!(feature = "v2") { 2 } else { 1 };
 
-/// What to decide on.
+/// The input: the request.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Request {
-    /// The number that the decision names; the saga's id if it is missing.
+    /// The id of the request, which is the key of the event; by default the saga's id.
     #[serde(default)]
     pub request_id: Option<String>,
-    /// What is asked for.
+    /// The subject of the request.
     #[serde(default = "something")]
     pub subject: String,
     /// How long to wait for the decision, in seconds; an hour if it is missing.
     #[serde(default = "an_hour")]
     pub decide_within_s: u64,
-    /// How long the decision can still be called off, in seconds; not at all if it is missing.
+    /// How long the request can be cancelled after the approval, in seconds; 0 by default.
     #[serde(default)]
     pub cool_off_s: u64,
 }
@@ -31,26 +31,26 @@ pub struct Request {
 /// The data of the event `approval`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Decision {
-    /// Yes or no.
+    /// Whether the request is approved.
     pub approved: bool,
     /// Who decided.
     #[serde(default = "somebody")]
     pub by: String,
 }
 
-/// A request that somebody has to decide on.
+/// The output of `request`.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Opened {
     /// The key of the event to send.
     pub request_id: String,
 }
 
-/// What came of the request; the saga's output.
+/// The output of the saga.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
-    /// The number that the decision named.
+    /// The id of the request.
     pub request_id: String,
-    /// What was asked for.
+    /// The subject.
     pub subject: String,
     /// Who approved it.
     pub approved_by: String,
@@ -85,7 +85,7 @@ fn withdraw(request: Request, _: Option<Opened>, _: &Call) -> Result {
     Ok(())
 }
 
-/// Is called twice: to say what it waits for, and when that has come.
+/// The host calls it twice: the first call returns the wait, the second call receives the event.
 fn decide(request: Request, call: &Call) -> Result<Decision> {
     let opened: Opened = call.output("request")?;
     let deadline = context::now() + Duration::from_secs(request.decide_within_s);
@@ -99,7 +99,7 @@ fn decide(request: Request, call: &Call) -> Result<Decision> {
     }
 }
 
-/// Until this is over the request can be cancelled; recorded, it stands.
+/// The request can be cancelled until this step is done.
 fn cool_off(request: Request, call: &Call) -> Result {
     match request.cool_off_s {
         0 => Ok(()),

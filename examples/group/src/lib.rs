@@ -1,7 +1,7 @@
-//! A group of guests checks out at once: one saga, a step for each stay, and a stay that cannot be checked out is a result.
+//! A group of guests checks out together: one saga with one step for each stay. A refused check-out is a result.
 //!
-//! Nothing is undone: who is checked out stays so. The saga is completed when every stay has ended one way or the other; whether
-//! the group is out, and who is not, is in its output.
+//! Nothing is undone: a check-out is final. The saga is completed when every stay is checked out or refused; its output has the
+//! status of the group and the refused stays.
 
 #![forbid(unsafe_code)]
 
@@ -11,24 +11,24 @@ use serde::{Deserialize, Serialize};
 /// The version that outputs and requests name.
 pub const VERSION: u32 = 1;
 
-/// Who checks out.
+/// The input: the group.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Group {
-    /// Where the participants are: `http://127.0.0.1:8430`.
+    /// The address of the participants: `http://127.0.0.1:8430`.
     pub participants: String,
-    /// The guests' stays; one that is named twice counts once.
+    /// The guests' stays; a stay that is named twice counts once.
     pub stays: Vec<String>,
     /// Who checks them out.
     #[serde(default = "night_clerk")]
     pub clerk: String,
 }
 
-/// What every check-out gets, beside its stay.
+/// The values that all check-outs share; the output of `open`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Opened {
-    /// Where the participants are.
+    /// The address of the participants.
     pub participants: String,
-    /// Who checks out.
+    /// The input: the group.
     pub clerk: String,
 }
 
@@ -39,10 +39,10 @@ pub struct CheckedOut {
     pub confirmation: String,
 }
 
-/// What came of the group; the saga's output.
+/// The output of the saga.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Whether all are out.
+    /// Whether all stays are checked out.
     pub status: Status,
     /// The saga's id.
     pub group: String,
@@ -54,7 +54,7 @@ pub struct Report {
     pub version: u32,
 }
 
-/// Whether all are out.
+/// Whether all stays are checked out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Status {
@@ -100,14 +100,15 @@ fn open(group: Group, _: &Call) -> Result<Opened> {
     }
 }
 
-/// The path, `check-out[s1]`, is what the participant knows this step by: the name is the same for all stays.
+/// The participant identifies this step by its path, `check-out[s1]`, because the name is the same for all stays.
 fn check_out(stay: String, call: &Call) -> Result<CheckedOut> {
     let Opened { participants, clerk } = call.output("open")?;
     let ask = Ask { group: call.saga(), step: call.path(), by: format!("group {VERSION} {clerk}") };
     Ok(http::post(format!("{participants}/stays/{stay}/check-out")).json(&ask).send()?.ok()?.json()?)
 }
 
-/// Asked when no answer came. A check-out has no compensation, so only this can say that a refusal after a lost answer is a sure one.
+/// The check after a lost answer. A check-out has no compensation, so only this check can find out whether a later refusal is
+/// final.
 fn is_out(stay: String, call: &Call) -> Result<Option<CheckedOut>> {
     let Opened { participants, .. } = call.output("open")?;
     let (group, step) = (call.saga(), in_query(call.path()));
@@ -136,7 +137,7 @@ fn report(_: Group, call: &Call) -> Result<Report> {
     Ok(Report { status, group: call.saga().to_owned(), completed, failed, version: VERSION })
 }
 
-/// What is asked of a participant. It takes hold once for a group and a step.
+/// The request to a participant. It takes effect once for a group and a step.
 #[derive(Serialize)]
 struct Ask<'a> {
     group: &'a str,

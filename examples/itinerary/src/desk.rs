@@ -1,24 +1,24 @@
-//! How the participants are asked, and what they answer.
+//! The requests to the participants, and their answers.
 
 use amends_sdk::{Call, Result, http};
 use serde::{Deserialize, Serialize};
 
 use crate::VERSION;
 
-/// What is asked of a participant. It takes hold once for a trip and a step; the step is known by its path, because
-/// `reserve-outbound` is another one for each traveller.
+/// The request to a participant. It takes effect once for a trip and a step. The step is identified by its path, because each
+/// traveller has a `reserve-outbound`.
 #[derive(Serialize)]
 pub(crate) struct Ask<'a> {
     trip: &'a str,
     step: &'a str,
     amount_cents: u64,
-    /// The code that asks, for the participants' trace.
+    /// The calling code, for the participants' trace.
     by: String,
     to: &'a str,
     subject: String,
 }
 
-/// What a participant says that took hold.
+/// The answer of a participant.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Confirmation {
     /// The participant's number for it.
@@ -41,12 +41,12 @@ impl<'a> Ask<'a> {
         Ask { to, subject, ..self }
     }
 
-    /// Asks the participant at `path`. A 409 is its refusal, with its own code.
+    /// Sends the request to `path`. A 409 is a refusal, with the code of the participant.
     pub(crate) fn send<T: for<'de> Deserialize<'de>>(self, participants: &str, path: &str) -> Result<T> {
         Ok(http::post(format!("{participants}/{path}")).json(&self).send()?.ok()?.json()?)
     }
 
-    /// Asks it to take back what this step had asked for. Whether there was anything does not matter.
+    /// Asks the participant to undo the request of this step. It also succeeds if there is nothing to undo.
     pub(crate) fn take_back(self, participants: &str, path: &str) -> Result {
         http::post(format!("{participants}/{path}")).json(&self).send()?.ok()?;
         Ok(())

@@ -1,8 +1,8 @@
-//! A journey of several travellers: seats for each, a hotel, a car, one payment; or nothing.
+//! A journey of several travellers: seats for each traveller, a hotel, a car and one payment, or nothing at all.
 //!
-//! It shows how sagas are put together. Each traveller is a saga of its own, run in the itinerary as a child and undone as one
-//! unit. The hotel has an alternate, tried when the first is full. And the car comes after a savepoint: if there is none, the seats and
-//! the rooms stay as they are, and another car is tried in a second round.
+//! It shows how a definition is composed. Each traveller is a child saga, which is undone as one unit. The hotel has an
+//! alternate, which is tried when the first hotel is full. The car comes after a savepoint: if there is none, the seats and the
+//! room stay reserved, and a second round tries the other car.
 
 #![forbid(unsafe_code)]
 
@@ -22,10 +22,10 @@ pub const VERSION: u32 = 1;
 const HOTEL_CENTS: [u64; 2] = [45_000, 50_000];
 const CAR_CENTS: [u64; 2] = [12_000, 13_000];
 
-/// What to book.
+/// The input: the journey.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Itinerary {
-    /// Where the participants are: `http://127.0.0.1:8430`.
+    /// The address of the participants: `http://127.0.0.1:8430`.
     pub participants: String,
     /// Who travels; each name once.
     pub travellers: Vec<String>,
@@ -35,21 +35,21 @@ pub struct Itinerary {
     /// The flight back; `F200` if it is missing.
     #[serde(default = "flight_f200")]
     pub inbound: String,
-    /// The hotel, and the one to take if that is full.
+    /// The hotel, and the one that is tried if it is full.
     #[serde(default = "hotels")]
     pub hotels: [String; 2],
-    /// The car, and the one to take if that is gone.
+    /// The car, and the one that is tried in the second round.
     #[serde(default = "cars")]
     pub cars: [String; 2],
     /// Who pays; `A` if it is missing.
     #[serde(default = "account_a")]
     pub account: String,
-    /// Where the itinerary goes.
+    /// The address of the email.
     #[serde(default = "traveller_email")]
     pub email: String,
 }
 
-/// A journey that is booked; the saga's output.
+/// The output of the saga.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Booking {
     /// The saga's id.
@@ -66,7 +66,7 @@ pub struct Booking {
     pub version: u32,
 }
 
-/// The module. The child comes with the saga that it is a part of.
+/// The module. The child belongs to the saga that contains it.
 pub fn module() -> Module {
     Module::new("itinerary").saga(itinerary())
 }
@@ -89,7 +89,7 @@ pub fn itinerary() -> Saga<Itinerary> {
         .output("charge")
 }
 
-/// A child gets its element and nothing else, so each traveller brings along what is the same for all.
+/// A child receives its element only, so each element also has the values that all travellers share.
 fn plan(itinerary: Itinerary, _: &Call) -> Result<Vec<Traveller>> {
     let Itinerary { participants, travellers, outbound, inbound, .. } = itinerary;
     if travellers.is_empty() {
@@ -100,7 +100,7 @@ fn plan(itinerary: Itinerary, _: &Call) -> Result<Vec<Traveller>> {
     Ok(travellers.into_iter().map(traveller).collect())
 }
 
-/// Both ways of doing it are this function: the way says which hotel.
+/// Both ways use this function: the number of the way selects the hotel.
 fn reserve_hotel(itinerary: Itinerary, call: &Call) -> Result<Confirmation> {
     let way = call.alternate() as usize;
     let path = format!("hotels/{}/reserve", itinerary.hotels[way]);
@@ -112,7 +112,7 @@ fn cancel_hotel(itinerary: Itinerary, _: Option<Confirmation>, call: &Call) -> R
     Ask::new(call).take_back(&itinerary.participants, &path)
 }
 
-/// Another round tries another car.
+/// The number of the round selects the car.
 fn reserve_car(itinerary: Itinerary, call: &Call) -> Result<Confirmation> {
     let round = call.round() as usize;
     let path = format!("cars/{}/reserve", itinerary.cars[round]);

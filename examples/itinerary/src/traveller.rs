@@ -1,4 +1,4 @@
-//! One traveller: a seat there, a seat back. A saga of its own, which an itinerary runs for each traveller.
+//! The child saga of one traveller: a seat there and a seat back.
 
 use amends_sdk::{Call, Result, Saga, Step};
 use serde::{Deserialize, Serialize};
@@ -8,12 +8,12 @@ use crate::desk::{Ask, Confirmation};
 
 const SEAT_CENTS: u64 = 15_000;
 
-/// Who travels, and how.
+/// The input: the traveller and the flights.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Traveller {
     /// The traveller's name.
     pub name: String,
-    /// Where the participants are.
+    /// The address of the participants.
     pub participants: String,
     /// The flight there.
     pub outbound: String,
@@ -26,7 +26,7 @@ pub struct Traveller {
 pub struct Seats {
     /// The traveller's name.
     pub traveller: String,
-    /// What both cost.
+    /// The price of both.
     pub amount_cents: u64,
 }
 

@@ -1,6 +1,6 @@
-//! An order in three steps that reach nowhere: reserve credit, reserve stock, charge.
+//! An order in three effect-free steps: reserve credit, reserve stock, charge.
 //!
-//! It is the benchmark's saga: each step reads some 200 bytes of JSON and returns some. `fail_at` names a step that refuses.
+//! It is the saga of the benchmark: each step reads and returns some 200 bytes of JSON. `fail_at` names a step that refuses.
 
 #![forbid(unsafe_code)]
 
@@ -10,25 +10,25 @@ use serde::{Deserialize, Serialize};
 /// The version that the outputs name.
 pub const VERSION: u32 = if cfg!(feature = "v2") { 2 } else { 1 };
 
-/// What to order. Every field may be missing, and unknown ones are ignored.
+/// The input. Every field may be missing, and unknown fields are ignored.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default)]
 pub struct Order {
     /// The shop's number for the order.
     pub order_id: String,
-    /// Who buys.
+    /// The customer.
     pub customer: String,
-    /// What.
+    /// The article.
     pub sku: String,
-    /// How many.
+    /// The quantity.
     pub qty: u32,
-    /// What it costs, in cents.
+    /// The price, in cents.
     pub amount_cents: u64,
-    /// Of which currency.
+    /// The currency.
     pub currency: String,
     /// The step that refuses.
     pub fail_at: FailAt,
-    /// Anything.
+    /// Any text.
     pub note: String,
 }
 
@@ -51,7 +51,7 @@ impl Default for Order {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailAt {
-    /// All steps go through.
+    /// No step refuses.
     #[default]
     None,
     /// There is no credit.
@@ -67,9 +67,9 @@ pub enum FailAt {
 pub struct CreditHold {
     /// The hold's number.
     pub hold: String,
-    /// How much it holds.
+    /// The amount.
     pub amount_cents: u64,
-    /// Of which currency.
+    /// The currency.
     pub currency: String,
 }
 
@@ -78,22 +78,22 @@ pub struct CreditHold {
 pub struct StockHold {
     /// The hold's number.
     pub hold: String,
-    /// What it holds.
+    /// The article.
     pub sku: String,
-    /// How many.
+    /// The quantity.
     pub qty: u32,
 }
 
-/// What came of the order; the saga's output.
+/// The output of the saga.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
     /// The shop's number for the order.
     pub order_id: String,
     /// Who paid.
     pub customer: String,
-    /// How much.
+    /// The amount.
     pub amount_cents: u64,
-    /// Of which currency.
+    /// The currency.
     pub currency: String,
     /// The credit that paid for it.
     pub hold: String,

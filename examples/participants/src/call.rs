@@ -1,4 +1,4 @@
-//! What comes with a call, and what is answered.
+//! The request and the result of a call.
 
 use axum::extract::Query;
 use axum::http::Uri;
@@ -11,29 +11,29 @@ pub struct Ask {
     /// The trip, transfer or group that it is for: the saga's id.
     #[serde(alias = "transfer", alias = "group")]
     pub trip: String,
-    /// The saga's step that asks; what takes something back names the step that had asked for it.
+    /// The calling step of the saga; a call that undoes something names the step that requested it.
     pub step: String,
-    /// What it costs, in cents.
+    /// The price, in cents.
     #[serde(default)]
     pub amount_cents: u64,
-    /// The code that asks, as `trip 1`.
+    /// The calling code, as `trip 1`.
     #[serde(default)]
     pub by: String,
-    /// To whom an email goes.
+    /// The receiver of an email.
     #[serde(default)]
     pub to: String,
-    /// What an email says.
+    /// The subject of an email.
     #[serde(default)]
     pub subject: String,
 }
 
-/// The query of a `GET` that asks what stands of a call.
+/// The query of a `GET` for the effect of a call.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Look {
     /// The trip, transfer or group that the call was for.
     #[serde(alias = "transfer", alias = "group")]
     pub trip: String,
-    /// The step that asked.
+    /// The calling step.
     pub step: String,
 }
 
@@ -55,16 +55,16 @@ pub struct Keys {
     pub undoes: Option<String>,
 }
 
-/// What came of a call.
+/// The result of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
-    /// It took hold now.
+    /// The effect happened now.
     Done(Value),
-    /// It had taken hold before; nothing changed.
+    /// The effect had happened before; nothing changed.
     Repeated(Value),
-    /// There was nothing to take back; a tombstone refuses what may still come.
+    /// There was nothing to undo; a tombstone refuses a late request.
     Nothing(Value),
-    /// A decision against it; nothing changed.
+    /// The participant refused; nothing changed.
     Refused {
         /// For machines.
         code: String,
@@ -73,12 +73,12 @@ pub enum Answer {
     },
     /// The same key with another body; nothing changed.
     KeyReused,
-    /// Nothing that was asked for stands.
+    /// The requested effect has not happened.
     NotFound,
 }
 
 impl Answer {
-    /// As an HTTP status and body.
+    /// The HTTP status and body.
     pub fn http(&self) -> (u16, Value) {
         match self {
             Answer::Done(body) | Answer::Repeated(body) | Answer::Nothing(body) => (200, body.clone()),
@@ -90,7 +90,7 @@ impl Answer {
         }
     }
 
-    /// A word for the trace.
+    /// The word in the trace.
     pub fn word(&self) -> String {
         match self {
             Answer::Done(_) => "done".to_owned(),

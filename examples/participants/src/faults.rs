@@ -1,4 +1,4 @@
-//! Faults on demand: which calls of which operation go wrong, and how.
+//! Faults on demand: rules for the calls of an operation.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::operation::Operation;
 use crate::world::Stay;
 
-/// Makes calls of one operation go wrong.
+/// A fault for calls of one operation.
 ///
 /// ```json
 /// {"operation": "cancel-hotel", "times": 3, "fault": "fail"}
@@ -16,23 +16,23 @@ use crate::world::Stay;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rule {
-    /// Of which operation.
+    /// The operation.
     pub operation: Operation,
-    /// How many calls go well first.
+    /// The number of calls that succeed first.
     #[serde(default)]
     pub skip: u32,
-    /// How many calls go wrong then; all of them if it is missing.
+    /// The number of calls that fail after them; all if it is missing.
     #[serde(default)]
     pub times: Option<u32>,
-    /// The effect takes hold first, where the fault leaves a choice: `fail`, `slow` and `hold`.
+    /// Whether the effect happens before the fault; for `fail`, `slow` and `hold`.
     #[serde(default)]
     pub after_effect: bool,
-    /// What goes wrong.
+    /// The fault.
     #[serde(flatten)]
     pub fault: Fault,
 }
 
-/// What goes wrong.
+/// The fault.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fault", rename_all = "kebab-case")]
 pub enum Fault {
@@ -40,16 +40,16 @@ pub enum Fault {
     Refuse,
     /// Status 500.
     Fail,
-    /// It takes this much longer.
+    /// The call takes longer.
     Slow {
-        /// How much, in milliseconds.
+        /// The delay, in milliseconds.
         delay_ms: u64,
     },
-    /// It stands still until it is released.
+    /// The call waits until it is released.
     Hold,
-    /// The effect takes hold, and the connection closes without an answer.
+    /// The effect happens, and the connection closes without an answer.
     Drop,
-    /// The effect takes hold, and before an answer this process gets a SIGKILL.
+    /// The effect happens, and this process gets a SIGKILL before the answer.
     Kill {
         /// The host's process.
         pid: u32,
@@ -57,28 +57,28 @@ pub enum Fault {
 }
 
 impl Rule {
-    /// Every call of this operation goes wrong.
+    /// A rule for every call of this operation.
     pub fn every(operation: Operation, fault: Fault) -> Rule {
         Rule { operation, skip: 0, times: None, after_effect: false, fault }
     }
 
-    /// The next calls of this operation go wrong.
+    /// A rule for the next calls of this operation.
     pub fn next(times: u32, operation: Operation, fault: Fault) -> Rule {
         Rule { times: Some(times), ..Rule::every(operation, fault) }
     }
 
-    /// Lets this many calls go well first.
+    /// Lets this many calls succeed first.
     pub fn after(self, skip: u32) -> Rule {
         Rule { skip, ..self }
     }
 
-    /// Lets the effect take hold first.
+    /// Lets the effect happen before the fault.
     pub fn after_effect(self) -> Rule {
         Rule { after_effect: true, ..self }
     }
 }
 
-/// What `POST /control` takes. Everything that is missing stays as it is; it happens in this order.
+/// The body of `POST /control`. Its fields are applied in this order; missing fields change nothing.
 ///
 /// ```json
 /// {"reset": true, "stock": {"K1": 0}, "accounts": {"A": 10000}, "rules": [{"operation": "charge", "fault": "fail"}]}
@@ -87,19 +87,19 @@ impl Rule {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Control {
-    /// Forgets everything: stock, accounts, effects, rules, calls.
+    /// Restores the initial state: stock, accounts, effects, rules, calls.
     pub reset: bool,
-    /// Forgets the rules.
+    /// Removes the rules.
     pub clear: bool,
-    /// Sets what is left of these flights, hotels and cars.
+    /// Sets the stock of these flights, hotels and cars.
     pub stock: BTreeMap<String, u32>,
-    /// Sets what is left on these accounts, in cents.
+    /// Sets the balances of these accounts, in cents.
     pub accounts: BTreeMap<String, u64>,
     /// Sets these guests' stays, as `{"s1": {"balance_cents": 0}}`.
     pub stays: BTreeMap<String, Stay>,
-    /// Adds rules; the first that fits a call decides.
+    /// Adds rules; the first rule that matches a call applies.
     pub rules: Vec<Rule>,
-    /// Lets the calls go on that these operations hold.
+    /// Releases the held calls of these operations.
     pub release: Vec<Operation>,
 }
 

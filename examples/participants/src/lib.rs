@@ -1,8 +1,8 @@
 //! The services that the example sagas call, as one small server: flights, hotels, cars, accounts, stays, tickets, emails.
 //!
-//! They are what participants of a saga should be. Each effect takes hold once for a trip and a step, however often it is asked for and
-//! whatever key the call carries. A cancel that comes before its reservation leaves a tombstone, so that the reservation is
-//! refused when it comes after all. Refusals are `409 {"code", "message"}`, never a technical status. And they can be told to go wrong.
+//! They behave as participants of a saga should. Each effect happens once for a trip and a step, however often it is requested
+//! and with whatever key. A cancellation that arrives before its reservation leaves a tombstone, which refuses the late
+//! reservation. Refusals are `409 {"code", "message"}`, never a technical status. Rules make calls fail.
 //!
 //! | | |
 //! |---|---|
@@ -12,9 +12,9 @@
 //! | `POST /stays/s1/check-out` | the same, with `"group"` for `"trip"` |
 //! | `POST /tickets/T1/issue`, `/void` | the same |
 //! | `POST /emails/T1/send` | and `"to", "subject"` |
-//! | `GET` of any of these, `?trip=T1&step=…` | the answer of what stands, or 404 |
-//! | `GET /state` | [`State`]: what is left, every effect counted, every call in order |
-//! | `POST /control` | [`Control`]: set what is left, make calls go wrong, release held ones |
+//! | `GET` of any of these, `?trip=T1&step=…` | the answer to the request that took effect, or 404 |
+//! | `GET /state` | [`State`]: the stock, the number of each effect, every call in order |
+//! | `POST /control` | [`Control`]: sets the stock, makes calls fail, releases held calls |
 //!
 //! ```
 //! use participants::{Fault, Operation, Participants, Rule};
@@ -51,7 +51,7 @@ pub use operation::Operation;
 use server::Shared;
 pub use world::{Email, Stay, World};
 
-/// The running server; it stops when this is dropped.
+/// The running server; it stops on drop.
 pub struct Participants {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -60,12 +60,12 @@ pub struct Participants {
 }
 
 impl Participants {
-    /// Starts on a free port of the loopback address, in a thread of its own.
+    /// Starts the server on a free port of the loopback address, in its own thread.
     pub fn start() -> io::Result<Participants> {
         Participants::start_on(SocketAddr::from(([127, 0, 0, 1], 0)))
     }
 
-    /// Starts on this address.
+    /// Starts the server on this address.
     pub fn start_on(address: SocketAddr) -> io::Result<Participants> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
@@ -82,12 +82,12 @@ impl Participants {
         Ok(Participants { address, shared, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where they are: `http://127.0.0.1:PORT`.
+    /// The address: `http://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// What `GET /state` shows.
+    /// The state, as `GET /state` shows it.
     pub fn state(&self) -> State {
         self.shared.state()
     }
@@ -97,17 +97,17 @@ impl Participants {
         self.state().trace.iter().map(|call| format!("{} {} {}", call.operation.name(), call.trip, call.outcome)).collect()
     }
 
-    /// What `POST /control` does.
+    /// Applies a `POST /control`.
     pub fn control(&self, control: Control) {
         self.shared.control(control);
     }
 
-    /// Makes calls go wrong.
+    /// Adds a rule.
     pub fn add(&self, rule: Rule) {
         self.control(Control { rules: vec![rule], ..Control::default() });
     }
 
-    /// Sets what is left of a flight, hotel or car.
+    /// Sets the stock of a flight, hotel or car.
     pub fn set_stock(&self, resource: &str, left: u32) {
         self.control(Control { stock: BTreeMap::from([(resource.to_owned(), left)]), ..Control::default() });
     }

@@ -1,4 +1,5 @@
-//! What the participants know and do: inventories, accounts, stays, tickets and emails, each effect once. No clock, no network, no faults.
+//! What the participants know and do: inventories, accounts, stays, tickets and emails, each effect once. No clock, no network,
+//! no faults.
 
 use std::collections::{BTreeMap, BTreeSet};
 

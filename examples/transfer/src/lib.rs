@@ -82,7 +82,8 @@ fn credit(transfer: Transfer, call: &Call) -> Result<Receipt> {
     Ok(Receipt { transfer: call.saga().to_owned(), from, to, amount_cents, version: VERSION })
 }
 
-/// For a credit that may have happened and is refused in the end: before the money goes back, it is made sure that it is not there.
+/// For a credit that may have happened and is refused in the end: before the money goes back, it is made sure that it is not
+/// there.
 fn take_back(transfer: Transfer, _: Option<Receipt>, call: &Call) -> Result {
     Ask::new(&transfer, call).send(&format!("accounts/{}/reverse", transfer.to))
 }

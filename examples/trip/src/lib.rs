@@ -1,7 +1,8 @@
 //! A trip: flight, hotel and car are reserved, charged, ticketed and confirmed, or all undone.
 //!
 //! Four sagas: `trip` does it step by step, `trip-parallel` reserves the three at once, `flight` books a flight only, and
-//! `trip-refund` takes back a trip that was charged already. The participants are called over HTTP; the input says where they are.
+//! `trip-refund` takes back a trip that was charged already. The participants are called over HTTP; the input says where they
+//! are.
 
 #![forbid(unsafe_code)]
 
