@@ -328,8 +328,8 @@ impl Response {
         if let 200..=299 = self.status {
             return Ok(self);
         }
-        let said = Said::of(&self);
-        let in_progress = said.is_about_the_key || (self.status == 409 && !said.has_code && !self.method.is_safe());
+        let failure = FailureText::of(&self);
+        let in_progress = failure.is_about_the_key || (self.status == 409 && !failure.has_code && !self.method.is_safe());
         let outcome: fn(String, String) -> Stop = match self.status {
             _ if CHANGED.get() => unknown,
             300..=499 if self.refusals.contains(&self.status) => refused,
@@ -338,7 +338,7 @@ impl Response {
             _ if self.method.is_safe() => transient,
             _ => unknown,
         };
-        Err(outcome(said.code, said.message))
+        Err(outcome(failure.code, failure.message))
     }
 }
 
@@ -346,7 +346,7 @@ impl Response {
 const CODE_BYTES_MAX: usize = 128;
 
 /// The failure in an answer that is not a 2xx.
-struct Said {
+struct FailureText {
     /// Of the body if it is well-formed, else of the status.
     code: String,
     message: String,
@@ -356,8 +356,8 @@ struct Said {
     is_about_the_key: bool,
 }
 
-impl Said {
-    fn of(response: &Response) -> Said {
+impl FailureText {
+    fn of(response: &Response) -> FailureText {
         let body: Value = serde_json::from_slice(&response.body).unwrap_or_default();
         let error = [&body, &body["error"]].into_iter().find(|value| code_of(value).is_some()).unwrap_or(&Value::Null);
         let own_code = code_of(error);
@@ -370,7 +370,7 @@ impl Said {
                 format!("{method} {url} answered {status}: {beginning}")
             }
         };
-        Said {
+        FailureText {
             message,
             has_code: own_code.is_some(),
             is_about_the_key: own_code.as_ref().is_some_and(|code| code.to_ascii_lowercase().contains("idempoten")),

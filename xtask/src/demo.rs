@@ -189,8 +189,8 @@ impl Demo {
             self.amends_well(&["signal", id, "approval", "--data", r#"{"approved": true, "by": "ada"}"#])?;
             self.wait_until("it has ended", |demo| Ok(demo.saga(id)?["ended_at"].is_string()))?;
             self.amends_well(&["show", id])?;
-            let said = self.saga(id)?["output"]["version"].clone();
-            self.screen.expect_equal(&format!("{id} was run by version {version} to its end"), &said, &json!(version));
+            let ran_on = self.saga(id)?["output"]["version"].clone();
+            self.screen.expect_equal(&format!("{id} was run by version {version} to its end"), &ran_on, &json!(version));
         }
         Ok(())
     }

@@ -35,8 +35,8 @@ impl Server {
         let url = ready.split_once("ready on ").and_then(|(_, rest)| rest.split(' ').next()).map(str::to_owned);
         let Some(url) = url else {
             let status = child.kill().and_then(|()| child.wait());
-            let said = std::fs::read_to_string(log).unwrap_or_default();
-            let last = said.lines().last().unwrap_or_default();
+            let text = std::fs::read_to_string(log).unwrap_or_default();
+            let last = text.lines().last().unwrap_or_default();
             anyhow::bail!(
                 "`{name}` did not become ready ({}): {last}",
                 status.map_or_else(|error| error.to_string(), |s| s.to_string())

@@ -28,8 +28,8 @@ pub enum FannedOut {}
 
 /// A kind that one function of the module runs: policies can be declared about it.
 #[diagnostic::on_unimplemented(
-    message = "this cannot be said of a child, nor after `.each(…)`",
-    note = "say it of the step before `.each(…)`; what is in a child is said of the child's own steps"
+    message = "this cannot be declared for a child, nor after `.each(…)`",
+    note = "declare it for the step before `.each(…)`; the steps of a child have their own declarations"
 )]
 pub trait RunsCode {}
 impl RunsCode for WithoutUndo {}

@@ -25,7 +25,7 @@ use super::{
     input,
     render::{
         style::{BAD, BOLD, DIM, paint},
-        time::took,
+        time::duration_text,
     },
     session::{Session, print, say},
 };
@@ -81,7 +81,7 @@ fn deployed(component: &Path, built: Duration, session: &Session, standing: &mut
     match answer {
         Ok(((deployed, is_new), bytes)) => {
             loopback.attend(&deployed.name);
-            standing.deployed(&deployed, is_new, &Took { built, deployed: began.elapsed(), bytes })
+            standing.deployed(&deployed, is_new, &Durations { built, deployed: began.elapsed(), bytes })
         }
         Err(error) => standing.not_deployed(&error),
     }
@@ -92,14 +92,14 @@ fn deployed(component: &Path, built: Duration, session: &Session, standing: &mut
 struct Standing(Option<String>);
 
 /// How long a build and a deploy took.
-struct Took {
+struct Durations {
     built: Duration,
     deployed: Duration,
     bytes: usize,
 }
 
 impl Standing {
-    fn deployed(&mut self, deployed: &Deployed, is_new: bool, took: &Took) -> String {
+    fn deployed(&mut self, deployed: &Deployed, is_new: bool, took: &Durations) -> String {
         let standing = format!("{} version {}", deployed.name, deployed.version);
         let news = if is_new { "" } else { "the same bytes as before, " };
         let numbers = format!(
@@ -137,7 +137,7 @@ fn line(text: &str) -> Result<()> {
 }
 
 fn in_words(duration: Duration) -> String {
-    took(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    duration_text(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// The process may end at any moment: cargo gets the signal from the terminal itself, and a host stores a component as a whole or
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn a_round_is_one_line() {
-        let took = Took { built: Duration::from_millis(930), deployed: Duration::from_millis(210), bytes: 373_845 };
+        let took = Durations { built: Duration::from_millis(930), deployed: Duration::from_millis(210), bytes: 373_845 };
         let mut standing = Standing::default();
         let error = anyhow::anyhow!("cargo cannot build /shop; its errors are above");
         assert_eq!(plain(&standing.not_built(&error)), "not built: cargo cannot build /shop; its errors are above");

@@ -143,7 +143,7 @@ mod tests {
             .unwrap_err(),
             anyhow::anyhow!("a \u{202e}file"),
         ];
-        let said: String = errors.iter().map(|error| in_json(error) + "\n").collect();
+        let printed: String = errors.iter().map(|error| in_json(error) + "\n").collect();
         expect![[r#"
             {"error":{"code":"no_host","message":"no host answers at http://h (connection refused); start one with `amends serve`, or name another with --host","exit":7}}
             {"error":{"code":"host_lost","message":"saga T9 may be started: the host at http://h did not answer (the connection broke); the request may have been carried out, and can be repeated","exit":7}}
@@ -156,13 +156,13 @@ mod tests {
             {"error":{"code":"data_in_use","message":"host 7 has it","exit":75}}
             {"error":{"code":"bad_definition","message":"trip.wasm does not verify: no steps","reasons":["no steps"],"exit":1}}
             {"error":{"code":"failed","message":"a \u202efile","exit":1}}
-        "#]].assert_eq(&said);
+        "#]].assert_eq(&printed);
     }
 
     #[test]
     fn c2_19_an_error_is_one_line_of_json() {
-        let said = in_json(&anyhow::anyhow!("two\nlines"));
-        assert_eq!(said.lines().count(), 1, "{said}");
-        serde_json::from_str::<serde_json::Value>(&said).unwrap();
+        let printed = in_json(&anyhow::anyhow!("two\nlines"));
+        assert_eq!(printed.lines().count(), 1, "{printed}");
+        serde_json::from_str::<serde_json::Value>(&printed).unwrap();
     }
 }

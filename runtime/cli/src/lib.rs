@@ -318,9 +318,9 @@ mod tests {
 
     #[test]
     fn a_time_that_is_apart_from_its_wait_is_helped() {
-        let said = |line: &str| hinted(Cli::try_parse_from(line.split(' ')).unwrap_err()).to_string();
-        assert!(said("amends start trip --wait 5s").contains("write `--wait=5s`"));
-        assert!(!said("amends start trip other").contains("--wait="));
+        let printed = |line: &str| hinted(Cli::try_parse_from(line.split(' ')).unwrap_err()).to_string();
+        assert!(printed("amends start trip --wait 5s").contains("write `--wait=5s`"));
+        assert!(!printed("amends start trip other").contains("--wait="));
     }
 
     #[test]

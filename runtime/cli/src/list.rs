@@ -15,7 +15,7 @@ use super::{
         self,
         style::{self, BOLD, DIM, paint},
         text::{columns, header},
-        time::{Now, took},
+        time::{Now, duration_text},
     },
     session::{Form, Session, print, print_json, say},
 };
@@ -103,7 +103,7 @@ fn table(sagas: &[SagaLine], now: &Now) -> String {
     }
     let row = |saga: &SagaLine| {
         let time = match saga.ended_at {
-            Some(ended) => format!("took {}", took(ended.since(saga.started_at))),
+            Some(ended) => format!("took {}", duration_text(ended.since(saga.started_at))),
             None => now.ago(saga.started_at),
         };
         vec![
@@ -154,16 +154,16 @@ mod tests {
     #[test]
     fn an_empty_list_says_what_is_not_there() {
         // `--status stuck` with nothing stuck said that there were no sagas and how to start one.
-        let said = |arguments: &str| {
+        let printed = |arguments: &str| {
             let line = format!("amends list {arguments}");
             let Verb::List(list) = Cli::try_parse_from(line.split_whitespace()).unwrap().verb else { unreachable!() };
             nothing(&list)
         };
-        assert_eq!(said(""), "there are no sagas yet; `amends start SAGA` makes one");
-        assert_eq!(said("--status stuck"), "no saga is stuck");
-        assert_eq!(said("--saga trip"), "there is no saga of trip");
-        assert_eq!(said("--saga trip --status stuck"), "no saga of trip is stuck");
-        assert_eq!(said("--saga trip --step charge"), "no saga matches the options");
+        assert_eq!(printed(""), "there are no sagas yet; `amends start SAGA` makes one");
+        assert_eq!(printed("--status stuck"), "no saga is stuck");
+        assert_eq!(printed("--saga trip"), "there is no saga of trip");
+        assert_eq!(printed("--saga trip --status stuck"), "no saga of trip is stuck");
+        assert_eq!(printed("--saga trip --step charge"), "no saga matches the options");
     }
 
     #[test]

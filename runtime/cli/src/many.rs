@@ -155,7 +155,7 @@ impl Many {
 
 /// Prints the progress of a job until it has ended, also across restarts of the host.
 pub(super) fn follow(session: &Session, id: &str, json: bool) -> Result<Exit> {
-    let mut said = None;
+    let mut reported = None;
     let mut patience = Patience::new(LOOK);
     let job = loop {
         let (asked, wait) = (Instant::now(), patience.wait());
@@ -163,7 +163,7 @@ pub(super) fn follow(session: &Session, id: &str, json: bool) -> Result<Exit> {
             Ok(job) if job.status != JobStatus::Running => break job,
             Ok(job) => {
                 patience.answered();
-                if said.replace(job.seen) != Some(job.seen) {
+                if reported.replace(job.seen) != Some(job.seen) {
                     say(&render::job::progress(&job));
                 }
                 // A host that stops, or that has too many waiting requests, answers early.

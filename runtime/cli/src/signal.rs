@@ -43,7 +43,7 @@ pub(super) fn report(accepted: &Accepted, kept_for: &str, form: Form) -> Result<
     if form.json {
         print_json(accepted)?;
     } else {
-        print(&said(accepted, kept_for, &clock::now()))?;
+        print(&event_text(accepted, kept_for, &clock::now()))?;
     }
     if accepted.not_started.is_empty() {
         return Ok(Exit::Fine);
@@ -53,7 +53,7 @@ pub(super) fn report(accepted: &Accepted, kept_for: &str, form: Form) -> Result<
 }
 
 /// A line for the event, and a line for each saga that it started or failed to start.
-fn said(accepted: &Accepted, kept_for: &str, now: &Now) -> String {
+fn event_text(accepted: &Accepted, kept_for: &str, now: &Now) -> String {
     let woke = (accepted.woke > 0).then(|| format!("woke {}", count(u64::from(accepted.woke), "saga")));
     let started = (!accepted.started.is_empty()).then(|| format!("started {}", count(accepted.started.len() as u64, "saga")));
     let what = match (accepted.duplicate, accepted.kept_until) {
@@ -87,7 +87,7 @@ mod tests {
         let refused = NotStarted { saga: "invoice".to_owned(), code: "input_does_not_fit".to_owned(), message };
         let event = |woke, started, not_started, kept_until| {
             let id = "e1".to_owned();
-            said(&Accepted { id, duplicate: false, woke, started, not_started, kept_until }, "", &now)
+            event_text(&Accepted { id, duplicate: false, woke, started, not_started, kept_until }, "", &now)
         };
         let again = Accepted {
             id: "e1".to_owned(),
@@ -115,7 +115,7 @@ mod tests {
                 event(0, started(), vec![refused.clone()], None),
                 event(1, started(), Vec::new(), None),
                 event(0, Vec::new(), vec![refused], Some(time)),
-                said(&again, "", &now),
+                event_text(&again, "", &now),
             ]
             .concat(),
         );
@@ -128,8 +128,8 @@ mod tests {
         let kept_until = Some(Time::from_ms(60_000));
         let accepted =
             Accepted { id: "e1".to_owned(), duplicate: false, woke: 0, started: Vec::new(), not_started: Vec::new(), kept_until };
-        let published = said(&accepted, crate::publish::KEPT_FOR, &now);
+        let published = event_text(&accepted, crate::publish::KEPT_FOR, &now);
         assert_eq!(published, "event e1 kept until 00:01 for sagas that had started before it\n");
-        assert_eq!(said(&accepted, "", &now), "event e1 kept until 00:01\n");
+        assert_eq!(event_text(&accepted, "", &now), "event e1 kept until 00:01\n");
     }
 }

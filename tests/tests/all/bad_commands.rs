@@ -77,7 +77,7 @@ fn bad_names_at_the_command_line_are_refused() {
           amends: bad namespace: use 1 to 63 of a-z, 0-9 and -
         skip waits de\u{202e}cide --yes: exit 1
           approval waits is waiting at revision 5
-          would skip the compensation of de cide in waits: its effect stays
+          would skip the compensation of de cide in waits: its effect remains
           amends: `step` is a step's path, as `reserve-hotel`
     "#]].assert_eq(&found);
 }
@@ -140,7 +140,7 @@ fn bad_input_at_the_command_line_is_refused() {
           amends: saga waits: no step is stuck or backing off; these fit: resolve, cancel, abandon
         skip waits decide --yes: exit 1
           approval waits is waiting at revision 5
-          would skip the compensation of decide in waits: its effect stays
+          would skip the compensation of decide in waits: its effect remains
           amends: saga waits: only a stuck compensation can be skipped, and `decide` has none; these fit: resolve, cancel, abandon
         resolve waits decline --not-done --yes: exit 1
           approval waits is waiting at revision 5

@@ -5,7 +5,7 @@ use amends_wire::job::{Filter, Job, JobArgs, JobPreview, JobStatus, JobVerb, Mis
 use super::{
     style::{BACK, BOLD, DIM, GOOD, LIVE, paint},
     text::{clean, columns, count, header},
-    time::{Now, took},
+    time::{Now, duration_text},
 };
 
 /// What a verb would do to many.
@@ -51,7 +51,7 @@ fn so_far(job: &Job) -> String {
 
 fn when(job: &Job, now: &Now) -> String {
     match job.ended_at {
-        Some(ended) => format!("took {}", took(ended.since(job.asked_at))),
+        Some(ended) => format!("took {}", duration_text(ended.since(job.asked_at))),
         None => now.ago(job.asked_at),
     }
 }
@@ -82,8 +82,8 @@ fn words(filter: &Filter) -> String {
     let (status, version) = (status.map(|status| status.to_string()), version.map(|version| version.to_string()));
     let parts =
         [("saga", saga), ("status", &status), ("module", module), ("version", &version), ("step", step), ("failure", failure)];
-    let said = parts.iter().filter_map(|(name, value)| Some(format!("{name} {}", clean(value.as_ref()?))));
-    said.collect::<Vec<_>>().join(", ")
+    let printed = parts.iter().filter_map(|(name, value)| Some(format!("{name} {}", clean(value.as_ref()?))));
+    printed.collect::<Vec<_>>().join(", ")
 }
 
 /// A line a reason.
@@ -123,7 +123,7 @@ mod tests {
         let misfit = |why: &str, all: u64| Misfit { why: why.into(), count: all, sagas: ids(all.min(5)) };
         let of =
             |all: u64, does_not_fit: Vec<Misfit>| JobPreview { count: all, sagas: ids(all.min(20)), does_not_fit, is_cut: false };
-        let said = [
+        let printed = [
             preview(JobVerb::Retry, &of(1, Vec::new())),
             preview(JobVerb::Cancel, &of(1_254, vec![misfit("it is past its point of no return", 7), misfit("odd\u{1b}[2J", 1)])),
             preview(JobVerb::Move, &JobPreview { is_cut: true, ..of(0, vec![misfit("module `trip` has no version 7", 2)]) }),
@@ -136,7 +136,7 @@ mod tests {
             would move 0 sagas
             would not fit: 2 sagas (T1, T2): module `trip` has no version 7
             there are more sagas than were examined
-        "#]].assert_eq(&said.concat());
+        "#]].assert_eq(&printed.concat());
     }
 
     #[test]

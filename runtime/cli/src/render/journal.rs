@@ -19,8 +19,8 @@ const KIND_WIDTH: usize = 16;
 pub(crate) fn line(entry: &Entry, now: &Now) -> String {
     let time = now.clock_ms(entry.at);
     let kind = pad(&paint(style(entry.kind), entry.kind), KIND_WIDTH);
-    let said: Vec<String> = [leg(entry), detail(entry, now), act(entry)].into_iter().flatten().collect();
-    format!("{:>4}  {}  {kind}  {}", entry.revision, paint(DIM, time), said.join("  ")).trim_end().to_owned()
+    let parts: Vec<String> = [leg(entry), detail(entry, now), act(entry)].into_iter().flatten().collect();
+    format!("{:>4}  {}  {kind}  {}", entry.revision, paint(DIM, time), parts.join("  ")).trim_end().to_owned()
 }
 
 fn style(kind: RecordType) -> Style {
@@ -69,35 +69,35 @@ fn leg(entry: &Entry) -> Option<String> {
 }
 
 fn detail(entry: &Entry, now: &Now) -> Option<String> {
-    let mut said = Vec::new();
+    let mut parts = Vec::new();
     if let Some(started) = &entry.started {
-        said.push(format!("{}  {} v{} ({})", started.saga, started.module, started.version, short(&started.digest)));
-        said.push(format!("input {}", clean(started.input.as_str())));
+        parts.push(format!("{}  {} v{} ({})", started.saga, started.module, started.version, short(&started.digest)));
+        parts.push(format!("input {}", clean(started.input.as_str())));
     }
-    said.extend(entry.elements.map(|all| elements(all, &entry.element_keys)));
-    said.extend(entry.savepoint.as_ref().map(|savepoint| format!("round {} after savepoint {}", entry.round, clean(savepoint))));
+    parts.extend(entry.elements.map(|all| elements(all, &entry.element_keys)));
+    parts.extend(entry.savepoint.as_ref().map(|savepoint| format!("round {} after savepoint {}", entry.round, clean(savepoint))));
     if entry.reaches_outside == Some(false) {
-        said.push("effect-free".to_owned());
+        parts.push("effect-free".to_owned());
     }
     if let Some(rollback) = &entry.rollback {
-        said.push(reason(rollback));
+        parts.push(reason(rollback));
     }
-    said.extend(entry.resolution.map(|resolution| resolution.to_string()));
-    said.extend(entry.output.as_ref().map(|output| clean(output.as_str()).into_owned()));
+    parts.extend(entry.resolution.map(|resolution| resolution.to_string()));
+    parts.extend(entry.output.as_ref().map(|output| clean(output.as_str()).into_owned()));
     // A rollback that no step caused has said all with its reason.
     let failure = entry.failure.as_ref().filter(|_| entry.rollback.as_ref().is_none_or(|rollback| rollback.step.is_some()));
-    said.extend(failure.map(|failure| format!("{}: {}", clean(&failure.code), clean(&failure.message))));
-    said.extend(entry.until.map(|until| format!("until {}", now.clock_ms(until))));
+    parts.extend(failure.map(|failure| format!("{}: {}", clean(&failure.code), clean(&failure.message))));
+    parts.extend(entry.until.map(|until| format!("until {}", now.clock_ms(until))));
     if let Some(waits) = &entry.waits_for {
-        said.extend(waits.event.as_ref().map(|topic| format!("for event {}/{}", clean(&topic.event_type), clean(&topic.key))));
-        said.extend(waits.until.map(|until| format!("until {}", now.clock_short(until))));
+        parts.extend(waits.event.as_ref().map(|topic| format!("for event {}/{}", clean(&topic.event_type), clean(&topic.key))));
+        parts.extend(waits.until.map(|until| format!("until {}", now.clock_short(until))));
     }
     if let Some(event) = &entry.event {
-        said.push(format!("{}/{} (event {})", clean(&event.topic.event_type), clean(&event.topic.key), clean(&event.id)));
+        parts.push(format!("{}/{} (event {})", clean(&event.topic.event_type), clean(&event.topic.key), clean(&event.id)));
     }
-    said.extend((!entry.legs.is_empty()).then(|| entry.legs.iter().map(|leg| clean(leg)).collect::<Vec<_>>().join(", ")));
-    said.extend(entry.why.as_ref().map(|why| clean(why).into_owned()));
-    (!said.is_empty()).then(|| said.join("  "))
+    parts.extend((!entry.legs.is_empty()).then(|| entry.legs.iter().map(|leg| clean(leg)).collect::<Vec<_>>().join(", ")));
+    parts.extend(entry.why.as_ref().map(|why| clean(why).into_owned()));
+    (!parts.is_empty()).then(|| parts.join("  "))
 }
 
 /// `1000 elements: s1, s2, s3, …`
@@ -120,8 +120,8 @@ pub(crate) fn reason(rollback: &Rollback) -> String {
 fn act(entry: &Entry) -> Option<String> {
     let by = entry.by.as_ref().map(|by| format!("by {}", clean(by)));
     let note = entry.note.as_ref().map(|note| format!("“{}”", clean(note)));
-    let said: Vec<String> = by.into_iter().chain(note).collect();
-    (!said.is_empty()).then(|| said.join(" "))
+    let parts: Vec<String> = by.into_iter().chain(note).collect();
+    (!parts.is_empty()).then(|| parts.join(" "))
 }
 
 #[cfg(test)]

@@ -84,7 +84,7 @@ mod tests {
             CancelPreview { under_way: true, ..base },
             CancelPreview { refused: Some("it is past its point of no return".to_owned()), ..CancelPreview::default() },
         ];
-        let said = |preview| line(&Saga { cancel_preview: Some(preview), ..samples::waiting() }).unwrap() + "\n";
+        let printed = |preview| line(&Saga { cancel_preview: Some(preview), ..samples::waiting() }).unwrap() + "\n";
         expect![[r#"
             on cancel: undo car (an attempt is open), then (book[1] ‖ book[2] ‖ book[3] ‖ book[4] ‖ …2 more), then flight (may have run), on trip v2 (3f9c51d0072e)
             on cancel: if the open pivot is not done, undo car (an attempt is open), then (book[1] ‖ book[2] ‖ book[3] ‖ book[4] ‖ …2 more), then flight (may have run), on trip v2 (3f9c51d0072e); nothing to undo in note
@@ -92,7 +92,7 @@ mod tests {
             on cancel: nothing changes, the saga is rolling back already
             on cancel: refused, it is past its point of no return
         "#]]
-        .assert_eq(&previews.into_iter().map(said).collect::<String>());
+        .assert_eq(&previews.into_iter().map(printed).collect::<String>());
         let ended = Saga { status: Status::Completed, cancel_preview: Some(CancelPreview::default()), ..samples::waiting() };
         assert_eq!(line(&ended), None);
     }

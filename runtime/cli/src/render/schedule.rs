@@ -162,7 +162,7 @@ mod tests {
         let once = Schedule { cron: None, zone: None, at: Some(minutes(60)), next: Vec::new(), waiting: None, ..nightly() };
         let paused = Schedule { status: ScheduleStatus::Paused, jitter: "0s".to_owned(), overlap: Overlap::Skip, ..once.clone() };
         let over = Schedule { status: ScheduleStatus::Over, overlap: Overlap::Allow, last_missed: None, ..once };
-        let said = [one(&nightly(), &now), one(&paused, &now), one(&over, &now), table(&[nightly(), over], &now)].join("\n");
+        let printed = [one(&nightly(), &now), one(&paused, &now), one(&over, &now), table(&[nightly(), over], &now)].join("\n");
         expect![[r#"
             nightly  active  starts order
               when     0 3 * * *, Europe/Berlin
@@ -191,6 +191,6 @@ mod tests {
             SCHEDULE  SAGA   STATUS  WHEN                      NEXT    STARTED  MISSED
             nightly   order  active  0 3 * * *, Europe/Berlin  in 55m  2        3
             nightly   order  over    once, at 13:00:00                 2        3
-        "#]].assert_eq(&anstream::adapter::strip_str(&said).to_string());
+        "#]].assert_eq(&anstream::adapter::strip_str(&printed).to_string());
     }
 }

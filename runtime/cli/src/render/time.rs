@@ -62,7 +62,7 @@ fn timestamp(time: Time) -> Timestamp {
 }
 
 /// How long something took: `41ms`, `1.3s`, `2m 5s`, `3h 5m`, `2d 3h`.
-pub(crate) fn took(ms: u64) -> String {
+pub(crate) fn duration_text(ms: u64) -> String {
     let (seconds, minutes, hours, days) = (ms / 1_000, ms / 60_000, ms / 3_600_000, ms / 86_400_000);
     match ms {
         0..1_000 => format!("{ms}ms"),
@@ -82,7 +82,7 @@ fn roughly(ms: u64) -> String {
         59_500..60_000 => "1m".to_owned(),
         60_000..3_570_000 => format!("{}m", (ms + 30_000) / 60_000),
         // Rounded to minutes, so that an hour less a second is an hour.
-        _ => took((ms + 30_000) / 60_000 * 60_000),
+        _ => duration_text((ms + 30_000) / 60_000 * 60_000),
     }
 }
 
@@ -96,9 +96,9 @@ mod tests {
 
     #[test]
     fn durations_are_as_long_as_they_need_to_be() {
-        let said: Vec<String> =
-            [0, 41, 1_000, 1_349, 59_999, 60_000, 125_000, 3_600_000, 11_100_000, 183_600_000].map(took).into();
-        assert_eq!(said, ["0ms", "41ms", "1s", "1.3s", "59.9s", "1m", "2m 5s", "1h", "3h 5m", "2d 3h"]);
+        let printed: Vec<String> =
+            [0, 41, 1_000, 1_349, 59_999, 60_000, 125_000, 3_600_000, 11_100_000, 183_600_000].map(duration_text).into();
+        assert_eq!(printed, ["0ms", "41ms", "1s", "1.3s", "59.9s", "1m", "2m 5s", "1h", "3h 5m", "2d 3h"]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{
     locks, preview,
     style::{self, BACK, BAD, BOLD, DIM, paint},
     text::{clean, short},
-    time::{Now, took},
+    time::{Now, duration_text},
 };
 
 mod branches;
@@ -50,7 +50,7 @@ fn headline(saga: &Saga, now: &Now) -> String {
     let after = saga.round_after.as_ref().map(|failure| format!(" after {}", clean(&failure.code))).unwrap_or_default();
     let round = if saga.round > 0 { format!("  round {}{after}", saga.round) } else { String::new() };
     let time = match saga.ended_at {
-        Some(ended) => format!("took {}", took(ended.since(saga.started_at))),
+        Some(ended) => format!("took {}", duration_text(ended.since(saga.started_at))),
         None => now.ago(saga.started_at),
     };
     let deadline = match (saga.ended_at, saga.deadline_at) {

@@ -13,20 +13,20 @@ fn wait(seconds: u64, answers: Vec<Canned>) -> String {
     let (session, serving) = canned::host(answers);
     let asked = Asked { saga: "trip", id: "T2".to_owned(), input: "{}".to_owned() };
     let waited = asked.wait(&session, Duration::from_secs(seconds));
-    let mut said = String::new();
+    let mut printed = String::new();
     for line in serving.join().unwrap() {
-        said += line.split_once("wait=").map_or(line.as_str(), |(before, _)| before);
-        said += "\n";
+        printed += line.split_once("wait=").map_or(line.as_str(), |(before, _)| before);
+        printed += "\n";
     }
     match waited {
-        Ok((saga, None)) => said + &format!("{}, exit {}\n", saga.status.as_str(), Exit::of(saga.status) as u8),
+        Ok((saga, None)) => printed + &format!("{}, exit {}\n", saga.status.as_str(), Exit::of(saga.status) as u8),
         Ok((saga, Some(gone))) => {
             let (before, after) = goes_on(&saga, &gone).split_once(';').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
             // How a socket says it depends on how far the request came.
             let before = if gone.no_host().is_some() { "amends: the host does not answer any more" } else { before.as_str() };
-            said + &format!("{before};{after}\nexit {}\n", Exit::of(saga.status) as u8)
+            printed + &format!("{before};{after}\nexit {}\n", Exit::of(saga.status) as u8)
         }
-        Err(error) => said + &format!("{}\n", format!("{error:#}").split(" (").next().unwrap_or_default()),
+        Err(error) => printed + &format!("{}\n", format!("{error:#}").split(" (").next().unwrap_or_default()),
     }
 }
 
@@ -123,8 +123,8 @@ fn c2_08_a_wait_is_several_requests_within_the_host_s_bound() {
 fn c2_08_no_saga_that_was_started_ends_in_exit_1() {
     let refusal = Some((400, "{\"error\":{\"code\":\"bad_request\",\"message\":\"no\"}}".to_owned()));
     for refusal in [refusal, Some((200, "{}".to_owned())), canned::wait_too_long(u64::MAX)] {
-        let said = wait(30, vec![saga(201, samples::waiting()), refusal]);
-        assert!(said.contains("; trip T2 is durable and goes on") && said.ends_with("\nexit 5\n"), "{said}");
+        let printed = wait(30, vec![saga(201, samples::waiting()), refusal]);
+        assert!(printed.contains("; trip T2 is durable and goes on") && printed.ends_with("\nexit 5\n"), "{printed}");
     }
 }
 

@@ -88,7 +88,7 @@ impl<'a> Tree<'a> {
             lead: format!("{}{}", paint(DIM, branch), name(step)),
             forward: forward(step, self.now),
             rest: undo(step, self.now).or_else(|| about(step, self.now)).unwrap_or_default(),
-            notes: notes.map(|said| format!("{}{said}", paint(DIM, note))).collect(),
+            notes: notes.map(|printed| format!("{}{printed}", paint(DIM, note))).collect(),
         }
     }
 }

@@ -7,7 +7,7 @@ use amends_wire::saga::{Step, StepBody, StepStatus};
 use super::{
     super::{
         style::{BACK, BAD, DIM, GOOD, LIVE, paint},
-        time::{Now, took},
+        time::{Now, duration_text},
     },
     words::going,
 };
@@ -20,8 +20,8 @@ const ELEMENTS_SHOWN: usize = 5;
 
 /// How a step went that consists of others.
 pub(super) fn forward(step: &Step, body: &StepBody, now: &Now) -> String {
-    let took = step.forward.took_ms.map(|ms| format!(" {}", took(ms))).unwrap_or_default();
-    let said = match step.status {
+    let took = step.forward.took_ms.map(|ms| format!(" {}", duration_text(ms))).unwrap_or_default();
+    let label = match step.status {
         StepStatus::Pending => return paint(DIM, "not begun"),
         StepStatus::Done => paint(GOOD, format!("done{took}")),
         StepStatus::Running => paint(LIVE, going("running", &step.forward, now)),
@@ -35,7 +35,7 @@ pub(super) fn forward(step: &Step, body: &StepBody, now: &Now) -> String {
             false => paint(DIM, "not done"),
         },
     };
-    said + &elements_in_words(body)
+    label + &elements_in_words(body)
 }
 
 /// How it is undone, with all that it consists of.

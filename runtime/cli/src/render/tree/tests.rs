@@ -42,10 +42,10 @@ fn a_saga_that_an_event_or_a_schedule_started_shows_which() {
         (event, "started by event trip.wanted (o-17 [2J from shop)"),
         (Starter::Schedule { name: "nightly".to_owned() }, "started by schedule nightly"),
     ];
-    for (starter, said) in starters {
+    for (starter, printed) in starters {
         saga.started_by = Some(starter);
         let drawn = tree(&saga, &Now { at: saga.as_of, zone: TimeZone::UTC });
-        assert_eq!(drawn.lines().nth(1), Some(said));
+        assert_eq!(drawn.lines().nth(1), Some(printed));
     }
 }
 

@@ -6,18 +6,18 @@ use super::{
     super::{
         style::{BACK, BAD, DIM, GOOD, LIVE, paint},
         text::clean,
-        time::{Now, took},
+        time::{Now, duration_text},
     },
     parts,
 };
 
 /// How the step itself went.
 pub(super) fn forward(step: &Step, now: &Now) -> String {
-    let said = match &step.body {
+    let label = match &step.body {
         Some(body) => parts::forward(step, body, now),
         None => forward_of_code(step, now),
     };
-    said + &way_and_round(step)
+    label + &way_and_round(step)
 }
 
 /// `, way 2, round 1`: the first way and the first round go without saying.
@@ -62,13 +62,13 @@ pub(super) fn past(step: &Step) -> Vec<String> {
         let way = has_ways.then(|| format!("way {}", past.alternate + 1));
         let which: Vec<String> = round.into_iter().chain(way).collect();
         let failure = past.failure.as_ref().map(|failure| format!(": {}", brief(&failure.code, &failure.message)));
-        let said = match past.status {
+        let label = match past.status {
             StepStatus::Compensated => "undone",
             StepStatus::Skipped => "skipped by hand, its effect stands",
             StepStatus::Done => "done, nothing to undo",
             _ => "refused",
         };
-        paint(DIM, format!("{} {said}{}", which.join(", "), failure.unwrap_or_default()))
+        paint(DIM, format!("{} {label}{}", which.join(", "), failure.unwrap_or_default()))
     };
     step.past.iter().map(one).collect()
 }
@@ -76,11 +76,11 @@ pub(super) fn past(step: &Step) -> Vec<String> {
 /// How its compensation goes or went.
 pub(super) fn undo(step: &Step, now: &Now) -> Option<String> {
     if step.body.is_some() {
-        return parts::undo(step).map(|said| format!("↩ {said}"));
+        return parts::undo(step).map(|label| format!("↩ {label}"));
     }
     let none = Leg::default();
     let leg = step.undo.as_ref();
-    let said = match step.status {
+    let label = match step.status {
         StepStatus::Compensated if step.manual => paint(BACK, format!("undone by hand{}", after(leg.unwrap_or(&none)))),
         StepStatus::Compensated if leg.is_none() => paint(DIM, "nothing to undo"),
         StepStatus::Compensated => paint(BACK, ended("undone", leg.unwrap_or(&none))),
@@ -93,7 +93,7 @@ pub(super) fn undo(step: &Step, now: &Now) -> Option<String> {
         }
         _ => return None,
     };
-    Some(format!("↩ {said}"))
+    Some(format!("↩ {label}"))
 }
 
 /// What else there is to say about a step that is not being undone.
@@ -132,7 +132,7 @@ pub(super) fn remedies(stuck: &Stuck, now: &Now) -> Vec<String> {
 fn ended(word: &str, leg: &Leg) -> String {
     let tries = (failed_tries(leg) + 1).min(leg.attempts);
     let waited = if leg.attempts > tries { ", waited" } else { "" };
-    match (tries, leg.took_ms.map(took)) {
+    match (tries, leg.took_ms.map(duration_text)) {
         (0 | 1, None) => format!("{word}{waited}"),
         (0 | 1, Some(took)) => format!("{word} {took}{waited}"),
         (tries, took) => {
@@ -146,7 +146,7 @@ fn ended(word: &str, leg: &Leg) -> String {
 /// stands beside it and needs no second mention.
 fn failed(word: &str, leg: &Leg, shown: Option<&Failure>) -> String {
     let tries = failed_tries(leg);
-    let took = leg.took_ms.map(|ms| format!(" {}", took(ms))).unwrap_or_default();
+    let took = leg.took_ms.map(|ms| format!(" {}", duration_text(ms))).unwrap_or_default();
     match (tries, leg.attempts > tries) {
         (0, _) if leg.attempts < 2 => word.to_owned(),
         (0 | 1, false) => word.to_owned(),
@@ -160,7 +160,7 @@ fn failed(word: &str, leg: &Leg, shown: Option<&Failure>) -> String {
 }
 
 pub(super) fn going(word: &str, leg: &Leg, now: &Now) -> String {
-    let since = leg.began_at.map(|began| format!(" {}", took(now.at.since(began)))).unwrap_or_default();
+    let since = leg.began_at.map(|began| format!(" {}", duration_text(now.at.since(began)))).unwrap_or_default();
     let attempt = match failed_tries(leg) {
         0 => String::new(),
         failed => format!(", attempt {}{}", failed + 1, failures(leg, None)),
