@@ -148,7 +148,7 @@ impl From<amends_core::id::BadName> for ApiError {
 
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        let (status, code, hint) = (status(refusal.code), refusal.code.as_str(), remedy::hint(&refusal));
+        let (status, code, hint) = (status(refusal.code), refusal.code.as_str(), remedy::hint(&refusal.hints));
         let fits = refusal.fits.iter().filter_map(|verb| Verb::named(verb)).collect();
         let detail =
             ErrorDetail { code: code.into(), message: refusal.message, hint, fits, reasons: refusal.reasons, wait_ms_max: None };

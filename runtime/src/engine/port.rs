@@ -8,7 +8,7 @@ pub use crate::engine::{
     job::request::{JobAnswer, JobPreview, JobRequest},
     kernel::request::{Answer, Origin},
     module::request::{Deploy, Force, ModuleAnswer, ModuleView, Offered, SetGrants, VersionView, Which},
-    refusal::{Refusal, RefusalCode, Remedy},
+    refusal::{Hint, Refusal, RefusalCode, Remedy},
     saga::request::{
         Candidate, Change, FirstStuck, Intervention, ListFilter, LockKey, Move, Moves, SagaAnswer, SagaLine, Start, StepVerb,
         StuckGroup, StuckGroups, Verb, VerbAnswer, VerbRequest,

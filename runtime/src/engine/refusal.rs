@@ -1,6 +1,7 @@
 //! Why a request is refused: a code for machines, words and a remedy for people. It knows no command line and no HTTP.
 
 use amends_core::id::SagaId;
+use serde::{Deserialize, Serialize};
 
 /// Why a request was refused. Variants are decisions for the client; the text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,10 +10,8 @@ pub struct Refusal {
     pub code: RefusalCode,
     /// What happened, to which thing.
     pub message: String,
-    /// What to do about it, in words without commands.
-    pub hint: Option<String>,
-    /// The one request that helps, or that shows what helps.
-    pub remedy: Option<Box<Remedy>>,
+    /// What to do about it.
+    pub hints: Vec<Hint>,
     /// The verbs that fit instead.
     pub fits: Vec<&'static str>,
     /// Each thing that stands against it, where there may be several.
@@ -22,24 +21,35 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal without a hint.
     pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hint: None, remedy: None, fits: Vec::new(), reasons: Vec::new() }
+        Self { code, message: message.into(), hints: Vec::new(), fits: Vec::new(), reasons: Vec::new() }
     }
 
-    /// With what to do about it.
+    /// With what to do about it, in words without commands.
     #[must_use]
-    pub fn hint(self, hint: impl Into<String>) -> Self {
-        Self { hint: Some(hint.into()), ..self }
+    pub fn hint(mut self, words: impl Into<String>) -> Self {
+        self.hints.push(Hint { words: words.into(), remedy: None });
+        self
     }
 
-    /// With the request that helps. Who shows the refusal to people names the command that makes it.
+    /// With what to do about it, and the request that does it. Who shows the refusal to people names the command that makes it.
     #[must_use]
-    pub fn remedy(self, remedy: Remedy) -> Self {
-        Self { remedy: Some(Box::new(remedy)), ..self }
+    pub fn remedy(mut self, words: impl Into<String>, remedy: Remedy) -> Self {
+        self.hints.push(Hint { words: words.into(), remedy: Some(remedy) });
+        self
     }
 }
 
+/// Something to do about a refusal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hint {
+    /// What to do, in words without commands.
+    pub words: String,
+    /// The request that does it.
+    pub remedy: Option<Remedy>,
+}
+
 /// A request that helps after a refusal, or that shows what helps.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Remedy {
     /// List the sagas of the namespace.
     ListSagas,

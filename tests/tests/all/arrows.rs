@@ -56,6 +56,21 @@ fn no_folder_names_another_that_the_architecture_does_not_allow() {
     assert!(unused.is_empty(), "the table allows what nothing uses:\n{}", unused.join("\n"));
 }
 
+/// A hint of the engine that holds a command is wrong for whoever asks in another way: the API turns a `Remedy` into one.
+#[test]
+fn the_engine_names_no_command_line_and_no_path() {
+    let engine = repository().join("runtime/src/engine");
+    let mut wrong = Vec::new();
+    for file in files(&engine) {
+        let source = fs::read_to_string(&file).unwrap();
+        let code = source.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
+        for (number, line) in code.filter(|(_, line)| ["amends ", "/v1/"].iter().any(|outside| line.contains(outside))) {
+            wrong.push(format!("{}:{}: {}", file.strip_prefix(&engine).unwrap().display(), number + 1, line.trim()));
+        }
+    }
+    assert!(wrong.is_empty(), "these are words of the outside:\n{}", wrong.join("\n"));
+}
+
 /// What the table allows comes back to itself nowhere.
 #[test]
 fn what_the_architecture_allows_has_no_circle() {

@@ -27,7 +27,7 @@ use crate::{
         Api,
         caller::{self, Caller, InPath},
         error::{ApiError, Part},
-        headers, mint, strict,
+        headers, mint, present, strict,
     },
     engine::port::{self, Publish, Request, Seed},
 };
@@ -150,8 +150,10 @@ fn started(started: &port::StartedSaga) -> StartedSaga {
     StartedSaga { saga: started.saga.clone(), id: started.id.to_string() }
 }
 
-fn not_started(port::NotStarted { saga, code, message }: port::NotStarted) -> NotStarted {
-    NotStarted { saga, code, message }
+/// An answer with several of these has no place for each one's hint but its message.
+fn not_started(port::NotStarted { saga, code, message, hints }: port::NotStarted) -> NotStarted {
+    let hint = present::remedy::hint(&hints).map(|hint| format!("; {hint}"));
+    NotStarted { saga, code, message: message + &hint.unwrap_or_default() }
 }
 
 /// The hash of the input of what the event starts, as that of a start has it.

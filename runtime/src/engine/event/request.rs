@@ -3,6 +3,8 @@
 use amends_core::{id::SagaId, value::Payload};
 use serde::{Deserialize, Serialize};
 
+use crate::engine::refusal::Hint;
+
 /// An event from outside.
 #[derive(Clone, Debug)]
 pub struct Publish {
@@ -66,6 +68,8 @@ pub struct NotStarted {
     pub saga: String,
     /// The code of the refusal, as the API shows it.
     pub code: String,
-    /// What stands against it, and what to do.
+    /// What stands against it.
     pub message: String,
+    /// What to do about it.
+    pub hints: Vec<Hint>,
 }

@@ -108,7 +108,7 @@ pub(super) fn start(
         };
         match begun {
             Ok(()) => starts.started.push(StartedSaga { saga: start.definition, id: start.id }),
-            Err(refusal) => starts.not_started.push(not_started(start.definition, &refusal)),
+            Err(refusal) => starts.not_started.push(not_started(start.definition, refusal)),
         }
         sagas.park(commit, &key);
     }
@@ -132,8 +132,6 @@ fn start_one(
     Ok(())
 }
 
-fn not_started(saga: String, refusal: &Refusal) -> NotStarted {
-    let hint = refusal.hint.iter().map(|hint| format!("; {hint}"));
-    let message = std::iter::once(refusal.message.clone()).chain(hint).collect();
-    NotStarted { saga, code: refusal.code.as_str().to_owned(), message }
+fn not_started(saga: String, refusal: Refusal) -> NotStarted {
+    NotStarted { saga, code: refusal.code.as_str().to_owned(), message: refusal.message, hints: refusal.hints }
 }

@@ -21,7 +21,7 @@ use crate::{
         row,
         timers::Timer,
     },
-    engine::refusal::{Refusal, RefusalCode},
+    engine::refusal::{Refusal, RefusalCode, Remedy},
     journal::{Actor, Fact, StreamHead, StreamId, StreamKind, TimerKind, keys, record},
     store::{Position, Table},
 };
@@ -86,7 +86,7 @@ impl Jobs {
         reads.refuse_if_crowded()?;
         if self.running.len() >= JOBS_MAX {
             let said = format!("{JOBS_MAX} jobs wait for their turn, which is as many as this host takes");
-            return Err(Refusal::new(RefusalCode::Overloaded, said).hint("wait for some, or stop them: amends jobs"));
+            return Err(Refusal::new(RefusalCode::Overloaded, said).remedy("wait for some, or stop them", Remedy::ListJobs));
         }
         Ok(())
     }
@@ -219,5 +219,5 @@ fn answered(job: Result<Job, Refusal>) -> Said<JobAnswer> {
 /// There is no job of this id.
 pub(crate) fn not_found(id: &str) -> Refusal {
     Refusal::new(RefusalCode::JobNotFound, format!("there is no job {id}, or it ended more than a week ago"))
-        .hint("look for it: amends jobs")
+        .remedy("look for it", Remedy::ListJobs)
 }

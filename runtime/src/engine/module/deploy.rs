@@ -17,7 +17,7 @@ use crate::{
         request::{Origin, Said},
         row,
     },
-    engine::refusal::{Refusal, RefusalCode},
+    engine::refusal::{Refusal, RefusalCode, Remedy},
     journal::{Actor, Fact, Grant, ModuleEvent, StreamHead, StreamId, StreamKind, keys},
     store::Table,
 };
@@ -117,7 +117,7 @@ pub(crate) fn grants(
     if let Some(expected) = expect_revision.filter(|expected| changes && *expected != module.revision) {
         let said = format!("module `{name}` is at revision {}, not {expected}", module.revision);
         return Err(Refusal::new(RefusalCode::RevisionChanged, said)
-            .hint(format!("somebody changed it meanwhile; look again: amends modules {name}")));
+            .remedy("somebody changed it meanwhile; look again", Remedy::ShowModule(name)));
     }
     let live = in_flight.of_module(namespace, &name);
     if !revoked.is_empty() && live > 0 && force == Force::No {
@@ -126,7 +126,8 @@ pub(crate) fn grants(
             live => format!("{live} sagas of `{name}` have not ended and may need what is revoked"),
         };
         return Err(Refusal::new(RefusalCode::GrantInUse, said)
-            .hint(format!("they are in: amends list; to revoke all the same: amends revoke {name} … --force")));
+            .remedy("they are in", Remedy::ListSagas)
+            .remedy("to revoke all the same", Remedy::RevokeByForce(name)));
     }
     let mut events: Vec<ModuleEvent> = revoked.into_iter().map(|grant| ModuleEvent::Revoked(grant, act.clone())).collect();
     events.extend(granted.into_iter().map(|grant| ModuleEvent::Granted(grant, act.clone())));
@@ -147,11 +148,11 @@ pub(crate) fn remove(
     let refused = |code, why: String| Refusal::new(code, format!("{name} v{version} cannot be removed: {why}"));
     if module.active == Some(version) {
         return Err(refused(RefusalCode::VersionActive, "new sagas start on it".to_owned())
-            .hint(format!("activate another one first: amends activate {name} VERSION")));
+            .remedy("activate another one first", Remedy::Activate(name.to_owned())));
     }
     if live > 0 {
         return Err(refused(RefusalCode::VersionInUse, format!("{} on it", running(live)))
-            .hint("let them end, or cancel them; they are in: amends list"));
+            .remedy("let them end, or cancel them; they are in", Remedy::ListSagas));
     }
     Ok(Decided { version, events: vec![ModuleEvent::Removed { version }] })
 }
@@ -263,7 +264,7 @@ fn previous(module: &Module, name: &str) -> Result<u32, Refusal> {
         Some(removed) => format!("v{removed} of `{name}` was active before this one and was removed"),
         None => format!("no version of `{name}` was active before this one"),
     };
-    Err(Refusal::new(RefusalCode::VersionNotFound, said).hint(format!("choose one: amends modules {name}")))
+    Err(Refusal::new(RefusalCode::VersionNotFound, said).remedy("choose one", Remedy::ShowModule(name.to_owned())))
 }
 
 fn running(live: u64) -> String {
@@ -272,10 +273,10 @@ fn running(live: u64) -> String {
 
 pub(crate) fn no_module(name: &str) -> Refusal {
     Refusal::new(RefusalCode::ModuleNotFound, format!("there is no module `{name}` in this namespace"))
-        .hint("deploy it first: amends deploy FILE.wasm")
+        .remedy("deploy it first", Remedy::Deploy)
 }
 
 pub(crate) fn no_version(name: &str, version: u32) -> Refusal {
     Refusal::new(RefusalCode::VersionNotFound, format!("module `{name}` has no version {version}"))
-        .hint(format!("its versions are in: amends modules {name}"))
+        .remedy("its versions are in", Remedy::ShowModule(name.to_owned()))
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::resident::{Flushed, SagaKey};
 use crate::{
     engine::kernel::{commit::Commit, row},
-    engine::refusal::{Refusal, RefusalCode},
+    engine::refusal::{Refusal, RefusalCode, Remedy},
     journal::{Corrupt, keys},
     store::Table,
 };
@@ -67,7 +67,7 @@ impl Lockers {
         let Some((taken, holder)) = taken.into_iter().find_map(who) else { return Ok(()) };
         let said = format!("saga {} was not started: {holder} has the lock key {taken}", key.id);
         Err(Refusal::new(RefusalCode::Locked, said)
-            .hint(format!("try again when {holder} has ended; look at it: amends show {holder}")))
+            .remedy(format!("try again when {holder} has ended; look at it"), Remedy::ShowSaga(holder)))
     }
 
     /// The next one that holds all its keys and was not told so.

@@ -16,7 +16,7 @@ use super::{
     turn::context,
 };
 use crate::{
-    engine::refusal::{Refusal, RefusalCode},
+    engine::refusal::{Refusal, RefusalCode, Remedy},
     engine::{
         kernel::{
             Kernel,
@@ -189,7 +189,7 @@ pub(crate) fn no_definition(modules: &Modules, namespace: &Namespace, name: &str
     match nearest {
         Some(nearest) if strsim::jaro_winkler(nearest, name) > 0.8 => refusal.hint(format!("did you mean `{nearest}`?")),
         Some(_) => refusal.hint(format!("there are: {}", known.join(", "))),
-        None => refusal.hint("deploy a module first: amends deploy FILE.wasm"),
+        None => refusal.remedy("deploy a module first", Remedy::Deploy),
     }
 }
 
@@ -215,7 +215,7 @@ fn is_same(started: &Started, start: &Start) -> bool {
 
 pub(crate) fn does_not_fit(definition: &str, misfit: &Misfit) -> Refusal {
     Refusal::new(RefusalCode::InputDoesNotFit, format!("the input does not fit saga `{definition}`: {misfit}"))
-        .hint(format!("its schema is in GET /v1/definitions/{definition}"))
+        .remedy("its schema is in", Remedy::ShowDefinition(definition.to_owned()))
 }
 
 pub(crate) fn no_lock_key(definition: &str, none: &locks::NoKey) -> Refusal {
@@ -230,24 +230,23 @@ fn id_taken(key: &SagaKey) -> Refusal {
 
 /// There is no saga of this id.
 pub(crate) fn not_found(id: &SagaId) -> Refusal {
-    Refusal::new(RefusalCode::SagaNotFound, format!("there is no saga {id}")).hint("look for it: amends list")
+    Refusal::new(RefusalCode::SagaNotFound, format!("there is no saga {id}")).remedy("look for it", Remedy::ListSagas)
 }
 
 /// The saga has ended: when, how, and what can still be done about what it was for.
 pub(crate) fn ended(id: &SagaId, saga: &Saga) -> Refusal {
     let at = saga.ended_at().and_then(|at| jiff::Timestamp::from_millisecond(i64::try_from(at.0).ok()?).ok());
     let at = at.map(|at| format!(" at {at:.0}")).unwrap_or_default();
-    let (how, hint) = match saga.status() {
-        Status::Compensated => {
-            let undone = undone(&saga.view().outstanding);
-            ("was compensated", format!("{undone}; to try again, start it under another id"))
-        }
-        Status::Abandoned => ("was abandoned", format!("settle by hand what is outstanding: amends show {id}")),
+    let refused =
+        |how: &str| Refusal::new(RefusalCode::SagaEnded, format!("saga {id} {how}{at} and takes no more verbs or signals"));
+    match saga.status() {
+        Status::Compensated => refused("was compensated")
+            .hint(format!("{}; to try again, start it under another id", undone(&saga.view().outstanding))),
+        Status::Abandoned => refused("was abandoned").remedy("settle by hand what is outstanding", Remedy::ShowSaga(id.clone())),
         Status::Completed | Status::Stuck | Status::Compensating | Status::Waiting | Status::Running => {
-            ("completed", "what it did is undone by another saga, as a refund".to_owned())
+            refused("completed").hint("what it did is undone by another saga, as a refund")
         }
-    };
-    Refusal::new(RefusalCode::SagaEnded, format!("saga {id} {how}{at} and takes no more verbs or signals")).hint(hint)
+    }
 }
 
 /// What a rollback that has ended left behind.

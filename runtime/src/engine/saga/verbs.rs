@@ -18,7 +18,7 @@ use super::{
     turn::context,
 };
 use crate::{
-    engine::refusal::{Refusal, RefusalCode},
+    engine::refusal::{Refusal, RefusalCode, Remedy},
     engine::{
         kernel::{
             answers::{self, Scope},
@@ -107,7 +107,7 @@ impl Sagas {
         let revision = saga.revision();
         if let Some(expected) = request.expect_revision.filter(|expected| *expected != revision) {
             let said = format!("saga {} is at revision {revision}, not {expected}", key.id);
-            return Err(Refusal::new(RefusalCode::RevisionChanged, said).hint(format!("look again: amends show {}", key.id)));
+            return Err(Refusal::new(RefusalCode::RevisionChanged, said).remedy("look again", Remedy::ShowSaga(key.id.clone())));
         }
         let decided = self.decide_on(commit, modules, key, request.asked.clone(), &request.act);
         let decided = decided.map_err(|unfit| self.refusal(key, unfit))?;
@@ -233,7 +233,7 @@ pub(crate) fn prepare(modules: &Modules, namespace: &Namespace, saga: &Saga, ask
     }
     let (plan, definition_hash) = facts.offers(definition).ok_or_else(|| {
         Refusal::new(RefusalCode::VerbDoesNotFit, format!("{name} v{version} has no saga `{definition}` to move to"))
-            .hint(format!("choose a version that has it: amends modules {name}"))
+            .remedy("choose a version that has it", Remedy::ShowModule(name.clone()))
     })?;
     Ok(Prepared::Move(plan, Code { version, digest: facts.digest, definition_hash }))
 }
@@ -253,7 +253,7 @@ fn refusal(key: &SagaKey, saga: &Saga, rejected: Rejected) -> Refusal {
                 .hint("nothing was changed; deploy a version that keeps what has begun, or wait until nothing of it is open")
         }
         Rejected::NoSuchStep(_) => {
-            Refusal::new(RefusalCode::StepNotFound, said).hint(format!("its steps are in: amends show {id}"))
+            Refusal::new(RefusalCode::StepNotFound, said).remedy("its steps are in", Remedy::ShowSaga(id.clone()))
         }
         Rejected::PastPointOfNoReturn => Refusal::new(RefusalCode::PastPointOfNoReturn, said)
             .hint("it goes forward to its end; undo it with a new saga, as a refund"),

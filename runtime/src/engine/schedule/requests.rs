@@ -17,7 +17,7 @@ use super::{
     request::{OfSchedule, PutSchedule, ScheduleAnswer, ScheduleRequest},
 };
 use crate::{
-    engine::refusal::{Refusal, RefusalCode},
+    engine::refusal::{Refusal, RefusalCode, Remedy},
     engine::{
         kernel::{
             commit::Commit,
@@ -76,7 +76,7 @@ impl Schedules {
         let next = Calendar::of(&spec.when).after(after);
         if next.is_none() {
             return Ok(Err(Refusal::new(RefusalCode::TimePassed, "that moment is past: nothing would ever be started")
-                .hint("give a later one, or start the saga now: amends start")));
+                .remedy("give a later one, or start the saga now", Remedy::StartSaga)));
         }
         let paused = paused || was.as_ref().is_some_and(|was| was.paused);
         let changed = if was.is_some() { Changed::Yes } else { Changed::New };
@@ -208,7 +208,7 @@ fn refuse_put(
     if let Some(expected) = expect_revision.filter(|expected| *expected != revision) {
         let said = format!("schedule `{}` is at revision {revision}, not {expected}", key.1);
         return Err(Refusal::new(RefusalCode::RevisionChanged, said)
-            .hint(format!("somebody changed it meanwhile; look again: amends schedule show {}", key.1)));
+            .remedy("somebody changed it meanwhile; look again", Remedy::ShowSchedule(key.1.clone())));
     }
     commit.refuse_if_crowded()?;
     refuse_misfit(modules, &key.0, spec, input)?;
@@ -216,7 +216,7 @@ fn refuse_put(
     if was.is_none() && count >= most {
         let said = format!("namespace `{}` has {most} schedules, which is as many as there may be", key.0);
         return Err(Refusal::new(RefusalCode::TooManySchedules, said)
-            .hint("remove those that are over (amends schedule list), or raise `schedules` in [limits]"));
+            .remedy("raise `schedules` in [limits], or remove those that are over", Remedy::ListSchedules));
     }
     Ok(())
 }
@@ -244,7 +244,7 @@ fn found(reads: &mut Reads<'_>, key: &ScheduleKey) -> Result<Result<(Schedule, P
 
 fn not_found(key: &ScheduleKey) -> Refusal {
     Refusal::new(RefusalCode::ScheduleNotFound, format!("there is no schedule `{}` in namespace `{}`", key.1, key.0))
-        .hint("look for it: amends schedule list")
+        .remedy("look for it", Remedy::ListSchedules)
 }
 
 fn answer(key: &ScheduleKey, schedule: Schedule, input: Payload, changed: Changed) -> ScheduleAnswer {

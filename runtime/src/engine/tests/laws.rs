@@ -7,7 +7,11 @@ use amends_core::{
 use bytes::Bytes;
 
 use super::*;
-use crate::{engine::port::RefusalCode, journal::keys, store::Table};
+use crate::{
+    engine::port::{Hint, RefusalCode, Remedy},
+    journal::keys,
+    store::Table,
+};
 
 #[test]
 fn an_effect_free_saga_with_wait_costs_one_commit() {
@@ -311,7 +315,8 @@ fn a_version_is_removed_only_when_nothing_needs_it() {
         (active.code, active.message.as_str()),
         (RefusalCode::VersionActive, "demo v1 cannot be removed: new sagas start on it")
     );
-    assert_eq!(active.hint.unwrap(), "activate another one first: amends activate demo VERSION");
+    let helps = Hint { words: "activate another one first".to_owned(), remedy: Some(Remedy::Activate("demo".to_owned())) };
+    assert_eq!(active.hints, [helps]);
     sim.deploy(2, definition(&["~a"]));
     let in_use = sim.remove(1).unwrap_err();
     assert_eq!(

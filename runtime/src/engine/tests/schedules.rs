@@ -418,14 +418,14 @@ fn what_can_never_fire_is_refused_and_nothing_is_recorded() {
         Spec { catch_up_ms: 1, ..spec(cron("@daily")) },
     ]
     .map(|spec| {
-        let Refusal { code, message, hint, .. } = put(&mut sim, "nightly", spec).unwrap_err();
-        format!("{}: {message}; {}\n", code.as_str(), hint.unwrap_or_default())
+        let Refusal { code, message, hints, .. } = put(&mut sim, "nightly", spec).unwrap_err();
+        format!("{}: {message}; {}\n", code.as_str(), hints.first().map_or("", |hint| &hint.words))
     });
     expect![[r#"
         never_fires: `0 0 30 2 *` never fires: it names a day that no month has; choose a day that the month has; `0 0 28 2 *` fires once a year
         bad_cron: `61 * * * *` is no cron expression: number out of bounds; write it as `0 3 * * mon-fri`: minute, hour, day of month, month, day of week
         unknown_zone: there is no time zone `Europe/Berlim`; did you mean Europe/Berlin?
-        time_passed: that moment is past: nothing would ever be started; give a later one, or start the saga now: amends start
+        time_passed: that moment is past: nothing would ever be started; give a later one, or start the saga now
         definition_not_found: no saga `dmeo` is deployed in namespace `default`; did you mean `demo`?
         bad_schedule: a schedule that fires more than once gives each saga an id of its own; leave the id out
         bad_schedule: a jitter of 7200s is too long; give at most 1h
