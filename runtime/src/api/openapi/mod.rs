@@ -13,13 +13,13 @@ pub mod described;
 #[cfg(test)]
 mod tests;
 
-use utoipa::OpenApi;
+use utoipa::{Modify, OpenApi};
 
 use self::{
     operations::{Bodies, Errors, Headers},
     schemas::{Nullability, Unions},
 };
-use super::routes::{definitions, events, grants, host, jobs, modules, sagas, schedules, start, stuck, verbs, watch};
+use super::routes;
 
 #[derive(OpenApi)]
 #[openapi(
@@ -28,56 +28,14 @@ use super::routes::{definitions, events, grants, host, jobs, modules, sagas, sch
         description = "A durable saga runtime. The namespace is the header `Amends-Namespace`, else `default`. \
         Every answer to a write carries `Amends-Position`, which reads take as `at_least`."
     ),
-    paths(
-        modules::list,
-        modules::deploy,
-        modules::show,
-        modules::deploy_as,
-        modules::activate,
-        modules::remove,
-        modules::breaks,
-        grants::show,
-        grants::set,
-        definitions::list,
-        definitions::show,
-        start::start,
-        sagas::list,
-        sagas::show,
-        sagas::journal,
-        watch::saga,
-        watch::all,
-        verbs::cancel,
-        verbs::retry,
-        verbs::skip,
-        verbs::unlock,
-        verbs::move_to,
-        verbs::resolve,
-        verbs::abandon,
-        events::signal,
-        events::publish,
-        schedules::list,
-        schedules::show,
-        schedules::put,
-        schedules::remove,
-        schedules::pause,
-        schedules::resume,
-        schedules::trigger,
-        stuck::show,
-        jobs::ask,
-        jobs::list,
-        jobs::show,
-        jobs::stop,
-        host::alive,
-        host::ready,
-        host::metrics,
-        host::openapi,
-    ),
     servers((url = "/", description = "the host that answers this")),
-    modifiers(&Bodies, &Headers, &Errors, &Nullability, &Unions)
 )]
-struct Description;
+struct Head;
 
 /// OpenAPI 3.1.
 pub fn description() -> utoipa::openapi::OpenApi {
-    Description::openapi()
+    let mut described = Head::openapi().merge_from(routes::described());
+    let modifiers: [&dyn Modify; 5] = [&Bodies, &Headers, &Errors, &Nullability, &Unions];
+    modifiers.iter().for_each(|modifier| modifier.modify(&mut described));
+    described
 }

@@ -15,6 +15,7 @@ use axum::{
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use super::Routes;
 use crate::api::{
     Api,
     caller::{self, Caller, InPath, InQuery},
@@ -23,11 +24,15 @@ use crate::api::{
     present,
 };
 
+pub(super) fn routes() -> Routes {
+    routes![list, show]
+}
+
 /// In which form.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct FormatQuery {
+struct FormatQuery {
     /// `json` if left out.
     #[param(inline)]
     format: Option<DefinitionFormat>,
@@ -35,7 +40,7 @@ pub(in crate::api) struct FormatQuery {
 
 /// The definitions that new sagas start on.
 #[utoipa::path(get, operation_id = "list_definitions", path = "/v1/definitions", tag = "definitions", responses((status = 200, body = Definitions)))]
-pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Definitions>, ApiError> {
+async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Definitions>, ApiError> {
     let offered = api.read(move |reader| reader.definitions(&caller.origin.namespace)).await?;
     Ok(Json(Definitions { definitions: offered.iter().map(present::definition::offered).collect() }))
 }
@@ -49,7 +54,7 @@ pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) ->
         (status = 404, description = "no such definition", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn show(
+async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(saga): InPath<String>,

@@ -21,7 +21,7 @@ use axum::{
     response::Response,
 };
 
-use super::written;
+use super::{Routes, written};
 use crate::{
     api::{
         Api,
@@ -31,6 +31,10 @@ use crate::{
     },
     engine::port::{self, Publish, Request, Seed},
 };
+
+pub(super) fn routes() -> Routes {
+    routes![signal, publish]
+}
 
 /// Types, keys, sources and ids are parts of row keys.
 const TEXT_BYTES_MAX: usize = EVENT_TYPE_BYTES_MAX;
@@ -57,12 +61,7 @@ const SIGNALS: &str = "amends:signal";
         (status = 503, description = "overloaded, stopping or storage failed; nothing was recorded", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn publish(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
+async fn publish(State(api): State<Arc<Api>>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     structured(&headers)?;
     let event: CloudEvent = caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX).await?;
     if event.specversion != "1.0" {
@@ -108,7 +107,7 @@ pub(in crate::api) async fn publish(
         (status = 422, description = "the Idempotency-Key was used for another signal", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn signal(
+async fn signal(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath((id, name)): InPath<(String, String)>,

@@ -10,6 +10,7 @@ use amends_wire::{
 use axum::{Json, body::Body, extract::State, response::Response};
 
 use super::{
+    Routes,
     modules::{find, not_found},
     verbs::{checked_note, revision},
     written,
@@ -26,6 +27,10 @@ use crate::{
     origin::Origin,
 };
 
+pub(super) fn routes() -> Routes {
+    routes![show, set]
+}
+
 /// More is a mistake, and each is looked at on every outgoing call.
 const GRANTS_MAX: usize = 256;
 
@@ -34,11 +39,7 @@ const GRANTS_MAX: usize = 256;
     get, operation_id = "get_grants", path = "/v1/modules/{name}/grants", tag = "modules", params(("name" = String, Path)),
     responses((status = 200, body = ModuleGrants), (status = 404, description = "no such module", body = ErrorBody))
 )]
-pub(in crate::api) async fn show(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(name): InPath<String>,
-) -> Result<Json<ModuleGrants>, ApiError> {
+async fn show(State(api): State<Arc<Api>>, caller: Caller, InPath(name): InPath<String>) -> Result<Json<ModuleGrants>, ApiError> {
     let module = find(&api, caller, &name).await?.ok_or_else(|| not_found(&name))?;
     Ok(Json(present::module::module_grants(&module)))
 }
@@ -53,7 +54,7 @@ pub(in crate::api) async fn show(
         (status = 409, description = "`grant_in_use`: live sagas may need what is revoked; `revision_changed`: somebody else was faster", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn set(
+async fn set(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(name): InPath<String>,

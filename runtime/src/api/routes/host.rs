@@ -12,6 +12,7 @@ use axum::{
 };
 use tokio::time::timeout;
 
+use super::Routes;
 use crate::{
     api::{Api, openapi},
     engine::port::{Origin, Request},
@@ -19,12 +20,16 @@ use crate::{
     service::health::Readiness,
 };
 
+pub(super) fn routes() -> Routes {
+    routes![alive, ready, metrics, openapi]
+}
+
 /// A busy engine answers within milliseconds.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 
 /// The process lives.
 #[utoipa::path(get, operation_id = "get_health", path = "/healthz", tag = "host", responses((status = 200, body = Alive)))]
-pub(in crate::api) async fn alive() -> Response {
+async fn alive() -> Response {
     Json(Alive { alive: true }).into_response()
 }
 
@@ -33,7 +38,7 @@ pub(in crate::api) async fn alive() -> Response {
     get, operation_id = "get_readiness", path = "/readyz", tag = "host",
     responses((status = 200, body = Ready), (status = 503, description = "not yet, or not any more", body = Ready))
 )]
-pub(in crate::api) async fn ready(State(api): State<Arc<Api>>) -> Response {
+async fn ready(State(api): State<Arc<Api>>) -> Response {
     match readiness(&api).await {
         Readiness::Ready { recovered, took_ms } => {
             let (recovered, recovery_ms) = (Some(recovered), Some(took_ms));
@@ -64,13 +69,13 @@ async fn readiness(api: &Api) -> Readiness {
 
 /// Counters and gauges, as Prometheus reads them.
 #[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "host", responses((status = 200, description = "text in the form of OpenMetrics, which this description does not describe")))]
-pub(in crate::api) async fn metrics(State(api): State<Arc<Api>>) -> Response {
+async fn metrics(State(api): State<Arc<Api>>) -> Response {
     let text = api.health.metrics();
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }
 
 /// This description.
 #[utoipa::path(get, operation_id = "get_description", path = "/openapi.json", tag = "host", responses((status = 200, description = "OpenAPI 3.1", body = Object)))]
-pub(in crate::api) async fn openapi() -> Response {
+async fn openapi() -> Response {
     Json(openapi::description()).into_response()
 }

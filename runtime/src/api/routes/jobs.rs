@@ -21,7 +21,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
-    filter, start,
+    Routes, filter, start,
     verbs::{NOTE_BYTES_MAX, checked_note},
     written,
 };
@@ -35,6 +35,10 @@ use crate::{
     engine::port::{JobRequest, Request},
 };
 
+pub(super) fn routes() -> Routes {
+    routes![ask, list, show, stop]
+}
+
 /// Beside the note, a body holds some names.
 const BODY_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX + 8_192;
 
@@ -42,7 +46,7 @@ const BODY_BYTES_MAX: usize = 2 * NOTE_BYTES_MAX + 8_192;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct JobQuery {
+struct JobQuery {
     /// Answer at its end, or when so much time has passed, as `30s`.
     wait: Option<String>,
 }
@@ -57,7 +61,7 @@ pub(in crate::api) struct JobQuery {
         (status = 422, description = "no saga is as the filter says", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<Response, ApiError> {
+async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<Response, ApiError> {
     let asked: AskJob = caller::read_json(body, BODY_BYTES_MAX).await?;
     let filter = filter::read(asked.filter)?;
     let verb = verb(asked.verb, &asked.args, &filter)?;
@@ -84,7 +88,7 @@ pub(in crate::api) async fn ask(State(api): State<Arc<Api>>, caller: Caller, bod
 
 /// Lists jobs, newest first.
 #[utoipa::path(get, operation_id = "list_jobs", path = "/v1/jobs", tag = "jobs", responses((status = 200, body = Jobs)))]
-pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Jobs>, ApiError> {
+async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Jobs>, ApiError> {
     let (jobs, is_cut) = api.read(move |reader| reader.jobs(&caller.origin.namespace)).await?;
     let jobs = jobs.iter().map(|job| present::job::job(job, api.positions())).collect();
     Ok(Json(Jobs { jobs, is_cut }))
@@ -95,7 +99,7 @@ pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) ->
     get, operation_id = "get_job", path = "/v1/jobs/{id}", tag = "jobs", params(("id" = String, Path), JobQuery),
     responses((status = 200, body = Job), (status = 404, description = "no such job", body = ErrorBody))
 )]
-pub(in crate::api) async fn show(
+async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(id): InPath<String>,
@@ -121,12 +125,7 @@ pub(in crate::api) async fn show(
     post, operation_id = "stop_job", path = "/v1/jobs/{id}/stop", tag = "jobs", params(("id" = String, Path)), request_body = Option<StopJob>,
     responses((status = 200, body = Job), (status = 404, description = "no such job", body = ErrorBody))
 )]
-pub(in crate::api) async fn stop(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(id): InPath<String>,
-    body: Body,
-) -> Result<Response, ApiError> {
+async fn stop(State(api): State<Arc<Api>>, caller: Caller, InPath(id): InPath<String>, body: Body) -> Result<Response, ApiError> {
     let id = job_id(id)?;
     let asked: StopJob = caller::read_json(body, BODY_BYTES_MAX).await?;
     let act = Act { note: checked_note(asked.note)?, by: caller.by };

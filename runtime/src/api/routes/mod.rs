@@ -1,86 +1,122 @@
-//! Which handler answers which path. One file a thing; every handler carries its own OpenAPI description.
+//! Which handler answers which path. One file a thing: it lists its handlers, and each is served where its own OpenAPI description
+//! says. So a handler that is served is described, and a description is of what is served.
 
-pub(super) mod start;
+/// The handlers of a file.
+macro_rules! routes {
+    [$($handler:ident),+ $(,)?] => {
+        $crate::api::routes::Routes::default()$(.serve(
+            {
+                #[derive(utoipa::OpenApi)]
+                #[openapi(paths($handler))]
+                struct Described;
 
-pub(super) mod sagas;
+                <Described as utoipa::OpenApi>::openapi()
+            },
+            $handler,
+        ))+
+    };
+}
 
-pub(super) mod watch;
+mod start;
 
-pub(super) mod verbs;
+mod sagas;
 
-pub(super) mod stuck;
+mod watch;
 
-pub(super) mod jobs;
+mod verbs;
+
+mod stuck;
+
+mod jobs;
 
 mod filter;
 
-pub(super) mod events;
+mod events;
 
-pub(super) mod schedules;
+mod schedules;
 
-pub(super) mod modules;
+mod modules;
 
-pub(super) mod grants;
+mod grants;
 
-pub(super) mod definitions;
+mod definitions;
 
-pub(super) mod host;
+mod host;
 
 use std::sync::Arc;
 
 use axum::{
     Router,
+    handler::Handler,
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri},
     middleware,
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{MethodFilter, on},
 };
+use utoipa::openapi::{OpenApi, PathItem};
 
 use super::{Api, error::ApiError, guard, panics};
 
+/// All that the host serves.
+fn routes() -> Routes {
+    Routes::default()
+        .and(modules::routes())
+        .and(grants::routes())
+        .and(definitions::routes())
+        .and(start::routes())
+        .and(sagas::routes())
+        .and(watch::routes())
+        .and(verbs::routes())
+        .and(events::routes())
+        .and(schedules::routes())
+        .and(stuck::routes())
+        .and(jobs::routes())
+        .and(host::routes())
+}
+
 pub(super) fn router(api: Arc<Api>) -> Router {
-    Router::new()
-        .route("/v1/modules", get(modules::list).post(modules::deploy))
-        .route("/v1/modules/{name}", get(modules::show).put(modules::deploy_as))
-        .route("/v1/modules/{name}/activate", post(modules::activate))
-        .route("/v1/modules/{name}/versions/{version}", delete(modules::remove))
-        .route("/v1/modules/{name}/versions/{version}/breaks", get(modules::breaks))
-        .route("/v1/modules/{name}/grants", get(grants::show).put(grants::set))
-        .route("/v1/definitions", get(definitions::list))
-        .route("/v1/definitions/{saga}", get(definitions::show))
-        .route("/v1/definitions/{saga}/sagas", post(start::start))
-        .route("/v1/sagas", get(sagas::list))
-        .route("/v1/sagas/{id}", get(sagas::show))
-        .route("/v1/sagas/{id}/journal", get(sagas::journal))
-        .route("/v1/sagas/{id}/watch", get(watch::saga))
-        .route("/v1/sagas/{id}/cancel", post(verbs::cancel))
-        .route("/v1/sagas/{id}/retry", post(verbs::retry))
-        .route("/v1/sagas/{id}/skip", post(verbs::skip))
-        .route("/v1/sagas/{id}/unlock", post(verbs::unlock))
-        .route("/v1/sagas/{id}/move", post(verbs::move_to))
-        .route("/v1/sagas/{id}/resolve", post(verbs::resolve))
-        .route("/v1/sagas/{id}/abandon", post(verbs::abandon))
-        .route("/v1/sagas/{id}/signals/{name}", post(events::signal))
-        .route("/v1/events", post(events::publish))
-        .route("/v1/schedules", get(schedules::list))
-        .route("/v1/schedules/{name}", get(schedules::show).put(schedules::put).delete(schedules::remove))
-        .route("/v1/schedules/{name}/pause", post(schedules::pause))
-        .route("/v1/schedules/{name}/resume", post(schedules::resume))
-        .route("/v1/schedules/{name}/trigger", post(schedules::trigger))
-        .route("/v1/stuck", get(stuck::show))
-        .route("/v1/jobs", get(jobs::list).post(jobs::ask))
-        .route("/v1/jobs/{id}", get(jobs::show))
-        .route("/v1/jobs/{id}/stop", post(jobs::stop))
-        .route("/v1/watch", get(watch::all))
-        .route("/healthz", get(host::alive))
-        .route("/readyz", get(host::ready))
-        .route("/metrics", get(host::metrics))
-        .route("/openapi.json", get(host::openapi))
+    routes()
+        .router
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::only_our_names))
         .layer(middleware::from_fn(panics::answered))
         .with_state(api)
+}
+
+/// What the handlers say of themselves.
+pub(super) fn described() -> OpenApi {
+    routes().described
+}
+
+/// Some handlers and what they say of themselves.
+#[derive(Default)]
+struct Routes {
+    router: Router<Arc<Api>>,
+    described: OpenApi,
+}
+
+impl Routes {
+    /// With a handler, at the method and path of its description.
+    fn serve<T: 'static>(self, described: OpenApi, handler: impl Handler<T, Arc<Api>>) -> Self {
+        let served = described.paths.paths.iter().flat_map(|(path, item)| methods(item).map(move |method| (path, method)));
+        let router = served.fold(self.router, |router, (path, method)| router.route(path, on(method, handler.clone())));
+        Self { router, described: self.described.merge_from(described) }
+    }
+
+    fn and(self, others: Self) -> Self {
+        Self { router: self.router.merge(others.router), described: self.described.merge_from(others.described) }
+    }
+}
+
+fn methods(item: &PathItem) -> impl Iterator<Item = MethodFilter> {
+    let all = [
+        (MethodFilter::GET, &item.get),
+        (MethodFilter::POST, &item.post),
+        (MethodFilter::PUT, &item.put),
+        (MethodFilter::DELETE, &item.delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| operation.is_some().then_some(method))
 }
 
 async fn no_route(uri: Uri) -> ApiError {

@@ -21,7 +21,7 @@ use axum::{
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{verbs::checked_note, written};
+use super::{Routes, verbs::checked_note, written};
 use crate::{
     api::{
         Api,
@@ -34,11 +34,15 @@ use crate::{
     service::deploy::{Plan, Recorded, Upload},
 };
 
+pub(super) fn routes() -> Routes {
+    routes![list, deploy, show, deploy_as, activate, remove, breaks]
+}
+
 /// How to deploy.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct DeployQuery {
+struct DeployQuery {
     /// Make it the version that new work starts on; true if left out.
     activate: Option<bool>,
     /// Only say what would happen.
@@ -58,7 +62,7 @@ pub(in crate::api) struct DeployQuery {
         (status = 503, description = "too many deploys at once, or the host cannot take it now", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn deploy(
+async fn deploy(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InQuery(query): InQuery<DeployQuery>,
@@ -81,7 +85,7 @@ pub(in crate::api) async fn deploy(
         (status = 503, description = "too many deploys at once, or the host cannot take it now", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn deploy_as(
+async fn deploy_as(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(name): InPath<String>,
@@ -94,7 +98,7 @@ pub(in crate::api) async fn deploy_as(
 
 /// The modules of the namespace.
 #[utoipa::path(get, operation_id = "list_modules", path = "/v1/modules", tag = "modules", responses((status = 200, body = Modules)))]
-pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Modules>, ApiError> {
+async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Modules>, ApiError> {
     let modules = api.read(move |reader| reader.modules(&caller.origin.namespace)).await?;
     Ok(Json(Modules { modules: modules.iter().map(present::module::module).collect() }))
 }
@@ -104,11 +108,7 @@ pub(in crate::api) async fn list(State(api): State<Arc<Api>>, caller: Caller) ->
     get, operation_id = "get_module", path = "/v1/modules/{name}", tag = "modules", params(("name" = String, Path)),
     responses((status = 200, body = Module), (status = 404, description = "no such module", body = ErrorBody))
 )]
-pub(in crate::api) async fn show(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(name): InPath<String>,
-) -> Result<Json<Module>, ApiError> {
+async fn show(State(api): State<Arc<Api>>, caller: Caller, InPath(name): InPath<String>) -> Result<Json<Module>, ApiError> {
     let module = find(&api, caller, &name).await?.ok_or_else(|| not_found(&name))?;
     Ok(Json(present::module::module(&module)))
 }
@@ -118,7 +118,7 @@ pub(in crate::api) async fn show(
     post, operation_id = "activate_version", path = "/v1/modules/{name}/activate", tag = "modules", params(("name" = String, Path)), request_body = Activate,
     responses((status = 200, body = Deployed), (status = 404, description = "no such module or version", body = ErrorBody))
 )]
-pub(in crate::api) async fn activate(
+async fn activate(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(name): InPath<String>,
@@ -149,7 +149,7 @@ pub(in crate::api) async fn activate(
     params(("name" = String, Path), ("version" = u32, Path)),
     responses((status = 200, body = Breaks), (status = 404, description = "no such module or version", body = ErrorBody))
 )]
-pub(in crate::api) async fn breaks(
+async fn breaks(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath((name, version)): InPath<(String, u32)>,
@@ -188,7 +188,7 @@ fn active(module: Option<ModuleView>) -> Option<VersionView> {
         (status = 409, description = "`version_active`: new sagas start on it; `version_in_use`: sagas run on it", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn remove(
+async fn remove(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath((name, version)): InPath<(String, u32)>,

@@ -12,7 +12,7 @@ use axum::{Json, extract::State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::filter;
+use super::{Routes, filter};
 use crate::{
     api::{
         Api,
@@ -22,6 +22,10 @@ use crate::{
     },
     engine::port::ListFilter,
 };
+
+pub(super) fn routes() -> Routes {
+    routes![list, show, journal]
+}
 
 /// Pages are this long unless a client says otherwise, and never longer than [`LIMIT_MAX`].
 const LIMIT: usize = 100;
@@ -33,7 +37,7 @@ const LIMIT_MAX: usize = 1_000;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct Freshness {
+struct Freshness {
     /// An `Amends-Position` that the answer must include. One host answers every read with all that it has answered before.
     at_least: Option<String>,
 }
@@ -42,7 +46,7 @@ pub(in crate::api) struct Freshness {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct ListQuery {
+struct ListQuery {
     /// Only of this definition.
     saga: Option<String>,
     /// Only with this status.
@@ -67,7 +71,7 @@ pub(in crate::api) struct ListQuery {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct JournalQuery {
+struct JournalQuery {
     /// The first revision, from 1.
     from: Option<u64>,
     /// At most so many, 1 to 1000.
@@ -81,7 +85,7 @@ pub(in crate::api) struct JournalQuery {
     get, operation_id = "list_sagas", path = "/v1/sagas", tag = "sagas", params(ListQuery),
     responses((status = 200, body = SagaPage), (status = 400, description = "bad filter", body = ErrorBody))
 )]
-pub(in crate::api) async fn list(
+async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InQuery(query): InQuery<ListQuery>,
@@ -110,7 +114,7 @@ pub(in crate::api) async fn list(
     get, operation_id = "get_saga", path = "/v1/sagas/{id}", tag = "sagas", params(("id" = String, Path), Freshness),
     responses((status = 200, body = Saga), (status = 404, description = "no such saga", body = ErrorBody))
 )]
-pub(in crate::api) async fn show(
+async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(id): InPath<String>,
@@ -129,7 +133,7 @@ pub(in crate::api) async fn show(
     get, operation_id = "get_journal", path = "/v1/sagas/{id}/journal", tag = "sagas", params(("id" = String, Path), JournalQuery),
     responses((status = 200, body = JournalPage), (status = 404, description = "no such saga", body = ErrorBody))
 )]
-pub(in crate::api) async fn journal(
+async fn journal(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(id): InPath<String>,

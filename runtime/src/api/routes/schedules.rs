@@ -18,6 +18,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::{
+    Routes,
     sagas::{included, limit},
     verbs::{checked_note, revision},
     written,
@@ -32,6 +33,10 @@ use crate::{
     engine::port::{self, CATCH_UP_MS, CheckedSpec, OfSchedule, Request, ScheduleRequest},
 };
 
+pub(super) fn routes() -> Routes {
+    routes![list, show, put, remove, pause, resume, trigger]
+}
+
 /// The body around a schedule's input, and one that holds a note alone.
 const ENVELOPE_BYTES_MAX: usize = 16 << 10;
 
@@ -39,7 +44,7 @@ const ENVELOPE_BYTES_MAX: usize = 16 << 10;
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct ListQuery {
+struct ListQuery {
     /// At most so many, 1 to 1000.
     limit: Option<usize>,
     /// From the page before.
@@ -52,7 +57,7 @@ pub(in crate::api) struct ListQuery {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct Freshness {
+struct Freshness {
     /// An `Amends-Position` that the answer must include.
     at_least: Option<String>,
 }
@@ -62,7 +67,7 @@ pub(in crate::api) struct Freshness {
     get, operation_id = "list_schedules", path = "/v1/schedules", tag = "schedules", params(ListQuery),
     responses((status = 200, body = SchedulePage), (status = 400, description = "bad limit or cursor", body = ErrorBody))
 )]
-pub(in crate::api) async fn list(
+async fn list(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InQuery(query): InQuery<ListQuery>,
@@ -82,7 +87,7 @@ pub(in crate::api) async fn list(
     get, operation_id = "get_schedule", path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path), Freshness),
     responses((status = 200, body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
 )]
-pub(in crate::api) async fn show(
+async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(name): InPath<String>,
@@ -113,7 +118,7 @@ pub(in crate::api) async fn show(
         (status = 422, description = "`bad_cron`, `never_fires`, `unknown_zone`, `time_passed`, `input_does_not_fit`", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn put(
+async fn put(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(name): InPath<String>,
@@ -131,7 +136,7 @@ pub(in crate::api) async fn put(
     post, operation_id = "pause_schedule", path = "/v1/schedules/{name}/pause", tag = "schedules", params(("name" = String, Path)), request_body = Option<ScheduleActRequest>,
     responses((status = 200, body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
 )]
-pub(in crate::api) async fn pause(
+async fn pause(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(name): InPath<String>,
@@ -146,7 +151,7 @@ pub(in crate::api) async fn pause(
     post, operation_id = "resume_schedule", path = "/v1/schedules/{name}/resume", tag = "schedules", params(("name" = String, Path)), request_body = Option<ScheduleActRequest>,
     responses((status = 200, body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
 )]
-pub(in crate::api) async fn resume(
+async fn resume(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(name): InPath<String>,
@@ -166,7 +171,7 @@ pub(in crate::api) async fn resume(
         (status = 503, description = "overloaded or stopping", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn trigger(
+async fn trigger(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(name): InPath<String>,
@@ -187,7 +192,7 @@ pub(in crate::api) async fn trigger(
     delete, operation_id = "remove_schedule", path = "/v1/schedules/{name}", tag = "schedules", params(("name" = String, Path)), request_body = Option<ScheduleActRequest>,
     responses((status = 200, description = "as it was", body = Schedule), (status = 404, description = "no such schedule", body = ErrorBody))
 )]
-pub(in crate::api) async fn remove(
+async fn remove(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(name): InPath<String>,

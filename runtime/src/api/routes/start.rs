@@ -15,7 +15,7 @@ use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::written;
+use super::{Routes, written};
 use crate::{
     api::{
         Api,
@@ -26,11 +26,15 @@ use crate::{
     engine::port::{Request, SagaAnswer, Start},
 };
 
+pub(super) fn routes() -> Routes {
+    routes![start]
+}
+
 /// How to start.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct StartQuery {
+struct StartQuery {
     /// The business id, and the key by which a repeated start is the same saga. Minted when left out.
     id: Option<String>,
     /// Answer when the saga has ended or is stuck, or after this long, as `30s`; at most 300 s by default, and `wait_too_long` tells
@@ -60,7 +64,7 @@ pub(in crate::api) struct StartQuery {
         (status = 503, description = "overloaded, stopping or storage failed", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn start(
+async fn start(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(definition): InPath<String>,

@@ -7,7 +7,7 @@ use axum::{Json, extract::State};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::filter;
+use super::{Routes, filter};
 use crate::api::{
     Api,
     caller::{Caller, InQuery},
@@ -15,11 +15,15 @@ use crate::api::{
     present,
 };
 
+pub(super) fn routes() -> Routes {
+    routes![show]
+}
+
 /// Which of what is stuck.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
-pub(in crate::api) struct StuckQuery {
+struct StuckQuery {
     /// Only of this definition.
     saga: Option<String>,
     /// Only on this module.
@@ -37,7 +41,7 @@ pub(in crate::api) struct StuckQuery {
     get, operation_id = "list_stuck", path = "/v1/stuck", tag = "sagas", params(StuckQuery),
     responses((status = 200, body = StuckGroups), (status = 400, description = "bad filter", body = ErrorBody))
 )]
-pub(in crate::api) async fn show(
+async fn show(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InQuery(query): InQuery<StuckQuery>,

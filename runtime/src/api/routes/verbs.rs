@@ -18,7 +18,7 @@ use axum::{
     response::Response,
 };
 
-use super::written;
+use super::{Routes, written};
 use crate::{
     api::{
         Api, Options,
@@ -28,6 +28,10 @@ use crate::{
     },
     engine::port::{self, Intervention, Verb, VerbRequest},
 };
+
+pub(super) fn routes() -> Routes {
+    routes![cancel, retry, skip, unlock, move_to, resolve, abandon]
+}
 
 /// Notes are read by people, and stored for ever.
 pub(super) const NOTE_BYTES_MAX: usize = 4_096;
@@ -40,7 +44,7 @@ pub(super) const NOTE_BYTES_MAX: usize = 4_096;
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn cancel(asked: Asked<verb::ActRequest>) -> Result<Response, ApiError> {
+async fn cancel(asked: Asked<verb::ActRequest>) -> Result<Response, ApiError> {
     asked.act(|_, _| Ok(Verb::Cancel)).await
 }
 
@@ -52,7 +56,7 @@ pub(in crate::api) async fn cancel(asked: Asked<verb::ActRequest>) -> Result<Res
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn retry(asked: Asked<verb::RetryRequest>) -> Result<Response, ApiError> {
+async fn retry(asked: Asked<verb::RetryRequest>) -> Result<Response, ApiError> {
     asked.act(|body, _| Ok(Verb::Retry(body.step.as_deref().map(step_path).transpose()?))).await
 }
 
@@ -64,7 +68,7 @@ pub(in crate::api) async fn retry(asked: Asked<verb::RetryRequest>) -> Result<Re
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn skip(asked: Asked<verb::SkipRequest>) -> Result<Response, ApiError> {
+async fn skip(asked: Asked<verb::SkipRequest>) -> Result<Response, ApiError> {
     asked.act(|body, _| Ok(Verb::Skip(step_path(&body.step)?))).await
 }
 
@@ -76,7 +80,7 @@ pub(in crate::api) async fn skip(asked: Asked<verb::SkipRequest>) -> Result<Resp
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn resolve(asked: Asked<verb::ResolveRequest>) -> Result<Response, ApiError> {
+async fn resolve(asked: Asked<verb::ResolveRequest>) -> Result<Response, ApiError> {
     asked.act(|body, options| Ok(Verb::Resolve(step_path(&body.step)?, resolution(body, options)?))).await
 }
 
@@ -88,7 +92,7 @@ pub(in crate::api) async fn resolve(asked: Asked<verb::ResolveRequest>) -> Resul
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn unlock(asked: Asked<verb::UnlockRequest>) -> Result<Response, ApiError> {
+async fn unlock(asked: Asked<verb::UnlockRequest>) -> Result<Response, ApiError> {
     asked.act(|body, _| Ok(Verb::Unlock(lock_key(&body.key)?))).await
 }
 
@@ -101,7 +105,7 @@ pub(in crate::api) async fn unlock(asked: Asked<verb::UnlockRequest>) -> Result<
         (status = 409, description = "it does not fit; `reasons` says what stands against it", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn move_to(asked: Asked<verb::MoveRequest>) -> Result<Response, ApiError> {
+async fn move_to(asked: Asked<verb::MoveRequest>) -> Result<Response, ApiError> {
     asked.act(|body, _| Ok(Intervention::Move(body.version))).await
 }
 
@@ -113,12 +117,12 @@ pub(in crate::api) async fn move_to(asked: Asked<verb::MoveRequest>) -> Result<R
         (status = 409, description = "it does not fit; `fits` says what does", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn abandon(asked: Asked<verb::ActRequest>) -> Result<Response, ApiError> {
+async fn abandon(asked: Asked<verb::ActRequest>) -> Result<Response, ApiError> {
     asked.act(|_, _| Ok(Verb::Abandon)).await
 }
 
 /// A verb that somebody asks of one saga: who asks, of which saga, and the body.
-pub(in crate::api) struct Asked<B> {
+struct Asked<B> {
     api: Arc<Api>,
     caller: Caller,
     id: String,

@@ -19,6 +19,7 @@ use tokio::sync::{
     broadcast::{Receiver, error::RecvError},
 };
 
+use super::Routes;
 use crate::{
     api::{
         Api,
@@ -29,6 +30,10 @@ use crate::{
     engine::port::{self, Change},
     journal::Fact,
 };
+
+pub(super) fn routes() -> Routes {
+    routes![saga, all]
+}
 
 /// Records read at a time: small beside any answer, large beside a live saga's pace.
 const BATCH: usize = 256;
@@ -50,7 +55,7 @@ const GATHER: Duration = Duration::from_millis(50);
         (status = 503, description = "too many watch", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn saga(
+async fn saga(
     State(api): State<Arc<Api>>,
     caller: Caller,
     InPath(id): InPath<String>,
@@ -87,7 +92,7 @@ pub(in crate::api) async fn saga(
         (status = 503, description = "too many watch", body = ErrorBody),
     )
 )]
-pub(in crate::api) async fn all(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, ApiError> {
+async fn all(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, ApiError> {
     let place = place(&api)?;
     let changes = api.intake.changes();
     let crowd = Crowd { api, namespace: caller.origin.namespace, changes, _place: place };
