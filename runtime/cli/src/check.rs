@@ -20,7 +20,7 @@ use crate::config::{Config, Size};
 use amends_host::{
     api::{
         graph,
-        present::{self, module::missing_grants},
+        present::{self, grants},
     },
     service::verify::Verified,
 };
@@ -69,7 +69,7 @@ pub(super) fn verify(file: &Path, config: &Config) -> Result<Checked> {
 fn checked(verified: Verified) -> Checked {
     Checked {
         definitions: present::definition::verified(&verified),
-        missing_grants: missing_grants(&verified.module, &verified.imports, &[]),
+        missing_grants: grants::missing(&verified.module, &verified.imports, &[]),
         digest: hex::encode(verified.digest),
         module: verified.module,
         bytes: verified.bytes,

@@ -15,9 +15,9 @@ use super::{Api, error::ApiError};
 use crate::{
     engine::{
         module::schema,
-        port::{Refusal, ScheduleView, VersionView},
+        port::{Refusal, VersionView},
     },
-    service::reader::Reader,
+    service::reader::{Reader, ScheduleView},
 };
 
 /// Schedules read at a time.

@@ -28,7 +28,7 @@ mod waits;
 
 pub mod mint;
 
-mod routes;
+pub mod routes;
 
 pub mod openapi;
 

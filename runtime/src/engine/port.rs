@@ -1,25 +1,21 @@
 //! What the outside may ask of the engine: a closed set of requests, each answered once, after the commit that justifies the answer
 //! (law 2). The types of a request lie with its kind; this is where the outside finds them.
+//! What committed reads return lies with the read, and the outside finds it in `service/reader.rs`.
 
 use amends_core::event::Act;
 
 pub use crate::engine::{
     event::request::{NotStarted, Publish, PublishAnswer, Seed, StartedSaga},
-    job::request::{JobAnswer, JobPreview, JobRequest},
+    job::request::{JobAnswer, JobRequest},
     kernel::request::{Answer, Origin},
     module::request::{Deploy, Force, ModuleAnswer, ModuleView, Offered, SetGrants, VersionView, Which},
     refusal::{Hint, Refusal, RefusalCode, Remedy},
-    saga::request::{
-        Candidate, Change, FirstStuck, Intervention, ListFilter, LockKey, Move, Moves, SagaAnswer, SagaLine, Start, StepVerb,
-        StuckGroup, StuckGroups, Verb, VerbAnswer, VerbRequest,
-    },
+    saga::request::{Change, Intervention, SagaAnswer, Start, StepVerb, Verb, VerbAnswer, VerbRequest},
     schedule::{
         CATCH_UP_MS,
         check::CheckedSpec,
-        look::ScheduleView,
         request::{OfSchedule, PutSchedule, ScheduleAnswer, ScheduleRequest},
     },
-    starter::{EventName, Starter},
 };
 use crate::journal::{StreamId, StreamKind};
 

@@ -17,14 +17,14 @@ use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use super::{
     components::{Components, NotKept},
     intake::Intake,
-    reader::Reader,
+    reader::{Candidate, Moves, Reader},
     verify::{self, Unverified, Verified},
 };
 use crate::{
     engine::{
         guests::ModuleDigest,
         module::Definitions,
-        port::{Candidate, Deploy, ModuleAnswer, ModuleView, Moves, Origin, Refusal, RefusalCode, Request},
+        port::{Deploy, ModuleAnswer, ModuleView, Origin, Refusal, RefusalCode, Request},
     },
     trouble::Trouble,
 };

@@ -12,13 +12,21 @@ use amends_core::{
 };
 
 use super::catalogue::Catalogue;
+pub use crate::engine::{
+    job::preview::JobPreview,
+    saga::{
+        moves::{Candidate, Move, Moves},
+        read::{ListFilter, LockKey, SagaLine},
+        stuck::{FirstStuck, StuckGroup, StuckGroups},
+    },
+    schedule::look::ScheduleView,
+    starter::{EventName, Starter},
+};
 use crate::{
     engine::{
         job,
         module::Definitions,
-        port::{
-            Candidate, JobPreview, ListFilter, LockKey, ModuleView, Moves, Offered, SagaLine, ScheduleView, Starter, StuckGroups,
-        },
+        port::{ModuleView, Offered},
         refusal::{Refusal, RefusalCode},
         saga::{
             SagaKey,

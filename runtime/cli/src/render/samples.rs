@@ -16,7 +16,7 @@ use amends_host::{
     api::{
         openapi::described,
         position::Positions,
-        present,
+        present, routes,
         samples::{self, NOON, failure, leg, ran},
     },
     journal::{Actor, Fact, Record, RecordId},
@@ -103,7 +103,7 @@ fn refused(view: &mut View, at: usize, cause: Failure) {
 
 /// A retry of many that is on its way.
 pub(crate) fn job() -> Job {
-    present::job::job(&samples::job("J1"), Positions { generation: 1 })
+    routes::jobs::shown(&samples::job("J1"), Positions { generation: 1 })
 }
 
 fn shown(view: &View, after_ms: u64) -> Saga {
@@ -424,7 +424,7 @@ fn entries(events: Vec<Event>) -> Vec<Entry> {
         .into_iter()
         .enumerate()
         .map(record)
-        .map(|record| present::journal::entry(&record, Positions { generation: 1 }))
+        .map(|record| routes::journal::entry(&record, Positions { generation: 1 }))
         .collect()
 }
 

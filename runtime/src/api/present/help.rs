@@ -28,7 +28,7 @@ pub fn stuck(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView)
 }
 
 /// The refused call, where a leg is stuck for one.
-pub(super) fn denial(why: &Why) -> Option<amends_wire::denial::Denial> {
+pub fn denial(why: &Why) -> Option<amends_wire::denial::Denial> {
     match why {
         Why::Denied(denial) => Some(denial::denial(denial)),
         Why::Exhausted(_) | Why::Refused(_) | Why::Unknown(_) | Why::PivotInDoubt(_) | Why::HostDied | Why::JournalFull => None,
@@ -58,7 +58,7 @@ pub fn brief(failure: &Failure) -> String {
 }
 
 /// The commands that help one saga.
-pub(super) fn commands(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
+pub fn commands(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
     if let Some(grant) = granting(namespace, view, stuck) {
         return vec![grant];
     }
@@ -77,7 +77,7 @@ pub(super) fn commands(namespace: &Namespace, id: &SagaId, view: &View, stuck: &
 }
 
 /// The command that permits the denied call of a leg: with the grant the leg goes on by itself, and nothing else is needed.
-pub(super) fn granting(namespace: &Namespace, view: &View, stuck: &StuckView) -> Option<String> {
+pub fn granting(namespace: &Namespace, view: &View, stuck: &StuckView) -> Option<String> {
     match &stuck.why {
         Why::Denied(denied) => denial::command(denied, namespace, &view.module),
         Why::Exhausted(_) | Why::Refused(_) | Why::Unknown(_) | Why::PivotInDoubt(_) | Why::HostDied | Why::JournalFull => None,
@@ -85,7 +85,7 @@ pub(super) fn granting(namespace: &Namespace, view: &View, stuck: &StuckView) ->
 }
 
 /// What helps against the reason that a leg is stuck for, as far as the saga takes it now; the most likely first.
-pub(super) fn helpful(stuck: &StuckView) -> impl Iterator<Item = Offer> {
+pub fn helpful(stuck: &StuckView) -> impl Iterator<Item = Offer> {
     use Offer::{Abandon, Cancel, Move, NotDone, Output, Retry, Skip, Undone};
     let forward = matches!(stuck.leg.direction, Direction::Forward | Direction::Check);
     let helpful: &[Offer] = match (&stuck.why, forward) {

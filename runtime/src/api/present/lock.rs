@@ -3,12 +3,12 @@
 use amends_core::{id::SagaId, view::LocksView};
 use amends_wire::lock;
 
-use crate::engine::port;
+use crate::service::reader::LockKey;
 
 /// The lock keys of a saga that has not ended, with who else wants them as far as `looked` says.
-pub fn locks(view: &LocksView, looked: &[port::LockKey]) -> lock::Locks {
+pub fn locks(view: &LocksView, looked: &[LockKey]) -> lock::Locks {
     let of = |name: &String| match looked.iter().find(|looked| looked.key == *name) {
-        Some(port::LockKey { key, holder, queue }) => lock::LockKey {
+        Some(LockKey { key, holder, queue }) => lock::LockKey {
             key: key.clone(),
             holder: holder.as_ref().map(|id| id.as_str().to_owned()),
             queue: queue.iter().map(|id| id.as_str().to_owned()).collect(),
@@ -19,7 +19,7 @@ pub fn locks(view: &LocksView, looked: &[port::LockKey]) -> lock::Locks {
 }
 
 /// What a saga without its keys waits for: as they are now where they were looked at, else as they were when it came.
-pub fn reason(id: &SagaId, view: &LocksView, looked: &[port::LockKey]) -> Option<String> {
+pub fn reason(id: &SagaId, view: &LocksView, looked: &[LockKey]) -> Option<String> {
     let (_, behind) = view.waits.as_ref()?;
     let now: Vec<String> = looked.iter().filter_map(|key| before(id, key)).collect();
     Some(match now.as_slice() {
@@ -29,7 +29,7 @@ pub fn reason(id: &SagaId, view: &LocksView, looked: &[port::LockKey]) -> Option
 }
 
 /// Who is before the saga at one key; none if it is the first.
-fn before(id: &SagaId, port::LockKey { key, holder, queue }: &port::LockKey) -> Option<String> {
+fn before(id: &SagaId, LockKey { key, holder, queue }: &LockKey) -> Option<String> {
     let place = queue.iter().position(|waits| waits == id);
     let ahead = match place {
         Some(0) => String::new(),
@@ -60,12 +60,12 @@ mod tests {
     fn a_saga_says_who_has_its_keys_and_who_is_before_it() {
         let keys = vec!["order/7".to_owned(), "seat/12A".to_owned()];
         let view = LocksView { keys: keys.clone(), broken: Vec::new(), waits: Some((Instant(0), vec!["seat/12A".into()])) };
-        let key = |key: &str, holder: Option<&str>, queue: &[&str]| port::LockKey {
+        let key = |key: &str, holder: Option<&str>, queue: &[&str]| LockKey {
             key: key.into(),
             holder: holder.map(id),
             queue: queue.iter().copied().map(id).collect(),
         };
-        let said = |looked: &[port::LockKey]| reason(&id("T9"), &view, looked).unwrap() + "\n";
+        let said = |looked: &[LockKey]| reason(&id("T9"), &view, looked).unwrap() + "\n";
         let all = [
             said(&[]),
             said(&[key("order/7", None, &["T9"]), key("seat/12A", Some("T1"), &["T9", "T10"])]),

@@ -1,10 +1,9 @@
-//! What the engine knows, in the words of the wire. Pure functions; nothing here asks or decides anything.
+//! What the engine knows, in the words of the wire, where more than one route or the command line shows it; what one route shows
+//! stands in its file. Pure functions; nothing here asks or decides anything.
 
 pub mod value;
 
 pub mod saga;
-
-pub mod schedule;
 
 pub mod lock;
 
@@ -16,12 +15,6 @@ pub mod help;
 
 pub mod remedy;
 
-pub mod stuck;
-
-pub mod job;
-
-pub mod journal;
-
-pub mod module;
+pub mod grants;
 
 pub mod definition;

@@ -16,10 +16,7 @@ use super::{
     help, lock, preview,
     value::{json, kind, status, step_status, time},
 };
-use crate::{
-    engine::port::{self, EventName, Starter},
-    service::reader::CommittedSaga,
-};
+use crate::service::reader::{CommittedSaga, EventName, LockKey, SagaLine, Starter};
 
 /// The whole saga with what was looked at beside its stream.
 pub fn committed(namespace: &Namespace, id: &SagaId, committed: &CommittedSaga, now: Instant) -> saga::Saga {
@@ -73,13 +70,13 @@ pub fn saga(namespace: &Namespace, id: &SagaId, view: &View, now: Instant) -> sa
     }
 }
 
-fn lock_keys(view: &View, looked: &[port::LockKey]) -> Option<Locks> {
+fn lock_keys(view: &View, looked: &[LockKey]) -> Option<Locks> {
     let own = view.locks.as_ref().filter(|_| !view.status.is_ended())?;
     Some(lock::locks(own, looked))
 }
 
 /// One line of a page.
-pub fn line(line: &port::SagaLine) -> saga::SagaLine {
+pub fn line(line: &SagaLine) -> saga::SagaLine {
     saga::SagaLine {
         id: line.id.as_str().to_owned(),
         saga: line.definition.clone(),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use amends_core::event::Act;
 use amends_wire::{
     error::ErrorBody,
-    module::{Grants, ModuleGrants, SetGrants},
+    module::{Grants, HttpGrant, ModuleGrants, SetGrants},
 };
 use axum::{Json, body::Body, extract::State, response::Response};
 
@@ -20,9 +20,8 @@ use crate::{
         Api,
         caller::{self, Caller, InPath},
         error::ApiError,
-        present,
     },
-    engine::port::{self, Force, Request},
+    engine::port::{self, Force, ModuleView, Request},
     journal::Grant,
     origin::Origin,
 };
@@ -41,7 +40,7 @@ const GRANTS_MAX: usize = 256;
 )]
 async fn show(State(api): State<Arc<Api>>, caller: Caller, InPath(name): InPath<String>) -> Result<Json<ModuleGrants>, ApiError> {
     let module = find(&api, caller, &name).await?.ok_or_else(|| not_found(&name))?;
-    Ok(Json(present::module::module_grants(&module)))
+    Ok(Json(of(&module)))
 }
 
 /// Replaces what a module may reach. Revoking what live sagas may need takes `force`; `expect_revision` guards what was read.
@@ -68,7 +67,7 @@ async fn set(
     let expect_revision = asked.expect_revision.as_deref().map(revision).transpose()?;
     let set = port::SetGrants { module: name, grants, act, force, expect_revision };
     let answer = api.ask(|answer| Request::SetGrants(caller.origin, set, answer)).await?;
-    Ok(written(&api, answer.position, Json(present::module::module_grants(&answer.module))))
+    Ok(written(&api, answer.position, Json(of(&answer.module))))
 }
 
 fn grants(asked: &Grants) -> Result<Vec<Grant>, ApiError> {
@@ -101,4 +100,25 @@ fn label(text: &str) -> Result<String, ApiError> {
         return Err(ApiError::bad_request("keys are 1 to 128 of letters, digits, . _ - and /"));
     }
     Ok(text.to_owned())
+}
+
+/// What a module may reach.
+fn of(view: &ModuleView) -> ModuleGrants {
+    ModuleGrants { module: view.name.clone(), revision: view.revision.to_string(), grants: shown(&view.grants) }
+}
+
+pub(super) fn shown(grants: &[Grant]) -> Grants {
+    let mut shown = Grants::default();
+    for grant in grants {
+        match grant {
+            Grant::Http { origin, private } => {
+                shown.http.push(HttpGrant { origin: origin.clone(), private: *private });
+            }
+            Grant::Config { key, value } => {
+                shown.config.insert(key.clone(), value.clone());
+            }
+            Grant::Secret { name } => shown.secrets.push(name.clone()),
+        }
+    }
+    shown
 }

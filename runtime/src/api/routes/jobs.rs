@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use amends_core::{
     event::Act,
-    job::{JobVerb, SagaFilter},
+    job::{self as core_job, JobState, JobVerb, Misfit, SagaFilter},
+    view::Status,
 };
 use amends_wire::{
     error::ErrorBody,
-    job::{self, AskJob, Job, JobArgs, JobPreview, Jobs, StopJob},
+    job::{self, AskJob, Job, JobArgs, JobPreview, JobStatus, Jobs, StopJob},
 };
 use axum::{
     Json,
@@ -30,9 +31,12 @@ use crate::{
         Api,
         caller::{self, Caller, InPath, InQuery},
         error::ApiError,
-        mint, present,
+        mint,
+        position::Positions,
+        present::{self, value::time},
     },
-    engine::port::{JobRequest, Request},
+    engine::port::{JobRequest, Refusal, RefusalCode, Request},
+    service::reader,
 };
 
 pub(super) fn routes() -> Routes {
@@ -72,17 +76,17 @@ async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<
     let now = api.now();
     let preview = api.read(move |reader| reader.preview(&namespace, verb, &looked_for, enough, now)).await?;
     let found = preview.count > 0 || !preview.misfits.is_empty() || preview.is_cut;
-    let against = (!found).then(|| present::job::nothing(&filter, &preview));
+    let against = (!found).then(|| nothing(&filter, &preview));
     if asked.dry_run {
         return match against {
             Some(against) => Err(against.into()),
-            None => Ok(Json(present::job::preview(&preview)).into_response()),
+            None => Ok(Json(previewed(&preview)).into_response()),
         };
     }
     let id = mint::fresh(api.now()).map_err(mint::no_randomness)?;
     let request = JobRequest { id, verb, filter, act, against };
     let answer = api.ask(|answer| Request::Job(caller.origin, request, answer)).await?;
-    let job = present::job::job(&answer.job, api.positions());
+    let job = shown(&answer.job, api.positions());
     Ok(written(&api, answer.position, (StatusCode::ACCEPTED, Json(job))))
 }
 
@@ -90,7 +94,7 @@ async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<
 #[utoipa::path(get, operation_id = "list_jobs", path = "/v1/jobs", tag = "jobs", responses((status = 200, body = Jobs)))]
 async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Jobs>, ApiError> {
     let (jobs, is_cut) = api.read(move |reader| reader.jobs(&caller.origin.namespace)).await?;
-    let jobs = jobs.iter().map(|job| present::job::job(job, api.positions())).collect();
+    let jobs = jobs.iter().map(|job| shown(job, api.positions())).collect();
     Ok(Json(Jobs { jobs, is_cut }))
 }
 
@@ -111,13 +115,13 @@ async fn show(
         let (origin, id) = (caller.origin.clone(), id.clone());
         let ended = async { api.ask(|answer| Request::AwaitJob(origin, id, answer)).await };
         if let Some(ended) = api.waits.wait(ended, wait, api.stopped()).await {
-            return Ok(Json(present::job::job(&ended?.job, api.positions())));
+            return Ok(Json(shown(&ended?.job, api.positions())));
         }
     }
     let asked = id.clone();
     let job = api.read(move |reader| reader.job(&caller.origin.namespace, &asked)).await?;
     let job = job.ok_or_else(|| ApiError::from(crate::engine::job::not_found(&id)))?;
-    Ok(Json(present::job::job(&job, api.positions())))
+    Ok(Json(shown(&job, api.positions())))
 }
 
 /// Stops a job. What it has done stays.
@@ -130,7 +134,7 @@ async fn stop(State(api): State<Arc<Api>>, caller: Caller, InPath(id): InPath<St
     let asked: StopJob = caller::read_json(body, BODY_BYTES_MAX).await?;
     let act = Act { note: checked_note(asked.note)?, by: caller.by };
     let answer = api.ask(|answer| Request::StopJob(caller.origin, id, act, answer)).await?;
-    Ok(written(&api, answer.position, Json(present::job::job(&answer.job, api.positions()))))
+    Ok(written(&api, answer.position, Json(shown(&answer.job, api.positions()))))
 }
 
 /// As this host makes them up.
@@ -167,11 +171,100 @@ fn verb(verb: job::JobVerb, args: &JobArgs, filter: &SagaFilter) -> Result<JobVe
             "say which sagas, by at least one of saga, status, module, version, step and failure",
         );
     }
-    if filter.status.is_some_and(amends_core::view::Status::is_ended) {
+    if filter.status.is_some_and(Status::is_ended) {
         return bad("a saga that has ended takes no verbs", "use status running, waiting, compensating or stuck");
     }
     if filter.step.is_none() && matches!(verb, JobVerb::Skip | JobVerb::NotDone | JobVerb::Undone) {
         return bad(&format!("`{name}` is about one step of each saga"), "say which, with `step` in the filter");
     }
     Ok(verb)
+}
+
+/// A job as of its last record.
+pub fn shown(job: &core_job::Job, positions: Positions) -> Job {
+    let (status, ended_at) = match &job.state {
+        JobState::Running => (JobStatus::Running, None),
+        JobState::Ended(at) => (JobStatus::Ended, Some(*at)),
+        JobState::Stopped(at, _) => (JobStatus::Stopped, Some(*at)),
+    };
+    let (verb, args) = said(job.verb);
+    Job {
+        id: job.id.clone(),
+        position: positions.show(job.stream),
+        verb,
+        args,
+        filter: only(&job.filter),
+        note: job.act.note.clone(),
+        by: job.act.by.clone(),
+        status,
+        asked_at: time(job.asked_at),
+        ended_at: ended_at.map(time),
+        seen: job.seen(),
+        applied: job.applied,
+        does_not_fit: job.misfits.iter().map(misfit).collect(),
+        through: positions.show(job.through),
+    }
+}
+
+/// What a job would do.
+fn previewed(preview: &reader::JobPreview) -> JobPreview {
+    JobPreview {
+        count: preview.count,
+        sagas: preview.sagas.iter().map(|id| id.as_str().to_owned()).collect(),
+        does_not_fit: preview.misfits.iter().map(misfit).collect(),
+        is_cut: preview.is_cut,
+    }
+}
+
+/// Nothing is as the filter says: what there is instead.
+fn nothing(filter: &SagaFilter, preview: &reader::JobPreview) -> Refusal {
+    let hint = match preview.live.as_slice() {
+        [] => "there is no saga that has not ended".to_owned(),
+        live => {
+            let kinds =
+                live.iter().map(|(saga, version, status, count)| format!("{count} {} of {saga} v{version}", status.as_str()));
+            format!("what has not ended: {}; look at them with `amends list`", kinds.collect::<Vec<_>>().join(", "))
+        }
+    };
+    Refusal::new(RefusalCode::NothingMatches, format!("no saga that has not ended is as the filter says ({})", words(filter)))
+        .hint(hint)
+}
+
+/// A filter in words, as its parts are called everywhere.
+fn words(filter: &SagaFilter) -> String {
+    let SagaFilter { definition, status, module, version, step, failure } = filter;
+    let version = version.map(|version| version.to_string());
+    let parts = [
+        ("saga", definition.as_deref()),
+        ("status", status.map(Status::as_str)),
+        ("module", module.as_deref()),
+        ("version", version.as_deref()),
+        ("step", step.as_deref()),
+        ("failure", failure.as_deref()),
+    ];
+    parts.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?))).collect::<Vec<_>>().join(", ")
+}
+
+fn only(filter: &SagaFilter) -> job::Filter {
+    let SagaFilter { definition, status, module, version, step, failure } = filter.clone();
+    let status = status.map(present::value::status);
+    job::Filter { saga: definition, status, module, version, step, failure }
+}
+
+fn said(verb: JobVerb) -> (job::JobVerb, JobArgs) {
+    let none = JobArgs::default();
+    match verb {
+        JobVerb::Cancel => (job::JobVerb::Cancel, none),
+        JobVerb::Retry => (job::JobVerb::Retry, none),
+        JobVerb::Skip => (job::JobVerb::Skip, none),
+        JobVerb::NotDone => (job::JobVerb::Resolve, JobArgs { not_done: true, ..none }),
+        JobVerb::Undone => (job::JobVerb::Resolve, JobArgs { undone: true, ..none }),
+        JobVerb::Abandon => (job::JobVerb::Abandon, none),
+        JobVerb::Move(version) => (job::JobVerb::Move, JobArgs { version: Some(version), ..none }),
+    }
+}
+
+fn misfit(misfit: &Misfit) -> job::Misfit {
+    let Misfit { why, count, sagas } = misfit.clone();
+    job::Misfit { why, count, sagas }
 }

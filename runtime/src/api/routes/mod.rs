@@ -21,13 +21,15 @@ mod start;
 
 mod sagas;
 
+pub mod journal;
+
 mod watch;
 
 mod verbs;
 
 mod stuck;
 
-mod jobs;
+pub mod jobs;
 
 mod filter;
 
@@ -65,6 +67,7 @@ fn routes() -> Routes {
         .and(definitions::routes())
         .and(start::routes())
         .and(sagas::routes())
+        .and(journal::routes())
         .and(watch::routes())
         .and(verbs::routes())
         .and(events::routes())

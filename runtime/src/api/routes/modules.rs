@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use amends_core::{
+    Trigger,
     event::Act,
     id::{Name, Namespace},
 };
 use amends_wire::{
+    Time,
     error::ErrorBody,
-    module::{Activate, Breaks, DeployAnswer, Deployed, Module, Modules},
+    module::{self, Activate, Breaks, DeployAnswer, Deployed, Module, Modules},
     value::Binary,
 };
 use axum::{
@@ -28,10 +30,14 @@ use crate::{
         breaks::{self, Offer},
         caller::{self, Caller, InPath, InQuery},
         error::{ApiError, Part},
-        present,
+        present::{self, grants},
     },
     engine::port::{ModuleAnswer, ModuleView, Request, VersionView, Which},
-    service::deploy::{Plan, Recorded, Upload},
+    service::{
+        deploy::{Plan, Recorded, Upload},
+        reader::{self, Moves},
+        verify::Verified,
+    },
 };
 
 pub(super) fn routes() -> Routes {
@@ -100,7 +106,7 @@ async fn deploy_as(
 #[utoipa::path(get, operation_id = "list_modules", path = "/v1/modules", tag = "modules", responses((status = 200, body = Modules)))]
 async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Modules>, ApiError> {
     let modules = api.read(move |reader| reader.modules(&caller.origin.namespace)).await?;
-    Ok(Json(Modules { modules: modules.iter().map(present::module::module).collect() }))
+    Ok(Json(Modules { modules: modules.iter().map(shown).collect() }))
 }
 
 /// A module: its versions, how many sagas run on each, what it may reach.
@@ -110,7 +116,7 @@ async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Module
 )]
 async fn show(State(api): State<Arc<Api>>, caller: Caller, InPath(name): InPath<String>) -> Result<Json<Module>, ApiError> {
     let module = find(&api, caller, &name).await?.ok_or_else(|| not_found(&name))?;
-    Ok(Json(present::module::module(&module)))
+    Ok(Json(shown(&module)))
 }
 
 /// Makes a version the one that new work starts on. Sagas in flight stay where they are.
@@ -195,7 +201,7 @@ async fn remove(
 ) -> Result<Response, ApiError> {
     let name = String::from(caller::name(&name)?);
     let answer = api.deploys.remove(caller.origin, name, version).await?;
-    Ok(written(&api, answer.position, Json(present::module::module(&answer.module))))
+    Ok(written(&api, answer.position, Json(shown(&answer.module))))
 }
 
 /// The module of this name, if the namespace has one.
@@ -227,7 +233,7 @@ async fn plan_or_deploy(api: &Arc<Api>, query: &DeployQuery, upload: Upload) -> 
         let Plan { verified, module, moves } = api.deploys.plan(upload).await?;
         let offer = Offer::verified(&verified.definitions, &verified.triggers);
         let breaks = breaks::by(api, namespace, active(module.clone()), offer).await?;
-        let plan = present::module::plan(&verified, module.as_ref(), &moves, breaks);
+        let plan = planned(&verified, module.as_ref(), &moves, breaks);
         return Ok(Json(DeployAnswer::Plan(plan)).into_response());
     }
     let activate = query.activate.unwrap_or(true);
@@ -239,8 +245,88 @@ async fn plan_or_deploy(api: &Arc<Api>, query: &DeployQuery, upload: Upload) -> 
     Ok(written(api, answer.position, (status, Json(answered))))
 }
 
+/// The answer to a deploy or an activation.
 fn deployed(answer: &ModuleAnswer, warnings: Vec<String>, breaks: Breaks) -> Result<Deployed, ApiError> {
-    let body = present::module::deployed(&answer.module, answer.version, warnings);
-    let body = body.map(|deployed| Deployed { breaks, ..deployed });
-    body.ok_or_else(|| ApiError::internal("the module lacks the version that it answers with"))
+    let ModuleAnswer { module, version, .. } = answer;
+    let about = module.versions.iter().find(|candidate| candidate.version == *version);
+    let about = about.ok_or_else(|| ApiError::internal("the module lacks the version that it answers with"))?;
+    Ok(Deployed {
+        name: module.name.clone(),
+        version: *version,
+        digest: hex::encode(about.digest),
+        active: module.active,
+        sagas: about.sagas.clone(),
+        triggers: triggers(&about.triggers),
+        imports: about.imports.clone(),
+        missing_grants: grants::missing(&module.name, &about.imports, &module.grants),
+        warnings,
+        breaks,
+    })
+}
+
+/// What a deploy of these bytes would do to a module, or to a namespace that has none of this name.
+fn planned(verified: &Verified, module: Option<&ModuleView>, moves: &Moves, breaks: Breaks) -> module::Plan {
+    let versions = module.map_or(&[][..], |module| &module.versions);
+    let same = versions.iter().find(|version| version.digest == verified.digest);
+    let next = module.map_or(1, |module| module.next_version);
+    module::Plan {
+        name: verified.module.clone(),
+        digest: hex::encode(verified.digest),
+        version: same.map_or(next, |version| version.version),
+        deployed: same.is_some(),
+        active: module.and_then(|module| module.active),
+        in_flight: versions
+            .iter()
+            .filter(|version| version.in_flight > 0)
+            .map(|version| module::InFlight { version: version.version, sagas: version.in_flight })
+            .collect(),
+        moves: moves.sagas.iter().map(moved).collect(),
+        moves_cut: moves.is_cut,
+        sagas: verified.definitions.iter().map(|definition| definition.name.clone()).collect(),
+        triggers: triggers(&verified.triggers),
+        imports: verified.imports.clone(),
+        missing_grants: grants::missing(&verified.module, &verified.imports, module.map_or(&[], |module| &module.grants)),
+        warnings: verified.warnings.clone(),
+        breaks,
+    }
+}
+
+fn moved(reader::Move { id, version, status, obstacles, misfit }: &reader::Move) -> module::Move {
+    module::Move {
+        id: id.as_str().to_owned(),
+        version: *version,
+        status: present::value::status(*status),
+        obstacles: obstacles.clone(),
+        input_does_not_fit: misfit.clone(),
+    }
+}
+
+/// A module.
+fn shown(view: &ModuleView) -> Module {
+    Module {
+        name: view.name.clone(),
+        active: view.active,
+        versions: view.versions.iter().map(version).collect(),
+        grants: super::grants::shown(&view.grants),
+        revision: view.revision.to_string(),
+    }
+}
+
+fn version(view: &VersionView) -> module::Version {
+    module::Version {
+        version: view.version,
+        digest: hex::encode(view.digest),
+        bytes: view.bytes,
+        deployed_at: Time::from_ms(view.deployed_at),
+        sagas: view.sagas.clone(),
+        triggers: triggers(&view.triggers),
+        imports: view.imports.clone(),
+        in_flight: view.in_flight,
+        quarantined: view.quarantined.clone(),
+    }
+}
+
+fn triggers(triggers: &[Trigger]) -> Vec<module::Trigger> {
+    let trigger = |Trigger { saga, event_type }: &Trigger| module::Trigger { event_type: event_type.clone(), saga: saga.clone() };
+    triggers.iter().map(trigger).collect()
 }

@@ -1,11 +1,10 @@
-//! Reading sagas: one, a page of them, their journal.
+//! Reading sagas: one, and a page of them.
 
 use std::sync::Arc;
 
 use amends_wire::{
     error::ErrorBody,
     job::Filter,
-    journal::JournalPage,
     saga::{Saga, SagaPage, Status},
 };
 use axum::{Json, extract::State};
@@ -20,11 +19,11 @@ use crate::{
         error::ApiError,
         present,
     },
-    engine::port::ListFilter,
+    service::reader::ListFilter,
 };
 
 pub(super) fn routes() -> Routes {
-    routes![list, show, journal]
+    routes![list, show]
 }
 
 /// Pages are this long unless a client says otherwise, and never longer than [`LIMIT_MAX`].
@@ -63,19 +62,6 @@ struct ListQuery {
     limit: Option<usize>,
     /// From the page before.
     cursor: Option<String>,
-    /// An `Amends-Position` that the answer must include.
-    at_least: Option<String>,
-}
-
-/// Which records.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-#[serde(deny_unknown_fields)]
-struct JournalQuery {
-    /// The first revision, from 1.
-    from: Option<u64>,
-    /// At most so many, 1 to 1000.
-    limit: Option<usize>,
     /// An `Amends-Position` that the answer must include.
     at_least: Option<String>,
 }
@@ -126,29 +112,6 @@ async fn show(
     let saga = api.read(move |reader| reader.saga(&caller.origin.namespace, &asked)).await?;
     let saga = saga.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
     Ok(Json(present::saga::committed(&namespace, &id, &saga, api.now())))
-}
-
-/// A saga's records, oldest first.
-#[utoipa::path(
-    get, operation_id = "get_journal", path = "/v1/sagas/{id}/journal", tag = "sagas", params(("id" = String, Path), JournalQuery),
-    responses((status = 200, body = JournalPage), (status = 404, description = "no such saga", body = ErrorBody))
-)]
-async fn journal(
-    State(api): State<Arc<Api>>,
-    caller: Caller,
-    InPath(id): InPath<String>,
-    InQuery(query): InQuery<JournalQuery>,
-) -> Result<Json<JournalPage>, ApiError> {
-    included(&api, query.at_least.as_deref())?;
-    let id = caller::saga_id(&id)?;
-    let (from, limit) = (query.from.unwrap_or(1).max(1), limit(query.limit)?);
-    let asked = id.clone();
-    let records = api.read(move |reader| reader.journal(&caller.origin.namespace, &asked, from, limit)).await?;
-    let records = records.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
-    let next = (records.len() == limit).then(|| (from + limit as u64).to_string());
-    let positions = api.positions();
-    let records = records.iter().map(|record| present::journal::entry(record, positions)).collect();
-    Ok(Json(JournalPage { records, next }))
 }
 
 /// Reads follow commits on one host, so a position that was handed out is included; one of another life is refused.

@@ -1,7 +1,7 @@
 //! Schedules: sagas that the host starts by the clock. Each write is journaled with who and why. The same again changes nothing; to
 //! remove what is removed already finds nothing.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use amends_core::{
     event,
@@ -11,7 +11,7 @@ use amends_core::{
 };
 use amends_wire::{
     error::ErrorBody,
-    schedule::{Overlap, PutSchedule, Schedule, ScheduleActRequest, SchedulePage},
+    schedule::{Fired, Missed, Overlap, PutSchedule, Schedule, ScheduleActRequest, SchedulePage, ScheduleStatus, Waiting},
 };
 use axum::{Json, body::Body, extract::State, http::StatusCode, response::Response};
 use serde::Deserialize;
@@ -28,9 +28,12 @@ use crate::{
         Api,
         caller::{self, Caller, InPath, InQuery},
         error::{ApiError, Part},
-        mint, present, strict,
+        mint,
+        present::value::{json, time},
+        strict,
     },
     engine::port::{self, CATCH_UP_MS, CheckedSpec, OfSchedule, Request, ScheduleRequest},
+    service::reader::ScheduleView,
 };
 
 pub(super) fn routes() -> Routes {
@@ -79,7 +82,7 @@ async fn list(
     let views = api.read(move |reader| reader.schedules(&caller.origin.namespace, after.as_deref(), limit)).await?;
     let now = api.now();
     let cursor = views.last().filter(|_| views.len() == limit).map(|last| last.name.clone());
-    Ok(Json(SchedulePage { schedules: views.iter().map(|view| present::schedule::schedule(view, now)).collect(), cursor }))
+    Ok(Json(SchedulePage { schedules: views.iter().map(|view| shown(view, now)).collect(), cursor }))
 }
 
 /// Shows a schedule: what is due next, what waits and why, what it started and missed last.
@@ -102,7 +105,7 @@ async fn show(
         ApiError::new(StatusCode::NOT_FOUND, "schedule_not_found", message)
             .hint("`amends schedule list` shows the ones that there are")
     })?;
-    Ok(Json(present::schedule::schedule(&view, api.now())))
+    Ok(Json(shown(&view, api.now())))
 }
 
 /// Makes a schedule, or replaces it. The same again changes nothing; `expect_revision` guards what was read. An `after` that is over
@@ -212,7 +215,7 @@ async fn act(api: &Arc<Api>, caller: Caller, name: &str, asked: OfSchedule, note
     let request = ScheduleRequest { name, asked, act };
     let answer = api.ask(|answer| Request::Schedule(caller.origin, request, answer)).await?;
     let status = if answer.created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok(written(api, answer.position, (status, Json(present::schedule::schedule(&answer.view, api.now())))))
+    Ok(written(api, answer.position, (status, Json(shown(&answer.view, api.now())))))
 }
 
 async fn checked(api: &Arc<Api>, asked: PutSchedule) -> Result<port::PutSchedule, ApiError> {
@@ -255,4 +258,74 @@ async fn checked(api: &Arc<Api>, asked: PutSchedule) -> Result<port::PutSchedule
 fn duration(what: &str, text: &str) -> Result<u64, ApiError> {
     let duration = humantime::parse_duration(text).ok().and_then(|duration| u64::try_from(duration.as_millis()).ok());
     duration.ok_or_else(|| ApiError::bad_request(format!("{what} `{text}` is no duration")).hint("write it as 30s, 10m or 2h"))
+}
+
+/// A schedule with what follows from it.
+fn shown(view: &ScheduleView, now: Instant) -> Schedule {
+    let (of, spec) = (&view.schedule, &view.schedule.spec);
+    let (at, cron, zone) = match &spec.when {
+        When::At(at) | When::After { at, .. } => (Some(*at), None, None),
+        When::Cron { expression, zone } => (None, Some(expression.clone()), Some(zone.clone())),
+    };
+    let is_over = of.next.is_none() && of.waiting.is_none();
+    let status = match (is_over, of.paused) {
+        (true, _) => ScheduleStatus::Over,
+        (false, true) => ScheduleStatus::Paused,
+        (false, false) => ScheduleStatus::Active,
+    };
+    Schedule {
+        name: view.name.clone(),
+        saga: spec.saga.clone(),
+        status,
+        at: at.map(time),
+        cron,
+        zone,
+        input: view.input.as_ref().map(json),
+        id: spec.id.clone(),
+        overlap: overlap(spec.overlap),
+        jitter: in_words(spec.jitter_ms),
+        catch_up: in_words(spec.catch_up_ms),
+        revision: of.revision.to_string(),
+        since: time(of.since),
+        note: said(&of.act.note),
+        by: said(&of.act.by),
+        as_of: time(now),
+        next: if of.paused { Vec::new() } else { view.next.iter().copied().map(time).collect() },
+        waiting: of.waiting.as_ref().map(|waiting| Waiting {
+            due: time(waiting.due),
+            until: waiting.until.map(time),
+            code: waiting.reason.code.clone(),
+            message: waiting.reason.message.clone(),
+        }),
+        last_fired: of.last_fired.as_ref().map(|fired| Fired {
+            due: fired.due.map(time),
+            at: time(fired.at),
+            saga: fired.saga.clone(),
+        }),
+        last_missed: of.last_missed.as_ref().map(|missed| Missed {
+            due: time(missed.due),
+            at: time(missed.at),
+            count: missed.count,
+            code: missed.reason.code.clone(),
+            message: missed.reason.message.clone(),
+        }),
+        fired: of.fired,
+        missed: of.missed,
+    }
+}
+
+fn overlap(overlap: schedule::Overlap) -> Overlap {
+    match overlap {
+        schedule::Overlap::Skip => Overlap::Skip,
+        schedule::Overlap::Queue => Overlap::Queue,
+        schedule::Overlap::Allow => Overlap::Allow,
+    }
+}
+
+fn said(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+fn in_words(ms: u64) -> String {
+    humantime::format_duration(Duration::from_millis(ms)).to_string()
 }

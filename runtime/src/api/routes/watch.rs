@@ -19,7 +19,7 @@ use tokio::sync::{
     broadcast::{Receiver, error::RecvError},
 };
 
-use super::Routes;
+use super::{Routes, journal};
 use crate::{
     api::{
         Api,
@@ -27,8 +27,9 @@ use crate::{
         error::ApiError,
         headers, present,
     },
-    engine::port::{self, Change},
+    engine::port::Change,
     journal::Fact,
+    service::reader,
 };
 
 pub(super) fn routes() -> Routes {
@@ -134,9 +135,9 @@ impl Follower {
                 self.next = last.id.version + 1;
                 self.has_ended |= records.iter().any(|record| matches!(&record.fact, Fact::Saga(event) if event.is_terminal()));
                 let positions = self.api.positions();
-                let told = records.iter().map(|record| {
-                    message("record", &present::journal::entry(record, positions)).id(record.id.version.to_string())
-                });
+                let told = records
+                    .iter()
+                    .map(|record| message("record", &journal::entry(record, positions)).id(record.id.version.to_string()));
                 return Some(told.collect());
             }
             if self.has_ended {
@@ -211,7 +212,7 @@ impl Crowd {
 }
 
 fn line(id: SagaId, view: &amends_core::view::View) -> SagaLine {
-    present::saga::line(&port::SagaLine {
+    present::saga::line(&reader::SagaLine {
         id,
         definition: view.definition.clone(),
         status: view.status,

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use amends_core::{
     Context, Instant, Room, Saga,
     event::Act,
-    id::Namespace,
+    id::{Namespace, SagaId},
     job::{JobVerb, Misfit, SagaFilter},
     view::Status,
 };
 
-use super::{Asked, asked, request::JobPreview, unchanged};
+use super::{Asked, asked, unchanged};
 use crate::{
     engine::{
         module::{self, Definitions, Modules},
@@ -22,6 +22,21 @@ use crate::{
     },
     store::{Store, StoreError},
 };
+
+/// What a job would do.
+#[derive(Clone, Debug, Default)]
+pub struct JobPreview {
+    /// How many sagas the verb would be applied to.
+    pub count: u64,
+    /// The first of them, oldest first.
+    pub sagas: Vec<SagaId>,
+    /// Those that the filter is about and the verb does not fit.
+    pub misfits: Vec<Misfit>,
+    /// There are more sagas than were looked at.
+    pub is_cut: bool,
+    /// Sagas that have not ended, by definition, version and status, with how many: what there is, where nothing fits the filter.
+    pub live: Vec<(String, u32, Status, u64)>,
+}
 
 /// Ten seconds of a reader's time.
 const BUDGET: Budget = Budget { rows_max: 500_000, sagas_max: 100_000 };

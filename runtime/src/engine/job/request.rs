@@ -2,9 +2,7 @@
 
 use amends_core::{
     event::Act,
-    id::SagaId,
-    job::{Job, JobVerb, Misfit, SagaFilter},
-    view::Status,
+    job::{Job, JobVerb, SagaFilter},
 };
 
 use crate::engine::refusal::Refusal;
@@ -31,19 +29,4 @@ pub struct JobAnswer {
     pub job: Box<Job>,
     /// The position of that record.
     pub position: u64,
-}
-
-/// What a job would do.
-#[derive(Clone, Debug, Default)]
-pub struct JobPreview {
-    /// How many sagas the verb would be applied to.
-    pub count: u64,
-    /// The first of them, oldest first.
-    pub sagas: Vec<SagaId>,
-    /// Those that the filter is about and the verb does not fit.
-    pub misfits: Vec<Misfit>,
-    /// There are more sagas than were looked at.
-    pub is_cut: bool,
-    /// Sagas that have not ended, by definition, version and status, with how many: what there is, where nothing fits the filter.
-    pub live: Vec<(String, u32, Status, u64)>,
 }

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use amends_core::{Definition, Plan, Saga, id::Namespace};
+use amends_core::{
+    Definition, Plan, Saga,
+    id::{Namespace, SagaId},
+    view::Status,
+};
 
 use super::{
-    request::{Candidate, Move, Moves},
     rows::{self, Summary},
     scan::{self, Budget, Go, Scanned},
 };
 use crate::{
+    engine::guests::ModuleDigest,
     engine::module::{Definitions, schema},
     store::{Store, StoreError},
 };
@@ -19,6 +23,41 @@ const LISTED_MAX: usize = 100;
 
 /// Among sagas of other modules a plan still answers at once.
 const BUDGET: Budget = Budget { rows_max: 10_000, sagas_max: LISTED_MAX + 1 };
+
+/// A component to which sagas might move.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// The module.
+    pub module: String,
+    /// SHA-256 of the component; sagas that run on it are no matter.
+    pub digest: ModuleDigest,
+    /// Its sagas, validated.
+    pub definitions: Vec<Definition>,
+}
+
+/// Which sagas in flight could move to a component.
+#[derive(Clone, Debug, Default)]
+pub struct Moves {
+    /// Those that are stuck first, of each status the oldest first.
+    pub sagas: Vec<Move>,
+    /// There are more.
+    pub is_cut: bool,
+}
+
+/// Whether one saga could move.
+#[derive(Clone, Debug)]
+pub struct Move {
+    /// The saga.
+    pub id: SagaId,
+    /// The version that it runs on.
+    pub version: u32,
+    /// Where it stands.
+    pub status: Status,
+    /// What stands against it; none, and it could move now.
+    pub obstacles: Vec<String>,
+    /// Where its recorded input does not fit the schema of the new version. It is kept all the same.
+    pub misfit: Option<String>,
+}
 
 /// Which sagas of the module could move to the candidate.
 pub(crate) fn could_move(

@@ -2,7 +2,11 @@
 
 use std::collections::VecDeque;
 
-use amends_core::{id::Namespace, view::Status};
+use amends_core::{
+    id::{Namespace, SagaId},
+    job::SagaFilter,
+    view::Status,
+};
 use bytes::Bytes;
 
 use super::{
@@ -10,7 +14,6 @@ use super::{
     filter::admits,
     live::{self, Live},
     lockers::{self, LockRow},
-    request::{ListFilter, LockKey, SagaLine},
     rows::{self, Summary},
 };
 use crate::{
@@ -18,6 +21,47 @@ use crate::{
     journal::{Corrupt, keys},
     store::{Position, Range, Row, Store, StoreError, Table},
 };
+
+/// A filter of `list`.
+#[derive(Clone, Debug, Default)]
+pub struct ListFilter {
+    /// Only these.
+    pub sagas: SagaFilter,
+    /// At most so many.
+    pub limit: usize,
+    /// Go on where the page before ended: the opaque cursor of its answer.
+    pub cursor: Option<u64>,
+}
+
+/// One line of `list`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SagaLine {
+    /// The saga.
+    pub id: SagaId,
+    /// The definition's name.
+    pub definition: String,
+    /// Where it stands.
+    pub status: Status,
+    /// The module and version that it runs on.
+    pub module: String,
+    /// For people.
+    pub version: u32,
+    /// Milliseconds since 1970.
+    pub started_at: u64,
+    /// Milliseconds since 1970.
+    pub ended_at: Option<u64>,
+}
+
+/// A lock key: who has it and who waits for it, as of a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockKey {
+    /// As `seat/12A`.
+    pub key: String,
+    /// Who has it. None while the first of the queue waits for another key.
+    pub holder: Option<SagaId>,
+    /// Who waits for it, in the order in which they came; of a long queue the first 100.
+    pub queue: Vec<SagaId>,
+}
 
 /// The start position of a saga's stream, if there is one.
 pub(crate) fn saga_stream(store: &dyn Store, key: &SagaKey) -> Result<Option<Position>, StoreError> {

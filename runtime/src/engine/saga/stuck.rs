@@ -5,17 +5,16 @@
 use std::collections::BTreeMap;
 
 use amends_core::{
-    Saga,
+    Instant, Saga,
     denial::Denial,
     event::Why,
     id::{Direction, Namespace, SagaId},
     job::{SagaFilter, failure_code},
-    view::{Status, StuckView},
+    view::{Status, StuckView, View},
 };
 
 use super::{
     filter::admits,
-    request::{FirstStuck, StuckGroup, StuckGroups},
     rows::Summary,
     scan::{self, Budget, Go, Scanned},
 };
@@ -23,6 +22,43 @@ use crate::{
     engine::module::Definitions,
     store::{Store, StoreError},
 };
+
+/// What is stuck, in groups.
+#[derive(Clone, Debug, Default)]
+pub struct StuckGroups {
+    /// The largest first.
+    pub groups: Vec<StuckGroup>,
+    /// Sagas that cannot be read.
+    pub unreadable: Vec<SagaId>,
+    /// More sagas are stuck than were looked at.
+    pub is_cut: bool,
+}
+
+/// Sagas that are stuck in the same step of the same version for the same failure.
+#[derive(Clone, Debug)]
+pub struct StuckGroup {
+    /// The step, without the keys of elements.
+    pub step: String,
+    /// The failure's code, or where there is no failure the reason.
+    pub failure: String,
+    /// How many sagas.
+    pub count: u64,
+    /// Since when the first of them is stuck.
+    pub since: Instant,
+    /// The first few of them, oldest first.
+    pub sagas: Vec<SagaId>,
+    /// The one that was started first, which stands for the others.
+    pub first: FirstStuck,
+}
+
+/// A stuck leg, and the saga that it is of.
+#[derive(Clone, Debug)]
+pub struct FirstStuck {
+    /// The saga.
+    pub view: Box<View>,
+    /// The leg.
+    pub stuck: StuckView,
+}
 
 /// An answer takes a second at most.
 pub(crate) const BUDGET: Budget = Budget { rows_max: 100_000, sagas_max: 10_000 };

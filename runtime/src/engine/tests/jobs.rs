@@ -12,8 +12,8 @@ use expect_test::expect;
 use super::{moves::fragile, *};
 use crate::{
     engine::{
-        job,
-        port::{JobAnswer, JobPreview, JobRequest, RefusalCode},
+        job::{self, preview::JobPreview},
+        port::{JobAnswer, JobRequest, RefusalCode},
     },
     journal::{Fact, Record, RecordId, keys, record},
     store::Table,

@@ -41,7 +41,7 @@ fn view(sim: &mut Sim, id: &str) -> View {
 fn rows(sim: &Sim) -> String {
     let keys = ["guest/a", "guest/b", "room/1", "room/2"].map(str::to_owned);
     let looked = read::locks(sim.store.as_ref(), &namespace(), &keys).unwrap();
-    let line = |key: &crate::engine::port::LockKey| {
+    let line = |key: &crate::engine::saga::read::LockKey| {
         let holder = key.holder.as_ref().map_or("-", SagaId::as_str);
         let queue: Vec<&str> = key.queue.iter().map(SagaId::as_str).collect();
         format!("{} {holder} [{}]\n", key.key, queue.join(" "))

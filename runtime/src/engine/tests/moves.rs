@@ -4,8 +4,8 @@ use amends_core::view::Status;
 
 use super::*;
 use crate::engine::{
-    port::{Candidate, RefusalCode},
-    saga::moves::could_move,
+    port::RefusalCode,
+    saga::moves::{Candidate, could_move},
 };
 
 /// The undo of `a` works from version 2 on; nothing else differs.
@@ -102,7 +102,7 @@ fn who_moves_is_counted_and_listed_where_it_is_and_its_old_version_can_go() {
     let line = crate::engine::saga::read::list(
         sim.store.as_ref(),
         &namespace(),
-        &crate::engine::port::ListFilter { limit: 1, ..Default::default() },
+        &crate::engine::saga::read::ListFilter { limit: 1, ..Default::default() },
         |_| Ok(true),
     );
     assert_eq!(line.unwrap().0[0].version, 2);

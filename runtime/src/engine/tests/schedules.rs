@@ -11,9 +11,9 @@ use expect_test::{Expect, expect};
 use super::*;
 use crate::{
     engine::{
-        port::{CheckedSpec, OfSchedule, PutSchedule, RefusalCode, ScheduleAnswer, ScheduleRequest, Starter},
+        port::{CheckedSpec, OfSchedule, PutSchedule, RefusalCode, ScheduleAnswer, ScheduleRequest},
         schedule::look::{self, ScheduleView},
-        starter::starter_of,
+        starter::{Starter, starter_of},
     },
     journal::{Fact, StreamId, StreamKind},
     store::Table,

@@ -6,7 +6,7 @@ use expect_test::expect;
 
 use super::{moves::fragile, *};
 use crate::{
-    engine::{port::ListFilter, saga::stuck::groups},
+    engine::saga::{read::ListFilter, stuck::groups},
     journal::keys,
     service::reader::Reader,
     store::{Store, Table},
@@ -35,7 +35,7 @@ fn stuck(count: usize) -> Sim {
 
 fn told(sim: &Sim, filter: &SagaFilter) -> String {
     let all = groups(sim.store.as_ref(), sim.shard.modules.definitions(), &namespace(), filter).unwrap();
-    let line = |group: &crate::engine::port::StuckGroup| {
+    let line = |group: &crate::engine::saga::stuck::StuckGroup| {
         let (view, leg) = (&group.first.view, &group.first.stuck.leg);
         let sagas: Vec<&str> = group.sagas.iter().map(SagaId::as_str).collect();
         let (count, since) = (group.count, group.since.0);

@@ -1,20 +1,79 @@
-//! A saga's records as the wire says them.
+//! A saga's records, as its journal has them.
 
-use amends_core::event::{Act, Arrival, Attempt, Cancel, Event, Intent, Resolution, Started};
-use amends_core::id::{Direction, Leg};
-use amends_wire::journal::{self, RecordType};
+use std::sync::Arc;
+
+use amends_core::{
+    event::{Act, Arrival, Attempt, Cancel, Event, Intent, Resolution, Started},
+    id::{Direction, Leg},
+};
+use amends_wire::{
+    error::ErrorBody,
+    journal::{self, JournalPage, RecordType},
+};
+use axum::{Json, extract::State};
+use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::{
-    help, saga,
-    value::{direction, json, time},
+    Routes,
+    sagas::{included, limit},
 };
 use crate::{
-    api::position::Positions,
+    api::{
+        Api,
+        caller::{self, Caller, InPath, InQuery},
+        error::ApiError,
+        position::Positions,
+        present::{
+            help, saga,
+            value::{direction, json, time},
+        },
+    },
     journal::{Actor, Fact, Record},
 };
 
+pub(super) fn routes() -> Routes {
+    routes![list]
+}
+
 /// So many keys of a fan-out's elements tell what it is over.
 const KEYS_SHOWN: usize = 5;
+
+/// Which records.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+struct JournalQuery {
+    /// The first revision, from 1.
+    from: Option<u64>,
+    /// At most so many, 1 to 1000.
+    limit: Option<usize>,
+    /// An `Amends-Position` that the answer must include.
+    at_least: Option<String>,
+}
+
+/// A saga's records, oldest first.
+#[utoipa::path(
+    get, operation_id = "get_journal", path = "/v1/sagas/{id}/journal", tag = "sagas", params(("id" = String, Path), JournalQuery),
+    responses((status = 200, body = JournalPage), (status = 404, description = "no such saga", body = ErrorBody))
+)]
+async fn list(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath(id): InPath<String>,
+    InQuery(query): InQuery<JournalQuery>,
+) -> Result<Json<JournalPage>, ApiError> {
+    included(&api, query.at_least.as_deref())?;
+    let id = caller::saga_id(&id)?;
+    let (from, limit) = (query.from.unwrap_or(1).max(1), limit(query.limit)?);
+    let asked = id.clone();
+    let records = api.read(move |reader| reader.journal(&caller.origin.namespace, &asked, from, limit)).await?;
+    let records = records.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
+    let next = (records.len() == limit).then(|| (from + limit as u64).to_string());
+    let positions = api.positions();
+    let records = records.iter().map(|record| entry(record, positions)).collect();
+    Ok(Json(JournalPage { records, next }))
+}
 
 /// One record.
 pub fn entry(record: &Record, positions: Positions) -> journal::Entry {
