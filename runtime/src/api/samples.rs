@@ -7,8 +7,9 @@ use amends_core::{
     definition::{Body, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     event::Act,
     id::{Leg, Namespace, StepPath},
-    job::{Job, JobState, JobVerb, Misfit, SagaFilter},
+    job::{Job, JobState, Misfit, SagaFilter},
     value::{Failure, Instant, Payload},
+    verbs::{AskedVerb, Legs},
     view::{BodyView, LegView, Status, StepStatus, StepView, View},
 };
 
@@ -24,7 +25,7 @@ pub fn job(id: &str) -> Job {
         id: id.to_owned(),
         stream: 7,
         namespace: Namespace::new("default").unwrap(),
-        verb: JobVerb::Retry,
+        verb: AskedVerb::Retry(Legs::All),
         filter: trips,
         act: Act { note: "the gateway is back".into(), by: "ann".into() },
         actor: Actor::Local,

@@ -10,7 +10,7 @@ pub use crate::engine::{
     kernel::request::{Answer, Origin},
     module::request::{Deploy, Force, ModuleAnswer, ModuleView, Offered, SetGrants, VersionView, Which},
     refusal::{Hint, Refusal, RefusalCode, Remedy},
-    saga::request::{Change, Intervention, SagaAnswer, Start, StepVerb, Verb, VerbAnswer, VerbRequest},
+    saga::request::{Change, SagaAnswer, Start, VerbAnswer, VerbRequest},
     schedule::{
         CATCH_UP_MS,
         check::CheckedSpec,

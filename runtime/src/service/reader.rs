@@ -5,9 +5,9 @@ use std::sync::Arc;
 use amends_core::{
     Instant,
     id::{Namespace, SagaId},
-    job::{Job, JobVerb, SagaFilter},
+    job::{Job, SagaFilter},
     preview::CancelPreview,
-    verbs::Rejected,
+    verbs::{AskedVerb, Rejected},
     view::View,
 };
 
@@ -129,7 +129,7 @@ impl Reader {
     pub fn preview(
         &self,
         namespace: &Namespace,
-        verb: JobVerb,
+        verb: &AskedVerb,
         filter: &SagaFilter,
         enough: u64,
         now: Instant,

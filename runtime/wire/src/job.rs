@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use super::verb::JobVerb;
 use super::{Time, names::names, saga::Status};
 
 /// The body of `POST /v1/jobs`.
@@ -22,24 +23,6 @@ pub struct AskJob {
     /// Return the preview only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
-}
-
-names! {
-    /// A verb that can be applied to many sagas.
-    pub enum JobVerb {
-        /// Roll the saga back.
-        Cancel = "cancel",
-        /// Begin a new attempt now of steps that are stuck or wait for a retry.
-        Retry = "retry",
-        /// Give up a stuck compensation.
-        Skip = "skip",
-        /// Record the result of a step.
-        Resolve = "resolve",
-        /// End the saga without completing or undoing it.
-        Abandon = "abandon",
-        /// Move the saga to another version of its module.
-        Move = "move",
-    }
 }
 
 names! {

@@ -25,6 +25,24 @@ names! {
     }
 }
 
+names! {
+    /// A verb that can be applied to many sagas.
+    pub enum JobVerb {
+        /// Roll the saga back.
+        Cancel = "cancel",
+        /// Begin a new attempt now of steps that are stuck or wait for a retry.
+        Retry = "retry",
+        /// Give up a stuck compensation.
+        Skip = "skip",
+        /// Record the result of a step.
+        Resolve = "resolve",
+        /// End the saga without completing or undoing it.
+        Abandon = "abandon",
+        /// Move the saga to another version of its module.
+        Move = "move",
+    }
+}
+
 /// Why a verb is asked, and of which revision: a part of every body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reason {

@@ -103,7 +103,7 @@ fn refused(view: &mut View, at: usize, cause: Failure) {
 
 /// A retry of many that is on its way.
 pub(crate) fn job() -> Job {
-    routes::jobs::shown(&samples::job("J1"), Positions { generation: 1 })
+    routes::jobs::shown(&samples::job("J1"), Positions { generation: 1 }).unwrap()
 }
 
 fn shown(view: &View, after_ms: u64) -> Saga {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{event::Act, view::Status};
+use crate::{event::Act, verbs::AskedVerb, view::Status};
 
 /// The facts of a job's stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -10,7 +10,7 @@ pub enum JobEvent {
     /// The job was created. It does not visit sagas whose stream begins after this record.
     Asked {
         /// The verb for each saga.
-        verb: JobVerb,
+        verb: AskedVerb,
         /// The filter, applied to each saga when the job visits it.
         filter: SagaFilter,
         /// The user and the reason; also in the records of the sagas.
@@ -32,25 +32,6 @@ pub enum JobEvent {
         /// The user and the reason.
         act: Act,
     },
-}
-
-/// A verb for many sagas.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum JobVerb {
-    /// Roll back.
-    Cancel,
-    /// A new attempt now, with all attempts available again.
-    Retry,
-    /// Give up the stuck compensation; the effect of the step stays outstanding.
-    Skip,
-    /// The step did not happen.
-    NotDone,
-    /// The step was undone by hand.
-    Undone,
-    /// End the saga without completing or undoing it.
-    Abandon,
-    /// Move to this version of its module.
-    Move(u32),
 }
 
 /// A filter: sagas that match all conditions. A filter without conditions matches every saga.

@@ -9,7 +9,7 @@ mod filter;
 mod state;
 
 pub use self::{
-    facts::{JobEvent, JobVerb, Misfit, SagaFilter},
+    facts::{JobEvent, Misfit, SagaFilter},
     filter::failure_code,
     state::{Job, JobState},
 };

@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{JobEvent, JobVerb, Misfit, SagaFilter};
+use super::{JobEvent, Misfit, SagaFilter};
 use crate::{
     event::{Act, Actor},
     id::Namespace,
     value::Instant,
+    verbs::AskedVerb,
 };
 
 /// A job: the fold of its stream, and its row.
@@ -19,7 +20,7 @@ pub struct Job {
     /// Where it applies.
     pub namespace: Namespace,
     /// What it does to each saga.
-    pub verb: JobVerb,
+    pub verb: AskedVerb,
     /// To which.
     pub filter: SagaFilter,
     /// Who asked, and why, as the client says.

@@ -12,11 +12,10 @@ use super::{
     reports::GiveUp,
     run::{LegRun, LegState, StepRun},
     state::{Locking, Phase, Saga},
-    verbs::{self, Rejected, StepVerb, Verb},
 };
 use crate::{
-    event::{Act, Arrival, Attempt, Cancel, Event, Intent, Reason, Round, Started, Why},
-    id::{Direction, Leg, StepPath},
+    event::{Arrival, Attempt, Cancel, Event, Intent, Reason, Round, Started, Why},
+    id::{Direction, Leg},
     outcome::Report,
     value::Instant,
 };
@@ -94,47 +93,6 @@ impl Saga {
         }
         turn.advance();
         turn.events
-    }
-
-    /// Does what an operator asks, if it fits.
-    pub fn act(&mut self, verb: Verb, act: Act, context: Context) -> Result<Vec<Event>, Rejected> {
-        let decided = verbs::decide(self, verb, act)?;
-        let mut turn = Turn { saga: self, context, events: Vec::new() };
-        for event in decided {
-            turn.emit(event);
-        }
-        turn.advance();
-        Ok(turn.events)
-    }
-
-    /// Does what an operator asks to many steps as one decision, to each that it fits after those before it; refused as the first
-    /// is if it fits none. The time that it takes grows with the steps: what they begin is decided once, behind the last.
-    pub fn act_on_each(
-        &mut self,
-        verb: StepVerb,
-        paths: Vec<StepPath>,
-        act: &Act,
-        context: Context,
-    ) -> Result<Vec<Event>, Rejected> {
-        let refused = paths.first().cloned();
-        let mut turn = Turn { saga: self, context, events: Vec::new() };
-        for path in paths {
-            if verbs::fits(turn.saga, verb, &path)
-                && let Ok(decided) = verbs::decide(turn.saga, verb.of(path), act.clone())
-            {
-                decided.into_iter().for_each(|event| turn.emit(event));
-            }
-        }
-        match refused {
-            Some(path) if turn.events.is_empty() => return verbs::decide(turn.saga, verb.of(path), act.clone()),
-            Some(_) | None => turn.advance(),
-        }
-        Ok(turn.events)
-    }
-
-    /// Whether a verb would do something to this step now.
-    pub fn takes(&self, verb: StepVerb, path: &StepPath) -> bool {
-        verbs::fits(self, verb, path)
     }
 }
 

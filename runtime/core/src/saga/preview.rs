@@ -5,7 +5,7 @@ use super::{
     run::{StepRun, UndoneBy},
     state::{Phase, Saga},
     tree::Shape,
-    verbs::{Rejected, Verb, decide},
+    verbs::{self, Rejected},
 };
 use crate::{
     event::{Act, Code},
@@ -57,7 +57,7 @@ pub enum Certainty {
 impl Saga {
     /// What a cancel would do now, or why it does not fit.
     pub fn cancel_preview(&self) -> Result<CancelPreview, Rejected> {
-        let decided = decide(self, Verb::Cancel, Act::default())?;
+        let decided = verbs::cancel(self, Act::default())?;
         let mut left = Vec::new();
         let undoing = self.undoing_of_scope(0, &mut left);
         let pivot = |run: &StepRun| self.step(run).kind == Kind::Pivot && run.has_open_forward();

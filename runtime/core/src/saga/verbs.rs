@@ -1,55 +1,150 @@
 //! What an operator may do to a saga, when it fits, and what it means.
 
-use std::{collections::BTreeSet, fmt, iter};
+use std::{collections::BTreeSet, fmt, iter, sync::Arc};
+
+use serde::{Deserialize, Serialize};
 
 use super::{
+    handle::{Context, Turn},
     moving::Obstacle,
+    plan::Plan,
     run::{LegState, StepRun, Verdict},
     state::{Phase, Saga},
 };
 use crate::{
-    event::{Act, Cancel, Event, Reason, Resolution, Why},
+    event::{Act, Cancel, Code, Event, Moved, Reason, Resolution, Why},
     id::{Direction, Leg, StepPath},
     plain::shown,
 };
 
-/// An operator's verb.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verb {
+/// What an operator may do to a saga. `V` is the version that a move goes to: its number as it is asked for, and what it has for the
+/// saga when the saga decides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verb<V = Offered> {
     /// Roll back.
     Cancel,
-    /// A new attempt now with a fresh budget: of one step, or of all that are stuck or back off.
-    Retry(Option<StepPath>),
-    /// The same, of those among these legs that are stuck or back off.
-    RetryLegs(BTreeSet<Leg>),
-    /// Give a stuck compensation up; its effect stays outstanding.
-    Skip(StepPath),
-    /// Say what happened to a step.
-    Resolve(StepPath, Resolution),
+    /// A new attempt now with a fresh budget, of those legs that are stuck or back off.
+    Retry(Legs),
+    /// Give stuck compensations up; their effects stay outstanding.
+    Skip(Legs),
+    /// Say what happened to steps.
+    Resolve(Legs, Resolution),
     /// Break one of its lock keys: others may have it, and the saga goes on without.
     Unlock(String),
+    /// Go over to another version of its module.
+    Move(V),
     /// End it where it stands.
     Abandon,
 }
 
-/// A verb that can be said of many steps of a saga at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StepVerb {
-    /// Give the stuck compensation of each up.
-    Skip,
-    /// None of them happened.
-    NotDone,
-    /// The compensation of each was done by hand.
-    Undone,
+/// A verb as it is asked for: a move names the version by its number.
+pub type AskedVerb = Verb<u32>;
+
+/// What a version has for the saga that is to move to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// Its definition of the saga.
+    pub plan: Arc<Plan>,
+    /// Which code that is.
+    pub code: Code,
 }
 
-impl StepVerb {
-    /// The same, said of one step.
-    pub fn of(self, path: StepPath) -> Verb {
+/// Which legs of a saga a verb is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Legs {
+    /// Every one that it fits.
+    All,
+    /// Those of one step, and for a retry of what is in it. The verb is refused if it does not fit.
+    Of(StepPath),
+    /// Those of each of these steps that it fits.
+    OfEach(Vec<StepPath>),
+    /// Those among these that it fits.
+    These(BTreeSet<Leg>),
+}
+
+impl Legs {
+    fn has(&self, run: &StepRun, direction: Direction) -> bool {
         match self {
-            Self::Skip => Verb::Skip(path),
-            Self::NotDone => Verb::Resolve(path, Resolution::NotDone),
-            Self::Undone => Verb::Resolve(path, Resolution::Undone),
+            Self::All => true,
+            Self::Of(path) => run.path.is_in(path),
+            Self::OfEach(paths) => paths.iter().any(|path| run.path.is_in(path)),
+            Self::These(legs) => legs.contains(&run.name_leg(direction)),
+        }
+    }
+}
+
+/// What of a saga a verb is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The whole saga.
+    Saga,
+    /// Some of its legs, all with one record.
+    Legs,
+    /// Some of its steps, with a record for each.
+    Steps,
+}
+
+impl<V> Verb<V> {
+    /// What of a saga it is about.
+    pub fn scope(&self) -> Scope {
+        match self {
+            Self::Cancel | Self::Unlock(_) | Self::Move(_) | Self::Abandon => Scope::Saga,
+            Self::Retry(_) => Scope::Legs,
+            Self::Skip(_) | Self::Resolve(..) => Scope::Steps,
+        }
+    }
+
+    /// The same, of other legs; a verb that is about the whole saga stays as it is.
+    #[must_use]
+    pub fn of(self, legs: Legs) -> Self {
+        match self {
+            Self::Retry(_) => Self::Retry(legs),
+            Self::Skip(_) => Self::Skip(legs),
+            Self::Resolve(_, resolution) => Self::Resolve(legs, resolution),
+            Self::Cancel | Self::Unlock(_) | Self::Move(_) | Self::Abandon => self,
+        }
+    }
+
+    /// The same, with the version of a move looked up.
+    ///
+    /// # Errors
+    ///
+    /// What the look-up says.
+    pub fn offered<W, E>(self, look_up: impl FnOnce(V) -> Result<W, E>) -> Result<Verb<W>, E> {
+        Ok(match self {
+            Self::Cancel => Verb::Cancel,
+            Self::Retry(legs) => Verb::Retry(legs),
+            Self::Skip(legs) => Verb::Skip(legs),
+            Self::Resolve(legs, resolution) => Verb::Resolve(legs, resolution),
+            Self::Unlock(key) => Verb::Unlock(key),
+            Self::Move(version) => Verb::Move(look_up(version)?),
+            Self::Abandon => Verb::Abandon,
+        })
+    }
+
+    /// Its name, which refusals use for the verbs that fit.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Cancel => "cancel",
+            Self::Retry(_) => "retry",
+            Self::Skip(_) => "skip",
+            Self::Resolve(..) => "resolve",
+            Self::Unlock(_) => "unlock",
+            Self::Move(_) => "move",
+            Self::Abandon => "abandon",
+        }
+    }
+}
+
+impl AskedVerb {
+    /// Why the verb changes nothing of a saga that does not refuse it.
+    pub fn unchanged(&self) -> String {
+        match self {
+            Self::Cancel => "it is on its way back already".to_owned(),
+            Self::Move(version) => format!("it runs on v{version} already"),
+            Self::Retry(_) | Self::Skip(_) | Self::Resolve(..) | Self::Unlock(_) | Self::Abandon => {
+                "there is nothing to change".to_owned()
+            }
         }
     }
 }
@@ -112,34 +207,99 @@ impl fmt::Display for Rejected {
 
 impl std::error::Error for Rejected {}
 
-/// The events that a verb means. None: it was done before.
-pub(crate) fn decide(saga: &Saga, verb: Verb, act: Act) -> Result<Vec<Event>, Rejected> {
-    if saga.phase == Phase::Compensated && verb == Verb::Cancel && matches!(saga.cancel, Some(Cancel::Asked(_))) {
-        // It is what the cancel before it asked for.
-        return Ok(Vec::new());
+impl Saga {
+    /// Does what an operator asks, if it fits. No events: it was done before.
+    ///
+    /// # Errors
+    ///
+    /// What stands against it.
+    pub fn act(&mut self, verb: Verb, act: Act, context: Context) -> Result<Vec<Event>, Rejected> {
+        match verb {
+            Verb::Cancel => cancel(self, act).map(|decided| self.done(decided, context)),
+            Verb::Retry(legs) => retry(self, &legs, act).map(|decided| self.done(decided, context)),
+            Verb::Skip(legs) => self.act_on_steps(&OfStep::Skip, legs, &act, context),
+            Verb::Resolve(legs, resolution) => self.act_on_steps(&OfStep::Resolve(resolution), legs, &act, context),
+            Verb::Unlock(key) => unlock(self, key, act).map(|decided| self.done(decided, context)),
+            Verb::Move(Offered { plan, code }) => self.move_to(plan, Moved { code, act }, context),
+            Verb::Abandon => abandon(self, act).map(|decided| self.done(decided, context)),
+        }
     }
-    if saga.is_ended() {
-        return Err(Rejected::Ended);
+
+    /// Whether a verb about steps would do something to this one now.
+    pub fn takes<V>(&self, verb: &Verb<V>, path: &StepPath) -> bool {
+        match verb {
+            Verb::Skip(_) => fits(self, &OfStep::Skip, path),
+            Verb::Resolve(_, resolution) => fits(self, &OfStep::Resolve(resolution.clone()), path),
+            Verb::Cancel | Verb::Retry(_) | Verb::Unlock(_) | Verb::Move(_) | Verb::Abandon => false,
+        }
     }
+
+    fn done(&mut self, decided: Vec<Event>, context: Context) -> Vec<Event> {
+        let mut turn = Turn { saga: self, context, events: Vec::new() };
+        decided.into_iter().for_each(|event| turn.emit(event));
+        turn.advance();
+        turn.events
+    }
+
+    /// Of one step it is refused if it does not fit. To many it is done as one decision, to each that it fits after those before it;
+    /// refused as the first is if it fits none. The time that it takes grows with the steps: what they begin is decided once, behind
+    /// the last.
+    fn act_on_steps(&mut self, verb: &OfStep, legs: Legs, act: &Act, context: Context) -> Result<Vec<Event>, Rejected> {
+        let paths = match legs {
+            Legs::Of(path) => return decide_of_step(self, verb, path, act.clone()).map(|decided| self.done(decided, context)),
+            Legs::OfEach(paths) => paths,
+            Legs::All => self.steps.iter().map(|run| run.path.clone()).collect(),
+            Legs::These(legs) => legs.into_iter().map(|leg| leg.path).collect(),
+        };
+        let refused = paths.first().cloned();
+        let mut turn = Turn { saga: self, context, events: Vec::new() };
+        for path in paths {
+            if fits(turn.saga, verb, &path)
+                && let Ok(decided) = decide_of_step(turn.saga, verb, path, act.clone())
+            {
+                decided.into_iter().for_each(|event| turn.emit(event));
+            }
+        }
+        match refused {
+            Some(path) if turn.events.is_empty() => return decide_of_step(turn.saga, verb, path, act.clone()),
+            Some(_) | None => turn.advance(),
+        }
+        Ok(turn.events)
+    }
+}
+
+/// A verb about a step, without which one.
+enum OfStep {
+    Skip,
+    Resolve(Resolution),
+}
+
+fn decide_of_step(saga: &Saga, verb: &OfStep, path: StepPath, act: Act) -> Result<Vec<Event>, Rejected> {
+    refuse_ended(saga)?;
     match verb {
-        Verb::Cancel => cancel(saga, act),
-        Verb::Retry(path) => retry(saga, path, act),
-        Verb::RetryLegs(legs) => retry_legs(saga, &legs, act),
-        Verb::Skip(path) => skip(saga, path, act),
-        Verb::Resolve(path, resolution) => resolve(saga, path, resolution, act),
-        Verb::Unlock(key) => unlock(saga, key, act),
-        Verb::Abandon => Ok(vec![Event::Abandoned(act)]),
+        OfStep::Skip => skip(saga, path, act),
+        OfStep::Resolve(resolution) => resolve(saga, path, resolution.clone(), act),
     }
 }
 
 /// Whether the verb fits this step now. A refusal names what else would fit, for which it looks at all steps; this looks at one.
-pub(crate) fn fits(saga: &Saga, verb: StepVerb, path: &StepPath) -> bool {
+fn fits(saga: &Saga, verb: &OfStep, path: &StepPath) -> bool {
     let fits = |run: &StepRun| match verb {
-        StepVerb::Skip => run.undo.is_stuck(),
-        StepVerb::NotDone => takes_not_done(saga, run),
-        StepVerb::Undone => takes_undone(saga, run),
+        OfStep::Skip => run.undo.is_stuck(),
+        OfStep::Resolve(Resolution::Output(_)) => takes_output(saga, run),
+        OfStep::Resolve(Resolution::NotDone) => takes_not_done(saga, run),
+        OfStep::Resolve(Resolution::Undone) => takes_undone(saga, run),
     };
     !saga.is_ended() && saga.run(path).is_some_and(fits)
+}
+
+fn refuse_ended(saga: &Saga) -> Result<(), Rejected> {
+    if saga.is_ended() { Err(Rejected::Ended) } else { Ok(()) }
+}
+
+fn abandon(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {
+    refuse_ended(saga)?;
+    Ok(vec![Event::Abandoned(act)])
 }
 
 /// What may be done about each stuck leg. What is true of the whole saga is asked once, for a fan-out may have thousands of legs.
@@ -184,7 +344,13 @@ fn cancel_now(saga: &Saga) -> CancelNow<'_> {
     }
 }
 
-fn cancel(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {
+/// Rolls back.
+pub(crate) fn cancel(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {
+    if saga.phase == Phase::Compensated && matches!(saga.cancel, Some(Cancel::Asked(_))) {
+        // It is what the cancel before it asked for.
+        return Ok(Vec::new());
+    }
+    refuse_ended(saga)?;
     match cancel_now(saga) {
         CancelNow::Taken => Ok(vec![Event::CancelRequested(Cancel::Asked(act))]),
         CancelNow::Known => Ok(Vec::new()),
@@ -196,35 +362,30 @@ fn cancel(saga: &Saga, act: Act) -> Result<Vec<Event>, Rejected> {
     }
 }
 
-fn retry(saga: &Saga, path: Option<StepPath>, act: Act) -> Result<Vec<Event>, Rejected> {
-    let mut because = "no step is stuck or backing off".to_owned();
-    if let Some(path) = &path {
+fn retry(saga: &Saga, asked: &Legs, act: Act) -> Result<Vec<Event>, Rejected> {
+    refuse_ended(saga)?;
+    if let Legs::Of(path) = asked {
         find(saga, path)?;
-        let others = others(saga, [" is", " are"], |run| run.directions().iter().any(|direction| is_retriable(run, *direction)));
-        because = format!("`{path}` is not stuck or backing off{others}");
     }
-    let asked = |run: &StepRun| path.as_ref().is_none_or(|path| run.path.is_in(path));
-    let legs = saga.legs().filter(|(run, direction, _)| asked(run) && is_retriable(run, *direction));
+    let legs = saga.legs().filter(|(run, direction, _)| is_retriable(run, *direction) && asked.has(run, *direction));
     let legs: Vec<Leg> = legs.map(|(run, direction, _)| run.name_leg(direction)).collect();
     if legs.is_empty() {
+        let because = match asked {
+            Legs::All => "no step is stuck or backing off".to_owned(),
+            Legs::Of(path) => {
+                let is_retriable = |run: &StepRun| run.directions().iter().any(|direction| is_retriable(run, *direction));
+                format!("`{path}` is not stuck or backing off{}", others(saga, [" is", " are"], is_retriable))
+            }
+            Legs::OfEach(_) => "none of these steps is stuck or backing off".to_owned(),
+            Legs::These(_) => "none of these legs is stuck or backing off".to_owned(),
+        };
         return Err(Rejected::DoesNotFit { because, fits: fitting(saga) });
     }
     Ok(vec![Event::Retried(legs, act)])
 }
 
-fn retry_legs(saga: &Saga, asked: &BTreeSet<Leg>, act: Act) -> Result<Vec<Event>, Rejected> {
-    let retriable = saga.legs().filter(|(run, direction, _)| is_retriable(run, *direction));
-    let legs: Vec<Leg> = retriable.map(|(run, direction, _)| run.name_leg(direction)).filter(|leg| asked.contains(leg)).collect();
-    if legs.is_empty() {
-        return Err(Rejected::DoesNotFit {
-            because: "none of these legs is stuck or backing off".to_owned(),
-            fits: fitting(saga),
-        });
-    }
-    Ok(vec![Event::Retried(legs, act)])
-}
-
 fn unlock(saga: &Saga, key: String, act: Act) -> Result<Vec<Event>, Rejected> {
+    refuse_ended(saga)?;
     if saga.broken.contains(&key) {
         return Ok(Vec::new());
     }

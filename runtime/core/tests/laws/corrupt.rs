@@ -4,7 +4,7 @@ use amends_core::{
     Context, Event, Input, Instant, Room, Saga,
     event::{Act, Attempt},
     id::{Direction, Leg, StepPath},
-    verbs::Verb,
+    verbs::{Legs, Verb},
 };
 
 use crate::{
@@ -71,7 +71,7 @@ fn go_on(random: &mut Random, mut saga: Saga) {
             _ => Input::HostStopped { executing: Vec::new() },
         };
         saga.handle(input, context(random));
-        let verb = if random.below(2) == 0 { Verb::Retry(None) } else { Verb::Cancel };
+        let verb = if random.below(2) == 0 { Verb::Retry(Legs::All) } else { Verb::Cancel };
         let _ = saga.act(verb, Act::default(), context(random));
         look_at(&saga);
     }

@@ -12,7 +12,7 @@ use amends_core::{
     event::{Act, Cancel, Moved, Reason, Resolution, Why},
     id::Direction,
     outcome::{Left, Outcome},
-    verbs::{Offer, Rejected, Verb},
+    verbs::{Legs, Offer, Rejected, Verb},
     view::View,
 };
 
@@ -196,11 +196,11 @@ impl<'a> Course<'a> {
         for stuck in self.play.saga.stuck().into_iter().take(2) {
             let path = || stuck.leg.path.clone();
             for (offer, verb) in [
-                (Offer::Retry, Some(Verb::Retry(None))),
-                (Offer::Output, Some(Verb::Resolve(path(), Resolution::Output(Payload::null())))),
-                (Offer::NotDone, Some(Verb::Resolve(path(), Resolution::NotDone))),
-                (Offer::Undone, Some(Verb::Resolve(path(), Resolution::Undone))),
-                (Offer::Skip, Some(Verb::Skip(path()))),
+                (Offer::Retry, Some(Verb::Retry(Legs::All))),
+                (Offer::Output, Some(Verb::Resolve(Legs::Of(path()), Resolution::Output(Payload::null())))),
+                (Offer::NotDone, Some(Verb::Resolve(Legs::Of(path()), Resolution::NotDone))),
+                (Offer::Undone, Some(Verb::Resolve(Legs::Of(path()), Resolution::Undone))),
+                (Offer::Skip, Some(Verb::Skip(Legs::Of(path())))),
                 (Offer::Cancel, Some(Verb::Cancel)),
                 (Offer::Abandon, Some(Verb::Abandon)),
                 (Offer::Move, None),
@@ -257,7 +257,7 @@ impl<'a> Course<'a> {
             }
             Rejected::DoesNotFit { fits, .. } => {
                 law!(fits.last() == Some(&"abandon"), "abandon always fits");
-                for (name, verb) in [("cancel", Verb::Cancel), ("retry", Verb::Retry(None))] {
+                for (name, verb) in [("cancel", Verb::Cancel), ("retry", Verb::Retry(Legs::All))] {
                     let takes = self.play.saga.clone().act(verb, amends_core::event::Act::default(), self.play.context());
                     let means = |event: &Event| matches!(event, Event::CancelRequested(Cancel::Asked(_)) | Event::Retried(..));
                     let takes = takes.is_ok_and(|events| events.iter().any(means));
@@ -315,7 +315,7 @@ impl<'a> Course<'a> {
             return Some(Move::GrantsChange);
         }
         if !stuck.is_empty() {
-            return Some(Move::Verb(Verb::Retry(None)));
+            return Some(Move::Verb(Verb::Retry(Legs::All)));
         }
         if let Some(topic) = effects.topics.first() {
             return Some(Move::Event { topic: topic.clone(), id: format!("help-{}", self.play.saga.revision()) });

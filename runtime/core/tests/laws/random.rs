@@ -10,7 +10,7 @@ use amends_core::{
     event::{Resolution, Topic},
     id::{Direction, Leg, StepPath},
     outcome::{Left, Outcome},
-    verbs::Verb,
+    verbs::{Legs, Verb},
 };
 
 use crate::{
@@ -325,15 +325,15 @@ fn any_verb(random: &mut Random, play: &Play) -> Verb {
         _ => any_path(random, play),
     };
     match random.below(20) {
-        0..=4 => Verb::Retry(random.percent(50).then_some(path)),
-        5..=8 => Verb::Skip(path),
-        9..=11 => Verb::Resolve(path, Resolution::Output(Payload::json("7"))),
-        12..=15 => Verb::Resolve(path, Resolution::NotDone),
-        16..=18 => Verb::Resolve(path, Resolution::Undone),
+        0..=4 => Verb::Retry(if random.percent(50) { Legs::Of(path) } else { Legs::All }),
+        5..=8 => Verb::Skip(Legs::Of(path)),
+        9..=11 => Verb::Resolve(Legs::Of(path), Resolution::Output(Payload::json("7"))),
+        12..=15 => Verb::Resolve(Legs::Of(path), Resolution::NotDone),
+        16..=18 => Verb::Resolve(Legs::Of(path), Resolution::Undone),
         _ if random.percent(30) => Verb::Abandon,
         _ => match stuck.first() {
-            Some(first) => Verb::RetryLegs([first.leg.clone()].into()),
-            None => Verb::Retry(None),
+            Some(first) => Verb::Retry(Legs::These([first.leg.clone()].into())),
+            None => Verb::Retry(Legs::All),
         },
     }
 }

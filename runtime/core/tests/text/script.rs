@@ -12,7 +12,7 @@ use amends_core::{
     id::{Direction, Incarnation, Leg, StepPath},
     locks::keys_of,
     outcome::{Left, Outcome},
-    verbs::Verb,
+    verbs::{Legs, Verb},
 };
 
 use crate::edit::Edit;
@@ -265,19 +265,19 @@ fn parse(line: &str) -> Move {
         ["event", on, "id", id] => Move::Event { topic: topic(on), id: (*id).into() },
         ["cancel"] => Move::Verb(Verb::Cancel),
         ["abandon"] => Move::Verb(Verb::Abandon),
-        ["retry"] => Move::Verb(Verb::Retry(None)),
-        ["retry", step] => Move::Verb(Verb::Retry(Some(path(step)))),
+        ["retry"] => Move::Verb(Verb::Retry(Legs::All)),
+        ["retry", step] => Move::Verb(Verb::Retry(Legs::Of(path(step)))),
         ["retry", "only", ..] => {
             let legs = line.trim_start_matches("retry only ");
-            Move::Verb(Verb::RetryLegs(legs.split(", ").map(|leg| leg_of(&words(leg)).0).collect()))
+            Move::Verb(Verb::Retry(Legs::These(legs.split(", ").map(|leg| leg_of(&words(leg)).0).collect())))
         }
-        ["skip", step] => Move::Verb(Verb::Skip(path(step))),
+        ["skip", step] => Move::Verb(Verb::Skip(Legs::Of(path(step)))),
         ["resolve", step, "done", json] => {
-            Move::Verb(Verb::Resolve(path(step), Resolution::Output(Payload::json((*json).to_owned()))))
+            Move::Verb(Verb::Resolve(Legs::Of(path(step)), Resolution::Output(Payload::json((*json).to_owned()))))
         }
-        ["resolve", step, "done"] => Move::Verb(Verb::Resolve(path(step), Resolution::Output(Payload::null()))),
-        ["resolve", step, "not-done"] => Move::Verb(Verb::Resolve(path(step), Resolution::NotDone)),
-        ["resolve", step, "undone"] => Move::Verb(Verb::Resolve(path(step), Resolution::Undone)),
+        ["resolve", step, "done"] => Move::Verb(Verb::Resolve(Legs::Of(path(step)), Resolution::Output(Payload::null()))),
+        ["resolve", step, "not-done"] => Move::Verb(Verb::Resolve(Legs::Of(path(step)), Resolution::NotDone)),
+        ["resolve", step, "undone"] => Move::Verb(Verb::Resolve(Legs::Of(path(step)), Resolution::Undone)),
         ["host", "stops"] => Move::HostStops(Vec::new()),
         ["host", "stops", "in", ..] => {
             let legs = line.trim_start_matches("host stops in ");
@@ -444,13 +444,12 @@ impl fmt::Display for Move {
             Self::Event { topic, id } => write!(f, "event {} id {id}", on(topic)),
             Self::Verb(Verb::Cancel) => write!(f, "cancel"),
             Self::Verb(Verb::Abandon) => write!(f, "abandon"),
-            Self::Verb(Verb::Retry(None)) => write!(f, "retry"),
-            Self::Verb(Verb::Retry(Some(path))) => write!(f, "retry {path}"),
-            Self::Verb(Verb::RetryLegs(legs)) => {
-                write!(f, "retry only {}", legs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+            Self::Verb(Verb::Retry(legs)) => write!(f, "retry{}", legs_text(legs)),
+            Self::Verb(Verb::Skip(legs)) => write!(f, "skip{}", legs_text(legs)),
+            Self::Verb(Verb::Resolve(legs, resolution)) => {
+                write!(f, "resolve{} {}", legs_text(legs), resolution_text(resolution))
             }
-            Self::Verb(Verb::Skip(path)) => write!(f, "skip {path}"),
-            Self::Verb(Verb::Resolve(path, resolution)) => write!(f, "resolve {path} {}", resolution_text(resolution)),
+            Self::Verb(Verb::Move(offered)) => write!(f, "move to v{}", offered.code.version),
             Self::HostStops(legs) if legs.is_empty() => write!(f, "host stops"),
             Self::HostStops(legs) => {
                 write!(f, "host stops in {}", legs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
@@ -467,6 +466,16 @@ impl fmt::Display for Move {
             Self::Show => write!(f, "show"),
             Self::Call(leg) => write!(f, "call {leg}"),
         }
+    }
+}
+
+fn legs_text(legs: &Legs) -> String {
+    let list = |names: Vec<String>| names.join(", ");
+    match legs {
+        Legs::All => String::new(),
+        Legs::Of(path) => format!(" {path}"),
+        Legs::OfEach(paths) => format!(" each {}", list(paths.iter().map(ToString::to_string).collect())),
+        Legs::These(legs) => format!(" only {}", list(legs.iter().map(ToString::to_string).collect())),
     }
 }
 

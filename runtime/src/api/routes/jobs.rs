@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use amends_core::{
-    event::Act,
-    job::{self as core_job, JobState, JobVerb, Misfit, SagaFilter},
+    event::{Act, Resolution},
+    job::{self as core_job, JobState, Misfit, SagaFilter},
+    verbs::{AskedVerb, Legs, Scope, Verb},
     view::Status,
 };
 use amends_wire::{
     error::ErrorBody,
-    job::{self, AskJob, Job, JobArgs, JobPreview, JobStatus, Jobs, StopJob},
+    job::{self, AskJob, Job, JobArgs, JobPreview, JobStatus, JobVerb, Jobs, StopJob},
 };
 use axum::{
     Json,
@@ -72,9 +73,9 @@ async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<
     let act = Act { note: checked_note(asked.note)?, by: caller.by };
     // A dry run counts all of them; for a job one is enough to know that there is something to do.
     let enough = if asked.dry_run { u64::MAX } else { 1 };
-    let (namespace, looked_for) = (caller.origin.namespace.clone(), filter.clone());
+    let (namespace, sought, looked_for) = (caller.origin.namespace.clone(), verb.clone(), filter.clone());
     let now = api.now();
-    let preview = api.read(move |reader| reader.preview(&namespace, verb, &looked_for, enough, now)).await?;
+    let preview = api.read(move |reader| reader.preview(&namespace, &sought, &looked_for, enough, now)).await?;
     let found = preview.count > 0 || !preview.misfits.is_empty() || preview.is_cut;
     let against = (!found).then(|| nothing(&filter, &preview));
     if asked.dry_run {
@@ -86,7 +87,7 @@ async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<
     let id = mint::fresh(api.now()).map_err(mint::no_randomness)?;
     let request = JobRequest { id, verb, filter, act, against };
     let answer = api.ask(|answer| Request::Job(caller.origin, request, answer)).await?;
-    let job = shown(&answer.job, api.positions());
+    let job = shown(&answer.job, api.positions())?;
     Ok(written(&api, answer.position, (StatusCode::ACCEPTED, Json(job))))
 }
 
@@ -94,7 +95,7 @@ async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<
 #[utoipa::path(get, operation_id = "list_jobs", path = "/v1/jobs", tag = "jobs", responses((status = 200, body = Jobs)))]
 async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Jobs>, ApiError> {
     let (jobs, is_cut) = api.read(move |reader| reader.jobs(&caller.origin.namespace)).await?;
-    let jobs = jobs.iter().map(|job| shown(job, api.positions())).collect();
+    let jobs = jobs.iter().map(|job| shown(job, api.positions())).collect::<Result<_, _>>()?;
     Ok(Json(Jobs { jobs, is_cut }))
 }
 
@@ -115,13 +116,13 @@ async fn show(
         let (origin, id) = (caller.origin.clone(), id.clone());
         let ended = async { api.ask(|answer| Request::AwaitJob(origin, id, answer)).await };
         if let Some(ended) = api.waits.wait(ended, wait, api.stopped()).await {
-            return Ok(Json(shown(&ended?.job, api.positions())));
+            return Ok(Json(shown(&ended?.job, api.positions())?));
         }
     }
     let asked = id.clone();
     let job = api.read(move |reader| reader.job(&caller.origin.namespace, &asked)).await?;
     let job = job.ok_or_else(|| ApiError::from(crate::engine::job::not_found(&id)))?;
-    Ok(Json(shown(&job, api.positions())))
+    Ok(Json(shown(&job, api.positions())?))
 }
 
 /// Stops a job. What it has done stays.
@@ -134,7 +135,7 @@ async fn stop(State(api): State<Arc<Api>>, caller: Caller, InPath(id): InPath<St
     let asked: StopJob = caller::read_json(body, BODY_BYTES_MAX).await?;
     let act = Act { note: checked_note(asked.note)?, by: caller.by };
     let answer = api.ask(|answer| Request::StopJob(caller.origin, id, act, answer)).await?;
-    Ok(written(&api, answer.position, Json(shown(&answer.job, api.positions()))))
+    Ok(written(&api, answer.position, Json(shown(&answer.job, api.positions())?)))
 }
 
 /// As this host makes them up.
@@ -143,27 +144,29 @@ fn job_id(text: String) -> Result<String, ApiError> {
     if fits { Ok(text) } else { Err(ApiError::bad_request("a job's id is letters and digits, as `amends jobs` shows it")) }
 }
 
-fn verb(verb: job::JobVerb, args: &JobArgs, filter: &SagaFilter) -> Result<JobVerb, ApiError> {
+fn verb(verb: JobVerb, args: &JobArgs, filter: &SagaFilter) -> Result<AskedVerb, ApiError> {
     let bad = |said: &str, hint: &str| Err(ApiError::bad_request(said).hint(hint));
     let name = verb.as_str();
     let verb = match (verb, args) {
-        (job::JobVerb::Resolve, JobArgs { version: None, not_done: true, undone: false }) => JobVerb::NotDone,
-        (job::JobVerb::Resolve, JobArgs { version: None, not_done: false, undone: true }) => JobVerb::Undone,
-        (job::JobVerb::Resolve, _) => {
+        (JobVerb::Resolve, JobArgs { version: None, not_done: true, undone: false }) => {
+            Verb::Resolve(Legs::All, Resolution::NotDone)
+        }
+        (JobVerb::Resolve, JobArgs { version: None, not_done: false, undone: true }) => {
+            Verb::Resolve(Legs::All, Resolution::Undone)
+        }
+        (JobVerb::Resolve, _) => {
             return bad(
                 "`resolve` takes exactly one of `not_done` and `undone`",
                 "an output is one saga's: resolve each by itself",
             );
         }
-        (job::JobVerb::Move, JobArgs { version: Some(version), not_done: false, undone: false }) => JobVerb::Move(*version),
-        (job::JobVerb::Move, _) => return bad("`move` takes a `version`", "write \"args\":{\"version\":2}"),
-        (job::JobVerb::Cancel, JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Cancel,
-        (job::JobVerb::Retry, JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Retry,
-        (job::JobVerb::Skip, JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Skip,
-        (job::JobVerb::Abandon, JobArgs { version: None, not_done: false, undone: false }) => JobVerb::Abandon,
-        (job::JobVerb::Cancel | job::JobVerb::Retry | job::JobVerb::Skip | job::JobVerb::Abandon, _) => {
-            return bad(&format!("`{name}` takes no `args`"), "leave them out");
-        }
+        (JobVerb::Move, JobArgs { version: Some(version), not_done: false, undone: false }) => Verb::Move(*version),
+        (JobVerb::Move, _) => return bad("`move` takes a `version`", "write \"args\":{\"version\":2}"),
+        (_, args) if !args.is_none() => return bad(&format!("`{name}` takes no `args`"), "leave them out"),
+        (JobVerb::Cancel, _) => Verb::Cancel,
+        (JobVerb::Retry, _) => Verb::Retry(Legs::All),
+        (JobVerb::Skip, _) => Verb::Skip(Legs::All),
+        (JobVerb::Abandon, _) => Verb::Abandon,
     };
     if *filter == SagaFilter::default() {
         return bad(
@@ -174,21 +177,23 @@ fn verb(verb: job::JobVerb, args: &JobArgs, filter: &SagaFilter) -> Result<JobVe
     if filter.status.is_some_and(Status::is_ended) {
         return bad("a saga that has ended takes no verbs", "use status running, waiting, compensating or stuck");
     }
-    if filter.step.is_none() && matches!(verb, JobVerb::Skip | JobVerb::NotDone | JobVerb::Undone) {
+    if filter.step.is_none() && verb.scope() == Scope::Steps {
         return bad(&format!("`{name}` is about one step of each saga"), "say which, with `step` in the filter");
     }
     Ok(verb)
 }
 
 /// A job as of its last record.
-pub fn shown(job: &core_job::Job, positions: Positions) -> Job {
+pub fn shown(job: &core_job::Job, positions: Positions) -> Result<Job, ApiError> {
     let (status, ended_at) = match &job.state {
         JobState::Running => (JobStatus::Running, None),
         JobState::Ended(at) => (JobStatus::Ended, Some(*at)),
         JobState::Stopped(at, _) => (JobStatus::Stopped, Some(*at)),
     };
-    let (verb, args) = said(job.verb);
-    Job {
+    let Some((verb, args)) = said(&job.verb) else {
+        return Err(ApiError::internal(&format!("job {} is of a verb that nobody can ask for many sagas", job.id)));
+    };
+    Ok(Job {
         id: job.id.clone(),
         position: positions.show(job.stream),
         verb,
@@ -203,7 +208,7 @@ pub fn shown(job: &core_job::Job, positions: Positions) -> Job {
         applied: job.applied,
         does_not_fit: job.misfits.iter().map(misfit).collect(),
         through: positions.show(job.through),
-    }
+    })
 }
 
 /// What a job would do.
@@ -251,17 +256,14 @@ fn only(filter: &SagaFilter) -> job::Filter {
     job::Filter { saga: definition, status, module, version, step, failure }
 }
 
-fn said(verb: JobVerb) -> (job::JobVerb, JobArgs) {
-    let none = JobArgs::default();
-    match verb {
-        JobVerb::Cancel => (job::JobVerb::Cancel, none),
-        JobVerb::Retry => (job::JobVerb::Retry, none),
-        JobVerb::Skip => (job::JobVerb::Skip, none),
-        JobVerb::NotDone => (job::JobVerb::Resolve, JobArgs { not_done: true, ..none }),
-        JobVerb::Undone => (job::JobVerb::Resolve, JobArgs { undone: true, ..none }),
-        JobVerb::Abandon => (job::JobVerb::Abandon, none),
-        JobVerb::Move(version) => (job::JobVerb::Move, JobArgs { version: Some(version), ..none }),
-    }
+/// As it is asked for; `None` of a verb that nobody can ask for many sagas.
+fn said(verb: &AskedVerb) -> Option<(JobVerb, JobArgs)> {
+    let args = JobArgs {
+        version: if let Verb::Move(version) = verb { Some(*version) } else { None },
+        not_done: matches!(verb, Verb::Resolve(_, Resolution::NotDone)),
+        undone: matches!(verb, Verb::Resolve(_, Resolution::Undone)),
+    };
+    Some((JobVerb::named(verb.name())?, args))
 }
 
 fn misfit(misfit: &Misfit) -> job::Misfit {

@@ -7,6 +7,7 @@ use amends_core::{
     id::StepPath,
     plain::is_printable,
     value::Payload,
+    verbs::{AskedVerb, Legs, Verb},
 };
 use amends_wire::{
     error::ErrorBody,
@@ -26,7 +27,7 @@ use crate::{
         error::{ApiError, Part},
         present,
     },
-    engine::port::{self, Intervention, Verb, VerbRequest},
+    engine::port::{self, VerbRequest},
 };
 
 pub(super) fn routes() -> Routes {
@@ -57,7 +58,7 @@ async fn cancel(asked: Asked<verb::ActRequest>) -> Result<Response, ApiError> {
     )
 )]
 async fn retry(asked: Asked<verb::RetryRequest>) -> Result<Response, ApiError> {
-    asked.act(|body, _| Ok(Verb::Retry(body.step.as_deref().map(step_path).transpose()?))).await
+    asked.act(|body, _| Ok(Verb::Retry(body.step.as_deref().map_or(Ok(Legs::All), step)?))).await
 }
 
 /// Gives a stuck compensation up; its effect stays in `outstanding`.
@@ -69,7 +70,7 @@ async fn retry(asked: Asked<verb::RetryRequest>) -> Result<Response, ApiError> {
     )
 )]
 async fn skip(asked: Asked<verb::SkipRequest>) -> Result<Response, ApiError> {
-    asked.act(|body, _| Ok(Verb::Skip(step_path(&body.step)?))).await
+    asked.act(|body, _| Ok(Verb::Skip(step(&body.step)?))).await
 }
 
 /// Says what happened to a step: it is done with this output, it did not happen, or its compensation was done by hand.
@@ -81,7 +82,7 @@ async fn skip(asked: Asked<verb::SkipRequest>) -> Result<Response, ApiError> {
     )
 )]
 async fn resolve(asked: Asked<verb::ResolveRequest>) -> Result<Response, ApiError> {
-    asked.act(|body, options| Ok(Verb::Resolve(step_path(&body.step)?, resolution(body, options)?))).await
+    asked.act(|body, options| Ok(Verb::Resolve(step(&body.step)?, resolution(body, options)?))).await
 }
 
 /// Breaks a lock key that a saga holds: the next one has it, and this saga goes on without.
@@ -106,7 +107,7 @@ async fn unlock(asked: Asked<verb::UnlockRequest>) -> Result<Response, ApiError>
     )
 )]
 async fn move_to(asked: Asked<verb::MoveRequest>) -> Result<Response, ApiError> {
-    asked.act(|body, _| Ok(Intervention::Move(body.version))).await
+    asked.act(|body, _| Ok(Verb::Move(body.version))).await
 }
 
 /// Ends a saga where it stands; what is not undone stays, and is listed in `outstanding`.
@@ -144,12 +145,9 @@ impl<B: VerbBody> FromRequest<Arc<Api>> for Asked<B> {
 
 impl<B: VerbBody> Asked<B> {
     /// Reads the verb out of the body, has the engine do it, and answers where the saga stands then.
-    async fn act<V: Into<Intervention>>(
-        self,
-        read: impl FnOnce(&B, &Options) -> Result<V, ApiError>,
-    ) -> Result<Response, ApiError> {
+    async fn act(self, read: impl FnOnce(&B, &Options) -> Result<AskedVerb, ApiError>) -> Result<Response, ApiError> {
         let Self { api, caller, id, body } = self;
-        let asked = read(&body, &api.options)?.into();
+        let asked = read(&body, &api.options)?;
         let id = caller::saga_id(&id)?;
         let Reason { note, expect_revision } = body.into_reason();
         let act = Act { note: checked_note(note)?, by: caller.by };
@@ -200,12 +198,12 @@ pub(super) fn checked_note(note: Option<String>) -> Result<String, ApiError> {
     Ok(note)
 }
 
-fn step_path(text: &str) -> Result<StepPath, ApiError> {
+fn step(text: &str) -> Result<Legs, ApiError> {
     // Whether there is such a step the engine knows; this only bounds what it is asked.
     if text.is_empty() || text.len() > 1_024 || !is_printable(text) {
         return Err(ApiError::bad_request("`step` is a step's path, as `reserve-hotel`"));
     }
-    Ok(StepPath::new(text))
+    Ok(Legs::Of(StepPath::new(text)))
 }
 
 pub(super) fn revision(text: &str) -> Result<u64, ApiError> {

@@ -20,15 +20,14 @@ use std::collections::BTreeMap;
 use amends_core::{
     Saga,
     id::{Namespace, StepPath},
-    job::{Job, JobState, JobVerb, SagaFilter},
-    verbs::{StepVerb, Verb},
+    job::{Job, JobState, SagaFilter},
+    verbs::{AskedVerb, Legs, Scope},
     view::StuckView,
 };
 
 use self::request::JobAnswer;
 pub(crate) use self::requests::{Awaited, not_found};
 use crate::{
-    engine::refusal::Refusal,
     engine::{
         kernel::{
             answers::Life,
@@ -37,26 +36,15 @@ use crate::{
             request::Answer,
             row,
         },
-        saga::request::Intervention,
+        refusal::Refusal,
     },
     journal::{StreamId, keys},
     store::{Position, Table},
 };
 
-/// Why a saga counts as one that the verb did not fit, though nothing stands against it.
-fn unchanged(verb: JobVerb) -> String {
-    match verb {
-        JobVerb::Cancel => "it is on its way back already".to_owned(),
-        JobVerb::Move(version) => format!("it runs on v{version} already"),
-        JobVerb::Retry | JobVerb::Skip | JobVerb::NotDone | JobVerb::Undone | JobVerb::Abandon => {
-            "there is nothing to change".to_owned()
-        }
-    }
-}
-
 /// What a job asks of one saga in one turn.
 struct Asked {
-    intervention: Intervention,
+    verb: AskedVerb,
     /// How many legs it is about.
     legs: usize,
     /// It is about more legs than fit into the turn: they are the next one's.
@@ -64,35 +52,31 @@ struct Asked {
 }
 
 /// What a verb asks of a saga as it is now, of so many steps at most where each has a record of its own.
-fn asked(verb: JobVerb, filter: &SagaFilter, saga: &Saga, steps_max: usize) -> Asked {
+fn asked(verb: &AskedVerb, filter: &SagaFilter, saga: &Saga, steps_max: usize) -> Asked {
     let legs = filter.legs(saga);
-    let count = legs.len();
-    let whole = |verb: Verb| Asked { intervention: verb.into(), legs: count, is_part: false };
-    match verb {
-        JobVerb::Cancel => whole(Verb::Cancel),
-        JobVerb::Abandon => whole(Verb::Abandon),
-        JobVerb::Move(version) => Asked { intervention: Intervention::Move(version), legs: count, is_part: false },
+    let whole = |verb: AskedVerb| Asked { verb, legs: legs.len(), is_part: false };
+    match verb.scope() {
         // One record for all of them: a fan-out may be stuck in thousands.
-        JobVerb::Retry if filter.is_about_legs() => whole(Verb::RetryLegs(legs.into_iter().map(|stuck| stuck.leg).collect())),
-        JobVerb::Retry => whole(Verb::Retry(None)),
-        JobVerb::Skip => asked_of_steps(StepVerb::Skip, saga, legs, steps_max),
-        JobVerb::NotDone => asked_of_steps(StepVerb::NotDone, saga, legs, steps_max),
-        JobVerb::Undone => asked_of_steps(StepVerb::Undone, saga, legs, steps_max),
+        Scope::Legs if filter.is_about_legs() => {
+            whole(verb.clone().of(Legs::These(legs.iter().map(|stuck| stuck.leg.clone()).collect())))
+        }
+        Scope::Saga | Scope::Legs => whole(verb.clone()),
+        Scope::Steps => asked_of_steps(verb, saga, legs, steps_max),
     }
 }
 
 /// Only steps that the verb fits are taken, so that a turn always leaves fewer of them; where it fits none, the first says why.
-fn asked_of_steps(verb: StepVerb, saga: &Saga, legs: Vec<StuckView>, steps_max: usize) -> Asked {
+fn asked_of_steps(verb: &AskedVerb, saga: &Saga, legs: Vec<StuckView>, steps_max: usize) -> Asked {
     let mut paths: Vec<StepPath> = legs.into_iter().map(|stuck| stuck.leg.path).collect();
     paths.dedup();
     let fitting: Vec<StepPath> = paths.iter().filter(|path| saga.takes(verb, path)).cloned().collect();
     if fitting.is_empty() {
         paths.truncate(1);
-        return Asked { intervention: Intervention::Steps(verb, paths), legs: 1, is_part: false };
+        return Asked { verb: verb.clone().of(Legs::OfEach(paths)), legs: 1, is_part: false };
     }
     let is_part = fitting.len() > steps_max;
     let paths: Vec<StepPath> = fitting.into_iter().take(steps_max).collect();
-    Asked { legs: paths.len(), intervention: Intervention::Steps(verb, paths), is_part }
+    Asked { legs: paths.len(), verb: verb.clone().of(Legs::OfEach(paths)), is_part }
 }
 
 /// The jobs that are not over, by the start of their streams, and who waits for their ends.

@@ -6,16 +6,17 @@ use amends_core::{
     Context, Instant, Room, Saga,
     event::Act,
     id::{Namespace, SagaId},
-    job::{JobVerb, Misfit, SagaFilter},
+    job::{Misfit, SagaFilter},
+    verbs::{AskedVerb, Verb},
     view::Status,
 };
 
-use super::{Asked, asked, unchanged};
+use super::{Asked, asked};
 use crate::{
     engine::{
         module::{self, Definitions, Modules},
         saga::{
-            act_on, filter, prepare,
+            filter, offered,
             rows::{self, Summary},
             scan::{self, Budget, Go, Scanned},
         },
@@ -52,17 +53,12 @@ pub(crate) fn preview(
     store: &dyn Store,
     definitions: &Definitions,
     namespace: &Namespace,
-    verb: JobVerb,
+    verb: &AskedVerb,
     filter: &SagaFilter,
     enough: u64,
     now: Instant,
 ) -> Result<JobPreview, StoreError> {
-    let modules = match verb {
-        JobVerb::Move(_) => module::recover::read(store)?,
-        JobVerb::Cancel | JobVerb::Retry | JobVerb::Skip | JobVerb::NotDone | JobVerb::Undone | JobVerb::Abandon => {
-            Modules::default()
-        }
-    };
+    let modules = if let Verb::Move(_) = verb { module::recover::read(store)? } else { Modules::default() };
     let mut preview = JobPreview::default();
     let mut named = Vec::new();
     let statuses = rows::LIVE.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
@@ -102,16 +98,18 @@ fn tried(
     modules: &Modules,
     namespace: &Namespace,
     saga: &mut Saga,
-    verb: JobVerb,
+    verb: &AskedVerb,
     filter: &SagaFilter,
     now: Instant,
 ) -> Result<(), String> {
     // Whether a verb fits depends on none of these but the time.
     let context = Context { now, jitter: 1, may_reach_outside: false, snapshot: 0, journal: Room::Free };
-    let Asked { intervention, .. } = asked(verb, filter, saga, usize::MAX);
-    let prepared = prepare(modules, namespace, saga, intervention).map_err(|refusal| refusal.message)?;
-    match act_on(saga, prepared, &Act::default(), context) {
-        Ok(events) if events.is_empty() => Err(unchanged(verb)),
+    let Asked { verb: asked, .. } = asked(verb, filter, saga, usize::MAX);
+    let Some(asked) = offered(modules, namespace, saga, asked).map_err(|refusal| refusal.message)? else {
+        return Err(verb.unchanged());
+    };
+    match saga.act(asked, Act::default(), context) {
+        Ok(events) if events.is_empty() => Err(verb.unchanged()),
         Ok(_) => Ok(()),
         Err(rejected) => Err(rejected.to_string()),
     }

@@ -2,7 +2,8 @@
 
 use amends_core::{
     event::Act,
-    job::{Job, JobVerb, SagaFilter},
+    job::{Job, SagaFilter},
+    verbs::AskedVerb,
 };
 
 use crate::engine::refusal::Refusal;
@@ -13,7 +14,7 @@ pub struct JobRequest {
     /// Made up by the API before it asks.
     pub id: String,
     /// What to do to each.
-    pub verb: JobVerb,
+    pub verb: AskedVerb,
     /// To which sagas.
     pub filter: SagaFilter,
     /// Why and who, as the client says.

@@ -93,7 +93,7 @@ impl Jobs {
 
     fn begin(&mut self, commit: &mut Commit<'_>, origin: &Origin, request: &JobRequest) -> Job {
         let JobRequest { id, verb, filter, act, .. } = request.clone();
-        let asked = JobEvent::Asked { verb, filter: filter.clone(), act: act.clone() };
+        let asked = JobEvent::Asked { verb: verb.clone(), filter: filter.clone(), act: act.clone() };
         let job = Job {
             id,
             stream: 0,

@@ -6,7 +6,7 @@ use amends_core::{
     view::Status,
 };
 
-use super::{Asked, Jobs, asked, unchanged};
+use super::{Asked, Jobs, asked};
 use crate::{
     engine::{
         kernel::{
@@ -212,10 +212,10 @@ fn look_at(commit: &mut Commit<'_>, sagas: &mut Sagas, modules: &mut Modules, jo
 /// The verb, done to one saga. What it decides gets its places at once, in this turn's commit.
 fn do_verb(commit: &mut Commit<'_>, sagas: &mut Sagas, modules: &mut Modules, job: &Job, key: &SagaKey, done: &mut Done) -> Came {
     let Some(saga) = sagas.get(key).filter(|saga| !saga.is_ended() && job.filter.fits(saga)) else { return Came::Passed };
-    let Asked { intervention, legs, is_part } = asked(job.verb, &job.filter, saga, done.legs);
+    let Asked { verb, legs, is_part } = asked(&job.verb, &job.filter, saga, done.legs);
     done.legs = done.legs.saturating_sub(legs);
-    let came = match sagas.decide_on(commit, modules, key, intervention, &job.act) {
-        Ok(decided) if decided.events.is_empty() => Came::Misfit(unchanged(job.verb)),
+    let came = match sagas.decide_on(commit, modules, key, verb, &job.act) {
+        Ok(decided) if decided.events.is_empty() => Came::Misfit(job.verb.unchanged()),
         Ok(decided) => {
             let origin = Origin { namespace: job.namespace.clone(), actor: job.actor.clone(), idempotency_key: None };
             let cause = RecordId { stream: job.stream, version: 1 };

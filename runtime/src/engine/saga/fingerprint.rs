@@ -1,36 +1,32 @@
 //! What a verb that is sent again under the same key must be equal in.
 
-use amends_core::event::Resolution;
+use amends_core::{
+    event::Resolution,
+    verbs::{AskedVerb, Legs, Verb},
+};
 
-use super::request::{Intervention, StepVerb, Verb, VerbRequest};
+use super::request::VerbRequest;
 use crate::engine::kernel::fingerprint::{Fingerprint, Parts};
 
 /// The saga, the verb with all that it says, and the note. Who asked and at which revision may differ.
 pub(crate) fn of_verb(request: &VerbRequest) -> Fingerprint {
-    let parts = Parts::default().part(request.id.as_str());
-    let verb = match &request.asked {
-        Intervention::Verb(verb) => verb,
-        Intervention::Steps(verb, paths) => {
-            let parts = parts.part(match verb {
-                StepVerb::Skip => "skip each",
-                StepVerb::NotDone => "each not done",
-                StepVerb::Undone => "each undone",
-            });
-            let parts = paths.iter().fold(parts, |parts, path| parts.part(path.as_str()));
-            return parts.part(&request.act.note).done();
-        }
-        Intervention::Move(version) => {
-            return parts.part("move").part(version.to_be_bytes()).part(&request.act.note).done();
-        }
-    };
-    let parts = match verb {
+    verb(Parts::default().part(request.id.as_str()), &request.asked).part(&request.act.note).done()
+}
+
+/// The verb with all that it says.
+pub(crate) fn verb(parts: Parts, verb: &AskedVerb) -> Parts {
+    match verb {
         Verb::Cancel => parts.part("cancel"),
-        Verb::Retry(None) => parts.part("retry"),
-        Verb::Retry(Some(step)) => parts.part("retry step").part(step.as_str()),
-        Verb::RetryLegs(legs) => legs.iter().fold(parts.part("retry legs"), |parts, leg| parts.part(leg.to_string())),
-        Verb::Skip(step) => parts.part("skip").part(step.as_str()),
-        Verb::Resolve(step, resolution) => {
-            let parts = parts.part("resolve").part(step.as_str());
+        Verb::Retry(asked) => legs(parts, ["retry", "retry step", "retry each", "retry legs"], asked),
+        Verb::Skip(asked) => legs(parts, ["skip", "skip", "skip each", "skip legs"], asked),
+        Verb::Resolve(asked, Resolution::NotDone) if !matches!(asked, Legs::Of(_)) => {
+            legs(parts, ["resolve not done", "", "each not done", "legs not done"], asked)
+        }
+        Verb::Resolve(asked, Resolution::Undone) if !matches!(asked, Legs::Of(_)) => {
+            legs(parts, ["resolve undone", "", "each undone", "legs undone"], asked)
+        }
+        Verb::Resolve(asked, resolution) => {
+            let parts = legs(parts, ["resolve", "resolve", "resolve each", "resolve legs"], asked);
             match resolution {
                 Resolution::Output(output) => parts.part("output").payload(output),
                 Resolution::NotDone => parts.part("not done"),
@@ -38,9 +34,19 @@ pub(crate) fn of_verb(request: &VerbRequest) -> Fingerprint {
             }
         }
         Verb::Unlock(key) => parts.part("unlock").part(key),
+        Verb::Move(version) => parts.part("move").part(version.to_be_bytes()),
         Verb::Abandon => parts.part("abandon"),
-    };
-    parts.part(&request.act.note).done()
+    }
+}
+
+/// A verb, by what it is called for each kind of legs, and which these are.
+fn legs(parts: Parts, [all, of, of_each, these]: [&str; 4], legs: &Legs) -> Parts {
+    match legs {
+        Legs::All => parts.part(all),
+        Legs::Of(step) => parts.part(of).part(step.as_str()),
+        Legs::OfEach(steps) => steps.iter().fold(parts.part(of_each), |parts, step| parts.part(step.as_str())),
+        Legs::These(legs) => legs.iter().fold(parts.part(these), |parts, leg| parts.part(leg.to_string())),
+    }
 }
 
 #[cfg(test)]
@@ -60,39 +66,39 @@ mod tests {
         let step = StepPath::new("pay");
         let verbs = [
             Verb::Cancel,
-            Verb::Retry(None),
-            Verb::Retry(Some(step.clone())),
-            Verb::Skip(step.clone()),
-            Verb::Resolve(step.clone(), Resolution::Output(Payload::json("1"))),
-            Verb::Resolve(step.clone(), Resolution::Output(Payload::opaque("1"))),
-            Verb::Resolve(step.clone(), Resolution::NotDone),
-            Verb::Resolve(step, Resolution::Undone),
+            Verb::Retry(Legs::All),
+            Verb::Retry(Legs::Of(step.clone())),
+            Verb::Skip(Legs::Of(step.clone())),
+            Verb::Resolve(Legs::Of(step.clone()), Resolution::Output(Payload::json("1"))),
+            Verb::Resolve(Legs::Of(step.clone()), Resolution::Output(Payload::opaque("1"))),
+            Verb::Resolve(Legs::Of(step.clone()), Resolution::NotDone),
+            Verb::Resolve(Legs::Of(step), Resolution::Undone),
             Verb::Abandon,
             Verb::Unlock("seat/12A".into()),
-            Verb::RetryLegs([Leg::forward(StepPath::new("pay"))].into()),
+            Verb::Retry(Legs::These([Leg::forward(StepPath::new("pay"))].into())),
+            Verb::Move(2),
         ];
-        let verbs = verbs.into_iter().map(Intervention::Verb).chain([Intervention::Move(2)]);
-        let said: String = verbs.map(|verb| shown(verb, "why")).collect();
+        let said: String = verbs.into_iter().map(|verb| shown(verb, "why")).collect();
         expect_test::expect![[r#"
-            d732b4a4 Verb(Cancel)
-            2e624660 Verb(Retry(None))
-            702bbd2e Verb(Retry(Some(StepPath("pay"))))
-            e6320891 Verb(Skip(StepPath("pay")))
-            a4b19bb1 Verb(Resolve(StepPath("pay"), Output(Payload { format: Json, bytes: b"1" })))
-            0bb88b04 Verb(Resolve(StepPath("pay"), Output(Payload { format: Bytes, bytes: b"1" })))
-            9bab396a Verb(Resolve(StepPath("pay"), NotDone))
-            5de934ea Verb(Resolve(StepPath("pay"), Undone))
-            fe8b7db6 Verb(Abandon)
-            28b855ef Verb(Unlock("seat/12A"))
-            e5a96771 Verb(RetryLegs({Leg { path: StepPath("pay"), alternate: 0, round: 0, direction: Forward }}))
+            d732b4a4 Cancel
+            2e624660 Retry(All)
+            702bbd2e Retry(Of(StepPath("pay")))
+            e6320891 Skip(Of(StepPath("pay")))
+            a4b19bb1 Resolve(Of(StepPath("pay")), Output(Payload { format: Json, bytes: b"1" }))
+            0bb88b04 Resolve(Of(StepPath("pay")), Output(Payload { format: Bytes, bytes: b"1" }))
+            9bab396a Resolve(Of(StepPath("pay")), NotDone)
+            5de934ea Resolve(Of(StepPath("pay")), Undone)
+            fe8b7db6 Abandon
+            28b855ef Unlock("seat/12A")
+            e5a96771 Retry(These({Leg { path: StepPath("pay"), alternate: 0, round: 0, direction: Forward }}))
             ab81a72b Move(2)
         "#]]
         .assert_eq(&said);
-        let cancel = || Intervention::Verb(Verb::Cancel);
+        let cancel = || Verb::Cancel;
         assert_ne!(shown(cancel(), ""), shown(cancel(), "why"));
     }
 
-    fn shown(asked: Intervention, note: &str) -> String {
+    fn shown(asked: AskedVerb, note: &str) -> String {
         let act = Act { note: note.into(), by: "who".into() };
         let id = SagaId::new("T1").unwrap();
         let name = format!("{asked:?}");

@@ -55,7 +55,7 @@ pub(crate) use self::{
     resident::{Resident, SagaKey},
     start::{Cause, Outcome, does_not_fit, ended, no_definition, no_lock_key, refuse_quarantined},
     turn::Arrived,
-    verbs::{act_on, prepare},
+    verbs::offered,
 };
 use crate::{
     engine::refusal::Refusal,

@@ -1,11 +1,10 @@
 //! What may be asked about sagas, and the answers.
 
-pub use amends_core::verbs::{StepVerb, Verb};
-
 use amends_core::{
     event::Act,
-    id::{Namespace, SagaId, StepPath},
+    id::{Namespace, SagaId},
     value::Payload,
+    verbs::AskedVerb,
     view::{Status, View},
 };
 
@@ -47,28 +46,11 @@ pub struct VerbRequest {
     /// The saga.
     pub id: SagaId,
     /// What to do.
-    pub asked: Intervention,
+    pub asked: AskedVerb,
     /// Why and who, as the client says.
     pub act: Act,
     /// Only if the saga is at this revision.
     pub expect_revision: Option<u64>,
-}
-
-/// What is asked of one saga.
-#[derive(Clone, Debug)]
-pub enum Intervention {
-    /// What the saga itself decides about.
-    Verb(Verb),
-    /// The same of many of its steps, to each that it fits.
-    Steps(StepVerb, Vec<StepPath>),
-    /// Go over to this version of its module.
-    Move(u32),
-}
-
-impl From<Verb> for Intervention {
-    fn from(verb: Verb) -> Self {
-        Self::Verb(verb)
-    }
 }
 
 /// The answer to a verb. A repeated one gets what the first one got, but for `applied`.

@@ -1,19 +1,19 @@
-//! What operators ask of one saga: the core's verbs, and a move to another version. Each is recorded, and done once.
+//! What operators ask of one saga. Each is recorded, and done once.
 
-use std::{fmt, sync::Arc};
+use std::fmt;
 
 use amends_core::{
-    Context, Event, Plan, Saga,
-    event::{Act, Code, Moved, Why},
-    id::{Leg, Namespace, StepPath},
-    verbs::{Rejected, StepVerb, Verb},
+    Event, Saga,
+    event::{Act, Code, Why},
+    id::{Leg, Namespace},
+    verbs::{AskedVerb, Offered, Rejected, Verb},
     view::Status,
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
     SagaKey, Sagas, fingerprint,
-    request::{Intervention, VerbAnswer, VerbRequest},
+    request::{VerbAnswer, VerbRequest},
     start::{ended, not_found},
     turn::context,
 };
@@ -31,15 +31,6 @@ use crate::{
     journal::RecordId,
     store::Position,
 };
-
-/// What an intervention needs beside the saga, looked up before the saga decides.
-pub(crate) enum Prepared {
-    Verb(Verb),
-    Steps(StepVerb, Vec<StepPath>),
-    Move(Arc<Plan>, Code),
-    /// It runs on that version already.
-    Nothing,
-}
 
 /// What is kept of the first answer to a verb.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -119,29 +110,27 @@ impl Sagas {
         Ok(VerbAnswer { applied, status, revision, position })
     }
 
-    /// What an intervention means for a saga in memory, applied to it and not recorded yet. No events: nothing is to be done.
+    /// What a verb means for a saga in memory, applied to it and not recorded yet. No events: nothing is to be done.
     pub(crate) fn decide_on(
         &mut self,
         commit: &mut Commit<'_>,
         modules: &Modules,
         key: &SagaKey,
-        asked: Intervention,
+        asked: AskedVerb,
         act: &Act,
     ) -> Result<Decided, Unfit> {
         let Some(resident) = self.wake(key) else { return Err(Unfit::Refused(not_found(&key.id))) };
         let before = resident.saga.code().version;
         let died: Vec<Leg> =
             resident.saga.stuck().into_iter().filter(|stuck| stuck.why == Why::HostDied).map(|stuck| stuck.leg).collect();
-        let prepared = prepare(modules, &key.namespace, &resident.saga, asked).map_err(Unfit::Refused)?;
+        let offered = offered(modules, &key.namespace, &resident.saga, asked).map_err(Unfit::Refused)?;
+        let Some(verb) = offered else { return Ok(Decided { events: Vec::new(), lifts: None, act: act.clone() }) };
         let room = commit.limits.room(resident.journal_bytes);
         // What may reach outside is a matter of the code that runs from here on.
-        let digest = match &prepared {
-            Prepared::Move(_, code) => code.digest,
-            Prepared::Verb(_) | Prepared::Steps(..) | Prepared::Nothing => resident.saga.code().digest,
-        };
+        let digest = if let Verb::Move(offered) = &verb { offered.code.digest } else { resident.saga.code().digest };
         let module = &resident.saga.started().module;
         let context = context(modules, key, module, &digest, room, commit);
-        let events = act_on(&mut resident.saga, prepared, act, context).map_err(Unfit::Rejected)?;
+        let events = resident.saga.act(verb, act.clone(), context).map_err(Unfit::Rejected)?;
         // One that moved away from what it died of says nothing about that.
         let stays = resident.saga.code().version == before;
         // Nor does a retry of what failed for something else.
@@ -178,7 +167,7 @@ impl Sagas {
     }
 }
 
-/// What an intervention decided.
+/// What a verb decided.
 pub(crate) struct Decided {
     pub(crate) events: Vec<Event>,
     /// The module and version whose quarantine it lifts.
@@ -187,7 +176,7 @@ pub(crate) struct Decided {
     act: Act,
 }
 
-/// Why an intervention was not done.
+/// Why a verb was not done.
 pub(crate) enum Unfit {
     /// The saga says so.
     Rejected(Rejected),
@@ -204,23 +193,14 @@ impl fmt::Display for Unfit {
     }
 }
 
-/// The saga decides, and has applied it.
-pub(crate) fn act_on(saga: &mut Saga, prepared: Prepared, act: &Act, context: Context) -> Result<Vec<Event>, Rejected> {
-    match prepared {
-        Prepared::Verb(verb) => saga.act(verb, act.clone(), context),
-        Prepared::Steps(verb, paths) => saga.act_on_each(verb, paths, act, context),
-        Prepared::Move(plan, code) => saga.move_to(plan, Moved { code, act: act.clone() }, context),
-        Prepared::Nothing => Ok(Vec::new()),
-    }
+/// The verb with what the version has that a move goes to. `None`: the saga runs on that version already.
+pub(crate) fn offered(modules: &Modules, namespace: &Namespace, saga: &Saga, asked: AskedVerb) -> Result<Option<Verb>, Refusal> {
+    let is_there = matches!(asked, Verb::Move(version) if !saga.is_ended() && saga.code().version == version);
+    let offered = asked.offered(|version| offer(modules, namespace, saga, version))?;
+    Ok((!is_there).then_some(offered))
 }
 
-/// Looks up what an intervention needs.
-pub(crate) fn prepare(modules: &Modules, namespace: &Namespace, saga: &Saga, asked: Intervention) -> Result<Prepared, Refusal> {
-    let version = match asked {
-        Intervention::Verb(verb) => return Ok(Prepared::Verb(verb)),
-        Intervention::Steps(verb, paths) => return Ok(Prepared::Steps(verb, paths)),
-        Intervention::Move(version) => version,
-    };
+fn offer(modules: &Modules, namespace: &Namespace, saga: &Saga, version: u32) -> Result<Offered, Refusal> {
     let (name, definition) = (&saga.started().module, &saga.started().definition);
     let module = modules.get(namespace, name).ok_or_else(|| module::no_module(name))?;
     let facts = module.versions.get(&version).ok_or_else(|| module::no_version(name, version))?;
@@ -228,14 +208,11 @@ pub(crate) fn prepare(modules: &Modules, namespace: &Namespace, saga: &Saga, ask
         return Err(Refusal::new(RefusalCode::Quarantined, format!("{name} v{version} is quarantined: {reason}"))
             .hint("move to another version, or activate this one again"));
     }
-    if !saga.is_ended() && saga.code().version == version {
-        return Ok(Prepared::Nothing);
-    }
     let (plan, definition_hash) = facts.offers(definition).ok_or_else(|| {
         Refusal::new(RefusalCode::VerbDoesNotFit, format!("{name} v{version} has no saga `{definition}` to move to"))
             .remedy("choose a version that has it", Remedy::ShowModule(name.clone()))
     })?;
-    Ok(Prepared::Move(plan, Code { version, digest: facts.digest, definition_hash }))
+    Ok(Offered { plan, code: Code { version, digest: facts.digest, definition_hash } })
 }
 
 fn refusal(key: &SagaKey, saga: &Saga, rejected: Rejected) -> Refusal {

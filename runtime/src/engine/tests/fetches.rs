@@ -2,7 +2,6 @@
 //!
 //! The whole suite runs once more with answers that come one by one (`AMENDS_TEST_FETCHES=one-by-one`).
 
-use amends_core::verbs::Verb;
 use expect_test::expect;
 
 use super::*;
@@ -68,7 +67,7 @@ fn said_now<T>(answered: &mut Receiver<Result<T, Refusal>>) -> Result<T, Refusal
 fn two_requests_ask_once_for_the_same_saga() {
     let mut sim = cold();
     let _first = sim.verb("S1", Verb::Cancel, "k1");
-    let _second = sim.verb("S1", Verb::Retry(None), "k2");
+    let _second = sim.verb("S1", Verb::Retry(Legs::All), "k2");
     assert_eq!(sim.asked.len(), 1, "{:?}", sim.asked);
     sim.settle();
 }

@@ -2,8 +2,8 @@
 
 use amends_core::{
     definition::{Each, EachMode},
-    event::Event,
-    job::{Job, JobState, JobVerb, Misfit, SagaFilter},
+    event::{Event, Resolution},
+    job::{Job, JobState, Misfit, SagaFilter},
     view::Status,
 };
 use bytes::Bytes;
@@ -55,7 +55,7 @@ fn every_demo() -> SagaFilter {
     SagaFilter { definition: Some("demo".into()), ..SagaFilter::default() }
 }
 
-fn ask(sim: &mut Sim, verb: JobVerb, filter: SagaFilter, key: Option<&str>) -> Receiver<Result<JobAnswer, Refusal>> {
+fn ask(sim: &mut Sim, verb: AskedVerb, filter: SagaFilter, key: Option<&str>) -> Receiver<Result<JobAnswer, Refusal>> {
     let origin = Origin { idempotency_key: key.map(str::to_owned), ..origin() };
     let act = Act { note: "it is back".into(), by: "ann".into() };
     let request = JobRequest { id: format!("J{}", sim.shard.kernel.last_position()), verb, filter, act, against: None };
@@ -89,15 +89,15 @@ fn count_of(sim: &Sim, status: Status) -> usize {
     read::of_status(sim.store.as_ref(), status, 0, usize::MAX).unwrap().len()
 }
 
-fn preview(sim: &Sim, verb: JobVerb, filter: &SagaFilter) -> JobPreview {
+fn preview(sim: &Sim, verb: AskedVerb, filter: &SagaFilter) -> JobPreview {
     let definitions = sim.shard.modules.definitions();
-    job::preview::preview(sim.store.as_ref(), definitions, &namespace(), verb, filter, u64::MAX, sim.now).unwrap()
+    job::preview::preview(sim.store.as_ref(), definitions, &namespace(), &verb, filter, u64::MAX, sim.now).unwrap()
 }
 
 #[test]
 fn a_verb_for_many_is_done_to_each_once_and_its_records_say_who_asked_why_and_which_job_did_it() {
     let mut sim = stuck(100);
-    let asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    let asked = ask(&mut sim, AskedVerb::Retry(Legs::All), in_a(), None);
     sim.settle();
     let JobAnswer { job, position } = said(asked).unwrap();
     assert_eq!((job.state, job.position), (JobState::Running, position));
@@ -120,7 +120,7 @@ fn a_verb_for_many_is_done_to_each_once_and_its_records_say_who_asked_why_and_wh
 fn a_job_goes_on_after_a_kill_at_any_commit_and_no_saga_is_left_out_or_done_twice() {
     for commits in 0..8 {
         let mut sim = stuck(100);
-        let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+        let _asked = ask(&mut sim, AskedVerb::Retry(Legs::All), in_a(), None);
         // The request is one commit, and each turn another.
         for _ in 0..commits {
             sim.commit();
@@ -140,7 +140,7 @@ fn a_job_goes_on_after_a_kill_at_any_commit_and_no_saga_is_left_out_or_done_twic
 #[test]
 fn other_requests_are_answered_between_the_turns_of_a_job() {
     let mut sim = stuck(100);
-    let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    let _asked = ask(&mut sim, AskedVerb::Retry(Legs::All), in_a(), None);
     sim.commit();
     let verb = sim.verb("S99", Verb::Abandon, "k");
     sim.commit();
@@ -166,17 +166,17 @@ fn what_a_verb_does_not_fit_is_counted_by_why_and_a_preview_says_the_same_and_ch
     }
     sim.settle();
     let before = sim.shard.kernel.last_position();
-    let seen = preview(&sim, JobVerb::Cancel, &every_demo());
+    let seen = preview(&sim, AskedVerb::Cancel, &every_demo());
     assert_eq!((seen.count, sim.shard.kernel.last_position()), (0, before));
     let why: Vec<String> =
         seen.misfits.iter().map(|misfit| format!("{} {:?}: {}", misfit.count, misfit.sagas, misfit.why)).collect();
-    let _asked = ask(&mut sim, JobVerb::Cancel, every_demo(), None);
+    let _asked = ask(&mut sim, AskedVerb::Cancel, every_demo(), None);
     sim.settle();
     let done = told(&jobs(&sim)[0]);
     expect![[r#"
         Ended(Instant(1000000)): seen 5, applied 0; 3 ["S0", "S1", "S2"]: it is on its way back already; 2 ["P1", "P2"]: it is past its point of no return"#]].assert_eq(&done);
     assert!(why.iter().all(|why| done.contains(why)), "{why:?}");
-    let abandoned = preview(&sim, JobVerb::Abandon, &in_a());
+    let abandoned = preview(&sim, AskedVerb::Abandon, &in_a());
     assert_eq!((abandoned.count, abandoned.sagas.len(), abandoned.is_cut), (3, 3, false));
 }
 
@@ -200,11 +200,11 @@ fn fan_out(elements: usize) -> Sim {
 fn a_saga_that_is_stuck_in_more_steps_than_fit_into_a_turn_is_dealt_with_in_several_and_counts_once() {
     let mut sim = fan_out(150);
     let before = sim.shard.kernel.last_position();
-    let _asked = ask(&mut sim, JobVerb::NotDone, in_a(), None);
+    let _asked = ask(&mut sim, AskedVerb::Resolve(Legs::All, Resolution::NotDone), in_a(), None);
     sim.settle();
     assert_eq!(jobs(&sim)[0].misfits[0].why, "`a[0]` is not stuck or in doubt, or an attempt is open");
-    assert_eq!(preview(&sim, JobVerb::Skip, &in_a()).count, 1);
-    let _asked = ask(&mut sim, JobVerb::Skip, in_a(), None);
+    assert_eq!(preview(&sim, AskedVerb::Skip(Legs::All), &in_a()).count, 1);
+    let _asked = ask(&mut sim, AskedVerb::Skip(Legs::All), in_a(), None);
     sim.shard.kernel.limits.job_legs_max = 100;
     // The request and the first turn.
     sim.commit();
@@ -240,7 +240,7 @@ fn a_retry_by_failure_is_about_the_legs_that_are_stuck_for_it_and_no_others() {
     sim.grant();
     let _started = sim.start("S0", "{}", false);
     sim.settle();
-    let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    let _asked = ask(&mut sim, AskedVerb::Retry(Legs::All), in_a(), None);
     sim.settle();
     let legs: Vec<String> = records(&sim)
         .iter()
@@ -251,17 +251,17 @@ fn a_retry_by_failure_is_about_the_legs_that_are_stuck_for_it_and_no_others() {
         .collect();
     assert_eq!(legs, ["undo a"]);
     let other = SagaFilter { step: Some("b".into()), ..in_a() };
-    assert_eq!(preview(&sim, JobVerb::Retry, &other).count, 0, "it is stuck in b, and for something else");
+    assert_eq!(preview(&sim, AskedVerb::Retry(Legs::All), &other).count, 0, "it is stuck in b, and for something else");
 }
 
 #[test]
 fn a_move_of_many_is_tried_before_and_repairs_them() {
     let mut sim = stuck(3);
     sim.deploy(2, fragile(&["a", "b", "c"]));
-    assert_eq!(preview(&sim, JobVerb::Move(2), &every_demo()).count, 3);
-    let nowhere = preview(&sim, JobVerb::Move(7), &every_demo());
+    assert_eq!(preview(&sim, AskedVerb::Move(2), &every_demo()).count, 3);
+    let nowhere = preview(&sim, AskedVerb::Move(7), &every_demo());
     assert_eq!((nowhere.count, nowhere.misfits[0].why.as_str()), (0, "module `demo` has no version 7"));
-    let _asked = ask(&mut sim, JobVerb::Move(2), SagaFilter { version: Some(1), ..in_a() }, None);
+    let _asked = ask(&mut sim, AskedVerb::Move(2), SagaFilter { version: Some(1), ..in_a() }, None);
     sim.settle();
     assert_eq!(told(&jobs(&sim)[0]), "Ended(Instant(1000000)): seen 3, applied 3");
     assert_eq!(count_of(&sim, Status::Compensated), 3);
@@ -279,7 +279,7 @@ fn a_job_looks_at_nothing_that_has_ended_and_records_nothing_of_those_that_it_is
     sim.settle();
     let abandon = |sim: &mut Sim, version: u32| {
         let before = sim.shard.kernel.last_position();
-        let _asked = ask(sim, JobVerb::Abandon, SagaFilter { version: Some(version), ..every_demo() }, None);
+        let _asked = ask(sim, AskedVerb::Abandon, SagaFilter { version: Some(version), ..every_demo() }, None);
         sim.settle();
         let mut turns = 0;
         while sim.shard.wake_at() == Some(sim.now) {
@@ -314,15 +314,15 @@ fn a_job_counts_what_it_cannot_read_and_is_stopped_where_it_cannot_go_on() {
     let mut sim = stuck(3);
     let second = read::of_status(sim.store.as_ref(), Status::Stuck, 0, 3).unwrap()[1];
     put(&sim, Table::Sagas, keys::saga(second), b"?");
-    let seen = preview(&sim, JobVerb::Retry, &every_demo());
+    let seen = preview(&sim, AskedVerb::Retry(Legs::All), &every_demo());
     assert_eq!((seen.count, seen.misfits[0].sagas[0].clone()), (2, format!("at {second}")));
-    let _asked = ask(&mut sim, JobVerb::Retry, every_demo(), None);
+    let _asked = ask(&mut sim, AskedVerb::Retry(Legs::All), every_demo(), None);
     sim.settle();
     let said = told(&jobs(&sim)[0]);
     let why = "it cannot be read: a saga's summary has version 63; this host reads 1";
     assert_eq!(said, format!("Ended(Instant(1000000)): seen 3, applied 2; 1 [\"at {second}\"]: {why}"));
     put(&sim, Table::ByStatus, [keys::by_status(4, second), vec![0]].concat(), b"");
-    let _asked = ask(&mut sim, JobVerb::Abandon, every_demo(), None);
+    let _asked = ask(&mut sim, AskedVerb::Abandon, every_demo(), None);
     sim.settle();
     let JobState::Stopped(_, act) = &jobs(&sim)[0].state else { panic!("{}", told(&jobs(&sim)[0])) };
     assert!(act.note.starts_with("it cannot go on: key 04"), "{}", act.note);
@@ -335,7 +335,7 @@ fn a_job_waits_while_half_of_the_room_for_sagas_is_taken() {
     let mut sim = stuck(3);
     sim.shard.kernel.limits.residents_max = 2;
     let _open = sim.start("OPEN", "{}", false);
-    let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    let _asked = ask(&mut sim, AskedVerb::Retry(Legs::All), in_a(), None);
     while sim.commit() {}
     assert_eq!(told(&jobs(&sim)[0]), "Running: seen 0, applied 0");
     sim.settle();
@@ -346,7 +346,7 @@ fn a_job_waits_while_half_of_the_room_for_sagas_is_taken() {
 #[test]
 fn those_who_wait_for_a_job_are_told_when_the_storage_fails() {
     let mut sim = stuck(3);
-    let asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    let asked = ask(&mut sim, AskedVerb::Retry(Legs::All), in_a(), None);
     sim.commit();
     let id = said(asked).unwrap().job.id;
     let awaited = sim.ask(|answer| Request::AwaitJob(origin(), id, answer));
@@ -367,17 +367,24 @@ fn a_jobs_row_keeps_its_bytes() {
         Status::Waiting,
         Status::Running,
     ];
-    let verbs =
-        [JobVerb::Cancel, JobVerb::Retry, JobVerb::Skip, JobVerb::NotDone, JobVerb::Undone, JobVerb::Abandon, JobVerb::Move(2)];
+    let verbs = [
+        AskedVerb::Cancel,
+        AskedVerb::Retry(Legs::All),
+        AskedVerb::Skip(Legs::All),
+        AskedVerb::Resolve(Legs::All, Resolution::NotDone),
+        AskedVerb::Resolve(Legs::All, Resolution::Undone),
+        AskedVerb::Abandon,
+        AskedVerb::Move(2),
+    ];
     let hex = |bytes: Bytes| hex::encode(&bytes);
     let indices = |encoded: Vec<Bytes>| encoded.into_iter().map(hex).collect::<Vec<_>>().join(" ");
     assert_eq!(indices(statuses.iter().map(row::encode).collect()), "0100 0101 0102 0103 0104 0105 0106");
-    assert_eq!(indices(verbs.iter().map(row::encode).collect()), "0100 0101 0102 0103 0104 0105 010602");
+    assert_eq!(indices(verbs.iter().map(row::encode).collect()), "0100 010100 010200 01030001 01030002 0106 010502");
     let job = |state| Job {
         id: "J1".into(),
         stream: 17,
         namespace: namespace(),
-        verb: JobVerb::Retry,
+        verb: AskedVerb::Retry(Legs::All),
         filter: SagaFilter { status: Some(Status::Stuck), module: Some("trip".into()), version: Some(2), ..in_a() },
         act: act(),
         actor: Actor::Local,
@@ -394,17 +401,17 @@ fn a_jobs_row_keeps_its_bytes() {
         bytes.as_bytes().chunks(64).map(|line| String::from_utf8_lossy(line).into_owned() + "\n").collect::<String>()
     });
     expect![[r#"
-        01024a31110764656661756c74010001030104747269700102010161010c6761
-        74657761795f646f776e0a6974206973206261636b03616e6e01e807ac020201
-        026e6f010102533100039003
+        01024a31110764656661756c7401000001030104747269700102010161010c67
+        6174657761795f646f776e0a6974206973206261636b03616e6e01e807ac0202
+        01026e6f010102533100039003
 
-        01024a31110764656661756c74010001030104747269700102010161010c6761
-        74657761795f646f776e0a6974206973206261636b03616e6e01e807ac020201
-        026e6f010102533101d00f039003
+        01024a31110764656661756c7401000001030104747269700102010161010c67
+        6174657761795f646f776e0a6974206973206261636b03616e6e01e807ac0202
+        01026e6f010102533101d00f039003
 
-        01024a31110764656661756c74010001030104747269700102010161010c6761
-        74657761795f646f776e0a6974206973206261636b03616e6e01e807ac020201
-        026e6f010102533102d00f0a6974206973206261636b03616e6e039003
+        01024a31110764656661756c7401000001030104747269700102010161010c67
+        6174657761795f646f776e0a6974206973206261636b03616e6e01e807ac0202
+        01026e6f010102533102d00f0a6974206973206261636b03616e6e039003
     "#]]
     .assert_eq(&bytes.join("\n"));
 }
@@ -412,7 +419,7 @@ fn a_jobs_row_keeps_its_bytes() {
 #[test]
 fn sagas_that_start_after_a_job_are_none_of_its() {
     let mut sim = stuck(40);
-    let _asked = ask(&mut sim, JobVerb::Abandon, every_demo(), None);
+    let _asked = ask(&mut sim, AskedVerb::Abandon, every_demo(), None);
     sim.world = b_waits;
     let _started = sim.start("later", "{}", false);
     sim.settle();
@@ -423,8 +430,8 @@ fn sagas_that_start_after_a_job_are_none_of_its() {
 #[test]
 fn jobs_run_one_after_the_other_and_a_stopped_one_leaves_what_it_did() {
     let mut sim = stuck(100);
-    let _first = ask(&mut sim, JobVerb::Retry, in_a(), None);
-    let second = ask(&mut sim, JobVerb::Abandon, every_demo(), None);
+    let _first = ask(&mut sim, AskedVerb::Retry(Legs::All), in_a(), None);
+    let second = ask(&mut sim, AskedVerb::Abandon, every_demo(), None);
     sim.commit();
     let second = said(second).unwrap().job.id;
     let mut awaited = sim.ask(|answer| Request::AwaitJob(origin(), second.clone(), answer));
@@ -446,13 +453,13 @@ fn jobs_run_one_after_the_other_and_a_stopped_one_leaves_what_it_did() {
 #[test]
 fn the_same_request_is_the_same_job_and_a_week_after_its_end_it_is_forgotten() {
     let mut sim = stuck(3);
-    let first = ask(&mut sim, JobVerb::Retry, in_a(), Some("k"));
+    let first = ask(&mut sim, AskedVerb::Retry(Legs::All), in_a(), Some("k"));
     sim.settle();
     let first = said(first).unwrap().job;
-    let again = ask(&mut sim, JobVerb::Retry, in_a(), Some("k"));
+    let again = ask(&mut sim, AskedVerb::Retry(Legs::All), in_a(), Some("k"));
     let again = said(again).unwrap().job;
     assert_eq!((again.id, again.applied), (first.id.clone(), 3));
-    let other = ask(&mut sim, JobVerb::Abandon, in_a(), Some("k"));
+    let other = ask(&mut sim, AskedVerb::Abandon, in_a(), Some("k"));
     assert_eq!(said(other).unwrap_err().code, RefusalCode::KeyReused);
     sim.pass(7 * 86_400_000 - 1);
     assert_eq!(jobs(&sim).len(), 1);
@@ -468,7 +475,7 @@ fn the_same_request_is_the_same_job_and_a_week_after_its_end_it_is_forgotten() {
 #[test]
 fn a_host_that_stops_leaves_its_jobs_to_the_next_one() {
     let mut sim = stuck(100);
-    let _asked = ask(&mut sim, JobVerb::Retry, in_a(), None);
+    let _asked = ask(&mut sim, AskedVerb::Retry(Legs::All), in_a(), None);
     sim.commit();
     sim.input(Input::Stop);
     sim.settle();

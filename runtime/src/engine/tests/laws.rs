@@ -292,12 +292,12 @@ fn a_guest_that_was_executing_at_three_deaths_of_the_host_runs_alone_and_then_no
     let refused = sim.start("NEW", "{}", true);
     assert_eq!(said(refused).unwrap_err().code, RefusalCode::Quarantined);
     sim.world = all_done;
-    let _retried = sim.verb("GOOD", Verb::Retry(None), "g");
+    let _retried = sim.verb("GOOD", Verb::Retry(Legs::All), "g");
     sim.settle();
     // It was stuck for something else. A retry of all that such a thing had stopped let new work start on what had killed the host.
     let refused = sim.start("NEW", "{}", true);
     assert_eq!((status(&mut sim, "GOOD"), said(refused).unwrap_err().code), (Status::Completed, RefusalCode::Quarantined));
-    let _retried = sim.verb("BAD", Verb::Retry(None), "k");
+    let _retried = sim.verb("BAD", Verb::Retry(Legs::All), "k");
     sim.settle();
     let taken = sim.start("NEW", "{}", true);
     sim.settle();

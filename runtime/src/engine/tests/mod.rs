@@ -31,6 +31,7 @@ use amends_core::{
     event::{Act, Wait, Woken},
     id::{Direction, Namespace, SagaId},
     outcome::{Left, Outcome, Report},
+    verbs::{AskedVerb, Legs, Verb},
     view::Status,
 };
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
@@ -46,8 +47,8 @@ use super::{
     metrics::Metrics,
     module,
     port::{
-        Answer, Deploy, Force, Intervention, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request,
-        SagaAnswer, SetGrants, Start, Verb, VerbAnswer, VerbRequest, Which,
+        Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, SetGrants,
+        Start, VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
     saga::{SagaKey, load, read, rows},
@@ -306,16 +307,16 @@ impl Sim {
         self.ask(|answer| Request::Start(origin(), start, answer))
     }
 
-    pub(super) fn verb(&mut self, id: &str, verb: Verb, key: &str) -> Receiver<Result<VerbAnswer, Refusal>> {
+    pub(super) fn verb(&mut self, id: &str, verb: AskedVerb, key: &str) -> Receiver<Result<VerbAnswer, Refusal>> {
         let origin = Origin { idempotency_key: Some(key.into()), ..origin() };
-        self.intervene(id, Intervention::Verb(verb), origin)
+        self.intervene(id, verb, origin)
     }
 
     pub(super) fn move_to(&mut self, id: &str, version: u32) -> Receiver<Result<VerbAnswer, Refusal>> {
-        self.intervene(id, Intervention::Move(version), origin())
+        self.intervene(id, Verb::Move(version), origin())
     }
 
-    fn intervene(&mut self, id: &str, asked: Intervention, origin: Origin) -> Receiver<Result<VerbAnswer, Refusal>> {
+    fn intervene(&mut self, id: &str, asked: AskedVerb, origin: Origin) -> Receiver<Result<VerbAnswer, Refusal>> {
         let request = VerbRequest { id: saga(id), asked, act: Act::default(), expect_revision: None };
         self.ask(|answer| Request::Verb(origin, request, answer))
     }

@@ -8,10 +8,11 @@ use amends_core::{
         Act, Arrival, Attempt, Cancel, Charge, Code, Event, Intent, Moved, Reason, Resolution, Round, Started, Topic, Wait, Why,
     },
     id::{Direction, Incarnation, Leg, Namespace, StepPath},
-    job::{JobEvent, JobVerb, Misfit, SagaFilter},
+    job::{JobEvent, Misfit, SagaFilter},
     outcome::OutcomeKind,
     schedule::{self, Overlap, ScheduleEvent, Spec, When},
     value::Failure,
+    verbs::{AskedVerb, Legs},
     view::Status,
 };
 use expect_test::{Expect, expect};
@@ -161,12 +162,19 @@ fn facts() -> Vec<Fact> {
         step: Some("reserve-hotel".into()),
         failure: Some("gateway_down".into()),
     };
-    let verbs =
-        [JobVerb::Cancel, JobVerb::Retry, JobVerb::Skip, JobVerb::NotDone, JobVerb::Undone, JobVerb::Abandon, JobVerb::Move(2)];
+    let verbs = [
+        AskedVerb::Cancel,
+        AskedVerb::Retry(Legs::All),
+        AskedVerb::Skip(Legs::All),
+        AskedVerb::Resolve(Legs::All, Resolution::NotDone),
+        AskedVerb::Resolve(Legs::All, Resolution::Undone),
+        AskedVerb::Abandon,
+        AskedVerb::Move(2),
+    ];
     let asked = verbs.map(|verb| JobEvent::Asked { verb, filter: SagaFilter::default(), act: act() });
     let misfits = vec![Misfit { why: "it has ended".into(), count: 300, sagas: vec!["T1".into()] }];
     let job = [
-        JobEvent::Asked { verb: JobVerb::Retry, filter, act: act() },
+        JobEvent::Asked { verb: AskedVerb::Retry(Legs::All), filter, act: act() },
         JobEvent::Advanced { through: 300, applied: 32, misfits },
         JobEvent::Ended,
         JobEvent::Stopped { act: act() },
@@ -420,13 +428,13 @@ fn every_body_keeps_its_bytes() {
         406 resumed 01e0f4f4c2b1341063616c6c65642074686520686f74656c03616461
         407 unscheduled 1063616c6c65642074686520686f74656c03616461
         500 asked 000000000000001063616c6c65642074686520686f74656c03616461
-        500 asked 010000000000001063616c6c65642074686520686f74656c03616461
-        500 asked 020000000000001063616c6c65642074686520686f74656c03616461
-        500 asked 030000000000001063616c6c65642074686520686f74656c03616461
-        500 asked 040000000000001063616c6c65642074686520686f74656c03616461
-        500 asked 050000000000001063616c6c65642074686520686f74656c03616461
-        500 asked 06020000000000001063616c6c65642074686520686f74656c03616461
-        500 asked 0101047472697001030104747269700101010d726573657276652d686f74656c010c676174657761795f646f776e1063616c6c65642074686520686f74656c03616461
+        500 asked 01000000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 02000000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 0300010000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 0300020000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 060000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 05020000000000001063616c6c65642074686520686f74656c03616461
+        500 asked 010001047472697001030104747269700101010d726573657276652d686f74656c010c676174657761795f646f776e1063616c6c65642074686520686f74656c03616461
         501 advanced ac0220010c69742068617320656e646564ac0201025431
         502 ended 
         503 stopped 1063616c6c65642074686520686f74656c03616461
