@@ -11,6 +11,7 @@
 //! - [`event`]: the facts of a saga's stream, and what is recorded of who wanted something
 //! - [`outcome`]: what an attempt says at its end
 //! - [`denial`]: a call that the host refused
+//! - [`refused`]: a refusal as facts record it
 //! - [`trigger`]: which events start which sagas
 //!
 //! The saga, in the folder `saga`: [`Saga`] is the state; its five words are [`Saga::start`], [`Saga::replay`], [`Saga::handle`],
@@ -43,6 +44,8 @@ pub mod event;
 pub mod outcome;
 
 pub mod denial;
+
+pub mod refused;
 
 pub mod trigger;
 

@@ -241,7 +241,7 @@ impl Metrics {
                 self.schedules_fired.inc();
             }
             ScheduleEvent::Missed { count, reason, .. } => {
-                self.schedules_missed.get_or_create(&ByReason { reason: reason.code.clone() }).inc_by(*count);
+                self.schedules_missed.get_or_create(&ByReason { reason: reason.code().to_owned() }).inc_by(*count);
             }
             ScheduleEvent::Scheduled { .. }
             | ScheduleEvent::Postponed { .. }

@@ -39,7 +39,7 @@ pub enum Request {
     /// Removes a version that nothing needs.
     Remove(Origin, String, u32, Answer<ModuleAnswer>),
     /// A verb for many sagas.
-    Job(Origin, JobRequest, Answer<JobAnswer>),
+    Job(Origin, Box<JobRequest>, Answer<JobAnswer>),
     /// Stops a job, by its id.
     StopJob(Origin, String, Act, Answer<JobAnswer>),
     /// Answers when the job of this id has ended.

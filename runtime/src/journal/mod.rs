@@ -15,6 +15,7 @@ use amends_core::{
     event::{Act, Event as SagaEvent, Topic},
     id::{Namespace, partition_key},
     job::JobEvent,
+    refused::Refused,
     schedule::ScheduleEvent,
     value::{Instant, Payload},
 };
@@ -230,7 +231,7 @@ pub enum ModuleEvent {
         /// Which version.
         version: u32,
         /// Why.
-        reason: String,
+        reason: Quarantine,
     },
     /// A version that nothing needs was removed.
     Removed {
@@ -312,15 +313,37 @@ pub enum MessageEvent {
     /// It was addressed to one saga that never took it.
     Dead {
         /// Why.
-        reason: String,
+        reason: Death,
     },
     /// It was to start a saga, and never will.
     NotStarted {
         /// The saga's name.
         saga: String,
-        /// The code of the refusal and its words, as `input_does_not_fit: …`.
-        why: String,
+        /// Why.
+        why: Refused,
     },
+}
+
+/// Why a version starts nothing until somebody activates it again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Quarantine {
+    /// It was executing each time the host died.
+    HostDied,
+}
+
+impl fmt::Display for Quarantine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::HostDied => f.write_str("it was executing each time the host died"),
+        }
+    }
+}
+
+/// Why an event that was kept is not any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Death {
+    /// Nobody took it in the time that it was kept.
+    NotTaken,
 }
 
 /// The facts of the host's stream.

@@ -103,16 +103,14 @@ impl Schedule {
     fn too_late(&self, calendar: &impl Calendar, due: Instant, now: Instant) -> Decision {
         let horizon = Instant(now.0.saturating_sub(self.spec.catch_up_ms));
         let (count, next) = self.passed(calendar, due, |due| self.fires_at(due) < horizon, self.before_jitter(horizon));
-        let message = "the host was not there, or too busy, for longer than the catch-up window".to_owned();
-        Decision::record(ScheduleEvent::Missed { due, count, reason: Reason { code: "late".to_owned(), message }, next })
+        Decision::record(ScheduleEvent::Missed { due, count, reason: Reason::Late, next })
     }
 
     /// What is recorded when it is resumed: what was due in the pause is missed.
     pub fn resumed(&self, calendar: &impl Calendar, now: Instant, act: Act) -> Vec<ScheduleEvent> {
         let Some(due) = self.next.filter(|due| *due <= now) else { return vec![ScheduleEvent::Resumed { next: self.next, act }] };
         let (count, next) = self.passed(calendar, due, |due| due <= now, now);
-        let paused = || Reason { code: "paused".to_owned(), message: "it was due while the schedule was paused".to_owned() };
-        let reason = calendar.lost().unwrap_or_else(paused);
+        let reason = calendar.lost().unwrap_or(Reason::Paused);
         vec![ScheduleEvent::Missed { due, count, reason, next }, ScheduleEvent::Resumed { next, act }]
     }
 
@@ -141,7 +139,6 @@ impl Schedule {
     }
 
     fn overlaps(&self) -> Reason {
-        let saga = self.saga.as_deref().unwrap_or_default();
-        Reason { code: "overlap".to_owned(), message: format!("saga {saga}, which it started before, had not ended") }
+        Reason::Overlap { saga: self.saga.clone().unwrap_or_default() }
     }
 }

@@ -1,9 +1,12 @@
 //! What a schedule is made of, and the facts of its stream.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
     event::Act,
+    refused::Refused,
     value::{Instant, Payload},
 };
 
@@ -132,9 +135,40 @@ pub enum ScheduleEvent {
 
 /// Why a start did not happen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reason {
-    /// For machines: `late`, `overlap`, `paused`, or the code of the refusal.
-    pub code: String,
-    /// For people.
-    pub message: String,
+pub enum Reason {
+    /// The host was not there, or too busy, for longer than the catch-up window.
+    Late,
+    /// The saga before had not ended.
+    Overlap {
+        /// Its id.
+        saga: String,
+    },
+    /// It was due while the schedule was paused.
+    Paused,
+    /// It was refused.
+    Refused(Refused),
+}
+
+impl Reason {
+    /// For machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Late => "late",
+            Self::Overlap { .. } => "overlap",
+            Self::Paused => "paused",
+            Self::Refused(refused) => refused.code.as_str(),
+        }
+    }
+}
+
+/// For people.
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Late => f.write_str("the host was not there, or too busy, for longer than the catch-up window"),
+            Self::Overlap { saga } => write!(f, "saga {saga}, which it started before, had not ended"),
+            Self::Paused => f.write_str("it was due while the schedule was paused"),
+            Self::Refused(refused) => f.write_str(&refused.message),
+        }
+    }
 }

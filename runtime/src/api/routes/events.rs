@@ -152,7 +152,7 @@ fn started(started: &port::StartedSaga) -> StartedSaga {
 /// An answer with several of these has no place for each one's hint but its message.
 fn not_started(port::NotStarted { saga, code, message, hints }: port::NotStarted) -> NotStarted {
     let hint = present::remedy::hint(&hints).map(|hint| format!("; {hint}"));
-    NotStarted { saga, code, message: message + &hint.unwrap_or_default() }
+    NotStarted { saga, code: code.as_str().to_owned(), message: message + &hint.unwrap_or_default() }
 }
 
 /// The hash of the input of what the event starts, as that of a start has it.

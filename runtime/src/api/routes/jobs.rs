@@ -86,7 +86,7 @@ async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<
     }
     let id = mint::fresh(api.now()).map_err(mint::no_randomness)?;
     let request = JobRequest { id, verb, filter, act, against };
-    let answer = api.ask(|answer| Request::Job(caller.origin, request, answer)).await?;
+    let answer = api.ask(|answer| Request::Job(caller.origin, Box::new(request), answer)).await?;
     let job = shown(&answer.job, api.positions())?;
     Ok(written(&api, answer.position, (StatusCode::ACCEPTED, Json(job))))
 }

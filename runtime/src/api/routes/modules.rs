@@ -322,7 +322,7 @@ fn version(view: &VersionView) -> module::Version {
         triggers: triggers(&view.triggers),
         imports: view.imports.clone(),
         in_flight: view.in_flight,
-        quarantined: view.quarantined.clone(),
+        quarantined: view.quarantined.map(|why| why.to_string()),
     }
 }
 

@@ -294,8 +294,8 @@ fn shown(view: &ScheduleView, now: Instant) -> Schedule {
         waiting: of.waiting.as_ref().map(|waiting| Waiting {
             due: time(waiting.due),
             until: waiting.until.map(time),
-            code: waiting.reason.code.clone(),
-            message: waiting.reason.message.clone(),
+            code: waiting.reason.code().to_owned(),
+            message: waiting.reason.to_string(),
         }),
         last_fired: of.last_fired.as_ref().map(|fired| Fired {
             due: fired.due.map(time),
@@ -306,8 +306,8 @@ fn shown(view: &ScheduleView, now: Instant) -> Schedule {
             due: time(missed.due),
             at: time(missed.at),
             count: missed.count,
-            code: missed.reason.code.clone(),
-            message: missed.reason.message.clone(),
+            code: missed.reason.code().to_owned(),
+            message: missed.reason.to_string(),
         }),
         fired: of.fired,
         missed: of.missed,

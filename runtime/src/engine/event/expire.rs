@@ -14,7 +14,7 @@ use crate::{
         module::Modules,
         saga::{SagaKey, Sagas},
     },
-    journal::{Actor, Fact, MessageEvent, StreamHead, keys, record},
+    journal::{Actor, Death, Fact, MessageEvent, StreamHead, keys, record},
     store::Table,
 };
 
@@ -45,7 +45,7 @@ pub(crate) fn expire(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &Modules,
     commit.delete(Table::Events, row_key);
     if let Some(row) = row.filter(|row| row.is_kept && !is_taken) {
         commit.metrics.dead_letter();
-        let fact = Fact::Message(MessageEvent::Dead { reason: "nobody took it in its park time".to_owned() });
+        let fact = Fact::Message(MessageEvent::Dead { reason: Death::NotTaken });
         let at = commit.now;
         commit.record(
             &mut Stream::goes_on(stream, timer.start, row.version),

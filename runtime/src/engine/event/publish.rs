@@ -1,6 +1,6 @@
 //! Publishing an event: its record, the sagas that take it and those that it starts are one commit.
 
-use amends_core::{Instant, event::Topic, id::SagaId};
+use amends_core::{Instant, event::Topic, id::SagaId, refused::Refused};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -134,7 +134,7 @@ fn record(
     let starts = triggers::start(commit, sagas, modules, origin, &event, starts);
     for not_started in &starts.not_started {
         commit.metrics.dead_letter();
-        let why = format!("{}: {}", not_started.code, not_started.message);
+        let why = Refused { code: not_started.code, message: not_started.message.clone() };
         append(commit, &mut stream, origin, MessageEvent::NotStarted { saga: not_started.saga.clone(), why });
     }
     let until = commit.now.plus(commit.limits.event_kept_ms);

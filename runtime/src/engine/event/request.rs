@@ -3,7 +3,7 @@
 use amends_core::{id::SagaId, value::Payload};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::refusal::Hint;
+use crate::engine::refusal::{Hint, RefusalCode};
 
 /// An event from outside.
 #[derive(Clone, Debug)]
@@ -66,8 +66,8 @@ pub struct StartedSaga {
 pub struct NotStarted {
     /// The definition's name.
     pub saga: String,
-    /// The code of the refusal, as the API shows it.
-    pub code: String,
+    /// Which refusal.
+    pub code: RefusalCode,
     /// What stands against it.
     pub message: String,
     /// What to do about it.

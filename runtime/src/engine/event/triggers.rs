@@ -133,5 +133,5 @@ fn start_one(
 }
 
 fn not_started(saga: String, refusal: Refusal) -> NotStarted {
-    NotStarted { saga, code: refusal.code.as_str().to_owned(), message: refusal.message, hints: refusal.hints }
+    NotStarted { saga, code: refusal.code, message: refusal.message, hints: refusal.hints }
 }

@@ -18,7 +18,7 @@ use crate::{
         row,
     },
     engine::refusal::{Refusal, RefusalCode, Remedy},
-    journal::{Actor, Fact, Grant, ModuleEvent, StreamHead, StreamId, StreamKind, keys},
+    journal::{Actor, Fact, Grant, ModuleEvent, Quarantine, StreamHead, StreamId, StreamKind, keys},
     store::Table,
 };
 
@@ -209,7 +209,7 @@ pub(crate) fn quarantine(commit: &mut Commit<'_>, modules: &mut Modules, namespa
         return;
     }
     let origin = Origin { namespace: namespace.clone(), actor: Actor::Host, idempotency_key: None };
-    let reason = "it was executing each time the host died".to_owned();
+    let reason = Quarantine::HostDied;
     if let Err(error) = append(commit, modules, &origin, module, vec![ModuleEvent::Quarantined { version, reason }]) {
         tracing::error!(module, version, error, "a version cannot be quarantined");
     }

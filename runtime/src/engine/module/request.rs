@@ -2,7 +2,10 @@
 
 use amends_core::{Definition, Trigger, event::Act};
 
-use crate::{engine::guests::ModuleDigest, journal::Grant};
+use crate::{
+    engine::guests::ModuleDigest,
+    journal::{Grant, Quarantine},
+};
 
 /// A verified component, stored under its digest before the engine hears of it.
 #[derive(Clone, Debug)]
@@ -88,7 +91,7 @@ pub struct VersionView {
     /// Sagas that run on it and have not ended.
     pub in_flight: u64,
     /// No new work starts on it, and why.
-    pub quarantined: Option<String>,
+    pub quarantined: Option<Quarantine>,
 }
 
 /// Which version to activate.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     engine::guests::ModuleDigest,
-    journal::{Grant, ModuleEvent, definition},
+    journal::{Grant, ModuleEvent, Quarantine, definition},
 };
 
 /// One module of a namespace.
@@ -55,7 +55,7 @@ pub(crate) struct Version {
     pub(crate) imports: Vec<String>,
     /// Which events start which of its sagas while it is active.
     pub(crate) triggers: Vec<Trigger>,
-    pub(crate) quarantined: Option<String>,
+    pub(crate) quarantined: Option<Quarantine>,
 }
 
 /// Definitions by the digest that they came with, for everyone who replays a saga. Those of a removed version stay: ended sagas of
@@ -237,7 +237,7 @@ impl Modules {
             }
             ModuleEvent::Quarantined { version, reason } => {
                 if let Some(facts) = module.versions.get_mut(version) {
-                    facts.quarantined = Some(reason.clone());
+                    facts.quarantined = Some(*reason);
                 }
             }
             ModuleEvent::Triggers { version, triggers } => {
@@ -315,7 +315,7 @@ impl Module {
                 imports: version.imports.clone(),
                 triggers: version.triggers.clone(),
                 in_flight: 0,
-                quarantined: version.quarantined.clone(),
+                quarantined: version.quarantined,
             })
             .collect()
     }

@@ -2,6 +2,7 @@
 
 use amends_core::{
     Instant,
+    refused::Refused,
     schedule::{self, Reason, When},
 };
 
@@ -23,7 +24,7 @@ impl Calendar {
                 Ok(cron) => Self::Cron(Box::new(cron)),
                 Err(bad) => {
                     let message = format!("`{expression}` in zone {zone} cannot be read by this host any more: {bad}");
-                    Self::Lost(Reason { code: bad.code().as_str().to_owned(), message })
+                    Self::Lost(Reason::Refused(Refused { code: bad.code(), message }))
                 }
             },
         }

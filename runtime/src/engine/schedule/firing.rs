@@ -6,6 +6,7 @@
 use amends_core::{
     Instant, Payload,
     id::SagaId,
+    refused::Refused,
     schedule::{Decision, Due, Reason, Schedule, ScheduleEvent},
 };
 use sha2::{Digest, Sha256};
@@ -89,7 +90,7 @@ impl Schedules {
             // The room that is left is for what undoes: not even what is missed is recorded.
             Decision::Record(_) | Decision::Lost(..) if (reads.is_low)() => self.held.push_back(held.clone()),
             Decision::Lost(due, reason) => {
-                tracing::error!(schedule = key.1, namespace = %key.0, why = reason.message, "a schedule starts nothing any more");
+                tracing::error!(schedule = key.1, namespace = %key.0, why = %reason, "a schedule starts nothing any more");
                 let missed = ScheduleEvent::Missed { due, count: 1, reason, next: None };
                 self.append(&mut reads.done()?, key, Some(&schedule), vec![missed], &Actor::Host);
             }
@@ -173,7 +174,7 @@ pub(super) fn start(
 /// A start that may be possible later is tried again, as long as its window is open; any other is missed.
 fn refused(schedule: &Schedule, due: Due, refusal: &Refusal, now: Instant) -> ScheduleEvent {
     let Due { moment: due, next } = due;
-    let reason = Reason { code: refusal.code.as_str().to_owned(), message: refusal.message.clone() };
+    let reason = Reason::Refused(Refused { code: refusal.code, message: refusal.message.clone() });
     let backoff = BACKOFF_MS.0.saturating_mul(1 << schedule.tries(due).min(16)).min(BACKOFF_MS.1);
     // At the end of its window it is looked at once more, and given up.
     let until = now.plus(backoff).min(schedule.gives_up_at(due, now).plus(1));

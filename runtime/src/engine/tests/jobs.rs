@@ -59,7 +59,7 @@ fn ask(sim: &mut Sim, verb: AskedVerb, filter: SagaFilter, key: Option<&str>) ->
     let origin = Origin { idempotency_key: key.map(str::to_owned), ..origin() };
     let act = Act { note: "it is back".into(), by: "ann".into() };
     let request = JobRequest { id: format!("J{}", sim.shard.kernel.last_position()), verb, filter, act, against: None };
-    sim.ask(|answer| Request::Job(origin, request, answer))
+    sim.ask(|answer| Request::Job(origin, Box::new(request), answer))
 }
 
 fn jobs(sim: &Sim) -> Vec<Job> {

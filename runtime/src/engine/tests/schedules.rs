@@ -68,8 +68,8 @@ fn check(sim: &Sim, name: &str, expected: &Expect) {
             ScheduleEvent::Fired { saga, .. } | ScheduleEvent::Triggered { saga, .. } => {
                 format!(" {saga}: {}", status(sim, saga))
             }
-            ScheduleEvent::Postponed { reason, .. } => format!(": {}", reason.code),
-            ScheduleEvent::Missed { count, reason, .. } => format!(" {count}: {}", reason.code),
+            ScheduleEvent::Postponed { reason, .. } => format!(": {}", reason.code()),
+            ScheduleEvent::Missed { count, reason, .. } => format!(" {count}: {}", reason.code()),
             _ => String::new(),
         };
         format!("{}{more}\n", record.fact.name())
@@ -252,7 +252,7 @@ fn an_expression_that_cannot_be_read_any_more_says_so_and_begins_again_when_it_c
     sim.pass(MINUTE);
     let lost = seen(&sim, "nightly").schedule.last_missed.unwrap();
     expect!["`* * * * *` in zone Mars/Olympus cannot be read by this host any more: there is no such time zone"]
-        .assert_eq(&lost.reason.message);
+        .assert_eq(&lost.reason.to_string());
     assert!(put(&mut sim, "nightly", spec(cron("* * * * *"))).unwrap().applied);
     sim.pass(MINUTE);
     check(

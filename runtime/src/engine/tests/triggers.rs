@@ -62,7 +62,7 @@ fn told(said: Result<PublishAnswer, Refusal>) -> String {
     let again = if duplicate { "again: " } else { "" };
     let kept = if kept_until.is_some() { ", kept" } else { "" };
     let started = started.iter().map(|started| format!("  started {}\n", started.id));
-    let not = not_started.iter().map(|not| format!("  not started {}: {}: {}\n", not.saga, not.code, not.message));
+    let not = not_started.iter().map(|not| format!("  not started {}: {}: {}\n", not.saga, not.code.as_str(), not.message));
     format!("{again}woke {woke}{kept}\n") + &started.chain(not).collect::<String>()
 }
 

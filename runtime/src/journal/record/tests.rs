@@ -10,6 +10,7 @@ use amends_core::{
     id::{Direction, Incarnation, Leg, Namespace, StepPath},
     job::{JobEvent, Misfit, SagaFilter},
     outcome::OutcomeKind,
+    refused::{RefusalCode, Refused},
     schedule::{self, Overlap, ScheduleEvent, Spec, When},
     value::Failure,
     verbs::{AskedVerb, Legs},
@@ -18,7 +19,7 @@ use amends_core::{
 use expect_test::{Expect, expect};
 
 use super::*;
-use crate::journal::{Grant, HostEvent, MessageEvent, ModuleEvent, StreamId, StreamKind, facts::CODES};
+use crate::journal::{Death, Grant, HostEvent, MessageEvent, ModuleEvent, Quarantine, StreamId, StreamKind, facts::CODES};
 
 fn leg() -> Leg {
     Leg { path: StepPath::new("group/2/pay[sku-7]"), alternate: 1, round: 2, direction: Direction::Undo(3) }
@@ -139,7 +140,7 @@ fn facts() -> Vec<Fact> {
         ModuleEvent::Granted(Grant::Http { origin: "https://bank.example:443".into(), private: true }, act()),
         ModuleEvent::Granted(Grant::Config { key: "fee".into(), value: "2".into() }, act()),
         ModuleEvent::Revoked(Grant::Secret { name: "token".into() }, act()),
-        ModuleEvent::Quarantined { version: 1, reason: "host_died".into() },
+        ModuleEvent::Quarantined { version: 1, reason: Quarantine::HostDied },
         ModuleEvent::Removed { version: 1 },
         ModuleEvent::Triggers {
             version: 1,
@@ -151,8 +152,8 @@ fn facts() -> Vec<Fact> {
         MessageEvent::Event { source: "crm".into(), id: "e1".into(), topic: topic(), to, data: Some(Payload::opaque("x")) },
         MessageEvent::Event { source: String::new(), id: "e2".into(), topic: topic(), to: None, data: None },
         MessageEvent::Kept { until: Instant(1_800_000_000_000) },
-        MessageEvent::Dead { reason: "saga_ended".into() },
-        MessageEvent::NotStarted { saga: "fulfil".into(), why: "locked: held by T1".into() },
+        MessageEvent::Dead { reason: Death::NotTaken },
+        MessageEvent::NotStarted { saga: "fulfil".into(), why: refused("held by T1") },
     ];
     let filter = SagaFilter {
         definition: Some("trip".into()),
@@ -186,6 +187,10 @@ fn facts() -> Vec<Fact> {
     facts.chain(schedule_facts().into_iter().map(Fact::Schedule)).chain(job.map(Fact::Job)).collect()
 }
 
+fn refused(message: &str) -> Refused {
+    Refused { code: RefusalCode::Locked, message: message.into() }
+}
+
 fn schedule_facts() -> Vec<ScheduleEvent> {
     let (due, next) = (Instant(1_800_000_000_000), Some(Instant(1_800_000_060_000)));
     let scheduled = |when: When, overlap: Overlap| {
@@ -201,19 +206,25 @@ fn schedule_facts() -> Vec<ScheduleEvent> {
         }
     };
     let cron = When::Cron { expression: "@daily".into(), zone: "UTC".into() };
-    let reason = || schedule::Reason { code: "late".into(), message: "no host".into() };
-    vec![
+    let reasons = [
+        schedule::Reason::Late,
+        schedule::Reason::Overlap { saga: "T1".into() },
+        schedule::Reason::Paused,
+        schedule::Reason::Refused(refused("held by T1")),
+    ];
+    let missed = reasons.map(|reason| ScheduleEvent::Missed { due, count: 3, reason, next: None });
+    let facts = [
         scheduled(When::At(due), Overlap::Skip),
         scheduled(When::After { delay_ms: 1_000, at: due }, Overlap::Queue),
         scheduled(cron, Overlap::Allow),
         ScheduleEvent::Fired { due, saga: "T1".into(), next },
         ScheduleEvent::Triggered { saga: "T1".into(), act: act() },
-        ScheduleEvent::Postponed { due, until: None, reason: reason(), next },
-        ScheduleEvent::Missed { due, count: 3, reason: reason(), next: None },
+        ScheduleEvent::Postponed { due, until: None, reason: schedule::Reason::Late, next },
         ScheduleEvent::Paused(act()),
         ScheduleEvent::Resumed { next, act: act() },
         ScheduleEvent::Unscheduled(act()),
-    ]
+    ];
+    facts.into_iter().chain(missed).collect()
 }
 
 /// The record that opens stream 17.
@@ -407,14 +418,14 @@ fn every_body_keeps_its_bytes() {
         102 granted 001868747470733a2f2f62616e6b2e6578616d706c653a343433011063616c6c65642074686520686f74656c03616461
         102 granted 010366656501321063616c6c65642074686520686f74656c03616461
         103 revoked 0205746f6b656e1063616c6c65642074686520686f74656c03616461
-        104 quarantined 0109686f73745f64696564
+        104 quarantined 0100
         105 removed 01
         106 triggers 01010666756c66696c0c6f726465722e706c61636564
         200 event 0363726d02653108617070726f76616c0234320102543101010178
         200 event 0002653208617070726f76616c0234320000
         201 kept 80a0f1c2b134
-        202 dead 0a736167615f656e646564
-        203 not_started 0666756c66696c126c6f636b65643a2068656c64206279205431
+        202 dead 00
+        203 not_started 0666756c66696c110a68656c64206279205431
         300 opened 0400
         301 restored 02
         400 scheduled 04747269700080a0f1c2b134010254310005ac0244444444444444444444444444444444444444444444444444444444444444443333333333333333333333333333333300013701e0f4f4c2b134011063616c6c65642074686520686f74656c0361646101036b2d31
@@ -422,11 +433,14 @@ fn every_body_keeps_its_bytes() {
         400 scheduled 04747269700206406461696c7903555443010254310205ac0244444444444444444444444444444444444444444444444444444444444444443333333333333333333333333333333300013701e0f4f4c2b134011063616c6c65642074686520686f74656c0361646101036b2d31
         401 fired 80a0f1c2b13402543101e0f4f4c2b134
         402 triggered 0254311063616c6c65642074686520686f74656c03616461
-        403 postponed 80a0f1c2b13400046c617465076e6f20686f737401e0f4f4c2b134
-        404 missed 80a0f1c2b13403046c617465076e6f20686f737400
+        403 postponed 80a0f1c2b134000001e0f4f4c2b134
         405 paused 1063616c6c65642074686520686f74656c03616461
         406 resumed 01e0f4f4c2b1341063616c6c65642074686520686f74656c03616461
         407 unscheduled 1063616c6c65642074686520686f74656c03616461
+        404 missed 80a0f1c2b134030000
+        404 missed 80a0f1c2b134030102543100
+        404 missed 80a0f1c2b134030200
+        404 missed 80a0f1c2b1340303110a68656c6420627920543100
         500 asked 000000000000001063616c6c65642074686520686f74656c03616461
         500 asked 01000000000000001063616c6c65642074686520686f74656c03616461
         500 asked 02000000000000001063616c6c65642074686520686f74656c03616461

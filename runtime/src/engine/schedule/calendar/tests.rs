@@ -1,5 +1,6 @@
 use amends_core::{
     event::Act,
+    refused::{RefusalCode, Refused},
     schedule::{Calendar as _, Decision, Due, Overlap, Schedule, ScheduleEvent, Spec},
 };
 use expect_test::{Expect, expect};
@@ -71,7 +72,7 @@ impl Play {
         let Decision::Start(Due { moment: due, next }) = self.schedule.decide(&self.calendar(), now, false) else {
             panic!("nothing is due")
         };
-        let reason = Reason { code: "quarantined".into(), message: String::new() };
+        let reason = Reason::Refused(Refused { code: RefusalCode::Quarantined, message: String::new() });
         let until = Some(now.plus(again * MINUTE));
         let event = ScheduleEvent::Postponed { due, until, reason, next };
         self.record(now, &event);
@@ -109,9 +110,9 @@ fn clock(at: Instant) -> String {
 fn in_words(event: &ScheduleEvent) -> String {
     match event {
         ScheduleEvent::Fired { due, .. } => format!("fired {}", clock(*due)),
-        ScheduleEvent::Missed { due, count, reason, .. } => format!("missed {count} from {} on: {}", clock(*due), reason.code),
+        ScheduleEvent::Missed { due, count, reason, .. } => format!("missed {count} from {} on: {}", clock(*due), reason.code()),
         ScheduleEvent::Postponed { due, until, reason, .. } => {
-            format!("postponed {} until {}: {}", clock(*due), until.map_or("the end".to_owned(), clock), reason.code)
+            format!("postponed {} until {}: {}", clock(*due), until.map_or("the end".to_owned(), clock), reason.code())
         }
         ScheduleEvent::Paused(_) => "paused".to_owned(),
         ScheduleEvent::Resumed { next, .. } => format!("resumed, next {}", next.map_or("never".to_owned(), clock)),

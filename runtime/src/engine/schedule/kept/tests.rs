@@ -10,7 +10,7 @@ use super::*;
 #[test]
 fn a_schedules_row_keeps_its_bytes() {
     let moment = Instant(1_800_000_000_000);
-    let reason = Reason { code: "overlap".into(), message: "saga T1 runs".into() };
+    let reason = Reason::Overlap { saga: "T1".into() };
     let schedule = Schedule {
         spec: Spec {
             saga: "trip".into(),
@@ -45,10 +45,9 @@ fn a_schedules_row_keeps_its_bytes() {
         0104747269700206406461696c7903555443010254310105ac02444444444444
         4444444444444444444444444444444444444444444444444444333333333333
         333333333333333333331104171280a0f1c2b134076173206576657203616461
-        01036b2d31010180a0f1c2b1340180a0f1c2b134000180a0f1c2b134076f7665
-        726c61700c736167612054312072756e73010254310180a0f1c2b134010080a0
-        f1c2b1340254310180a0f1c2b13480a0f1c2b13403076f7665726c61700c7361
-        67612054312072756e73ac0203
+        01036b2d31010180a0f1c2b1340180a0f1c2b134000180a0f1c2b13401025431
+        010254310180a0f1c2b134010080a0f1c2b1340254310180a0f1c2b13480a0f1
+        c2b1340301025431ac0203
     "#]]
     .assert_eq(&lines.collect::<String>());
     assert_eq!(row::decode::<Schedule>(&row, "a schedule").ok(), Some(schedule));
