@@ -3,10 +3,10 @@
 use std::{
     io::{self, BufRead, BufReader},
     sync::{
-        Arc,
+        Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde_json::{Value, json};
@@ -269,7 +269,9 @@ fn answer(mut response: Response<ureq::Body>) -> Result<Answer, ureq::Error> {
     Ok(Answer { status: response.status().as_u16(), body })
 }
 
+/// A key that no other run had: the data folder of an older one holds first answers under its keys.
 fn fresh_key() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    format!("key-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+    static RUN: LazyLock<u128> = LazyLock::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos());
+    format!("key-{}-{}", *RUN, NEXT.fetch_add(1, Ordering::Relaxed))
 }
