@@ -210,7 +210,9 @@ fn serving(data: &Path, options: &Options) -> Command {
     let serve = format!("\"$0\" serve --data \"$1\" --listen 127.0.0.1:{port}");
     // A shell says its process, and then is the host. Its clock goes on where that of the life before stood.
     let life = format!("AMENDS_CLOCK=steered:$(cat \"$2\") sh -c 'echo pid $$; exec {serve}' \"$0\" \"$1\"");
-    command.arg("-c").arg(format!("{life}; unset AMENDS_FAILPOINT; while :; do {life}; done"));
+    // Where the tests are killed, nobody else ends the shell.
+    let tests_run = format!("kill -0 {} 2>/dev/null", std::process::id());
+    command.arg("-c").arg(format!("{life}; unset AMENDS_FAILPOINT; while {tests_run}; do {life}; done"));
     command.arg(&options.binary).arg(data).arg(clock_path(data)).process_group(0);
     set_clock(data, options.clock_ms);
     command
