@@ -29,7 +29,8 @@ pub(super) struct Participant {
 pub(super) const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 impl Participant {
-    /// An empty answer closes the connection.
+    /// An empty answer closes the connection. Each connection has a thread: a client closes one that it no longer needs in its own
+    /// time, and a participant that waited for that before it took the next one waited for ever, if the client waited for the next.
     pub(super) fn start(answers: &'static [&'static str]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -37,12 +38,11 @@ impl Participant {
         let connections = Arc::new(Mutex::new(0));
         let counted = connections.clone();
         thread::spawn(move || {
-            let mut answers = answers.iter();
+            let answers = Arc::new(Mutex::new(answers.iter()));
             for stream in listener.incoming() {
                 *counted.lock().unwrap() += 1;
-                if serve(stream.unwrap(), &hear, &mut answers).is_none() {
-                    return;
-                }
+                let (hear, answers) = (hear.clone(), Arc::clone(&answers));
+                thread::spawn(move || serve(stream.unwrap(), &hear, &answers));
             }
         });
         Self { address, heard, connections }
@@ -57,11 +57,11 @@ impl Participant {
     }
 }
 
-/// Serves one connection; none when the answers are used up.
+/// Serves one connection, until the answers are used up.
 fn serve(
     mut stream: TcpStream,
     hear: &mpsc::Sender<String>,
-    answers: &mut std::slice::Iter<'static, &'static str>,
+    answers: &Mutex<std::slice::Iter<'static, &'static str>>,
 ) -> Option<()> {
     let mut heard = Vec::new();
     let mut buffer = [0; 4096];
@@ -80,7 +80,7 @@ fn serve(
         }
         hear.send(std::mem::take(&mut text.clone())).ok()?;
         heard.clear();
-        let answer = answers.next()?;
+        let answer = answers.lock().unwrap().next()?;
         if answer.is_empty() {
             return Some(());
         }
