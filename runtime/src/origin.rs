@@ -68,7 +68,7 @@ impl Origin {
     /// Reads what an operator grants. The leftmost label may be `*`, which stands for exactly one label.
     ///
     /// ```
-    /// use amends::origin::Origin;
+    /// use amends_host::origin::Origin;
     /// assert_eq!(Origin::parse("HTTPS://API.Example.com:443/").unwrap().to_string(), "https://api.example.com");
     /// assert_eq!(Origin::parse("http://[::1]:9000").unwrap().to_string(), "http://[::1]:9000");
     /// assert!(Origin::parse("https://*.example.com").is_ok());
