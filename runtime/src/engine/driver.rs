@@ -39,7 +39,7 @@ use crate::{
 /// The wall clock. The binary under test moves it by hand.
 pub type Clock = Arc<dyn Fn() -> Instant + Send + Sync>;
 
-/// What is told once when a shard ends though nobody stopped it, and why.
+/// Called once, with the reason, when a shard ends that nobody stopped.
 pub type OnEnd = Box<dyn FnOnce(Ending) + Send>;
 
 /// A shard that is being driven. Cloning shares it.
@@ -199,18 +199,18 @@ struct Drive {
     last_word: LastWord,
     metrics: Arc<Metrics>,
     stop_by: StopBy,
-    /// Another host owns the shard: its thread ends.
+    /// Another host owns the shard: the thread of the shard ends.
     is_fenced: bool,
 }
 
-/// The claim that the shard is driven under.
+/// The claim of this host to the shard.
 struct Tenure {
     ownership: Arc<dyn Ownership>,
     owned: Owned,
 }
 
 impl Tenure {
-    /// Lets the next owner begin clean. Without it that owner only begins with more care.
+    /// Gives the shard up in order. Without a release the next owner starts cautiously, as after a kill.
     fn release(&self) {
         if let Err(error) = self.ownership.release(&self.owned) {
             tracing::warn!(%error, "the shard could not be released: the next host begins as after a kill");
@@ -356,7 +356,7 @@ impl Drive {
         }
     }
 
-    /// Another host owns the shard: whoever still asks this one is told so.
+    /// Refuses the requests that are still queued, because another host owns the shard.
     fn refuse_all(mut self, received: &Receiver<Input>) {
         received.try_iter().for_each(|input| self.take(input));
     }

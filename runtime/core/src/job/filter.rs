@@ -1,15 +1,15 @@
-//! Which sagas a filter is about, and which of their legs: the same for lists, groups, dry runs and jobs.
+//! The sagas and legs that a filter matches: the same rule for lists, groups, dry runs and jobs.
 
 use super::SagaFilter;
 use crate::{Failure, Saga, event::Why, id::StepPath, view::StuckView};
 
 impl SagaFilter {
-    /// It is about stuck legs, and not about whole sagas.
+    /// The filter has a condition on stuck legs, and not only on whole sagas.
     pub fn is_about_legs(&self) -> bool {
         self.step.is_some() || self.failure.is_some()
     }
 
-    /// The saga is as it says.
+    /// The saga matches all conditions.
     pub fn fits(&self, saga: &Saga) -> bool {
         let started = saga.started();
         self.definition.as_ref().is_none_or(|definition| *definition == started.definition)
@@ -19,7 +19,7 @@ impl SagaFilter {
             && (!self.is_about_legs() || !self.legs(saga).is_empty())
     }
 
-    /// The stuck legs that it is about: all, if it says nothing of them.
+    /// The stuck legs that match; all stuck legs, if the filter has no condition on legs.
     pub fn legs(&self, saga: &Saga) -> Vec<StuckView> {
         let mut legs = saga.stuck();
         let step = self.step.as_deref().map(StepPath::new);
@@ -32,7 +32,7 @@ impl SagaFilter {
     }
 }
 
-/// What a stuck leg failed for: the failure's code, or where there is none the reason.
+/// The failure code of a stuck leg, or, without a failure, the name of the reason.
 pub fn failure_code(why: &Why) -> &str {
     match why {
         Why::Exhausted(Failure { code, .. })

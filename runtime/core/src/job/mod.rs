@@ -1,6 +1,6 @@
-//! Jobs: a verb for many sagas, asked for once and done saga by saga.
+//! Jobs: a verb for many sagas, requested once and applied saga by saga.
 //!
-//! A job is the fold of its facts; which sagas it is about is [`SagaFilter`], the same for lists, groups and dry runs.
+//! A job is the fold of its facts. [`SagaFilter`] selects its sagas, and also those of lists, groups and dry runs.
 
 mod facts;
 

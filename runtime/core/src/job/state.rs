@@ -15,52 +15,52 @@ use crate::{
 pub struct Job {
     /// Its id.
     pub id: String,
-    /// The position of its first record, which is the cause of what it does to sagas.
+    /// The position of its first record, which is the cause of its changes to sagas.
     pub stream: u64,
-    /// Where it applies.
+    /// Its namespace.
     pub namespace: Namespace,
-    /// What it does to each saga.
+    /// The verb for each saga.
     pub verb: AskedVerb,
-    /// To which.
+    /// The filter that selects the sagas.
     pub filter: SagaFilter,
-    /// Who asked, and why, as the client says.
+    /// The user and the reason, as the client names them.
     pub act: Act,
-    /// Who asked, as the host knows it.
+    /// The client, as the host identified it.
     pub actor: Actor,
-    /// When.
+    /// The time of the request.
     pub asked_at: Instant,
-    /// How far it is: every saga whose stream begins up to here was looked at.
+    /// Every saga whose stream begins up to this position was visited.
     pub through: u64,
-    /// How many the verb was applied to.
+    /// The number of sagas to which the verb was applied.
     pub applied: u64,
-    /// Those that it did not fit, by why.
+    /// The sagas to which the verb did not apply, by reason.
     pub misfits: Vec<Misfit>,
-    /// Where it stands.
+    /// Its progress.
     pub state: JobState,
-    /// How many records it has.
+    /// The number of its records.
     pub version: u64,
-    /// The position of the last one.
+    /// The position of its last record.
     pub position: u64,
 }
 
-/// Where a job stands.
+/// The progress of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobState {
-    /// There are sagas that it has not looked at.
+    /// There are sagas that it has not visited.
     Running,
-    /// It has looked at all.
+    /// It has visited all sagas.
     Ended(Instant),
     /// Somebody stopped it.
     Stopped(Instant, Act),
 }
 
 impl Job {
-    /// How many sagas it was about, so far.
+    /// The number of sagas that it visited and that matched the filter.
     pub fn seen(&self) -> u64 {
         self.applied + self.misfits.iter().map(|misfit| misfit.count).sum::<u64>()
     }
 
-    /// Nothing more comes of it.
+    /// It has ended or was stopped.
     pub fn is_over(&self) -> bool {
         self.state != JobState::Running
     }
@@ -68,7 +68,7 @@ impl Job {
     /// Folds one fact onto the state. `at` is the time of its record.
     pub fn apply(&mut self, event: &JobEvent, at: Instant) {
         match event {
-            // What it is made of.
+            // The creation of the job: `self` already has its fields.
             JobEvent::Asked { .. } => {}
             JobEvent::Advanced { through, applied, misfits } => {
                 self.through = *through;
@@ -81,25 +81,25 @@ impl Job {
     }
 }
 
-/// Reasons that are kept apart: a person reads no more, and reasons that name things of each saga could be as many as the sagas.
+/// The number of distinct reasons: reasons that name details of a saga could be as many as the sagas.
 const REASONS_MAX: usize = 20;
 
-/// Sagas that are named for each.
+/// The number of sagas that are named for each reason.
 const NAMED: usize = 5;
 
-/// A reason may list obstacles; so much of it says what it is.
+/// The characters of a reason that are kept; a reason may list many obstacles.
 const WHY_CHARS_MAX: usize = 500;
 
-/// What stands for the reasons beyond the first.
+/// The reason for all sagas beyond the distinct reasons.
 const OTHERWISE: &str = "other reasons; look at the sagas";
 
 impl Misfit {
-    /// One saga that the verb did not fit.
+    /// One saga to which the verb did not apply.
     pub fn of(why: &str, saga: &str) -> Self {
         Self { why: why.chars().take(WHY_CHARS_MAX).collect(), count: 1, sagas: vec![saga.to_owned()] }
     }
 
-    /// Counts it in with the others of its reason.
+    /// Adds it to the sagas with the same reason.
     pub fn add_to(&self, misfits: &mut Vec<Self>) {
         let is_known = misfits.iter().any(|known| known.why == self.why);
         let why = if is_known || misfits.len() < REASONS_MAX { &self.why } else { OTHERWISE };

@@ -20,14 +20,14 @@ pub enum Action {
     Run(Box<GuestCall>),
     /// A committed change that watchers may see: the stream and its revision.
     Changed(StreamId, u64),
-    /// End the shard: the store takes no more commits. Whether the host ends too says the error.
+    /// End the shard: the store takes no more commits. The reason decides whether the host ends too.
     Fail(Ending),
 }
 
-/// Why a shard ends though nobody stopped it.
+/// The reason for the end of a shard that nobody stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Another host owns the shard now. This host may go on with what else it has.
+    /// Another host owns the shard now. This host may go on with its other shards.
     Fenced(String),
     /// The storage failed, or the engine did. Nothing may be acknowledged any more, and the host ends at once (law 14).
     Failed(String),
@@ -47,7 +47,7 @@ impl From<StoreError> for Ending {
         match error {
             StoreError::Fenced(why) => Self::Fenced(why),
             StoreError::Failed(why) => Self::Failed(why),
-            // A commit that does not fit is our own bug.
+            // A commit at the wrong version or position is a bug of this host.
             StoreError::Conflict(_) | StoreError::Corrupt(_) => Self::Failed(error.to_string()),
         }
     }

@@ -254,7 +254,9 @@ impl Kernel {
 
 fn store_ended(why: &Ending) -> Refusal {
     match why {
-        Ending::Fenced(_) => Refusal::new(RefusalCode::Stopping, why.to_string()).hint("ask the host that owns it now"),
+        Ending::Fenced(_) => {
+            Refusal::new(RefusalCode::Stopping, why.to_string()).hint("send the request to the host that owns the shard now")
+        }
         Ending::Failed(_) => Refusal::new(RefusalCode::StorageFailed, format!("the storage failed: {why}"))
             .hint("look at the host's log, mend the disk and start the host again"),
     }

@@ -194,8 +194,8 @@ impl<'k> Reads<'k> {
     }
 }
 
-/// Carries out looks: rows in one read of the store, streams in two. Bytes that make no sense are the answer to one look. A storage
-/// that fails fails them all.
+/// Reads what the shard asked for: all rows in one read of the store, all streams in two. A damaged row or stream is the answer to its
+/// own look; if the storage fails, there is no answer at all.
 pub(crate) fn carry_out(store: &dyn Store, looks: &[Look]) -> Result<Vec<Answer>, StoreError> {
     let (mut keys, mut names) = (Vec::new(), Vec::new());
     for look in looks {
@@ -221,7 +221,7 @@ fn next<T>(answers: &mut impl Iterator<Item = T>) -> Result<T, StoreError> {
     answers.next().ok_or_else(|| StoreError::Failed("the store gave fewer answers than there were reads".to_owned()))
 }
 
-/// Where streams are and how far they go, as they are committed: one answer for each name.
+/// The start, the revision and the last position of committed streams: one answer for each name.
 pub(crate) fn ends_of(store: &dyn Store, names: &[&StreamId]) -> Result<Vec<Result<Option<End>, Corrupt>>, StoreError> {
     let keys: Vec<_> = names.iter().map(|name| (Table::ById, keys::by_id(name))).collect();
     let decoded = |row: Option<Bytes>| row.map(|row| End::decode(&row)).transpose();
@@ -233,10 +233,10 @@ pub(crate) fn end_of(store: &dyn Store, name: &StreamId) -> Result<Option<End>, 
     Ok(next(&mut ends_of(store, &[name])?.into_iter())??)
 }
 
-/// All committed records of a stream, if there is one of this name.
+/// All committed records of a stream; none: no stream has this name.
 pub(crate) type Whole = Option<Vec<Stored>>;
 
-/// All committed records of streams: one answer for each name. All of them are in memory at once: the caller bounds how many.
+/// All committed records of streams: one answer for each name. The caller limits the names, because all records are in memory at once.
 pub(crate) fn streams(store: &dyn Store, names: &[&StreamId]) -> Result<Vec<Result<Whole, Corrupt>>, StoreError> {
     if names.is_empty() {
         return Ok(Vec::new());
@@ -269,7 +269,7 @@ fn first_page(start: Position) -> StreamRead {
     StreamRead { stream: start, from_version: 1, limit: PAGE }
 }
 
-/// The rest of a stream, page by page, and the comparison with its row.
+/// Reads the rest of a stream page by page, and compares all of it with its row.
 fn whole(store: &dyn Store, name: &StreamId, end: End, first: Vec<Stored>) -> Result<Result<Whole, Corrupt>, StoreError> {
     let (mut records, mut read) = (Vec::new(), first);
     loop {

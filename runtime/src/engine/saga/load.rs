@@ -84,7 +84,7 @@ pub(crate) fn sagas(
     Ok(keys.iter().zip(streams).map(loaded).collect())
 }
 
-/// Sagas that are read in one batch: enough to make little of a round trip, and not more in memory than some long ones may be.
+/// Sagas that are read in one batch: enough to share the cost of a round trip, and few enough for memory if all have long journals.
 pub(crate) const AT_ONCE: usize = 32;
 
 /// A saga replayed from its records.

@@ -80,7 +80,7 @@ pub(crate) fn have_ended(store: &dyn Store, keys: &[SagaKey]) -> Result<Vec<bool
 }
 
 impl Sagas {
-    /// Makes every saga go on that was running. Lock keys that go on to a saga that rests are told to it afterwards.
+    /// Resumes every saga that was running. A saga at rest that receives lock keys is told after all sagas are resumed.
     pub(crate) fn go_on(
         &mut self,
         kernel: &mut Kernel,
@@ -134,7 +134,7 @@ impl Sagas {
         Ok(())
     }
 
-    /// Those that can be read are in memory then.
+    /// Reads sagas into memory; a damaged saga is logged and left as it is.
     fn load(&mut self, kernel: &Kernel, modules: &Modules, store: &dyn Store, keys: &[SagaKey]) -> Result<(), StoreError> {
         let keys: Vec<SagaKey> = keys.iter().filter(|key| self.resident(key).is_none()).cloned().collect();
         let loaded = load::sagas(store, modules.definitions(), &keys)?;
