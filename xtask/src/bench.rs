@@ -10,14 +10,14 @@ mod waiting;
 
 use std::fmt;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use self::load::{Load, Sample};
-use self::machine::Processors;
+pub(crate) use self::machine::Processors;
 use self::metrics::Metrics;
 use crate::guests::{self, Way};
 use crate::process::{self, say};
@@ -55,7 +55,7 @@ pub(crate) struct Plan {
 
 /// What the sagas of a run do.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Mode {
+pub(crate) enum Mode {
     /// All three steps are done.
     Happy,
     /// The third refuses, and two compensations run.
@@ -88,21 +88,9 @@ impl Mode {
 
 /// Builds what is needed, fills the store if asked to, and runs each mode at each concurrency.
 pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> Result<()> {
-    let binary = match &plan.binary {
-        Some(binary) => fs::canonicalize(binary).with_context(|| format!("cannot find {}", binary.display()))?,
-        None => build_host(workspace)?,
-    };
-    for example in ["order", "approval"] {
-        guests::build(workspace, &guests::choose(workspace, Some(example))?, &[Way::Plain])?;
-    }
+    let binary = host(workspace, plan.binary.as_deref())?;
     let folder = Folder::new(workspace)?;
-    let mut serve = process::command(&binary, &folder.0);
-    serve.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(folder.0.join("data"));
-    let host = Server::start(&mut serve, &folder.0.join("host.log"))?;
-    say(&host.ready);
-    let mut deploy = process::command(&binary, workspace.root());
-    deploy.arg("deploy").arg(workspace.guests().join("plain/order.wasm")).env("AMENDS_HOST", &host.url);
-    say(process::read(&mut deploy)?.lines().next().unwrap_or_default());
+    let host = serve(workspace, &binary, &folder)?;
     fill(&host, plan.full_store)?;
     for mode in &plan.modes {
         for concurrency in &plan.concurrency {
@@ -116,6 +104,29 @@ pub(crate) fn run(workspace: &Workspace, plan: &Plan) -> Result<()> {
     }
 }
 
+/// The binary to measure, and the modules that it runs.
+pub(crate) fn host(workspace: &Workspace, given: Option<&Path>) -> Result<PathBuf> {
+    for example in ["order", "approval"] {
+        guests::build(workspace, &guests::choose(workspace, Some(example))?, &[Way::Plain])?;
+    }
+    match given {
+        Some(binary) => fs::canonicalize(binary).with_context(|| format!("cannot find {}", binary.display())),
+        None => build_host(workspace),
+    }
+}
+
+/// A host with its default settings, on which orders can be started.
+pub(crate) fn serve(workspace: &Workspace, binary: &Path, folder: &Folder) -> Result<Server> {
+    let mut serve = process::command(binary, folder.path());
+    serve.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(folder.path().join("data"));
+    let host = Server::start(&mut serve, &folder.path().join("host.log"))?;
+    say(&host.ready);
+    let mut deploy = process::command(binary, workspace.root());
+    deploy.arg("deploy").arg(workspace.guests().join("plain/order.wasm")).env("AMENDS_HOST", &host.url);
+    say(process::read(&mut deploy)?.lines().next().unwrap_or_default());
+    Ok(host)
+}
+
 fn build_host(workspace: &Workspace) -> Result<PathBuf> {
     say("build: the host, in release");
     let mut cargo = process::cargo(workspace.root());
@@ -125,10 +136,14 @@ fn build_host(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 /// A folder on the disk of the checkout, removed on drop. The folder for temporary files may be in memory, where a sync is free.
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
-    fn new(workspace: &Workspace) -> Result<Self> {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn new(workspace: &Workspace) -> Result<Self> {
         let folder = workspace.target().join(format!("bench-{}", std::process::id()));
         fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
         Ok(Self(folder))
@@ -158,7 +173,7 @@ fn fill(host: &Server, sagas: u64) -> Result<()> {
     Ok(())
 }
 
-fn open(host: &Server, mode: Mode, concurrency: usize) -> Result<Load> {
+pub(crate) fn open(host: &Server, mode: Mode, concurrency: usize) -> Result<Load> {
     // An input of some 200 bytes. The number has ten digits, so that all inputs have the same length.
     let input = format!(
         r#"{{"order_id":"order-{}","customer":"ada-lovelace","sku":"sku-7-blue-large","qty":2,"amount_cents":4200,"currency":"EUR","fail_at":"{}","note":"leave it at the door, please; ring twice, then wait"}}"#,

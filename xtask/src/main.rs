@@ -7,6 +7,7 @@ mod guests;
 mod http;
 mod newproject;
 mod process;
+mod profile;
 mod server;
 mod tally;
 mod test;
@@ -50,6 +51,9 @@ enum Verb {
     /// Measure a release host: JSON lines on stdout, messages on stderr
     #[command(after_help = "Example: cargo xtask bench --seconds 5 --concurrency 1,64 > bench.jsonl")]
     Bench(bench::Plan),
+    /// Show where a release host's processor time goes under the load of the benchmark: by thread, place and function
+    #[command(after_help = "Example: cargo xtask profile --concurrency 64")]
+    Profile(profile::Plan),
 }
 
 fn main() -> std::process::ExitCode {
@@ -72,6 +76,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Verb::Test { quick: false } => test::run(&workspace, &guests::Way::ALL),
         Verb::Test { quick: true } => test::run(&workspace, &[guests::Way::Plain]),
         Verb::Bench(plan) => bench::run(&workspace, &plan),
+        Verb::Profile(plan) => profile::run(&workspace, &plan),
         Verb::Demo { keep } => demo::run(&workspace, if keep { demo::Folder::Keep } else { demo::Folder::Remove }),
     }
 }

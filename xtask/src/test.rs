@@ -44,6 +44,10 @@ fn run_tests(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut engine = cargo(workspace, "test");
     engine.args(["--workspace", "--lib", "--no-fail-fast", "engine::"]).env("AMENDS_TEST_FETCHES", "one-by-one");
     tally.run(&mut engine, &mut screen)?;
+    say("test: the engine once more, with every saga at home");
+    let mut engine = cargo(workspace, "test");
+    engine.args(["--workspace", "--lib", "--no-fail-fast", "engine::"]).env("AMENDS_TEST_AWAY", "never");
+    tally.run(&mut engine, &mut screen)?;
     say("test: what the documentation shows");
     tally.run(cargo(workspace, "test").args(["--workspace", "--doc", "--no-fail-fast"]), &mut screen)?;
     say("test: a new module, as a user makes it");

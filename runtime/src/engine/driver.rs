@@ -18,19 +18,26 @@ use tokio::sync::broadcast;
 
 use crate::{
     engine::{
-        guests::{GuestCall, Guests, Suspect},
-        kernel::{IsLow, action::Ending, reads},
+        guests::{Caller, GuestCall, GuestReport, Guests, Suspect},
+        kernel::{
+            IsLow,
+            action::Ending,
+            reads::{self, Look},
+        },
         limits::Limits,
         metrics::Metrics,
         module::Definitions,
         port::{Change, Refusal, RefusalCode, Request},
         recover::{self, Recovered},
-        saga::SagaKey,
+        saga::{
+            SagaKey,
+            away::{Away, Next},
+        },
         shard::{Action, Input, Shard},
     },
     journal::StreamId,
     store::{
-        Batch, Store, StoreError,
+        Store, StoreError,
         committer::{Committer, Notice, Work},
         ownership::{Owned, Ownership},
     },
@@ -109,12 +116,8 @@ impl Running {
         let definitions = shard.modules.definitions().clone();
         let notices = inputs.clone();
         let notify = move |notice| {
-            let input = match notice {
-                Notice::Durable { tag, .. } => Input::Committed(tag),
-                Notice::Failed(error) => Input::StoreEnded(error.into()),
-            };
             // The shard's thread outlives its committer.
-            let _ = notices.send(input);
+            let _ = notices.send(told(notice));
         };
         let committer = Committer::start(Arc::clone(&store), notify).map_err(|error| could_not_start(&error))?;
         let queued = Arc::new(AtomicUsize::new(0));
@@ -142,9 +145,13 @@ impl Running {
             metrics,
             stop_by: by,
             is_fenced: false,
+            looks: Vec::new(),
+            decided: Vec::new(),
         };
         let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
             drive.carry_out(actions);
+            drive.answer_looks();
+            drive.hand_over();
             drive.run(&received);
         });
         Ok(Self { engine, shard: thread.map_err(|error| could_not_start(&error))?, stop_by })
@@ -201,6 +208,10 @@ struct Drive {
     stop_by: StopBy,
     /// Another host owns the shard: the thread of the shard ends.
     is_fenced: bool,
+    /// What was asked of the store, and is not read yet.
+    looks: Vec<Look>,
+    /// Commits that are not handed over yet.
+    decided: Vec<Work>,
 }
 
 /// The claim of this host to the shard.
@@ -258,9 +269,39 @@ impl Drive {
                 stopping |= matches!(input, Input::Stop);
                 self.take(input);
             }
+            self.answer_looks();
             // After what was asked, and not before: however much is due, somebody who asks waits for one tick.
             if self.shard.wake_at().is_some_and(|at| at <= (self.clock)()) {
                 self.take(Input::Tick);
+                self.answer_looks();
+            }
+            self.hand_over();
+            self.count();
+        }
+    }
+
+    /// Gives what was decided to the committer. Where nobody else wants this thread it commits here: one who asks alone waits for no
+    /// other thread to be woken, twice.
+    fn hand_over(&mut self) {
+        while !self.decided.is_empty() {
+            let works = std::mem::take(&mut self.decided);
+            let is_alone = self.queued.load(Ordering::Relaxed) == 0 && !self.shard.runs_guests();
+            let works = match is_alone {
+                true => match self.committer.commit_here(self.store.as_ref(), works) {
+                    Ok(notice) => {
+                        notice.into_iter().for_each(|notice| self.take(told(notice)));
+                        self.answer_looks();
+                        continue;
+                    }
+                    Err(works) => works,
+                },
+                false => works,
+            };
+            for work in works {
+                if self.committer.push(work).is_err() {
+                    // One that failed said why before this; one that panicked said nothing.
+                    let _ = self.inputs.send(Input::StoreEnded(Ending::Failed("the committer has ended".to_owned())));
+                }
             }
         }
     }
@@ -294,42 +335,38 @@ impl Drive {
     }
 
     fn carry_out(&mut self, mut actions: Vec<Action>) {
-        loop {
-            let mut looks = Vec::new();
-            for action in actions.drain(..) {
-                match action {
-                    Action::Commit(batch, number) => self.commit(batch, number),
-                    Action::Fetch(more) => looks.extend(more),
-                    Action::Run(call) => self.run_guest(*call),
-                    Action::Changed(stream, revision) => self.changed(&stream, revision),
-                    Action::Fail(why) => {
-                        self.is_fenced = matches!(why, Ending::Fenced(_));
-                        self.last_word.say(why);
-                    }
+        for action in actions.drain(..) {
+            match action {
+                Action::Commit(batch, number) => self.decided.push(Work { tag: number, batch }),
+                Action::Fetch(looks) => self.looks.extend(looks),
+                Action::Run(call, away) => self.run_guest(*call, away),
+                Action::Changed(stream, revision) => self.changed(&stream, revision),
+                Action::Fail(why) => {
+                    self.is_fenced = matches!(why, Ending::Fenced(_));
+                    self.last_word.say(why);
                 }
             }
-            self.shard.reuse(actions);
-            if looks.is_empty() {
-                break;
-            }
-            // This store answers at once: what was asked for is decided before the next input.
-            let input = match reads::carry_out(self.store.as_ref(), &looks) {
+        }
+        self.shard.reuse(actions);
+    }
+
+    /// Reads what was asked of the store. What several inputs asked for is one read, and this store answers at once.
+    fn answer_looks(&mut self) {
+        while !self.looks.is_empty() {
+            let looks = std::mem::take(&mut self.looks);
+            self.take(match reads::carry_out(self.store.as_ref(), &looks) {
                 Ok(answers) => Input::Fetched(looks.into_iter().zip(answers).collect()),
                 Err(error) => Input::StoreEnded(error.into()),
-            };
-            actions = self.shard.step(input, (self.clock)());
+            });
         }
+    }
+
+    /// How much was committed and how much waits, for the metrics.
+    fn count(&self) {
         let totals = self.committer.totals();
         self.metrics.committed(totals);
         self.metrics.queue("commits", self.committer.depth());
         self.metrics.queue("requests", self.queued.load(Ordering::Relaxed));
-    }
-
-    fn commit(&mut self, batch: Batch, number: u64) {
-        if self.committer.push(Work { tag: number, batch }).is_err() {
-            // One that failed said why before this; one that panicked said nothing.
-            let _ = self.inputs.send(Input::StoreEnded(Ending::Failed("the committer has ended".to_owned())));
-        }
     }
 
     /// Watchers hear of sagas. No watcher is no failure.
@@ -339,11 +376,10 @@ impl Drive {
         }
     }
 
-    fn run_guest(&mut self, call: GuestCall) {
-        let (of, id) = (call.of.clone(), call.work.id());
-        let inputs = self.inputs.clone();
-        let done = move |report| drop(inputs.send(Input::Report(of, report)));
-        self.guests.run(call, Box::new(done));
+    fn run_guest(&mut self, call: GuestCall, away: Option<Away>) {
+        let id = call.work.id();
+        let caller = ForShard { of: call.of.clone(), away, inputs: self.inputs.clone(), clock: Arc::clone(&self.clock) };
+        self.guests.run(call, Box::new(caller));
         self.shard.guest_runs(&id);
     }
 
@@ -359,6 +395,55 @@ impl Drive {
     /// Refuses the requests that are still queued, because another host owns the shard.
     fn refuse_all(mut self, received: &Receiver<Input>) {
         received.try_iter().for_each(|input| self.take(input));
+    }
+}
+
+/// What the shard is told of a commit.
+fn told(notice: Notice) -> Input {
+    match notice {
+        Notice::Durable { tag, .. } => Input::Committed(tag),
+        Notice::Failed(error) => Input::StoreEnded(error.into()),
+    }
+}
+
+/// Takes reports for the shard, or for a saga that is away from it.
+struct ForShard {
+    of: StreamId,
+    away: Option<Away>,
+    inputs: Sender<Input>,
+    clock: Clock,
+}
+
+impl Caller for ForShard {
+    fn report(&mut self, report: GuestReport) -> Option<GuestCall> {
+        let next = match &self.away {
+            Some(away) => away.report(report, (self.clock)()),
+            None => Next::Report(report),
+        };
+        match next {
+            Next::Call(call) => return Some(*call),
+            Next::Return => self.away.take().into_iter().for_each(|away| self.say(Input::Returned(away))),
+            Next::Report(report) => self.say(Input::Report(self.of.clone(), report)),
+        }
+        None
+    }
+
+    fn last_report(self: Box<Self>, report: GuestReport) {
+        match &self.away {
+            Some(away) if away.is_lost() => {
+                let why = "the engine panicked on a guest's thread, which is a bug; what it said is above";
+                self.say(Input::StoreEnded(Ending::Failed(why.to_owned())));
+            }
+            // A saga that is away is called back by it.
+            Some(_) | None => self.say(Input::Report(self.of.clone(), report)),
+        }
+    }
+}
+
+impl ForShard {
+    /// A shard that has ended needs no reports.
+    fn say(&self, input: Input) {
+        let _ = self.inputs.send(input);
     }
 }
 

@@ -13,16 +13,19 @@
 //! Those of an attempt have the prefix `undo-` for compensations.
 
 #[cfg(feature = "testing")]
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+#[cfg(feature = "testing")]
 use amends_core::id::Direction;
 use amends_core::{Event, event::Attempt};
 
 use crate::store::Position;
 
-/// Points that fire when a position is durable, and the one that kills.
-#[derive(Debug, Default)]
+/// Points that fire when a position is durable, and the one that kills. Clones count together.
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Failpoints {
     #[cfg(feature = "testing")]
-    armed: Option<Armed>,
+    armed: Option<Arc<Mutex<Armed>>>,
 }
 
 #[cfg(feature = "testing")]
@@ -39,13 +42,13 @@ impl Failpoints {
         Self {}
     }
 
-    pub(crate) fn reached(&mut self, _name: &str) {}
+    pub(crate) fn reached(&self, _name: &str) {}
 
-    pub(crate) fn of_attempt(&mut self, _name: &str, _attempt: &Attempt) {}
+    pub(crate) fn of_attempt(&self, _name: &str, _attempt: &Attempt) {}
 
-    pub(crate) fn placed(&mut self, _position: Position, _event: &Event) {}
+    pub(crate) fn placed(&self, _position: Position, _event: &Event) {}
 
-    pub(crate) fn durable(&mut self, _position: Position) {}
+    pub(crate) fn durable(&self, _position: Position) {}
 }
 
 #[cfg(feature = "testing")]
@@ -55,7 +58,10 @@ impl Failpoints {
         let Ok(text) = std::env::var("AMENDS_FAILPOINT") else { return Self::default() };
         let armed = text.split_once(':').and_then(|(name, nth)| Some((name.to_owned(), nth.parse().ok()?)));
         match armed {
-            Some((name, left)) => Self { armed: Some(Armed { name, left, durable: std::collections::VecDeque::new() }) },
+            Some((name, left)) => {
+                let armed = Armed { name, left, durable: std::collections::VecDeque::new() };
+                Self { armed: Some(Arc::new(Mutex::new(armed))) }
+            }
             None => {
                 tracing::error!(text, "AMENDS_FAILPOINT is name:nth");
                 Self::default()
@@ -63,16 +69,20 @@ impl Failpoints {
         }
     }
 
+    fn armed(&self) -> Option<MutexGuard<'_, Armed>> {
+        self.armed.as_ref().map(|armed| armed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// The point is passed; the nth time the process ends here, as by `kill -9`.
-    pub(crate) fn reached(&mut self, name: &str) {
-        let Some(armed) = self.armed.as_mut().filter(|armed| armed.name == name) else { return };
+    pub(crate) fn reached(&self, name: &str) {
+        let Some(mut armed) = self.armed().filter(|armed| armed.name == name) else { return };
         armed.left = armed.left.saturating_sub(1);
         if armed.left == 0 {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
     }
 
-    pub(crate) fn of_attempt(&mut self, name: &str, attempt: &Attempt) {
+    pub(crate) fn of_attempt(&self, name: &str, attempt: &Attempt) {
         match attempt.leg.direction {
             Direction::Undo(_) => self.reached(&format!("undo-{name}")),
             Direction::Forward | Direction::Check => self.reached(name),
@@ -80,8 +90,8 @@ impl Failpoints {
     }
 
     /// An event got its place: what it means is passed when the position is durable.
-    pub(crate) fn placed(&mut self, position: Position, event: &Event) {
-        let Some(armed) = self.armed.as_mut() else { return };
+    pub(crate) fn placed(&self, position: Position, event: &Event) {
+        let Some(mut armed) = self.armed() else { return };
         let undo = |attempt: &Attempt| matches!(attempt.leg.direction, Direction::Undo(_));
         let name = match event {
             Event::Undone(_) => "undo-outcome-durable",
@@ -98,8 +108,8 @@ impl Failpoints {
         armed.durable.push_back((position, name));
     }
 
-    pub(crate) fn durable(&mut self, position: Position) {
-        while let Some((_, name)) = self.armed.as_mut().and_then(|armed| {
+    pub(crate) fn durable(&self, position: Position) {
+        while let Some((_, name)) = self.armed().and_then(|mut armed| {
             let due = armed.durable.front().is_some_and(|(at, _)| *at <= position);
             due.then(|| armed.durable.pop_front()).flatten()
         }) {

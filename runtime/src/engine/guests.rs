@@ -168,10 +168,19 @@ impl GuestReport {
 
 /// Runs guests, apart from the engine, the API and the committer.
 pub trait Guests: Send + Sync + 'static {
-    /// Makes one call and calls `done` once with its report, from any thread.
+    /// Makes one call and gives its report to `caller`, and so on with the calls that `caller` answers, from any thread.
     ///
     /// It never blocks: beyond the number of guests in flight a call waits its turn.
-    fn run(&self, call: GuestCall, done: Box<dyn FnOnce(GuestReport) + Send>);
+    fn run(&self, call: GuestCall, caller: Box<dyn Caller>);
+}
+
+/// Takes the reports of calls. What wants to go on without the engine answers a report with its next call.
+pub trait Caller: Send {
+    /// Takes the report of a call: exactly one for each. The next call, if there is one, is made on the same thread.
+    fn report(&mut self, report: GuestReport) -> Option<GuestCall>;
+
+    /// Takes the report of a call after which this thread makes no other one.
+    fn last_report(self: Box<Self>, report: GuestReport);
 }
 
 /// A guest that was executing when the host died.

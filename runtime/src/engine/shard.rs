@@ -25,7 +25,7 @@ use crate::{
         },
         module::{self, Modules},
         port::Request,
-        saga::{self, News, Outcome, SagaKey, Sagas},
+        saga::{self, News, Outcome, SagaKey, Sagas, away::Away},
         schedule::{self, Held, Schedules},
     },
     journal::{StreamId, StreamKind, TimerKind},
@@ -38,6 +38,8 @@ pub enum Input {
     Request(Request),
     /// Guest code ended that ran for this stream.
     Report(StreamId, GuestReport),
+    /// A saga that was away has ended what it could there.
+    Returned(Away),
     /// What was asked of the store, each look with its answer.
     Fetched(Vec<(Look, Fetched)>),
     /// Every commit up to this number is durable.
@@ -137,6 +139,7 @@ impl Shard {
         match input {
             Input::Request(request) => self.take(Work::Request(request)),
             Input::Report(stream, report) => self.report(&stream, report),
+            Input::Returned(away) => self.returned(&away),
             Input::Fetched(answers) => self.fetched(answers),
             Input::Committed(number) => self.committed(number),
             Input::StoreEnded(why) => self.fail(why),
@@ -163,6 +166,14 @@ impl Shard {
         }
     }
 
+    /// A saga is back. What waited for that is tried again.
+    fn returned(&mut self, away: &Away) {
+        self.sagas.returned(&mut self.kernel.commit(), &mut self.modules, away);
+        self.follow_up();
+        self.desk.unblock();
+        self.try_ready();
+    }
+
     /// A guest has its call: for the failpoint of the binary under test.
     pub(crate) fn guest_runs(&mut self, call: &CallId) {
         if let Some(attempt) = call.attempt() {
@@ -182,6 +193,11 @@ impl Shard {
         let schedule = self.schedules.wake_at(&self.kernel, &self.sagas);
         let timer = self.kernel.next_timer().filter(|_| !self.desk.is_busy(&Lane::Timers));
         self.sagas.flush_at().into_iter().chain(timer).chain(schedule).chain(job).min()
+    }
+
+    /// A guest runs, or waits for its turn.
+    pub(crate) fn runs_guests(&self) -> bool {
+        self.sagas.runs_guests()
     }
 
     /// No attempt is open and everything decided is durable.
@@ -224,6 +240,12 @@ impl Shard {
             self.desk.found(&look);
             self.kernel.lookups().found(look, answer);
         }
+        self.try_ready();
+        self.fire();
+    }
+
+    /// Decides what has all that it waited for, in the order in which it came.
+    fn try_ready(&mut self) {
         while let Some((place, work)) = self.desk.next_ready() {
             match self.decide(work) {
                 Err(Undecided { why: Unready::Missing, work }) => {
@@ -239,7 +261,6 @@ impl Shard {
             self.follow_up();
             next.into_iter().for_each(|work| self.take(work));
         }
-        self.fire();
     }
 
     /// What follows from a decision in the same step: lock keys go on, and other kinds hear of it.
@@ -367,6 +388,9 @@ impl Shard {
             other => return again(Unready::Missing, other),
         };
         let changes = decided.as_ref().is_ok_and(module::Decided::changes);
+        if changes {
+            sagas.call_all_back(commit.now);
+        }
         let said = module::record(&mut commit, modules, sagas.live(), &origin, &name, decided);
         if changes {
             // Sagas that a denial stopped go on.

@@ -104,7 +104,7 @@ pub use self::{
     limits::Limits,
     verify::{Problem, Verified, VerifyError},
 };
-use crate::engine::guests::{CallId, GuestCall, GuestReport, Guests, ModuleDigest};
+use crate::engine::guests::{CallId, Caller, GuestCall, GuestReport, Guests, ModuleDigest};
 
 /// How long this process has run, by a clock that nobody sets. Deadlines of attempts are measured by it; a guest's processor time
 /// is not.
@@ -270,46 +270,61 @@ impl Host {
 }
 
 impl Guests for Host {
-    fn run(&self, call: GuestCall, done: Box<dyn FnOnce(GuestReport) + Send>) {
+    fn run(&self, call: GuestCall, caller: Box<dyn Caller>) {
         let shared = self.shared.clone();
-        // The engine's moments are those of the wall clock, which may be set while the attempt runs. Only their distance counts.
-        let allowed = Duration::from_millis(call.deadline_at.since(call.started_at));
-        let deadline = Deadline { at: (shared.uptime)().saturating_add(allowed), allowed };
+        let mut deadline = deadline(&shared, &call);
         let job: Job = Box::new(move |lane| {
             Box::pin(async move {
-                let done = Done { call: call.work.id(), done: Some(done) };
-                let report = match shared.module(&call.digest).await {
-                    Ok(module) => work::run(&shared, &module, &call, deadline, &lane).await,
-                    Err(fault) => work::failed(call.work.id(), fault, Left::Nothing),
-                };
-                done.report(report);
+                let mut waiting = Waiting { call: call.work.id(), caller: Some(caller) };
+                let mut next = Some(call);
+                while let Some(call) = next {
+                    let report = match shared.module(&call.digest).await {
+                        Ok(module) => work::run(&shared, &module, &call, deadline, &lane).await,
+                        Err(fault) => work::failed(call.work.id(), fault, Left::Nothing),
+                    };
+                    next = waiting.report(report);
+                    if let Some(call) = &next {
+                        // Attempts that were here before it have the thread first.
+                        tokio::task::yield_now().await;
+                        deadline = self::deadline(&shared, call);
+                    }
+                }
             })
         });
         self.lanes.run(job);
     }
 }
 
-/// Who waits for a report gets one, even if the host itself panics beside the guest.
-struct Done {
-    call: CallId,
-    done: Option<Box<dyn FnOnce(GuestReport) + Send>>,
+/// The engine's moments are those of the wall clock, which may be set while the attempt runs. Only their distance counts.
+fn deadline(shared: &Shared, call: &GuestCall) -> Deadline {
+    let allowed = Duration::from_millis(call.deadline_at.since(call.started_at));
+    Deadline { at: (shared.uptime)().saturating_add(allowed), allowed }
 }
 
-impl Done {
-    fn report(mut self, report: GuestReport) {
-        if let Some(done) = self.done.take() {
-            done(report);
+/// Who waits for a report gets one, even if the host itself panics beside the guest.
+struct Waiting {
+    call: CallId,
+    caller: Option<Box<dyn Caller>>,
+}
+
+impl Waiting {
+    fn report(&mut self, report: GuestReport) -> Option<GuestCall> {
+        let next = self.caller.as_mut()?.report(report);
+        match &next {
+            Some(call) => self.call = call.work.id(),
+            None => self.caller = None,
         }
+        next
     }
 }
 
-impl Drop for Done {
+impl Drop for Waiting {
     fn drop(&mut self) {
         // A job that is dropped without a panic belongs to a host that closes: its attempts stay open in the journal.
-        if let Some(done) = self.done.take_if(|_| std::thread::panicking()) {
+        if let Some(caller) = self.caller.take_if(|_| std::thread::panicking()) {
             let fault = Fault::new(FaultCode::HostBug, "the host panicked while it ran the attempt; please report it");
             // What had left is not known here.
-            done(work::failed(self.call.clone(), fault, Left::Unanswered));
+            caller.last_report(work::failed(self.call.clone(), fault, Left::Unanswered));
         }
     }
 }

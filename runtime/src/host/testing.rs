@@ -27,7 +27,7 @@ use wit_parser::Resolve;
 
 use super::{Compile, Host, HostConfig, Limits};
 use crate::{
-    engine::guests::{GuestCall, Guests, ModuleDigest, StepCall, Work},
+    engine::guests::{Caller, GuestCall, GuestReport, Guests, ModuleDigest, StepCall, Work},
     journal::{StreamId, StreamKind},
 };
 
@@ -207,7 +207,7 @@ impl TestHost {
     /// Begins an attempt.
     pub(super) fn begin(&self, call: GuestCall) -> mpsc::Receiver<Report> {
         let (send, receive) = mpsc::channel();
-        self.host.run(call, Box::new(move |report| drop(send.send(report.into_step().unwrap()))));
+        self.host.run(call, Box::new(Alone(send)));
         receive
     }
 
@@ -220,6 +220,21 @@ impl TestHost {
     pub(super) fn execute(&self, guest: &TestGuest) -> Report {
         let digest = self.store(guest.component());
         self.run(call(digest))
+    }
+}
+
+/// Wants one report and no more calls.
+struct Alone(mpsc::Sender<Report>);
+
+impl Caller for Alone {
+    fn report(&mut self, report: GuestReport) -> Option<GuestCall> {
+        // A test that has ended does not mind.
+        let _ = self.0.send(report.into_step().unwrap());
+        None
+    }
+
+    fn last_report(mut self: Box<Self>, report: GuestReport) {
+        self.report(report);
     }
 }
 

@@ -35,7 +35,7 @@ use crate::{
     api::samples::{NOON, trip},
     engine::{
         driver::{Parts, Running},
-        guests::{GuestCall, GuestReport, Guests, ModuleDigest},
+        guests::{Caller, GuestCall, GuestReport, Guests, ModuleDigest},
         limits::Limits,
         metrics::Metrics,
         port::Origin,
@@ -232,14 +232,12 @@ enum Script {
     Holds,
 }
 
-type Done = Box<dyn FnOnce(GuestReport) + Send>;
-
 /// Guests that do what the script of their step says. A step without a script is done. The script of a compensation has the name
 /// `undo STEP`.
 #[derive(Default)]
 pub(crate) struct Scripted {
     scripts: Mutex<BTreeMap<String, Script>>,
-    held: Mutex<Vec<(String, Attempt, Done)>>,
+    held: Mutex<Vec<(String, Attempt, Box<dyn Caller>)>>,
     called: Condvar,
 }
 
@@ -257,7 +255,7 @@ impl Scripted {
     /// Waits until an attempt of this step runs.
     pub(crate) fn wait_for(&self, step: &str) {
         let held = self.held.lock().unwrap();
-        let is_absent = |held: &mut Vec<(String, Attempt, Done)>| !held.iter().any(|(name, ..)| name == step);
+        let is_absent = |held: &mut Vec<(String, Attempt, Box<dyn Caller>)>| !held.iter().any(|(name, ..)| name == step);
         let (held, waited) = self.called.wait_timeout_while(held, HANG, is_absent).unwrap();
         drop(held);
         assert!(!waited.timed_out(), "no attempt of {step} runs");
@@ -267,14 +265,20 @@ impl Scripted {
     pub(crate) fn end(&self, step: &str, outcome: &Outcome) {
         self.wait_for(step);
         let ended: Vec<_> = self.held.lock().unwrap().extract_if(.., |(name, ..)| name == step).collect();
-        for (_, attempt, done) in ended {
-            done(reported(attempt, outcome.clone()));
+        for (_, attempt, caller) in ended {
+            self.report(caller, reported(attempt, outcome.clone()));
+        }
+    }
+
+    fn report(&self, mut caller: Box<dyn Caller>, report: GuestReport) {
+        if let Some(next) = caller.report(report) {
+            self.run(next, caller);
         }
     }
 }
 
 impl Guests for Scripted {
-    fn run(&self, call: GuestCall, done: Done) {
+    fn run(&self, call: GuestCall, caller: Box<dyn Caller>) {
         let called = call.step();
         let attempt = called.attempt.clone();
         let step = match attempt.leg.direction {
@@ -283,10 +287,10 @@ impl Guests for Scripted {
         };
         let script = self.scripts.lock().unwrap().get(&step).cloned();
         match script {
-            None => done(reported(attempt, Outcome::Done(Payload::json("{}")))),
-            Some(Script::Says(outcome)) => done(reported(attempt, outcome)),
+            None => self.report(caller, reported(attempt, Outcome::Done(Payload::json("{}")))),
+            Some(Script::Says(outcome)) => self.report(caller, reported(attempt, outcome)),
             Some(Script::Holds) => {
-                self.held.lock().unwrap().push((step, attempt, done));
+                self.held.lock().unwrap().push((step, attempt, caller));
                 self.called.notify_all();
             }
         }

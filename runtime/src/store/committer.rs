@@ -67,6 +67,8 @@ pub struct Queue {
     waiting: VecDeque<Work>,
     records: usize,
     ended: bool,
+    /// A commit is in flight.
+    busy: bool,
 }
 
 impl Queue {
@@ -185,6 +187,25 @@ impl Committer {
         pushed
     }
 
+    /// Commits on the thread of the caller, if nothing is queued and no commit is in flight: nobody is woken for it, and nobody
+    /// waits for the caller meanwhile. Gives the work back otherwise.
+    pub fn commit_here(&self, store: &dyn Store, works: Vec<Work>) -> Result<Option<Notice>, Vec<Work>> {
+        {
+            let mut queue = self.shared.queue();
+            if queue.busy || queue.ended || !queue.waiting.is_empty() {
+                return Err(works);
+            }
+            queue.busy = true;
+        }
+        let notice = commit(store, works, &self.shared.counters);
+        let mut queue = self.shared.queue();
+        queue.busy = false;
+        if let Some(Notice::Failed(_)) = notice {
+            queue.fail();
+        }
+        Ok(notice)
+    }
+
     /// The number of records that wait for the next commit.
     pub fn depth(&self) -> usize {
         self.shared.queue().records
@@ -228,7 +249,9 @@ impl Shared {
         let _fails = FailsWhenDropped(self);
         loop {
             let works = self.next();
-            match commit(store, works, &self.counters) {
+            let notice = commit(store, works, &self.counters);
+            self.queue().busy = false;
+            match notice {
                 None => return,
                 Some(Notice::Failed(error)) => {
                     // First refuse, then tell: whoever hears of it can rely on it.
@@ -244,7 +267,9 @@ impl Shared {
     fn next(&self) -> Vec<Work> {
         let queue = self.queue();
         let waited = self.changed.wait_while(queue, |queue| queue.waiting.is_empty() && !queue.ended);
-        waited.unwrap_or_else(PoisonError::into_inner).drain()
+        let mut queue = waited.unwrap_or_else(PoisonError::into_inner);
+        queue.busy = true;
+        queue.drain()
     }
 
     /// No code panics while it holds the lock, so that a poisoned lock can be used.

@@ -12,7 +12,7 @@ use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 /// Where a request's number goes in the input: ten digits.
-pub(super) const NUMBER: &str = "NNNNNNNNNN";
+pub(crate) const NUMBER: &str = "NNNNNNNNNN";
 
 /// A host that gives no answer for this time is stuck.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const ANSWER_BYTES_MAX: usize = 64 << 10;
 
 /// Callers that each wait for an answer before they ask again.
-pub(super) struct Load {
+pub(crate) struct Load {
     poll: Poll,
     events: Events,
     callers: Vec<Caller>,
@@ -42,14 +42,14 @@ struct Caller {
 }
 
 /// How long the answers of one run took, in nanoseconds, in order.
-pub(super) struct Sample {
+pub(crate) struct Sample {
     sorted: Vec<u64>,
     time: Duration,
 }
 
 impl Load {
     /// Connects `count` callers that post `input`, and takes only answers with 201 that hold `wanted`.
-    pub(super) fn open(host: SocketAddr, path: &str, input: &str, wanted: &str, count: usize) -> Result<Self> {
+    pub(crate) fn open(host: SocketAddr, path: &str, input: &str, wanted: &str, count: usize) -> Result<Self> {
         let head = format!(
             "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             input.len()
@@ -72,7 +72,7 @@ impl Load {
     }
 
     /// Sends requests for this time. Requests that are open at the end are counted by the next run.
-    pub(super) fn run(&mut self, time: Duration) -> Result<Sample> {
+    pub(crate) fn run(&mut self, time: Duration) -> Result<Sample> {
         let began = Instant::now();
         for index in 0..self.callers.len() {
             if self.callers[index].asked.is_none() {
@@ -89,7 +89,7 @@ impl Load {
     }
 
     /// Sends this many requests, and waits for every answer.
-    pub(super) fn run_for(&mut self, requests: u64) -> Result<()> {
+    pub(crate) fn run_for(&mut self, requests: u64) -> Result<()> {
         let last = self.number + requests;
         for index in 0..self.callers.len() {
             if self.number < last {
@@ -100,7 +100,7 @@ impl Load {
     }
 
     /// Waits for the open requests.
-    pub(super) fn finish(mut self) -> Result<()> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         self.drain(0)
     }
 
@@ -184,20 +184,20 @@ impl Caller {
 }
 
 impl Sample {
-    pub(super) fn sagas(&self) -> u64 {
+    pub(crate) fn sagas(&self) -> u64 {
         self.sorted.len() as u64
     }
 
-    pub(super) fn seconds(&self) -> f64 {
+    pub(crate) fn seconds(&self) -> f64 {
         self.time.as_secs_f64()
     }
 
-    pub(super) fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         self.sagas() as f64 / self.seconds()
     }
 
     /// The latency of this percentile.
-    pub(super) fn percentile_ms(&self, percent: usize) -> f64 {
+    pub(crate) fn percentile_ms(&self, percent: usize) -> f64 {
         let at = (self.sorted.len() * percent / 100).min(self.sorted.len().saturating_sub(1));
         self.sorted.get(at).map_or(0.0, |ns| *ns as f64 / 1e6)
     }

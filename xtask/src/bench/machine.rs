@@ -10,39 +10,39 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Seconds that processors spent.
 #[derive(Debug, Default)]
-pub(super) struct Processors {
+pub(crate) struct Processors {
     /// The host's threads, those of one kind together: `amends-guest-0` and `amends-guest-1` are `amends-guest`.
-    pub(super) host: BTreeMap<String, f64>,
+    pub(crate) host: BTreeMap<String, f64>,
     /// This process.
-    pub(super) client: f64,
+    pub(crate) client: f64,
     /// All of them.
     total: f64,
 }
 
 impl Processors {
     /// Since each began.
-    pub(super) fn read(host: u32) -> Result<Self> {
+    pub(crate) fn read(host: u32) -> Result<Self> {
         let client = threads("self")?.values().sum();
         Ok(Self { host: threads(&host.to_string())?, client, total: busy(&fs::read_to_string("/proc/stat")?) })
     }
 
     /// Since an earlier reading.
-    pub(super) fn since(&self, earlier: &Self) -> Self {
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
         let host = self.host.iter().map(|(name, seconds)| (name.clone(), seconds - earlier.of(name)));
         Self { host: host.collect(), client: self.client - earlier.client, total: self.total - earlier.total }
     }
 
     /// The host's threads of one kind.
-    pub(super) fn of(&self, name: &str) -> f64 {
+    pub(crate) fn of(&self, name: &str) -> f64 {
         self.host.get(name).copied().unwrap_or_default()
     }
 
-    pub(super) fn host_seconds(&self) -> f64 {
+    pub(crate) fn host_seconds(&self) -> f64 {
         self.host.values().sum()
     }
 
     /// The time of all other processes: results of a busy machine are hard to compare.
-    pub(super) fn others(&self) -> f64 {
+    pub(crate) fn others(&self) -> f64 {
         (self.total - self.host_seconds() - self.client).max(0.0)
     }
 }

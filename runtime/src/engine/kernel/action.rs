@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::reads::Look;
 use crate::{
-    engine::guests::GuestCall,
+    engine::{guests::GuestCall, saga::away::Away},
     journal::StreamId,
     store::{Batch, StoreError},
 };
@@ -16,8 +16,9 @@ pub enum Action {
     Commit(Batch, u64),
     /// Read this from the store, then say `Fetched`.
     Fetch(Vec<Look>),
-    /// Call guest code, then say `Report` with the stream that it ran for.
-    Run(Box<GuestCall>),
+    /// Call guest code, then say `Report` with the stream that it ran for. A saga that is away may take the report instead, and go on
+    /// where its guest ran: then say `Returned` when it has ended.
+    Run(Box<GuestCall>, Option<Away>),
     /// A committed change that watchers may see: the stream and its revision.
     Changed(StreamId, u64),
     /// End the shard: the store takes no more commits. The reason decides whether the host ends too.

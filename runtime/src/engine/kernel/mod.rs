@@ -32,7 +32,13 @@ pub(crate) mod row;
 
 pub(crate) mod timers;
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use amends_core::Instant;
 
@@ -68,7 +74,9 @@ pub(crate) struct Kernel {
     pub(crate) stopping: bool,
     /// In every record: which owner of the shard wrote it.
     epoch: u32,
-    jitter: u64,
+    jitter: Jitter,
+    /// What `is_crowded` says, for those who go on without the shard.
+    crowded: Arc<AtomicBool>,
     /// The store takes no more commits, and why (law 14).
     failed: Option<Refusal>,
     /// The position of the last record that was decided.
@@ -96,7 +104,8 @@ impl Kernel {
             now: Instant(0),
             stopping: false,
             epoch,
-            jitter: seed | 1,
+            jitter: Jitter::new(seed),
+            crowded: Arc::default(),
             failed: None,
             last_position,
             durable: last_position,
@@ -150,12 +159,14 @@ impl Kernel {
         Ok(())
     }
 
-    /// xorshift64*: jitter needs spread, not secrecy, and a simulation needs it seeded.
+    /// 64 random bits.
     pub(crate) fn random(&mut self) -> u64 {
-        self.jitter ^= self.jitter >> 12;
-        self.jitter ^= self.jitter << 25;
-        self.jitter ^= self.jitter >> 27;
-        self.jitter.wrapping_mul(0x2545_f491_4f6c_dd1d)
+        self.jitter.next()
+    }
+
+    /// Whether it is crowded, for those who go on without the shard.
+    pub(crate) fn crowded(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.crowded)
     }
 
     pub(crate) fn timers(&mut self) -> &mut Timers {
@@ -204,6 +215,7 @@ impl Kernel {
             self.in_flight.push_back((self.next_commit, self.last_position));
             self.actions.push(Action::Commit(batch, self.next_commit));
             self.next_commit += 1;
+            self.crowded.store(self.is_crowded(), Ordering::Relaxed);
         }
     }
 
@@ -212,6 +224,7 @@ impl Kernel {
         while let Some((_, position)) = self.in_flight.pop_front_if(|(commit, _)| *commit <= number) {
             self.durable = self.durable.max(position);
         }
+        self.crowded.store(self.is_crowded(), Ordering::Relaxed);
         self.timers.committed(number, self.durable);
         self.overlay.forget(keep_since.map_or(number, |since| since.min(number)));
     }
@@ -249,6 +262,24 @@ impl Kernel {
         self.releases.refuse_all(&refusal);
         self.actions.push(Action::Fail(why));
         Some(refusal)
+    }
+}
+
+/// Random bits for backoff, by xorshift64*: jitter needs spread, not secrecy, and a simulation needs it seeded.
+#[derive(Clone, Debug)]
+pub(crate) struct Jitter(u64);
+
+impl Jitter {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
+    /// 64 random bits.
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
 }
 

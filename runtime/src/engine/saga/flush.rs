@@ -68,27 +68,35 @@ impl Sagas {
 
     /// Hands over records that have lain for long.
     pub(crate) fn flush_old(&mut self, commit: &mut Commit<'_>) {
-        let mut looking = Vec::new();
+        let mut waiting = Vec::new();
         while let Some((since, key)) = self.unflushed.pop_front() {
-            let waiting = self.residents.get(&key).filter(|resident| !resident.unflushed.is_empty());
-            match waiting {
-                Some(resident) if resident.looks_for_events => looking.push((since, key)),
-                Some(_) if commit.now.since(since) < UNFLUSHED_MS => {
-                    self.unflushed.push_front((since, key));
-                    break;
-                }
-                Some(_) => self.flush(commit, &key),
-                None => {}
+            let Some(resident) = self.residents.get(&key) else { continue };
+            let is_away = resident.away.is_some();
+            if resident.unflushed.is_empty() && !is_away {
+                continue;
+            }
+            let is_looking = resident.looks_for_events;
+            if !is_looking && commit.now.since(since) < UNFLUSHED_MS {
+                self.unflushed.push_front((since, key));
+                break;
+            }
+            let is_here = !is_looking && (!is_away || self.call_back(commit.now, &key));
+            match is_here {
+                true => self.flush(commit, &key),
+                false => waiting.push((since, key)),
             }
         }
-        // What looks for events is handed over when it has looked.
-        looking.into_iter().rev().for_each(|entry| self.unflushed.push_front(entry));
+        // What looks for events is handed over when it has looked, and what is on its way when it is back.
+        waiting.into_iter().rev().for_each(|entry| self.unflushed.push_front(entry));
     }
 
     /// Hands over whatever is decided, so that counts of live sagas miss none.
     pub(crate) fn flush_all(&mut self, commit: &mut Commit<'_>) {
-        for (_, key) in std::mem::take(&mut self.unflushed) {
+        for (since, key) in std::mem::take(&mut self.unflushed) {
             self.flush(commit, &key);
+            if self.residents.get(&key).is_some_and(|resident| resident.away.is_some()) {
+                self.unflushed.push_back((since, key));
+            }
         }
     }
 }

@@ -1,17 +1,31 @@
 //! Handing attempts to the guests: what a guest is told, and the one that runs alone.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use amends_core::{
+    Instant, Saga,
     event::{Attempt, Intent},
     id::{Direction, Leg},
 };
 
-use super::{Resident, SagaKey, Sagas};
-use crate::engine::{
-    guests::{GuestCall, StepCall, Work},
-    kernel::{action::Action, commit::Commit},
-    module::Modules,
+use super::{
+    Resident, SagaKey, Sagas,
+    away::{Away, Errand},
+    flush::UNFLUSHED_MS,
+    resident::UNFLUSHED_MAX,
+    turn::context,
+};
+use crate::{
+    engine::{
+        failpoints::Failpoints,
+        guests::{GuestCall, StepCall, Work},
+        kernel::{Jitter, action::Action, commit::Commit},
+        module::Modules,
+    },
+    journal::Grant,
 };
 
 /// Attempts that run, and those that wait because one must run alone.
@@ -66,6 +80,11 @@ impl Sagas {
         if self.launches.solo.as_ref() == Some(&ended) {
             self.launches.solo = None;
         }
+        self.let_held_go(commit, modules);
+    }
+
+    /// Those that were held up by attempts that have ended go on.
+    pub(super) fn let_held_go(&mut self, commit: &mut Commit<'_>, modules: &Modules) {
         while self.launches.held.front().is_some_and(|(_, intent)| self.launches.may_run(intent)) {
             if let Some((key, intent)) = self.launches.held.pop_front() {
                 self.launch(commit, modules, key, intent);
@@ -75,23 +94,104 @@ impl Sagas {
 
     /// Unless the saga has moved on meanwhile.
     fn launch(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: SagaKey, intent: Intent) {
-        let Some(call) = self.residents.get(&key).and_then(|resident| call(modules, &key, resident, &intent)) else { return };
+        let Some(resident) = self.residents.get_mut(&key) else { return };
+        let module = modules.get(&key.namespace, &resident.saga.started().module);
+        let grants = module.map(|module| module.grants_at(intent.snapshot)).unwrap_or_default();
+        let Some(call) = call(&key, &resident.saga, Arc::clone(&grants), &intent) else { return };
+        let away = may_leave(resident, &intent).then(|| {
+            let errand = errand(modules, commit, &key, resident, grants, self.failpoints.clone());
+            Away::leave(key.clone(), errand, intent.attempt.clone())
+        });
+        if away.is_some() && resident.unflushed.is_empty() {
+            // Nobody is to see it as it was when it left for longer than that.
+            self.unflushed.push_back((commit.now, key.clone()));
+        }
+        resident.away.clone_from(&away);
         if intent.solo {
             self.launches.solo = Some((key.clone(), intent.attempt.clone()));
         }
-        self.launches.running.insert((key.clone(), intent.attempt));
-        commit.act(Action::Run(Box::new(call)));
+        self.launches.running.insert((key, intent.attempt));
+        commit.act(Action::Run(Box::new(call), away));
+    }
+
+    /// Calls a saga back that is away, because something else happens to it. False: it has ended what it could, and is on its way.
+    pub(super) fn call_back(&mut self, now: Instant, key: &SagaKey) -> bool {
+        let Some(away) = self.residents.get(key).and_then(|resident| resident.away.as_ref()) else { return true };
+        let Some((errand, attempt)) = away.call_back() else { return false };
+        self.take_over(now, key, errand, Some(attempt));
+        true
+    }
+
+    /// Calls all back that are away, but for those that are on their way: their next attempts are decided under the grants of today.
+    pub(crate) fn call_all_back(&mut self, now: Instant) {
+        let away = |(key, resident): (&SagaKey, &Resident)| resident.away.is_some().then(|| key.clone());
+        let keys: Vec<SagaKey> = self.residents.iter().filter_map(away).collect();
+        for key in keys {
+            self.call_back(now, &key);
+        }
+    }
+
+    /// What was decided about a saga while it was away is decided here now. The attempt runs, if there is one.
+    pub(super) fn take_over(&mut self, now: Instant, key: &SagaKey, errand: Errand, running: Option<Attempt>) {
+        let Some(resident) = self.residents.get_mut(key) else { return };
+        for left in std::mem::take(&mut resident.launched) {
+            self.launches.running.remove(&(key.clone(), left));
+        }
+        if let Some(attempt) = running {
+            self.launches.running.insert((key.clone(), attempt.clone()));
+            resident.launched.insert(attempt);
+        }
+        let Errand { saga, decided, .. } = errand;
+        if resident.unflushed.is_empty() && !decided.is_empty() {
+            self.unflushed.push_back((now, key.clone()));
+        }
+        resident.away = None;
+        resident.saga = saga;
+        resident.unflushed.extend(decided);
+    }
+}
+
+/// A saga may go on without the shard whose only open attempt is this one, and of which nothing needs more than its own decisions.
+fn may_leave(resident: &Resident, intent: &Intent) -> bool {
+    let is_alone = resident.launched.len() == 1 && resident.launched.contains(&intent.attempt);
+    let stays_inside = !intent.reaches_outside && !intent.solo;
+    // Who is next to have its lock keys is decided together with its end.
+    is_alone && stays_inside && resident.waits.is_empty() && resident.saga.started().lock_keys.is_empty()
+}
+
+/// A saga that leaves, with what it needs to go on.
+fn errand(
+    modules: &Modules,
+    commit: &mut Commit<'_>,
+    key: &SagaKey,
+    resident: &Resident,
+    grants: Arc<[Grant]>,
+    failpoints: Failpoints,
+) -> Errand {
+    let saga = resident.saga.clone();
+    let room = commit.limits.room(resident.journal_bytes);
+    let context = context(modules, key, &saga.started().module, &saga.code().digest, room, commit);
+    Errand {
+        decided: Vec::new(),
+        records_max: UNFLUSHED_MAX.saturating_sub(resident.unflushed.len()),
+        until: commit.now.plus(UNFLUSHED_MS),
+        context,
+        grants,
+        jitter: Jitter::new(commit.random()),
+        is_crowded: commit.crowded(),
+        metrics: Arc::clone(&commit.metrics),
+        failpoints,
+        saga,
     }
 }
 
 /// What a guest is told.
-fn call(modules: &Modules, key: &SagaKey, resident: &Resident, intent: &Intent) -> Option<GuestCall> {
-    let call = resident.saga.call(intent)?;
-    let (started, code) = (resident.saga.started(), resident.saga.code());
+pub(super) fn call(key: &SagaKey, saga: &Saga, grants: Arc<[Grant]>, intent: &Intent) -> Option<GuestCall> {
+    let call = saga.call(intent)?;
+    let (started, code) = (saga.started(), saga.code());
     let leg = &intent.attempt.leg;
     let forward = leg.turned(Direction::Forward);
     let name = |leg: &Leg| leg.key(&key.namespace, &key.id, started.incarnation);
-    let grants = modules.get(&key.namespace, &started.module).map(|module| module.grants_at(intent.snapshot));
     let step = StepCall {
         definition: started.definition.clone(),
         name: call.step,
@@ -117,7 +217,7 @@ fn call(modules: &Modules, key: &SagaKey, resident: &Resident, intent: &Intent) 
         deadline_at: call.deadline_at,
         reaches_outside: intent.reaches_outside,
         effect_free: call.effect_free,
-        grants: grants.unwrap_or_default(),
+        grants,
         trace_context: started.trace_context.clone(),
         work: Work::Step(Box::new(step)),
     })

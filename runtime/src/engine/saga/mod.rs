@@ -2,6 +2,7 @@
 //!
 //! - [`request`]: what may be asked; `start`, `verbs`: what it means; [`fingerprint`]: what a repeat must be equal in
 //! - `turn`: one decision of one saga, and what follows; `flush`: decided records get their places; `launch`: attempts for the guests
+//! - [`away`]: a saga that goes on where its guest ran
 //! - [`resident`]: a saga in memory; `warm`: those that rest and may be needed again soon; [`load`]: from records to a saga
 //! - [`rows`]: derived state; [`lockers`]: who has which lock key; [`live`]: how many have not ended; `waiters`: who waits for an end
 //! - [`recover`]: start-up; [`read`], [`scan`], [`stuck`], [`moves`]: committed reads; [`filter`]: which sagas, and which of their legs
@@ -19,6 +20,8 @@ mod turn;
 mod flush;
 
 mod launch;
+
+pub(crate) mod away;
 
 pub(crate) mod resident;
 
@@ -140,7 +143,10 @@ impl Sagas {
         match self.residents.get(key) {
             // What it waits for may have come already: what follows from that is decided first.
             Some(resident) if resident.looks_for_events => return Err(reads.must_wait()),
-            Some(_) => return Ok(true),
+            Some(_) => {
+                // It comes back first, and at once, unless it is on its way.
+                return if self.call_back(reads.now, key) { Ok(true) } else { Err(reads.must_wait()) };
+            }
             None if self.warm.has(key) => return Ok(true),
             None => {}
         }
@@ -210,6 +216,7 @@ impl Sagas {
         if is_durable
             && resident.unflushed.is_empty()
             && resident.launched.is_empty()
+            && resident.away.is_none()
             && let Some(resident) = self.residents.remove(key)
         {
             self.warm.keep(key.clone(), resident, kernel.now);
@@ -246,6 +253,11 @@ impl Sagas {
     /// How many sagas something happens to.
     pub(crate) fn resident_count(&self) -> usize {
         self.residents.len()
+    }
+
+    /// An attempt was handed to the guests, and has not ended.
+    pub(crate) fn runs_guests(&self) -> bool {
+        !self.launches.is_empty()
     }
 
     /// No attempt runs and every decision has its place.

@@ -10,7 +10,7 @@ use amends_core::{
     view::Status,
 };
 
-use super::load::Loaded;
+use super::{away::Away, load::Loaded};
 use crate::journal::{Actor, RecordId, StreamId, StreamKind};
 
 /// Which saga: ids are unique in a namespace.
@@ -40,6 +40,9 @@ impl SagaKey {
     }
 }
 
+/// Records of one saga that are handed over together at the latest.
+pub(super) const UNFLUSHED_MAX: usize = 64;
+
 /// A saga that something happens to now. A saga that only waits is rows, and not here.
 #[derive(Debug)]
 pub(crate) struct Resident {
@@ -54,6 +57,8 @@ pub(crate) struct Resident {
     pub(crate) waits: BTreeSet<Topic>,
     /// It begins to wait, and what came before is not looked at yet: until then nothing of it is handed over.
     pub(crate) looks_for_events: bool,
+    /// It goes on where its guest runs; `saga` is what it was when it left.
+    pub(crate) away: Option<Away>,
     /// After an unclean stop nothing runs ahead: each recovered saga's first attempt has a durable intent.
     pub(crate) cautious: bool,
     /// The root of its chain of causes until its first record has a place; none: it is itself.
@@ -120,6 +125,7 @@ impl Resident {
             launched: BTreeSet::new(),
             waits: BTreeSet::new(),
             looks_for_events: false,
+            away: None,
             cautious: false,
             root: None,
             journal_bytes: 0,

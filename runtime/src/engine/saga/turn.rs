@@ -8,7 +8,7 @@ use amends_core::{
     view::Status,
 };
 
-use super::{News, SagaKey, Sagas, request::SagaAnswer};
+use super::{News, SagaKey, Sagas, away::Away, request::SagaAnswer, resident::UNFLUSHED_MAX};
 use crate::{
     engine::{
         guests::ModuleDigest,
@@ -21,9 +21,6 @@ use crate::{
     },
     journal::{Actor, RecordId},
 };
-
-/// Records of one saga that are handed over together at the latest.
-const UNFLUSHED_MAX: usize = 64;
 
 /// An event that reaches a saga, and the record that says so.
 #[derive(Clone, Debug)]
@@ -43,6 +40,15 @@ impl Sagas {
         self.failpoints.of_attempt("outcome-seen", &report.attempt);
         self.turn(commit, modules, key, &Actor::Host, None, |saga, context| saga.handle(SagaInput::Report(report), context));
         self.ended(commit, modules, key, &attempt);
+    }
+
+    /// A saga that was away has ended what it could there. Not if it was called back before.
+    pub(crate) fn returned(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, away: &Away) {
+        let Some(resident) = self.residents.get_mut(away.key()) else { return };
+        let Some(errand) = resident.away.take_if(|mine| mine.is(away)).and_then(|away| away.take_back()) else { return };
+        self.take_over(commit.now, away.key(), errand, None);
+        self.let_held_go(commit, modules);
+        self.follow(commit, modules, away.key());
     }
 
     /// Tells a saga something that the host knows.
@@ -121,11 +127,17 @@ impl Sagas {
             }
             resident.decide(events, commit.now, actor, causation);
         }
-        let effects = resident.saga.effects();
-        let begun = resident.wait_for(&effects.topics);
         if host_died {
             module::quarantine(commit, modules, &key.namespace, &module, version);
         }
+        self.follow(commit, modules, key);
+    }
+
+    /// What a saga wants now that something was decided.
+    fn follow(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey) {
+        let Some(resident) = self.residents.get_mut(key) else { return };
+        let effects = resident.saga.effects();
+        let begun = resident.wait_for(&effects.topics);
         if begun.is_empty() {
             self.proceed(commit, modules, key, &effects);
         } else if let Some(resident) = self.residents.get_mut(key) {

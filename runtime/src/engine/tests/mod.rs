@@ -1,5 +1,7 @@
 //! The shard, driven by hand: commits, guests and time happen when a test says so.
 
+mod away;
+
 mod composed;
 
 mod fetches;
@@ -51,7 +53,11 @@ use super::{
         Start, VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
-    saga::{SagaKey, load, read, rows},
+    saga::{
+        SagaKey,
+        away::{Away, Next},
+        load, read, rows,
+    },
     shard::{Action, Input, Shard},
 };
 use crate::{
@@ -79,6 +85,9 @@ pub(super) struct Sim {
     pub(super) fetches: Fetches,
     /// Running, not yet ended.
     pub(super) open: VecDeque<(SagaKey, GuestCall)>,
+    /// Sagas that are away with their attempt, and whether they may be.
+    pub(super) away: BTreeMap<SagaKey, Away>,
+    pub(super) lets_go: bool,
     /// Calls that reached a guest, as `step@attempt` or `undo step@attempt`.
     pub(super) calls: Vec<String>,
     pub(super) commits: usize,
@@ -125,7 +134,11 @@ impl Sim {
                 .expect("a memory store recovers");
         let (queue, open, calls) = (VecDeque::new(), VecDeque::new(), Vec::new());
         let (asked, fetches) = (Vec::new(), Fetches::of_this_run());
-        let mut sim = Self { store, shard, now, world, queue, asked, fetches, open, calls, commits: 0, recovered, metrics };
+        let away = BTreeMap::new();
+        // The whole suite is run once more with `AMENDS_TEST_AWAY=never`: that sagas go on without the shard changes nothing.
+        let lets_go = std::env::var("AMENDS_TEST_AWAY").as_deref() != Ok("never");
+        let mut sim =
+            Self { store, shard, now, world, queue, asked, fetches, open, away, lets_go, calls, commits: 0, recovered, metrics };
         sim.carry_out(actions);
         sim
     }
@@ -149,11 +162,12 @@ impl Sim {
                 match action {
                     Action::Commit(batch, number) => self.queue.push_back((batch, number)),
                     Action::Fetch(looks) => self.asked.extend(looks),
-                    Action::Run(call) => {
+                    Action::Run(call, away) => {
                         let key = SagaKey::of(&call.of).expect("the stream of a saga");
-                        let undo = if matches!(call.step().attempt.leg.direction, Direction::Forward) { "" } else { "undo " };
-                        self.calls.push(format!("{undo}{}@{}", call.step().name, call.step().attempt.number));
-                        self.open.push_back((key, *call));
+                        if let Some(away) = away.filter(|_| self.lets_go) {
+                            self.away.insert(key.clone(), away);
+                        }
+                        self.called(key, *call);
                     }
                     Action::Changed(..) | Action::Fail(_) => {}
                 }
@@ -219,8 +233,29 @@ impl Sim {
     pub(super) fn end_one(&mut self) -> bool {
         let Some((key, call)) = self.open.pop_front() else { return false };
         let report = Report { outcome: (self.world)(&call), attempt: call.step().attempt.clone(), left: Left::Nothing };
-        self.input(Input::Report(key.stream(), GuestReport::Step(report)));
+        let report = GuestReport::Step(report);
+        let next = match self.away.get(&key) {
+            Some(away) => away.report(report, self.now),
+            None => Next::Report(report),
+        };
+        match next {
+            Next::Call(call) => self.called(key, *call),
+            Next::Return => {
+                let away = self.away.remove(&key).expect("it was away");
+                self.input(Input::Returned(away));
+            }
+            Next::Report(report) => {
+                self.away.remove(&key);
+                self.input(Input::Report(key.stream(), report));
+            }
+        }
         true
+    }
+
+    fn called(&mut self, key: SagaKey, call: GuestCall) {
+        let undo = if matches!(call.step().attempt.leg.direction, Direction::Forward) { "" } else { "undo " };
+        self.calls.push(format!("{undo}{}@{}", call.step().name, call.step().attempt.number));
+        self.open.push_back((key, call));
     }
 
     /// Guests first, then the disk, until nothing is left to do.

@@ -1,0 +1,171 @@
+//! A saga that is away: it goes on where its guest ran, without the shard between two attempts.
+//!
+//! A saga is a pure value, so that it can be decided on any thread. While its only open attempt cannot reach outside and nothing else
+//! happens to it, the thread of the guest takes the report, decides, and makes the next call. The shard keeps the saga as it was
+//! when it left: a prefix of what it is (law 3), which may be read and made durable. It comes back with what was decided when an
+//! attempt must wait for a commit, when nothing is to run, and at a bound of records or of time. Whatever else happens to it calls
+//! it back first, which waits for nothing: the attempt that runs is reported to the shard then.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering},
+};
+
+use amends_core::{Context, Input, Instant, Saga, event::Attempt, outcome::Report};
+
+use super::{SagaKey, launch::call, resident::Decided};
+use crate::{
+    engine::{
+        failpoints::Failpoints,
+        guests::{GuestCall, GuestReport},
+        kernel::Jitter,
+        metrics::Metrics,
+    },
+    journal::{Actor, Grant},
+};
+
+/// The way to a saga that is away. The shard and the thread of the guest have one each.
+#[derive(Clone, Debug)]
+pub struct Away {
+    key: Arc<SagaKey>,
+    stage: Arc<Mutex<Stage>>,
+}
+
+/// What follows from a report.
+#[derive(Debug)]
+pub enum Next {
+    /// The next call.
+    Call(Box<GuestCall>),
+    /// The saga is to come back: `Returned` is due.
+    Return,
+    /// The saga was called back before: the report is the shard's.
+    Report(GuestReport),
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// Its attempt runs.
+    Runs(Box<Errand>, Attempt),
+    /// It has ended what it could, and waits to be taken back.
+    Ended(Box<Errand>),
+    /// The shard has it.
+    Back,
+    /// It is being decided, or a bug ended that half-way.
+    Decides,
+}
+
+/// A saga that left the shard, and what it needs to go on.
+#[derive(Debug)]
+pub(super) struct Errand {
+    pub(super) saga: Saga,
+    /// What was decided since it left.
+    pub(super) decided: Vec<Decided>,
+    /// How much may be decided before it comes back.
+    pub(super) records_max: usize,
+    /// When it comes back at the latest, if no attempt runs just then.
+    pub(super) until: Instant,
+    /// What its decisions may depend on, as of its leave: it is called back when grants change.
+    pub(super) context: Context,
+    pub(super) grants: Arc<[Grant]>,
+    pub(super) jitter: Jitter,
+    /// The disk is behind: nothing runs ahead.
+    pub(super) is_crowded: Arc<AtomicBool>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) failpoints: Failpoints,
+}
+
+impl Away {
+    /// A saga leaves with the attempt that is about to run.
+    pub(super) fn leave(key: SagaKey, errand: Errand, attempt: Attempt) -> Self {
+        Self { key: Arc::new(key), stage: Arc::new(Mutex::new(Stage::Runs(Box::new(errand), attempt))) }
+    }
+
+    /// It is the same leave of the same saga.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.stage, &other.stage)
+    }
+
+    /// Which saga.
+    pub(crate) fn key(&self) -> &SagaKey {
+        &self.key
+    }
+
+    /// Takes the report of the attempt that ran, on the thread of its guest.
+    pub fn report(&self, report: GuestReport, now: Instant) -> Next {
+        let mut stage = self.stage();
+        match std::mem::replace(&mut *stage, Stage::Decides) {
+            Stage::Runs(mut errand, _) => {
+                let GuestReport::Step(report) = report;
+                match errand.go_on(&self.key, report, now) {
+                    Some((attempt, call)) => {
+                        *stage = Stage::Runs(errand, attempt);
+                        Next::Call(Box::new(call))
+                    }
+                    None => {
+                        *stage = Stage::Ended(errand);
+                        Next::Return
+                    }
+                }
+            }
+            other => {
+                *stage = other;
+                Next::Report(report)
+            }
+        }
+    }
+
+    /// Calls the saga back, with the attempt that runs; none: it has ended what it could, and `Returned` is on its way.
+    pub(super) fn call_back(&self) -> Option<(Errand, Attempt)> {
+        let mut stage = self.stage();
+        match std::mem::replace(&mut *stage, Stage::Back) {
+            Stage::Runs(errand, attempt) => Some((*errand, attempt)),
+            other => {
+                *stage = other;
+                None
+            }
+        }
+    }
+
+    /// Takes the saga back that has ended what it could.
+    pub(super) fn take_back(&self) -> Option<Errand> {
+        match std::mem::replace(&mut *self.stage(), Stage::Back) {
+            Stage::Ended(errand) => Some(*errand),
+            Stage::Runs(..) | Stage::Back | Stage::Decides => None,
+        }
+    }
+
+    /// A decision was begun and panicked.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(*self.stage(), Stage::Decides)
+    }
+
+    /// A panic leaves `Decides`, whatever the lock says.
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Errand {
+    /// Decides what a report means. The next attempt, if the saga may go on with it here.
+    fn go_on(&mut self, key: &SagaKey, report: Report, now: Instant) -> Option<(Attempt, GuestCall)> {
+        let since = self.saga.open_since(&report.attempt).unwrap_or(now);
+        self.metrics.attempt_ended(&self.saga.started().module, &report, now.since(since));
+        self.failpoints.of_attempt("outcome-seen", &report.attempt);
+        let context = Context { now, jitter: self.jitter.next(), ..self.context };
+        let events = self.saga.handle(Input::Report(report), context);
+        let decided = |event| Decided { event, at: now, actor: Actor::Host, causation: None };
+        self.decided.extend(events.into_iter().map(decided));
+        let is_bounded = self.decided.len() >= self.records_max || now >= self.until || self.is_crowded.load(Ordering::Relaxed);
+        if is_bounded {
+            return None;
+        }
+        let effects = self.saga.effects();
+        let [intent] = &effects.run[..] else { return None };
+        if intent.reaches_outside || intent.solo || !effects.topics.is_empty() {
+            return None;
+        }
+        let call = call(key, &self.saga, Arc::clone(&self.grants), intent)?;
+        self.failpoints.of_attempt("guest-running", &intent.attempt);
+        Some((intent.attempt.clone(), call))
+    }
+}

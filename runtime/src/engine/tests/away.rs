@@ -1,0 +1,151 @@
+//! Sagas that go on where their guest ran: what the shard sees of them, and how they come back.
+
+use amends_core::definition::LockKey;
+
+use super::*;
+
+/// A host whose sagas may leave, whatever this run of the suite says.
+fn sim(world: World) -> Sim {
+    Sim { lets_go: true, ..Sim::new(world) }
+}
+
+/// The facts of a saga's stream that are durable.
+fn durable(sim: &Sim, id: &str) -> Vec<String> {
+    let loaded = load::saga(sim.store.as_ref(), sim.shard.modules.definitions(), &key(id));
+    let Ok(loaded) = loaded else { return Vec::new() };
+    let records = load::records(sim.store.as_ref(), loaded.stream, 1, usize::MAX).expect("records");
+    records.iter().map(|record| record.fact.name().to_owned()).collect()
+}
+
+#[test]
+fn a_saga_whose_attempts_stay_inside_costs_the_shard_a_start_and_a_return() {
+    let mut sim = sim(all_done);
+    sim.deploy(1, definition(&["~a", "~b", "~c!"]));
+    let answered = sim.start("S1", "{}", true);
+    let mut inputs = 0;
+    while !sim.open.is_empty() {
+        assert!(sim.away.contains_key(&key("S1")));
+        sim.end_one();
+        inputs += usize::from(!sim.away.contains_key(&key("S1")));
+    }
+    assert_eq!((inputs, &sim.calls[..]), (1, &["a@1", "b@1", "c@1"].map(str::to_owned)[..]));
+    sim.commit();
+    assert_eq!(said(answered).unwrap().view.status, Status::Completed);
+    let by = "amends_attempts_total{module=\"demo\",direction=\"forward\",outcome=\"done\"} 3";
+    assert!(sim.metrics.text().contains(by), "{}", sim.metrics.text());
+}
+
+#[test]
+fn a_saga_comes_back_for_an_attempt_that_can_reach_outside() {
+    let mut sim = sim(all_done);
+    sim.deploy(1, definition(&["~a", "~b", "c", "~d!"]));
+    sim.grant();
+    let answered = sim.start("S1", "{}", true);
+    sim.end_one();
+    sim.end_one();
+    assert_eq!(sim.calls, ["a@1", "b@1"], "what c does must not happen before its intent is durable");
+    sim.commit();
+    assert_eq!(sim.calls, ["a@1", "b@1", "c@1"]);
+    assert!(sim.away.is_empty());
+    sim.settle();
+    assert_eq!(said(answered).unwrap().view.status, Status::Completed);
+}
+
+#[test]
+fn a_cancel_is_decided_at_once_upon_what_happened_meanwhile() {
+    let mut sim = sim(all_done);
+    sim.deploy(1, definition(&["~a", "~b", "~c!"]));
+    let started = sim.start("S1", "{}", true);
+    sim.end_one();
+    let cancelled = sim.verb("S1", Verb::Cancel, "K1");
+    assert!(sim.calls == ["a@1", "b@1"] && sim.open.len() == 1, "b still runs");
+    sim.commit();
+    assert!(said(cancelled).unwrap().applied);
+    sim.settle();
+    assert_eq!(sim.calls, ["a@1", "b@1", "undo b@1", "undo a@1"]);
+    assert_eq!(said(started).unwrap().view.status, Status::Compensated);
+}
+
+/// The answer to a revocation says that no attempt begins with what was revoked. A saga that went on under the grants of its leave
+/// would break that.
+#[test]
+fn an_attempt_that_begins_after_a_change_of_grants_has_the_new_ones() {
+    let mut sim = sim(all_done);
+    sim.deploy(1, definition(&["~a", "~b", "~c!"]));
+    let config = |value: &str| vec![Grant::Config { key: "tier".into(), value: value.into() }];
+    sim.set_grants(config("gold"), None).unwrap();
+    let _answered = sim.start("S1", "{}", true);
+    let set =
+        SetGrants { module: "demo".into(), grants: config("none"), act: Act::default(), force: Force::No, expect_revision: None };
+    let set = sim.ask(|answer| Request::SetGrants(origin(), set, answer));
+    sim.commit();
+    said(set).unwrap();
+    sim.end_one();
+    let (_, call) = sim.open.front().unwrap();
+    assert_eq!((call.step().name.as_str(), &call.grants[..]), ("b", &config("none")[..]));
+}
+
+/// The attempt may take as long as it likes: what is decided is durable and seen after the time that records may lie.
+#[test]
+fn what_was_decided_away_is_durable_while_the_next_attempt_still_runs() {
+    let mut sim = sim(all_done);
+    sim.deploy(1, definition(&["~a", "~b", "~c!"]));
+    let answered = sim.start("S1", "{}", true);
+    sim.end_one();
+    sim.pass_time(100);
+    sim.commit();
+    assert_eq!(durable(&sim, "S1"), ["started", "intent", "done", "intent"]);
+    let mut sim = sim.kill_and_restart();
+    drop(answered);
+    sim.settle();
+    assert_eq!(sim.calls, ["b@2", "c@1"]);
+}
+
+#[test]
+fn a_saga_comes_back_after_so_many_records() {
+    let steps: Vec<String> = (0..50).map(|number| format!("~s{number}")).collect();
+    let mut sim = sim(all_done);
+    sim.deploy(1, definition(&steps.iter().map(String::as_str).collect::<Vec<_>>()));
+    let answered = sim.start("S1", "{}", true);
+    let mut most = 0;
+    while sim.end_one() {
+        most = most.max(sim.queue.iter().map(|(batch, _)| batch.record_count()).max().unwrap_or(0));
+    }
+    sim.settle();
+    assert_eq!(said(answered).unwrap().view.status, Status::Completed);
+    assert!((60..=70).contains(&most), "{most} records in one commit");
+}
+
+/// A return that is on its way when something else happens to the saga: that waits for it, and nothing is lost or done twice.
+#[test]
+fn what_happens_to_a_saga_on_its_way_back_waits_for_it() {
+    let mut sim = sim(all_done);
+    sim.deploy(1, definition(&["~a", "b", "~c!"]));
+    sim.grant();
+    let started = sim.start("S1", "{}", true);
+    let (_, call) = sim.open.pop_front().unwrap();
+    let report = Report { outcome: all_done(&call), attempt: call.step().attempt.clone(), left: Left::Nothing };
+    let away = sim.away.remove(&key("S1")).unwrap();
+    assert!(matches!(away.report(GuestReport::Step(report), sim.now), Next::Return));
+    let mut cancelled = sim.verb("S1", Verb::Cancel, "K1");
+    sim.commit();
+    assert!(is_open(&mut cancelled));
+    sim.input(Input::Returned(away.clone()));
+    sim.settle();
+    assert!(said(cancelled).unwrap().applied);
+    assert_eq!(said(started).unwrap().view.status, Status::Compensated);
+    // That b is to run was decided before the cancel came.
+    assert_eq!(sim.calls, ["a@1", "b@1", "undo b@1", "undo a@1"]);
+    sim.input(Input::Returned(away));
+    assert!(sim.queue.is_empty(), "it comes back once");
+}
+
+/// With a key of a lock, the end of one saga and that the next one has the key are one commit.
+#[test]
+fn a_saga_with_lock_keys_stays_at_home() {
+    let mut sim = sim(all_done);
+    let locks = vec![LockKey { name: "till".into(), pointer: "/till".into() }];
+    sim.deploy(1, Definition { locks, ..definition(&["~a", "~b"]) });
+    let _answered = sim.start("S1", "{\"till\":7}", true);
+    assert!(sim.away.is_empty() && sim.open.len() == 1);
+}
