@@ -10,7 +10,7 @@ use std::{
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant as Moment},
 };
 
 use amends_core::Instant;
@@ -100,6 +100,10 @@ const REQUESTS_MAX: usize = 8_192;
 /// Inputs taken before their actions are carried out: enough to share a commit, too few to be felt as a delay.
 const INPUTS_AT_ONCE: usize = 64;
 
+/// Between two commits that others may share lie so many times what the last one took, and at most this.
+const PAUSE_COMMITS: u32 = 3;
+const PAUSE_MAX: Duration = Duration::from_millis(3);
+
 /// Changes that a slow watcher may be behind before it must read the journal again.
 const CHANGES_KEPT: usize = 4_096;
 
@@ -147,6 +151,7 @@ impl Running {
             is_fenced: false,
             looks: Vec::new(),
             decided: Vec::new(),
+            handed_over_at: Moment::now(),
         };
         let thread = thread::Builder::new().name("shard".to_owned()).spawn(move || {
             drive.carry_out(actions);
@@ -212,6 +217,8 @@ struct Drive {
     looks: Vec<Look>,
     /// Commits that are not handed over yet.
     decided: Vec<Work>,
+    /// When the last ones were.
+    handed_over_at: Moment,
 }
 
 /// The claim of this host to the shard.
@@ -280,12 +287,23 @@ impl Drive {
         }
     }
 
+    /// How long the next commit is to wait for those that may share it. A commit costs the processors the same for one saga as for a
+    /// hundred; where guests run, what they end with comes soon.
+    fn rest_of_pause(&self) -> Duration {
+        let pause = (self.committer.last_commit() * PAUSE_COMMITS).min(PAUSE_MAX);
+        pause.saturating_sub(self.handed_over_at.elapsed())
+    }
+
     /// Gives what was decided to the committer. Where nobody else wants this thread it commits here: one who asks alone waits for no
     /// other thread to be woken, twice.
     fn hand_over(&mut self) {
         while !self.decided.is_empty() {
-            let works = std::mem::take(&mut self.decided);
             let is_alone = self.queued.load(Ordering::Relaxed) == 0 && !self.shard.runs_guests();
+            if !is_alone && self.rest_of_pause() > Duration::ZERO {
+                return;
+            }
+            let works = std::mem::take(&mut self.decided);
+            self.handed_over_at = Moment::now();
             let works = match is_alone {
                 true => match self.committer.commit_here(self.store.as_ref(), works) {
                     Ok(notice) => {
@@ -316,10 +334,14 @@ impl Drive {
         // A steered or stepped clock moves without notice: no sleep is longer than this.
         let longest = if stopping { 20 } else { 100 };
         let ms = self.shard.wake_at().map_or(longest, |at| at.since(now).min(longest));
-        if ms == 0 {
+        let mut longest = Duration::from_millis(ms);
+        if !self.decided.is_empty() {
+            longest = longest.min(self.rest_of_pause());
+        }
+        if longest.is_zero() {
             return Some(received.try_recv().unwrap_or(Input::Tick));
         }
-        match received.recv_timeout(Duration::from_millis(ms)) {
+        match received.recv_timeout(longest) {
             Ok(input) => Some(input),
             Err(RecvTimeoutError::Timeout) => Some(Input::Tick),
             Err(RecvTimeoutError::Disconnected) => None,

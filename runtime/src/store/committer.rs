@@ -12,7 +12,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use super::{Batch, Position, Store, StoreError};
@@ -111,6 +111,7 @@ pub struct Counters {
     records: AtomicU64,
     bytes: AtomicU64,
     nanoseconds: AtomicU64,
+    last_nanoseconds: AtomicU64,
 }
 
 /// [`Counters`] at one moment.
@@ -150,7 +151,9 @@ pub fn commit(store: &dyn Store, works: Vec<Work>, counters: &Counters) -> Optio
     counters.commits.fetch_add(1, Ordering::Relaxed);
     counters.records.fetch_add(total(Batch::record_count), Ordering::Relaxed);
     counters.bytes.fetch_add(total(Batch::byte_count), Ordering::Relaxed);
-    counters.nanoseconds.fetch_add(begun.elapsed().as_nanos() as u64, Ordering::Relaxed);
+    let took = begun.elapsed().as_nanos() as u64;
+    counters.nanoseconds.fetch_add(took, Ordering::Relaxed);
+    counters.last_nanoseconds.store(took, Ordering::Relaxed);
     let position = batches.iter().flat_map(|batch| &batch.appends).last().map(|append| append.last_position());
     Some(Notice::Durable { tag, position })
 }
@@ -209,6 +212,11 @@ impl Committer {
     /// The number of records that wait for the next commit.
     pub fn depth(&self) -> usize {
         self.shared.queue().records
+    }
+
+    /// How long the last commit took.
+    pub fn last_commit(&self) -> Duration {
+        Duration::from_nanos(self.shared.counters.last_nanoseconds.load(Ordering::Relaxed))
     }
 
     /// Totals since start.

@@ -6,11 +6,7 @@ mod number;
 
 use std::{borrow::Cow, fmt};
 
-use serde::{
-    Serialize, Serializer,
-    de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor},
-    ser::{SerializeMap, SerializeSeq},
-};
+use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest, Sha256};
 
 /// Deeper is refused: a recursive reader on either side must not run out of stack.
@@ -28,7 +24,8 @@ pub fn check(text: &[u8]) -> Result<(), BadJson> {
 /// Checks a text and returns the SHA-256 of its canonical form: equal values have equal hashes.
 pub fn hash(text: &[u8]) -> Result<[u8; 32], BadJson> {
     let node = parse(text)?;
-    let canonical = serde_json_canonicalizer::to_vec(&node).map_err(|error| BadJson(error.to_string()))?;
+    let mut canonical = Vec::with_capacity(text.len());
+    node.write(&mut canonical).map_err(|error| BadJson(error.to_string()))?;
     Ok(Sha256::digest(canonical).into())
 }
 
@@ -57,26 +54,53 @@ enum Node<'de> {
     Object(Vec<(Cow<'de, str>, Node<'de>)>),
 }
 
-impl Serialize for Node<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+impl Node<'_> {
+    /// The canonical form of RFC 8785. Numbers and strings are written by others; what is ours is the order of keys.
+    fn write(&self, into: &mut Vec<u8>) -> serde_json::Result<()> {
         match self {
-            Self::Null => serializer.serialize_unit(),
-            Self::Bool(value) => serializer.serialize_bool(*value),
-            Self::Number(value) => serializer.serialize_f64(*value),
-            Self::Text(value) => serializer.serialize_str(value),
+            Self::Null => into.extend_from_slice(b"null"),
+            Self::Bool(value) => into.extend_from_slice(if *value { b"true" } else { b"false" }),
+            Self::Number(value) => match *value {
+                // As most are: ECMAScript writes a whole number of less than 2^53 by its digits.
+                whole if whole.trunc() == whole && whole.abs() < WHOLE_MAX => serde_json::to_writer(&mut *into, &(whole as i64))?,
+                other => into.extend_from_slice(&serde_json_canonicalizer::to_vec(&other)?),
+            },
+            Self::Text(text) => serde_json::to_writer(&mut *into, text.as_ref())?,
             Self::List(items) => {
-                let mut list = serializer.serialize_seq(Some(items.len()))?;
-                items.iter().try_for_each(|item| list.serialize_element(item))?;
-                list.end()
+                into.push(b'[');
+                for (at, item) in items.iter().enumerate() {
+                    if at > 0 {
+                        into.push(b',');
+                    }
+                    item.write(into)?;
+                }
+                into.push(b']');
             }
             Self::Object(entries) => {
-                let mut object = serializer.serialize_map(Some(entries.len()))?;
-                entries.iter().try_for_each(|(key, value)| object.serialize_entry(key, value))?;
-                object.end()
+                let mut sorted: Vec<&(Cow<'_, str>, Node<'_>)> = entries.iter().collect();
+                // By UTF-16, as the RFC says; for ASCII that is the order of the bytes.
+                sorted.sort_unstable_by(|(a, _), (b, _)| match a.is_ascii() && b.is_ascii() {
+                    true => a.as_bytes().cmp(b.as_bytes()),
+                    false => a.encode_utf16().cmp(b.encode_utf16()),
+                });
+                into.push(b'{');
+                for (at, (key, value)) in sorted.into_iter().enumerate() {
+                    if at > 0 {
+                        into.push(b',');
+                    }
+                    serde_json::to_writer(&mut *into, key.as_ref())?;
+                    into.push(b':');
+                    value.write(into)?;
+                }
+                into.push(b'}');
             }
         }
+        Ok(())
     }
 }
+
+/// Below this every whole number is a 64-bit float.
+const WHOLE_MAX: f64 = 9_007_199_254_740_992.0;
 
 /// Where the parser stands; shown as a JSON pointer when something is wrong there.
 #[derive(Clone, Copy)]
@@ -231,6 +255,22 @@ mod tests {
         assert_ne!(hash(r#"{"a":1}"#), hash(r#"{"a":2}"#));
         assert_ne!(hash("[1,2]"), hash("[2,1]"));
         assert_ne!(super::hash(b"{}").unwrap(), hash_opaque(b"{}"));
+    }
+
+    /// The hash is kept in journals: it is that of the canonical form of RFC 8785, as the library writes it.
+    #[test]
+    fn the_canonical_form_is_that_of_the_rfc() {
+        let texts = [
+            r#"{"\ue000":1,"\ud83d\ude00":2,"b":[],"a":{},"\u0001":"\u0001\b\f\n\r\t\\\/\"\u007f\u20ac","aa":null,"A":true}"#,
+            "[0,-0,-0.0,1.0,-1,1e2,9007199254740991,-9007199254740992,1e20,1e21,1e-6,1e-7,0.1,5e-324,1.7976931348623157e308]",
+            r#"{"nested":{"z":[{"y":1,"x":[1,{"b":"","a":"\u00e4"}]}],"":false},"\u00f6":"x","o":"y"}"#,
+        ];
+        for text in texts {
+            let value: serde_json::Value = serde_json::from_str(text).unwrap();
+            let mut written = Vec::new();
+            parse(text.as_bytes()).unwrap().write(&mut written).unwrap();
+            assert_eq!(String::from_utf8(written).unwrap(), serde_json_canonicalizer::to_string(&value).unwrap());
+        }
     }
 
     #[test]

@@ -10,8 +10,17 @@ use crate::{
 
 const ROW_VERSION: u8 = 1;
 
+/// The summary of a saga fits in this.
+const SMALL_BYTES: usize = 384;
+
 /// The encoding of a row's value.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Bytes {
+    // Most rows are small, and are written into place without growing a buffer.
+    let mut small = [ROW_VERSION; SMALL_BYTES];
+    if let Ok(body) = postcard::to_slice(value, &mut small[1..]) {
+        let end = body.len() + 1;
+        return Bytes::copy_from_slice(&small[..end]);
+    }
     match postcard::to_extend(value, vec![ROW_VERSION]) {
         Ok(bytes) => bytes.into(),
         Err(error) => panic!("rows are plain data, which postcard encodes: {error}"),

@@ -218,6 +218,8 @@ impl Sagas {
             && resident.launched.is_empty()
             && resident.away.is_none()
             && let Some(resident) = self.residents.remove(key)
+            // Who asks about one that has ended reads it.
+            && !resident.saga.is_ended()
         {
             self.warm.keep(key.clone(), resident, kernel.now);
         }
