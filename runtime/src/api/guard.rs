@@ -2,29 +2,17 @@
 //!
 //! Probes are excepted: a cluster asks a pod by its address, and load balancers ask with HTTP/1.0 and no `Host` at all.
 
-use std::{net::IpAddr, sync::Arc};
+use std::net::IpAddr;
 
-use axum::{
-    extract::{Request, State},
-    http::{HeaderMap, StatusCode, Uri, header},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::http::{HeaderMap, StatusCode, Uri, header};
 
-use super::{Api, error::ApiError, headers};
+use super::{error::ApiError, headers};
 
 /// Paths that any machine may ask under any name. What they answer holds no data of a saga, and they change nothing.
 const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
-/// Refuses a request that names another host with 421.
-pub(super) async fn only_our_names(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    match check(request.headers(), request.uri(), &api.options.hosts) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
-    }
-}
-
-fn check(headers: &HeaderMap, uri: &Uri, ours: &[String]) -> Result<(), ApiError> {
+/// Refuses a request that names another host with 421. `ours` are names beside the loopback ones.
+pub(super) fn check(headers: &HeaderMap, uri: &Uri, ours: &[String]) -> Result<(), ApiError> {
     let named = headers::once(headers, header::HOST.as_str())?;
     let host = match uri.authority() {
         Some(authority) => Some(authority.as_str()),

@@ -3,7 +3,10 @@
 //! A repeated header is refused, because a proxy in front of the host may act on the other value. `Accept` and W3C `tracestate` are
 //! lists by definition and may be repeated; the host reads neither of them.
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+};
 
 use super::error::ApiError;
 
@@ -32,6 +35,17 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a 
 pub(super) fn media_type(headers: &HeaderMap) -> Result<String, ApiError> {
     let content_type = text(headers, header::CONTENT_TYPE.as_str())?.unwrap_or_default();
     Ok(content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
+}
+
+/// The media type of the body, as an argument of a handler: a map of all headers would be a copy of them.
+pub(super) struct MediaType(pub(super) String);
+
+impl<S: Sync> FromRequestParts<S> for MediaType {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Ok(Self(media_type(&parts.headers)?))
+    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,7 @@ use std::{
 };
 
 use axum::{
-    extract::Request,
-    middleware::Next,
+    http::{Method, Uri},
     response::{IntoResponse, Response},
 };
 
@@ -17,9 +16,8 @@ use super::error::ApiError;
 
 /// Answers 500 for a handler that panics. What had been asked of the engine by then goes on, so asking again is as safe as
 /// after any answer that was lost.
-pub(super) async fn answered(request: Request, next: Next) -> Response {
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut handler = pin!(next.run(request));
+pub(super) async fn answered(method: Method, uri: Uri, handler: impl Future<Output = Response>) -> Response {
+    let mut handler = pin!(handler);
     let answer = poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(response)) => Poll::Ready(Some(response)),
@@ -28,7 +26,7 @@ pub(super) async fn answered(request: Request, next: Next) -> Response {
     });
     answer.await.unwrap_or_else(|| {
         // The words of the panic are in the log already, with the place.
-        tracing::error!(%method, path, "a handler of the API panicked; please report it");
+        tracing::error!(%method, path = uri.path(), "a handler of the API panicked; please report it");
         ApiError::internal("it panicked while it answered").into_response()
     })
 }

@@ -393,6 +393,9 @@ impl Drive {
 
     /// Watchers hear of sagas. No watcher is no failure.
     fn changed(&self, stream: &StreamId, revision: u64) {
+        if self.changes.receiver_count() == 0 {
+            return;
+        }
         if let Some(SagaKey { namespace, id }) = SagaKey::of(stream) {
             drop(self.changes.send(Change { namespace, id, revision }));
         }

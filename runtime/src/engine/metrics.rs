@@ -1,6 +1,10 @@
 //! The engine's counters, under the names of the docs. Never a saga id as a label.
 
-use std::{sync::atomic::AtomicU64, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{PoisonError, RwLock, atomic::AtomicU64},
+    time::Duration,
+};
 
 use amends_core::{
     id::{Direction, Namespace},
@@ -39,6 +43,8 @@ pub struct Metrics {
     started: Family<BySaga, Counter>,
     ended: Family<ByStatus, Counter>,
     attempts: Family<ByOutcome, Counter>,
+    /// Counters of these three that were counted before: found by what is at hand, without a set of labels made for the search.
+    known: Known,
     attempt_seconds: Histogram,
     refused: Family<ByReason, Counter>,
     guest_kills: Family<ByReason, Counter>,
@@ -110,6 +116,7 @@ impl Default for Metrics {
             started: Family::default(),
             ended: Family::default(),
             attempts: Family::default(),
+            known: Known::default(),
             attempt_seconds: seconds(),
             refused: Family::default(),
             guest_kills: Family::default(),
@@ -167,6 +174,28 @@ impl Default for Metrics {
     }
 }
 
+/// Counters by a saga or a module and by two words of what is counted.
+#[derive(Debug, Default)]
+struct Known(RwLock<HashMap<String, Vec<(&'static str, &'static str, Counter)>>>);
+
+impl Known {
+    /// Counts one more. `make` finds the counter the first time.
+    fn count(&self, of: &str, what: &'static str, how: &'static str, make: impl FnOnce() -> Counter) {
+        let is_it = |(known_what, known_how, _): &&(&str, &str, Counter)| (*known_what, *known_how) == (what, how);
+        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some((.., counter)) = known.get(of).and_then(|counters| counters.iter().find(is_it)) {
+            counter.inc();
+            return;
+        }
+        drop(known);
+        let counter = make();
+        counter.inc();
+        let mut known = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        // Two that came at once put the same counter in twice, and the first is found from then on.
+        known.entry(of.to_owned()).or_default().push((what, how, counter));
+    }
+}
+
 impl Metrics {
     /// Shows a counter of the host's log, which counts by itself.
     pub fn show_lost_lines(&mut self, lost: Counter) {
@@ -192,10 +221,11 @@ impl Metrics {
     /// A saga began or ended, and that is durable.
     pub(crate) fn counted(&self, Counts { definition: saga, begins, ended }: Counts) {
         if begins {
-            self.started.get_or_create(&BySaga { saga: saga.clone() }).inc();
+            self.known.count(&saga, "started", "", || self.started.get_or_create_owned(&BySaga { saga: saga.clone() }));
         }
         if let Some(status) = ended {
-            self.ended.get_or_create(&ByStatus { saga, status: status.to_owned() }).inc();
+            let by = || ByStatus { saga: saga.clone(), status: status.to_owned() };
+            self.known.count(&saga, "ended", status, || self.ended.get_or_create_owned(&by()));
         }
     }
 
@@ -205,8 +235,9 @@ impl Metrics {
             Direction::Undo(_) => "undo",
             Direction::Check => "check",
         };
-        let by = ByOutcome { module: module.to_owned(), direction, outcome: report.outcome.name() };
-        self.attempts.get_or_create(&by).inc();
+        let outcome = report.outcome.name();
+        let by = || ByOutcome { module: module.to_owned(), direction, outcome };
+        self.known.count(module, direction, outcome, || self.attempts.get_or_create_owned(&by()));
         self.attempt_seconds.observe(Duration::from_millis(took_ms).as_secs_f64());
         match &report.outcome {
             // The codes of traps are the host's own, and few.

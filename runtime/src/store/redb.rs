@@ -7,6 +7,8 @@
 
 mod index;
 
+mod journal;
+
 mod rows;
 
 use std::{
@@ -21,14 +23,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use redb::{Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{Builder, Database, Durability, ReadableDatabase, TableError, WriteTransaction};
 pub use redb::{StorageBackend, backends::FileBackend};
 
-use self::index::APPENDS;
+use self::{index::APPENDS, journal::JOURNAL};
 use super::{Batch, Corrupt, Damaged, Position, Range, Row, Store, StoreError, Stored, StreamRead, Table};
-
-/// Position to record.
-const JOURNAL: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("journal");
 
 /// How a redb file is opened.
 #[derive(Clone)]
@@ -123,7 +122,7 @@ impl Store for RedbStore {
     }
 
     fn last_position(&self) -> Result<Position, StoreError> {
-        self.with(|database| journal_end(&database.begin_read()?.open_table(JOURNAL)?))
+        self.with(|database| Ok(journal::end(&database.begin_read()?.open_table(JOURNAL)?)?.position))
     }
 
     fn streams(&self, reads: &[StreamRead]) -> Result<Vec<Result<Vec<Stored>, Corrupt>>, StoreError> {
@@ -137,18 +136,10 @@ impl Store for RedbStore {
     fn log(&self, from: Position, limit: usize) -> Result<Vec<Stored>, StoreError> {
         self.with(|database| {
             let journal = database.begin_read()?.open_table(JOURNAL)?;
-            let mut records = Vec::new();
-            let mut next = from.max(1);
-            for entry in journal.range(next..)?.take(limit) {
-                let (position, record) = entry?;
-                if position.value() != next {
-                    break;
-                }
-                records.push(Stored { position: next, record: Bytes::copy_from_slice(record.value()) });
-                next += 1;
-            }
-            if records.is_empty() && limit > 0 && next <= journal_end(&journal)? {
-                return Err(StoreError::Corrupt(format!("the journal lacks the record at position {next}")));
+            let from = from.max(1);
+            let records = journal::read(&journal, from, limit as u64)?;
+            if records.is_empty() && limit > 0 && from <= journal::end(&journal)?.position {
+                return Err(StoreError::Corrupt(format!("the journal lacks the record at position {from}")));
             }
             Ok(records)
         })
@@ -201,30 +192,17 @@ fn append(transaction: &WriteTransaction, batches: &[Batch]) -> Result<(), Store
     }
     let mut journal = transaction.open_table(JOURNAL)?;
     let mut appends = transaction.open_table(APPENDS)?;
-    let mut end = journal_end(&journal)?;
+    let mut end = journal::end(&journal)?;
     for append in batches.iter().flat_map(|batch| &batch.appends) {
         let follows = match append.first_version {
             1 => None,
             _ => index::last(&appends, append.stream)?,
         };
-        append.check(end, follows.map_or(0, |last| last.last_version()))?;
-        for record in &append.records {
-            end += 1;
-            journal.insert(end, record.as_ref())?;
-        }
+        append.check(end.position, follows.map_or(0, |last| last.last_version()))?;
+        end = journal::append(&mut journal, end, &append.records)?;
         index::Entry::of(append).write(&mut appends, follows)?;
     }
     Ok(())
-}
-
-/// The position of the last record. Positions have no gaps, so that it is how many records there are, which redb counts in
-/// another page: without that, a journal that lost its last records would be a shorter one, and a commit would write over them.
-fn journal_end(journal: &impl ReadableTable<u64, &'static [u8]>) -> Result<Position, StoreError> {
-    let last = journal.last()?.map_or(0, |(position, _)| position.value());
-    match journal.len()? {
-        count if count == last => Ok(last),
-        count => Err(StoreError::Corrupt(format!("the journal has {count} records, and the last one is at position {last}"))),
-    }
 }
 
 /// Keeps what is wrong with one entry apart from what is wrong with the store.

@@ -49,9 +49,10 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::{Request, State},
     handler::Handler,
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri},
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{MethodFilter, on},
 };
@@ -82,9 +83,17 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .router
         .fallback(no_route)
         .method_not_allowed_fallback(no_method)
-        .layer(middleware::from_fn_with_state(Arc::clone(&api), guard::only_our_names))
-        .layer(middleware::from_fn(panics::answered))
+        .layer(middleware::from_fn_with_state(Arc::clone(&api), around))
         .with_state(api)
+}
+
+/// What holds for every route: a stranger's page is refused, and a handler that panics is answered for.
+async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    if let Err(error) = guard::check(request.headers(), request.uri(), &api.options.hosts) {
+        return error.into_response();
+    }
+    let (method, uri) = (request.method().clone(), request.uri().clone());
+    panics::answered(method, uri, next.run(request)).await
 }
 
 /// What the handlers say of themselves.

@@ -5,11 +5,10 @@ use std::{sync::Arc, time::Duration};
 use amends_core::value::Payload;
 use amends_wire::{error::ErrorBody, saga::Saga, value::Binary};
 use axum::{
-    Json,
     body::Body,
     extract::State,
-    http::{HeaderMap, StatusCode},
-    response::Response,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use serde::Deserialize;
@@ -21,7 +20,8 @@ use crate::{
         Api,
         caller::{self, Caller, InPath, InQuery},
         error::{ApiError, Part},
-        headers, mint, present, strict,
+        headers::MediaType,
+        mint, present, strict,
     },
     engine::port::{Request, SagaAnswer, Start},
 };
@@ -69,13 +69,13 @@ async fn start(
     caller: Caller,
     InPath(definition): InPath<String>,
     InQuery(query): InQuery<StartQuery>,
-    headers: HeaderMap,
+    media_type: MediaType,
     body: Body,
 ) -> Result<Response, ApiError> {
     let wait = query.wait.as_deref().map(|text| wait(text, api.options.wait_ms_max)).transpose()?;
     caller::name(&definition)?;
     let body = caller::read_body(Part::Input, body, api.options.payload_bytes_max).await?;
-    let (input, input_hash) = input(&headers, body)?;
+    let (input, input_hash) = input(&media_type, body)?;
     let (id, from_key) = match (&query.id, &caller.origin.idempotency_key) {
         (Some(id), _) => (caller::saga_id(id)?, false),
         (None, Some(key)) => (mint::saga_id_from_key(&definition, key)?, true),
@@ -95,7 +95,16 @@ async fn start(
         (true, false) => StatusCode::OK,
     };
     let saga = shown(&api, &caller, &answer).await;
-    Ok(written(&api, answer.position, (status, Json(saga))))
+    Ok(written(&api, answer.position, (status, as_json(&saga)?)))
+}
+
+/// Most answers fit into this: the buffer is filled once and never grown.
+const ANSWER_BYTES_USUAL: usize = 2 << 10;
+
+fn as_json(saga: &Saga) -> Result<impl IntoResponse, ApiError> {
+    let mut bytes = Vec::with_capacity(ANSWER_BYTES_USUAL);
+    serde_json::to_writer(&mut bytes, saga).map_err(|error| ApiError::internal(&error.to_string()))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], bytes))
 }
 
 /// The saga as it was answered; one with lock keys as it is read now, since its answer holds only what its own stream says, and not
@@ -128,8 +137,8 @@ async fn start_and_wait(api: &Api, caller: &Caller, start: Start, wait: Duration
 }
 
 /// The input and its hash. Whatever the content type says, a body is JSON, unless it says bytes.
-fn input(headers: &HeaderMap, body: Bytes) -> Result<(Payload, [u8; 32]), ApiError> {
-    if headers::media_type(headers)? == "application/octet-stream" {
+fn input(media_type: &MediaType, body: Bytes) -> Result<(Payload, [u8; 32]), ApiError> {
+    if media_type.0 == "application/octet-stream" {
         let hash = strict::hash_opaque(&body);
         return Ok((Payload::opaque(body), hash));
     }

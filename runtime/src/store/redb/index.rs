@@ -8,9 +8,9 @@
 
 use std::ops::Bound;
 
-use bytes::Bytes;
 use redb::{AccessGuard, ReadableTable, Table as RedbTable, TableDefinition};
 
+use super::journal;
 use crate::store::{
     Append, Position, StoreError, Stored, StreamRead,
     checksum::{seal, unseal},
@@ -137,15 +137,9 @@ fn read_journal(
     count: u64,
     records: &mut Vec<Stored>,
 ) -> Result<(), StoreError> {
-    let mut next = from;
-    for entry in journal.range(from..from + count)? {
-        let (position, record) = entry?;
-        if position.value() != next {
-            break;
-        }
-        records.push(Stored { position: next, record: Bytes::copy_from_slice(record.value()) });
-        next += 1;
-    }
+    let read = journal::read(journal, from, count)?;
+    let next = from + read.len() as u64;
+    records.extend(read);
     match next == from + count {
         true => Ok(()),
         false => Err(StoreError::Corrupt(format!("stream {stream}: the journal lacks its record at position {next}"))),
