@@ -18,7 +18,7 @@ use tokio::sync::broadcast;
 
 use crate::{
     engine::{
-        guests::{Caller, GuestCall, GuestReport, Guests, Suspect},
+        guests::{Ahead, Caller, GuestCall, GuestReport, Guests, Next, Suspect},
         kernel::{
             IsLow,
             action::Ending,
@@ -29,10 +29,7 @@ use crate::{
         module::Definitions,
         port::{Change, Refusal, RefusalCode, Request},
         recover::{self, Recovered},
-        saga::{
-            SagaKey,
-            away::{Away, Next},
-        },
+        saga::SagaKey,
         shard::{Action, Input, Shard},
     },
     journal::StreamId,
@@ -361,7 +358,7 @@ impl Drive {
             match action {
                 Action::Commit(batch, number) => self.decided.push(Work { tag: number, batch }),
                 Action::Fetch(looks) => self.looks.extend(looks),
-                Action::Run(call, away) => self.run_guest(*call, away),
+                Action::Run(call, ahead) => self.run_guest(*call, ahead),
                 Action::Changed(stream, revision) => self.changed(&stream, revision),
                 Action::Fail(why) => {
                     self.is_fenced = matches!(why, Ending::Fenced(_));
@@ -401,9 +398,9 @@ impl Drive {
         }
     }
 
-    fn run_guest(&mut self, call: GuestCall, away: Option<Away>) {
+    fn run_guest(&mut self, call: GuestCall, ahead: Option<Arc<dyn Ahead>>) {
         let id = call.work.id();
-        let caller = ForShard { of: call.of.clone(), away, inputs: self.inputs.clone(), clock: Arc::clone(&self.clock) };
+        let caller = ForShard { of: call.of.clone(), ahead, inputs: self.inputs.clone(), clock: Arc::clone(&self.clock) };
         self.guests.run(call, Box::new(caller));
         self.shard.guest_runs(&id);
     }
@@ -431,35 +428,35 @@ fn told(notice: Notice) -> Input {
     }
 }
 
-/// Takes reports for the shard, or for a saga that is away from it.
+/// Takes reports for the shard, or for somebody who goes on without it.
 struct ForShard {
     of: StreamId,
-    away: Option<Away>,
+    ahead: Option<Arc<dyn Ahead>>,
     inputs: Sender<Input>,
     clock: Clock,
 }
 
 impl Caller for ForShard {
     fn report(&mut self, report: GuestReport) -> Option<GuestCall> {
-        let next = match &self.away {
-            Some(away) => away.report(report, (self.clock)()),
+        let next = match &self.ahead {
+            Some(ahead) => ahead.report(report, (self.clock)()),
             None => Next::Report(report),
         };
         match next {
             Next::Call(call) => return Some(*call),
-            Next::Return => self.away.take().into_iter().for_each(|away| self.say(Input::Returned(away))),
+            Next::Return => self.say(Input::Returned(self.of.clone())),
             Next::Report(report) => self.say(Input::Report(self.of.clone(), report)),
         }
         None
     }
 
     fn last_report(self: Box<Self>, report: GuestReport) {
-        match &self.away {
-            Some(away) if away.is_lost() => {
+        match &self.ahead {
+            Some(ahead) if ahead.is_lost() => {
                 let why = "the engine panicked on a guest's thread, which is a bug; what it said is above";
                 self.say(Input::StoreEnded(Ending::Failed(why.to_owned())));
             }
-            // A saga that is away is called back by it.
+            // Who went on without the shard is called back by it.
             Some(_) | None => self.say(Input::Report(self.of.clone(), report)),
         }
     }

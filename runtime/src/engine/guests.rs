@@ -183,6 +183,26 @@ pub trait Caller: Send {
     fn last_report(self: Box<Self>, report: GuestReport);
 }
 
+/// Somebody who goes on with a report where its guest ran, without the shard. The shard and the thread of the guest share it.
+pub trait Ahead: fmt::Debug + Send + Sync {
+    /// Takes the report of a call, on the thread of its guest.
+    fn report(&self, report: GuestReport, now: Instant) -> Next;
+
+    /// A bug ended a decision half-way, so that it cannot go on anywhere.
+    fn is_lost(&self) -> bool;
+}
+
+/// What follows from a report.
+#[derive(Debug)]
+pub enum Next {
+    /// The next call.
+    Call(Box<GuestCall>),
+    /// It has ended what it could: `Returned` is due.
+    Return,
+    /// It was called back before: the report is the shard's.
+    Report(GuestReport),
+}
+
 /// A guest that was executing when the host died.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Suspect {

@@ -25,7 +25,7 @@ use crate::{
         },
         module::{self, Modules},
         port::Request,
-        saga::{self, News, Outcome, SagaKey, Sagas, away::Away},
+        saga::{self, News, Outcome, SagaKey, Sagas},
         schedule::{self, Held, Schedules},
     },
     journal::{StreamId, StreamKind, TimerKind},
@@ -38,8 +38,8 @@ pub enum Input {
     Request(Request),
     /// Guest code ended that ran for this stream.
     Report(StreamId, GuestReport),
-    /// A saga that was away has ended what it could there.
-    Returned(Away),
+    /// Who went on without the shard for this stream has ended what it could.
+    Returned(StreamId),
     /// What was asked of the store, each look with its answer.
     Fetched(Vec<(Look, Fetched)>),
     /// Every commit up to this number is durable.
@@ -139,7 +139,7 @@ impl Shard {
         match input {
             Input::Request(request) => self.take(Work::Request(request)),
             Input::Report(stream, report) => self.report(&stream, report),
-            Input::Returned(away) => self.returned(&away),
+            Input::Returned(stream) => self.returned(&stream),
             Input::Fetched(answers) => self.fetched(answers),
             Input::Committed(number) => self.committed(number),
             Input::StoreEnded(why) => self.fail(why),
@@ -166,9 +166,11 @@ impl Shard {
         }
     }
 
-    /// A saga is back. What waited for that is tried again.
-    fn returned(&mut self, away: &Away) {
-        self.sagas.returned(&mut self.kernel.commit(), &mut self.modules, away);
+    /// Who went on without the shard is back. What waited for that is tried again.
+    fn returned(&mut self, stream: &StreamId) {
+        if let Some(key) = SagaKey::of(stream) {
+            self.sagas.returned(&mut self.kernel.commit(), &mut self.modules, &key);
+        }
         self.follow_up();
         self.desk.unblock();
         self.try_ready();

@@ -129,6 +129,7 @@ impl Saga {
 
     pub(crate) fn begin(plan: Arc<Plan>, started: Started, at: Instant) -> Self {
         let definition = Arc::clone(plan.definition());
+        let steps: usize = definition.stages.iter().map(|stage| stage.steps.len()).sum();
         let mut saga = Self {
             plan,
             code: Code { version: started.version, digest: started.digest, definition_hash: started.definition_hash },
@@ -138,8 +139,8 @@ impl Saga {
             revision: 1,
             phase: Phase::Forward,
             scopes: Vec::new(),
-            steps: Vec::new(),
-            paths: HashMap::new(),
+            steps: Vec::with_capacity(steps),
+            paths: HashMap::with_capacity(steps),
             live: BTreeSet::new(),
             live_forward: 0,
             touched: Vec::new(),

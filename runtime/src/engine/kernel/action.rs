@@ -1,10 +1,10 @@
 //! What a shard wants done by whoever drives it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::reads::Look;
 use crate::{
-    engine::{guests::GuestCall, saga::away::Away},
+    engine::guests::{Ahead, GuestCall},
     journal::StreamId,
     store::{Batch, StoreError},
 };
@@ -16,9 +16,9 @@ pub enum Action {
     Commit(Batch, u64),
     /// Read this from the store, then say `Fetched`.
     Fetch(Vec<Look>),
-    /// Call guest code, then say `Report` with the stream that it ran for. A saga that is away may take the report instead, and go on
-    /// where its guest ran: then say `Returned` when it has ended.
-    Run(Box<GuestCall>, Option<Away>),
+    /// Call guest code, then say `Report` with the stream that it ran for. Who goes on where the guest ran takes the report instead;
+    /// then say `Returned` with the stream when it has ended what it could.
+    Run(Box<GuestCall>, Option<Arc<dyn Ahead>>),
     /// A committed change that watchers may see: the stream and its revision.
     Changed(StreamId, u64),
     /// End the shard: the store takes no more commits. The reason decides whether the host ends too.

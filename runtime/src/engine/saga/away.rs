@@ -17,7 +17,7 @@ use super::{SagaKey, launch::call, resident::Decided};
 use crate::{
     engine::{
         failpoints::Failpoints,
-        guests::{GuestCall, GuestReport},
+        guests::{Ahead, GuestCall, GuestReport, Next},
         kernel::Jitter,
         metrics::Metrics,
     },
@@ -26,20 +26,9 @@ use crate::{
 
 /// The way to a saga that is away. The shard and the thread of the guest have one each.
 #[derive(Clone, Debug)]
-pub struct Away {
+pub(crate) struct Away {
     key: Arc<SagaKey>,
     stage: Arc<Mutex<Stage>>,
-}
-
-/// What follows from a report.
-#[derive(Debug)]
-pub enum Next {
-    /// The next call.
-    Call(Box<GuestCall>),
-    /// The saga is to come back: `Returned` is due.
-    Return,
-    /// The saga was called back before: the report is the shard's.
-    Report(GuestReport),
 }
 
 #[derive(Debug)]
@@ -80,18 +69,34 @@ impl Away {
         Self { key: Arc::new(key), stage: Arc::new(Mutex::new(Stage::Runs(Box::new(errand), attempt))) }
     }
 
-    /// It is the same leave of the same saga.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.stage, &other.stage)
+    /// Calls the saga back, with the attempt that runs; none: it has ended what it could, and `Returned` is on its way.
+    pub(super) fn call_back(&self) -> Option<(Errand, Attempt)> {
+        let mut stage = self.stage();
+        match std::mem::replace(&mut *stage, Stage::Back) {
+            Stage::Runs(errand, attempt) => Some((*errand, attempt)),
+            other => {
+                *stage = other;
+                None
+            }
+        }
     }
 
-    /// Which saga.
-    pub(crate) fn key(&self) -> &SagaKey {
-        &self.key
+    /// Takes the saga back that has ended what it could.
+    pub(super) fn take_back(&self) -> Option<Errand> {
+        match std::mem::replace(&mut *self.stage(), Stage::Back) {
+            Stage::Ended(errand) => Some(*errand),
+            Stage::Runs(..) | Stage::Back | Stage::Decides => None,
+        }
     }
 
-    /// Takes the report of the attempt that ran, on the thread of its guest.
-    pub fn report(&self, report: GuestReport, now: Instant) -> Next {
+    /// A panic leaves `Decides`, whatever the lock says.
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Ahead for Away {
+    fn report(&self, report: GuestReport, now: Instant) -> Next {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Decides) {
             Stage::Runs(mut errand, _) => {
@@ -114,34 +119,8 @@ impl Away {
         }
     }
 
-    /// Calls the saga back, with the attempt that runs; none: it has ended what it could, and `Returned` is on its way.
-    pub(super) fn call_back(&self) -> Option<(Errand, Attempt)> {
-        let mut stage = self.stage();
-        match std::mem::replace(&mut *stage, Stage::Back) {
-            Stage::Runs(errand, attempt) => Some((*errand, attempt)),
-            other => {
-                *stage = other;
-                None
-            }
-        }
-    }
-
-    /// Takes the saga back that has ended what it could.
-    pub(super) fn take_back(&self) -> Option<Errand> {
-        match std::mem::replace(&mut *self.stage(), Stage::Back) {
-            Stage::Ended(errand) => Some(*errand),
-            Stage::Runs(..) | Stage::Back | Stage::Decides => None,
-        }
-    }
-
-    /// A decision was begun and panicked.
-    pub(crate) fn is_lost(&self) -> bool {
+    fn is_lost(&self) -> bool {
         matches!(*self.stage(), Stage::Decides)
-    }
-
-    /// A panic leaves `Decides`, whatever the lock says.
-    fn stage(&self) -> MutexGuard<'_, Stage> {
-        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     engine::{
         failpoints::Failpoints,
-        guests::{GuestCall, StepCall, Work},
+        guests::{Ahead, GuestCall, StepCall, Work},
         kernel::{Jitter, action::Action, commit::Commit},
         module::Modules,
     },
@@ -111,7 +111,7 @@ impl Sagas {
             self.launches.solo = Some((key.clone(), intent.attempt.clone()));
         }
         self.launches.running.insert((key, intent.attempt));
-        commit.act(Action::Run(Box::new(call), away));
+        commit.act(Action::Run(Box::new(call), away.map(|away| Arc::new(away) as Arc<dyn Ahead>)));
     }
 
     /// Calls a saga back that is away, because something else happens to it. False: it has ended what it could, and is on its way.

@@ -21,7 +21,7 @@ mod flush;
 
 mod launch;
 
-pub(crate) mod away;
+mod away;
 
 pub(crate) mod resident;
 

@@ -42,13 +42,13 @@ impl Sagas {
         self.ended(commit, modules, key, &attempt);
     }
 
-    /// A saga that was away has ended what it could there. Not if it was called back before.
-    pub(crate) fn returned(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, away: &Away) {
-        let Some(resident) = self.residents.get_mut(away.key()) else { return };
-        let Some(errand) = resident.away.take_if(|mine| mine.is(away)).and_then(|away| away.take_back()) else { return };
-        self.take_over(commit.now, away.key(), errand, None);
+    /// A saga that was away has ended what it could there.
+    pub(crate) fn returned(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey) {
+        let away = self.residents.get(key).and_then(|resident| resident.away.as_ref());
+        let Some(errand) = away.and_then(Away::take_back) else { return };
+        self.take_over(commit.now, key, errand, None);
         self.let_held_go(commit, modules);
-        self.follow(commit, modules, away.key());
+        self.follow(commit, modules, key);
     }
 
     /// Tells a saga something that the host knows.

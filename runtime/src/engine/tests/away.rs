@@ -130,13 +130,13 @@ fn what_happens_to_a_saga_on_its_way_back_waits_for_it() {
     let mut cancelled = sim.verb("S1", Verb::Cancel, "K1");
     sim.commit();
     assert!(is_open(&mut cancelled));
-    sim.input(Input::Returned(away.clone()));
+    sim.input(Input::Returned(key("S1").stream()));
     sim.settle();
     assert!(said(cancelled).unwrap().applied);
     assert_eq!(said(started).unwrap().view.status, Status::Compensated);
     // That b is to run was decided before the cancel came.
     assert_eq!(sim.calls, ["a@1", "b@1", "undo b@1", "undo a@1"]);
-    sim.input(Input::Returned(away));
+    sim.input(Input::Returned(key("S1").stream()));
     assert!(sim.queue.is_empty(), "it comes back once");
 }
 

@@ -39,7 +39,7 @@ use amends_core::{
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 
 use super::{
-    guests::{GuestCall, GuestReport, Suspect},
+    guests::{Ahead, GuestCall, GuestReport, Next, Suspect},
     kernel::{
         action::Ending,
         reads::{self, Look},
@@ -53,11 +53,7 @@ use super::{
         Start, VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
-    saga::{
-        SagaKey,
-        away::{Away, Next},
-        load, read, rows,
-    },
+    saga::{SagaKey, load, read, rows},
     shard::{Action, Input, Shard},
 };
 use crate::{
@@ -86,7 +82,7 @@ pub(super) struct Sim {
     /// Running, not yet ended.
     pub(super) open: VecDeque<(SagaKey, GuestCall)>,
     /// Sagas that are away with their attempt, and whether they may be.
-    pub(super) away: BTreeMap<SagaKey, Away>,
+    pub(super) away: BTreeMap<SagaKey, Arc<dyn Ahead>>,
     pub(super) lets_go: bool,
     /// Calls that reached a guest, as `step@attempt` or `undo step@attempt`.
     pub(super) calls: Vec<String>,
@@ -241,8 +237,8 @@ impl Sim {
         match next {
             Next::Call(call) => self.called(key, *call),
             Next::Return => {
-                let away = self.away.remove(&key).expect("it was away");
-                self.input(Input::Returned(away));
+                self.away.remove(&key);
+                self.input(Input::Returned(key.stream()));
             }
             Next::Report(report) => {
                 self.away.remove(&key);
