@@ -83,6 +83,9 @@
 //!
 //! `cargo build --target wasm32-wasip2` makes the component, and so does `cargo component build`.
 //!
+//! What a step prints on standard output and standard error, as the message of a panic, becomes lines of the host's log. There
+//! are no files, and there is no environment: `std::env::var` finds nothing, and `std::env::set_var` panics.
+//!
 //! # Overview
 //!
 //! | | |
@@ -112,7 +115,7 @@
 //! - **A saga keeps its code.** A running saga and its compensations stay on the component with which the saga started, whatever
 //!   is deployed later.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![warn(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::expect_used)]
 
 #[doc(hidden)]

@@ -4,6 +4,7 @@ use crate::bindings::imports::amends::module;
 use crate::log::Level;
 use crate::{Moment, http};
 
+mod libc;
 #[path = "../http/wasi.rs"]
 mod wasi;
 

@@ -35,7 +35,8 @@ fn a_check_and_a_deploy_warn_of_what_is_legal_and_hardly_meant() {
     assert_eq!(host.api().run("probe", "S1", &json!({}))["status"], "completed");
 }
 
-const EXAMPLES: [&str; 11] =
+/// All that `cargo xtask guests` builds.
+pub(crate) const EXAMPLES: [&str; 11] =
     ["order", "order-v2", "trip", "trip-v2", "approval", "approval-v2", "shop", "shop-v2", "transfer", "group", "itinerary"];
 
 /// Two of the examples were warned of, for what every effect-free saga of steps and undos does: nobody reads warnings that mean

@@ -60,6 +60,8 @@ mod schedules;
 
 mod lints;
 
+mod imports;
+
 mod crowds;
 
 mod clients;

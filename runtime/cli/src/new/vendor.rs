@@ -25,6 +25,7 @@ pub(super) const SDK: &[File] = sdk![
     "src/context.rs",
     "src/export.rs",
     "src/host.rs",
+    "src/host/libc.rs",
     "src/host/native.rs",
     "src/host/wasm.rs",
     "src/http.rs",
