@@ -7,6 +7,8 @@
 #![forbid(unsafe_code)]
 
 mod desk;
+#[cfg(test)]
+mod tests;
 mod traveller;
 
 use amends_sdk::{Call, Each, Module, Result, Saga, Step, refused};

@@ -5,6 +5,9 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod tests;
+
 use amends_sdk::{Call, Module, Result, Saga, Step, http, refused};
 use serde::{Deserialize, Serialize};
 

@@ -9,6 +9,8 @@
 mod desk;
 mod refund;
 mod steps;
+#[cfg(test)]
+mod tests;
 
 use std::time::Duration;
 

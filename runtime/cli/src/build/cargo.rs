@@ -77,7 +77,7 @@ impl Cargo {
             bail!("cargo cannot build {folder}; its errors are above");
         }
         if components.is_empty() {
-            bail!("there is no module in {folder}; add `crate-type = [\"cdylib\", \"rlib\"]` to [lib] in its Cargo.toml");
+            bail!("there is no module in {folder}; add `crate-type = [\"cdylib\"]` to [lib] in its Cargo.toml");
         }
         Ok(components)
     }

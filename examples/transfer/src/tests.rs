@@ -5,11 +5,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::{Receipt, VERSION, module, transfer};
 use amends_sdk::http::{Error, Request, Response};
 use amends_sdk::testing::{Given, Status, given};
 use participants::{Keys, Operation, World};
 use serde_json::{Value, json};
-use transfer::{Receipt, VERSION, module, transfer};
 
 type Bank = Rc<RefCell<World>>;
 

@@ -5,9 +5,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::{Failed, Report, Status, VERSION, group, module};
 use amends_sdk::http::{Error, Request, Response};
 use amends_sdk::testing::{Given, given};
-use group::{Failed, Report, Status, VERSION, group, module};
 use participants::{Keys, Look, Operation, Stay, World};
 use serde_json::{Value, json};
 

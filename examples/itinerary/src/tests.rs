@@ -5,9 +5,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::{Booking, VERSION, itinerary, module};
 use amends_sdk::http::{Error, Request, Response};
 use amends_sdk::testing::{Given, given};
-use itinerary::{Booking, VERSION, itinerary, module};
 use participants::{Keys, Operation, World};
 use serde_json::{Value, json};
 

@@ -6,11 +6,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::{Booking, VERSION, flight, trip, trip_parallel, trip_refund};
 use amends_sdk::http::{Error, Request, Response};
 use amends_sdk::testing::{Given, Status, given};
 use participants::{Keys, Operation, World};
 use serde_json::{Value, json};
-use trip::{Booking, VERSION, flight, trip, trip_parallel, trip_refund};
 
 type Participants = Rc<RefCell<World>>;
 
