@@ -19,6 +19,8 @@ pub mod marker;
 
 pub mod node;
 
+pub mod stages;
+
 pub mod clocks;
 
 pub mod trouble;

@@ -28,6 +28,7 @@ use crate::{
         intake::Intake,
         reader::Reader,
     },
+    stages::Stages,
     store::{
         Store, StoreError,
         folder::{Folder, FolderError},
@@ -124,7 +125,7 @@ impl Node {
         let store = Arc::new(opened.store);
         let mut metrics = Metrics::default();
         metrics.show_lost_lines(config.lost_lines.clone());
-        let host = Arc::new(open_host(&config, &folder)?);
+        let host = Arc::new(open_host(&config, &folder, Arc::clone(&metrics.stages))?);
         let suspects = Marker::read(&config.data);
         let (metrics, failure) = (Arc::new(metrics), Failure::default());
         let (on_end, failed) = on_end(&folder, &failure);
@@ -231,7 +232,7 @@ fn services(
     Services { intake, reader, deploys, health, clock: Arc::clone(&config.clocks.wall) }
 }
 
-fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
+fn open_host(config: &Config, folder: &Folder, stages: Arc<Stages>) -> Result<Host, NodeError> {
     let modules = folder.modules();
     let source = move |digest: &[u8; 32]| match modules.get(digest) {
         Ok(Some(bytes)) => Ok(Bytes::from(bytes)),
@@ -245,6 +246,7 @@ fn open_host(config: &Config, folder: &Folder) -> Result<Host, NodeError> {
         compile: Compile::Worker { program: config.worker.clone(), args: vec![host::compile_worker::ARGUMENT.into()] },
         cache: Some(config.data.join("cache")),
         secrets: config.secrets.clone(),
+        stages,
     })
     .map_err(|error| NodeError::Other(error.to_string()))?;
     host.set_listeners(config.listening.clone());

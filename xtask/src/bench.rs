@@ -227,9 +227,10 @@ impl Run {
     /// The costs of a saga, by the counters of the host and of the kernel.
     fn cost(&self) -> String {
         let Self { mode, concurrency, used, .. } = self;
+        let stages = self.counted.stages.iter().map(|(name, seconds)| format!(r#""{name}":{:.1}"#, self.microseconds(*seconds)));
         let threads = used.host.keys().map(|name| format!(r#""{name}":{:.1}"#, self.microseconds(used.of(name))));
         format!(
-            r#"{{"cost":"amends","mode":"{}","concurrency":{concurrency},"commits_per_saga":{:.3},"records_per_saga":{:.2},"commit_ms":{:.3},"attempts_per_saga":{:.2},"guest_us_per_attempt":{:.1},"host_cpu_us_per_saga":{:.1},"client_cpu_us_per_saga":{:.1},"host_threads_us_per_saga":{{{}}},"others_cpus":{:.2}}}"#,
+            r#"{{"cost":"amends","mode":"{}","concurrency":{concurrency},"commits_per_saga":{:.3},"records_per_saga":{:.2},"commit_ms":{:.3},"attempts_per_saga":{:.2},"guest_us_per_attempt":{:.1},"host_cpu_us_per_saga":{:.1},"client_cpu_us_per_saga":{:.1},"host_threads_us_per_saga":{{{}}},"stages_us_per_saga":{{{}}},"others_cpus":{:.2}}}"#,
             mode.name(),
             self.per_saga(self.counted.commits),
             self.per_saga(self.counted.records),
@@ -239,6 +240,7 @@ impl Run {
             self.microseconds(used.host_seconds()),
             self.microseconds(used.client),
             threads.collect::<Vec<_>>().join(","),
+            stages.collect::<Vec<_>>().join(","),
             self.used.others() / self.sample.seconds(),
         )
     }

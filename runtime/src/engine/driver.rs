@@ -33,6 +33,7 @@ use crate::{
         shard::{Action, Input, Shard},
     },
     journal::StreamId,
+    stages::Stage,
     store::{
         Store, StoreError,
         committer::{Committer, Notice, Work},
@@ -285,7 +286,8 @@ impl Drive {
     }
 
     /// How long the next commit is to wait for those that may share it. A commit costs the processors the same for one saga as for a
-    /// hundred; where guests run, what they end with comes soon.
+    /// hundred, and what guests end with that run now comes soon. It is not waited for where as much waits for the commit as runs:
+    /// then one half runs while the other is written.
     fn rest_of_pause(&self) -> Duration {
         let pause = (self.committer.last_commit() * PAUSE_COMMITS).min(PAUSE_MAX);
         pause.saturating_sub(self.handed_over_at.elapsed())
@@ -295,8 +297,9 @@ impl Drive {
     /// other thread to be woken, twice.
     fn hand_over(&mut self) {
         while !self.decided.is_empty() {
-            let is_alone = self.queued.load(Ordering::Relaxed) == 0 && !self.shard.runs_guests();
-            if !is_alone && self.rest_of_pause() > Duration::ZERO {
+            let running = self.shard.guests_running();
+            let is_alone = self.queued.load(Ordering::Relaxed) == 0 && running == 0;
+            if !is_alone && self.decided.len() < running && self.rest_of_pause() > Duration::ZERO {
                 return;
             }
             let works = std::mem::take(&mut self.decided);
@@ -349,7 +352,9 @@ impl Drive {
         if matches!(input, Input::Request(_)) {
             self.queued.fetch_sub(1, Ordering::Relaxed);
         }
+        let began = Moment::now();
         let actions = self.shard.step(input, (self.clock)());
+        self.metrics.stages.since(Stage::Decide, began);
         self.carry_out(actions);
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{PoisonError, RwLock, atomic::AtomicU64},
+    sync::{Arc, PoisonError, RwLock, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -23,7 +23,11 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::{engine::refusal::RefusalCode, store::committer::Totals};
+use crate::{
+    engine::refusal::RefusalCode,
+    stages::{Stage, Stages},
+    store::committer::Totals,
+};
 
 /// What is to be counted once it is durable.
 #[derive(Debug)]
@@ -64,6 +68,9 @@ pub struct Metrics {
     pub commit_records: Counter,
     /// Seconds spent in commits.
     pub commit_seconds: Gauge<f64, AtomicU64>,
+    /// What the stages of a saga's way take.
+    pub stages: Arc<Stages>,
+    stage_seconds: Family<ByStage, Gauge<f64, AtomicU64>>,
     /// How long start-up took until the host was ready.
     pub recovery_seconds: Gauge<f64, AtomicU64>,
 }
@@ -104,6 +111,11 @@ struct ByVersion {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByStage {
+    stage: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByQueue {
     queue: &'static str,
 }
@@ -133,6 +145,8 @@ impl Default for Metrics {
             commit_records: Counter::default(),
             commit_seconds: Gauge::default(),
             recovery_seconds: Gauge::default(),
+            stages: Arc::default(),
+            stage_seconds: Family::default(),
             registry: Registry::default(),
         };
         registry.register("sagas_started", "Sagas started", metrics.started.clone());
@@ -169,6 +183,11 @@ impl Default for Metrics {
         registry.register("commits", "Durable commits", metrics.commits.clone());
         registry.register("commit_records", "Records made durable", metrics.commit_records.clone());
         registry.register("commit_seconds", "Seconds spent in commits since start", metrics.commit_seconds.clone());
+        registry.register(
+            "stage_seconds",
+            "Seconds that the host's threads spent in each stage of sagas since start",
+            metrics.stage_seconds.clone(),
+        );
         registry.register("recovery_seconds", "How long start-up took", metrics.recovery_seconds.clone());
         Self { registry, ..metrics }
     }
@@ -204,6 +223,9 @@ impl Metrics {
 
     /// The counters in the OpenMetrics text form.
     pub fn text(&self) -> String {
+        for stage in Stage::ALL {
+            self.stage_seconds.get_or_create(&ByStage { stage: stage.name() }).set(self.stages.of(stage).as_secs_f64());
+        }
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);

@@ -197,9 +197,9 @@ impl Shard {
         self.sagas.flush_at().into_iter().chain(timer).chain(schedule).chain(job).min()
     }
 
-    /// A guest runs, or waits for its turn.
-    pub(crate) fn runs_guests(&self) -> bool {
-        self.sagas.runs_guests()
+    /// Guests that run, or wait for their turn.
+    pub(crate) fn guests_running(&self) -> usize {
+        self.sagas.guests_running()
     }
 
     /// No attempt is open and everything decided is durable.

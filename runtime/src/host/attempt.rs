@@ -2,7 +2,10 @@
 //!
 //! Whatever the guest does, the store is gone when the end is known, and nothing of it reaches another attempt.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant as Moment},
+};
 
 use amends_core::{denial::Denial, outcome::Left};
 use wasmtime::{
@@ -23,7 +26,7 @@ use super::{
     traffic::Traffic,
     turn::{Lane, Meter, Panicked, Turns},
 };
-use crate::engine::guests::GuestCall;
+use crate::{engine::guests::GuestCall, stages::Stage};
 
 /// How often a deadline is looked at while the guest waits for the host: a test may steer the clock.
 const DEADLINE_LOOK: Duration = Duration::from_millis(100);
@@ -147,12 +150,16 @@ impl Run<'_> {
         let meter = Arc::new(Meter::default());
         let late = Late { uptime: shared.uptime.clone(), deadline };
         late.check()?;
+        let began = Moment::now();
         let guest = Guest::new(facts, console.clone(), egress, shared.secrets.clone(), &shared.limits, &shared.memory);
         let mut store = Store::new(&shared.engine, guest);
         limit(&mut store, shared, &meter, &late, &traffic);
         let guest = async move {
             let instance = module.component.instantiate_async(&mut store).await?;
-            call(module, instance, &mut store).await
+            let made = shared.stages.since(Stage::Instantiate, began);
+            let said = call(module, instance, &mut store).await;
+            shared.stages.since(Stage::Call, made);
+            said
         };
         let mut turns = Turns::new(guest, meter, lane, label.clone());
         let end = tokio::select! {

@@ -75,7 +75,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
-    time::Duration,
+    time::{Duration, Instant as Moment},
 };
 
 use amends_core::outcome::Left;
@@ -104,7 +104,10 @@ pub use self::{
     limits::Limits,
     verify::{Problem, Verified, VerifyError},
 };
-use crate::engine::guests::{CallId, Caller, GuestCall, GuestReport, Guests, ModuleDigest};
+use crate::{
+    engine::guests::{CallId, Caller, GuestCall, GuestReport, Guests, ModuleDigest},
+    stages::{Stage, Stages},
+};
 
 /// How long this process has run, by a clock that nobody sets. Deadlines of attempts are measured by it; a guest's processor time
 /// is not.
@@ -131,6 +134,8 @@ pub struct HostConfig {
     pub cache: Option<PathBuf>,
     /// The folder of the operator's secrets, a file each; none: there are none.
     pub secrets: Option<PathBuf>,
+    /// What the stages of an attempt take is added to these.
+    pub stages: Arc<Stages>,
 }
 
 /// Runs guests on threads of its own. Dropping it stops them; attempts in flight are dropped without a report.
@@ -150,6 +155,7 @@ struct Shared {
     gate: Gate,
     secrets: Arc<Secrets>,
     memory: Arc<Budget>,
+    stages: Arc<Stages>,
     // One at a time: many attempts may want the same module, and a compilation takes threads and memory.
     late_load: tokio::sync::Mutex<()>,
     late_loads: AtomicU64,
@@ -158,7 +164,7 @@ struct Shared {
 impl Host {
     /// Sets wasmtime up and starts the guest threads.
     pub fn new(config: HostConfig) -> Result<Self, HostError> {
-        let HostConfig { limits, uptime, modules, compile, cache, secrets } = config;
+        let HostConfig { limits, uptime, modules, compile, cache, secrets, stages } = config;
         let engine = settings::engine(&limits).map_err(HostError::new)?;
         let mut linker = Linker::new(&engine);
         guest::link(&mut linker).map_err(HostError::new)?;
@@ -183,6 +189,7 @@ impl Host {
             limits,
             uptime,
             cache,
+            stages,
         };
         Ok(Self { shared: Arc::new(shared), lanes })
     }
@@ -273,16 +280,20 @@ impl Guests for Host {
     fn run(&self, call: GuestCall, caller: Box<dyn Caller>) {
         let shared = self.shared.clone();
         let mut deadline = deadline(&shared, &call);
+        let queued = Moment::now();
         let job: Job = Box::new(move |lane| {
             Box::pin(async move {
                 let mut waiting = Waiting { call: call.work.id(), caller: Some(caller) };
+                shared.stages.since(Stage::Queue, queued);
                 let mut next = Some(call);
                 while let Some(call) = next {
                     let report = match shared.module(&call.digest).await {
                         Ok(module) => work::run(&shared, &module, &call, deadline, &lane).await,
                         Err(fault) => work::failed(call.work.id(), fault, Left::Nothing),
                     };
+                    let ended = Moment::now();
                     next = waiting.report(report);
+                    shared.stages.since(Stage::Report, ended);
                     if let Some(call) = &next {
                         // Attempts that were here before it have the thread first.
                         tokio::task::yield_now().await;

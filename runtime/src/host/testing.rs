@@ -168,6 +168,7 @@ impl TestHost {
         let now = Arc::new(AtomicU64::new(1_000_000));
         let (stored, clock) = (shelf.clone(), now.clone());
         let host = Host::new(HostConfig {
+            stages: Arc::default(),
             limits,
             uptime: Arc::new(move || match clock.load(Ordering::SeqCst) {
                 u64::MAX if on_guest_thread() => panic!("the clock is broken"),

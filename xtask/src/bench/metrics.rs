@@ -1,5 +1,6 @@
 //! The host's own counters, from its `/metrics`.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use anyhow::Result;
@@ -13,6 +14,8 @@ pub(super) struct Metrics {
     pub(super) records: f64,
     pub(super) commit_seconds: f64,
     pub(super) attempts: f64,
+    /// By name, in seconds.
+    pub(super) stages: BTreeMap<String, f64>,
 }
 
 impl Metrics {
@@ -28,6 +31,11 @@ impl Metrics {
             records: self.records - earlier.records,
             commit_seconds: self.commit_seconds - earlier.commit_seconds,
             attempts: self.attempts - earlier.attempts,
+            stages: self
+                .stages
+                .iter()
+                .map(|(name, now)| (name.clone(), now - earlier.stages.get(name).unwrap_or(&0.0)))
+                .collect(),
         }
     }
 
@@ -37,8 +45,18 @@ impl Metrics {
             records: sum(text, "amends_commit_records_total"),
             commit_seconds: sum(text, "amends_commit_seconds"),
             attempts: sum(text, "amends_attempts_total"),
+            stages: by_stage(text),
         }
     }
+}
+
+/// `amends_stage_seconds{stage="NAME"} SECONDS`.
+fn by_stage(text: &str) -> BTreeMap<String, f64> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("amends_stage_seconds{stage=\""));
+    lines
+        .filter_map(|line| line.split_once("\"} "))
+        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        .collect()
 }
 
 /// All lines of one metric: of one set of labels if it is part of the name, else whatever their labels.
@@ -54,10 +72,14 @@ mod tests {
     #[test]
     fn lines_of_one_metric_add_up_and_longer_names_are_others() {
         let text = "# TYPE amends_commits counter\namends_commits_total 3\namends_commits_total_more 9\n\
-                    amends_attempts_total{direction=\"forward\",outcome=\"done\"} 4\namends_attempts_total{direction=\"undo\",outcome=\"done\"} 2\n";
+                    amends_attempts_total{direction=\"forward\",outcome=\"done\"} 4\namends_attempts_total{direction=\"undo\",outcome=\"done\"} 2\n\
+                    amends_stage_seconds{stage=\"decide\"} 0.5\n";
         let metrics = Metrics::of(text);
-        assert_eq!(metrics, Metrics { commits: 3.0, attempts: 6.0, ..Metrics::default() });
-        assert_eq!(metrics.since(&metrics), Metrics::default());
+        assert_eq!(
+            metrics,
+            Metrics { commits: 3.0, attempts: 6.0, stages: BTreeMap::from([("decide".to_owned(), 0.5)]), ..Metrics::default() }
+        );
+        assert_eq!(metrics.since(&metrics).stages["decide"], 0.0);
         assert_eq!(sum(text, "amends_attempts_total{direction=\"undo\",outcome=\"done\"}"), 2.0);
     }
 }

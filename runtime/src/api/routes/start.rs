@@ -1,6 +1,9 @@
 //! Starting a saga: the hot path. Parse once, ask once, answer once.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant as Moment},
+};
 
 use amends_core::value::Payload;
 use amends_wire::{error::ErrorBody, saga::Saga, value::Binary};
@@ -24,6 +27,7 @@ use crate::{
         mint, present, strict,
     },
     engine::port::{Request, SagaAnswer, Start},
+    stages::Stage,
 };
 
 pub(super) fn routes() -> Routes {
@@ -72,6 +76,8 @@ async fn start(
     media_type: MediaType,
     body: Body,
 ) -> Result<Response, ApiError> {
+    let stages = &api.health.metrics.stages;
+    let began = Moment::now();
     let wait = query.wait.as_deref().map(|text| wait(text, api.options.wait_ms_max)).transpose()?;
     caller::name(&definition)?;
     let body = caller::read_body(Part::Input, body, api.options.payload_bytes_max).await?;
@@ -84,6 +90,7 @@ async fn start(
     let trace_context = caller.traceparent.clone();
     let incarnation = mint::incarnation()?;
     let start = Start { definition, id, input, input_hash, incarnation, trace_context, wait: wait.is_some() };
+    stages.since(Stage::Accept, began);
     let (answer, in_time) = match wait {
         Some(wait) => start_and_wait(&api, &caller, start, wait).await,
         None => ask(&api, &caller, start).await.map(|answer| (answer, true)),
@@ -94,8 +101,11 @@ async fn start(
         (true, true) => StatusCode::CREATED,
         (true, false) => StatusCode::OK,
     };
+    let answered = Moment::now();
     let saga = shown(&api, &caller, &answer).await;
-    Ok(written(&api, answer.position, (status, as_json(&saga)?)))
+    let response = written(&api, answer.position, (status, as_json(&saga)?));
+    stages.since(Stage::Answer, answered);
+    Ok(response)
 }
 
 /// Most answers fit into this: the buffer is filled once and never grown.

@@ -46,6 +46,10 @@ impl Launches {
         self.running.is_empty()
     }
 
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
+    }
+
     /// Holds an attempt back until its intent is durable.
     pub(super) fn hold(&mut self, key: SagaKey, intent: Intent) -> u64 {
         self.last += 1;

@@ -257,9 +257,9 @@ impl Sagas {
         self.residents.len()
     }
 
-    /// An attempt was handed to the guests, and has not ended.
-    pub(crate) fn runs_guests(&self) -> bool {
-        !self.launches.is_empty()
+    /// Attempts that were handed to the guests, and have not ended.
+    pub(crate) fn guests_running(&self) -> usize {
+        self.launches.running()
     }
 
     /// No attempt runs and every decision has its place.
