@@ -101,12 +101,7 @@ async fn tell(module: &Ready, instance: Instance, store: &mut Store<Guest>) -> w
 }
 
 /// Calls one export.
-pub(super) async fn ask<P, R>(
-    instance: Instance,
-    store: &mut Store<Guest>,
-    export: &ComponentExportIndex,
-    told: P,
-) -> wasmtime::Result<R>
+async fn ask<P, R>(instance: Instance, store: &mut Store<Guest>, export: &ComponentExportIndex, told: P) -> wasmtime::Result<R>
 where
     P: ComponentNamedList + Lower + Send + Sync,
     R: ComponentNamedList + Lift + Send + Sync + 'static,

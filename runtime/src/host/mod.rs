@@ -57,6 +57,8 @@ mod fault;
 
 mod modules;
 
+mod export;
+
 mod settings;
 
 mod bindings;

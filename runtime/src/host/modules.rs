@@ -8,7 +8,12 @@ use std::{
 use bytes::Bytes;
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
-use super::{ModuleSource, bindings::SagaModulePre, guest::Guest};
+use super::{
+    ModuleSource,
+    bindings::{SagaModulePre, exports::amends::module::saga},
+    export::Export,
+    guest::Guest,
+};
 use crate::engine::guests::ModuleDigest;
 
 /// The interface that a module exports, and the one that it may export.
@@ -21,9 +26,9 @@ const TRIGGERS: &str = "amends:module/triggers@0.1.0";
 pub(super) struct Ready {
     pub(super) component: InstancePre<Guest>,
     pub(super) describe: ComponentExportIndex,
-    pub(super) execute: ComponentExportIndex,
-    pub(super) compensate: ComponentExportIndex,
-    pub(super) check: ComponentExportIndex,
+    pub(super) execute: Export<saga::Call, saga::Outcome>,
+    pub(super) compensate: Export<saga::Call, saga::UndoOutcome>,
+    pub(super) check: Export<saga::Call, saga::CheckOutcome>,
     /// None: no event starts its sagas, or it was built before there was this.
     pub(super) triggers: Option<ComponentExportIndex>,
 }
@@ -67,9 +72,9 @@ impl Modules {
         Ok(Ready {
             component: checked.instance_pre().clone(),
             describe: find("describe")?,
-            execute: find("execute")?,
-            compensate: find("compensate")?,
-            check: find("check")?,
+            execute: Export::new(find("execute")?),
+            compensate: Export::new(find("compensate")?),
+            check: Export::new(find("check")?),
             triggers: triggers.map(|interface| find_in(&interface, "triggers")).transpose()?,
         })
     }

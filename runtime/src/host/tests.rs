@@ -112,6 +112,60 @@ fn deep_recursion_is_a_trap() {
     check(&guest, "trap", &["recurses too deeply"]);
 }
 
+/// Slots of memories, tables and stacks are used again by the next attempt, of whichever module. This guest looks everywhere it can
+/// for what one before it left, and then leaves a mark everywhere: in memory that it has and that it takes, behind a table's end, in
+/// globals and, deep down, in locals.
+#[test]
+fn no_byte_of_an_attempt_reaches_another() {
+    let locals = |name: &str| (0..40).map(|number| format!("(local ${name}{number} i64)")).collect::<String>();
+    let marked = (0..40).map(|number| format!("(local.set $l{number} (i64.const -1))")).collect::<String>();
+    let seen = (0..40)
+        .map(|number| format!("(if (i64.ne (local.get $l{number}) (i64.const 0)) (then unreachable))"))
+        .collect::<String>();
+    let items = format!(
+        "(global $mark (mut i64) (i64.const 0))
+         (table $table 4 1000 funcref)
+         (elem declare func $done)
+         (func $dig (param $deep i32) (result i64) {locals}
+            {marked}
+            (if (i32.eqz (local.get $deep)) (then (return (i64.const 0))))
+            (i64.add (call $dig (i32.sub (local.get $deep) (i32.const 1))) {sum}))
+         (func $look (param $deep i32) {locals}
+            {seen}
+            (if (local.get $deep) (then (call $look (i32.sub (local.get $deep) (i32.const 1))))))
+         (func $scan (param $from i32) (param $to i32)
+            (loop $more
+                (if (i64.ne (i64.load (local.get $from)) (i64.const 0)) (then unreachable))
+                (local.set $from (i32.add (local.get $from) (i32.const 8)))
+                (br_if $more (i32.lt_u (local.get $from) (local.get $to)))))",
+        locals = locals("l"),
+        sum = (0..40).fold("(i64.const 0)".to_owned(), |sum, number| format!("(i64.or (local.get $l{number}) {sum})")),
+    );
+    let execute = format!(
+        "(if (i64.ne (global.get $mark) (i64.const 0)) (then unreachable))
+         (call $look (i32.const 200))
+         (call $scan (i32.const 65536) (i32.const 131072))
+         (if (i32.ne (memory.size) (i32.const 2)) (then unreachable))
+         (drop (memory.grow (i32.const 14)))
+         (call $scan (i32.const 131072) (i32.const 1048576))
+         (if (i32.eqz (ref.is_null (table.get $table (i32.const 3)))) (then unreachable))
+         (drop (table.grow $table (ref.null func) (i32.const 900)))
+         (global.set $mark (i64.const -1))
+         (memory.fill (i32.const 65536) (i32.const 255) (i32.const 983040))
+         (table.fill $table (i32.const 0) (ref.func $done) (i32.const 904))
+         (drop (call $dig (i32.const 200)))
+         {DONE}"
+    );
+    let host = TestHost::new(TestHost::limits());
+    let guest = TestGuest { items: Box::leak(items.into_boxed_str()), ..TestGuest::execute(execute) };
+    let call = call(host.store(guest.component()));
+    let reports: Vec<_> = (0..1_000).map(|_| host.begin(call.clone())).collect();
+    for report in reports {
+        let outcome = report.recv_timeout(std::time::Duration::from_secs(60)).unwrap().outcome;
+        assert!(matches!(outcome, Outcome::Done(_)), "{outcome:?}");
+    }
+}
+
 #[test]
 fn a_memory_bomb_is_stopped_at_its_limit() {
     let guest =

@@ -11,7 +11,7 @@ use wasmtime::{Store, component::Instance};
 
 use super::{
     Shared,
-    attempt::{self, Deadline, End, Fate, ask},
+    attempt::{self, Deadline, End, Fate},
     bindings::exports::amends::module::saga,
     convert::{self, Bounds},
     fault::Fault,
@@ -68,15 +68,15 @@ async fn of_step(
 ) -> wasmtime::Result<Outcome> {
     let outcome = match direction {
         Direction::Forward => {
-            let (outcome,) = ask(instance, store, &module.execute, (&call,)).await?;
+            let outcome = module.execute.call(instance, store, &call).await?;
             convert::outcome(outcome, &call.path, bounds)
         }
         Direction::Undo(_) => {
-            let (outcome,) = ask(instance, store, &module.compensate, (&call,)).await?;
+            let outcome = module.compensate.call(instance, store, &call).await?;
             convert::undo_outcome(outcome, &call.path, bounds)
         }
         Direction::Check => {
-            let (outcome,) = ask(instance, store, &module.check, (&call,)).await?;
+            let outcome = module.check.call(instance, store, &call).await?;
             convert::check_outcome(outcome, bounds)
         }
     };
