@@ -195,12 +195,15 @@ impl Default for Metrics {
 
 /// Counters by a saga or a module and by two words of what is counted.
 #[derive(Debug, Default)]
-struct Known(RwLock<HashMap<String, Vec<(&'static str, &'static str, Counter)>>>);
+struct Known(RwLock<HashMap<String, Vec<Counted>>>);
+
+/// What is counted, how it went, and how often.
+type Counted = (&'static str, &'static str, Counter);
 
 impl Known {
     /// Counts one more. `make` finds the counter the first time.
     fn count(&self, of: &str, what: &'static str, how: &'static str, make: impl FnOnce() -> Counter) {
-        let is_it = |(known_what, known_how, _): &&(&str, &str, Counter)| (*known_what, *known_how) == (what, how);
+        let is_it = |(known_what, known_how, _): &&Counted| (*known_what, *known_how) == (what, how);
         let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if let Some((.., counter)) = known.get(of).and_then(|counters| counters.iter().find(is_it)) {
             counter.inc();

@@ -38,7 +38,7 @@ where
     /// Comparing the types costs as much as the rest of a small call: two records of twenty fields, with what is in them.
     fn typed<'a>(&self, instance: Instance, store: &mut Store<Guest>) -> wasmtime::Result<TypedFunc<(&'a A,), (R,)>> {
         // An index of another component finds nothing.
-        let function = instance.get_func(&mut *store, &self.index);
+        let function = instance.get_func(&mut *store, self.index);
         let function = function.ok_or_else(|| wasmtime::format_err!("an export is missing that was there when it was linked"))?;
         if self.is_checked.load(Ordering::Relaxed) {
             #[expect(unsafe_code, reason = "wasmtime's check of the types is left out where it was made before")]

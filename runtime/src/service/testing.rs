@@ -232,12 +232,15 @@ enum Script {
     Holds,
 }
 
+/// An attempt of a step that runs, and who waits for it.
+type Held = (String, Attempt, Box<dyn Caller>);
+
 /// Guests that do what the script of their step says. A step without a script is done. The script of a compensation has the name
 /// `undo STEP`.
 #[derive(Default)]
 pub(crate) struct Scripted {
     scripts: Mutex<BTreeMap<String, Script>>,
-    held: Mutex<Vec<(String, Attempt, Box<dyn Caller>)>>,
+    held: Mutex<Vec<Held>>,
     called: Condvar,
 }
 
@@ -255,7 +258,7 @@ impl Scripted {
     /// Waits until an attempt of this step runs.
     pub(crate) fn wait_for(&self, step: &str) {
         let held = self.held.lock().unwrap();
-        let is_absent = |held: &mut Vec<(String, Attempt, Box<dyn Caller>)>| !held.iter().any(|(name, ..)| name == step);
+        let is_absent = |held: &mut Vec<Held>| !held.iter().any(|(name, ..)| name == step);
         let (held, waited) = self.called.wait_timeout_while(held, HANG, is_absent).unwrap();
         drop(held);
         assert!(!waited.timed_out(), "no attempt of {step} runs");
