@@ -178,8 +178,8 @@ where
         self
     }
 
-    /// The time limit of each attempt, without waits; 30 s by default, at most an hour. An attempt that it ends may have
-    /// happened.
+    /// The time limit of each attempt, from when its function begins, without waits; 30 s by default, at most an hour. An attempt
+    /// that it ends may have happened.
     pub fn deadline(mut self, deadline: Duration) -> Self
     where
         K: kind::RunsCode,

@@ -4,7 +4,7 @@
 //! [`Work`]: another kind that runs guest code has a variant there, in [`CallId`] and in [`GuestReport`], and the compiler names the
 //! places that must know it.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use amends_core::{
     event::{Attempt, RollbackCause, Woken},
@@ -46,6 +46,14 @@ pub struct GuestCall {
     pub trace_context: Option<String>,
     /// What it is for.
     pub work: Work,
+}
+
+impl GuestCall {
+    /// The same call, which begins later than it was meant to: its time begins with its guest.
+    pub fn later_by(self, waited: Duration) -> Self {
+        let ms = u64::try_from(waited.as_millis()).unwrap_or(u64::MAX);
+        Self { started_at: self.started_at.plus(ms), deadline_at: self.deadline_at.plus(ms), ..self }
+    }
 }
 
 /// What guest code is called for.

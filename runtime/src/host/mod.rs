@@ -281,25 +281,24 @@ impl Host {
 impl Guests for Host {
     fn run(&self, call: GuestCall, caller: Box<dyn Caller>) {
         let shared = self.shared.clone();
-        let mut deadline = deadline(&shared, &call);
-        let queued = Moment::now();
+        let (queued, handed_over) = (Moment::now(), (shared.uptime)());
         let job: Job = Box::new(move |lane| {
             Box::pin(async move {
                 let mut waiting = Waiting { call: call.work.id(), caller: Some(caller) };
                 shared.stages.since(Stage::Queue, queued);
-                let mut next = Some(call);
+                let waited = (shared.uptime)().saturating_sub(handed_over);
+                let mut next = Some(call.later_by(waited));
                 while let Some(call) = next {
                     let report = match shared.module(&call.digest).await {
-                        Ok(module) => work::run(&shared, &module, &call, deadline, &lane).await,
+                        Ok(module) => work::run(&shared, &module, &call, deadline(&shared, &call), &lane).await,
                         Err(fault) => work::failed(call.work.id(), fault, Left::Nothing),
                     };
                     let ended = Moment::now();
                     next = waiting.report(report);
                     shared.stages.since(Stage::Report, ended);
-                    if let Some(call) = &next {
+                    if next.is_some() {
                         // Attempts that were here before it have the thread first.
                         tokio::task::yield_now().await;
-                        deadline = self::deadline(&shared, call);
                     }
                 }
             })
@@ -308,6 +307,8 @@ impl Guests for Host {
     }
 }
 
+/// When an attempt is over time whose guest begins now: what it waited for its place or its module is the host's time, not its own.
+///
 /// The engine's moments are those of the wall clock, which may be set while the attempt runs. Only their distance counts.
 fn deadline(shared: &Shared, call: &GuestCall) -> Deadline {
     let allowed = Duration::from_millis(call.deadline_at.since(call.started_at));

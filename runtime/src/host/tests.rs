@@ -96,6 +96,25 @@ fn an_endless_loop_ends_at_the_deadline_and_does_not_slow_the_others() {
     assert!(failure.message.contains("30s"), "{}", failure.message);
 }
 
+/// A deadline began when its attempt was handed over: one that waited for a place longer than that ended without an instruction, and
+/// its step had used up an attempt. The kind: a budget that is charged for what the host could not run.
+#[test]
+fn c2_31_the_deadline_of_an_attempt_begins_with_its_guest() {
+    let host = TestHost::new(Limits { in_flight_max: 1, ..TestHost::limits() });
+    let spinning = host.begin(call(host.store(TestGuest::execute("(loop $for_ever (br $for_ever)) (unreachable)").component())));
+    while host.host.running().is_empty() {
+        std::thread::yield_now();
+    }
+    // It traps unless it is told that it began 40 s later than it was handed over.
+    let imports = r#"(import "amends:module/context@0.1.0" "attempt-started-at" (func $started (result i64)))"#;
+    let execute = format!("(if (i64.ne (call $started) (i64.const 1040000)) (then unreachable)) {DONE}");
+    let queued = host.begin(call(host.store(TestGuest { imports, ..TestGuest::execute(execute) }.component())));
+    // Longer than either may take.
+    host.advance(40_000);
+    assert!(matches!(spinning.recv().unwrap().outcome, Outcome::Trapped(failure) if failure.code == "deadline"));
+    assert_eq!(queued.recv().unwrap().outcome, Outcome::Done(Payload::null()));
+}
+
 #[test]
 fn an_endless_loop_ends_when_its_processor_time_is_used_up() {
     let mut limits = TestHost::limits();
@@ -526,8 +545,14 @@ fn a_sleep_in_an_effect_free_attempt_is_a_trap_with_advice_and_a_real_sleep_else
     let mut asleep = call(host.store(nap(u64::MAX / 2).component()));
     asleep.reaches_outside = true;
     let asleep = host.begin(asleep);
-    host.advance(30_000);
-    assert!(matches!(asleep.recv().unwrap().outcome, Outcome::Trapped(failure) if failure.code == "deadline"));
+    let ended = loop {
+        // Its time begins with it, which may be after this.
+        host.advance(30_000);
+        if let Ok(report) = asleep.recv_timeout(std::time::Duration::from_millis(10)) {
+            break report;
+        }
+    };
+    assert!(matches!(ended.outcome, Outcome::Trapped(failure) if failure.code == "deadline"));
 }
 
 #[test]
