@@ -120,6 +120,7 @@ fn guest_limits(config: &Config) -> host::Limits {
     let size = |size: config::Size| ByteSize::b(size.bytes());
     host::Limits {
         in_flight_max: count(guest.in_flight),
+        waiting_max: count(guest.waiting),
         memory: size(guest.memory),
         memory_total: size(guest.memory_total),
         table_elements_max: count(guest.table_elements),

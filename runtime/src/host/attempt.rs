@@ -24,7 +24,7 @@ use super::{
     limits::usize_of,
     modules::Ready,
     traffic::Traffic,
-    turn::{Lane, Meter, Panicked, Turns},
+    turn::{Lane, Meter, Panicked, Turns, give_way},
 };
 use crate::{engine::guests::GuestCall, stages::Stage};
 
@@ -192,7 +192,7 @@ fn limit(store: &mut Store<Guest>, shared: &Shared, meter: &Arc<Meter>, late: &L
         if traffic.denied().is_some() {
             return Err(Fault::new(FaultCode::Denied, "the host refused a call").into());
         }
-        Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        Ok(UpdateDeadline::YieldCustom(1, Box::pin(give_way())))
     });
 }
 

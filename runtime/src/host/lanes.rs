@@ -1,23 +1,50 @@
-//! The guest threads: who runs where, and who waits for a turn.
+//! The guest threads: who begins where, and how a thread goes on.
 //!
-//! Each thread has a runtime of its own, apart from the API and the committer. An attempt stays on the thread that began it.
+//! Each thread has a runtime of its own, apart from the API and the committer. A thread with nothing better to do takes the next
+//! attempt that has a place, so that none waits behind another thread's. An attempt stays on the thread that began it.
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-
-use super::{label::Label, turn::Lane};
+use super::{
+    groups::{Party, Way},
+    label::Label,
+    limits::{BREATH, PLACE_WAIT},
+    queue::{Place, Places, Queue},
+    roster::{Roster, Running, Stands},
+    turn::Lane,
+};
 
 /// Something to run on a guest thread.
-pub(super) type Job = Box<dyn FnOnce(Arc<Lane>) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+pub(super) trait Job: Send {
+    /// Its place is there.
+    fn run(self: Box<Self>, lane: Arc<Lane>) -> Running;
+
+    /// There was none for so long: it is not run.
+    fn give_up(self: Box<Self>, waited: Duration);
+}
+
+impl<F: FnOnce(Arc<Lane>) -> Running + Send> Job for F {
+    fn run(self: Box<Self>, lane: Arc<Lane>) -> Running {
+        self(lane)
+    }
+
+    fn give_up(self: Box<Self>, _: Duration) {}
+}
 
 /// Threads that resolve names, for each guest thread. More lookups wait, and their time is the connection's.
 const BLOCKING_THREADS_MAX: usize = 8;
+
+/// How often those are looked for that have waited too long for a place.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The guest threads. Dropping it stops them: what they run is dropped unfinished.
 pub(super) struct Lanes {
@@ -25,67 +52,91 @@ pub(super) struct Lanes {
     threads: Vec<JoinHandle<()>>,
 }
 
+/// What the threads share.
 struct Dispatch {
-    in_flight_max: usize,
+    began: Instant,
     lanes: Vec<Arc<Lane>>,
-    senders: Vec<UnboundedSender<Message>>,
-    queue: Mutex<Queue>,
+    /// How many wait in `state`, to be seen without its lock.
+    queued: Arc<AtomicUsize>,
+    look_at_ms: AtomicU64,
+    is_over: AtomicBool,
+    state: Mutex<State>,
 }
 
-struct Queue {
-    in_flight: Vec<usize>,
+struct State {
     // Bounded by who calls: the engine takes no more work than its own limits allow, and an attempt is never refused.
-    waiting: VecDeque<Job>,
+    queue: Queue<Box<dyn Job>>,
+    /// Rare, short, and asked for by an operator: what needs no place.
+    beside: VecDeque<Box<dyn Job>>,
+    /// Of each thread how many attempts it has.
+    begun: Vec<usize>,
+    /// The threads that have nothing to do and were not called yet.
+    idle: Vec<bool>,
 }
 
-enum Message {
-    Run(Job),
-    RunBeside(Job),
-    Stop,
+/// What there is of attempts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Those that have a processor, or could go on if they had one.
+    pub running: u64,
+    /// Those that have begun and wait for the network or a timer.
+    pub waiting: u64,
+    /// Those that lead forward and wait for a place.
+    pub queued_forward: u64,
+    /// Those that lead back and wait for a place.
+    pub queued_back: u64,
 }
 
 impl Lanes {
-    /// Starts `count` threads for at most `in_flight_max` attempts together.
-    pub(super) fn start(count: usize, in_flight_max: usize) -> std::io::Result<Self> {
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| unbounded_channel()).unzip();
+    /// Starts `count` threads for attempts at these places.
+    pub(super) fn start(count: usize, places: Places) -> std::io::Result<Self> {
+        let queued = Arc::new(AtomicUsize::new(0));
         let dispatch = Arc::new(Dispatch {
-            in_flight_max,
-            lanes: (0..count).map(|_| Arc::default()).collect(),
-            senders,
-            queue: Mutex::new(Queue { in_flight: vec![0; count], waiting: VecDeque::new() }),
+            began: Instant::now(),
+            lanes: (0..count).map(|_| Arc::new(Lane::new(Arc::clone(&queued)))).collect(),
+            queued,
+            look_at_ms: AtomicU64::new(0),
+            is_over: AtomicBool::new(false),
+            state: Mutex::new(State {
+                queue: Queue::new(places),
+                beside: VecDeque::new(),
+                begun: vec![0; count],
+                idle: vec![false; count],
+            }),
         });
         let mut lanes = Self { dispatch, threads: Vec::with_capacity(count) };
-        for (index, receiver) in receivers.into_iter().enumerate() {
+        for index in 0..count {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build()?;
             let dispatch = lanes.dispatch.clone();
-            let serve = move || {
-                runtime.block_on(serve(index, dispatch, receiver));
+            let run = move || {
+                // A task and not the runtime's own future: that one is woken through the kernel each time. A roster that shared one
+                // budget of operations among its attempts would make them wait for nothing.
+                let serving = runtime.spawn(tokio::task::unconstrained(serve(index, dispatch)));
+                // A panic was reported where it happened.
+                let _ = runtime.block_on(serving);
                 // A name lookup may still be blocked; it is not waited for.
                 runtime.shutdown_background();
             };
-            lanes.threads.push(thread::Builder::new().name(format!("amends-guest-{index}")).spawn(serve)?);
+            lanes.threads.push(thread::Builder::new().name(format!("amends-guest-{index}")).spawn(run)?);
         }
         Ok(lanes)
     }
 
-    /// Runs a job now, or when its turn comes. Never blocks.
-    pub(super) fn run(&self, job: Job) {
-        let mut queue = self.dispatch.queue();
-        if queue.in_flight.iter().sum::<usize>() >= self.dispatch.in_flight_max {
-            queue.waiting.push_back(job);
-            return;
-        }
-        let lane = self.dispatch.quietest(&queue);
-        queue.in_flight[lane] += 1;
-        drop(queue);
-        self.dispatch.send(lane, Message::Run(job));
+    /// Runs a job when it has a place. Never blocks.
+    pub(super) fn run(&self, party: Party, job: Box<dyn Job>) {
+        let dispatch = &self.dispatch;
+        let now = dispatch.now();
+        let mut state = dispatch.state();
+        state.queue.put(party, job, now);
+        dispatch.call_one(state);
     }
 
-    /// Runs a job beside those that are counted: rare, short, and asked for by an operator.
-    pub(super) fn run_beside(&self, job: Job) {
-        let lane = self.dispatch.quietest(&self.dispatch.queue());
-        self.dispatch.send(lane, Message::RunBeside(job));
+    /// Runs a job beside those that need a place.
+    pub(super) fn run_beside(&self, job: Box<dyn Job>) {
+        let mut state = self.dispatch.state();
+        state.beside.push_back(job);
+        self.dispatch.call_one(state);
     }
 
     /// The attempts whose guests have a thread now; the others wait for the host or for their turn.
@@ -98,19 +149,29 @@ impl Lanes {
         self.dispatch.lanes.iter().map(|lane| lane.turn()).max().unwrap_or_default()
     }
 
-    /// How many run, and how many wait for their turn.
-    pub(super) fn depth(&self) -> (usize, usize) {
-        let queue = self.dispatch.queue();
-        (queue.in_flight.iter().sum(), queue.waiting.len())
+    /// What there is of attempts.
+    pub(super) fn load(&self) -> Load {
+        let state = self.dispatch.state();
+        let all = state.queue.all();
+        let (begun, running) = (u64::from(all.begun()), u64::from(all.running()));
+        Load {
+            running,
+            // Two counters that others change meanwhile.
+            waiting: begun.saturating_sub(running),
+            queued_forward: state.queue.waiting(Way::Forward) as u64,
+            queued_back: state.queue.waiting(Way::Back) as u64,
+        }
     }
 }
 
 impl Drop for Lanes {
     fn drop(&mut self) {
-        self.dispatch.queue().waiting.clear();
-        for lane in 0..self.dispatch.senders.len() {
-            self.dispatch.send(lane, Message::Stop);
-        }
+        self.dispatch.is_over.store(true, Ordering::Release);
+        let mut state = self.dispatch.state();
+        let waiting = (state.queue.clear(), std::mem::take(&mut state.beside));
+        drop(state);
+        drop(waiting);
+        self.dispatch.lanes.iter().for_each(|lane| lane.bell().call());
         for thread in self.threads.drain(..) {
             // The last owner may be a job: a thread cannot wait for itself.
             if thread.thread().id() != thread::current().id() {
@@ -121,55 +182,137 @@ impl Drop for Lanes {
     }
 }
 
+/// What a thread does next.
+enum Next {
+    /// Lets one of its own go on.
+    GoOn(usize),
+    /// Begins one.
+    Begin(Box<dyn Job>, Stands),
+    /// Nothing, until it is called.
+    Rest,
+    /// It is over.
+    End,
+}
+
 impl Dispatch {
-    /// A thread without a guest on it, and among those the one with the fewest attempts.
-    fn quietest(&self, queue: &Queue) -> usize {
-        let load = |&lane: &usize| (self.lanes[lane].busy(), queue.in_flight[lane]);
-        (0..self.lanes.len()).min_by_key(load).unwrap_or(0)
+    /// Since the threads started.
+    fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
-    fn send(&self, lane: usize, message: Message) {
-        // A thread that has stopped drops what it is sent: the host is closing.
-        let _ = self.senders[lane].send(message);
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ended(&self, lane: usize) {
-        let mut queue = self.queue();
-        match queue.waiting.pop_front() {
-            Some(job) => self.send(lane, Message::Run(job)),
-            None => queue.in_flight[lane] -= 1,
+    /// Calls a thread that has nothing to do, if there is one, of those the one with the fewest attempts.
+    fn call_one(&self, mut state: MutexGuard<'_, State>) {
+        self.queued.store(state.waiting(), Ordering::Relaxed);
+        let idle = (0..state.idle.len()).filter(|lane| state.idle[*lane]).min_by_key(|lane| state.begun[*lane]);
+        if let Some(lane) = idle {
+            state.idle[lane] = false;
+            drop(state);
+            self.lanes[lane].bell().call();
         }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    /// What this thread does next, on which `ended` has just ended.
+    fn next(&self, index: usize, roster: &mut Roster, ended: Option<Stands>, now: Duration) -> Next {
+        if self.is_over.load(Ordering::Acquire) {
+            return Next::End;
+        }
+        let nobody_waits = ended.is_none() && self.queued.load(Ordering::Relaxed) == 0;
+        if nobody_waits && let Some(who) = roster.next(now) {
+            return Next::GoOn(who);
+        }
+        let mut state = self.state();
+        if let Some(ended) = ended {
+            state.begun[index] -= 1;
+            if let Stands::At(place) = ended {
+                state.queue.give_back(place);
+            }
+        }
+        if let Some(job) = state.beside.pop_front() {
+            state.begun[index] += 1;
+            self.queued.store(state.waiting(), Ordering::Relaxed);
+            return Next::Begin(job, Stands::beside());
+        }
+        if let Some((job, place)) = state.queue.next(now, roster.first(now)) {
+            state.begun[index] += 1;
+            // What ended may have made room for more than this one.
+            match state.idle.contains(&true) && state.queue.has_next(now) {
+                true => self.call_one(state),
+                false => self.queued.store(state.waiting(), Ordering::Relaxed),
+            }
+            return Next::Begin(job, Stands::At(place));
+        }
+        let next = roster.next(now);
+        state.idle[index] = next.is_none();
+        next.map_or(Next::Rest, Next::GoOn)
+    }
+
+    /// Tells those that have waited too long for a place. One thread does, now and then.
+    fn look(&self, now: Duration) {
+        let ms = |at: Duration| u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+        let look_at = self.look_at_ms.load(Ordering::Relaxed);
+        let is_due = ms(now) >= look_at;
+        let taken = || self.look_at_ms.compare_exchange(look_at, ms(now + LOOK), Ordering::Relaxed, Ordering::Relaxed);
+        if !is_due || taken().is_err() {
+            return;
+        }
+        let Some(since) = now.checked_sub(PLACE_WAIT) else { return };
+        let mut state = self.state();
+        let given_up = state.queue.give_up(since, now);
+        self.queued.store(state.waiting(), Ordering::Relaxed);
+        drop(state);
+        for job in given_up {
+            // Who is told may panic, and this thread has others to tell.
+            let _ = catch_unwind(AssertUnwindSafe(|| job.give_up(PLACE_WAIT)));
+        }
     }
 }
 
-async fn serve(index: usize, dispatch: Arc<Dispatch>, mut messages: UnboundedReceiver<Message>) {
-    while let Some(message) = messages.recv().await {
-        // The place is given back also if the job panics.
-        let (job, place) = match message {
-            Message::Run(job) => (job, Some(Place { index, dispatch: dispatch.clone() })),
-            Message::RunBeside(job) => (job, None),
-            Message::Stop => return,
+impl State {
+    fn waiting(&self) -> usize {
+        self.queue.waiting(Way::Forward) + self.queue.waiting(Way::Back) + self.beside.len()
+    }
+}
+
+async fn serve(index: usize, dispatch: Arc<Dispatch>) {
+    let lane = &dispatch.lanes[index];
+    let mut roster = Roster::new(Arc::clone(lane));
+    let (mut ended, mut breathed) = (None, dispatch.now());
+    loop {
+        let now = dispatch.now();
+        dispatch.look(now);
+        roster.wake(now);
+        let who = match dispatch.next(index, &mut roster, ended.take(), now) {
+            Next::GoOn(who) => who,
+            Next::Begin(job, stands) => roster.take(job.run(Arc::clone(lane)), stands),
+            Next::Rest => {
+                rest(lane, &dispatch).await;
+                // Whoever has work for a thread is to call another one: this one may have been woken by its network.
+                dispatch.state().idle[index] = false;
+                breathed = dispatch.now();
+                continue;
+            }
+            Next::End => return,
         };
-        let lane = dispatch.lanes[index].clone();
-        tokio::spawn(async move {
-            job(lane).await;
-            drop(place);
-        });
+        let turn = |place: Place, way| dispatch.state().queue.turn(place, way);
+        ended = roster.go_on(who, || dispatch.now(), turn);
+        if dispatch.now().saturating_sub(breathed) > BREATH {
+            tokio::task::yield_now().await;
+            breathed = dispatch.now();
+        }
     }
 }
 
-struct Place {
-    index: usize,
-    dispatch: Arc<Dispatch>,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.dispatch.ended(self.index);
+/// Until somebody rings; while others wait for a place, also until they have waited too long.
+async fn rest(lane: &Lane, dispatch: &Dispatch) {
+    let somebody_waits = dispatch.queued.load(Ordering::Relaxed) > 0;
+    tokio::select! {
+        biased;
+        () = lane.bell().rings() => {}
+        () = tokio::time::sleep(LOOK), if somebody_waits => {}
     }
 }
 
@@ -177,41 +320,91 @@ impl Drop for Place {
 mod tests {
     use std::sync::mpsc;
 
+    use amends_core::id::Namespace;
+
     use super::*;
+    use crate::journal::{StreamId, StreamKind};
+
+    fn party(module: &str, way: Way) -> Party {
+        let of = StreamId { namespace: Namespace::new("default").unwrap(), kind: StreamKind::Saga, id: module.to_owned() };
+        Party { way, of, module: module.to_owned() }
+    }
+
+    /// Runs a future under a name of its module.
+    fn run(lanes: &Lanes, party: Party, future: impl Future<Output = ()> + Send + 'static) {
+        lanes.run(party, Box::new(move |_: Arc<Lane>| Box::pin(future) as Running));
+    }
 
     #[test]
     fn no_more_than_the_limit_run_at_once_and_the_others_follow_in_order() {
-        let lanes = Lanes::start(2, 2).unwrap();
+        let lanes = Lanes::start(2, Places { begun: 1, running: 1 }).unwrap();
         let (began, begun) = mpsc::channel();
         let mut releases = Vec::new();
         for number in 0..5 {
             let (release, released) = tokio::sync::oneshot::channel::<()>();
             let began = began.clone();
             releases.push(release);
-            lanes.run(Box::new(move |_| {
-                Box::pin(async move {
-                    began.send(number).unwrap();
-                    released.await.unwrap();
-                })
-            }));
+            run(&lanes, party("m", Way::Forward), async move {
+                began.send(number).unwrap();
+                released.await.unwrap();
+            });
         }
-        let mut first = [begun.recv().unwrap(), begun.recv().unwrap()];
-        first.sort_unstable();
-        assert_eq!((first, lanes.depth()), ([0, 1], (2, 3)));
         for (number, release) in releases.into_iter().enumerate() {
+            assert_eq!((begun.recv().unwrap(), begun.try_recv()), (number, Err(mpsc::TryRecvError::Empty)));
+            assert_eq!(lanes.load().queued_forward, 4 - number as u64);
             release.send(()).unwrap();
-            if number + 2 < 5 {
-                assert_eq!(begun.recv().unwrap(), number + 2);
-            }
         }
     }
 
     #[test]
-    fn a_panicking_job_gives_its_place_back() {
-        let lanes = Lanes::start(1, 1).unwrap();
-        lanes.run(Box::new(|_| Box::pin(async { panic!("a job") })));
+    fn what_waits_for_the_host_leaves_its_thread_and_the_places_that_run_to_others() {
+        let lanes = Lanes::start(1, Places { begun: 100, running: 1 }).unwrap();
         let (done, finished) = mpsc::channel();
-        lanes.run(Box::new(move |_| Box::pin(async move { done.send(()).unwrap() })));
+        let (releases, hanging): (Vec<_>, Vec<_>) = (0..9).map(|_| tokio::sync::oneshot::channel::<()>()).unzip();
+        for hang in hanging {
+            let done = done.clone();
+            run(&lanes, party("hangs", Way::Forward), async move {
+                hang.await.unwrap();
+                done.send("hung").unwrap();
+            });
+        }
+        run(&lanes, party("m", Way::Forward), async move { done.send("m").unwrap() });
+        assert_eq!(finished.recv(), Ok("m"));
+        // The last one may be a moment ahead of its end.
+        while lanes.load() != (Load { waiting: 9, ..Load::default() }) {
+            thread::yield_now();
+        }
+        releases.into_iter().for_each(|release| release.send(()).unwrap());
+        assert_eq!(finished.iter().take(9).collect::<Vec<_>>(), ["hung"; 9]);
+    }
+
+    #[test]
+    fn a_panicking_job_gives_its_place_back() {
+        let lanes = Lanes::start(1, Places { begun: 1, running: 1 }).unwrap();
+        run(&lanes, party("m", Way::Forward), async { panic!("a job") });
+        let (done, finished) = mpsc::channel();
+        run(&lanes, party("m", Way::Forward), async move { done.send(()).unwrap() });
         finished.recv().unwrap();
+    }
+
+    #[test]
+    fn a_job_that_begins_to_lead_back_has_a_place_of_that_way_from_then_on() {
+        let lanes = Lanes::start(1, Places { begun: 2, running: 2 }).unwrap();
+        let (turned, has_turned) = mpsc::channel();
+        let (release, released) = tokio::sync::oneshot::channel::<()>();
+        let job = move |lane: Arc<Lane>| {
+            Box::pin(async move {
+                lane.pass(Way::Back).await;
+                turned.send(()).unwrap();
+                released.await.unwrap();
+            }) as Running
+        };
+        lanes.run(party("m", Way::Forward), Box::new(job));
+        has_turned.recv().unwrap();
+        // Forward it has nothing any more: one of that way may have what is left.
+        let (done, finished) = mpsc::channel();
+        run(&lanes, party("m", Way::Forward), async move { done.send(()).unwrap() });
+        finished.recv().unwrap();
+        release.send(()).unwrap();
     }
 }

@@ -7,13 +7,28 @@ use std::time::Duration;
 
 use bytesize::ByteSize;
 
-use super::machine;
+use super::{machine, queue::Places};
+
+/// What a guest has of its thread before the others have it: what somebody waits at most behind one that computes for long. Giving
+/// the thread back costs some microseconds, a few thousandths of it.
+pub(super) const SLICE: Duration = Duration::from_millis(2);
+
+/// What a thread runs of guests at most before it looks at its network and its timers, which costs about a microsecond.
+pub(super) const BREATH: Duration = Duration::from_micros(500);
+
+/// How long an attempt waits for its place before the engine is told that the host is busy, and decides again: a burst of starts is
+/// worked off in less, and no cancel waits for longer.
+pub(super) const PLACE_WAIT: Duration = Duration::from_secs(60);
 
 /// What a guest may use. The default of each field is the documented one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Attempts that run at once; more wait their turn, first come first served.
+    /// Attempts that run at once, or could if they had a processor. More wait for their turn; one module has at most a quarter of the
+    /// places while others might want some.
     pub in_flight_max: u32,
+    /// Attempts that wait for the network at once, beside those that run. Each keeps its memory and a slot of 4 GiB of addresses, and uses
+    /// no processor.
+    pub waiting_max: u32,
     /// OS threads for guests; 0 is one for each processor, and at least two, so that one spinning guest leaves a way round it.
     pub threads: u32,
     /// Processor time of one attempt.
@@ -66,6 +81,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             in_flight_max: 256,
+            waiting_max: 2_048,
             threads: 0,
             cpu: Duration::from_secs(5),
             memory: ByteSize::mib(64),
@@ -106,6 +122,11 @@ impl Limits {
             total => total,
         };
         usize_of(ByteSize::b(total)).max(usize_of(self.memory))
+    }
+
+    /// The places for attempts.
+    pub(super) fn places(&self) -> Places {
+        Places { running: self.in_flight_max, begun: self.in_flight_max.saturating_add(self.waiting_max) }
     }
 
     /// The number of guest threads.

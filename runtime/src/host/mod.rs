@@ -21,6 +21,16 @@ mod attempt;
 
 mod turn;
 
+mod groups;
+
+mod queue;
+
+mod ready;
+
+mod bell;
+
+mod roster;
+
 mod lanes;
 
 mod guest;
@@ -95,14 +105,18 @@ use self::{
     compile::Compiler,
     egress::Gate,
     fault::{Fault, FaultCode},
+    groups::Party,
     lanes::{Job, Lanes},
     modules::{Modules, Ready},
+    roster::Running,
     secrets::Secrets,
+    turn::Lane,
 };
 pub use self::{
     compile::Compile,
     describe::Description,
     label::Label,
+    lanes::Load,
     limits::Limits,
     verify::{Problem, Verified, VerifyError},
 };
@@ -170,7 +184,7 @@ impl Host {
         let engine = settings::engine(&limits).map_err(HostError::new)?;
         let mut linker = Linker::new(&engine);
         guest::link(&mut linker).map_err(HostError::new)?;
-        let lanes = Lanes::start(limits.thread_count(), limits.in_flight_max as usize).map_err(HostError::new)?;
+        let lanes = Lanes::start(limits.thread_count(), limits.places()).map_err(HostError::new)?;
         let cache = cache.and_then(|folder| {
             let cache = Cache::open(&folder, &engine);
             cache
@@ -223,11 +237,11 @@ impl Host {
     fn describe(&self, ready: Ready) -> Result<Description, Fault> {
         let (send, receive) = mpsc::channel();
         let shared = self.shared.clone();
-        self.lanes.run_beside(Box::new(move |lane| {
+        self.lanes.run_beside(Box::new(move |lane: Arc<Lane>| {
             Box::pin(async move {
                 // If nobody waits any more, nobody wants to know.
                 let _ = send.send(attempt::describe(&shared, &ready, &lane).await);
-            })
+            }) as Running
         }));
         let lost = |_| Fault::new(FaultCode::HostBusy, format!("no answer within {DESCRIBE_WAIT:?}"));
         receive.recv_timeout(DESCRIBE_WAIT).map_err(lost)?
@@ -272,38 +286,59 @@ impl Host {
         self.lanes.longest_turn()
     }
 
-    /// How many attempts are in flight, and how many wait for their turn.
-    pub fn depth(&self) -> (usize, usize) {
-        self.lanes.depth()
+    /// What there is of attempts.
+    pub fn attempts(&self) -> Load {
+        self.lanes.load()
     }
 }
 
 impl Guests for Host {
     fn run(&self, call: GuestCall, caller: Box<dyn Caller>) {
-        let shared = self.shared.clone();
-        let (queued, handed_over) = (Moment::now(), (shared.uptime)());
-        let job: Job = Box::new(move |lane| {
-            Box::pin(async move {
-                let mut waiting = Waiting { call: call.work.id(), caller: Some(caller) };
-                shared.stages.since(Stage::Queue, queued);
-                let waited = (shared.uptime)().saturating_sub(handed_over);
-                let mut next = Some(call.later_by(waited));
-                while let Some(call) = next {
-                    let report = match shared.module(&call.digest).await {
-                        Ok(module) => work::run(&shared, &module, &call, deadline(&shared, &call), &lane).await,
-                        Err(fault) => work::failed(call.work.id(), fault, Left::Nothing),
-                    };
-                    let ended = Moment::now();
-                    next = waiting.report(report);
-                    shared.stages.since(Stage::Report, ended);
-                    if next.is_some() {
-                        // Attempts that were here before it have the thread first.
-                        tokio::task::yield_now().await;
-                    }
+        let party = Party { way: work::way(&call.work), of: call.of.clone(), module: call.module.clone() };
+        let (queued, handed_over) = (Moment::now(), (self.shared.uptime)());
+        self.lanes.run(party, Box::new(Calls { shared: self.shared.clone(), call, caller, queued, handed_over }));
+    }
+}
+
+/// A call, and those that its caller answers.
+struct Calls {
+    shared: Arc<Shared>,
+    call: GuestCall,
+    caller: Box<dyn Caller>,
+    queued: Moment,
+    handed_over: Duration,
+}
+
+impl Job for Calls {
+    fn run(self: Box<Self>, lane: Arc<Lane>) -> Running {
+        let Self { shared, call, caller, queued, handed_over } = *self;
+        Box::pin(async move {
+            let mut waiting = Waiting { call: call.work.id(), caller: Some(caller) };
+            shared.stages.since(Stage::Queue, queued);
+            let waited = (shared.uptime)().saturating_sub(handed_over);
+            let mut next = Some(call.later_by(waited));
+            while let Some(call) = next {
+                let report = match shared.module(&call.digest).await {
+                    Ok(module) => work::run(&shared, &module, &call, deadline(&shared, &call), &lane).await,
+                    Err(fault) => work::failed(call.work.id(), fault, Left::Nothing),
+                };
+                let ended = Moment::now();
+                next = waiting.report(report);
+                shared.stages.since(Stage::Report, ended);
+                if let Some(call) = &next {
+                    lane.pass(work::way(&call.work)).await;
                 }
-            })
-        });
-        self.lanes.run(job);
+            }
+        })
+    }
+
+    fn give_up(self: Box<Self>, waited: Duration) {
+        let Self { call, caller, .. } = *self;
+        let message = format!(
+            "the attempt found no place within {waited:?}: others of the module {} have all that it may have, or the host is full (`in_flight` and `waiting` in [guest])",
+            call.module
+        );
+        caller.last_report(work::failed(call.work.id(), Fault::new(FaultCode::HostBusy, message), Left::Nothing));
     }
 }
 

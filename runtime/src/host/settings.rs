@@ -2,14 +2,11 @@
 //!
 //! The two differ only in how instances are allocated, so that the worker's code fits the host. It must not know sagas.
 
-use std::{num::NonZeroUsize, thread, time::Duration};
+use std::{num::NonZeroUsize, thread};
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails};
 
-use super::limits::{Limits, usize_of};
-
-/// How often a running guest is asked whether it may go on.
-const TICK: Duration = Duration::from_millis(10);
+use super::limits::{Limits, SLICE, usize_of};
 
 /// Components that may be instantiated beside the attempts in flight: `describe` of a module that is being verified.
 const SPARE: u32 = 8;
@@ -66,7 +63,7 @@ fn config(allocation: InstanceAllocationStrategy) -> Config {
 }
 
 fn pool(limits: &Limits) -> PoolingAllocationConfig {
-    let components = limits.in_flight_max.saturating_add(SPARE);
+    let components = limits.places().total().saturating_add(SPARE);
     // A component from a language toolchain has one memory and about one table for each of two to four core instances.
     // An attempt whose component has more takes slots of others; when there is none left it fails as `host_busy`.
     let per_component = |max: u32, usual: u32| components.saturating_mul(max.min(usual));
@@ -97,7 +94,7 @@ fn tick(engine: &Engine) -> wasmtime::Result<()> {
         while let Some(engine) = engine.upgrade() {
             engine.increment_epoch();
             drop(engine);
-            thread::sleep(TICK);
+            thread::sleep(SLICE);
         }
     })?;
     Ok(())

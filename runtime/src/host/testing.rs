@@ -146,7 +146,7 @@ pub(super) struct TestHost {
 impl TestHost {
     /// Limits for tests: few places, so that many hosts fit beside each other.
     pub(super) fn limits() -> Limits {
-        Limits { in_flight_max: 8, threads: 2, ..Limits::default() }
+        Limits { in_flight_max: 8, waiting_max: 8, threads: 2, ..Limits::default() }
     }
 
     pub(super) fn new(limits: Limits) -> Self {

@@ -9,13 +9,13 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use super::label::Label;
+use super::{bell::Bell, groups::Way, label::Label};
 
 /// A guest that has the thread, and since when.
 struct Turn {
@@ -26,14 +26,46 @@ struct Turn {
 /// One guest thread, as the others see it.
 #[derive(Default)]
 pub(super) struct Lane {
-    busy: AtomicBool,
     running: Mutex<Option<Turn>>,
+    bell: Arc<Bell>,
+    /// Attempts of this thread that could go on.
+    ready: AtomicUsize,
+    /// Attempts that have not begun, on any thread.
+    queued: Arc<AtomicUsize>,
+    /// Calls that went on without giving the thread back.
+    passes: AtomicU32,
+    turned: Mutex<Option<Way>>,
 }
 
+/// So many calls of one job may follow each other at most before the thread looks at its network: about a millisecond.
+const PASSES_MAX: u32 = 16;
+
 impl Lane {
-    /// A guest has the thread now.
-    pub(super) fn busy(&self) -> bool {
-        self.busy.load(Ordering::Relaxed)
+    pub(super) fn new(queued: Arc<AtomicUsize>) -> Self {
+        Self { queued, ..Self::default() }
+    }
+
+    pub(super) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    pub(super) fn set_ready(&self, count: usize) {
+        self.ready.store(count, Ordering::Relaxed);
+    }
+
+    /// Between two calls of one job, of which the next one leads this way: whoever else wants the thread may have it first. Where
+    /// nobody does, that is some loads from memory.
+    pub(super) async fn pass(&self, way: Way) {
+        *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Some(way);
+        let others = self.ready.load(Ordering::Relaxed) > 0 || self.queued.load(Ordering::Relaxed) > 0 || self.bell.is_rung();
+        if others || self.passes.fetch_add(1, Ordering::Relaxed) % PASSES_MAX == PASSES_MAX - 1 {
+            give_way().await;
+        }
+    }
+
+    /// The way that the job leads that had the thread, if it began another call.
+    pub(super) fn turned(&self) -> Option<Way> {
+        self.turned.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// The attempt whose guest has the thread now.
@@ -48,10 +80,22 @@ impl Lane {
     }
 
     fn set(&self, running: Option<Arc<Label>>) {
-        self.busy.store(running.is_some(), Ordering::Relaxed);
         let turn = running.map(|label| Turn { label, began: Instant::now() });
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = turn;
     }
+}
+
+/// Gives the thread back, and wants it again.
+pub(super) async fn give_way() {
+    let mut gave = false;
+    std::future::poll_fn(|context| {
+        if std::mem::replace(&mut gave, true) {
+            return Poll::Ready(());
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Processor time of one attempt. Only the thread that runs it writes.
@@ -77,6 +121,7 @@ impl Meter {
         LAST_READ.set(Some((now, Instant::now())));
         let turn = now.saturating_sub(self.began_ns.load(Ordering::Relaxed));
         self.used_ns.fetch_add(turn, Ordering::Relaxed);
+        SPENT_NS.set(SPENT_NS.get() + turn);
     }
 }
 
@@ -86,7 +131,15 @@ fn thread_ns() -> u64 {
     u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
 }
 
+/// What guests used of a processor on this thread since this was asked last.
+pub(super) fn spent() -> Duration {
+    Duration::from_nanos(SPENT_NS.take())
+}
+
 thread_local! {
+    /// The part that no one has asked for yet.
+    static SPENT_NS: Cell<u64> = const { Cell::new(0) };
+
     /// What the clock of this thread said at the end of the last turn, and when that was.
     static LAST_READ: Cell<Option<(u64, Instant)>> = const { Cell::new(None) };
 }
@@ -188,6 +241,6 @@ mod tests {
         let Err(Panicked(message)) = (&mut turns).await else { panic!("the panic was lost") };
         assert_eq!(message, "host function");
         assert!(meter.used_ns.load(Ordering::Relaxed) > 0);
-        assert!(!lane.busy() && lane.running().is_none());
+        assert!(lane.running().is_none());
     }
 }

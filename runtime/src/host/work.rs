@@ -15,6 +15,7 @@ use super::{
     bindings::exports::amends::module::saga,
     convert::{self, Bounds},
     fault::Fault,
+    groups::Way,
     guest::Guest,
     limits::usize_of,
     modules::Ready,
@@ -39,6 +40,16 @@ pub(super) async fn run(shared: &Shared, module: &Ready, call: &GuestCall, deadl
             };
             step_ended(step.attempt.clone(), end)
         }
+    }
+}
+
+/// Which way it leads, for its place.
+pub(super) fn way(work: &Work) -> Way {
+    match work {
+        Work::Step(step) => match step.attempt.leg.direction {
+            Direction::Forward => Way::Forward,
+            Direction::Undo(_) | Direction::Check => Way::Back,
+        },
     }
 }
 

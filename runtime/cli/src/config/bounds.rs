@@ -49,6 +49,8 @@ pub(super) fn table(config: &Config) -> Vec<Bounded> {
         bound("store", "free_min", store.free_min, Size::kib(0), PIB),
         bound("store", "free_min_percent", store.free_min_percent, 0, 100),
         bound("guest", "in_flight", guest.in_flight, 1, 100_000),
+        // 0: what waits counts as what runs.
+        bound("guest", "waiting", guest.waiting, 0, 100_000),
         // A component of a usual toolchain begins with a little more than one MiB; a 32-bit address ends at four GiB.
         bound("guest", "memory", guest.memory, Size::mib(2), Size::mib(4 << 10)),
         // 0: half of the machine's memory.

@@ -102,8 +102,10 @@ impl Default for Store {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Guest {
-    /// Attempts that run at once.
+    /// Attempts that run at once. One module has at most a quarter of them.
     pub in_flight: usize,
+    /// Attempts that wait for the network at once, beside those that run. One module has at most a quarter of both together.
+    pub waiting: usize,
     /// Linear memory of one attempt.
     pub memory: Size,
     /// Linear memory of all attempts that run at once; 0 is half of the memory of the machine or its container.
@@ -140,6 +142,7 @@ impl Default for Guest {
     fn default() -> Self {
         Self {
             in_flight: 256,
+            waiting: 2_048,
             memory: Size::mib(64),
             memory_total: Size::mib(0),
             table_elements: 100_000,
