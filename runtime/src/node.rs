@@ -150,7 +150,7 @@ impl Node {
         components.recover(&engine.definitions().digests());
         let recovery = began.elapsed();
         metrics.recovery_seconds.set(recovery.as_secs_f64());
-        let of_loads = Arc::clone(&host);
+        let (of_loads, of_attempts) = (Arc::clone(&host), Arc::clone(&host));
         let health = Health {
             recovered: engine.recovered,
             recovery,
@@ -158,6 +158,7 @@ impl Node {
             metrics,
             late_loads: Arc::new(move || of_loads.late_loads()),
             longest_turn: Arc::new(move || host.longest_turn()),
+            attempts: Arc::new(move || of_attempts.attempts()),
         };
         let services = services(&config, engine, Arc::clone(&store) as Arc<dyn Store>, is_low, components, health);
         Ok(Self { services, running, marker, store, failure, failed: Some(failed) })

@@ -60,6 +60,7 @@ pub struct Metrics {
     live: Family<ByLiveStatus, Gauge>,
     module_sagas: Family<ByVersion, Gauge>,
     queue_depth: Family<ByQueue, Gauge>,
+    guests: Family<ByState, Gauge>,
     /// Starts that had to wait for a compilation or an activation: it stays 0.
     pub starts_blocked_on_module: Counter,
     /// Commits that the committer made durable.
@@ -120,6 +121,11 @@ struct ByQueue {
     queue: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByState {
+    state: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("amends");
@@ -136,6 +142,7 @@ impl Default for Metrics {
             live: Family::default(),
             module_sagas: Family::default(),
             queue_depth: Family::default(),
+            guests: Family::default(),
             dead_letters: Counter::default(),
             schedules_fired: Counter::default(),
             schedules_missed: Family::default(),
@@ -162,6 +169,11 @@ impl Default for Metrics {
             metrics.module_sagas.clone(),
         );
         registry.register("queue_depth", "What waits in each queue", metrics.queue_depth.clone());
+        registry.register(
+            "guests",
+            "Attempts that run, that wait for the network, and that wait for a place, forward or back",
+            metrics.guests.clone(),
+        );
         registry.register("refused", "Requests refused, by reason", metrics.refused.clone());
         registry.register("schedules_fired", "Sagas that schedules started", metrics.schedules_fired.clone());
         registry.register(
@@ -284,6 +296,11 @@ impl Metrics {
 
     pub(crate) fn queue(&self, queue: &'static str, depth: usize) {
         self.queue_depth.get_or_create(&ByQueue { queue }).set(i64::try_from(depth).unwrap_or(i64::MAX));
+    }
+
+    /// How many attempts the guest host has in this state.
+    pub fn guests(&self, state: &'static str, count: u64) {
+        self.guests.get_or_create(&ByState { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn refused(&self, code: RefusalCode) {

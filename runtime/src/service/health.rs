@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::engine::metrics::Metrics;
+use crate::{engine::metrics::Metrics, host::Load};
 
 /// Tells how many attempts had to wait for their module.
 pub type LateLoads = Arc<dyn Fn() -> u64 + Send + Sync>;
@@ -29,6 +29,9 @@ impl Failure {
 /// Tells how long the longest turn of a guest lasts that has not ended.
 pub type LongestTurn = Arc<dyn Fn() -> Duration + Send + Sync>;
 
+/// Tells what the guest host has of attempts.
+pub type Attempts = Arc<dyn Fn() -> Load + Send + Sync>;
+
 /// A guest's turn that takes longer is none: its thread is blocked, and attempts wait behind it.
 const TURN_MAX: Duration = Duration::from_secs(10);
 
@@ -47,6 +50,8 @@ pub struct Health {
     pub late_loads: LateLoads,
     /// Whether the guest host's threads run.
     pub longest_turn: LongestTurn,
+    /// What the guest host runs, and what waits for it.
+    pub attempts: Attempts,
 }
 
 /// Whether new work is taken.
@@ -80,6 +85,10 @@ impl Health {
     /// The metrics in Prometheus' text form.
     pub fn metrics(&self) -> String {
         self.metrics.starts_blocked_on_module.inner().store((self.late_loads)(), Ordering::Relaxed);
+        let Load { running, waiting, queued_forward, queued_back } = (self.attempts)();
+        let states =
+            [("running", running), ("waiting", waiting), ("queued_forward", queued_forward), ("queued_back", queued_back)];
+        states.into_iter().for_each(|(state, count)| self.metrics.guests(state, count));
         self.metrics.text()
     }
 }

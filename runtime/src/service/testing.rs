@@ -40,7 +40,7 @@ use crate::{
         metrics::Metrics,
         port::Origin,
     },
-    host::{Description, Problem, Verified, VerifyError},
+    host::{Description, Load, Problem, Verified, VerifyError},
     journal::Actor,
     store::{Store, memory::MemoryStore, ownership::ByLock},
 };
@@ -126,6 +126,7 @@ impl TestHost {
             metrics,
             late_loads: Arc::new(|| 0),
             longest_turn: Arc::new(|| Duration::ZERO),
+            attempts: Arc::new(Load::default),
         };
         let clock = Arc::new(move || api_clock.api_clock());
         let services = Services { intake, reader, deploys, health, clock };
