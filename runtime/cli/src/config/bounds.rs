@@ -58,7 +58,7 @@ pub(super) fn table(config: &Config) -> Vec<Bounded> {
         bound("guest", "table_elements", guest.table_elements, 1_000, 10_000_000),
         // The number of core instances of a component of a usual toolchain.
         bound("guest", "instances", guest.instances, 4, 1_000),
-        // The processor time of a guest is checked every ten milliseconds.
+        // The processor time of a guest is checked every two milliseconds.
         bound("guest", "cpu", guest.cpu, Span::millis(10), DAY),
         bound("guest", "deadline_max", guest.deadline_max, SECOND, Span::seconds(30 * 86_400)),
         // 0: log lines of guests are dropped.
