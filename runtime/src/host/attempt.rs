@@ -28,8 +28,9 @@ use super::{
 };
 use crate::{engine::guests::GuestCall, stages::Stage};
 
-/// How often a deadline is looked at while the guest waits for the host: a test may steer the clock.
-const DEADLINE_LOOK: Duration = Duration::from_millis(100);
+/// How often a deadline is looked at while the guest waits for the host: a test may steer the clock. Each look is a turn of the guest for
+/// nothing, and thousands of them may wait.
+const DEADLINE_LOOK: Duration = Duration::from_millis(500);
 
 /// How long the rest of responses that the guest did not read is waited for.
 const SETTLE: Duration = Duration::from_secs(1);

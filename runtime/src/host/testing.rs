@@ -225,7 +225,7 @@ impl TestHost {
 }
 
 /// Wants one report and no more calls.
-struct Alone(mpsc::Sender<Report>);
+pub(super) struct Alone(pub(super) mpsc::Sender<Report>);
 
 impl Caller for Alone {
     fn report(&mut self, report: GuestReport) -> Option<GuestCall> {
