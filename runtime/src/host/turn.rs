@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -34,7 +34,8 @@ pub(super) struct Lane {
     queued: Arc<AtomicUsize>,
     /// Calls that went on without giving the thread back.
     passes: AtomicU32,
-    turned: Mutex<Option<Way>>,
+    /// The way of the call that the job began last which has the thread, as a number; 0: it began none.
+    turned: AtomicU8,
 }
 
 /// So many calls of one job may follow each other at most before the thread looks at its network: about a millisecond.
@@ -56,7 +57,7 @@ impl Lane {
     /// Between two calls of one job, of which the next one leads this way: whoever else wants the thread may have it first. Where
     /// nobody does, that is some loads from memory.
     pub(super) async fn pass(&self, way: Way) {
-        *self.turned.lock().unwrap_or_else(PoisonError::into_inner) = Some(way);
+        self.turned.store(1 + way as u8, Ordering::Relaxed);
         let others = self.ready.load(Ordering::Relaxed) > 0 || self.queued.load(Ordering::Relaxed) > 0 || self.bell.is_rung();
         if others || self.passes.fetch_add(1, Ordering::Relaxed) % PASSES_MAX == PASSES_MAX - 1 {
             give_way().await;
@@ -65,7 +66,8 @@ impl Lane {
 
     /// The way that the job leads that had the thread, if it began another call.
     pub(super) fn turned(&self) -> Option<Way> {
-        self.turned.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let turned = self.turned.swap(0, Ordering::Relaxed);
+        [Way::Back, Way::Forward].into_iter().find(|way| turned == 1 + *way as u8)
     }
 
     /// The attempt whose guest has the thread now.
