@@ -121,6 +121,7 @@ fn guest_limits(config: &Config) -> host::Limits {
     host::Limits {
         in_flight_max: count(guest.in_flight),
         waiting_max: count(guest.waiting),
+        threads: count(guest.threads),
         memory: size(guest.memory),
         memory_total: size(guest.memory_total),
         table_elements_max: count(guest.table_elements),

@@ -286,7 +286,7 @@ impl Drive {
     }
 
     /// How long the next commit is to wait for those that may share it. A commit costs the processors the same for one saga as for a
-    /// hundred, and what guests end with that run now comes soon. It is not waited for where as much waits for the commit as runs:
+    /// hundred, and what guests end with that stay inside comes soon. It is not waited for where as much waits for the commit as runs:
     /// then one half runs while the other is written.
     fn rest_of_pause(&self) -> Duration {
         let pause = (self.committer.last_commit() * PAUSE_COMMITS).min(PAUSE_MAX);
@@ -297,9 +297,9 @@ impl Drive {
     /// other thread to be woken, twice.
     fn hand_over(&mut self) {
         while !self.decided.is_empty() {
-            let running = self.shard.guests_running();
-            let is_alone = self.queued.load(Ordering::Relaxed) == 0 && running == 0;
-            if !is_alone && self.decided.len() < running && self.rest_of_pause() > Duration::ZERO {
+            let end_soon = self.shard.end_soon();
+            let is_alone = self.queued.load(Ordering::Relaxed) == 0 && end_soon == 0;
+            if !is_alone && self.decided.len() < end_soon && self.rest_of_pause() > Duration::ZERO {
                 return;
             }
             let works = std::mem::take(&mut self.decided);

@@ -197,9 +197,9 @@ impl Shard {
         self.sagas.flush_at().into_iter().chain(timer).chain(schedule).chain(job).min()
     }
 
-    /// Guests that run, or wait for their turn.
-    pub(crate) fn guests_running(&self) -> usize {
-        self.sagas.guests_running()
+    /// How many guests run that end soon, or wait for their turn.
+    pub(crate) fn end_soon(&self) -> usize {
+        self.sagas.end_soon()
     }
 
     /// No attempt is open and everything decided is durable.

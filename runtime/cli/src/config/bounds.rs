@@ -51,6 +51,8 @@ pub(super) fn table(config: &Config) -> Vec<Bounded> {
         bound("guest", "in_flight", guest.in_flight, 1, 100_000),
         // 0: what waits counts as what runs.
         bound("guest", "waiting", guest.waiting, 0, 100_000),
+        // 0: one for each processor, and at least two.
+        bound("guest", "threads", guest.threads, 0, 1_024),
         // A component of a usual toolchain begins with a little more than one MiB; a 32-bit address ends at four GiB.
         bound("guest", "memory", guest.memory, Size::mib(2), Size::mib(4 << 10)),
         // 0: half of the machine's memory.

@@ -106,6 +106,8 @@ pub struct Guest {
     pub in_flight: usize,
     /// Attempts that wait for the network at once, beside those that run. One module has at most a quarter of both together.
     pub waiting: usize,
+    /// Threads for attempts; 0 is one for each processor, and at least two.
+    pub threads: usize,
     /// Linear memory of one attempt.
     pub memory: Size,
     /// Linear memory of all attempts that run at once; 0 is half of the memory of the machine or its container.
@@ -143,6 +145,7 @@ impl Default for Guest {
         Self {
             in_flight: 256,
             waiting: 2_048,
+            threads: 0,
             memory: Size::mib(64),
             memory_total: Size::mib(0),
             table_elements: 100_000,

@@ -1,7 +1,7 @@
 //! Handing attempts to the guests: what a guest is told, and the one that runs alone.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{HashMap, VecDeque},
     sync::Arc,
 };
 
@@ -31,7 +31,10 @@ use crate::{
 /// Attempts that run, and those that wait because one must run alone.
 #[derive(Debug, Default)]
 pub(crate) struct Launches {
-    running: HashSet<(SagaKey, Attempt)>,
+    /// True: it can reach outside, and may wait there for long.
+    running: HashMap<(SagaKey, Attempt), bool>,
+    /// Those of them that stay inside: they end soon.
+    inside: usize,
     /// The one that runs alone: it was executing at two deaths of the host.
     solo: Option<(SagaKey, Attempt)>,
     /// First come, first served: behind one that wants to be alone everybody waits.
@@ -46,8 +49,19 @@ impl Launches {
         self.running.is_empty()
     }
 
-    pub(crate) fn running(&self) -> usize {
-        self.running.len()
+    /// Attempts that run and stay inside.
+    pub(crate) fn inside(&self) -> usize {
+        self.inside
+    }
+
+    fn add(&mut self, key: SagaKey, attempt: Attempt, reaches_outside: bool) {
+        let before = self.running.insert((key, attempt), reaches_outside);
+        self.inside += usize::from(!reaches_outside);
+        self.inside -= usize::from(before == Some(false));
+    }
+
+    fn remove(&mut self, one: &(SagaKey, Attempt)) {
+        self.inside -= usize::from(self.running.remove(one) == Some(false));
     }
 
     /// Holds an attempt back until its intent is durable.
@@ -80,7 +94,7 @@ impl Sagas {
     /// An attempt ended: those that it held up go on.
     pub(super) fn ended(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, attempt: &Attempt) {
         let ended = (key.clone(), attempt.clone());
-        self.launches.running.remove(&ended);
+        self.launches.remove(&ended);
         if self.launches.solo.as_ref() == Some(&ended) {
             self.launches.solo = None;
         }
@@ -114,7 +128,7 @@ impl Sagas {
         if intent.solo {
             self.launches.solo = Some((key.clone(), intent.attempt.clone()));
         }
-        self.launches.running.insert((key, intent.attempt));
+        self.launches.add(key, intent.attempt, intent.reaches_outside);
         commit.act(Action::Run(Box::new(call), away.map(|away| Arc::new(away) as Arc<dyn Ahead>)));
     }
 
@@ -139,10 +153,10 @@ impl Sagas {
     pub(super) fn take_over(&mut self, now: Instant, key: &SagaKey, errand: Errand, running: Option<Attempt>) {
         let Some(resident) = self.residents.get_mut(key) else { return };
         for left in std::mem::take(&mut resident.launched) {
-            self.launches.running.remove(&(key.clone(), left));
+            self.launches.remove(&(key.clone(), left));
         }
         if let Some(attempt) = running {
-            self.launches.running.insert((key.clone(), attempt.clone()));
+            self.launches.add(key.clone(), attempt.clone(), false);
             resident.launched.insert(attempt);
         }
         let Errand { saga, decided, .. } = errand;

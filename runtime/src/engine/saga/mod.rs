@@ -257,9 +257,9 @@ impl Sagas {
         self.residents.len()
     }
 
-    /// Attempts that were handed to the guests, and have not ended.
-    pub(crate) fn guests_running(&self) -> usize {
-        self.launches.running()
+    /// Attempts that were handed to the guests, have not ended, and stay inside: what they end with comes soon.
+    pub(crate) fn end_soon(&self) -> usize {
+        self.launches.inside()
     }
 
     /// No attempt runs and every decision has its place.
