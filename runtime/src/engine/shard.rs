@@ -562,7 +562,9 @@ impl Work {
     fn lane(&self) -> Option<Lane> {
         match self {
             Self::Request(request) => Some(Lane::Of(request.about())),
-            Self::Report(key, _) | Self::Look(key, _) | Self::HandOver(key) => Some(Lane::Of(key.stream())),
+            Self::Report(key, _) | Self::HandOver(key) => Some(Lane::Of(key.stream())),
+            // What came for the saga meanwhile waits for this look: behind that, the two would wait for each other.
+            Self::Look(..) => None,
             Self::Schedule(held) => Some(Lane::Of(schedule::stream(&held.key))),
             // Whose they are is read first.
             Self::Due(_) => None,

@@ -97,6 +97,11 @@ impl<'k> Commit<'k> {
         Self { kernel }
     }
 
+    /// What is decided now is decided after this.
+    pub(crate) fn not_before(&mut self, at: Instant) {
+        self.kernel.not_before(at);
+    }
+
     /// Appends a record to a stream; a new stream gets its name with it.
     pub(crate) fn record(&mut self, stream: &mut Stream, entry: Entry) -> Recorded {
         let Entry { at, actor, causation, fact } = entry;

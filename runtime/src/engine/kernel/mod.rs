@@ -159,6 +159,12 @@ impl Kernel {
         Ok(())
     }
 
+    /// What is decided now is decided after this: whoever went on without the shard may have decided a moment later than the input
+    /// began that calls it back, and the times of a stream do not go backwards.
+    pub(crate) fn not_before(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+    }
+
     /// 64 random bits.
     pub(crate) fn random(&mut self) -> u64 {
         self.jitter.next()

@@ -11,6 +11,7 @@ use std::{
     ops::Deref,
 };
 
+use amends_core::Instant;
 use bytes::Bytes;
 
 use super::{
@@ -129,6 +130,11 @@ impl<'k> Reads<'k> {
     /// Everything is read: the decision may be taken.
     pub(crate) fn done(self) -> Result<Commit<'k>, Unready> {
         if self.is_missing { Err(Unready::Missing) } else { Ok(Commit::new(self.kernel)) }
+    }
+
+    /// What is decided now is decided after this.
+    pub(crate) fn not_before(&mut self, at: Instant) {
+        self.kernel.not_before(at);
     }
 
     /// Another input must be settled before this one.

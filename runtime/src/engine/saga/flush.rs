@@ -80,7 +80,7 @@ impl Sagas {
                 self.unflushed.push_front((since, key));
                 break;
             }
-            let is_here = !is_looking && (!is_away || self.call_back(commit.now, &key));
+            let is_here = !is_looking && (!is_away || self.call_back(commit.now, &key).is_some());
             match is_here {
                 true => self.flush(commit, &key),
                 false => waiting.push((since, key)),

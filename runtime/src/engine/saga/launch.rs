@@ -132,12 +132,12 @@ impl Sagas {
         commit.act(Action::Run(Box::new(call), away.map(|away| Arc::new(away) as Arc<dyn Ahead>)));
     }
 
-    /// Calls a saga back that is away, because something else happens to it. False: it has ended what it could, and is on its way.
-    pub(super) fn call_back(&mut self, now: Instant, key: &SagaKey) -> bool {
-        let Some(away) = self.residents.get(key).and_then(|resident| resident.away.as_ref()) else { return true };
-        let Some((errand, attempt)) = away.call_back() else { return false };
-        self.take_over(now, key, errand, Some(attempt));
-        true
+    /// Calls a saga back that is away, because something else happens to it. None: it has ended what it could, and is on its way. Else
+    /// the moment after which it goes on here.
+    pub(super) fn call_back(&mut self, now: Instant, key: &SagaKey) -> Option<Instant> {
+        let Some(away) = self.residents.get(key).and_then(|resident| resident.away.as_ref()) else { return Some(now) };
+        let (errand, attempt) = away.call_back()?;
+        Some(self.take_over(now, key, errand, Some(attempt)))
     }
 
     /// Calls all back that are away, but for those that are on their way: their next attempts are decided under the grants of today.
@@ -145,13 +145,16 @@ impl Sagas {
         let away = |(key, resident): (&SagaKey, &Resident)| resident.away.is_some().then(|| key.clone());
         let keys: Vec<SagaKey> = self.residents.iter().filter_map(away).collect();
         for key in keys {
-            self.call_back(now, &key);
+            // Nothing is decided about it in this step.
+            let _ = self.call_back(now, &key);
         }
     }
 
-    /// What was decided about a saga while it was away is decided here now. The attempt runs, if there is one.
-    pub(super) fn take_over(&mut self, now: Instant, key: &SagaKey, errand: Errand, running: Option<Attempt>) {
-        let Some(resident) = self.residents.get_mut(key) else { return };
+    /// What was decided about a saga while it was away is decided here now. The attempt runs, if there is one. When the last of it was
+    /// decided, if that is later than now.
+    pub(super) fn take_over(&mut self, now: Instant, key: &SagaKey, errand: Errand, running: Option<Attempt>) -> Instant {
+        let Some(resident) = self.residents.get_mut(key) else { return now };
+        let after = errand.decided.last().map_or(now, |decided| decided.at.max(now));
         for left in std::mem::take(&mut resident.launched) {
             self.launches.remove(&(key.clone(), left));
         }
@@ -166,6 +169,7 @@ impl Sagas {
         resident.away = None;
         resident.saga = saga;
         resident.unflushed.extend(decided);
+        after
     }
 }
 

@@ -145,7 +145,9 @@ impl Sagas {
             Some(resident) if resident.looks_for_events => return Err(reads.must_wait()),
             Some(_) => {
                 // It comes back first, and at once, unless it is on its way.
-                return if self.call_back(reads.now, key) { Ok(true) } else { Err(reads.must_wait()) };
+                let Some(after) = self.call_back(reads.now, key) else { return Err(reads.must_wait()) };
+                reads.not_before(after);
+                return Ok(true);
             }
             None if self.warm.has(key) => return Ok(true),
             None => {}

@@ -46,7 +46,8 @@ impl Sagas {
     pub(crate) fn returned(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey) {
         let away = self.residents.get(key).and_then(|resident| resident.away.as_ref());
         let Some(errand) = away.and_then(Away::take_back) else { return };
-        self.take_over(commit.now, key, errand, None);
+        let after = self.take_over(commit.now, key, errand, None);
+        commit.not_before(after);
         self.let_held_go(commit, modules);
         self.follow(commit, modules, key);
     }

@@ -140,6 +140,48 @@ fn what_happens_to_a_saga_on_its_way_back_waits_for_it() {
     assert!(sim.queue.is_empty(), "it comes back once");
 }
 
+/// The saga came back and began to wait. Its look for events stood in its lane behind the cancel, and the cancel waited for the look: both
+/// for ever, and nothing else would have moved the saga. Whatever happens to a saga on its way back could meet it so.
+#[test]
+fn a_saga_that_comes_back_to_wait_does_so_before_what_waited_for_its_return() {
+    let mut sim = sim(|call| match call.step().name.as_str() {
+        "a" => all_done(call),
+        _ => b_waits(call),
+    });
+    sim.deploy(1, definition(&["~a", "~b", "~c!"]));
+    let started = sim.start("S1", "{}", true);
+    sim.end_one();
+    let (_, call) = sim.open.pop_front().unwrap();
+    let report = Report { outcome: b_waits(&call), attempt: call.step().attempt.clone(), left: Left::Nothing };
+    let away = sim.away.remove(&key("S1")).unwrap();
+    assert!(matches!(away.report(GuestReport::Step(report), sim.now), Next::Return));
+    let cancelled = sim.verb("S1", Verb::Cancel, "K1");
+    sim.input(Input::Returned(key("S1").stream()));
+    sim.settle();
+    assert!(said(cancelled).unwrap().applied);
+    assert_eq!(said(started).unwrap().view.status, Status::Compensated);
+}
+
+/// The cancel's moment was that of its input, and the guest's thread had decided a moment later: a journal whose times went backwards.
+#[test]
+fn what_is_decided_after_a_return_is_not_earlier_than_what_came_back() {
+    let mut sim = sim(all_done);
+    sim.deploy(1, definition(&["~a", "~b", "~c!"]));
+    let _started = sim.start("S1", "{}", true);
+    let (_, call) = sim.open.pop_front().unwrap();
+    let report = Report { outcome: all_done(&call), attempt: call.step().attempt.clone(), left: Left::Nothing };
+    let later = sim.now.plus(3);
+    let Next::Call(next) = sim.away[&key("S1")].report(GuestReport::Step(report), later) else { panic!("it goes on") };
+    sim.called(key("S1"), *next);
+    let _cancelled = sim.intervene("S1", Verb::Cancel, origin());
+    sim.now = later;
+    sim.settle();
+    let loaded = load::saga(sim.store.as_ref(), sim.shard.modules.definitions(), &key("S1")).expect("it is durable");
+    let records = load::records(sim.store.as_ref(), loaded.stream, 1, usize::MAX).expect("records");
+    let times: Vec<u64> = records.iter().map(|record| record.at.0).collect();
+    assert!(times.is_sorted() && times.contains(&later.0), "{times:?}");
+}
+
 /// With a key of a lock, the end of one saga and that the next one has the key are one commit.
 #[test]
 fn a_saga_with_lock_keys_stays_at_home() {
