@@ -121,7 +121,10 @@ fn the_deadline_of_a_saga_runs_while_it_queues() {
     // Killed before its wait is durable, it would begin a second attempt, which is done. A busy machine got there after two starts.
     host.api().until_type("S1", "wait");
     host.api().start("probe", "S2", &json!({"room": 7})).expect(201);
+    // A clock that runs is moved a moment later, and S3 would begin before it: its deadline must not pass with that of S2.
+    host.kill();
     host.advance_ms(59_000);
+    host.restart();
     host.api().start("probe", "S3", &json!({"room": 7})).expect(201);
     host.kill();
     host.advance_ms(1_000);
