@@ -155,7 +155,7 @@ pub fn verify(bytes: Vec<u8>, config: &Config) -> Result<Verified, Unverified> {
     let refused = |what: String| Unverified { trouble: Trouble::Host, code: "not_checked", reasons: vec![what], hint: None };
     let program = this_program().map_err(|error| refused(format!("cannot tell which program this is: {error}")))?;
     let host = host::Host::new(HostConfig {
-        stages: std::sync::Arc::default(),
+        stages: Arc::default(),
         limits: guest_limits(config),
         uptime: clocks::uptime(),
         modules: Arc::new(|_| Err(std::io::Error::other("nothing is stored without a host"))),

@@ -98,7 +98,8 @@ const REQUESTS_MAX: usize = 8_192;
 /// Inputs taken before their actions are carried out: enough to share a commit, too few to be felt as a delay.
 const INPUTS_AT_ONCE: usize = 64;
 
-/// Between two commits that others may share lie so many times what the last one took, and at most this.
+/// The time from one commit to the next, while other sagas may share it: so many times the duration of the last commit, and at most
+/// [`PAUSE_MAX`].
 const PAUSE_COMMITS: u32 = 3;
 const PAUSE_MAX: Duration = Duration::from_millis(3);
 
@@ -285,16 +286,16 @@ impl Drive {
         }
     }
 
-    /// How long the next commit is to wait for those that may share it. A commit costs the processors the same for one saga as for a
-    /// hundred, and what guests end with that stay inside comes soon. It is not waited for where as much waits for the commit as runs:
-    /// then one half runs while the other is written.
+    /// How long the next commit still waits for sagas that may share it. A commit costs the processors the same for one saga as for a
+    /// hundred, and a saga whose attempt stays inside ends soon. The commit does not wait where as many sagas wait for it as run: then
+    /// one half runs while the other half is written.
     fn rest_of_pause(&self) -> Duration {
         let pause = (self.committer.last_commit() * PAUSE_COMMITS).min(PAUSE_MAX);
         pause.saturating_sub(self.handed_over_at.elapsed())
     }
 
-    /// Gives what was decided to the committer. Where nobody else wants this thread it commits here: one who asks alone waits for no
-    /// other thread to be woken, twice.
+    /// Gives what was decided to the committer. Where no request waits and no attempt ends soon, this thread commits by itself: the
+    /// answer to a lone client then waits neither for the committer's thread to wake up nor for this one.
     fn hand_over(&mut self) {
         while !self.decided.is_empty() {
             let end_soon = self.shard.end_soon();

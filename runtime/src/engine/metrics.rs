@@ -47,7 +47,7 @@ pub struct Metrics {
     started: Family<BySaga, Counter>,
     ended: Family<ByStatus, Counter>,
     attempts: Family<ByOutcome, Counter>,
-    /// Counters of these three that were counted before: found by what is at hand, without a set of labels made for the search.
+    /// The counters of these three families that were used before, by name, so that counting makes no set of labels.
     known: Known,
     attempt_seconds: Histogram,
     refused: Family<ByReason, Counter>,

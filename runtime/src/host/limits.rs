@@ -24,7 +24,7 @@ pub(super) const PLACE_WAIT: Duration = Duration::from_secs(60);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Attempts that run at once, or could if they had a processor. More wait for their turn; one module has at most a quarter of the
-    /// places while others might want some.
+    /// places.
     pub in_flight_max: u32,
     /// Attempts that wait for the network at once, beside those that run. Each keeps its memory and a slot of 4 GiB of addresses, and uses
     /// no processor.

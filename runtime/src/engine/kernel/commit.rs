@@ -97,7 +97,7 @@ impl<'k> Commit<'k> {
         Self { kernel }
     }
 
-    /// What is decided now is decided after this.
+    /// As [`Kernel::not_before`].
     pub(crate) fn not_before(&mut self, at: Instant) {
         self.kernel.not_before(at);
     }

@@ -159,8 +159,8 @@ impl Kernel {
         Ok(())
     }
 
-    /// What is decided now is decided after this: whoever went on without the shard may have decided a moment later than the input
-    /// began that calls it back, and the times of a stream do not go backwards.
+    /// Moves the time of the input that is being decided up to this moment. A saga that was away may have decided later than the
+    /// input arrived that calls it back, and the times of a stream do not go backwards.
     pub(crate) fn not_before(&mut self, at: Instant) {
         self.now = self.now.max(at);
     }

@@ -132,7 +132,7 @@ impl<'k> Reads<'k> {
         if self.is_missing { Err(Unready::Missing) } else { Ok(Commit::new(self.kernel)) }
     }
 
-    /// What is decided now is decided after this.
+    /// As [`Kernel::not_before`].
     pub(crate) fn not_before(&mut self, at: Instant) {
         self.kernel.not_before(at);
     }

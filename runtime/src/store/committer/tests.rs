@@ -108,3 +108,31 @@ fn a_notice_that_panics_ends_the_queue_too() {
     }
     committer.finish();
 }
+
+#[test]
+fn who_is_alone_commits_by_itself_in_one_order_with_the_thread() {
+    let store = Arc::new(MemoryStore::default());
+    let (notify, notices) = mpsc::channel();
+    let committer = Committer::start(Arc::clone(&store) as Arc<dyn Store>, move |notice| notify.send(notice).unwrap()).unwrap();
+    let here = |tag| committer.commit_here(store.as_ref(), vec![work(tag)]).map(|notice| shown(&notice.unwrap()));
+    assert_eq!(here(1).unwrap(), "durable 1 at 1");
+    committer.push(work(2)).unwrap();
+    assert_eq!(shown(&notices.recv().unwrap()), "durable 2 at 2");
+    // While a commit is in flight the work is given back: it would overtake what that commit holds.
+    committer.shared.queue().busy = true;
+    assert_eq!(here(3).unwrap_err().len(), 1);
+    committer.shared.queue().busy = false;
+    assert_eq!(here(3).unwrap(), "durable 3 at 3");
+}
+
+/// Law 14 holds wherever the commit runs.
+#[test]
+fn after_a_failed_commit_of_the_callers_thread_nothing_is_taken() {
+    let store = Arc::new(MemoryStore::default());
+    let committer = Committer::start(Arc::clone(&store) as Arc<dyn Store>, |_| {}).unwrap();
+    store.fence();
+    let notice = committer.commit_here(store.as_ref(), vec![work(1)]).unwrap();
+    assert!(matches!(notice, Some(Notice::Failed(_))));
+    assert_eq!(committer.push(work(2)), Err(Ended));
+    assert!(committer.commit_here(store.as_ref(), vec![work(2)]).is_err());
+}
