@@ -331,3 +331,24 @@ fn c2_32_a_commit_on_a_damaged_stream_writes_nothing_and_stops_no_other() {
     small.store.commit(&[next(11, 2)]).unwrap();
     assert_eq!(small.store.stream(11, 1, 9).unwrap().len(), 2);
 }
+
+/// Who wants one record reads its whole entry, so that an append of many megabytes is not one of them.
+#[test]
+fn a_large_append_is_several_entries_and_reads_as_one() {
+    let store = open(&FaultDisk::default());
+    let records: Vec<Bytes> = [200, 100, 100, 300, 1].map(|kib| Bytes::from(vec![7; kib << 10])).into();
+    let append = Append { stream: 1, first_version: 1, first_position: 1, records: records.clone() };
+    store.commit(&[Batch { appends: vec![append], rows: Vec::new() }]).unwrap();
+    let entries = store.with(|database| {
+        let journal = database.begin_read()?.open_table(JOURNAL)?;
+        journal.iter()?.map(|entry| Ok(entry?.0.value())).collect::<Result<Vec<_>, StoreError>>()
+    });
+    assert_eq!(entries.unwrap(), [1, 2, 4, 5]);
+    assert_eq!(store.last_position().unwrap(), 5);
+    for from in 1..=6 {
+        let right: Vec<_> = (from..).zip(records.iter().skip(from as usize - 1)).map(|(at, record)| (at, record.len())).collect();
+        let read = |records: Vec<Stored>| records.iter().map(|stored| (stored.position, stored.record.len())).collect::<Vec<_>>();
+        assert_eq!(read(store.stream(1, from, 9).unwrap()), right);
+        assert_eq!(read(store.log(from, 9).unwrap()), right);
+    }
+}
