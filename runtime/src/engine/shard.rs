@@ -197,7 +197,7 @@ impl Shard {
         self.sagas.flush_at().into_iter().chain(timer).chain(schedule).chain(job).min()
     }
 
-    /// How many guests run that end soon, or wait for their turn.
+    /// How many attempts of guests end soon.
     pub(crate) fn end_soon(&self) -> usize {
         self.sagas.end_soon()
     }
@@ -563,7 +563,7 @@ impl Work {
         match self {
             Self::Request(request) => Some(Lane::Of(request.about())),
             Self::Report(key, _) | Self::HandOver(key) => Some(Lane::Of(key.stream())),
-            // What came for the saga meanwhile waits for this look: behind that, the two would wait for each other.
+            // A request for the saga may wait for this look. In the lane of the saga the look would wait for the request.
             Self::Look(..) => None,
             Self::Schedule(held) => Some(Lane::Of(schedule::stream(&held.key))),
             // Whose they are is read first.

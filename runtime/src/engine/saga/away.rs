@@ -24,7 +24,7 @@ use crate::{
     journal::{Actor, Grant},
 };
 
-/// The way to a saga that is away. The shard and the thread of the guest have one each.
+/// A handle to a saga that is away. The shard and the thread of the guest share the saga through it.
 #[derive(Clone, Debug)]
 pub(crate) struct Away {
     key: Arc<SagaKey>,
@@ -35,11 +35,11 @@ pub(crate) struct Away {
 enum Stage {
     /// Its attempt runs.
     Runs(Box<Errand>, Attempt),
-    /// It has ended what it could, and waits to be taken back.
+    /// The thread of the guest has done all that it may, and the saga waits to be taken back.
     Ended(Box<Errand>),
     /// The shard has it.
     Back,
-    /// It is being decided, or a bug ended that half-way.
+    /// The thread of the guest decides about the saga, or a bug ended that decision half-way.
     Decides,
 }
 
@@ -69,7 +69,7 @@ impl Away {
         Self { key: Arc::new(key), stage: Arc::new(Mutex::new(Stage::Runs(Box::new(errand), attempt))) }
     }
 
-    /// Calls the saga back, with the attempt that runs; none: it has ended what it could, and `Returned` is on its way.
+    /// Calls the saga back, with the attempt that runs; none: no attempt runs, and the input `Returned` follows.
     pub(super) fn call_back(&self) -> Option<(Errand, Attempt)> {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Back) {
@@ -81,7 +81,7 @@ impl Away {
         }
     }
 
-    /// Takes the saga back that has ended what it could.
+    /// Takes the saga back for the input `Returned`.
     pub(super) fn take_back(&self) -> Option<Errand> {
         match std::mem::replace(&mut *self.stage(), Stage::Back) {
             Stage::Ended(errand) => Some(*errand),
@@ -89,7 +89,7 @@ impl Away {
         }
     }
 
-    /// A panic leaves `Decides`, whatever the lock says.
+    /// The stage tells of a panic in a decision by itself, so that a poisoned lock is used as it is.
     fn stage(&self) -> MutexGuard<'_, Stage> {
         self.stage.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -86,7 +86,7 @@ impl Sagas {
                 false => waiting.push((since, key)),
             }
         }
-        // What looks for events is handed over when it has looked, and what is on its way when it is back.
+        // A saga that looks for events is flushed after the look, and one that returns after its return.
         waiting.into_iter().rev().for_each(|entry| self.unflushed.push_front(entry));
     }
 

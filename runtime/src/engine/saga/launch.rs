@@ -121,7 +121,7 @@ impl Sagas {
             Away::leave(key.clone(), errand, intent.attempt.clone())
         });
         if away.is_some() && resident.unflushed.is_empty() {
-            // Nobody is to see it as it was when it left for longer than that.
+            // The entry calls the saga back after `UNFLUSHED_MS`: readers see no older state than that.
             self.unflushed.push_back((commit.now, key.clone()));
         }
         resident.away.clone_from(&away);
@@ -132,26 +132,27 @@ impl Sagas {
         commit.act(Action::Run(Box::new(call), away.map(|away| Arc::new(away) as Arc<dyn Ahead>)));
     }
 
-    /// Calls a saga back that is away, because something else happens to it. None: it has ended what it could, and is on its way. Else
-    /// the moment after which it goes on here.
+    /// Calls a saga back if it is away, and returns the moment before which nothing more may be decided about it. None: the input
+    /// `Returned` must come first.
     pub(super) fn call_back(&mut self, now: Instant, key: &SagaKey) -> Option<Instant> {
         let Some(away) = self.residents.get(key).and_then(|resident| resident.away.as_ref()) else { return Some(now) };
         let (errand, attempt) = away.call_back()?;
         Some(self.take_over(now, key, errand, Some(attempt)))
     }
 
-    /// Calls all back that are away, but for those that are on their way: their next attempts are decided under the grants of today.
+    /// Calls all sagas back that are away, so that each intent from now on is decided under the grants of today. Where the input
+    /// `Returned` follows, the thread of the guest decides nothing more.
     pub(crate) fn call_all_back(&mut self, now: Instant) {
         let away = |(key, resident): (&SagaKey, &Resident)| resident.away.is_some().then(|| key.clone());
         let keys: Vec<SagaKey> = self.residents.iter().filter_map(away).collect();
         for key in keys {
-            // Nothing is decided about it in this step.
+            // This input decides nothing about the saga.
             let _ = self.call_back(now, &key);
         }
     }
 
-    /// What was decided about a saga while it was away is decided here now. The attempt runs, if there is one. When the last of it was
-    /// decided, if that is later than now.
+    /// Takes over what was decided about a saga while it was away, and the attempt that runs, if one does. Returns the time of the last
+    /// of these decisions, or now if that is later.
     pub(super) fn take_over(&mut self, now: Instant, key: &SagaKey, errand: Errand, running: Option<Attempt>) -> Instant {
         let Some(resident) = self.residents.get_mut(key) else { return now };
         let after = errand.decided.last().map_or(now, |decided| decided.at.max(now));
@@ -173,7 +174,7 @@ impl Sagas {
     }
 }
 
-/// A saga may go on without the shard whose only open attempt is this one, and of which nothing needs more than its own decisions.
+/// A saga may leave if this is its only open attempt, the attempt stays inside, and the saga waits for no event and has no lock keys.
 fn may_leave(resident: &Resident, intent: &Intent) -> bool {
     let is_alone = resident.launched.len() == 1 && resident.launched.contains(&intent.attempt);
     let stays_inside = !intent.reaches_outside && !intent.solo;

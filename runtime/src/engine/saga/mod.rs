@@ -144,7 +144,7 @@ impl Sagas {
             // What it waits for may have come already: what follows from that is decided first.
             Some(resident) if resident.looks_for_events => return Err(reads.must_wait()),
             Some(_) => {
-                // It comes back first, and at once, unless it is on its way.
+                // A saga that is away is called back before anything is decided about it.
                 let Some(after) = self.call_back(reads.now, key) else { return Err(reads.must_wait()) };
                 reads.not_before(after);
                 return Ok(true);
@@ -220,7 +220,7 @@ impl Sagas {
             && resident.launched.is_empty()
             && resident.away.is_none()
             && let Some(resident) = self.residents.remove(key)
-            // Who asks about one that has ended reads it.
+            // A saga that has ended is read from the store when somebody asks for it.
             && !resident.saga.is_ended()
         {
             self.warm.keep(key.clone(), resident, kernel.now);
@@ -259,7 +259,7 @@ impl Sagas {
         self.residents.len()
     }
 
-    /// Attempts that were handed to the guests, have not ended, and stay inside: what they end with comes soon.
+    /// How many attempts run, or wait for their guest, and stay inside: each ends soon.
     pub(crate) fn end_soon(&self) -> usize {
         self.launches.inside()
     }
