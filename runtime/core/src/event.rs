@@ -308,6 +308,20 @@ impl Reason {
 }
 
 impl Event {
+    /// The attempt that was open until this record.
+    pub fn closes(&self) -> Option<&Attempt> {
+        match self {
+            Self::Done(attempt, _)
+            | Self::Refused(attempt, _)
+            | Self::Transient(attempt, ..)
+            | Self::Unknown(attempt, ..)
+            | Self::NotDone(attempt)
+            | Self::Wait(attempt, _)
+            | Self::Undone(attempt) => Some(attempt),
+            _ => None,
+        }
+    }
+
     /// The saga ends with this record.
     pub fn is_terminal(&self) -> bool {
         matches!(self, Self::Completed | Self::Compensated | Self::Abandoned(_))

@@ -81,7 +81,7 @@ impl Saga {
         let run = self.at(&leg.path)?;
         if next_undo && *number == 1 {
             run.undo_alternate += 1;
-            run.undo = LegRun { state: LegState::Ready, ready_at: at, ..LegRun::default() };
+            run.undo = LegRun { state: LegState::Ready, ready_at: at, ..LegRun::default() }.into();
         }
         let may_begin = run.is_leaf() && run.has_in_hand(leg) && run.has_the_turn(leg.direction);
         let used = run.leg_mut(leg.direction);
@@ -321,7 +321,7 @@ impl Saga {
 
     /// Waits, backoffs and stuck forward legs end when a rollback begins; open attempts run to their outcome.
     fn close_forward(&mut self, at: Instant) {
-        for (node, place) in self.live.clone() {
+        for (node, place) in self.live.all().collect::<Vec<_>>() {
             let run = self.touch(node);
             let leg = if place == 0 { &mut run.forward } else { &mut run.check };
             if place < 2 && !leg.is_open() {
@@ -388,7 +388,7 @@ impl Saga {
         }
         self.phase = phase;
         self.ended_at = Some(at);
-        for (node, _) in self.live.clone() {
+        for (node, _) in self.live.all().collect::<Vec<_>>() {
             let run = self.touch(node);
             // Nobody will say what came of an attempt that was open: its effect may stand.
             run.forward.doubtful += u32::from(run.forward.reaches_outside_now());

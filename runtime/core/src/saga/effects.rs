@@ -1,7 +1,10 @@
 //! What a saga wants from the outside now. Asked of the state, never remembered: nothing is lost in a crash that can be derived again.
 
+use std::collections::BTreeSet;
+
 use super::{
     definition::Undo,
+    live::At,
     run::{LegState, StepRun, Verdict},
     state::Saga,
 };
@@ -60,8 +63,23 @@ impl Saga {
         Effects {
             run: self.open_intents().map(|(intent, _)| intent.clone()).collect(),
             wake_at: self.wake_at(),
-            topics: self.waits().into_iter().map(|(_, topic)| topic).collect(),
+            topics: self.topics(),
         }
+    }
+
+    /// Events that would end a wait, in the definition's order.
+    pub fn topics(&self) -> Vec<Topic> {
+        self.waits().into_iter().map(|(_, topic)| topic).collect()
+    }
+
+    /// How many steps there are, those of children and the elements of fan-outs included.
+    pub fn size(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// How many attempts are open.
+    pub fn open_attempts(&self) -> usize {
+        self.live.counts().open
     }
 
     /// What the guest of this open attempt is told; none if it is not open.
@@ -119,7 +137,7 @@ impl Saga {
     }
 
     pub(crate) fn open_intents(&self) -> impl Iterator<Item = (&Intent, Instant)> {
-        self.legs().filter_map(|(_, _, state)| match state {
+        self.live.open().filter_map(|at| match self.leg_at(at).2 {
             LegState::Open { intent, since } => Some((intent, *since)),
             _ => None,
         })
@@ -127,42 +145,35 @@ impl Saga {
 
     /// Which legs wait for which events, in the definition's order.
     pub(crate) fn waits(&self) -> Vec<(Leg, Topic)> {
-        self.legs()
-            .filter_map(|(run, direction, state)| match state {
-                LegState::Waiting { wait, .. } => Some((run.name_leg(direction), wait.event.clone()?)),
+        self.live
+            .listening()
+            .filter_map(|at| match self.leg_at(at) {
+                (run, direction, LegState::Waiting { wait, .. }) => Some((run.name_leg(direction), wait.event.clone()?)),
                 _ => None,
             })
             .collect()
     }
 
     pub(crate) fn due_waits(&self, now: Instant) -> Vec<Leg> {
-        self.legs()
-            .filter(
-                |(_, _, state)| matches!(state, LegState::Waiting { wait, .. } if wait.until.is_some_and(|until| until <= now)),
-            )
-            .map(|(run, direction, _)| run.name_leg(direction))
-            .collect()
+        self.names(self.live.due_waits(now)).collect()
     }
 
     /// Legs whose next attempt may begin now.
     pub(crate) fn startable(&self, now: Instant) -> Vec<Leg> {
-        let due = |state: &LegState| match state {
-            LegState::Ready => true,
-            LegState::BackingOff { until, .. } => *until <= now,
-            _ => false,
-        };
-        let legs = self.legs().filter(|(_, _, state)| due(state)).map(|(run, direction, _)| run.name_leg(direction));
-        legs.filter(|leg| self.has_place(&leg.path)).collect()
+        self.names(self.live.startable(now)).filter(|leg| self.has_place(&leg.path)).collect()
     }
 
-    fn wake_at(&self) -> Option<Instant> {
-        let legs = self.legs().filter_map(|(_, _, state)| match state {
-            LegState::BackingOff { until, .. } => Some(*until),
-            LegState::Waiting { wait, .. } => wait.until,
-            _ => None,
-        });
+    fn names(&self, legs: BTreeSet<At>) -> impl Iterator<Item = Leg> {
+        legs.into_iter().map(|at| {
+            let (run, direction, _) = self.leg_at(at);
+            run.name_leg(direction)
+        })
+    }
+
+    /// The earliest moment at which time alone changes something.
+    pub fn wake_at(&self) -> Option<Instant> {
         let deadline = self.started.deadline_at.filter(|_| !self.deadline_passed && !self.is_ended());
-        legs.chain(deadline).min()
+        self.live.wake_at().into_iter().chain(deadline).min()
     }
 
     /// The step has code that undoes it.

@@ -26,6 +26,8 @@ mod state;
 
 mod run;
 
+mod live;
+
 mod tree;
 
 mod settle;

@@ -8,6 +8,7 @@ use std::{fmt, sync::Arc};
 use super::{
     definition::{Body, Definition, EachMode, Step, Undo},
     handle::{Context, Turn},
+    live::Live,
     plan::Plan,
     run::{LegState, StepRun},
     state::{Phase, ReplayError, Saga},
@@ -190,11 +191,11 @@ impl Saga {
         self.revision += 1;
         self.plan = plan;
         self.code = moved.code;
-        (self.live_forward, self.past_point_of_no_return) = (0, old.past_point_of_no_return);
+        self.past_point_of_no_return = old.past_point_of_no_return;
         self.scopes.clear();
         self.steps.clear();
         self.paths.clear();
-        self.live.clear();
+        self.live = Live::default();
         let definition = Arc::clone(self.definition());
         self.expand(&definition, None, String::new());
         self.steps.iter_mut().for_each(|run| run.round = old.round);

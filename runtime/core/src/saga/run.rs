@@ -1,5 +1,7 @@
 //! One step's part of a saga's state: its legs, what is known of it, and the alternates and rounds that are over.
 
+use std::ops::{Deref, DerefMut};
+
 use super::tree::{ElementOf, Shape};
 use crate::{
     event::{Intent, RollbackCause, Wait, Why, Woken},
@@ -24,9 +26,9 @@ pub(crate) struct StepRun {
     pub(crate) round: u32,
     /// The compensation's alternate in hand.
     pub(crate) undo_alternate: u32,
-    pub(crate) forward: LegRun,
-    pub(crate) check: LegRun,
-    pub(crate) undo: LegRun,
+    pub(crate) forward: LazyLeg,
+    pub(crate) check: LazyLeg,
+    pub(crate) undo: LazyLeg,
     pub(crate) verdict: Verdict,
     pub(crate) undone: Option<UndoneBy>,
     /// Why the alternate in hand is undone, once its compensation has begun.
@@ -85,6 +87,70 @@ pub(crate) struct LegRun {
     pub(crate) arrived: Option<Woken>,
 }
 
+/// A leg that takes no memory until something happens to it: of the 100,000 elements of a fan-out most have not begun, and few are
+/// checked or undone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LazyLeg(Option<Box<LegRun>>);
+
+/// A leg to which nothing has happened.
+static IDLE: LegRun = LegRun {
+    state: LegState::Idle,
+    attempts: 0,
+    spent: 0,
+    doubtful: 0,
+    unknown: false,
+    host_stops: 0,
+    ready_at: Instant(0),
+    budget_since: None,
+    waited_ms: 0,
+    began_at: None,
+    ended_at: None,
+    failures: Vec::new(),
+    last_failure: None,
+    arrived: None,
+};
+
+impl LazyLeg {
+    /// Closes the leg, if anything has happened to it.
+    pub(crate) fn close(&mut self, at: Instant) {
+        if let Some(leg) = &mut self.0 {
+            leg.close(at);
+        }
+    }
+
+    fn into_inner(self) -> LegRun {
+        self.0.map_or_else(LegRun::default, |leg| *leg)
+    }
+}
+
+impl From<LegRun> for LazyLeg {
+    fn from(leg: LegRun) -> Self {
+        Self(Some(Box::new(leg)))
+    }
+}
+
+impl Deref for LazyLeg {
+    type Target = LegRun;
+
+    fn deref(&self) -> &LegRun {
+        self.0.as_deref().unwrap_or(&IDLE)
+    }
+}
+
+impl DerefMut for LazyLeg {
+    fn deref_mut(&mut self) -> &mut LegRun {
+        self.0.get_or_insert_with(Box::default)
+    }
+}
+
+impl PartialEq for LazyLeg {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for LazyLeg {}
+
 /// Where a leg stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum LegState {
@@ -122,9 +188,9 @@ impl StepRun {
             alternate: 0,
             round: 0,
             undo_alternate: 0,
-            forward: LegRun::default(),
-            check: LegRun::default(),
-            undo: LegRun::default(),
+            forward: LazyLeg::default(),
+            check: LazyLeg::default(),
+            undo: LazyLeg::default(),
             verdict: Verdict::Open,
             undone: None,
             rollback_cause: None,
@@ -185,14 +251,14 @@ impl StepRun {
         if self.is_leaf() && (self.forward.attempts > 0 || self.is_done()) {
             self.retire();
         }
-        (self.forward, self.verdict) = (LegRun::default(), Verdict::Open);
+        (self.forward, self.verdict) = (LazyLeg::default(), Verdict::Open);
         (self.alternate, self.round) = (0, round);
     }
 
     /// The legs in hand are over: what is to be told of them is kept, and new ones take their place.
     fn retire(&mut self) {
-        let before = std::mem::take(&mut self.forward);
-        (self.check, self.undo, self.undo_alternate) = (LegRun::default(), LegRun::default(), 0);
+        let before = std::mem::take(&mut self.forward).into_inner();
+        (self.check, self.undo, self.undo_alternate) = (LazyLeg::default(), LazyLeg::default(), 0);
         self.rollback_cause = None;
         self.past.push(Past {
             round: self.round,

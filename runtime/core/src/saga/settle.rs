@@ -18,7 +18,7 @@ impl Saga {
                 self.index(node);
                 self.settle_step(node, at);
             }
-            let begins_to_unwind = self.phase == Phase::Backward && !self.scopes[0].unwinds && self.live_forward == 0;
+            let begins_to_unwind = self.phase == Phase::Backward && !self.scopes[0].unwinds && self.live.counts().forward == 0;
             if !begins_to_unwind {
                 return;
             }
@@ -36,12 +36,7 @@ impl Saga {
     /// Keeps the list of legs that are ready, open, at rest or stuck: all that is ever looked through.
     fn index(&mut self, node: usize) {
         for direction in self.steps[node].directions() {
-            let place = place_of(direction);
-            let live = !matches!(self.steps[node].leg(direction).state, LegState::Idle | LegState::Closed);
-            let changed = if live { self.live.insert((node, place)) } else { self.live.remove(&(node, place)) };
-            if changed && place < 2 {
-                self.live_forward = if live { self.live_forward + 1 } else { self.live_forward - 1 };
-            }
+            self.live.put((node, place_of(direction)), &self.steps[node].leg(direction).state);
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     definition::Undo,
+    live::Counts,
     run::{LegRun, LegState, Past, StepRun, UndoneBy, Verdict},
     state::{Locking, Phase, Saga},
     tree::Shape,
@@ -15,6 +16,16 @@ use crate::{event::Reason, id::StepPath, value::Failure};
 impl Saga {
     /// The saga as people and programs read it.
     pub fn view(&self) -> View {
+        View {
+            steps: self.in_order().into_iter().map(|node| self.step_view(&self.steps[node])).collect(),
+            outstanding: self.outstanding(),
+            stuck: self.stuck(),
+            ..self.outline()
+        }
+    }
+
+    /// The same without its steps: what it costs does not grow with their number.
+    pub fn outline(&self) -> View {
         View {
             definition: self.started.definition.clone(),
             module: self.started.module.clone(),
@@ -34,10 +45,10 @@ impl Saga {
             savepoint: self.savepoint().cloned(),
             past_point_of_no_return: self.is_past_point_of_no_return(),
             cancel_pending: self.is_cancel_pending(),
-            steps: self.in_order().into_iter().map(|node| self.step_view(&self.steps[node])).collect(),
-            outstanding: self.outstanding(),
+            steps: Vec::new(),
+            outstanding: Vec::new(),
             manual: self.manual,
-            stuck: self.stuck(),
+            stuck: Vec::new(),
         }
     }
 
@@ -61,12 +72,10 @@ impl Saga {
         if self.phase == Phase::Forward && !self.has_its_locks() {
             return Status::Waiting;
         }
-        let any = |test: fn(&LegState) -> bool| self.legs().any(|(_, _, state)| test(state));
         // A leg that is ready and does not begin waits for its place among the elements of a fan-out.
-        let runs = any(|state| matches!(state, LegState::Open { .. }));
-        let waits = any(LegState::is_long_wait);
-        let backs_off = any(|state| matches!(state, LegState::BackingOff { .. }) && !state.is_long_wait());
-        if any(|state| matches!(state, LegState::Stuck { .. })) && !runs && !waits && !backs_off {
+        let Counts { open, long_waits, short_backoffs, stuck, .. } = self.live.counts();
+        let (runs, waits, backs_off) = (open > 0, long_waits > 0, short_backoffs > 0);
+        if stuck > 0 && !runs && !waits && !backs_off {
             Status::Stuck
         } else if self.phase == Phase::Backward {
             Status::Compensating
@@ -77,7 +86,8 @@ impl Saga {
         }
     }
 
-    fn outstanding(&self) -> Vec<StepPath> {
+    /// The steps whose effects stand, or may stand, though the saga has gone back or they were skipped.
+    pub fn outstanding(&self) -> Vec<StepPath> {
         let forward = matches!(self.phase, Phase::Completed | Phase::Forward);
         let stands = |run: &&StepRun| {
             let skipped =
@@ -213,7 +223,7 @@ impl StepRun {
 
 impl LegState {
     /// It waits for an event or a moment, or backs off for more than five seconds.
-    fn is_long_wait(&self) -> bool {
+    pub(crate) fn is_long_wait(&self) -> bool {
         match self {
             Self::Waiting { .. } => true,
             Self::BackingOff { since, until } => until.since(*since) > 5_000,

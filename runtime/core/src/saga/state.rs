@@ -1,19 +1,20 @@
 //! The state of one saga: the fold of its events, and nothing beside it (law 1).
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{HashMap, HashSet},
     fmt,
     sync::Arc,
 };
 
 use super::{
     definition::{Definition, Kind, Undo},
+    live::{At, Live},
     plan::Plan,
     run::{LegRun, LegState, StepRun, Verdict},
     tree::Scope,
 };
 use crate::{
-    event::{Attempt, Cancel, Code, Event, Intent, Reason, Started, Why},
+    event::{Attempt, Cancel, Code, Event, Intent, Reason, Started},
     id::{Direction, Leg, StepPath},
     value::{Failure, Instant},
 };
@@ -34,9 +35,7 @@ pub struct Saga {
     pub(crate) steps: Vec<StepRun>,
     pub(crate) paths: HashMap<StepPath, usize>,
     /// Legs that are ready, open, at rest or stuck: step and direction.
-    pub(crate) live: BTreeSet<(usize, u8)>,
-    /// How many of them go forward or check.
-    pub(crate) live_forward: usize,
+    pub(crate) live: Live,
     /// Steps that changed since the state was settled; empty between two events.
     pub(crate) touched: Vec<usize>,
     pub(crate) past_point_of_no_return: bool,
@@ -141,8 +140,7 @@ impl Saga {
             scopes: Vec::new(),
             steps: Vec::with_capacity(steps),
             paths: HashMap::with_capacity(steps),
-            live: BTreeSet::new(),
-            live_forward: 0,
+            live: Live::default(),
             touched: Vec::new(),
             past_point_of_no_return: false,
             round: 0,
@@ -222,7 +220,7 @@ impl Saga {
 
     /// A leg of it was denied something that a grant would permit.
     pub fn is_denied(&self) -> bool {
-        self.legs().any(|(_, _, state)| matches!(state, LegState::Stuck { why: Why::Denied(_), .. }))
+        self.live.counts().denied > 0
     }
 
     /// The pivot is done, or a retriable step was begun where there is no pivot (law 8).
@@ -260,11 +258,13 @@ impl Saga {
 
     /// Legs that are ready, open, at rest or stuck, in the order of their steps.
     pub(crate) fn legs(&self) -> impl Iterator<Item = (&StepRun, Direction, &LegState)> {
-        self.live.iter().map(|(node, place)| {
-            let run = &self.steps[*node];
-            let direction = run.directions()[usize::from(*place)];
-            (run, direction, &run.leg(direction).state)
-        })
+        self.live.all().map(|at| self.leg_at(at))
+    }
+
+    pub(crate) fn leg_at(&self, (node, place): At) -> (&StepRun, Direction, &LegState) {
+        let run = &self.steps[node];
+        let direction = run.directions()[usize::from(place)];
+        (run, direction, &run.leg(direction).state)
     }
 
     /// The leg has something left to do: compensations in a rollback, forward legs before one.

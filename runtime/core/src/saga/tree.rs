@@ -141,6 +141,8 @@ impl Saga {
 
     /// Makes the elements of a fan-out. One that an earlier round had is the same step, with its past.
     pub(crate) fn list(&mut self, each: usize, elements: &[Element]) {
+        self.steps.reserve_exact(elements.len());
+        self.paths.reserve(elements.len());
         let run = &self.steps[each];
         let (place, round, path) = ((run.scope, run.stage, run.index), run.round, run.path.clone());
         let body = self.step(run).body.clone();

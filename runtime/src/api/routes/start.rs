@@ -118,9 +118,9 @@ fn as_json(saga: &Saga) -> Result<impl IntoResponse, ApiError> {
 }
 
 /// The saga as it was answered; one with lock keys as it is read now, since its answer holds only what its own stream says, and not
-/// who has the keys and who waits for them.
+/// who has the keys and who waits for them; and so is one of which the answer is only an outline.
 async fn shown(api: &Arc<Api>, caller: &Caller, answer: &SagaAnswer) -> Saga {
-    if answer.view.locks.is_some() && !answer.view.status.is_ended() {
+    if answer.is_outline || answer.view.locks.is_some() && !answer.view.status.is_ended() {
         let (namespace, id) = (caller.origin.namespace.clone(), answer.id.clone());
         // The answer left after its commit, so that the read finds at least that. The start is durable: a read that fails does not
         // make a refusal of it.

@@ -42,7 +42,7 @@ impl Sagas {
             position = recorded.position;
         }
         let saga = &resident.saga;
-        let after = Flushed::of(saga, saga.effects(), stream.start, stream.version, position);
+        let after = Flushed::of(saga, stream.start, stream.version, position);
         let module = saga.started().module.clone();
         rows::write(commit, key, saga, before.as_ref(), &after);
         let is_live = |flushed: &&Flushed| !flushed.status.is_ended();

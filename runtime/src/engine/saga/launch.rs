@@ -174,12 +174,20 @@ impl Sagas {
     }
 }
 
-/// A saga may leave if this is its only open attempt, the attempt stays inside, and the saga waits for no event and has no lock keys.
+/// A saga that leaves is copied: what its steps cost there must be less than what a turn of the shard costs.
+const STEPS_MAX: usize = 64;
+
+/// A saga may leave if it is small, this is its only open attempt, the attempt stays inside, and the saga waits for no event and has no
+/// lock keys.
 fn may_leave(resident: &Resident, intent: &Intent) -> bool {
     let is_alone = resident.launched.len() == 1 && resident.launched.contains(&intent.attempt);
     let stays_inside = !intent.reaches_outside && !intent.solo;
     // Who is next to have its lock keys is decided together with its end.
-    is_alone && stays_inside && resident.waits.is_empty() && resident.saga.started().lock_keys.is_empty()
+    is_alone
+        && stays_inside
+        && resident.saga.size() <= STEPS_MAX
+        && resident.waits.is_empty()
+        && resident.saga.started().lock_keys.is_empty()
 }
 
 /// A saga that leaves, with what it needs to go on.

@@ -36,6 +36,8 @@ pub struct SagaAnswer {
     pub created: bool,
     /// The saga as of a committed revision.
     pub view: Box<View>,
+    /// It has so many steps that the view leaves them out: they are read from the store.
+    pub is_outline: bool,
     /// The position of its last record: `Amends-Position`.
     pub position: u64,
 }

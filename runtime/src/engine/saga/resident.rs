@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashSet};
 
 use amends_core::{
     Event, Instant, Saga,
-    effects::Effects,
     event::{Attempt, Intent, Topic},
     id::{Namespace, SagaId},
     view::Status,
@@ -100,14 +99,14 @@ pub(crate) struct Flushed {
 
 impl Flushed {
     /// What the rows say of a saga with so many records, of which the last has this position.
-    pub(crate) fn of(saga: &Saga, effects: Effects, stream: u64, version: u64, position: u64) -> Self {
+    pub(crate) fn of(saga: &Saga, stream: u64, version: u64, position: u64) -> Self {
         Self {
             stream,
             version,
             position,
             status: saga.status(),
-            wake_at: effects.wake_at,
-            topics: effects.topics,
+            wake_at: saga.wake_at(),
+            topics: saga.topics(),
             is_denied: saga.is_denied(),
             lock_keys: saga.lock_keys().cloned().collect(),
             holds: saga.has_its_locks(),
@@ -135,14 +134,32 @@ impl Resident {
     /// A saga read from the store: its rows say what it says.
     pub(crate) fn loaded(loaded: Loaded) -> Self {
         let Loaded { saga, stream, position, bytes, .. } = loaded;
-        let flushed = Flushed::of(&saga, saga.effects(), stream, saga.revision(), position);
+        let flushed = Flushed::of(&saga, stream, saga.revision(), position);
         Self { waits: flushed.topics.iter().cloned().collect(), flushed: Some(flushed), journal_bytes: bytes, ..Self::new(saga) }
     }
 
-    /// Forgets attempts that are not open any more. A saga may have a thousand open at once, and this is asked at each decision.
-    pub(crate) fn keep_launched(&mut self, open: &[Intent]) {
-        let open: HashSet<&Attempt> = open.iter().map(|intent| &intent.attempt).collect();
-        self.launched.retain(|attempt| open.contains(attempt));
+    /// Open attempts that were not launched yet; from here on they count as launched. `decided`: from which of the facts without a
+    /// place on this was not asked before.
+    ///
+    /// A saga may have thousands of attempts open, and this is asked at each decision. Mostly the facts name all that has changed;
+    /// where they do not, all open attempts are looked at.
+    pub(crate) fn launch(&mut self, decided: usize) -> Vec<Intent> {
+        let Self { saga, unflushed, launched, .. } = self;
+        let mut fresh = Vec::new();
+        for Decided { event, .. } in unflushed.get(decided..).unwrap_or_default() {
+            match event {
+                Event::Intent(intent) if saga.open_since(&intent.attempt).is_some() => fresh.push(intent.clone()),
+                event => drop(event.closes().map(|attempt| launched.remove(attempt))),
+            }
+        }
+        if launched.len() + fresh.len() != saga.open_attempts() {
+            fresh = saga.effects().run;
+            let open: HashSet<&Attempt> = fresh.iter().map(|intent| &intent.attempt).collect();
+            launched.retain(|attempt| open.contains(attempt));
+            fresh.retain(|intent| !launched.contains(&intent.attempt));
+        }
+        launched.extend(fresh.iter().map(|intent| intent.attempt.clone()));
+        fresh
     }
 
     /// What it waits for now; says which of it is new.

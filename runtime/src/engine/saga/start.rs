@@ -240,8 +240,9 @@ pub(crate) fn ended(id: &SagaId, saga: &Saga) -> Refusal {
     let refused =
         |how: &str| Refusal::new(RefusalCode::SagaEnded, format!("saga {id} {how}{at} and takes no more verbs or signals"));
     match saga.status() {
-        Status::Compensated => refused("was compensated")
-            .hint(format!("{}; to try again, start it under another id", undone(&saga.view().outstanding))),
+        Status::Compensated => {
+            refused("was compensated").hint(format!("{}; to try again, start it under another id", undone(&saga.outstanding())))
+        }
         Status::Abandoned => refused("was abandoned").remedy("settle by hand what is outstanding", Remedy::ShowSaga(id.clone())),
         Status::Completed | Status::Stuck | Status::Compensating | Status::Waiting | Status::Running => {
             refused("completed").hint("what it did is undone by another saga, as a refund")

@@ -2,7 +2,6 @@
 
 use amends_core::{
     Context, Event, Input as SagaInput, Room, Saga,
-    effects::Effects,
     event::{Arrival, Attempt, Why},
     outcome::Report,
     view::Status,
@@ -29,6 +28,9 @@ pub(crate) struct Arrived {
     pub(crate) cause: RecordId,
 }
 
+/// Steps that an answer shows: a view of more would hold up everybody else for longer than their requests take.
+const STEPS_SHOWN_MAX: usize = 2_048;
+
 impl Sagas {
     /// An attempt ended.
     pub(crate) fn report(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey, report: Report) {
@@ -49,7 +51,7 @@ impl Sagas {
         let after = self.take_over(commit.now, key, errand, None);
         commit.not_before(after);
         self.let_held_go(commit, modules);
-        self.follow(commit, modules, key);
+        self.follow(commit, modules, key, usize::MAX);
     }
 
     /// Tells a saga something that the host knows.
@@ -80,8 +82,7 @@ impl Sagas {
         match found {
             Some(arrived) => drop(self.deliver(commit, modules, key, arrived)),
             None => {
-                let effects = resident.saga.effects();
-                self.proceed(commit, modules, key, &effects);
+                self.proceed(commit, modules, key, usize::MAX);
             }
         }
         self.flush(commit, key);
@@ -122,6 +123,7 @@ impl Sagas {
         self.lockers.freed(key, &events);
         let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
         let (module, version) = (resident.saga.started().module.clone(), resident.saga.code().version);
+        let decided = resident.unflushed.len();
         if !events.is_empty() {
             if resident.unflushed.is_empty() {
                 self.unflushed.push_back((commit.now, key.clone()));
@@ -131,16 +133,15 @@ impl Sagas {
         if host_died {
             module::quarantine(commit, modules, &key.namespace, &module, version);
         }
-        self.follow(commit, modules, key);
+        self.follow(commit, modules, key, decided);
     }
 
-    /// What a saga wants now that something was decided.
-    fn follow(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey) {
+    /// What a saga wants now that something was decided: the facts without a place from `decided` on, if it wanted nothing else before.
+    fn follow(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, decided: usize) {
         let Some(resident) = self.residents.get_mut(key) else { return };
-        let effects = resident.saga.effects();
-        let begun = resident.wait_for(&effects.topics);
+        let begun = resident.wait_for(&resident.saga.topics());
         if begun.is_empty() {
-            self.proceed(commit, modules, key, &effects);
+            self.proceed(commit, modules, key, decided);
         } else if let Some(resident) = self.residents.get_mut(key) {
             // The wait gets its place in the journal together with what came before it: nothing else would look for that again.
             resident.looks_for_events = true;
@@ -149,15 +150,13 @@ impl Sagas {
     }
 
     /// Runs what wants to run, hands over what must be durable, answers who waits.
-    fn proceed(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, effects: &Effects) {
+    fn proceed(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, decided: usize) {
         let Some(resident) = self.residents.get_mut(key) else { return };
-        resident.keep_launched(&effects.run);
         let is_cautious = resident.cautious || commit.is_crowded();
-        let fresh: Vec<_> = effects.run.iter().filter(|intent| resident.launched.insert(intent.attempt.clone())).collect();
         // Law 4: what can reach outside has a durable intent. Law 3: what cannot runs on.
         let (at_commit, ahead): (Vec<_>, Vec<_>) =
-            fresh.into_iter().cloned().partition(|intent| intent.reaches_outside || intent.solo || is_cautious);
-        let rests = effects.run.is_empty();
+            resident.launch(decided).into_iter().partition(|intent| intent.reaches_outside || intent.solo || is_cautious);
+        let rests = resident.saga.open_attempts() == 0;
         let is_full = resident.unflushed.len() >= UNFLUSHED_MAX;
         // Rows of what a grant would let go on must not lag: nothing else finds it.
         let was_denied = resident.flushed.as_ref().is_some_and(|flushed| flushed.is_denied);
@@ -186,7 +185,9 @@ impl Sagas {
     pub(super) fn answer(&self, key: &SagaKey, created: bool) -> Option<SagaAnswer> {
         let resident = self.resident(key)?;
         let position = resident.flushed.as_ref().map_or(0, |flushed| flushed.position);
-        Some(SagaAnswer { id: key.id.clone(), created, view: Box::new(resident.saga.view()), position })
+        let is_outline = resident.saga.size() > STEPS_SHOWN_MAX;
+        let view = if is_outline { resident.saga.outline() } else { resident.saga.view() };
+        Some(SagaAnswer { id: key.id.clone(), created, view: Box::new(view), is_outline, position })
     }
 
     pub(super) fn reply(&mut self, commit: &mut Commit<'_>, key: &SagaKey, reply: Reply) {
