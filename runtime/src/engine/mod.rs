@@ -7,6 +7,7 @@
 //! - [`refusal`]: why a request is refused
 //! - `kernel`: reads before a decision, the commit of it, what leaves afterwards, timers, first answers, followers
 //! - `module`, `saga`, `event`, `schedule`, `job`: the kinds; each knows the kernel and the kinds before it
+//! - `broadcast`: what many sagas are told, some of them in a turn
 //! - `recover`: start-up; [`driver`]: threads and the clock
 //! - [`limits`]: what a shard takes; [`metrics`]: counters
 
@@ -25,6 +26,8 @@ pub mod module;
 pub(crate) mod saga;
 
 mod event;
+
+mod broadcast;
 
 pub(crate) mod schedule;
 

@@ -6,6 +6,7 @@ use amends_core::{Instant, id::Namespace};
 
 use crate::{
     engine::{
+        broadcast::Broadcasts,
         guests::Suspect,
         job,
         kernel::{
@@ -52,7 +53,8 @@ pub(crate) fn recover(
     sagas.go_on(&mut kernel, &mut modules, store, before)?;
     let schedules = schedule::recover::read(store)?;
     let jobs = job::read::running(store)?;
-    let mut shard = Shard::new(kernel, modules, sagas, schedules, jobs);
+    let broadcasts = Broadcasts::recover(store)?;
+    let mut shard = Shard::new(kernel, modules, sagas, schedules, jobs, broadcasts);
     let actions = shard.begin();
     Ok(Recovered { shard, actions, sagas: live })
 }

@@ -10,7 +10,8 @@ pub use crate::engine::kernel::action::Action;
 use crate::{
     engine::refusal::{Refusal, RefusalCode},
     engine::{
-        event,
+        broadcast::Broadcasts,
+        event::{self, Heard},
         guests::{CallId, GuestReport},
         job::{Awaited, Jobs},
         kernel::{
@@ -59,6 +60,7 @@ pub struct Shard {
     pub(crate) sagas: Sagas,
     pub(crate) schedules: Schedules,
     pub(crate) jobs: Jobs,
+    pub(crate) broadcasts: Broadcasts,
     desk: Desk<Work, Lane>,
     /// What the clock may still make happen before the next input has its turn.
     fires_left: usize,
@@ -77,6 +79,7 @@ enum Work {
     /// A schedule whose time has come.
     Schedule(Held),
     JobTurn,
+    BroadcastTurn,
     /// The window of timers is used up.
     Refill,
 }
@@ -88,6 +91,8 @@ pub(crate) enum Lane {
     Of(StreamId),
     /// The turns of jobs.
     Jobs,
+    /// The turns of broadcasts.
+    Broadcasts,
     /// The window of timers.
     Timers,
 }
@@ -109,8 +114,15 @@ impl Undecided {
 const FIRED_AT_ONCE: usize = 32;
 
 impl Shard {
-    pub(crate) fn new(kernel: Kernel, modules: Modules, sagas: Sagas, schedules: Schedules, jobs: Jobs) -> Self {
-        Self { kernel, modules, sagas, schedules, jobs, desk: Desk::default(), fires_left: 0 }
+    pub(crate) fn new(
+        kernel: Kernel,
+        modules: Modules,
+        sagas: Sagas,
+        schedules: Schedules,
+        jobs: Jobs,
+        broadcasts: Broadcasts,
+    ) -> Self {
+        Self { kernel, modules, sagas, schedules, jobs, broadcasts, desk: Desk::default(), fires_left: 0 }
     }
 
     /// The store takes no more commits.
@@ -144,7 +156,7 @@ impl Shard {
             Input::Committed(number) => self.committed(number),
             Input::StoreEnded(why) => self.fail(why),
             Input::Tick => self.tick(),
-            Input::Stop => self.kernel.stopping = true,
+            Input::Stop => self.stop(),
         }
         self.sagas.flush_old(&mut self.kernel.commit());
         self.kernel.hand_over();
@@ -190,11 +202,13 @@ impl Shard {
 
     /// The moment at which `Tick` is due, if nothing else comes before.
     pub fn wake_at(&self) -> Option<Instant> {
-        let job =
-            self.jobs.has_turn(&self.kernel, &self.sagas).then_some(self.kernel.now).filter(|_| !self.desk.is_busy(&Lane::Jobs));
+        let is_free = |lane: Lane| !self.desk.is_busy(&lane);
+        let job = self.jobs.has_turn(&self.kernel, &self.sagas) && is_free(Lane::Jobs);
+        let broadcast = self.broadcasts.has_turn(&self.kernel, &self.sagas) && is_free(Lane::Broadcasts);
+        let turn = (job || broadcast).then_some(self.kernel.now);
         let schedule = self.schedules.wake_at(&self.kernel, &self.sagas);
-        let timer = self.kernel.next_timer().filter(|_| !self.desk.is_busy(&Lane::Timers));
-        self.sagas.flush_at().into_iter().chain(timer).chain(schedule).chain(job).min()
+        let timer = self.kernel.next_timer().filter(|_| is_free(Lane::Timers));
+        self.sagas.flush_at().into_iter().chain(timer).chain(schedule).chain(turn).min()
     }
 
     /// How many attempts of guests end soon.
@@ -300,6 +314,9 @@ impl Shard {
                 self.schedules.wake(reads, sagas, modules, &held).map_err(|why| Undecided::new(why, Work::Schedule(held)))
             }
             Work::JobTurn => self.jobs.turn(reads, sagas, modules).map_err(|why| Undecided::new(why, Work::JobTurn)),
+            Work::BroadcastTurn => {
+                self.broadcasts.turn(reads, sagas, modules).map_err(|why| Undecided::new(why, Work::BroadcastTurn))
+            }
             Work::Refill => timers::refill(reads).map_err(|why| Undecided::new(why, Work::Refill)),
         }
     }
@@ -317,10 +334,18 @@ impl Shard {
                 Ok(said) => self.reply(said, answer),
                 Err(unready) => return again(unready, Request::Verb(origin, verb, answer)),
             },
-            Request::Publish(origin, publish, answer) => match event::publish(reads, sagas, modules, &origin, &publish) {
-                Ok(said) => self.reply(said, answer),
-                Err(unready) => return again(unready, Request::Publish(origin, publish, answer)),
-            },
+            Request::Publish(origin, publish, answer) => {
+                let is_behind = publish.to.is_none() && self.broadcasts.has_topic(&origin.namespace, &publish.topic());
+                match event::publish(reads, sagas, modules, &origin, &publish, is_behind) {
+                    Ok(Heard::Said(said)) => self.reply(said, answer),
+                    Ok(Heard::Begins(delivery)) => {
+                        let start = self.broadcasts.deliver(&mut self.kernel.commit(), &origin.namespace, *delivery);
+                        self.broadcasts.wait(start, false, answer);
+                    }
+                    Ok(Heard::UnderWay(start)) => self.broadcasts.wait(start, true, answer),
+                    Err(unready) => return again(unready, Request::Publish(origin, publish, answer)),
+                }
+            }
             Request::Schedule(origin, asked, answer) => match self.schedules.ask(reads, sagas, modules, &origin, &asked) {
                 Ok(said) => self.reply_counted(said, answer),
                 Err(unready) => return again(unready, Request::Schedule(origin, asked, answer)),
@@ -355,7 +380,7 @@ impl Shard {
         let (sagas, modules) = (&mut self.sagas, &mut self.modules);
         let denied = match &request {
             Request::SetGrants(origin, set, _) => saga::denied(&mut reads, sagas, modules, &origin.namespace, &set.module),
-            _ => Ok(Vec::new()),
+            _ => Ok(Some(Vec::new())),
         };
         let ready = sagas.must_settle(&mut reads).and(denied).and_then(|denied| Ok((denied, reads.done()?)));
         let (denied, mut commit) = match ready {
@@ -396,7 +421,10 @@ impl Shard {
         let said = module::record(&mut commit, modules, sagas.live(), &origin, &name, decided);
         if changes {
             // Sagas that a denial stopped go on.
-            denied.iter().for_each(|key| sagas.tell(&mut commit, modules, key, SagaInput::GrantsChanged));
+            match denied {
+                Some(denied) => denied.iter().for_each(|key| sagas.tell(&mut commit, modules, key, SagaInput::GrantsChanged)),
+                None => self.broadcasts.grant(&mut commit, &origin.namespace, &name),
+            }
         }
         self.reply(said, answer);
         Ok(())
@@ -437,6 +465,9 @@ impl Shard {
         self.fire();
         if self.jobs.has_turn(&self.kernel, &self.sagas) && !self.desk.is_busy(&Lane::Jobs) {
             self.take(Work::JobTurn);
+        }
+        if self.broadcasts.has_turn(&self.kernel, &self.sagas) && !self.desk.is_busy(&Lane::Broadcasts) {
+            self.take(Work::BroadcastTurn);
         }
     }
 
@@ -486,11 +517,22 @@ impl Shard {
                 self.jobs.give_up(&mut self.kernel.commit(), &why);
                 self.follow_up();
             }
+            Work::BroadcastTurn => {
+                self.broadcasts.give_up(&mut self.kernel.commit(), &why);
+                self.follow_up();
+            }
             Work::Refill => {
                 // Timers that nobody can read would never fire, and nothing would say so.
                 self.fail(Ending::Failed(format!("the timers cannot be read: {why}")));
             }
         }
+    }
+
+    /// No broadcast gets another turn. Its publisher is told so, and does not wait for the end of the host.
+    fn stop(&mut self) {
+        self.kernel.stopping = true;
+        let said = "the host is stopping; the event is recorded, and the next host tells it to the sagas that are left";
+        self.broadcasts.refuse_waiters(&Refusal::new(RefusalCode::Stopping, said).hint("publish it again with the same id"));
     }
 
     fn committed(&mut self, number: u64) {
@@ -532,6 +574,7 @@ impl Shard {
         let Some(refusal) = self.kernel.fail(why) else { return };
         self.sagas.refuse_waiters(&refusal);
         self.jobs.refuse_waiters(&refusal);
+        self.broadcasts.refuse_waiters(&refusal);
         for work in self.desk.take_all() {
             if let Work::Request(request) = work {
                 request.refuse(refusal.clone());
@@ -569,6 +612,7 @@ impl Work {
             // Whose they are is read first.
             Self::Due(_) => None,
             Self::JobTurn => Some(Lane::Jobs),
+            Self::BroadcastTurn => Some(Lane::Broadcasts),
             Self::Refill => Some(Lane::Timers),
         }
     }

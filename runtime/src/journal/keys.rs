@@ -10,7 +10,7 @@ use amends_core::{
 };
 
 use super::{Corrupt, StreamId, StreamKind, TimerKind};
-use crate::store::{Position, Range, Table};
+use crate::store::{Order, Position, Range, Table};
 
 /// The row of [`Table::ById`] that locates a stream.
 pub fn by_id(stream: &StreamId) -> Vec<u8> {
@@ -86,9 +86,10 @@ pub fn parse_wait(key: &[u8]) -> Result<(Namespace, Topic, Position), Corrupt> {
     Parts::new(Table::Waits, key).whole(Parts::topic_and_number)
 }
 
-/// Sagas that wait for events of a topic, oldest first.
-pub fn waits_for(namespace: &Namespace, topic: &Topic, limit: usize) -> Range {
-    Range::under(Table::Waits, &Key::of_topic(namespace, topic).0, limit)
+/// Sagas that wait for events of a topic, of those that began between these positions, oldest first.
+pub fn waits_for(namespace: &Namespace, topic: &Topic, (after, before): (Position, Position), limit: usize) -> Range {
+    let (from, to) = (wait(namespace, topic, after.saturating_add(1)), wait(namespace, topic, before));
+    Range { table: Table::Waits, from, to: Some(to), order: Order::Ascending, limit }
 }
 
 /// The row of [`Table::Denied`] for a saga that lacks a grant of a module.
@@ -105,9 +106,10 @@ pub fn parse_denied(key: &[u8]) -> Result<Position, Corrupt> {
     })
 }
 
-/// Sagas that wait for a grant to this module, oldest first.
-pub fn denied_of(namespace: &Namespace, module: &str, limit: usize) -> Range {
-    Range::under(Table::Denied, &Key::default().text(namespace.as_str()).text(module).0, limit)
+/// Sagas that wait for a grant to this module, of those that began between these positions, oldest first.
+pub fn denied_of(namespace: &Namespace, module: &str, (after, before): (Position, Position), limit: usize) -> Range {
+    let (from, to) = (denied(namespace, module, after.saturating_add(1)), denied(namespace, module, before));
+    Range { table: Table::Denied, from, to: Some(to), order: Order::Ascending, limit }
 }
 
 /// The row of [`Table::Locks`] for a saga that holds a lock key or waits for it.
@@ -224,6 +226,16 @@ pub fn parse_job(key: &[u8]) -> Result<(Namespace, Position), Corrupt> {
 /// The jobs of a namespace, oldest first.
 pub fn jobs_of(namespace: &Namespace, limit: usize) -> Range {
     Range::under(Table::Jobs, &Key::default().text(namespace.as_str()).0, limit)
+}
+
+/// The row of [`Table::Broadcasts`] with the progress of a broadcast.
+pub fn broadcast(start: Position) -> Vec<u8> {
+    Key::default().number(start).0
+}
+
+/// The broadcast that a key of [`Table::Broadcasts`] names.
+pub fn parse_broadcast(key: &[u8]) -> Result<Position, Corrupt> {
+    Parts::new(Table::Broadcasts, key).whole(Parts::number)
 }
 
 /// A key that is being written.

@@ -60,6 +60,8 @@ tables! {
     Schedules 12 "schedules",
     /// (namespace, start position): what a job does, and how far it is. From its start until a week after its end.
     Jobs 13 "jobs",
+    /// (position of what is told): what many sagas are told, some of them in a turn, and how far it is. Until all were told.
+    Broadcasts 28 "broadcasts",
 }
 
 /// Numbers and names of tables that later features are designed with. A table that is built moves into the list above with the
@@ -114,7 +116,8 @@ mod tests {
             10 denied
             11 locks
             12 schedules
-            13 jobs"#]]
+            13 jobs
+            28 broadcasts"#]]
         .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
         let lines = RESERVED.iter().map(|(id, name)| format!("{id} {name}"));
         expect![[r#"

@@ -1,6 +1,6 @@
 //! Events and signals: journaled before they are matched, given to every saga that waits, kept for those that come later.
 //!
-//! - [`request`]: what may be asked; `publish`: what it means
+//! - [`request`]: what may be asked; `publish`: what it means; `delivery`: an event for which many wait
 //! - `wait`: a saga that begins to wait looks for what came before; `expire`: the end of an event's time
 //! - `triggers`: sagas that an event starts
 
@@ -8,13 +8,20 @@ pub(crate) mod request;
 
 mod publish;
 
+mod delivery;
+
 mod triggers;
 
 mod wait;
 
 mod expire;
 
-pub(crate) use self::{expire::expire, publish::publish, wait::look};
+pub(crate) use self::{
+    delivery::Delivery,
+    expire::expire,
+    publish::{Heard, publish},
+    wait::look,
+};
 
 use amends_core::{
     Instant, Payload,
@@ -33,7 +40,7 @@ use crate::{
 
 /// An event, as its record says it.
 #[derive(Clone, Debug)]
-struct Published {
+pub(crate) struct Published {
     position: Position,
     source: String,
     id: String,

@@ -1,10 +1,16 @@
 //! Publishing an event: its record, the sagas that take it and those that it starts are one commit.
 
-use amends_core::{Instant, event::Topic, id::SagaId, refused::Refused};
+use amends_core::{
+    Instant,
+    id::{Namespace, SagaId},
+    refused::Refused,
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EventRow, Published, name_of,
+    EventRow, Published,
+    delivery::Delivery,
+    name_of,
     request::{Publish, PublishAnswer},
     triggers::{self, Starts},
 };
@@ -20,7 +26,10 @@ use crate::{
             row,
         },
         module::Modules,
-        saga::{self, SagaKey, Sagas},
+        saga::{
+            self, SagaKey, Sagas,
+            rows::{self, ToTell},
+        },
     },
     journal::{Fact, MessageEvent, StreamHead, StreamId, StreamKind, TimerKind, keys},
     store::{Position, Table},
@@ -28,36 +37,50 @@ use crate::{
 
 /// What is kept of the first answer to an event.
 #[derive(Debug, Serialize, Deserialize)]
-struct First {
-    woke: u32,
-    kept_until: Option<u64>,
-    position: Position,
-    starts: Starts,
+pub(super) struct First {
+    pub(super) woke: u32,
+    pub(super) kept_until: Option<u64>,
+    pub(super) position: Position,
+    pub(super) starts: Starts,
+    /// It is still being told, and the position is that of the event: the answer is to come.
+    pub(super) under_way: bool,
+}
+
+/// What comes of an event at once.
+pub(crate) enum Heard {
+    /// Its answer.
+    Said(Said<PublishAnswer>),
+    /// It is told to many, some of them in a turn, and answered at the end.
+    Begins(Box<Delivery>),
+    /// It came before, and is being told.
+    UnderWay(Position),
 }
 
 impl First {
-    fn answer(self, duplicate: bool) -> PublishAnswer {
-        let Self { woke, kept_until, position, starts: Starts { started, not_started } } = self;
+    pub(super) fn answer(self, duplicate: bool) -> PublishAnswer {
+        let Self { woke, kept_until, position, starts: Starts { started, not_started }, under_way: _ } = self;
         PublishAnswer { duplicate, woke, started, not_started, kept_until, position }
     }
 }
 
-/// An event, or a signal for one saga, comes in.
+/// An event, or a signal for one saga, comes in. `is_behind`: another one of its topic is still being told.
 pub(crate) fn publish(
     mut reads: Reads<'_>,
     sagas: &mut Sagas,
     modules: &mut Modules,
     origin: &Origin,
     publish: &Publish,
-) -> Result<Said<PublishAnswer>, Unready> {
+    is_behind: bool,
+) -> Result<Heard, Unready> {
     let fingerprint = fingerprint(publish);
     let answer = answers::key(&origin.namespace, Scope::Event, &name_of(&publish.source, &publish.id));
     match answers::first::<First>(&mut reads, &answer, &fingerprint)? {
         Ok(None) => {}
-        Ok(Some(first)) => return Ok(Said::new(first.position, Ok(first.answer(true)))),
-        Err(refusal) => return Ok(Said::refused(refusal)),
+        Ok(Some(first)) if first.under_way => return Ok(Heard::UnderWay(first.position)),
+        Ok(Some(first)) => return Ok(Heard::Said(Said::new(first.position, Ok(first.answer(true))))),
+        Err(refusal) => return Ok(Heard::Said(Said::refused(refusal))),
     }
-    let takers = takers(&mut reads, sagas, modules, origin, publish);
+    let takers = if is_behind { Ok(Takers::Many) } else { takers(&mut reads, sagas, modules, origin, publish) };
     let starts = triggers::asked(&mut reads, sagas, modules, origin, publish);
     let (takers, starts) = (takers?, starts?);
     let mut commit = reads.done()?;
@@ -68,14 +91,24 @@ pub(crate) fn publish(
             commit.metrics.refused(refusal.code);
             let addressee = publish.to.as_ref().map(|id| SagaKey::new(&origin.namespace, id));
             let at = addressee.map_or(0, |key| sagas.place(&mut commit, &key));
-            return Ok(Said::new(at, Err(refusal)));
+            return Ok(Heard::Said(Said::new(at, Err(refusal))));
         }
     };
-    let first = record(&mut commit, sagas, modules, origin, publish, takers, starts);
+    let (first, delivery) = record(&mut commit, sagas, modules, origin, publish, takers, starts);
     let about = publish.to.as_ref().map(|id| SagaKey::new(&origin.namespace, id).stream());
     let position = first.position;
     answers::keep(&mut commit, answer, fingerprint, &first, about, position);
-    Ok(Said::new(commit.last_position(), Ok(first.answer(false))))
+    Ok(match delivery {
+        Some(delivery) => Heard::Begins(Box::new(delivery)),
+        None => Heard::Said(Said::new(commit.last_position(), Ok(first.answer(false)))),
+    })
+}
+
+/// The sagas that may take an event.
+enum Takers {
+    These(Vec<SagaKey>),
+    /// More than are told at once.
+    Many,
 }
 
 /// The sagas that may take the event: the addressee, or those that wait for it.
@@ -85,18 +118,22 @@ fn takers(
     modules: &Modules,
     origin: &Origin,
     publish: &Publish,
-) -> Result<Vec<SagaKey>, Unready> {
-    match &publish.to {
+) -> Result<Takers, Unready> {
+    let keys = match &publish.to {
         Some(id) => {
             let key = SagaKey::new(&origin.namespace, id);
-            Ok(sagas.ready(reads, modules.definitions(), &key)?.then_some(key).into_iter().collect())
+            sagas.ready(reads, modules.definitions(), &key)?.then_some(key).into_iter().collect()
         }
         None => {
-            let topic = Topic { event_type: publish.event_type.clone(), key: publish.key.clone() };
-            let waiting = saga::rows::waiting_for(reads, &origin.namespace, &topic)?;
-            sagas.all_ready(reads, modules.definitions(), waiting)
+            let topic = publish.topic();
+            let ToTell { keys, more_after } = rows::waiting_for(reads, &origin.namespace, &topic, (0, Position::MAX))?;
+            if more_after.is_some() {
+                return Ok(Takers::Many);
+            }
+            sagas.all_ready(reads, modules.definitions(), keys)?
         }
-    }
+    };
+    Ok(Takers::These(keys))
 }
 
 /// A signal to a saga that has ended is refused; one to a saga that is not there yet is kept for it.
@@ -108,17 +145,17 @@ fn refuse_ended(sagas: &Sagas, origin: &Origin, publish: &Publish) -> Result<(),
     }
 }
 
-/// Records the event, gives it to its takers, starts what it starts, and records what became of it.
+/// Records the event, gives it to its takers, starts what it starts, and records what became of it, if it is not told to many.
 fn record(
     commit: &mut Commit<'_>,
     sagas: &mut Sagas,
     modules: &mut Modules,
     origin: &Origin,
     publish: &Publish,
-    takers: Vec<SagaKey>,
+    takers: Takers,
     starts: Vec<triggers::Asked>,
-) -> First {
-    let topic = Topic { event_type: publish.event_type.clone(), key: publish.key.clone() };
+) -> (First, Option<Delivery>) {
+    let topic = publish.topic();
     let to = publish.to.as_ref().map(|id| id.as_str().to_owned());
     let Publish { source, id, data, .. } = publish.clone();
     let fact =
@@ -128,8 +165,10 @@ fn record(
     let position = append(commit, &mut stream, origin, fact);
     let event = Published { position, source, id, topic, to, data };
     let mut woke = 0;
-    for key in takers {
-        woke += u32::from(sagas.deliver(commit, modules, &key, event.arrived()));
+    if let Takers::These(keys) = &takers {
+        for key in keys {
+            woke += u32::from(sagas.deliver(commit, modules, key, event.arrived()));
+        }
     }
     let starts = triggers::start(commit, sagas, modules, origin, &event, starts);
     for not_started in &starts.not_started {
@@ -138,12 +177,18 @@ fn record(
         append(commit, &mut stream, origin, MessageEvent::NotStarted { saga: not_started.saga.clone(), why });
     }
     let until = commit.now.plus(commit.limits.event_kept_ms);
+    if matches!(takers, Takers::Many) {
+        keep_findable(commit, origin, &event, until, false, stream.version);
+        let first = First { woke, kept_until: None, position, starts: starts.clone(), under_way: true };
+        return (first, Some(Delivery::new(event, until, stream.version, starts)));
+    }
     let is_kept = woke == 0 && starts.started.is_empty();
     if is_kept {
         append(commit, &mut stream, origin, MessageEvent::Kept { until });
     }
     keep_findable(commit, origin, &event, until, is_kept, stream.version);
-    First { woke, kept_until: is_kept.then_some(until.0), position: commit.last_position(), starts }
+    let kept_until = is_kept.then_some(until.0);
+    (First { woke, kept_until, position: commit.last_position(), starts, under_way: false }, None)
 }
 
 fn append(commit: &mut Commit<'_>, stream: &mut Stream, origin: &Origin, fact: MessageEvent) -> Position {
@@ -153,16 +198,39 @@ fn append(commit: &mut Commit<'_>, stream: &mut Stream, origin: &Origin, fact: M
 
 /// The event stays findable for sagas that come to wait for it.
 fn keep_findable(commit: &mut Commit<'_>, origin: &Origin, event: &Published, until: Instant, is_kept: bool, version: u64) {
+    put_row(commit, &origin.namespace, event, until, is_kept, version);
+    commit.timer(TimerKind::Event, event.position, None, Some(until));
+}
+
+/// What is said of an event to sagas that come to wait for it.
+pub(super) fn put_row(
+    commit: &mut Commit<'_>,
+    namespace: &Namespace,
+    event: &Published,
+    until: Instant,
+    is_kept: bool,
+    version: u64,
+) {
     let Published { position, source, id, topic, to, .. } = event;
     let row = EventRow { to: to.clone(), source: source.clone(), id: id.clone(), until, is_kept, version };
-    commit.put(Table::Events, keys::event(&origin.namespace, topic, *position), row::encode(&row));
-    commit.timer(TimerKind::Event, *position, None, Some(until));
+    commit.put(Table::Events, keys::event(namespace, topic, *position), row::encode(&row));
+}
+
+/// The answer to an event that was told to many.
+pub(super) fn put_answer(commit: &mut Commit<'_>, namespace: &Namespace, event: &Published, first: &First) {
+    let answer = answers::key(namespace, Scope::Event, &name_of(&event.source, &event.id));
+    answers::put(commit, answer, published(), first);
 }
 
 /// What a signal that is sent again must be equal in: to whom, the name, the key, and the data byte by byte. Of a published event the
 /// source and the id alone say that it is the same.
 fn fingerprint(publish: &Publish) -> Fingerprint {
-    let Some(to) = &publish.to else { return Parts::default().done() };
+    let Some(to) = &publish.to else { return published() };
     let parts = Parts::default().part(SagaId::as_str(to)).part(&publish.event_type).part(&publish.key);
     publish.data.iter().fold(parts, Parts::payload).done()
+}
+
+/// Of a published event nothing else is compared.
+fn published() -> Fingerprint {
+    Parts::default().done()
 }

@@ -1,6 +1,6 @@
 //! What may be asked about events, and the answers.
 
-use amends_core::{id::SagaId, value::Payload};
+use amends_core::{event::Topic, id::SagaId, value::Payload};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::refusal::{Hint, RefusalCode};
@@ -22,6 +22,13 @@ pub struct Publish {
     pub data: Option<Payload>,
     /// What the sagas that it starts begin with; none for a signal, which starts none.
     pub seed: Option<Seed>,
+}
+
+impl Publish {
+    /// What it is about.
+    pub(crate) fn topic(&self) -> Topic {
+        Topic { event_type: self.event_type.clone(), key: self.key.clone() }
+    }
 }
 
 /// What the sagas that an event starts begin with, beside its data.

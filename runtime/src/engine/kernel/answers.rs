@@ -84,9 +84,14 @@ pub(crate) fn keep<T: Serialize>(
     position: Position,
 ) {
     let now = commit.now;
-    commit.put(Table::Answers, key.clone(), row::encode(&First { fingerprint, said }));
+    put(commit, key.clone(), fingerprint, said);
     let timer = Timer { due: now.plus(KEPT_MS), kind: TimerKind::Answer, start: position };
     commit.set_timer(timer, row::encode(&Kept { answer: key.into(), about, since: now }));
+}
+
+/// Says something else from now on than was kept before.
+pub(crate) fn put<T: Serialize>(commit: &mut Commit<'_>, key: Vec<u8>, fingerprint: Fingerprint, said: &T) {
+    commit.put(Table::Answers, key, row::encode(&First { fingerprint, said }));
 }
 
 /// What the timer that fired is about; `None`: it was taken away meanwhile.

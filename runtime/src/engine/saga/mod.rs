@@ -53,7 +53,7 @@ use std::collections::{HashMap, VecDeque};
 
 use amends_core::{Instant, Saga, event::Topic, id::Namespace};
 
-use self::{launch::Launches, live::Live, load::LoadError, lockers::Lockers, waiters::Waiters, warm::Warm};
+use self::{launch::Launches, live::Live, load::LoadError, lockers::Lockers, rows::ToTell, waiters::Waiters, warm::Warm};
 pub(crate) use self::{
     resident::{Resident, SagaKey},
     start::{Cause, Outcome, does_not_fit, ended, no_definition, no_lock_key, refuse_quarantined},
@@ -302,14 +302,17 @@ pub(crate) fn corrupt(key: &SagaKey, why: &str) {
     tracing::error!(saga = %key.id, namespace = %key.namespace, why, "a saga's stream is corrupt: it is quarantined");
 }
 
-/// The sagas that a grant to this module would let go on, ready to be told.
+/// The sagas that a grant to this module would let go on, ready to be told. `None`: there are more than are told at once.
 pub(crate) fn denied(
     reads: &mut Reads<'_>,
     sagas: &mut Sagas,
     modules: &Modules,
     namespace: &Namespace,
     module: &str,
-) -> Result<Vec<SagaKey>, Unready> {
-    let keys = rows::denied(reads, namespace, module)?;
-    sagas.all_ready(reads, modules.definitions(), keys)
+) -> Result<Option<Vec<SagaKey>>, Unready> {
+    let ToTell { keys, more_after } = rows::denied(reads, namespace, module, (0, Position::MAX))?;
+    match more_after {
+        Some(_) => Ok(None),
+        None => sagas.all_ready(reads, modules.definitions(), keys).map(Some),
+    }
 }

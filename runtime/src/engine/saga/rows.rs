@@ -105,23 +105,52 @@ pub(super) fn decode_summary(row: &[u8]) -> Result<Summary, Corrupt> {
     row::decode(row, "a saga's summary")
 }
 
-/// Sagas of a namespace that wait for an event of this topic, those that came first before the others.
-pub(crate) fn waiting_for(reads: &mut Reads<'_>, namespace: &Namespace, topic: &Topic) -> Result<Vec<SagaKey>, Unready> {
-    named(reads, namespace, &keys::waits_for(namespace, topic, usize::MAX))
+/// Sagas that are told something in one turn: a tenth of a millisecond each, so that a request waits for some milliseconds at most.
+pub(crate) const TOLD_AT_ONCE: usize = 32;
+
+/// The first sagas that are to be told something.
+pub(crate) struct ToTell {
+    /// Those that came first, first.
+    pub(crate) keys: Vec<SagaKey>,
+    /// There may be more that began after this position.
+    pub(crate) more_after: Option<Position>,
 }
 
-/// Sagas that a grant to this module would let go on.
-pub(crate) fn denied(reads: &mut Reads<'_>, namespace: &Namespace, module: &str) -> Result<Vec<SagaKey>, Unready> {
-    named(reads, namespace, &keys::denied_of(namespace, module, usize::MAX))
+/// Sagas of a namespace that wait for an event of this topic, of those that began between these positions.
+pub(crate) fn waiting_for(
+    reads: &mut Reads<'_>,
+    namespace: &Namespace,
+    topic: &Topic,
+    between: (Position, Position),
+) -> Result<ToTell, Unready> {
+    let start = |key: &[u8]| Ok(keys::parse_wait(key)?.2);
+    to_tell(reads, namespace, &keys::waits_for(namespace, topic, between, TOLD_AT_ONCE), start)
+}
+
+/// Sagas that a grant to this module would let go on, of those that began between these positions.
+pub(crate) fn denied(
+    reads: &mut Reads<'_>,
+    namespace: &Namespace,
+    module: &str,
+    between: (Position, Position),
+) -> Result<ToTell, Unready> {
+    to_tell(reads, namespace, &keys::denied_of(namespace, module, between, TOLD_AT_ONCE), keys::parse_denied)
 }
 
 /// The sagas that the values of rows name.
-fn named(reads: &mut Reads<'_>, namespace: &Namespace, range: &Range) -> Result<Vec<SagaKey>, Unready> {
+fn to_tell(
+    reads: &mut Reads<'_>,
+    namespace: &Namespace,
+    range: &Range,
+    start: impl Fn(&[u8]) -> Result<Position, Corrupt>,
+) -> Result<ToTell, Unready> {
+    let page = reads.rows(range)?;
     let key = |row: &Row| {
         let id: SagaId = row::decode(&row.value, "a row that names a saga")?;
-        Ok(SagaKey { namespace: namespace.clone(), id })
+        Ok::<_, Unready>(SagaKey { namespace: namespace.clone(), id })
     };
-    reads.rows(range)?.rows.iter().map(key).collect()
+    let keys = page.rows.iter().map(key).collect::<Result<_, _>>()?;
+    Ok(ToTell { keys, more_after: page.end.as_deref().map(start).transpose()? })
 }
 
 /// What a saga may be until it has ended.

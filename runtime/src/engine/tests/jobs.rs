@@ -85,7 +85,7 @@ fn retries(sim: &Sim) -> BTreeMap<u64, usize> {
     counts
 }
 
-fn count_of(sim: &Sim, status: Status) -> usize {
+pub(super) fn count_of(sim: &Sim, status: Status) -> usize {
     read::of_status(sim.store.as_ref(), status, 0, usize::MAX).unwrap().len()
 }
 

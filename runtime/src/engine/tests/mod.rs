@@ -18,6 +18,8 @@ mod triggers;
 
 mod jobs;
 
+mod broadcasts;
+
 mod stuck;
 
 mod waits;

@@ -94,9 +94,9 @@ fn a_range_holds_its_own_topic_and_no_other() {
     let space = namespace("a");
     let topics = TEXTS.map(|key| Topic { event_type: "t".into(), key: key.into() });
     for topic in &topics {
-        let range = waits_for(&space, topic, 10);
+        let range = waits_for(&space, topic, (0, u64::MAX), 10);
         for other in &topics {
-            let key = wait(&space, other, u64::MAX);
+            let key = wait(&space, other, 7);
             let held = range.from <= key && range.to.as_ref().is_none_or(|to| key < *to);
             assert_eq!(held, topic == other, "{topic:?} {other:?}");
         }

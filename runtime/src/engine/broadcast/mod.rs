@@ -1,0 +1,149 @@
+//! What many sagas are told, some of them in a turn: an event for which many wait, a grant that lets many go on.
+//!
+//! What is told is recorded first. What a turn tells and how far it is then are one commit, so that a kill neither passes a saga over nor
+//! tells it twice; requests have their turns in between. Broadcasts take turns; two about the same thing follow each other.
+
+mod turn;
+
+use std::collections::BTreeMap;
+
+use amends_core::{event::Topic, id::Namespace};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::{
+        event::{Delivery, request::PublishAnswer},
+        kernel::{Kernel, commit::Commit, release::Reply, request::Answer, row},
+        refusal::Refusal,
+        saga::Sagas,
+    },
+    journal::keys,
+    store::{Order, Position, Range, Store, StoreError, Table},
+};
+
+/// Something that many sagas are told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Broadcast {
+    namespace: Namespace,
+    what: What,
+    /// The saga that begins there was told last.
+    through: Position,
+    /// The last record of the last turn: the next turn waits until it is durable.
+    position: Position,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+enum What {
+    /// An event, to those that wait for its topic.
+    Event(Delivery),
+    /// Grants changed, to those that were denied something by this module's.
+    Grants(String),
+}
+
+/// What two broadcasts may be about both: the later one waits for the earlier one then.
+#[derive(PartialEq, Eq)]
+enum Subject<'a> {
+    Topic(&'a Topic),
+    Module(&'a str),
+}
+
+impl Broadcast {
+    fn subject(&self) -> (&Namespace, Subject<'_>) {
+        let subject = match &self.what {
+            What::Event(delivery) => Subject::Topic(delivery.topic()),
+            What::Grants(module) => Subject::Module(module),
+        };
+        (&self.namespace, subject)
+    }
+}
+
+/// The broadcasts under way, each by the record with which it began, and who waits for their ends.
+#[derive(Debug, Default)]
+pub(crate) struct Broadcasts {
+    under_way: BTreeMap<Position, Broadcast>,
+    /// The one that had the last turn.
+    last: Position,
+    waiters: Vec<Waiter>,
+}
+
+/// A publisher who waits until everybody was told.
+#[derive(Debug)]
+struct Waiter {
+    start: Position,
+    /// The event was there already when it was published.
+    duplicate: bool,
+    answer: Answer<PublishAnswer>,
+}
+
+impl Broadcasts {
+    /// Those that the host before this one left.
+    pub(crate) fn recover(store: &dyn Store) -> Result<Self, StoreError> {
+        let range = Range { table: Table::Broadcasts, from: Vec::new(), to: None, order: Order::Ascending, limit: usize::MAX };
+        let mut under_way = BTreeMap::new();
+        for found in store.rows(&range)? {
+            under_way.insert(keys::parse_broadcast(&found.key)?, row::decode(&found.value, "a broadcast's row")?);
+        }
+        Ok(Self { under_way, ..Self::default() })
+    }
+
+    /// An event of this topic is under way: a later one waits for it.
+    pub(crate) fn has_topic(&self, namespace: &Namespace, topic: &Topic) -> bool {
+        self.under_way.values().any(|broadcast| broadcast.subject() == (namespace, Subject::Topic(topic)))
+    }
+
+    /// An event begins to be told.
+    pub(crate) fn deliver(&mut self, commit: &mut Commit<'_>, namespace: &Namespace, delivery: Delivery) -> Position {
+        let start = delivery.position();
+        self.begin(commit, namespace, start, What::Event(delivery));
+        start
+    }
+
+    /// The sagas that were denied something by a module's grants begin to be told of new ones, whose record is the last one.
+    pub(crate) fn grant(&mut self, commit: &mut Commit<'_>, namespace: &Namespace, module: &str) {
+        let start = commit.last_position();
+        self.begin(commit, namespace, start, What::Grants(module.to_owned()));
+    }
+
+    fn begin(&mut self, commit: &mut Commit<'_>, namespace: &Namespace, start: Position, what: What) {
+        let broadcast = Broadcast { namespace: namespace.clone(), what, through: 0, position: commit.last_position() };
+        self.go_on(commit, start, broadcast);
+    }
+
+    /// A turn was taken, and others follow.
+    fn go_on(&mut self, commit: &mut Commit<'_>, start: Position, broadcast: Broadcast) {
+        commit.put(Table::Broadcasts, keys::broadcast(start), row::encode(&broadcast));
+        self.under_way.insert(start, broadcast);
+    }
+
+    /// This client is told when everybody was told.
+    pub(crate) fn wait(&mut self, start: Position, duplicate: bool, answer: Answer<PublishAnswer>) {
+        // Those who gave up waiting.
+        self.waiters.retain(|waiter| !waiter.answer.is_closed());
+        self.waiters.push(Waiter { start, duplicate, answer });
+    }
+
+    /// Everybody who waits for an end, when nobody will be told of one by this host.
+    pub(crate) fn refuse_waiters(&mut self, refusal: &Refusal) {
+        for waiter in std::mem::take(&mut self.waiters) {
+            Reply::new(waiter.answer, Err(refusal.clone())).send();
+        }
+    }
+
+    /// A broadcast wants its turn now.
+    pub(crate) fn has_turn(&self, kernel: &Kernel, sagas: &Sagas) -> bool {
+        !kernel.stopping
+            && !self.under_way.is_empty()
+            && sagas.has_room_beside_requests(kernel)
+            && self.next(kernel.durable()).is_some()
+    }
+
+    /// The one whose turn it is: they take turns, but for those that are about the same thing.
+    fn next(&self, durable: Position) -> Option<Position> {
+        let is_first = |start: &Position, broadcast: &Broadcast| {
+            !self.under_way.range(..start).any(|(_, before)| before.subject() == broadcast.subject())
+        };
+        let after_the_last = self.under_way.range(self.last + 1..).chain(self.under_way.range(..=self.last));
+        let ready = |(start, broadcast): &(&Position, &Broadcast)| broadcast.position <= durable && is_first(start, broadcast);
+        after_the_last.into_iter().find(ready).map(|(start, _)| *start)
+    }
+}
