@@ -3,7 +3,7 @@
 use super::{
     definition::{Kind, OnExhausted, OnUnknown, Retry, Undo},
     handle::Turn,
-    retry::{AGAIN_MS_MIN, Spent, after_host_fault, next_attempt},
+    retry::{Spent, after_host_fault, next_attempt, shortest_wait_ms},
     run::StepRun,
     state::{Phase, Saga},
 };
@@ -58,7 +58,8 @@ impl Turn<'_> {
             }
             Recorded::Wait(Wait { event, until }) => {
                 // A moment that has passed would call a guest that always says so again without end in between.
-                let until = until.map(|until| until.max(self.context.now.plus(AGAIN_MS_MIN)));
+                let least = self.context.now.plus(shortest_wait_ms(attempt.number));
+                let until = until.map(|until| until.max(least));
                 self.emit(Event::Wait(attempt, Wait { event, until }));
             }
             Recorded::Denied(denial) => self.denied(attempt, denial, left),

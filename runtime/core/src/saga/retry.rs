@@ -31,6 +31,13 @@ pub fn next_attempt(retry: &Retry, spent: Spent, now: Instant, jitter: u64) -> O
     in_the_box.then_some(at)
 }
 
+/// The shortest wait that a leg gets with its so many-th attempt: [`AGAIN_MS_MIN`], and from the fifth attempt on twice as much with each
+/// one, up to 1.28 seconds. A guest that waits again and again for a moment that has passed gets nowhere, and each turn of it costs
+/// records, a commit and an attempt.
+pub fn shortest_wait_ms(attempts: u32) -> u64 {
+    AGAIN_MS_MIN << attempts.saturating_sub(4).min(7)
+}
+
 /// The moment of the next attempt after a fault of the host, which uses no budget up and has no limit: 200 ms after the leg's
 /// first attempt, twice as long after each further one, at most a minute.
 pub fn after_host_fault(attempts: u32, now: Instant, jitter: u64) -> Instant {

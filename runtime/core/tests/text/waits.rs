@@ -177,6 +177,61 @@ fn a_wait_for_the_past_is_a_short_one() {
     );
 }
 
+/// A thousand sagas that always wait for a moment that has passed took most of the host: each was called, recorded and committed a
+/// hundred times a second. The kind: work that a guest asks for at no cost to itself.
+#[test]
+fn a_step_that_waits_again_and_again_for_the_past_is_called_less_and_less_often() {
+    check(
+        "a",
+        "a waits for 0ms · +10ms · a waits for 0ms · +10ms · a waits for 0ms · +10ms · a waits for 0ms · +10ms · a waits for 0ms · \
+         +20ms · a waits for 0ms · +20ms · +20ms · a waits for 1s · +1s · a waits for 100ms",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a waits for 0ms
+              wait a #1 for +10ms
+            > +10ms
+              timer_fired a
+              intent a #2
+            > a waits for 0ms
+              wait a #2 for +20ms
+            > +10ms
+              timer_fired a
+              intent a #3
+            > a waits for 0ms
+              wait a #3 for +30ms
+            > +10ms
+              timer_fired a
+              intent a #4
+            > a waits for 0ms
+              wait a #4 for +40ms
+            > +10ms
+              timer_fired a
+              intent a #5
+            > a waits for 0ms
+              wait a #5 for +60ms
+            > +20ms
+              timer_fired a
+              intent a #6
+            > a waits for 0ms
+              wait a #6 for +100ms
+            > +20ms
+            > +20ms
+              timer_fired a
+              intent a #7
+            > a waits for 1s
+              wait a #7 for +1100ms
+            > +1s
+              timer_fired a
+              intent a #8
+            > a waits for 100ms
+              wait a #8 for +1260ms
+            = waiting, wakes at +1260ms
+        "#]],
+    );
+}
+
 #[test]
 fn a_wait_for_nothing_or_for_more_than_ten_years_is_a_trap() {
     check(

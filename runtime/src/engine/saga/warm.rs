@@ -9,11 +9,11 @@ use amends_core::Instant;
 
 use super::{Resident, SagaKey};
 
-/// At some ten kilobytes each, a megabyte or two: a million sagas that wait cost no more than this.
-const SAGAS_MAX: usize = 128;
+/// At some ten kilobytes each, ten megabytes: a million sagas that wait cost no more than this.
+const SAGAS_MAX: usize = 1_024;
 
-/// A saga with a longer journal is read again: it is large in memory, too.
-const JOURNAL_BYTES_MAX: u64 = 64 << 10;
+/// The bytes of all their journals: what a saga takes in memory grows with its journal.
+const JOURNAL_BYTES_MAX: u64 = 16 << 20;
 
 /// A saga that has rested for so long is not expected to be needed soon.
 const RESTS_MS_MAX: u64 = 10_000;
@@ -25,6 +25,7 @@ pub(super) struct Warm {
     /// The oldest first; an entry whose number is not its saga's any more means nothing.
     queue: VecDeque<(u64, Instant, SagaKey)>,
     last: u64,
+    journal_bytes: u64,
 }
 
 impl Warm {
@@ -38,27 +39,33 @@ impl Warm {
 
     /// It is needed: it does not rest any more.
     pub(super) fn take(&mut self, key: &SagaKey) -> Option<Resident> {
-        self.sagas.remove(key).map(|(_, resident)| resident)
+        let (_, resident) = self.sagas.remove(key)?;
+        self.journal_bytes -= resident.journal_bytes;
+        Some(resident)
     }
 
     pub(super) fn keep(&mut self, key: SagaKey, resident: Resident, now: Instant) {
         self.last += 1;
         self.queue.push_back((self.last, now, key.clone()));
+        drop(self.take(&key));
+        self.journal_bytes += resident.journal_bytes;
         self.sagas.insert(key, (self.last, resident));
     }
 
-    /// Lets go of those that have rested for long, of the oldest beyond the bound, and of large ones.
+    /// Lets go of those that have rested for long, and of the oldest beyond the bounds.
     pub(super) fn cool(&mut self, now: Instant) {
+        if self.queue.len() > 4 * SAGAS_MAX {
+            self.queue.retain(|(number, _, key)| self.sagas.get(key).is_some_and(|(kept, _)| kept == number));
+        }
         while let Some((number, since, key)) = self.queue.front() {
             let is_stale = self.sagas.get(key).is_none_or(|(kept, _)| kept != number);
-            let is_large = || self.sagas.get(key).is_some_and(|(_, resident)| resident.journal_bytes > JOURNAL_BYTES_MAX);
-            if !is_stale && !is_large() && self.sagas.len() <= SAGAS_MAX && now.since(*since) < RESTS_MS_MAX {
+            let fits = self.sagas.len() <= SAGAS_MAX && self.journal_bytes <= JOURNAL_BYTES_MAX;
+            if !is_stale && fits && now.since(*since) < RESTS_MS_MAX {
                 return;
             }
-            if !is_stale {
-                self.sagas.remove(key);
+            if let Some((_, _, key)) = self.queue.pop_front().filter(|_| !is_stale) {
+                drop(self.take(&key));
             }
-            self.queue.pop_front();
         }
     }
 }

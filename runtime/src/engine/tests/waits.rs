@@ -16,6 +16,22 @@ fn waiting() -> Sim {
     sim
 }
 
+/// Of the sagas that rest 128 stayed in memory: each timer of a thousand sagas that waited for a moment read its saga again, and replayed
+/// all of it.
+#[test]
+fn a_saga_that_rested_for_a_moment_is_not_read_again_though_a_thousand_rest_beside_it() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~b"]));
+    for number in 0..1_000 {
+        let _started = sim.start(&format!("S{number}"), "{}", false);
+    }
+    sim.settle();
+    sim.fetches = Fetches::WhenTold;
+    let _signal = sim.publish("E1", Some("S0"), "42");
+    let asked: Vec<Look> = std::mem::take(&mut sim.asked);
+    assert!(!asked.is_empty() && asked.iter().all(|look| matches!(look, Look::Row(..))), "{asked:?}");
+}
+
 #[test]
 fn a_waiting_saga_is_rows_and_nothing_in_memory() {
     let mut sim = waiting();
