@@ -133,7 +133,7 @@ pub struct Intent {
     pub reaches_outside: bool,
     /// The revision of the module stream that holds the grants and the config.
     pub snapshot: u64,
-    /// When the attempt is ended from outside.
+    /// When the attempt is ended from outside, if its guest begins at once; one that waits for its place is ended that much later.
     pub deadline_at: Instant,
     /// Nothing else runs on the shard beside it: it may have taken the host down twice.
     pub solo: bool,

@@ -138,7 +138,8 @@ pub struct Entry {
     /// The attempt can reach outside.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reaches_outside: Option<bool>,
-    /// The deadline of the attempt or of the saga.
+    /// The deadline of the attempt or of the saga. The time of an attempt begins with its guest: one that waits for its place may end
+    /// that much later.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline_at: Option<Time>,
     /// The output of the step, or the output that an operator recorded.

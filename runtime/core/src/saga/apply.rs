@@ -88,6 +88,12 @@ impl Saga {
         if !may_begin || !matches!(used.state, LegState::Ready | LegState::BackingOff { .. }) || *number != used.attempts + 1 {
             return Err(format!("attempt {number} of {leg} is out of order"));
         }
+        if let LegState::BackingOff { since, .. } = &used.state
+            && used.host_failed
+        {
+            used.waited_ms = used.waited_ms.saturating_add(at.since(*since));
+        }
+        used.host_failed = false;
         used.unknown = false;
         used.attempts = *number;
         used.began_at.get_or_insert(at);
@@ -190,7 +196,7 @@ impl Saga {
                     run.check.ready_at = at;
                 }
                 // A question has a budget of its own, however often it had to be asked before.
-                (run.check.spent, run.check.budget_since, run.check.ended_at) = (0, None, None);
+                (run.check.spent, run.check.budget_since, run.check.waited_ms, run.check.ended_at) = (0, None, 0, None);
                 run.check.state = LegState::Ready;
             }
             (Direction::Forward, Some(OnUnknown::OnceThenRollback | OnUnknown::OnceThenStop)) => spend(leg, charge),
@@ -347,8 +353,17 @@ impl Saga {
             return Err(format!("attempt {} of {} is not open", attempt.number, attempt.leg));
         };
         let survived_alone = intent.solo && charge == Charge::Leg;
+        let deadline_at = intent.deadline_at;
         let run = self.at(&attempt.leg.path)?;
         let leg = run.leg_mut(attempt.leg.direction);
+        leg.host_failed = charge == Charge::HostFault;
+        // What the host could not run, or let wait before it ran it, is no time of the step's.
+        let waited_since = match (charge, &leg.state) {
+            (Charge::HostFault, LegState::Open { since, .. }) => *since,
+            (Charge::HostStop { .. }, _) => at,
+            (Charge::Leg | Charge::HostFault, _) => deadline_at,
+        };
+        leg.waited_ms = leg.waited_ms.saturating_add(at.since(waited_since));
         leg.state = LegState::Closed;
         leg.ended_at = Some(at);
         if survived_alone {

@@ -144,7 +144,7 @@ pub struct Retry {
     pub cap_ms: u64,
     /// How far a delay may be shifted, either way; at most 100.
     pub jitter_percent: u8,
-    /// From the step's first intent, waits excluded.
+    /// From the step's first intent. Waits do not count, nor does what the host could not run.
     pub time_box_ms: Option<u64>,
 }
 

@@ -14,7 +14,7 @@ pub struct Spent {
     pub attempts: u32,
     /// The first intent of this budget.
     pub since: Instant,
-    /// How long the leg has waited meanwhile; a wait does not run against the time box.
+    /// How long the leg has waited meanwhile, for what it asked for or for the host; that does not run against the time box.
     pub waited_ms: u64,
 }
 

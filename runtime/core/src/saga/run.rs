@@ -78,7 +78,10 @@ pub(crate) struct LegRun {
     pub(crate) host_stops: u32,
     pub(crate) ready_at: Instant,
     pub(crate) budget_since: Option<Instant>,
+    /// Time that does not run against the time box.
     pub(crate) waited_ms: u64,
+    /// The last attempt ended by a fault of the host.
+    pub(crate) host_failed: bool,
     pub(crate) began_at: Option<Instant>,
     pub(crate) ended_at: Option<Instant>,
     pub(crate) failures: Vec<(String, u32)>,
@@ -100,6 +103,7 @@ static IDLE: LegRun = LegRun {
     doubtful: 0,
     unknown: false,
     host_stops: 0,
+    host_failed: false,
     ready_at: Instant(0),
     budget_since: None,
     waited_ms: 0,

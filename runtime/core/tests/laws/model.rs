@@ -102,10 +102,15 @@ pub(crate) struct LegModel {
     /// Failures that count, since the budget was fresh.
     pub(crate) charged: u32,
     pub(crate) since: Option<Instant>,
+    /// What does not run against the time box: waits, and what the host could not run.
     pub(crate) waited_ms: u64,
+    /// When its last attempt began.
+    pub(crate) open_since: Instant,
     pub(crate) stops: u32,
     /// Its last attempt ended by a fault of the host: it is tried again, whatever is used up.
     pub(crate) host_failed: bool,
+    /// It backs off because of that.
+    pub(crate) host_backs_off: bool,
     /// Said by an operator to be tried although its budget is used up.
     pub(crate) beyond_budget: bool,
     pub(crate) arrived: Option<Woken>,
@@ -170,41 +175,41 @@ impl Model {
             Event::Intent(intent) => self.intent(intent, context)?,
             Event::Listed(path, elements) => self.listed(path, elements)?,
             Event::Done(attempt, _) => {
-                self.ends(attempt, Charge::Leg)?;
+                self.ends(attempt, Charge::Leg, now)?;
                 law!(!is_undo(&attempt.leg), "a compensation ends undone");
                 self.step_done(&attempt.leg.path)?;
             }
             Event::Undone(attempt) => {
-                self.ends(attempt, Charge::Leg)?;
+                self.ends(attempt, Charge::Leg, now)?;
                 law!(is_undo(&attempt.leg), "only a compensation ends undone");
                 let step = self.step(&attempt.leg.path)?;
                 law!(step.undone.is_none(), "{} is undone twice", step.path);
                 step.undone = Some("code");
             }
             Event::Refused(attempt, failure) => {
-                self.ends(attempt, Charge::Leg)?;
+                self.ends(attempt, Charge::Leg, now)?;
                 law!(attempt.leg.direction == Direction::Forward, "only a step is refused");
                 let step = self.step(&attempt.leg.path)?;
                 (step.refused, step.refusal) = (true, Some(failure.clone()));
             }
             Event::Transient(attempt, _, charge) => {
-                self.ends(attempt, *charge)?;
+                self.ends(attempt, *charge, now)?;
                 self.charge(&attempt.leg, *charge)?;
             }
             Event::Unknown(attempt, _, charge) => {
-                let reached = self.ends(attempt, *charge)?;
+                let reached = self.ends(attempt, *charge, now)?;
                 self.charge(&attempt.leg, *charge)?;
                 self.unknown(attempt, reached)?;
             }
             Event::NotDone(attempt) => {
-                self.ends(attempt, Charge::Leg)?;
+                self.ends(attempt, Charge::Leg, now)?;
                 law!(attempt.leg.direction == Direction::Check, "only a check says not-done");
                 let step = self.step(&attempt.leg.path)?;
                 // What cannot be undone is taken at its check's word.
                 (step.must_ask, step.doubts) = (false, if step.has_undo() { step.doubts } else { 0 });
             }
             Event::Wait(attempt, wait) => {
-                let reached = self.ends(attempt, Charge::Leg)?;
+                let reached = self.ends(attempt, Charge::Leg, now)?;
                 law!(wait.event.is_some() || wait.until.is_some(), "a wait for nothing");
                 let rolls_back = self.rolls_back;
                 let step = self.step(&attempt.leg.path)?;
@@ -351,6 +356,12 @@ impl Model {
         law!(intent.solo == (used.stops == 2), "{leg} is wrong about running alone");
         let budget = used.beyond_budget || retry.attempts_max.is_none_or(|max| used.charged < max);
         law!(budget, "{leg} begins and its attempts are used up");
+        if let At::BacksOff { since, .. } = &used.at
+            && used.host_backs_off
+        {
+            used.waited_ms += now.since(*since);
+        }
+        (used.host_backs_off, used.open_since) = (false, now);
         used.attempts += 1;
         used.since.get_or_insert(now);
         used.at = At::Open(intent.clone());
@@ -396,13 +407,19 @@ impl Model {
     }
 
     /// Ends the open attempt; whether it could reach outside.
-    fn ends(&mut self, attempt: &Attempt, charge: Charge) -> Result<bool, String> {
+    fn ends(&mut self, attempt: &Attempt, charge: Charge, now: Instant) -> Result<bool, String> {
         let used = self.step(&attempt.leg.path)?.leg(&attempt.leg);
         law_open(used, attempt)?;
         let At::Open(intent) = std::mem::take(&mut used.at) else { return Err("not open".into()) };
         if intent.solo && charge == Charge::Leg {
             used.stops = 0;
         }
+        used.waited_ms += match charge {
+            Charge::HostFault => now.since(used.open_since),
+            // It was ended at its deadline, but for what it had waited before.
+            Charge::Leg => now.since(intent.deadline_at),
+            Charge::HostStop { .. } => 0,
+        };
         Ok(intent.reaches_outside)
     }
 
@@ -476,7 +493,7 @@ impl Model {
         if std::mem::take(&mut used.host_failed) {
             let within = now.plus(AGAIN_MS_MIN)..=now.plus(72_000);
             law!(within.contains(&until), "{leg} backs off for the wrong time after a fault of the host");
-            used.at = At::BacksOff { since: now, until };
+            (used.at, used.host_backs_off) = (At::BacksOff { since: now, until }, true);
             return Ok(());
         }
         law!(retry.attempts_max.is_none_or(|max| used.charged < max), "{leg} backs off and its attempts are used up");

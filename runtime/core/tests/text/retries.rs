@@ -330,3 +330,65 @@ fn parallel_steps_back_off_each_for_itself() {
     "#]],
     );
 }
+
+/// Ten attempts that found no place in a busy host took ten minutes, and the first real failure was the last that the time box had room
+/// for. The kind: a budget that is charged for what the host could not run.
+#[test]
+fn what_the_host_could_not_run_does_not_run_against_the_time_box() {
+    check(
+        "a(box 5s)",
+        "+1m · a host-fails host_busy · +1m · clock +1m · a host-fails host_busy · +2s · a transient busy · +1s · a transient busy · +2s · a transient busy",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > +1m
+            > a host-fails host_busy
+              transient a #1 host_busy (not charged)
+              backoff a until +60176ms
+            > +1m
+              intent a #2
+            > clock +1m
+            > a host-fails host_busy
+              transient a #2 host_busy (not charged)
+              backoff a until +180327ms
+            > +2s
+              intent a #3
+            > a transient busy
+              transient a #3 busy
+              backoff a until +183s
+            > +1s
+              intent a #4
+            > a transient busy
+              transient a #4 busy
+              backoff a until +185s
+            > +2s
+              intent a #5
+            > a transient busy
+              transient a #5 busy
+              rollback_begun a exhausted busy
+              compensated
+            = compensated
+        "#]],
+    );
+    // It waited for its place before it ran for its whole deadline.
+    check(
+        "a(box 40s, deadline 30s)",
+        "+50s · a transient deadline · +1s · a transient busy",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > +50s
+        > a transient deadline
+          transient a #1 deadline
+          backoff a until +51s
+        > +1s
+          intent a #2
+        > a transient busy
+          transient a #2 busy
+          backoff a until +53s
+        = running, wakes at +53s
+    "#]],
+    );
+}
