@@ -365,6 +365,7 @@ impl Drive {
                 Action::Commit(batch, number) => self.decided.push(Work { tag: number, batch }),
                 Action::Fetch(looks) => self.looks.extend(looks),
                 Action::Run(call, ahead) => self.run_guest(*call, ahead),
+                Action::Withdraw(of, call) => self.guests.withdraw(&of, &call),
                 Action::Changed(stream, revision) => self.changed(&stream, revision),
                 Action::Fail(why) => {
                     self.is_fenced = matches!(why, Ending::Fenced(_));

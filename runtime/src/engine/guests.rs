@@ -9,7 +9,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use amends_core::{
     event::{Attempt, RollbackCause, Woken},
     id::{Direction, StepKey},
-    outcome::Report,
+    outcome::{Left, Outcome, Report},
     value::{Failure, Instant, Payload},
 };
 use serde::{Deserialize, Serialize};
@@ -86,6 +86,13 @@ impl Work {
     pub fn id(&self) -> CallId {
         match self {
             Self::Step(step) => CallId::Step(step.attempt.clone()),
+        }
+    }
+
+    /// Whether it is this call.
+    pub fn is(&self, id: &CallId) -> bool {
+        match (self, id) {
+            (Self::Step(step), CallId::Step(attempt)) => step.attempt == *attempt,
         }
     }
 
@@ -166,6 +173,14 @@ pub enum GuestReport {
 }
 
 impl GuestReport {
+    /// Of a call that was withdrawn before its guest began: it did not happen, and charges nothing.
+    pub fn withdrawn(call: CallId) -> Self {
+        let failure = Failure::new("withdrawn", "the attempt had not begun when its saga had no use for it any more");
+        match call {
+            CallId::Step(attempt) => Self::Step(Report { attempt, outcome: Outcome::HostFault(failure), left: Left::Nothing }),
+        }
+    }
+
     /// What came of a step, its compensation or its check, if it was one.
     pub fn into_step(self) -> Option<Report> {
         match self {
@@ -180,6 +195,12 @@ pub trait Guests: Send + Sync + 'static {
     ///
     /// It never blocks: beyond the number of guests in flight a call waits its turn.
     fn run(&self, call: GuestCall, caller: Box<dyn Caller>);
+
+    /// Makes this call of a stream no more if its guest has not begun: its caller gets [`GuestReport::withdrawn`] as the last report.
+    /// A call that has begun goes on, and one that is not known changes nothing.
+    ///
+    /// It never blocks, and may be asked for on the thread that takes the reports.
+    fn withdraw(&self, of: &StreamId, call: &CallId);
 }
 
 /// Takes the reports of calls. What wants to go on without the engine answers a report with its next call.

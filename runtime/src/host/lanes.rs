@@ -22,14 +22,27 @@ use super::{
     roster::{Roster, Running, Stands},
     turn::Lane,
 };
+use crate::{engine::guests::CallId, journal::StreamId};
 
 /// Something to run on a guest thread.
 pub(super) trait Job: Send {
     /// Its place is there.
     fn run(self: Box<Self>, lane: Arc<Lane>) -> Running;
 
-    /// There was none for so long: it is not run.
-    fn give_up(self: Box<Self>, waited: Duration);
+    /// Whether it begins with this call.
+    fn is(&self, call: &CallId) -> bool;
+
+    /// It is not run.
+    fn give_up(self: Box<Self>, why: NotRun);
+}
+
+/// Why a job is not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotRun {
+    /// There was no place for it for so long.
+    NoPlace(Duration),
+    /// Nobody needs it any more.
+    Withdrawn,
 }
 
 impl<F: FnOnce(Arc<Lane>) -> Running + Send> Job for F {
@@ -37,7 +50,11 @@ impl<F: FnOnce(Arc<Lane>) -> Running + Send> Job for F {
         self(lane)
     }
 
-    fn give_up(self: Box<Self>, _: Duration) {}
+    fn is(&self, _: &CallId) -> bool {
+        false
+    }
+
+    fn give_up(self: Box<Self>, _: NotRun) {}
 }
 
 /// Threads that resolve names, for each guest thread. More lookups wait, and their time is the connection's.
@@ -130,6 +147,15 @@ impl Lanes {
         let mut state = dispatch.state();
         state.queue.put(party, job, now);
         dispatch.call_one(state);
+    }
+
+    /// Takes a job back that has no place yet, and tells it so. One that has begun goes on. Never blocks.
+    pub(super) fn withdraw(&self, of: &StreamId, call: &CallId) {
+        let mut state = self.dispatch.state();
+        let Some(job) = state.queue.withdraw(of, |job| job.is(call)) else { return };
+        self.dispatch.queued.store(state.waiting(), Ordering::Relaxed);
+        drop(state);
+        job.give_up(NotRun::Withdrawn);
     }
 
     /// Runs a job beside those that need a place.
@@ -266,7 +292,7 @@ impl Dispatch {
         drop(state);
         for job in given_up {
             // Who is told may panic, and this thread has others to tell.
-            let _ = catch_unwind(AssertUnwindSafe(|| job.give_up(PLACE_WAIT)));
+            let _ = catch_unwind(AssertUnwindSafe(|| job.give_up(NotRun::NoPlace(PLACE_WAIT))));
         }
     }
 }
@@ -323,7 +349,7 @@ mod tests {
     use amends_core::id::Namespace;
 
     use super::*;
-    use crate::journal::{StreamId, StreamKind};
+    use crate::journal::StreamKind;
 
     fn party(module: &str, way: Way) -> Party {
         let of = StreamId { namespace: Namespace::new("default").unwrap(), kind: StreamKind::Saga, id: module.to_owned() };

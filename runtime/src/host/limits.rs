@@ -17,7 +17,7 @@ pub(super) const SLICE: Duration = Duration::from_millis(2);
 pub(super) const BREATH: Duration = Duration::from_micros(500);
 
 /// How long an attempt waits for its place before the engine is told that the host is busy, and decides again: a burst of starts is
-/// worked off in less, and no cancel waits for longer.
+/// worked off in less. A saga that has no use for its attempt any more does not wait for it.
 pub(super) const PLACE_WAIT: Duration = Duration::from_secs(60);
 
 /// What a guest may use. The default of each field is the documented one.

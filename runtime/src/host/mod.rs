@@ -106,7 +106,7 @@ use self::{
     egress::Gate,
     fault::{Fault, FaultCode},
     groups::Party,
-    lanes::{Job, Lanes},
+    lanes::{Job, Lanes, NotRun},
     modules::{Modules, Ready},
     roster::Running,
     secrets::Secrets,
@@ -122,6 +122,7 @@ pub use self::{
 };
 use crate::{
     engine::guests::{CallId, Caller, GuestCall, GuestReport, Guests, ModuleDigest},
+    journal::StreamId,
     stages::{Stage, Stages},
 };
 
@@ -298,6 +299,10 @@ impl Guests for Host {
         let (queued, handed_over) = (Moment::now(), (self.shared.uptime)());
         self.lanes.run(party, Box::new(Calls { shared: self.shared.clone(), call, caller, queued, handed_over }));
     }
+
+    fn withdraw(&self, of: &StreamId, call: &CallId) {
+        self.lanes.withdraw(of, call);
+    }
 }
 
 /// A call, and those that its caller answers.
@@ -332,14 +337,24 @@ impl Job for Calls {
         })
     }
 
-    fn give_up(self: Box<Self>, waited: Duration) {
-        let Self { call, caller, .. } = *self;
-        let message = format!(
-            "the attempt found no place within {waited:?}: others of the module {} have all that it may have, or the host is full (`in_flight` and `waiting` in [guest])",
-            call.module
-        );
-        caller.last_report(work::failed(call.work.id(), Fault::new(FaultCode::HostBusy, message), Left::Nothing));
+    fn is(&self, call: &CallId) -> bool {
+        self.call.work.is(call)
     }
+
+    fn give_up(self: Box<Self>, why: NotRun) {
+        let Self { call, caller, .. } = *self;
+        caller.last_report(match why {
+            NotRun::NoPlace(waited) => work::failed(call.work.id(), no_place(&call.module, waited), Left::Nothing),
+            NotRun::Withdrawn => GuestReport::withdrawn(call.work.id()),
+        });
+    }
+}
+
+fn no_place(module: &str, waited: Duration) -> Fault {
+    let message = format!(
+        "the attempt found no place within {waited:?}: others of the module {module} have all that it may have, or the host is full (`in_flight` and `waiting` in [guest])"
+    );
+    Fault::new(FaultCode::HostBusy, message)
 }
 
 /// When an attempt is over time whose guest begins now: what it waited for its place or its module is the host's time, not its own.

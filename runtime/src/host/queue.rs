@@ -157,6 +157,18 @@ impl<J> Queue<J> {
         best.map(|((rank, ..), at, name)| (rank, at.clone(), name.clone()))
     }
 
+    /// Takes something out that waits for its place.
+    pub(super) fn withdraw(&mut self, of: &StreamId, is: impl Fn(&J) -> bool) -> Option<J> {
+        for way in [Way::Forward, Way::Back] {
+            let Some(space) = self.spaces.get_mut(&(way, of.namespace.clone())) else { continue };
+            if let Some(job) = space.modules.values_mut().find_map(|line| line.withdraw(of, &is)) {
+                self.waiting[way as usize] -= 1;
+                return Some(job);
+            }
+        }
+        None
+    }
+
     /// What began has ended.
     pub(super) fn give_back(&mut self, place: Place) {
         place.group.ends();
@@ -223,6 +235,24 @@ impl<J> Queue<J> {
 }
 
 impl<J> Line<J> {
+    /// Of a saga of which nothing is left it forgets the name, and its turn.
+    fn withdraw(&mut self, of: &StreamId, is: impl Fn(&J) -> bool) -> Option<J> {
+        let saga = self.sagas.get_mut(of)?;
+        let at = saga.jobs.iter().position(|(job, _)| is(job))?;
+        let (job, _) = saga.jobs.remove(at)?;
+        if saga.jobs.is_empty() {
+            let begun = saga.begun;
+            // Whoever takes many back does so about in the order in which they came: it is near the front.
+            if let Some(turn) = self.order.iter().position(|waits| **waits == *of) {
+                self.order.remove(turn);
+            }
+            if begun == 0 {
+                self.sagas.remove(of);
+            }
+        }
+        Some(job)
+    }
+
     /// Brings the saga to the front whose turn it is, of those that may have one more. Since when its next one waits.
     fn next_since(&mut self, begun: u32, running: u32) -> Option<Duration> {
         let module = self.group.module();
@@ -250,166 +280,4 @@ fn inside(left: u32, has: u32) -> Option<u32> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fmt::Write;
-
-    use expect_test::{Expect, expect};
-
-    use super::*;
-    use crate::journal::StreamKind;
-
-    const NOW: Duration = Duration::ZERO;
-
-    fn party(text: &str) -> Party {
-        let (way, text) = text.strip_prefix("undo ").map_or((Way::Forward, text), |rest| (Way::Back, rest));
-        let [namespace, module, saga] = text.split('/').collect::<Vec<_>>()[..] else { panic!("{text}") };
-        let of = StreamId { namespace: Namespace::new(namespace).unwrap(), kind: StreamKind::Saga, id: saga.to_owned() };
-        Party { way, of, module: module.to_owned() }
-    }
-
-    /// A line is `3 a/m/1`, so many attempts of a namespace, a module and a saga that begin to wait; `begin`, as many as may; `host`, all
-    /// that have begun wait for the host; or `end a/m`, one of a module ends. What begins is told, in order.
-    fn check(places: Places, script: &str, expect: Expect) {
-        let mut queue = Queue::<&str>::new(places);
-        let (mut begun, mut running, mut told) = (Vec::<(&str, Place)>::new(), Vec::new(), String::new());
-        let mut put = NOW;
-        for line in script.lines().map(str::trim) {
-            match line.split_once(' ') {
-                None if line == "begin" => {
-                    let mut names = Vec::new();
-                    while let Some((name, place)) = queue.next(NOW, None) {
-                        names.push(name);
-                        running.push(Arc::clone(place.group()));
-                        begun.push((name, place));
-                    }
-                    let mut runs =
-                        names.chunk_by(|a, b| a == b).map(|run| format!("{} {}", run.len(), run[0])).collect::<Vec<_>>();
-                    runs.push(format!("{} forward and {} back wait", queue.waiting(Way::Forward), queue.waiting(Way::Back)));
-                    writeln!(told, "{}", runs.join(", ")).unwrap();
-                }
-                None => running.drain(..).for_each(|group| group.waits()),
-                Some(("end", name)) => {
-                    let at = begun.iter().position(|(begun, _)| begun.starts_with(name)).unwrap();
-                    queue.give_back(begun.remove(at).1);
-                }
-                Some((count, name)) => (0..count.parse().unwrap()).for_each(|_| {
-                    put += Duration::from_millis(1);
-                    queue.put(party(name), name, put);
-                }),
-            }
-        }
-        expect.assert_eq(&told);
-    }
-
-    const PLACES: Places = Places { begun: 64, running: 32 };
-
-    #[test]
-    fn sagas_take_turns_and_each_goes_in_its_order() {
-        check(
-            Places { begun: 1_000, running: 1_000 },
-            "3 a/m/1
-            1 a/m/2
-            1 a/m/3
-            begin",
-            expect![[r#"
-                1 a/m/1, 1 a/m/2, 1 a/m/3, 2 a/m/1, 0 forward and 0 back wait
-            "#]],
-        );
-    }
-
-    /// All places were one line, first come, first served: a module whose participant did not answer took all of them, and no attempt
-    /// of another module ran, rollbacks included. The kind: a bound that everybody shares and one can use up.
-    #[test]
-    fn c2_30_whoever_takes_all_it_gets_leaves_something_for_the_next_saga_module_and_namespace() {
-        let hang = |name: &str| format!("99 {name}\nbegin\nhost\n");
-        check(
-            PLACES,
-            &["a/m/1", "a/m/2", "a/n/1", "a/o/1", "b/m/1", "c/m/1", "d/m/1"].map(hang).concat(),
-            expect![[r#"
-            8 a/m/1, 91 forward and 0 back wait
-            4 a/m/2, 186 forward and 0 back wait
-            5 a/n/1, 280 forward and 0 back wait
-            4 a/o/1, 375 forward and 0 back wait
-            5 b/m/1, 469 forward and 0 back wait
-            5 c/m/1, 563 forward and 0 back wait
-            4 d/m/1, 658 forward and 0 back wait
-        "#]],
-        );
-    }
-
-    #[test]
-    fn what_leads_back_has_places_of_its_own() {
-        check(
-            Places { begun: 8, running: 8 },
-            "9 a/m/1
-            9 b/m/1
-            9 c/m/1
-            9 d/m/1
-            9 e/m/1
-            9 f/m/1
-            begin
-            1 undo a/m/1
-            1 undo a/m/2
-            begin",
-            expect![[r#"
-                1 a/m/1, 1 b/m/1, 1 c/m/1, 1 d/m/1, 1 e/m/1, 1 f/m/1, 48 forward and 0 back wait
-                1 undo a/m/1, 48 forward and 1 back wait
-            "#]],
-        );
-    }
-
-    #[test]
-    fn what_waits_for_the_host_does_not_count_as_what_runs() {
-        check(
-            Places { begun: 1_000, running: 8 },
-            "9 a/m/1
-            begin
-            host
-            begin
-            host
-            begin
-            host",
-            expect![[r#"
-                2 a/m/1, 7 forward and 0 back wait
-                2 a/m/1, 5 forward and 0 back wait
-                2 a/m/1, 3 forward and 0 back wait
-            "#]],
-        );
-    }
-
-    #[test]
-    fn a_place_that_is_given_back_is_the_next_ones() {
-        check(
-            Places { begun: 1, running: 1 },
-            "2 a/m/1
-            1 b/m/1
-            begin
-            end a/m/1
-            begin
-            end a/m/1
-            begin",
-            expect![[r#"
-                1 a/m/1, 2 forward and 0 back wait
-                1 a/m/1, 1 forward and 0 back wait
-                1 b/m/1, 0 forward and 0 back wait
-            "#]],
-        );
-    }
-
-    #[test]
-    fn what_has_waited_too_long_is_given_up_and_who_has_nothing_is_forgotten() {
-        let mut queue = Queue::new(Places { begun: 1, running: 1 });
-        let at = Duration::from_secs;
-        queue.put(party("b/m/1"), "begins", at(0));
-        let (_, place) = queue.next(at(0), None).unwrap();
-        for (name, put) in [("a/m/1", 0), ("a/m/1", 40), ("a/m/2", 20), ("b/m/1", 90)] {
-            queue.put(party(name), name, at(put));
-        }
-        let mut given_up = queue.give_up(at(35), at(95));
-        given_up.sort_unstable();
-        assert_eq!((given_up, queue.waiting(Way::Forward)), (vec!["a/m/1", "a/m/2"], 2));
-        queue.give_back(place);
-        queue.give_up(at(95), at(95));
-        assert!(queue.spaces.is_empty() && queue.waiting == [0; 2]);
-    }
-}
+mod tests;

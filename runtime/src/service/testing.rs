@@ -35,13 +35,13 @@ use crate::{
     api::samples::{NOON, trip},
     engine::{
         driver::{Parts, Running},
-        guests::{Caller, GuestCall, GuestReport, Guests, ModuleDigest},
+        guests::{CallId, Caller, GuestCall, GuestReport, Guests, ModuleDigest},
         limits::Limits,
         metrics::Metrics,
         port::Origin,
     },
     host::{Description, Load, Problem, Verified, VerifyError},
-    journal::Actor,
+    journal::{Actor, StreamId},
     store::{Store, memory::MemoryStore, ownership::ByLock},
 };
 
@@ -299,6 +299,9 @@ impl Guests for Scripted {
             }
         }
     }
+
+    /// Each has begun.
+    fn withdraw(&self, _: &StreamId, _: &CallId) {}
 }
 
 /// The end of an attempt that sent nothing.

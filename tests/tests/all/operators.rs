@@ -1,10 +1,12 @@
 //! Operators' verbs for sagas that are stuck or roll back: each verb is recorded, and applies once. XR-30, 31.
 
+use std::thread;
+
 use expect_test::expect;
 use participants::{Fault, Operation, Rule};
 use serde_json::{Value, json};
 
-use crate::harness::{api::Traffic, desk::Desk};
+use crate::harness::{api::Traffic, desk::Desk, guests::Way, host::Options};
 
 /// A trip whose hotel cannot be cancelled, stuck.
 fn stuck(traffic: Traffic) -> Desk {
@@ -116,6 +118,37 @@ fn xr_30_a_saga_is_cancelled_once() {
     desk.book("T1");
     audited(&desk, "cancel_requested", "ill");
     assert!(desk.end("T1").starts_with("compensated, cancelled"));
+}
+
+/// A module whose participants do not answer holds all the places that it may have, and an attempt of its next saga waits for one. A
+/// cancel of that saga took effect when the attempt had its place, or after a minute. The kind: the end of something is awaited that
+/// has not begun.
+#[test]
+fn c2_31_a_saga_whose_attempt_waits_for_its_place_is_cancelled_at_once() {
+    let one_place = Options::default().with("AMENDS_GUEST_IN_FLIGHT", "1").with("AMENDS_GUEST_WAITING", "0");
+    let desk = Desk::open_with(Way::Plain, one_place);
+    desk.hold(Operation::ReserveFlight);
+    desk.begin("trip", "T1");
+    assert!(desk.asked(Operation::ReserveFlight));
+    desk.begin("trip", "T2");
+    while desk.api().metric("amends_guests") < 2.0 {
+        thread::yield_now();
+    }
+    desk.act("T2", "cancel", &json!({"note": "ill"})).expect(200);
+    assert_eq!((&desk.book("T2")["status"], &desk.api().saga("T1")["status"]), (&json!("compensated"), &json!("running")));
+    let told = |record: &Value| [&record["type"], &record["failure"]["code"]].map(|word| word.as_str().unwrap_or("").to_owned());
+    let journal: Vec<String> = desk.api().journal("T2").iter().map(|record| told(record).join(" ").trim().to_owned()).collect();
+    expect![[r#"
+        started
+        intent
+        cancel_requested
+        rollback_begun cancelled
+        transient withdrawn
+        compensated"#]]
+    .assert_eq(&journal.join("\n"));
+    desk.release(Operation::ReserveFlight);
+    assert_eq!(desk.book("T1")["status"], "completed");
+    desk.end("T2");
 }
 
 #[test]

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::{
-    definition::Undo,
+    definition::{Kind, Undo},
     live::At,
     run::{LegState, StepRun, Verdict},
-    state::Saga,
+    state::{Phase, Saga},
 };
 use crate::{
     event::{Attempt, Intent, RollbackCause, Topic, Woken},
@@ -126,6 +126,26 @@ impl Saga {
     /// What a step of the round under way is told of the one before.
     fn cause_for(&self, run: &StepRun) -> Option<&Failure> {
         self.cause.as_ref().filter(|_| run.round > 0 && run.round == self.round)
+    }
+
+    /// Open attempts that nothing needs any more, unless their guests have begun: forward ones in a rollback, and that of a pivot whose
+    /// end a cancel waits for. A report that the host could not run them lets the saga go on at once.
+    ///
+    /// Not a check, which finds out what is to be undone, and not the attempt of a pivot that may have happened before: the cancel would
+    /// have to wait for a later one.
+    pub fn unwanted(&self) -> Vec<Attempt> {
+        let (goes_back, cancel_waits) = (self.phase == Phase::Backward, self.is_cancel_pending());
+        if !goes_back && !cancel_waits {
+            return Vec::new();
+        }
+        let is_decisive = |run: &StepRun| self.step(run).kind == Kind::Pivot && !self.is_pivot_in_doubt(run);
+        let unwanted = |(run, direction, state): (&StepRun, Direction, &LegState)| match state {
+            LegState::Open { intent, .. } if direction == Direction::Forward && (goes_back || is_decisive(run)) => {
+                Some(intent.attempt.clone())
+            }
+            _ => None,
+        };
+        self.legs().filter_map(unwanted).collect()
     }
 
     /// When this attempt began, if it is open.

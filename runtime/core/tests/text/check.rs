@@ -38,6 +38,11 @@ pub(crate) fn check(definition: &str, script: &str, expect: Expect) {
         }
         match &step {
             Move::Show => text.push_str(&view_text(&play.saga.view())),
+            Move::Unwanted => {
+                let unwanted: Vec<String> =
+                    play.saga.unwanted().iter().map(|attempt| format!("{} #{}", attempt.leg, attempt.number)).collect();
+                writeln!(text, "  {}", if unwanted.is_empty() { "none".to_owned() } else { unwanted.join(", ") }).unwrap();
+            }
             Move::Call(leg) => {
                 let open = play.saga.effects().run;
                 let call = open.iter().find(|intent| intent.attempt.leg == *leg).and_then(|intent| play.saga.call(intent));

@@ -647,3 +647,176 @@ fn a_fault_of_the_host_uses_no_retry_up_and_is_waited_out() {
         "#]],
     );
 }
+
+/// An attempt that waited for a place in the host counted as one that runs: the rollback awaited its end, which took until it had its
+/// place, or a minute. What has not begun need not end.
+#[test]
+fn attempts_that_have_not_begun_are_unwanted_in_a_rollback_and_withdrawn_they_did_not_happen() {
+    check(
+        "a | b ‖ c ‖ d(check)",
+        "a done · d unknown lost · b transient busy · unwanted · +1s · c refused no · unwanted · b #2 host-fails withdrawn · unwanted · check d not-done · unwanted",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a done
+              done a #1
+              intent b #1
+              intent c #1
+              intent d #1
+            > d unknown lost
+              unknown d #1 lost
+              intent check d #1
+            > b transient busy
+              transient b #1 busy
+              backoff b until +1s
+            > unwanted
+              none
+            > +1s
+              intent b #2
+            > c refused no
+              refused c #1 no
+              rollback_begun c refused no
+            > unwanted
+              b #2
+            > b #2 host-fails withdrawn
+              transient b #2 withdrawn (not charged)
+            > unwanted
+              none
+            > check d not-done
+              not_done check d #1
+              intent undo d #1
+            > unwanted
+              none
+            = compensating, runs undo d, outstanding a, d
+        "#]],
+    );
+}
+
+#[test]
+fn a_cancel_that_waits_for_the_pivot_need_not_wait_for_one_that_has_not_begun() {
+    check(
+        "a | p*",
+        "a done · unwanted · cancel · unwanted · p host-fails withdrawn",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent p #1
+        > unwanted
+          none
+        > cancel
+          cancel_requested asked
+        > unwanted
+          p #1
+        > p host-fails withdrawn
+          transient p #1 withdrawn (not charged)
+          backoff p until +174ms
+          rollback_begun cancelled
+          intent undo a #1
+        = compensating, runs undo a, outstanding a
+    "#]],
+    );
+    // What an earlier attempt did only a later one, or the check, can tell.
+    check(
+        "a | p*",
+        "a done · p unknown lost · +1s · cancel · unwanted · p #2 refused no",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent p #1
+        > p unknown lost
+          unknown p #1 lost
+          backoff p until +1s
+        > +1s
+          intent p #2
+        > cancel
+          cancel_requested asked
+        > unwanted
+          none
+        > p #2 refused no
+          refused p #2 no
+          stuck p: pivot in doubt no
+        = stuck, cancel pending, stuck p: pivot in doubt no
+    "#]],
+    );
+    check(
+        "a | p*(check)",
+        "a done · p unknown lost · cancel · unwanted · check p not-done",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent p #1
+        > p unknown lost
+          unknown p #1 lost
+          intent check p #1
+        > cancel
+          cancel_requested asked
+        > unwanted
+          none
+        > check p not-done
+          not_done check p #1
+          backoff p until +1s
+          rollback_begun cancelled
+          intent undo a #1
+        = compensating, runs undo a, outstanding a
+    "#]],
+    );
+    // Where it has a compensation, that is run.
+    check(
+        "a | p*(undo)",
+        "a done · p unknown lost · +1s · cancel · unwanted · p #2 host-fails withdrawn",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent p #1
+        > p unknown lost
+          unknown p #1 lost
+          backoff p until +1s
+        > +1s
+          intent p #2
+        > cancel
+          cancel_requested asked
+        > unwanted
+          p #2
+        > p #2 host-fails withdrawn
+          transient p #2 withdrawn (not charged)
+          backoff p until +1433ms
+          rollback_begun cancelled
+          intent undo p #1
+        = compensating, runs undo p, outstanding a, p
+    "#]],
+    );
+    // There is no way back.
+    check(
+        "a | p* | b>",
+        "a done · p done · cancel · unwanted",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a done
+          done a #1
+          intent p #1
+        > p done
+          done p #1
+          intent b #1
+        > cancel
+          409 it is past its point of no return
+        > unwanted
+          none
+        = running, runs b
+    "#]],
+    );
+}

@@ -47,6 +47,8 @@ pub(crate) enum Move {
     Journal(Room),
     /// `show`: the view.
     Show,
+    /// `unwanted`: the open attempts that nothing needs any more, unless their guests have begun.
+    Unwanted,
     /// `call LEG`: what the guest of the open attempt is told.
     Call(Leg),
 }
@@ -292,6 +294,7 @@ fn parse(line: &str) -> Move {
         ["journal", "spent"] => Move::Journal(Room::Spent),
         ["journal", "has", "room"] => Move::Journal(Room::Free),
         ["show"] => Move::Show,
+        ["unwanted"] => Move::Unwanted,
         ["call", leg @ ..] => Move::Call(leg_of(leg).0),
         words => report(words),
     }
@@ -464,6 +467,7 @@ impl fmt::Display for Move {
             Self::Journal(Room::Spent) => f.write_str("journal spent"),
             Self::Journal(Room::Free) => f.write_str("journal has room"),
             Self::Show => write!(f, "show"),
+            Self::Unwanted => write!(f, "unwanted"),
             Self::Call(leg) => write!(f, "call {leg}"),
         }
     }

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use super::reads::Look;
 use crate::{
-    engine::guests::{Ahead, GuestCall},
+    engine::guests::{Ahead, CallId, GuestCall},
     journal::StreamId,
     store::{Batch, StoreError},
 };
@@ -19,6 +19,8 @@ pub enum Action {
     /// Call guest code, then say `Report` with the stream that it ran for. Who goes on where the guest ran takes the report instead;
     /// then say `Returned` with the stream when it has ended what it could.
     Run(Box<GuestCall>, Option<Arc<dyn Ahead>>),
+    /// Nothing needs this call of a stream any more: if its guest has not begun, say `Report` for it at once.
+    Withdraw(StreamId, CallId),
     /// A committed change that watchers may see: the stream and its revision.
     Changed(StreamId, u64),
     /// End the shard: the store takes no more commits. The reason decides whether the host ends too.

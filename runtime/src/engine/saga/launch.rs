@@ -21,7 +21,7 @@ use super::{
 use crate::{
     engine::{
         failpoints::Failpoints,
-        guests::{Ahead, GuestCall, StepCall, Work},
+        guests::{Ahead, CallId, GuestCall, StepCall, Work},
         kernel::{Jitter, action::Action, commit::Commit},
         module::Modules,
     },
@@ -99,6 +99,21 @@ impl Sagas {
             self.launches.solo = None;
         }
         self.let_held_go(commit, modules);
+    }
+
+    /// Withdraws open attempts of a saga that nothing needs any more, as a rollback would wait for those that still wait for their
+    /// place. Gives those that the guests do not have yet: nobody else would report them.
+    pub(super) fn withdraw(&mut self, commit: &mut Commit<'_>, key: &SagaKey) -> Vec<Attempt> {
+        let Some(resident) = self.residents.get(key) else { return Vec::new() };
+        let is_ended = resident.saga.is_ended();
+        let unwanted = if is_ended { resident.launched.iter().cloned().collect() } else { resident.saga.unwanted() };
+        let (with_guests, here): (Vec<_>, Vec<_>) =
+            unwanted.into_iter().map(|attempt| (key.clone(), attempt)).partition(|one| self.launches.running.contains_key(one));
+        for (key, attempt) in with_guests {
+            commit.act(Action::Withdraw(key.stream(), CallId::Step(attempt)));
+        }
+        // A saga that has ended is told nothing more, and lets none of them go.
+        if is_ended { Vec::new() } else { here.into_iter().map(|(_, attempt)| attempt).collect() }
     }
 
     /// Those that were held up by attempts that have ended go on.

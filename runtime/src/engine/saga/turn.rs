@@ -10,7 +10,7 @@ use amends_core::{
 use super::{News, SagaKey, Sagas, away::Away, request::SagaAnswer, resident::UNFLUSHED_MAX};
 use crate::{
     engine::{
-        guests::ModuleDigest,
+        guests::{CallId, GuestReport, ModuleDigest},
         kernel::{
             commit::Commit,
             reads::{Reads, Unready},
@@ -35,7 +35,8 @@ impl Sagas {
     /// An attempt ended.
     pub(crate) fn report(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey, report: Report) {
         let attempt = report.attempt.clone();
-        if let Some(resident) = self.residents.get(key) {
+        if let Some(resident) = self.residents.get_mut(key) {
+            resident.launched.remove(&attempt);
             let since = resident.saga.open_since(&report.attempt).unwrap_or(commit.now);
             commit.metrics.attempt_ended(&resident.saga.started().module, &report, commit.now.since(since));
         }
@@ -122,6 +123,7 @@ impl Sagas {
         let Some(resident) = self.residents.get_mut(key) else { return };
         self.lockers.freed(key, &events);
         let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
+        let turns_back = events.iter().any(turns_back);
         let (module, version) = (resident.saga.started().module.clone(), resident.saga.code().version);
         let decided = resident.unflushed.len();
         if !events.is_empty() {
@@ -132,6 +134,12 @@ impl Sagas {
         }
         if host_died {
             module::quarantine(commit, modules, &key.namespace, &module, version);
+        }
+        let unwanted = if turns_back { self.withdraw(commit, key) } else { Vec::new() };
+        for attempt in unwanted {
+            if let Some(report) = GuestReport::withdrawn(CallId::Step(attempt)).into_step() {
+                self.report(commit, modules, key, report);
+            }
         }
         self.follow(commit, modules, key, decided);
     }
@@ -244,6 +252,11 @@ impl Sagas {
     pub(crate) fn guest_runs(&mut self, attempt: &Attempt) {
         self.failpoints.of_attempt("guest-running", attempt);
     }
+}
+
+/// Open attempts may be of no use from here on.
+fn turns_back(event: &Event) -> bool {
+    matches!(event, Event::RollbackBegun(_) | Event::CancelRequested(_) | Event::Abandoned(_))
 }
 
 /// What a decision of this saga may depend on now.

@@ -24,6 +24,8 @@ mod stuck;
 
 mod waits;
 
+mod withdraw;
+
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -41,7 +43,7 @@ use amends_core::{
 use tokio::sync::oneshot::{self, Receiver, error::TryRecvError};
 
 use super::{
-    guests::{Ahead, GuestCall, GuestReport, Next, Suspect},
+    guests::{Ahead, CallId, GuestCall, GuestReport, Next, Suspect},
     kernel::{
         action::Ending,
         reads::{self, Look},
@@ -59,7 +61,7 @@ use super::{
     shard::{Action, Input, Shard},
 };
 use crate::{
-    journal::{Actor, Grant},
+    journal::{Actor, Grant, StreamId},
     store::{
         Batch, Position, RowChange, Store,
         memory::MemoryStore,
@@ -86,6 +88,8 @@ pub(super) struct Sim {
     /// Sagas that are away with their attempt, and whether they may be.
     pub(super) away: BTreeMap<SagaKey, Arc<dyn Ahead>>,
     pub(super) lets_go: bool,
+    /// Guests have no place: what is called has not begun until it ends.
+    pub(super) is_full: bool,
     /// Calls that reached a guest, as `step@attempt` or `undo step@attempt`.
     pub(super) calls: Vec<String>,
     pub(super) commits: usize,
@@ -135,8 +139,23 @@ impl Sim {
         let away = BTreeMap::new();
         // The whole suite is run once more with `AMENDS_TEST_AWAY=never`: that sagas go on without the shard changes nothing.
         let lets_go = std::env::var("AMENDS_TEST_AWAY").as_deref() != Ok("never");
-        let mut sim =
-            Self { store, shard, now, world, queue, asked, fetches, open, away, lets_go, calls, commits: 0, recovered, metrics };
+        let mut sim = Self {
+            store,
+            shard,
+            now,
+            world,
+            queue,
+            asked,
+            fetches,
+            open,
+            away,
+            lets_go,
+            is_full: false,
+            calls,
+            commits: 0,
+            recovered,
+            metrics,
+        };
         sim.carry_out(actions);
         sim
     }
@@ -167,6 +186,7 @@ impl Sim {
                         }
                         self.called(key, *call);
                     }
+                    Action::Withdraw(of, id) => actions.extend(self.withdraw(&of, id)),
                     Action::Changed(..) | Action::Fail(_) => {}
                 }
             }
@@ -248,6 +268,15 @@ impl Sim {
             }
         }
         true
+    }
+
+    /// A call that has not begun is reported at once.
+    fn withdraw(&mut self, of: &StreamId, id: CallId) -> Vec<Action> {
+        let queued = self.open.iter().position(|(_, call)| self.is_full && call.of == *of && call.work.is(&id));
+        let Some((key, _)) = queued.and_then(|at| self.open.remove(at)) else { return Vec::new() };
+        self.away.remove(&key);
+        self.calls.push(format!("no {id}"));
+        self.shard.step(Input::Report(of.clone(), GuestReport::withdrawn(id)), self.now)
     }
 
     fn called(&mut self, key: SagaKey, call: GuestCall) {

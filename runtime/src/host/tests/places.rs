@@ -10,10 +10,10 @@ use amends_core::{
 
 use super::turn;
 use crate::{
-    engine::guests::{GuestCall, ModuleDigest},
+    engine::guests::{GuestCall, Guests, ModuleDigest},
     host::{
         Calls, Limits, Load, Moment,
-        lanes::Job,
+        lanes::{Job, NotRun},
         testing::{Alone, DONE, TestGuest, TestHost, call},
     },
 };
@@ -92,10 +92,32 @@ fn c2_31_an_attempt_that_found_no_place_is_reported_as_the_hosts_fault_and_names
         queued: Moment::now(),
         handed_over: Duration::ZERO,
     };
-    Box::new(calls).give_up(Duration::from_secs(60));
+    Box::new(calls).give_up(NotRun::NoPlace(Duration::from_secs(60)));
     let Report { outcome: Outcome::HostFault(failure), left: Left::Nothing, .. } = reports.recv().unwrap() else { panic!() };
     assert_eq!(failure.code, "host_busy");
     assert!(failure.message.contains("within 60s") && failure.message.contains("`waiting` in [guest]"), "{}", failure.message);
+}
+
+/// A cancel was decided, and its saga went back when the attempt that waited had its place and had run, or after a minute.
+#[test]
+fn c2_31_what_waits_for_its_place_is_withdrawn_at_once_and_what_has_begun_goes_on() {
+    let host = TestHost::new(Limits { in_flight_max: 1, waiting_max: 0, ..TestHost::limits() });
+    let spins = host.store(TestGuest::execute(SPIN).component());
+    let (begins, waits) = (call_of("spins", 0, spins), call_of("spins", 1, spins));
+    let calls = [&begins, &waits, &waits].map(|call| (call.of.clone(), call.work.id()));
+    let spinning = host.begin(begins);
+    while host.host.running().is_empty() {
+        thread::yield_now();
+    }
+    let waiting = host.begin(waits);
+    for (of, id) in calls {
+        host.host.withdraw(&of, &id);
+    }
+    let Report { outcome: Outcome::HostFault(failure), left: Left::Nothing, .. } = waiting.try_recv().unwrap() else { panic!() };
+    assert_eq!((failure.code.as_str(), host.host.attempts().queued_forward), ("withdrawn", 0));
+    assert_eq!(spinning.try_recv(), Err(mpsc::TryRecvError::Empty));
+    host.advance(30_000);
+    assert!(matches!(spinning.recv().unwrap().outcome, Outcome::Trapped(failure) if failure.code == "deadline"));
 }
 
 /// Guests that computed for long yielded to each other in turn, and fifty of them had the thread before a fresh attempt had it. The
