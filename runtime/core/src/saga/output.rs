@@ -74,22 +74,33 @@ pub(crate) fn of_scope(saga: &Saga, scope: usize) -> Payload {
 
 /// The output of a fan-out. `fail-fast`: the elements' outputs, in the list's order. `collect`: an object with `done`, a list of
 /// `{"key", "output"}`, and `refused`, a list of `{"key", "failure": {"code", "message", "data"}}`.
+///
+/// The outputs of all elements may be as large as a journal, so that each is copied once, to where it stays.
 pub(crate) fn of_each(saga: &Saga, run: &StepRun, each: &EachRun) -> Payload {
     let elements = || each.elements.iter().map(|node| &saga.steps[*node]);
     let mode = saga.step(run).each.as_ref().map(|each| each.mode);
+    let outputs: usize = elements().map(|run| json(run.output()).len()).sum();
+    let mut text = Vec::with_capacity(outputs + each.elements.len() * AROUND_AN_OUTPUT);
     if mode != Some(EachMode::Collect) {
-        return Payload::json(list(elements().map(|run| json(run.output()).to_vec())));
+        list(&mut text, elements(), |text, run| text.extend_from_slice(json(run.output())));
+        return Payload::json(text);
     }
     let key = |run: &StepRun| run.element.as_ref().map_or(Vec::new(), |element| string(&element.element.key));
-    let done = elements().filter(|run| run.is_done());
-    let done = list(done.map(|run| object([("key", &key(run)[..]), ("output", json(run.output()))].into_iter())));
-    let refused = elements().filter(|run| !run.is_done());
-    let refused = list(refused.map(|run| {
+    text.extend_from_slice(b"{\"done\":");
+    list(&mut text, elements().filter(|run| run.is_done()), |text, run| {
+        members(text, [("key", &key(run)[..]), ("output", json(run.output()))]);
+    });
+    text.extend_from_slice(b",\"refused\":");
+    list(&mut text, elements().filter(|run| !run.is_done()), |text, run| {
         let failure = run.failure().map_or(b"null".to_vec(), failure);
-        object([("key", &key(run)[..]), ("failure", &failure[..])].into_iter())
-    }));
-    Payload::json(object([("done", &done[..]), ("refused", &refused[..])].into_iter()))
+        members(text, [("key", &key(run)[..]), ("failure", &failure[..])]);
+    });
+    text.push(b'}');
+    Payload::json(text)
 }
+
+/// Names, keys and punctuation of an element's output, as they usually are.
+const AROUND_AN_OUTPUT: usize = 64;
 
 fn failure(failure: &Failure) -> Vec<u8> {
     let (code, message) = (string(&failure.code), string(&failure.message));
@@ -101,14 +112,35 @@ fn json(payload: Option<&Payload>) -> &[u8] {
     payload.filter(|payload| payload.format == Format::Json).map_or(b"null", |payload| &payload.bytes)
 }
 
-/// Names of members are step names or our own: they need no escaping.
-fn object<'a>(members: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
-    let members = members.map(|(name, value)| [b"\"", name.as_bytes(), b"\":", value].concat());
-    [b"{", &members.collect::<Vec<_>>().join(&b',')[..], b"}"].concat()
+fn object<'a>(all: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<u8> {
+    let all: Vec<_> = all.collect();
+    let mut text = Vec::with_capacity(2 + all.iter().map(|(name, value)| name.len() + value.len() + 4).sum::<usize>());
+    members(&mut text, all);
+    text
 }
 
-fn list(items: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
-    [b"[", &items.collect::<Vec<_>>().join(&b',')[..], b"]"].concat()
+/// Names of members are step names or our own: they need no escaping.
+fn members<'a>(text: &mut Vec<u8>, all: impl IntoIterator<Item = (&'a str, &'a [u8])>) {
+    let mut before = "{\"";
+    for (name, value) in all {
+        for part in [before.as_bytes(), name.as_bytes(), b"\":", value] {
+            text.extend_from_slice(part);
+        }
+        before = ",\"";
+    }
+    text.extend_from_slice(if before == "{\"" { b"{}" } else { b"}" });
+}
+
+/// Items that write themselves.
+fn list<T>(text: &mut Vec<u8>, items: impl Iterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
+    text.push(b'[');
+    for (number, item) in items.enumerate() {
+        if number > 0 {
+            text.push(b',');
+        }
+        write(text, item);
+    }
+    text.push(b']');
 }
 
 fn string(text: &str) -> Vec<u8> {
