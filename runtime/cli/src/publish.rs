@@ -57,7 +57,7 @@ pub(super) fn run(publish: &Publish, session: &Session) -> Result<Exit> {
         time: None,
         datacontenttype: None,
         dataschema: None,
-        data: data.map(RawValue::from_string).transpose().context("cannot send the data")?.map(Json),
+        data: data.map(RawValue::from_string).transpose().context("cannot send the data")?.map(Json::from),
         data_base64: None,
     };
     let body = serde_json::to_vec(&event).context("cannot send the event")?;

@@ -67,7 +67,7 @@ pub(super) fn run(resolve: &Resolve, session: &Session) -> Result<Exit> {
     };
     let body = |revision| verb::ResolveRequest {
         step: step.clone(),
-        output: output.clone().map(Json),
+        output: output.clone().map(Json::from),
         not_done: resolve.not_done,
         undone: resolve.undone,
         note: resolve.common.note.clone(),

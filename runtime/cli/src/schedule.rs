@@ -274,7 +274,9 @@ fn shown(schedule: &wire::Schedule, form: Form) -> Result<Exit> {
 
 fn raw(json: String) -> Result<Json> {
     // It was checked when it was parsed.
-    Ok(Json(serde_json::value::RawValue::from_string(json).map_err(|error| Usage(format!("the input is bad JSON: {error}")))?))
+    Ok(Json::from(
+        serde_json::value::RawValue::from_string(json).map_err(|error| Usage(format!("the input is bad JSON: {error}")))?,
+    ))
 }
 
 /// A time with its offset, or in the time zone of this machine.

@@ -1,6 +1,8 @@
 //! Payloads: JSON values as the text they came in, and base64 for bytes that are not JSON.
 
-use serde::{Deserialize, Serialize};
+use std::{fmt, sync::Arc};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, ser::Error as _};
 use serde_json::value::RawValue;
 use utoipa::{
     PartialSchema, ToSchema,
@@ -8,14 +10,59 @@ use utoipa::{
 };
 
 /// One JSON value, kept as the text it came in. The host shows bytes that are not JSON as `{"base64":"…"}`.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Json(pub Box<RawValue>);
+#[derive(Clone)]
+pub struct Json(Text);
+
+#[derive(Clone)]
+enum Text {
+    Own(Box<RawValue>),
+    Shared(Arc<dyn AsRef<str> + Send + Sync>),
+}
 
 impl Json {
+    /// A text of which others hold a part: it is not copied. None: it is not one JSON value.
+    pub fn shared(text: Arc<dyn AsRef<str> + Send + Sync>) -> Option<Self> {
+        raw((*text).as_ref()).is_ok().then(|| Self(Text::Shared(text)))
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
-        self.0.get()
+        match &self.0 {
+            Text::Own(raw) => raw.get(),
+            Text::Shared(text) => (**text).as_ref(),
+        }
+    }
+}
+
+fn raw(text: &str) -> serde_json::Result<&RawValue> {
+    serde_json::from_str(text)
+}
+
+impl From<Box<RawValue>> for Json {
+    fn from(raw: Box<RawValue>) -> Self {
+        Self(Text::Own(raw))
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match &self.0 {
+            Text::Own(raw) => raw.serialize(serializer),
+            // Parsed for the second time: a raw value that borrows cannot be kept beside what it borrows from.
+            Text::Shared(text) => raw((**text).as_ref()).map_err(S::Error::custom)?.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Box::<RawValue>::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl fmt::Debug for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Json").field(&self.as_str()).finish()
     }
 }
 

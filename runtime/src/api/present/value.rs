@@ -1,6 +1,6 @@
 //! Values, moments and statuses of the core as JSON types.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 
 use amends_core::{
     definition,
@@ -15,19 +15,36 @@ use amends_wire::{
     saga::{Direction, Status, StepStatus, StuckCode},
     value::base64,
 };
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 /// A payload: its JSON text, or `{"base64":"…"}` where it is not JSON.
 pub fn json(payload: &Payload) -> Json {
-    let text = match payload.format {
-        Format::Json => str::from_utf8(&payload.bytes).ok().map(str::trim).map(Cow::Borrowed),
-        Format::Bytes => None,
-    };
     // Parsed again, because a guest may claim that its output is JSON, and an answer with it must stay readable.
-    let raw = text.and_then(|text| RawValue::from_string(text.into_owned()).ok());
-    match raw.map_or_else(|| RawValue::from_string(format!("{{\"base64\":\"{}\"}}", base64(&payload.bytes))), Ok) {
-        Ok(raw) => Json(raw),
-        Err(_) => Json(RawValue::NULL.to_owned()),
+    if let Some(json) = Some(payload).filter(|payload| payload.format == Format::Json).and_then(of_text) {
+        return json;
+    }
+    let base64 = RawValue::from_string(format!("{{\"base64\":\"{}\"}}", base64(&payload.bytes)));
+    Json::from(base64.unwrap_or_else(|_| RawValue::NULL.to_owned()))
+}
+
+/// Smaller texts are copied: to share one costs something too.
+const SHARED_BYTES_MIN: usize = 1 << 10;
+
+fn of_text(payload: &Payload) -> Option<Json> {
+    let text = str::from_utf8(&payload.bytes).ok()?.trim();
+    match text.len() >= SHARED_BYTES_MIN {
+        true => Json::shared(Arc::new(Text(payload.bytes.slice_ref(text.as_bytes())))),
+        false => RawValue::from_string(text.to_owned()).ok().map(Json::from),
+    }
+}
+
+/// Bytes that were found to be a text.
+struct Text(Bytes);
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
@@ -105,6 +122,9 @@ mod tests {
     fn what_only_claims_to_be_json_is_shown_as_bytes() {
         assert_eq!(json(&Payload::json(" {\"a\": 1} ")).as_str(), "{\"a\": 1}");
         assert_eq!(json(&Payload::json("{oops")).as_str(), "{\"base64\":\"e29vcHM=\"}");
+        let long = format!("\"{}\"", "x".repeat(2_000));
+        assert_eq!(json(&Payload::json(format!("  {long}\n"))).as_str(), long);
+        assert!(json(&Payload::json(format!("{long}x"))).as_str().starts_with("{\"base64\":"));
         assert_eq!(json(&Payload::opaque("foo")).as_str(), "{\"base64\":\"Zm9v\"}");
     }
 }
