@@ -21,6 +21,8 @@ pub mod node;
 
 pub mod stages;
 
+pub mod held;
+
 pub mod clocks;
 
 pub mod trouble;

@@ -110,6 +110,7 @@ pub(super) fn api_options(config: &Config) -> api::Options {
         payload_bytes_max: config.limits.payload.as_usize(),
         wasm_bytes_max: config.limits.wasm.as_usize(),
         wait_ms_max: config.server.wait_max.ms(),
+        held_bytes_max: config.server.held_max.bytes(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What every request says about itself: headers, path, query and body, each checked and refused in the one error shape.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use amends_core::{
     Payload,
@@ -21,7 +21,11 @@ use super::{
     error::{ApiError, Part},
     headers, strict,
 };
-use crate::{engine::port::Origin, journal::Actor};
+use crate::{
+    engine::port::Origin,
+    held::{Budget, SMALL_BYTES, UsedUp},
+    journal::Actor,
+};
 
 /// A body that takes longer is given up: a slow sender must not hold a connection for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -124,18 +128,21 @@ pub(in crate::api) fn fitting(part: Part, payload: Payload, bytes_max: usize) ->
     if payload.bytes.len() > bytes_max { Err(ApiError::too_large(part, bytes_max)) } else { Ok(payload) }
 }
 
-/// The whole body, if it is not larger than allowed.
-pub(in crate::api) async fn read_body(part: Part, body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    match tokio::time::timeout(BODY_TIMEOUT, collect(body, bytes_max)).await {
+/// The whole body, if it is not larger than allowed. While it comes, one that is not small has its share of the memory for bodies.
+pub(in crate::api) async fn read_body(part: Part, body: Body, bytes_max: usize, memory: &Arc<Budget>) -> Result<Bytes, ApiError> {
+    match tokio::time::timeout(BODY_TIMEOUT, collect(body, bytes_max, memory)).await {
         Ok(collected) => collected?.ok_or_else(|| ApiError::too_large(part, bytes_max)),
         Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", format!("the {} came too slowly", part.name()))),
     }
 }
 
 /// None if it is too large. Such a body is read and dropped up to a point: a client that still sends would not read the answer.
-async fn collect(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, ApiError> {
+async fn collect(mut body: Body, bytes_max: usize, memory: &Arc<Budget>) -> Result<Option<Bytes>, ApiError> {
     let mut whole = BytesMut::new();
     let mut dropped = 0;
+    // Taken once, for all that may come: two that each wait for what the other one has would wait in vain.
+    let most = body.size_hint().upper().map_or(bytes_max, |most| usize::try_from(most).unwrap_or(usize::MAX));
+    let mut share = None;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| ApiError::bad_request(format!("the body broke off: {error}")))?;
         let Ok(chunk) = frame.into_data() else { continue };
@@ -143,10 +150,16 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, ApiE
             if whole.is_empty() && body.is_end_stream() {
                 return Ok(Some(chunk));
             }
+            if whole.len() + chunk.len() > SMALL_BYTES && share.is_none() {
+                let most = most.min(bytes_max);
+                share = Some(memory.take(most as u64).await.map_err(|UsedUp| busy())?);
+                // A buffer that grew by doubling would be twice as large.
+                whole.reserve(most.saturating_sub(whole.len()));
+            }
             whole.extend_from_slice(&chunk);
             continue;
         }
-        whole.clear();
+        (whole, share) = (BytesMut::new(), None);
         dropped += chunk.len();
         if dropped > DROPPED_BYTES_MAX {
             break;
@@ -155,9 +168,20 @@ async fn collect(mut body: Body, bytes_max: usize) -> Result<Option<Bytes>, ApiE
     Ok((dropped == 0).then(|| whole.freeze()))
 }
 
+/// 503: others send as much as there is memory for.
+fn busy() -> ApiError {
+    let message = "this body is large, and the memory for bodies is held by others";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+        .hint("send it again in a moment; `held_max` in [server] is how much there is for all")
+}
+
 /// A body of ours: strict JSON of a known shape. An empty one is `{}`.
-pub(in crate::api) async fn read_json<T: DeserializeOwned>(body: Body, bytes_max: usize) -> Result<T, ApiError> {
-    let bytes = read_body(Part::Body, body, bytes_max).await?;
+pub(in crate::api) async fn read_json<T: DeserializeOwned>(
+    body: Body,
+    bytes_max: usize,
+    memory: &Arc<Budget>,
+) -> Result<T, ApiError> {
+    let bytes = read_body(Part::Body, body, bytes_max, memory).await?;
     let text: &[u8] = if bytes.is_empty() { b"{}" } else { &bytes };
     strict::check(text)?;
     // Without this, `[]` would pass for an object whose every field is left out.

@@ -24,6 +24,12 @@ mod panics;
 
 mod places;
 
+mod pace;
+
+mod reads;
+
+mod text;
+
 mod waits;
 
 pub mod mint;
@@ -46,12 +52,13 @@ use amends_core::Instant;
 use axum::Router;
 use tokio::sync::watch;
 
-use self::{error::ApiError, position::Positions, waits::Waits};
+use self::{error::ApiError, position::Positions, reads::Reads, waits::Waits};
 use crate::{
     engine::{
         driver::Clock,
-        port::{Answer, Refusal, Request},
+        port::{Answer, Request},
     },
+    held::Held,
     service::{Services, deploy::Deploys, health::Health, intake::Intake, reader::Reader},
 };
 
@@ -66,6 +73,10 @@ pub struct Api {
     stop: watch::Receiver<bool>,
     /// Places of those who wait and of those who follow.
     waits: Waits,
+    /// Places of those who read.
+    reads: Reads,
+    /// The memory that all of them may take.
+    held: Held,
 }
 
 /// What the operator may set.
@@ -79,11 +90,20 @@ pub struct Options {
     pub wasm_bytes_max: usize,
     /// The longest `?wait=`.
     pub wait_ms_max: u64,
+    /// What is held for all clients together.
+    pub held_bytes_max: u64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { hosts: Vec::new(), payload_bytes_max: 1 << 20, wasm_bytes_max: 16 << 20, wait_ms_max: 300_000 }
+        Self {
+            hosts: Vec::new(),
+            payload_bytes_max: 1 << 20,
+            wasm_bytes_max: 16 << 20,
+            wait_ms_max: 300_000,
+            // A saga of 60 MiB is read in its part of this, and so is a component.
+            held_bytes_max: 160 << 20,
+        }
     }
 }
 
@@ -91,7 +111,8 @@ impl Default for Options {
 pub fn router(services: Services, options: Options, stop: watch::Receiver<bool>) -> Router {
     let Services { intake, reader, deploys, health, clock } = services;
     let waits = Waits::new(waits::WAITS_MAX, waits::WATCHES_MAX);
-    routes::router(Arc::new(Api { intake, reader, deploys, health, clock, options, stop, waits }))
+    let held = Held::new(options.held_bytes_max);
+    routes::router(Arc::new(Api { intake, reader, deploys, health, clock, options, stop, waits, reads: Reads::new(), held }))
 }
 
 /// The journal's generation, which is part of every position that is handed out. A restored journal will have another one.
@@ -109,16 +130,6 @@ impl Api {
     /// Asks the engine and waits for the committed answer.
     async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, ApiError> {
         Ok(self.intake.ask(request).await?)
-    }
-
-    /// Reads committed state, off the threads that serve connections.
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&Reader) -> Result<T, Refusal> + Send + 'static,
-    ) -> Result<T, ApiError> {
-        let reader = self.reader.clone();
-        let reading = tokio::task::spawn_blocking(move || read(&reader));
-        Ok(reading.await.map_err(|error| ApiError::internal(&error.to_string()))??)
     }
 
     /// Ends when the host stops.

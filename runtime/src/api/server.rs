@@ -18,7 +18,11 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::places::{self, Closed, Places, Turn};
+use super::{
+    pace::{Paced, Patience, Sending},
+    places::{self, Closed, Places, Turn},
+};
+use crate::held::{Holding, SMALL_BYTES};
 
 /// A client that has not sent its headers by then is cut off, counted from the connection's begin or from the last answer: so it is
 /// also how long an idle connection is kept.
@@ -32,11 +36,12 @@ pub(super) const CONNECTIONS_MAX: usize = 900;
 struct Limits {
     connections_max: usize,
     header_timeout: Duration,
+    patience: Patience,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { connections_max: CONNECTIONS_MAX, header_timeout: HEADER_TIMEOUT }
+        Self { connections_max: CONNECTIONS_MAX, header_timeout: HEADER_TIMEOUT, patience: Patience::default() }
     }
 }
 
@@ -71,7 +76,7 @@ async fn serve_within(
                 let turn = Turn::new(Arc::clone(&places));
                 let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
-                    connection(stream, router, stop, turn, limits.header_timeout).await;
+                    connection(stream, router, stop, turn, limits).await;
                     drop(place);
                 });
             }
@@ -90,22 +95,19 @@ async fn serve_within(
     Ok(())
 }
 
-async fn connection(
-    stream: TcpStream,
-    router: Router,
-    mut stop: watch::Receiver<bool>,
-    turn: Arc<Turn>,
-    header_timeout: Duration,
-) {
+async fn connection(stream: TcpStream, router: Router, mut stop: watch::Receiver<bool>, turn: Arc<Turn>, limits: Limits) {
     // Without it a small answer waits for the client's delayed acknowledgement: 40 ms.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "connection without nodelay");
     }
-    let service = service_fn(|request| answered(request, router.clone(), Arc::clone(&turn)));
+    let sending = Arc::new(Sending::default());
+    let service = service_fn(|request| answered(request, router.clone(), Arc::clone(&turn), Arc::clone(&sending)));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .serve_connection(TokioIo::new(stream), service);
+        .header_read_timeout(limits.header_timeout)
+        // So much of an answer is on its way, and no more: what is larger is counted. Heads are no larger either.
+        .max_buf_size(SMALL_BYTES)
+        .serve_connection(TokioIo::new(Paced::new(stream, Arc::clone(&sending), limits.patience)), service);
     tokio::pin!(serving);
     let served = tokio::select! {
         served = serving.as_mut() => served,
@@ -124,11 +126,19 @@ async fn connection(
 }
 
 /// Answers a request. Its place is given away only where the host waits for the client.
-async fn answered(request: Request<Incoming>, router: Router, turn: Arc<Turn>) -> Result<Response, Closed> {
+async fn answered(
+    request: Request<Incoming>,
+    router: Router,
+    turn: Arc<Turn>,
+    sending: Arc<Sending>,
+) -> Result<Response, Closed> {
     turn.to_host()?;
     let request = request.map(|body| places::received(body, Arc::clone(&turn)));
     match TowerToHyperService::new(router).call(request).await {
-        Ok(response) => Ok(response.map(|body| places::sent(body, turn))),
+        Ok(mut response) => {
+            sending.answer(response.extensions_mut().remove::<Holding>());
+            Ok(response.map(|body| places::sent(body, turn)))
+        }
         Err(never) => match never {},
     }
 }

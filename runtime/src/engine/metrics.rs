@@ -61,6 +61,8 @@ pub struct Metrics {
     module_sagas: Family<ByVersion, Gauge>,
     queue_depth: Family<ByQueue, Gauge>,
     guests: Family<ByState, Gauge>,
+    held: Family<ByKind, Gauge>,
+    held_max: Family<ByKind, Gauge>,
     /// Starts that had to wait for a compilation or an activation: it stays 0.
     pub starts_blocked_on_module: Counter,
     /// Commits that the committer made durable.
@@ -126,6 +128,11 @@ struct ByState {
     state: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByKind {
+    of: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("amends");
@@ -143,6 +150,8 @@ impl Default for Metrics {
             module_sagas: Family::default(),
             queue_depth: Family::default(),
             guests: Family::default(),
+            held: Family::default(),
+            held_max: Family::default(),
             dead_letters: Counter::default(),
             schedules_fired: Counter::default(),
             schedules_missed: Family::default(),
@@ -174,6 +183,12 @@ impl Default for Metrics {
             "Attempts that run, that wait for the network, and that wait for a place, forward or back",
             metrics.guests.clone(),
         );
+        registry.register(
+            "held_bytes",
+            "Memory that is held for clients: sagas and pages that are read for them or that they have not taken, bodies that come",
+            metrics.held.clone(),
+        );
+        registry.register("held_bytes_max", "The most that may be held for clients", metrics.held_max.clone());
         registry.register("refused", "Requests refused, by reason", metrics.refused.clone());
         registry.register("schedules_fired", "Sagas that schedules started", metrics.schedules_fired.clone());
         registry.register(
@@ -301,6 +316,15 @@ impl Metrics {
     /// How many attempts the guest host has in this state.
     pub fn guests(&self, state: &'static str, count: u64) {
         self.guests.get_or_create(&ByState { state }).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// What is held for clients of one kind, and the most that may be.
+    pub fn held(&self, of: &'static str, bytes: u64, bytes_max: u64) {
+        let set = |family: &Family<ByKind, Gauge>, bytes: u64| {
+            family.get_or_create(&ByKind { of }).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        };
+        set(&self.held, bytes);
+        set(&self.held_max, bytes_max);
     }
 
     pub(crate) fn refused(&self, code: RefusalCode) {

@@ -17,7 +17,7 @@ use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 use super::{
     components::{Components, NotKept},
     intake::Intake,
-    reader::{Candidate, Moves, Reader},
+    reader::Reader,
     verify::{self, Unverified, Verified},
 };
 use crate::{
@@ -81,8 +81,6 @@ pub struct Plan {
     pub verified: Verified,
     /// The module as it is, if it is deployed already.
     pub module: Option<ModuleView>,
-    /// Which sagas in flight could move to the component.
-    pub moves: Moves,
 }
 
 /// A recorded version.
@@ -167,10 +165,9 @@ impl Deploys {
         to_the_end(async move {
             let verified = deploys.verify(&upload).await?;
             let namespace = &upload.origin.namespace;
-            let looked = tokio::task::block_in_place(|| deploys.look(namespace, &verified));
+            let module = tokio::task::block_in_place(|| deploys.parts.reader.module(namespace, &verified.module));
             deploys.turn().await.discard(&verified.digest);
-            let (module, moves) = looked?;
-            Ok(Plan { verified, module, moves })
+            Ok(Plan { module: module?, verified })
         })
         .await
     }
@@ -231,13 +228,6 @@ impl Deploys {
             turn.discard(&digest);
         }
         Ok(Recorded { answer: answer?, verified, before })
-    }
-
-    fn look(&self, namespace: &Namespace, verified: &Verified) -> Result<(Option<ModuleView>, Moves), Refusal> {
-        let module = self.parts.reader.module(namespace, &verified.module)?;
-        let (digest, definitions) = (verified.digest, verified.definitions.clone());
-        let candidate = Candidate { module: verified.module.clone(), digest, definitions };
-        Ok((module, self.parts.reader.moves(namespace, &candidate)?))
     }
 
     fn digest_of(&self, namespace: &Namespace, module: &str, version: u32) -> Result<Option<ModuleDigest>, Refusal> {

@@ -15,8 +15,9 @@ use super::catalogue::Catalogue;
 pub use crate::engine::{
     job::preview::JobPreview,
     saga::{
+        load::Wanted,
         moves::{Candidate, Move, Moves},
-        read::{ListFilter, LockKey, SagaLine},
+        read::{ListFilter, LockKey, SagaLine, Standing},
         stuck::{FirstStuck, StuckGroup, StuckGroups},
     },
     schedule::look::ScheduleView,
@@ -30,11 +31,12 @@ use crate::{
         refusal::{Refusal, RefusalCode},
         saga::{
             SagaKey,
-            load::{self, LoadError},
+            load::{self, LoadError, Source},
             moves, read, stuck,
         },
         schedule, starter,
     },
+    held::{Room, Share},
     journal::Record,
     store::{Position, Store, StoreError},
 };
@@ -45,10 +47,12 @@ pub struct Reader {
     store: Arc<dyn Store>,
     definitions: Definitions,
     catalogue: Arc<Catalogue>,
+    /// What whole sagas may take into memory.
+    room: Arc<Room>,
 }
 
 /// A saga as of its last committed record.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct CommittedSaga {
     /// The saga.
     pub view: View,
@@ -60,6 +64,17 @@ pub struct CommittedSaga {
     pub locks: Vec<LockKey>,
     /// What a cancel would do, or why it would be refused.
     pub on_cancel: Result<CancelPreview, Rejected>,
+    /// The room that it takes; none if it is small.
+    pub share: Option<Share>,
+}
+
+/// Records of a saga.
+#[derive(Clone, Debug)]
+pub struct Records {
+    /// In order.
+    pub records: Vec<Record>,
+    /// The revision of the record behind them, if there is one.
+    pub next: Option<u64>,
 }
 
 /// A page of sagas.
@@ -74,12 +89,21 @@ pub struct SagaPage {
 impl Reader {
     /// A reader of this store. `definitions` are those that the engine shares.
     pub fn new(store: Arc<dyn Store>, definitions: Definitions) -> Self {
-        Self { store, definitions, catalogue: Arc::default() }
+        Self { store, definitions, catalogue: Arc::default(), room: Arc::new(Room::endless()) }
+    }
+
+    /// The same reader, for one read in this room.
+    pub fn within(&self, room: Arc<Room>) -> Self {
+        Self { room, ..self.clone() }
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { store: self.store.as_ref(), definitions: &self.definitions, room: &self.room }
     }
 
     /// A saga, if there is one.
     pub fn saga(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<CommittedSaga>, Refusal> {
-        let loaded = match load::saga(self.store.as_ref(), &self.definitions, &SagaKey::new(namespace, id)) {
+        let loaded = match load::saga(self.source(), &SagaKey::new(namespace, id)) {
             Ok(loaded) => loaded,
             Err(LoadError::NotFound) => return Ok(None),
             Err(error) => return Err(unreadable(id, &error)),
@@ -89,12 +113,22 @@ impl Reader {
         let started_by = loaded.cause.map(|cause| starter::starter_of(self.store.as_ref(), cause)).transpose();
         let started_by = started_by.map_err(|error| failed(&error))?.flatten();
         let (view, on_cancel) = (loaded.saga.view(), loaded.saga.cancel_preview());
-        Ok(Some(CommittedSaga { view, started_by, position: loaded.position, locks, on_cancel }))
+        Ok(Some(CommittedSaga { view, started_by, position: loaded.position, locks, on_cancel, share: loaded.share }))
+    }
+
+    /// How far a saga is, if there is one.
+    pub fn standing(&self, namespace: &Namespace, id: &SagaId) -> Result<Option<Standing>, Refusal> {
+        read::standing(self.store.as_ref(), &SagaKey::new(namespace, id)).map_err(|error| failed(&error))
+    }
+
+    /// The lines of these sagas, in this order. Those that are not there have none.
+    pub fn lines(&self, namespace: &Namespace, ids: &[SagaId]) -> Result<Vec<SagaLine>, Refusal> {
+        read::lines(self.store.as_ref(), namespace, ids).map_err(|error| failed(&error))
     }
 
     /// A page of sagas.
     pub fn sagas(&self, namespace: &Namespace, filter: &ListFilter) -> Result<SagaPage, Refusal> {
-        let fits = |key: &SagaKey| match load::saga(self.store.as_ref(), &self.definitions, key) {
+        let fits = |key: &SagaKey| match load::saga(self.source(), key) {
             Ok(loaded) => Ok(filter.sagas.fits(&loaded.saga)),
             Err(LoadError::NotFound | LoadError::Corrupt(_)) => Ok(false),
             Err(LoadError::Storage(why)) => Err(StoreError::Failed(why)),
@@ -122,7 +156,7 @@ impl Reader {
 
     /// What is stuck, in groups. Only so many sagas are read.
     pub fn stuck(&self, namespace: &Namespace, filter: &SagaFilter) -> Result<StuckGroups, Refusal> {
-        stuck::groups(self.store.as_ref(), &self.definitions, namespace, filter).map_err(|error| failed(&error))
+        stuck::groups(self.source(), namespace, filter).map_err(|error| failed(&error))
     }
 
     /// What a job would do. It stops to look once it has found as many sagas as are enough to know.
@@ -134,7 +168,7 @@ impl Reader {
         enough: u64,
         now: Instant,
     ) -> Result<JobPreview, Refusal> {
-        let preview = job::preview::preview(self.store.as_ref(), &self.definitions, namespace, verb, filter, enough, now);
+        let preview = job::preview::preview(self.source(), namespace, verb, filter, enough, now);
         preview.map_err(|error| failed(&error))
     }
 
@@ -161,17 +195,18 @@ impl Reader {
 
     /// Which sagas in flight could move to a component. Only so many are read.
     pub fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal> {
-        moves::could_move(self.store.as_ref(), &self.definitions, namespace, candidate).map_err(|error| failed(&error))
+        moves::could_move(self.source(), namespace, candidate).map_err(|error| failed(&error))
     }
 
-    /// A saga's records from a revision on (the first is 1), at most `limit`. `None`: there is no such saga.
-    pub fn journal(&self, namespace: &Namespace, id: &SagaId, from: u64, limit: usize) -> Result<Option<Vec<Record>>, Refusal> {
+    /// A saga's records from a revision on (the first is 1), as many of those that are wanted as are not too large together: there may
+    /// be none. `None`: there is no such saga.
+    pub fn journal(&self, namespace: &Namespace, id: &SagaId, wanted: Wanted) -> Result<Option<Records>, Refusal> {
         let key = SagaKey::new(namespace, id);
-        let Some(stream) = read::saga_stream(self.store.as_ref(), &key).map_err(|error| failed(&error))? else { return Ok(None) };
-        match load::records(self.store.as_ref(), stream, from.max(1), limit) {
-            Ok(records) => Ok(Some(records)),
-            Err(error) => Err(unreadable(id, &error)),
-        }
+        let Some(end) = read::end_of(self.store.as_ref(), &key).map_err(|error| failed(&error))? else { return Ok(None) };
+        let wanted = Wanted { from: wanted.from.max(1), ..wanted };
+        let records = load::records(self.store.as_ref(), end.start, wanted).map_err(|error| unreadable(id, &error))?;
+        let next = wanted.from.saturating_add(records.len() as u64);
+        Ok(Some(Records { records, next: (next <= end.revision).then_some(next) }))
     }
 }
 

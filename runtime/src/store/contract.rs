@@ -33,6 +33,7 @@ promises![
     a_stream_is_read_from_any_version,
     a_version_far_behind_the_end_is_an_empty_answer,
     many_streams_are_read_at_once_in_order,
+    c2_29_a_read_of_a_stream_ends_before_it_is_too_large,
     many_rows_are_read_at_once_in_order,
     a_commit_is_all_or_nothing,
     an_append_at_another_version_is_a_conflict,
@@ -137,10 +138,28 @@ fn many_streams_are_read_at_once_in_order(store: &dyn Store) {
     store.commit(&[append(1, 1, 1, &["a1", "a2"]), append(3, 1, 3, &["b1"])]).unwrap();
     store.commit(&[append(1, 3, 4, &["a3"])]).unwrap();
     let reads = [(3, 1, 10), (1, 2, 10), (2, 1, 10), (1, 0, 1), (3, 1, 10), (9, 1, 10), (1, 1, 0)];
-    let reads = reads.map(|(stream, from_version, limit)| StreamRead { stream, from_version, limit });
+    let reads = reads.map(|(stream, from_version, limit)| StreamRead { stream, from_version, limit, bytes_max: usize::MAX });
     let answers = store.streams(&reads).unwrap();
     let answers: Vec<String> = answers.into_iter().map(|answer| shown(&answer.unwrap())).collect();
     assert_eq!(answers, ["3:b1", "2:a2 4:a3", "", "1:a1", "3:b1", "", ""]);
+}
+
+/// A limit of records alone let one read of a few large ones take any memory.
+fn c2_29_a_read_of_a_stream_ends_before_it_is_too_large(store: &dyn Store) {
+    store.commit(&[append(1, 1, 1, &["a1", "a2"]), append(3, 1, 3, &["b1"])]).unwrap();
+    store.commit(&[append(1, 3, 4, &["a3", "a-4", "a5"])]).unwrap();
+    let read = |from_version, bytes_max| {
+        let read = StreamRead { stream: 1, from_version, limit: 10, bytes_max };
+        shown(&store.streams(&[read]).unwrap().remove(0).unwrap())
+    };
+    assert_eq!(read(1, 1), "");
+    assert_eq!(read(1, 2), "1:a1");
+    assert_eq!(read(1, 5), "1:a1 2:a2");
+    assert_eq!(read(1, 6), "1:a1 2:a2 4:a3");
+    // A small record behind a large one is not read in its place.
+    assert_eq!(read(3, 4), "4:a3");
+    assert_eq!(read(4, 2), "");
+    assert_eq!(read(2, 9), "2:a2 4:a3 5:a-4 6:a5");
 }
 
 fn many_rows_are_read_at_once_in_order(store: &dyn Store) {
@@ -262,7 +281,10 @@ fn a_closed_store_fails(store: &dyn Store) {
     assert!(matches!(store.last_position(), Err(StoreError::Failed(_))));
     assert!(matches!(store.commit(&[append(1, 2, 2, &["b"])]), Err(StoreError::Failed(_))));
     assert!(matches!(store.rows_at(&[(Table::Meta, Vec::new())]), Err(StoreError::Failed(_))));
-    assert!(matches!(store.streams(&[StreamRead { stream: 1, from_version: 1, limit: 1 }]), Err(StoreError::Failed(_))));
+    assert!(matches!(
+        store.streams(&[StreamRead { stream: 1, from_version: 1, limit: 1, bytes_max: 9 }]),
+        Err(StoreError::Failed(_))
+    ));
 }
 
 fn empty_commits_are_nothing(store: &dyn Store) {

@@ -109,7 +109,7 @@ impl Question {
         match dice.below(10) {
             0 => Self::Last,
             1 | 2 => {
-                let StreamRead { stream, from_version, limit } = stream_read(dice, streams);
+                let StreamRead { stream, from_version, limit, .. } = stream_read(dice, streams);
                 Self::Stream(stream, from_version, limit)
             }
             8 => Self::Streams((0..dice.below(5)).map(|_| stream_read(dice, streams)).collect()),
@@ -142,7 +142,8 @@ impl Question {
 fn stream_read(dice: &mut Dice, streams: &[(Position, u64)]) -> StreamRead {
     let known = streams.get(dice.below(streams.len() as u64 + 1) as usize);
     let stream = known.map_or(dice.below(50), |known| known.0);
-    StreamRead { stream, from_version: dice.below(12), limit: dice.below(30) as usize }
+    let bytes_max = if dice.below(2) == 0 { usize::MAX } else { dice.below(100) as usize };
+    StreamRead { stream, from_version: dice.below(12), limit: dice.below(30) as usize, bytes_max }
 }
 
 fn answer<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {

@@ -198,7 +198,14 @@ impl Content {
         }
         let positions = self.streams.get(&read.stream).map_or(&[][..], Vec::as_slice);
         let skipped = usize::try_from(read.from_version.saturating_sub(1)).unwrap_or(usize::MAX);
-        Ok(positions.iter().skip(skipped).take(read.limit).map(|position| self.stored(*position)).collect())
+        let mut bytes_left = read.bytes_max;
+        let stored = positions.iter().skip(skipped).take(read.limit).map(|position| self.stored(*position));
+        let fits = |stored: &Stored| {
+            let left = bytes_left.checked_sub(stored.record.len());
+            bytes_left = left.unwrap_or(0);
+            left.is_some()
+        };
+        Ok(stored.take_while(fits).collect())
     }
 
     fn stored(&self, position: Position) -> Stored {
@@ -245,7 +252,7 @@ mod tests {
         store.damage_row(Table::Waits, b"a");
         let store = store.reopened();
 
-        let reads = [1, 2].map(|stream| StreamRead { stream, from_version: 1, limit: 9 });
+        let reads = [1, 2].map(|stream| StreamRead { stream, from_version: 1, limit: 9, bytes_max: usize::MAX });
         let streams = store.streams(&reads).unwrap();
         assert_eq!(streams[0], Err(Corrupt("stream 1 was told to be damaged".to_owned())));
         assert_eq!(streams[1].as_ref().unwrap().len(), 1);

@@ -157,6 +157,8 @@ pub struct StreamRead {
     pub from_version: u64,
     /// The largest number of records.
     pub limit: usize,
+    /// The records end before the first one with which they would be larger: also the very first, so that there may be none.
+    pub bytes_max: usize,
 }
 
 /// One stored row.
@@ -313,7 +315,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The records of one stream from a version on, at most `limit`. A stream that does not exist has none.
     fn stream(&self, stream: Position, from_version: u64, limit: usize) -> Result<Vec<Stored>, StoreError> {
-        only(self.streams(&[StreamRead { stream, from_version, limit }])?)
+        only(self.streams(&[StreamRead { stream, from_version, limit, bytes_max: usize::MAX }])?)
     }
 
     /// The journal from a position on, at most `limit` records. Where a record is lost the answer ends before it, and a read that

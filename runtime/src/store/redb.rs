@@ -137,7 +137,8 @@ impl Store for RedbStore {
         self.with(|database| {
             let journal = database.begin_read()?.open_table(JOURNAL)?;
             let from = from.max(1);
-            let records = journal::read(&journal, from, limit as u64)?;
+            let mut bytes_left = usize::MAX;
+            let (records, _) = journal::read(&journal, from, limit as u64, &mut bytes_left)?;
             if records.is_empty() && limit > 0 && from <= journal::end(&journal)?.position {
                 return Err(StoreError::Corrupt(format!("the journal lacks the record at position {from}")));
             }

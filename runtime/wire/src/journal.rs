@@ -13,9 +13,9 @@ use super::{
 /// A page of a saga's journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct JournalPage {
-    /// In order.
+    /// In order. There may be fewer than `limit` on a page that is not the last: pages are limited in bytes too.
     pub records: Vec<Entry>,
-    /// The value of `?from=` for the next page; null on the last page.
+    /// The value of `?from=` for the next page; null on the last page, and on no other.
     #[schema(required)]
     pub next: Option<String>,
 }

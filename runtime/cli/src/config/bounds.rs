@@ -43,6 +43,8 @@ pub(super) fn table(config: &Config) -> Vec<Bounded> {
         bound("server", "wait_max", server.wait_max, SECOND, DAY),
         // 0s: requests and attempts are ended at once.
         bound("server", "drain", server.drain, Span::seconds(0), DAY),
+        // Below it not even a component and some payloads would fit.
+        bound("server", "held_max", server.held_max, Size::mib(16), PIB),
         bound("store", "cache", store.cache, MIB, PIB),
         bound("store", "queue_records", store.queue_records, 16, 10_000_000),
         // 0: the host may fill the disk.

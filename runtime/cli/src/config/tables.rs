@@ -34,6 +34,9 @@ pub struct Server {
     pub wait_max: Span,
     /// How long a shutdown waits for open attempts and requests.
     pub drain: Span,
+    /// Memory that is held for all clients together: sagas and pages that are read for them or that they have not taken, and bodies
+    /// that they send. What is smaller than 64 KiB is not counted.
+    pub held_max: Size,
     /// The format of the log on stderr.
     pub log_format: LogFormat,
 }
@@ -45,6 +48,7 @@ impl Default for Server {
             hosts: Vec::new(),
             wait_max: Span::seconds(300),
             drain: Span::seconds(10),
+            held_max: Size::mib(160),
             log_format: LogFormat::Text,
         }
     }

@@ -23,7 +23,7 @@ pub fn stuck(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView)
         code: stuck_code(&stuck.why),
         why: why(&stuck.why),
         denial: denial(&stuck.why),
-        help: commands(namespace, id, view, stuck),
+        help: commands(namespace, id, &view.module, stuck),
     }
 }
 
@@ -58,8 +58,8 @@ pub fn brief(failure: &Failure) -> String {
 }
 
 /// The commands that help one saga.
-pub fn commands(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckView) -> Vec<String> {
-    if let Some(grant) = granting(namespace, view, stuck) {
+pub fn commands(namespace: &Namespace, id: &SagaId, module: &str, stuck: &StuckView) -> Vec<String> {
+    if let Some(grant) = granting(namespace, module, stuck) {
         return vec![grant];
     }
     let step = &stuck.leg.path;
@@ -77,9 +77,9 @@ pub fn commands(namespace: &Namespace, id: &SagaId, view: &View, stuck: &StuckVi
 }
 
 /// The command that permits the denied call of a leg: with the grant the leg goes on by itself, and nothing else is needed.
-pub fn granting(namespace: &Namespace, view: &View, stuck: &StuckView) -> Option<String> {
+pub fn granting(namespace: &Namespace, module: &str, stuck: &StuckView) -> Option<String> {
     match &stuck.why {
-        Why::Denied(denied) => denial::command(denied, namespace, &view.module),
+        Why::Denied(denied) => denial::command(denied, namespace, module),
         Why::Exhausted(_) | Why::Refused(_) | Why::Unknown(_) | Why::PivotInDoubt(_) | Why::HostDied | Why::JournalFull => None,
     }
 }

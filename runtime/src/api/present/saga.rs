@@ -3,7 +3,7 @@
 use amends_core::{
     event::{Reason, Topic, Wait},
     id::{Namespace, SagaId},
-    value::{self, Instant},
+    value::{self, Instant, Payload},
     view::{BodyView, LegView, PastView, Status, StepView, View},
 };
 use amends_wire::{
@@ -11,6 +11,8 @@ use amends_wire::{
     lock::Locks,
     saga::{self, RollbackReason},
 };
+
+use bytes::Bytes;
 
 use super::{
     help, lock, preview,
@@ -26,6 +28,21 @@ pub fn committed(namespace: &Namespace, id: &SagaId, committed: &CommittedSaga, 
     let cancel_preview = (!view.status.is_ended()).then(|| preview::on_cancel(on_cancel));
     let started_by = started_by.as_ref().map(starter);
     saga::Saga { started_by, locks: lock_keys(view, locks), reason: queue.or(plain.reason), cancel_preview, ..plain }
+}
+
+/// The values in a saga, each of which may be large.
+pub fn values(view: &View) -> Vec<Bytes> {
+    let of_steps = view.steps.iter().flat_map(|step| step.output.iter().chain(data(step.failure.as_ref())));
+    let of_saga = std::iter::once(&view.input).chain(&view.output).chain(data(view.cause.as_ref()));
+    of_saga
+        .chain(data(view.rollback.as_ref().and_then(Reason::failure)))
+        .chain(of_steps)
+        .map(|value| value.bytes.clone())
+        .collect()
+}
+
+fn data(failure: Option<&value::Failure>) -> Option<&Payload> {
+    failure?.data.as_ref()
 }
 
 fn starter(starter: &Starter) -> saga::Starter {

@@ -63,7 +63,7 @@ const SIGNALS: &str = "amends:signal";
 )]
 async fn publish(State(api): State<Arc<Api>>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
     structured(&headers)?;
-    let event: CloudEvent = caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX).await?;
+    let event: CloudEvent = caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX, &api.held.bodies).await?;
     if event.specversion != "1.0" {
         return Err(ApiError::bad_request(format!("specversion `{}` is not 1.0", event.specversion)));
     }
@@ -115,7 +115,7 @@ async fn signal(
 ) -> Result<Response, ApiError> {
     let saga = caller::saga_id(&id)?;
     let event_type = text("signal", &name)?;
-    let body = caller::read_body(Part::Data, body, api.options.payload_bytes_max).await?;
+    let body = caller::read_body(Part::Data, body, api.options.payload_bytes_max, &api.held.bodies).await?;
     let data = match body.is_empty() {
         true => None,
         false => strict::check(&body).map(|()| Some(Payload::json(body)))?,

@@ -60,7 +60,7 @@ async fn set(
     body: Body,
 ) -> Result<Response, ApiError> {
     let name = String::from(caller::name(&name)?);
-    let asked: SetGrants = caller::read_json(body, api.options.payload_bytes_max).await?;
+    let asked: SetGrants = caller::read_json(body, api.options.payload_bytes_max, &api.held.bodies).await?;
     let grants = grants(&asked.grants)?;
     let act = Act { note: checked_note(asked.note)?, by: caller.by };
     let force = if asked.force { Force::Yes } else { Force::No };

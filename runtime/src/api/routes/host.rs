@@ -70,6 +70,9 @@ async fn readiness(api: &Api) -> Readiness {
 /// Counters and gauges, as Prometheus reads them.
 #[utoipa::path(get, operation_id = "get_metrics", path = "/metrics", tag = "host", responses((status = 200, description = "text in the form of OpenMetrics, which this description does not describe")))]
 async fn metrics(State(api): State<Arc<Api>>) -> Response {
+    for (of, budget) in api.held.all() {
+        api.health.metrics.held(of, budget.bytes(), budget.bytes_max());
+    }
     let text = api.health.metrics();
     ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response()
 }

@@ -67,7 +67,7 @@ struct JobQuery {
     )
 )]
 async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<Response, ApiError> {
-    let asked: AskJob = caller::read_json(body, BODY_BYTES_MAX).await?;
+    let asked: AskJob = caller::read_json(body, BODY_BYTES_MAX, &api.held.bodies).await?;
     let filter = filter::read(asked.filter)?;
     let verb = verb(asked.verb, &asked.args, &filter)?;
     let act = Act { note: checked_note(asked.note)?, by: caller.by };
@@ -132,7 +132,7 @@ async fn show(
 )]
 async fn stop(State(api): State<Arc<Api>>, caller: Caller, InPath(id): InPath<String>, body: Body) -> Result<Response, ApiError> {
     let id = job_id(id)?;
-    let asked: StopJob = caller::read_json(body, BODY_BYTES_MAX).await?;
+    let asked: StopJob = caller::read_json(body, BODY_BYTES_MAX, &api.held.bodies).await?;
     let act = Act { note: checked_note(asked.note)?, by: caller.by };
     let answer = api.ask(|answer| Request::StopJob(caller.origin, id, act, answer)).await?;
     Ok(written(&api, answer.position, Json(shown(&answer.job, api.positions())?)))

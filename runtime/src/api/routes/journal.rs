@@ -10,7 +10,7 @@ use amends_wire::{
     error::ErrorBody,
     journal::{self, JournalPage, RecordType},
 };
-use axum::{Json, extract::State};
+use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
@@ -28,8 +28,11 @@ use crate::{
             help, saga,
             value::{direction, json, time},
         },
+        reads::{Asked, By, Shown, Told},
+        text::Text,
     },
     journal::{Actor, Fact, Record},
+    service::reader::Records,
 };
 
 pub(super) fn routes() -> Routes {
@@ -46,7 +49,7 @@ const KEYS_SHOWN: usize = 5;
 struct JournalQuery {
     /// The first revision, from 1.
     from: Option<u64>,
-    /// At most so many, 1 to 1000.
+    /// At most so many, 1 to 1000. There may be fewer: a page is not larger than a MiB or so, and `next` says whether it is the last.
     limit: Option<usize>,
     /// An `Amends-Position` that the answer must include.
     at_least: Option<String>,
@@ -62,17 +65,21 @@ async fn list(
     caller: Caller,
     InPath(id): InPath<String>,
     InQuery(query): InQuery<JournalQuery>,
-) -> Result<Json<JournalPage>, ApiError> {
+) -> Result<Text, ApiError> {
     included(&api, query.at_least.as_deref())?;
     let id = caller::saga_id(&id)?;
     let (from, limit) = (query.from.unwrap_or(1).max(1), limit(query.limit)?);
-    let asked = id.clone();
-    let records = api.read(move |reader| reader.journal(&caller.origin.namespace, &asked, from, limit)).await?;
-    let records = records.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
-    let next = (records.len() == limit).then(|| (from + limit as u64).to_string());
+    let asked = Asked { namespace: caller.origin.namespace, id: id.clone(), from, limit, reader: By::Page };
     let positions = api.positions();
-    let records = records.iter().map(|record| entry(record, positions)).collect();
-    Ok(Json(JournalPage { records, next }))
+    let page = api.records(&asked, move |read| page(read, positions)).await?;
+    let Shown { value, share } = page.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
+    Ok(value.counted(share))
+}
+
+fn page(read: Records, positions: Positions) -> Result<Told<Text>, ApiError> {
+    let records = read.records.into_iter().map(|record| entry(&record, positions)).collect();
+    let text = Text::json(&JournalPage { records, next: read.next.map(|next| next.to_string()) }, &[])?;
+    Ok(Told { bytes: text.held(), value: text })
 }
 
 /// One record.

@@ -58,7 +58,7 @@ use axum::{
 };
 use utoipa::openapi::{OpenApi, PathItem};
 
-use super::{Api, error::ApiError, guard, panics};
+use super::{Api, error::ApiError, guard, panics, text};
 
 /// All that the host serves.
 fn routes() -> Routes {
@@ -87,13 +87,15 @@ pub(super) fn router(api: Arc<Api>) -> Router {
         .with_state(api)
 }
 
-/// What holds for every route: a stranger's page is refused, and a handler that panics is answered for.
+/// What holds for every route: a stranger's page is refused, a handler that panics is answered for, and what is large is counted.
 async fn around(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     if let Err(error) = guard::check(request.headers(), request.uri(), &api.options.hosts) {
         return error.into_response();
     }
     let (method, uri) = (request.method().clone(), request.uri().clone());
-    panics::answered(method, uri, next.run(request)).await
+    let is_read = method == Method::GET;
+    let response = panics::answered(method, uri, next.run(request)).await;
+    text::bounded(response, &api.held.pages, is_read)
 }
 
 /// What the handlers say of themselves.

@@ -35,7 +35,7 @@ use crate::{
     engine::port::{ModuleAnswer, ModuleView, Request, VersionView, Which},
     service::{
         deploy::{Plan, Recorded, Upload},
-        reader::{self, Moves},
+        reader::{self, Candidate, Moves},
         verify::Verified,
     },
 };
@@ -131,7 +131,7 @@ async fn activate(
     body: Body,
 ) -> Result<Response, ApiError> {
     let name = String::from(caller::name(&name)?);
-    let asked: Activate = caller::read_json(body, api.options.payload_bytes_max).await?;
+    let asked: Activate = caller::read_json(body, api.options.payload_bytes_max, &api.held.bodies).await?;
     let which = match (asked.version, asked.previous) {
         (Some(version), None | Some(false)) => Which::Version(version),
         (None, Some(true)) => Which::Previous,
@@ -219,7 +219,7 @@ pub(super) fn not_found(name: &str) -> ApiError {
 /// Reads the component. Its place among the deploys is taken before that.
 async fn receive(api: &Api, caller: Caller, name: Option<Name>, body: Body) -> Result<Upload, ApiError> {
     let place = api.deploys.place()?;
-    let bytes = caller::read_body(Part::Component, body, api.options.wasm_bytes_max).await?;
+    let bytes = caller::read_body(Part::Component, body, api.options.wasm_bytes_max, &api.held.bodies).await?;
     if bytes.is_empty() {
         return Err(ApiError::bad_request("the body is empty").hint("send the bytes of a component"));
     }
@@ -230,7 +230,11 @@ async fn receive(api: &Api, caller: Caller, name: Option<Name>, body: Body) -> R
 async fn plan_or_deploy(api: &Arc<Api>, query: &DeployQuery, upload: Upload) -> Result<Response, ApiError> {
     let namespace = upload.origin.namespace.clone();
     if query.plan == Some(true) {
-        let Plan { verified, module, moves } = api.deploys.plan(upload).await?;
+        let Plan { verified, module } = api.deploys.plan(upload).await?;
+        let (digest, definitions) = (verified.digest, verified.definitions.clone());
+        let candidate = Candidate { module: verified.module.clone(), digest, definitions };
+        let of_moves = namespace.clone();
+        let moves = api.read(move |reader| reader.moves(&of_moves, &candidate)).await?;
         let offer = Offer::verified(&verified.definitions, &verified.triggers);
         let breaks = breaks::by(api, namespace, active(module.clone()), offer).await?;
         let plan = planned(&verified, module.as_ref(), &moves, breaks);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use amends_core::id::{Namespace, SagaId};
 use amends_wire::{
     error::ErrorBody,
     job::Filter,
@@ -18,8 +19,9 @@ use crate::{
         caller::{self, Caller, InPath, InQuery},
         error::ApiError,
         present,
+        text::Text,
     },
-    service::reader::ListFilter,
+    service::reader::{ListFilter, Reader},
 };
 
 pub(super) fn routes() -> Routes {
@@ -105,13 +107,22 @@ async fn show(
     caller: Caller,
     InPath(id): InPath<String>,
     InQuery(query): InQuery<Freshness>,
-) -> Result<Json<Saga>, ApiError> {
+) -> Result<Text, ApiError> {
     included(&api, query.at_least.as_deref())?;
     let id = caller::saga_id(&id)?;
-    let (namespace, asked) = (caller.origin.namespace.clone(), id.clone());
-    let saga = api.read(move |reader| reader.saga(&caller.origin.namespace, &asked)).await?;
-    let saga = saga.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
-    Ok(Json(present::saga::committed(&namespace, &id, &saga, api.now())))
+    let saga = as_committed(&api, caller.origin.namespace, id.clone()).await?;
+    saga.ok_or_else(|| ApiError::saga_not_found(id.as_str()))
+}
+
+/// A saga as it is committed, as the text of an answer.
+pub(super) async fn as_committed(api: &Api, namespace: Namespace, id: SagaId) -> Result<Option<Text>, ApiError> {
+    let now = api.now();
+    let text = move |reader: &Reader| {
+        let Some(saga) = reader.saga(&namespace, &id)? else { return Ok::<_, ApiError>(None) };
+        let text = Text::json(&present::saga::committed(&namespace, &id, &saga, now), &present::saga::values(&saga.view))?;
+        Ok(Some(text.counted(saga.share)))
+    };
+    api.read(text).await
 }
 
 /// Reads follow commits on one host, so a position that was handed out is included; one of another life is refused.

@@ -33,6 +33,7 @@ use crate::{
         strict,
     },
     engine::port::{self, CATCH_UP_MS, CheckedSpec, OfSchedule, Request, ScheduleRequest},
+    held::Budget,
     service::reader::ScheduleView,
 };
 
@@ -128,7 +129,8 @@ async fn put(
     body: Body,
 ) -> Result<Response, ApiError> {
     caller::name(&name)?;
-    let asked: PutSchedule = caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX).await?;
+    let asked: PutSchedule =
+        caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX, &api.held.bodies).await?;
     let note = asked.note.clone();
     let put = OfSchedule::Put(Box::new(checked(&api, asked).await?));
     act(&api, caller, &name, put, note).await
@@ -145,7 +147,7 @@ async fn pause(
     InPath(name): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: ScheduleActRequest = read(body).await?;
+    let asked: ScheduleActRequest = read(body, &api.held.bodies).await?;
     act(&api, caller, &name, OfSchedule::Pause, asked.note).await
 }
 
@@ -160,7 +162,7 @@ async fn resume(
     InPath(name): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: ScheduleActRequest = read(body).await?;
+    let asked: ScheduleActRequest = read(body, &api.held.bodies).await?;
     act(&api, caller, &name, OfSchedule::Resume, asked.note).await
 }
 
@@ -180,7 +182,7 @@ async fn trigger(
     InPath(name): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: ScheduleActRequest = read(body).await?;
+    let asked: ScheduleActRequest = read(body, &api.held.bodies).await?;
     // Sent again with the same key it is the same saga.
     let of_it = match &caller.origin.idempotency_key {
         Some(key) => mint::saga_id_from_key(&name, key)?.as_str().to_owned(),
@@ -201,12 +203,12 @@ async fn remove(
     InPath(name): InPath<String>,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let asked: ScheduleActRequest = read(body).await?;
+    let asked: ScheduleActRequest = read(body, &api.held.bodies).await?;
     act(&api, caller, &name, OfSchedule::Remove, asked.note).await
 }
 
-async fn read(body: Body) -> Result<ScheduleActRequest, ApiError> {
-    caller::read_json(body, ENVELOPE_BYTES_MAX).await
+async fn read(body: Body, memory: &Arc<Budget>) -> Result<ScheduleActRequest, ApiError> {
+    caller::read_json(body, ENVELOPE_BYTES_MAX, memory).await
 }
 
 async fn act(api: &Arc<Api>, caller: Caller, name: &str, asked: OfSchedule, note: Option<String>) -> Result<Response, ApiError> {
@@ -251,7 +253,7 @@ async fn checked(api: &Arc<Api>, asked: PutSchedule) -> Result<port::PutSchedule
         incarnation: mint::incarnation()?,
     };
     let expect_revision = expect_revision.as_deref().map(revision).transpose()?;
-    let spec = api.read(move |_| CheckedSpec::new(spec)).await?;
+    let spec = api.read(move |_| CheckedSpec::new(spec.clone())).await?;
     Ok(port::PutSchedule { spec, input, paused, expect_revision })
 }
 

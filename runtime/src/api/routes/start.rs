@@ -5,19 +5,14 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
-use amends_core::value::Payload;
+use amends_core::{id::Namespace, value::Payload};
 use amends_wire::{error::ErrorBody, saga::Saga, value::Binary};
-use axum::{
-    body::Body,
-    extract::State,
-    http::{StatusCode, header},
-    response::{IntoResponse, Response},
-};
+use axum::{body::Body, extract::State, http::StatusCode, response::Response};
 use bytes::Bytes;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{Routes, written};
+use super::{Routes, sagas, written};
 use crate::{
     api::{
         Api,
@@ -25,8 +20,10 @@ use crate::{
         error::{ApiError, Part},
         headers::MediaType,
         mint, present, strict,
+        text::Text,
     },
     engine::port::{Request, SagaAnswer, Start},
+    held::SMALL_BYTES,
     stages::Stage,
 };
 
@@ -80,7 +77,7 @@ async fn start(
     let began = Moment::now();
     let wait = query.wait.as_deref().map(|text| wait(text, api.options.wait_ms_max)).transpose()?;
     caller::name(&definition)?;
-    let body = caller::read_body(Part::Input, body, api.options.payload_bytes_max).await?;
+    let body = caller::read_body(Part::Input, body, api.options.payload_bytes_max, &api.held.bodies).await?;
     let (input, input_hash) = input(&media_type, body)?;
     let (id, from_key) = match (&query.id, &caller.origin.idempotency_key) {
         (Some(id), _) => (caller::saga_id(id)?, false),
@@ -102,33 +99,37 @@ async fn start(
         (true, false) => StatusCode::OK,
     };
     let answered = Moment::now();
-    let saga = shown(&api, &caller, &answer).await;
-    let response = written(&api, answer.position, (status, as_json(&saga)?));
+    let position = answer.position;
+    let saga = shown(&api, caller.origin.namespace, answer).await?;
+    let response = written(&api, position, (status, saga));
     stages.since(Stage::Answer, answered);
     Ok(response)
 }
 
-/// Most answers fit into this: the buffer is filled once and never grown.
-const ANSWER_BYTES_USUAL: usize = 2 << 10;
+/// A step as text, without its output.
+const AROUND_A_STEP: usize = 512;
 
-fn as_json(saga: &Saga) -> Result<impl IntoResponse, ApiError> {
-    let mut bytes = Vec::with_capacity(ANSWER_BYTES_USUAL);
-    serde_json::to_writer(&mut bytes, saga).map_err(|error| ApiError::internal(&error.to_string()))?;
-    Ok(([(header::CONTENT_TYPE, "application/json")], bytes))
-}
-
-/// The saga as it was answered; one with lock keys as it is read now, since its answer holds only what its own stream says, and not
-/// who has the keys and who waits for them; and so is one of which the answer is only an outline.
-async fn shown(api: &Arc<Api>, caller: &Caller, answer: &SagaAnswer) -> Saga {
-    if answer.is_outline || answer.view.locks.is_some() && !answer.view.status.is_ended() {
-        let (namespace, id) = (caller.origin.namespace.clone(), answer.id.clone());
-        // The answer left after its commit, so that the read finds at least that. The start is durable: a read that fails does not
-        // make a refusal of it.
-        if let Ok(Some(saga)) = api.read(move |reader| reader.saga(&namespace, &id)).await {
-            return present::saga::committed(&caller.origin.namespace, &answer.id, &saga, api.now());
-        }
+/// The saga as it was answered. One with lock keys as it is read now, since its answer holds only what its own stream says, and not
+/// who has the keys and who waits for them. And one that is not small, since its values must not wait in memory until it is the turn
+/// of this client; its answer may be an outline.
+async fn shown(api: &Api, namespace: Namespace, answer: SagaAnswer) -> Result<Text, ApiError> {
+    let SagaAnswer { id, view, is_outline, .. } = answer;
+    let has_locks = view.locks.is_some() && !view.status.is_ended();
+    let values = present::saga::values(&view);
+    let is_small = !is_outline && values.iter().map(Bytes::len).sum::<usize>() + AROUND_A_STEP * view.steps.len() <= SMALL_BYTES;
+    if is_small && !has_locks {
+        return Text::json(&present::saga::saga(&namespace, &id, &view, api.now()), &values);
     }
-    present::saga::saga(&caller.origin.namespace, &answer.id, &answer.view, api.now())
+    drop(values);
+    let kept = is_small.then_some(view);
+    // The answer left after its commit, so that the read finds at least that. The start is durable: a read that fails does not make a
+    // refusal of it, if there is another answer.
+    match (sagas::as_committed(api, namespace.clone(), id.clone()).await, kept) {
+        (Ok(Some(saga)), _) => Ok(saga),
+        (_, Some(view)) => Text::json(&present::saga::saga(&namespace, &id, &view, api.now()), &[]),
+        (Ok(None), None) => Err(ApiError::saga_not_found(id.as_str())),
+        (Err(error), None) => Err(error.hint(format!("the saga was started; look at it: amends show {id}"))),
+    }
 }
 
 async fn ask(api: &Api, caller: &Caller, start: Start) -> Result<SagaAnswer, ApiError> {

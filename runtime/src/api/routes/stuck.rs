@@ -74,11 +74,11 @@ fn shown(namespace: &Namespace, groups: &reader::StuckGroups) -> StuckGroups {
 }
 
 fn group(namespace: &Namespace, group: &reader::StuckGroup) -> StuckGroup {
-    let FirstStuck { view, stuck } = &group.first;
+    let FirstStuck { definition, module, version, stuck } = &group.first;
     StuckGroup {
-        saga: view.definition.clone(),
-        module: view.module.clone(),
-        version: view.version,
+        saga: definition.clone(),
+        module: module.clone(),
+        version: *version,
         step: group.step.clone(),
         direction: direction(stuck.leg.direction),
         code: stuck_code(&stuck.why),
@@ -93,18 +93,16 @@ fn group(namespace: &Namespace, group: &reader::StuckGroup) -> StuckGroup {
 }
 
 fn commands(namespace: &Namespace, group: &reader::StuckGroup) -> Vec<String> {
-    let FirstStuck { view, stuck } = &group.first;
+    let FirstStuck { definition, module, version, stuck } = &group.first;
     // One saga is helped as one.
     if let ([id], 1) = (group.sagas.as_slice(), group.count) {
-        return help::commands(namespace, id, view, stuck);
+        return help::commands(namespace, id, module, stuck);
     }
-    if let Some(grant) = help::granting(namespace, view, stuck) {
+    if let Some(grant) = help::granting(namespace, module, stuck) {
         return vec![grant];
     }
     let all = format!(
-        "--all --saga {} --version {} --step {} --failure {}",
-        view.definition,
-        view.version,
+        "--all --saga {definition} --version {version} --step {} --failure {}",
         quoted(&group.step),
         quoted(&group.failure)
     );
@@ -154,7 +152,7 @@ mod tests {
             count,
             since: NOON,
             sagas: (1..=count.min(5)).map(|number| SagaId::new(&format!("T{number}")).unwrap()).collect(),
-            first: FirstStuck { view: Box::new(samples::completed()), stuck },
+            first: FirstStuck { definition: "trip".into(), module: "trip".into(), version: 1, stuck },
         }
     }
 

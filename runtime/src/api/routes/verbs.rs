@@ -138,7 +138,7 @@ impl<B: VerbBody> FromRequest<Arc<Api>> for Asked<B> {
         let caller = Caller::from_request_parts(&mut parts, api).await?;
         let InPath(id) = InPath::from_request_parts(&mut parts, api).await?;
         // An output may be as large as a payload; the rest of the body is small.
-        let body = caller::read_json(body, api.options.payload_bytes_max + 2 * NOTE_BYTES_MAX).await?;
+        let body = caller::read_json(body, api.options.payload_bytes_max + 2 * NOTE_BYTES_MAX, &api.held.bodies).await?;
         Ok(Self { api: Arc::clone(api), caller, id, body })
     }
 }

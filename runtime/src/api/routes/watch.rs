@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use amends_core::id::{Namespace, SagaId};
-use amends_wire::{error::ErrorBody, saga::SagaLine};
+use amends_wire::error::ErrorBody;
 use axum::{
+    body::Body,
     extract::State,
     http::{HeaderMap, StatusCode},
     response::{
@@ -13,6 +14,7 @@ use axum::{
     },
 };
 use futures_util::stream::{self, StreamExt};
+use http_body_util::BodyExt;
 use serde::Serialize;
 use tokio::sync::{
     OwnedSemaphorePermit,
@@ -25,22 +27,30 @@ use crate::{
         Api,
         caller::{self, Caller, InPath},
         error::ApiError,
-        headers, present,
+        headers,
+        position::Positions,
+        present,
+        reads::{Asked, By, Told},
+        text,
     },
     engine::port::Change,
-    journal::Fact,
-    service::reader,
+    held::{Holding, Share},
+    journal::{Fact, Record},
+    service::reader::{Records, Standing},
 };
 
 pub(super) fn routes() -> Routes {
     routes![saga, all]
 }
 
-/// Records read at a time: small beside any answer, large beside a live saga's pace.
+/// Records told at a time, which are small together, or one: little beside any answer, much beside a live saga's pace.
 const BATCH: usize = 256;
 
 /// Changes of many sagas are gathered for so long, so that a busy host is not read once a record.
 const GATHER: Duration = Duration::from_millis(50);
+
+/// Sagas told of at a time: their lines are small together. The other changes wait where all that follow share them.
+const LINES: usize = 100;
 
 /// Follows one saga, record by record, from its first or the one after `Last-Event-ID`; ends after its end.
 ///
@@ -68,21 +78,39 @@ async fn saga(
     let changes = api.intake.changes();
     let (namespace, asked) = (caller.origin.namespace, id.clone());
     let name = namespace.clone();
-    let saga = api.read(move |reader| reader.saga(&name, &asked)).await?;
-    let saga = saga.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
-    if saga.view.status.is_ended() && seen >= saga.view.revision {
+    let standing = api.read(move |reader| reader.standing(&name, &asked)).await?;
+    let Standing { revision, is_ended } = standing.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
+    if is_ended && seen >= revision {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let has_ended = saga.view.status.is_ended();
     // Nobody has seen more than there is: an id from elsewhere follows from now on, and is not waited for.
-    let next = seen.min(saga.view.revision) + 1;
+    let next = seen.min(revision) + 1;
     let place = place(&api)?;
-    let follower = Follower { api, namespace, id, next, changes, has_ended, has_said_so: false, _place: place };
+    let holding = Holding::default();
+    let follower = Follower {
+        api,
+        namespace,
+        id,
+        next,
+        changes,
+        has_ended: is_ended,
+        has_said_so: false,
+        holding: holding.clone(),
+        share: None,
+        _place: place,
+    };
     let batches = stream::unfold(follower, |mut follower| async {
         let batch = follower.batch().await?;
         Some((stream::iter(batch.into_iter().map(Ok::<_, Infallible>)), follower))
     });
-    Ok(Sse::new(batches.flatten()).keep_alive(KeepAlive::default()).into_response())
+    let response = Sse::new(batches.flatten()).keep_alive(KeepAlive::default()).into_response();
+    let of_frames = holding.clone();
+    let mut response = response.map(|body| {
+        // A message is held until it is written, whatever the follower does meanwhile.
+        Body::new(body.map_frame(move |frame| frame.map_data(|bytes| text::held(bytes, of_frames.share()))))
+    });
+    response.extensions_mut().insert(holding);
+    Ok(response)
 }
 
 /// Follows all sagas of the namespace from now on: one message a changed saga. A `gap` message says that changes were missed.
@@ -96,7 +124,7 @@ async fn saga(
 async fn all(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, ApiError> {
     let place = place(&api)?;
     let changes = api.intake.changes();
-    let crowd = Crowd { api, namespace: caller.origin.namespace, changes, _place: place };
+    let crowd = Crowd { api, namespace: caller.origin.namespace, changes, is_behind: false, _place: place };
     let batches = stream::unfold(crowd, |mut crowd| async {
         let batch = crowd.batch().await?;
         Some((stream::iter(batch.into_iter().map(Ok::<_, Infallible>)), crowd))
@@ -121,6 +149,9 @@ struct Follower {
     /// The saga had its end when this follower came, or it saw it since. What is recorded after that is stale, and few.
     has_ended: bool,
     has_said_so: bool,
+    /// What the messages take that were told last, if they are not small.
+    share: Option<Arc<Share>>,
+    holding: Holding,
     _place: OwnedSemaphorePermit,
 }
 
@@ -128,17 +159,22 @@ impl Follower {
     /// The next messages; none when there is nothing more to say.
     async fn batch(&mut self) -> Option<Vec<Event>> {
         while !self.has_said_so {
-            let (namespace, id, next) = (self.namespace.clone(), self.id.clone(), self.next);
-            // A failed read ends the stream; the client comes back with the last id that it saw.
-            let records = self.api.read(move |reader| reader.journal(&namespace, &id, next, BATCH)).await.ok()??;
-            if let Some(last) = records.last() {
-                self.next = last.id.version + 1;
-                self.has_ended |= records.iter().any(|record| matches!(&record.fact, Fact::Saga(event) if event.is_terminal()));
-                let positions = self.api.positions();
-                let told = records
-                    .iter()
-                    .map(|record| message("record", &journal::entry(record, positions)).id(record.id.version.to_string()));
-                return Some(told.collect());
+            self.share = None;
+            let (namespace, id) = (self.namespace.clone(), self.id.clone());
+            let asked = Asked { namespace, id, from: self.next, limit: BATCH, reader: By::Follower };
+            let positions = self.api.positions();
+            let shown = tokio::select! {
+                // A failed read ends the stream; the client comes back with the last id that it saw.
+                shown = self.api.records(&asked, move |read| Ok(told(read, positions))) => shown.ok()??,
+                () = self.api.stopped() => return None,
+            };
+            let Batch { last, messages, has_ended } = shown.value;
+            if let Some(last) = last {
+                self.next = last + 1;
+                self.has_ended |= has_ended;
+                self.share = shown.share.map(Arc::new);
+                self.share.iter().for_each(|share| self.holding.set(share));
+                return Some(messages);
             }
             if self.has_ended {
                 self.has_said_so = true;
@@ -165,11 +201,35 @@ impl Follower {
     }
 }
 
+/// Records as messages.
+struct Batch {
+    /// The revision of the last one.
+    last: Option<u64>,
+    messages: Vec<Event>,
+    /// The saga's end is among them.
+    has_ended: bool,
+}
+
+fn told(read: Records, positions: Positions) -> Told<Batch> {
+    let last = read.records.last().map(|record| record.id.version);
+    let has_ended = read.records.iter().any(|record| matches!(&record.fact, Fact::Saga(event) if event.is_terminal()));
+    let mut bytes = 0;
+    let message = |record: Record| {
+        let text = text_of(&journal::entry(&record, positions));
+        bytes += text.len() as u64;
+        Event::default().event("record").data(text).id(record.id.version.to_string())
+    };
+    let messages = read.records.into_iter().map(message).collect();
+    Told { value: Batch { last, messages, has_ended }, bytes }
+}
+
 /// Who follows every saga of a namespace.
 struct Crowd {
     api: Arc<Api>,
     namespace: Namespace,
     changes: Receiver<Change>,
+    /// There were more changes than are told at a time.
+    is_behind: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -186,22 +246,22 @@ impl Crowd {
             Err(RecvError::Lagged(count)) => missed += count,
             Err(RecvError::Closed) => return None,
         }
-        tokio::time::sleep(GATHER).await;
-        loop {
+        if !self.is_behind {
+            tokio::time::sleep(GATHER).await;
+        }
+        while changed.len() < LINES {
             match self.changes.try_recv() {
                 Ok(change) => self.note(&mut changed, change),
                 Err(tokio::sync::broadcast::error::TryRecvError::Lagged(count)) => missed += count,
                 Err(_) => break,
             }
         }
+        self.is_behind = changed.len() == LINES;
         let gap = (missed > 0).then(|| Event::default().event("gap").data(format!("{{\"missed\":{missed}}}")));
-        let namespace = self.namespace.clone();
-        let lines = self.api.read(move |reader| {
-            let line = |id: SagaId| Ok(reader.saga(&namespace, &id)?.map(|saga| line(id, &saga.view)));
-            changed.into_keys().filter_map(|id| line(id).transpose()).collect::<Result<Vec<_>, _>>()
-        });
-        let lines = lines.await.ok()?;
-        Some(gap.into_iter().chain(lines.iter().map(|line| message("saga", line))).collect())
+        let (namespace, changed) = (self.namespace.clone(), changed.into_keys().collect::<Vec<_>>());
+        let lines = self.api.read(move |reader| reader.lines(&namespace, &changed)).await.ok()?;
+        let line = |line| Event::default().event("saga").data(text_of(&present::saga::line(line)));
+        Some(gap.into_iter().chain(lines.iter().map(line)).collect())
     }
 
     fn note(&self, changed: &mut BTreeMap<SagaId, u64>, change: Change) {
@@ -211,21 +271,9 @@ impl Crowd {
     }
 }
 
-fn line(id: SagaId, view: &amends_core::view::View) -> SagaLine {
-    present::saga::line(&reader::SagaLine {
-        id,
-        definition: view.definition.clone(),
-        status: view.status,
-        module: view.module.clone(),
-        version: view.version,
-        started_at: view.started_at.0,
-        ended_at: view.ended_at.map(|at| at.0),
-    })
-}
-
-fn message(name: &str, body: &impl Serialize) -> Event {
+fn text_of(body: &impl Serialize) -> String {
     // Our own types serialise; a body that did not would be an empty message, never a broken stream.
-    Event::default().event(name).data(serde_json::to_string(body).unwrap_or_default())
+    serde_json::to_string(body).unwrap_or_default()
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<u64, ApiError> {

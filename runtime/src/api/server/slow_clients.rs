@@ -3,18 +3,28 @@
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    sync::mpsc::{Sender, channel},
     thread,
 };
 
 use axum::{
-    body::Bytes,
+    body::{Body, Bytes},
     routing::{get, post},
 };
+use futures_util::stream;
 
 use super::*;
 
 /// Runs `clients` against a server within these limits.
 fn with_server(limits: Limits, clients: impl FnOnce(SocketAddr)) {
+    let router = Router::new()
+        .route("/healthz", get(async || "alive"))
+        .route("/echo", post(async |body: Bytes| body))
+        .route("/large", get(async || vec![b'x'; 64 << 20]));
+    with_router(limits, router, clients);
+}
+
+fn with_router(limits: Limits, router: Router, clients: impl FnOnce(SocketAddr)) {
     let (stop, stopping) = watch::channel(false);
     let (tell, bound) = std::sync::mpsc::channel();
     let serving = thread::spawn(move || {
@@ -22,10 +32,6 @@ fn with_server(limits: Limits, clients: impl FnOnce(SocketAddr)) {
         tokio.block_on(async {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             tell.send(listener.local_addr().unwrap()).unwrap();
-            let router = Router::new()
-                .route("/healthz", get(async || "alive"))
-                .route("/echo", post(async |body: Bytes| body))
-                .route("/large", get(async || vec![b'x'; 64 << 20]));
             serve_within(listener, router, stopping, Duration::ZERO, limits).await.unwrap();
         });
     });
@@ -82,6 +88,37 @@ fn c2_03_a_connection_on_which_nothing_is_asked_is_closed_after_a_while() {
         rest(connect(address, "GET /healthz HTTP/1.1\r\nhost:"));
         let idle = rest(connect(address, "GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n"));
         assert!(idle.ends_with("alive"), "{idle}");
+    });
+}
+
+/// An answer that is never taken, and that tells when it is given up.
+struct Endless(Sender<()>);
+
+impl Drop for Endless {
+    fn drop(&mut self) {
+        self.0.send(()).unwrap();
+    }
+}
+
+/// A client that did not read kept what it had asked for in memory for as long as it liked: a connection was closed for another one
+/// only when all were taken.
+#[test]
+fn c2_29_a_client_that_does_not_take_its_answer_is_let_go() {
+    let (tell, given_up) = channel();
+    let endless = move || {
+        let answer = Endless(tell.clone());
+        let pieces = stream::repeat_with(move || {
+            let Endless(_) = &answer;
+            Ok::<_, io::Error>(Bytes::from_static(&[b'x'; 1 << 16]))
+        });
+        std::future::ready(Body::from_stream(pieces))
+    };
+    let patience = Patience { idle: Duration::from_millis(20), ..Patience::default() };
+    with_router(Limits { patience, ..Limits::default() }, Router::new().route("/endless", get(endless)), |address| {
+        let client = connect(address, "GET /endless HTTP/1.1\r\nhost: x\r\n\r\n");
+        // Only a server that fails this test keeps the answer for so long.
+        given_up.recv_timeout(Duration::from_secs(60)).unwrap();
+        drop(client);
     });
 }
 

@@ -12,6 +12,8 @@ mod modules;
 
 mod reads;
 
+mod held;
+
 mod description;
 
 use axum::{body::Body, http::Request, response::Response};

@@ -14,9 +14,11 @@ use amends_core::{
 use super::{Asked, asked};
 use crate::{
     engine::{
-        module::{self, Definitions, Modules},
+        module::{self, Modules},
         saga::{
-            filter, offered,
+            filter,
+            load::Source,
+            offered,
             rows::{self, Summary},
             scan::{self, Budget, Go, Scanned},
         },
@@ -50,20 +52,19 @@ const KINDS_MAX: usize = 8;
 
 /// What a verb would do to the sagas that a filter is about, up to as many as are enough to know.
 pub(crate) fn preview(
-    store: &dyn Store,
-    definitions: &Definitions,
+    source: Source<'_>,
     namespace: &Namespace,
     verb: &AskedVerb,
     filter: &SagaFilter,
     enough: u64,
     now: Instant,
 ) -> Result<JobPreview, StoreError> {
-    let modules = if let Verb::Move(_) = verb { module::recover::read(store)? } else { Modules::default() };
+    let modules = if let Verb::Move(_) = verb { module::recover::read(source.store)? } else { Modules::default() };
     let mut preview = JobPreview::default();
     let mut named = Vec::new();
     let statuses = rows::LIVE.into_iter().filter(|status| filter.status.is_none_or(|only| only == *status));
     let admits = |summary: &Summary| filter::admits(filter, namespace, summary);
-    let is_cut = scan::sagas(store, definitions, namespace, statuses, BUDGET, admits, |scanned| {
+    let is_cut = scan::sagas(source, namespace, statuses, BUDGET, admits, |scanned| {
         match scanned {
             Scanned::Saga(start, summary, mut saga) if filter.fits(&saga) => {
                 match tried(&modules, namespace, &mut saga, verb, filter, now) {
@@ -89,7 +90,7 @@ pub(crate) fn preview(
     })?;
     named.sort_unstable_by_key(|(start, _)| *start);
     let sagas = named.into_iter().map(|(_, id)| id).collect();
-    let live = if preview.count == 0 && preview.misfits.is_empty() { live(store, namespace)? } else { Vec::new() };
+    let live = if preview.count == 0 && preview.misfits.is_empty() { live(source.store, namespace)? } else { Vec::new() };
     Ok(JobPreview { sagas, live, is_cut, ..preview })
 }
 

@@ -244,36 +244,56 @@ pub(crate) type Whole = Option<Vec<Stored>>;
 
 /// All committed records of streams: one answer for each name. The caller limits the names, because all records are in memory at once.
 pub(crate) fn streams(store: &dyn Store, names: &[&StreamId]) -> Result<Vec<Result<Whole, Corrupt>>, StoreError> {
+    let whole = |(name, begun): (&&StreamId, Result<Option<Begun>, Corrupt>)| match begun {
+        Ok(Some(Begun { end, first_page })) => whole(store, name, end, first_page),
+        Ok(None) => Ok(Ok(None)),
+        Err(corrupt) => Ok(Err(corrupt)),
+    };
+    names.iter().zip(begun(store, names, usize::MAX)?).map(whole).collect()
+}
+
+/// Where a stream is, and its first records.
+pub(crate) struct Begun {
+    pub(crate) end: End,
+    pub(crate) first_page: Vec<Stored>,
+}
+
+/// The first committed records of streams, of each at most so many bytes: one answer for each name; none: no stream has this name.
+pub(crate) fn begun(
+    store: &dyn Store,
+    names: &[&StreamId],
+    bytes_max: usize,
+) -> Result<Vec<Result<Option<Begun>, Corrupt>>, StoreError> {
     if names.is_empty() {
         return Ok(Vec::new());
     }
     let ends = ends_of(store, names)?;
     let is_there = |end: &Result<Option<End>, Corrupt>| end.as_ref().ok().copied().flatten();
-    let reads: Vec<StreamRead> = ends.iter().filter_map(is_there).map(|end| first_page(end.start)).collect();
+    let first = |end: End| StreamRead { stream: end.start, from_version: 1, limit: PAGE, bytes_max };
+    let reads: Vec<StreamRead> = ends.iter().filter_map(is_there).map(first).collect();
     // A start looks for a stream that is not there: it costs one read, and not two.
     let mut pages = if reads.is_empty() { Vec::new() } else { store.streams(&reads)? }.into_iter();
-    let whole = |(name, end): (&&StreamId, Result<Option<End>, Corrupt>)| match end {
-        Ok(Some(end)) => match next(&mut pages)? {
-            Ok(page) => whole(store, name, end, page),
-            Err(corrupt) => Ok(Err(corrupt)),
-        },
+    let begun = |end: Result<Option<End>, Corrupt>| match end {
+        Ok(Some(end)) => Ok(next(&mut pages)?.map(|first_page| Some(Begun { end, first_page }))),
         Ok(None) => Ok(Ok(None)),
         Err(corrupt) => Ok(Err(corrupt)),
     };
-    names.iter().zip(ends).map(whole).collect()
+    ends.into_iter().map(begun).collect()
+}
+
+/// Records of one stream.
+pub(crate) fn page(store: &dyn Store, read: StreamRead) -> Result<Vec<Stored>, StoreError> {
+    Ok(next(&mut store.streams(&[read])?.into_iter())??)
 }
 
 /// All committed records of a stream, if there is one of this name.
+#[cfg(test)]
 pub(crate) fn stream(store: &dyn Store, name: &StreamId) -> Result<Whole, StoreError> {
     Ok(next(&mut streams(store, &[name])?.into_iter())??)
 }
 
 /// Records of a stream that are read at a time, so that no read holds the store's pages for long.
 const PAGE: usize = 1_024;
-
-fn first_page(start: Position) -> StreamRead {
-    StreamRead { stream: start, from_version: 1, limit: PAGE }
-}
 
 /// Reads the rest of a stream page by page, and compares all of it with its row.
 fn whole(store: &dyn Store, name: &StreamId, end: End, first: Vec<Stored>) -> Result<Result<Whole, Corrupt>, StoreError> {

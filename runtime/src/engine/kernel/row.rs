@@ -61,14 +61,23 @@ impl End {
 
     /// The stream has these records, all that the row speaks of among them. It may have grown since the row was read.
     pub(crate) fn check(&self, name: &StreamId, records: &[Stored]) -> Result<(), Corrupt> {
-        let last = usize::try_from(self.revision).ok().and_then(|revision| records.get(revision.checked_sub(1)?));
-        let is_whole = last.is_some_and(|last| last.position == self.position)
-            && records.first().is_some_and(|first| first.position == self.start);
-        if is_whole {
+        self.check_positions(name, records.len(), |index| Some(records.get(index)?.position))
+    }
+
+    /// The same of records of which only the positions are known.
+    pub(crate) fn check_positions(
+        &self,
+        name: &StreamId,
+        count: usize,
+        position_at: impl Fn(usize) -> Option<Position>,
+    ) -> Result<(), Corrupt> {
+        let last = usize::try_from(self.revision).ok().and_then(|revision| position_at(revision.checked_sub(1)?));
+        if last == Some(self.position) && position_at(0) == Some(self.start) {
             return Ok(());
         }
         let Self { start, revision, position } = self;
-        let found = records.last().map_or("nothing".to_owned(), |last| format!("{} up to {}", records.len(), last.position));
+        let found_last = count.checked_sub(1).and_then(position_at);
+        let found = found_last.map_or("nothing".to_owned(), |last| format!("{count} up to {last}"));
         Err(Corrupt(format!(
             "{:?} {} in namespace {}: its row says {revision} records from {start} to {position}, and {found} can be found",
             name.kind, name.id, name.namespace

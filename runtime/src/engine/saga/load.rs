@@ -6,9 +6,13 @@ use amends_core::{Event, Instant, Saga};
 
 use super::SagaKey;
 use crate::{
-    engine::{kernel::reads, module::Definitions},
+    engine::{
+        kernel::reads::{self, Begun},
+        module::Definitions,
+    },
+    held::{NoRoom, Room, SMALL_RECORDS_BYTES, Share},
     journal::{Corrupt, Fact, Record, RecordId, StreamId, record},
-    store::{Position, Store, StoreError, Stored},
+    store::{Position, Store, StoreError, Stored, StreamRead},
 };
 
 /// Why a saga could not be read.
@@ -50,6 +54,13 @@ impl From<LoadError> for StoreError {
     }
 }
 
+/// Whoever gave the room asks it what became of the read.
+impl From<NoRoom> for LoadError {
+    fn from(_: NoRoom) -> Self {
+        Self::Storage("it is too large for the memory that this read may take".to_owned())
+    }
+}
+
 /// A saga replayed from its stream.
 pub(crate) struct Loaded {
     pub(crate) saga: Saga,
@@ -58,64 +69,174 @@ pub(crate) struct Loaded {
     pub(crate) stream: Position,
     pub(crate) position: Position,
     pub(crate) bytes: u64,
+    /// The room that it takes, as long as it is there; none if it is small, or the engine's.
+    pub(crate) share: Option<Share>,
+}
+
+/// Where sagas are read, and what they may take into memory: one after the other.
+#[derive(Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) store: &'a dyn Store,
+    pub(crate) definitions: &'a Definitions,
+    pub(crate) room: &'a Room,
+}
+
+impl<'a> Source<'a> {
+    /// For the engine itself.
+    pub(crate) fn endless(store: &'a dyn Store, definitions: &'a Definitions) -> Self {
+        static ENDLESS: Room = Room::endless();
+        Self { store, definitions, room: &ENDLESS }
+    }
 }
 
 /// Records of a stream that are read at a time, so that no read holds the store's pages for long.
 const PAGE: usize = 1_024;
 
+/// Bytes of them, beyond the first page. A record that is larger is read by itself.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// No record is larger: its length is a number of 32 bits.
+const RECORD_BYTES_MAX: usize = u32::MAX as usize;
+
+/// What a saga takes while it is read, for each byte of its records: the values in it, and what a fan-out makes of its elements' values
+/// or the page that was read last.
+const COPIES: u64 = 2;
+
+/// What it takes beside that for each record: as part of the saga, of the view of it, and of an answer.
+const AROUND_A_RECORD: u64 = 1 << 10;
+
 /// A saga as of its last committed record.
-pub(crate) fn saga(store: &dyn Store, definitions: &Definitions, key: &SagaKey) -> Result<Loaded, LoadError> {
-    replayed(definitions, key, reads::stream(store, &key.stream())?.ok_or(LoadError::NotFound)?)
+pub(crate) fn saga(source: Source<'_>, key: &SagaKey) -> Result<Loaded, LoadError> {
+    let loaded = sagas(source, std::slice::from_ref(key))?.next();
+    loaded.unwrap_or(Err(LoadError::NotFound))
 }
 
-/// Sagas as of their last committed records: one answer for each key. At most [`AT_ONCE`] keys are given.
-pub(crate) fn sagas(
-    store: &dyn Store,
-    definitions: &Definitions,
-    keys: &[SagaKey],
-) -> Result<Vec<Result<Loaded, LoadError>>, StoreError> {
+/// Sagas as of their last committed records: one answer for each key. At most [`AT_ONCE`] keys are given. They begin to be read
+/// together, and each is read to its end when it is asked for: so no two that are large are in memory at once.
+pub(crate) fn sagas<'a>(
+    source: Source<'a>,
+    keys: &'a [SagaKey],
+) -> Result<impl Iterator<Item = Result<Loaded, LoadError>> + use<'a>, StoreError> {
     let names: Vec<StreamId> = keys.iter().map(SagaKey::stream).collect();
-    let streams = reads::streams(store, &names.iter().collect::<Vec<_>>())?;
-    let loaded = |(key, records): (&SagaKey, Result<reads::Whole, Corrupt>)| match records {
-        Ok(Some(records)) => replayed(definitions, key, records),
+    let begun = reads::begun(source.store, &names.iter().collect::<Vec<_>>(), SMALL_RECORDS_BYTES)?;
+    let loaded = move |((key, name), begun): ((&SagaKey, StreamId), Result<Option<Begun>, Corrupt>)| match begun {
+        Ok(Some(begun)) => whole(source, key, &name, begun),
         Ok(None) => Err(LoadError::NotFound),
         Err(corrupt) => Err(LoadError::Corrupt(corrupt.0)),
     };
-    Ok(keys.iter().zip(streams).map(loaded).collect())
+    Ok(keys.iter().zip(names).zip(begun).map(loaded))
 }
 
-/// Sagas that are read in one batch: enough to share the cost of a round trip, and few enough for memory if all have long journals.
+/// Sagas that are read in one batch: enough to share the cost of a round trip, and few enough for memory: their first pages are.
 pub(crate) const AT_ONCE: usize = 32;
+
+/// Reads the rest of a saga's stream page by page, compares all of it with its row, and replays it.
+fn whole(source: Source<'_>, key: &SagaKey, name: &StreamId, Begun { end, first_page }: Begun) -> Result<Loaded, LoadError> {
+    let mut history = History::default();
+    history.add(first_page)?;
+    let (mut share, mut page_bytes) = (None, PAGE_BYTES);
+    while (history.positions.len() as u64) < end.revision {
+        source.room.grow(&mut share, history.takes() + COPIES * page_bytes as u64)?;
+        let from_version = history.positions.len() as u64 + 1;
+        let read = StreamRead { stream: end.start, from_version, limit: PAGE, bytes_max: page_bytes };
+        let page = reads::page(source.store, read)?;
+        match page.is_empty() {
+            // What is missing is missed below.
+            true if page_bytes >= RECORD_BYTES_MAX => break,
+            true => page_bytes = page_bytes.saturating_mul(4).min(RECORD_BYTES_MAX),
+            false => history.add(page)?,
+        }
+    }
+    let position_at = |index: usize| history.positions.get(index).copied();
+    end.check_positions(name, history.positions.len(), position_at).map_err(|corrupt| LoadError::Corrupt(corrupt.0))?;
+    if let Some(share) = &mut share {
+        share.keep(history.takes());
+    }
+    Ok(Loaded { share, ..history.replayed(source.definitions, key)? })
+}
 
 /// A saga replayed from its records.
 pub(crate) fn replayed(definitions: &Definitions, key: &SagaKey, stored: Vec<Stored>) -> Result<Loaded, LoadError> {
-    let Some(first) = stored.first() else { return Err(LoadError::NotFound) };
-    let stream = first.position;
-    let bytes = stored.iter().map(|stored| stored.record.len() as u64).sum();
-    let position = stored.last().map_or(0, |stored| stored.position);
-    let records = stored.iter().map(record::decode_stored).collect::<Result<Vec<Record>, _>>();
-    let records = records.map_err(|error| LoadError::Corrupt(error.0))?;
-    let cause = records.first().and_then(|record| record.causation);
-    let events: Vec<(Instant, Event)> = records.into_iter().filter_map(saga_event).collect();
-    let Some((_, Event::Started(started))) = events.first() else {
-        return Err(LoadError::Corrupt(format!("the stream of saga {} does not begin with its start", key.id)));
-    };
-    let name = started.definition.clone();
-    if definitions.find(&started.digest, &name).is_none() {
-        return Err(LoadError::Corrupt(format!("saga {} runs on a component whose definition `{name}` is not here", key.id)));
-    }
-    let saga = Saga::replay_moved(|digest| definitions.find(digest, &name), events)
-        .map_err(|error| LoadError::Corrupt(format!("saga {}: {error}", key.id)))?;
-    Ok(Loaded { saga, cause, stream, position, bytes })
+    let mut history = History::default();
+    history.add(stored)?;
+    history.replayed(definitions, key)
 }
 
-/// Decoded records of one stream from a version on.
-pub(crate) fn records(store: &dyn Store, stream: Position, from: u64, limit: usize) -> Result<Vec<Record>, LoadError> {
+/// What was read of a saga's stream.
+#[derive(Default)]
+struct History {
+    positions: Vec<Position>,
+    bytes: u64,
+    cause: Option<RecordId>,
+    events: Vec<(Instant, Event)>,
+}
+
+impl History {
+    /// The next records. They are not needed any more when this is done.
+    fn add(&mut self, page: Vec<Stored>) -> Result<(), LoadError> {
+        for stored in page {
+            let record = record::decode_stored(&stored).map_err(|error| LoadError::Corrupt(error.0))?;
+            if self.positions.is_empty() {
+                self.cause = record.causation;
+            }
+            self.positions.push(stored.position);
+            self.bytes += stored.record.len() as u64;
+            self.events.extend(saga_event(record));
+        }
+        Ok(())
+    }
+
+    /// The memory that it takes with what is made of it.
+    fn takes(&self) -> u64 {
+        COPIES * self.bytes + AROUND_A_RECORD * self.positions.len() as u64
+    }
+
+    fn replayed(self, definitions: &Definitions, key: &SagaKey) -> Result<Loaded, LoadError> {
+        let Self { positions, bytes, cause, events } = self;
+        let (Some(stream), Some(position)) = (positions.first().copied(), positions.last().copied()) else {
+            return Err(LoadError::NotFound);
+        };
+        let Some((_, Event::Started(started))) = events.first() else {
+            return Err(LoadError::Corrupt(format!("the stream of saga {} does not begin with its start", key.id)));
+        };
+        let name = started.definition.clone();
+        if definitions.find(&started.digest, &name).is_none() {
+            let why = format!("saga {} runs on a component whose definition `{name}` is not here", key.id);
+            return Err(LoadError::Corrupt(why));
+        }
+        let saga = Saga::replay_moved(|digest| definitions.find(digest, &name), events)
+            .map_err(|error| LoadError::Corrupt(format!("saga {}: {error}", key.id)))?;
+        Ok(Loaded { saga, cause, stream, position, bytes, share: None })
+    }
+}
+
+/// Which records of a stream are wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// The first version.
+    pub from: u64,
+    /// At most so many.
+    pub limit: usize,
+    /// They end before the first one with which they would be larger.
+    pub bytes_max: usize,
+}
+
+#[cfg(test)]
+impl Wanted {
+    pub(crate) const ALL: Self = Self { from: 1, limit: usize::MAX, bytes_max: usize::MAX };
+}
+
+/// Decoded records of one stream.
+pub(crate) fn records(store: &dyn Store, stream: Position, wanted: Wanted) -> Result<Vec<Record>, LoadError> {
+    let Wanted { from, limit, bytes_max } = wanted;
     let mut records = Vec::new();
+    let mut bytes_left = bytes_max;
     while records.len() < limit {
         let want = PAGE.min(limit - records.len());
-        let page = store.stream(stream, from + records.len() as u64, want)?;
+        let from_version = from + records.len() as u64;
+        let page = reads::page(store, StreamRead { stream, from_version, limit: want, bytes_max: bytes_left })?;
         let last = page.len() < want;
+        bytes_left -= page.iter().map(|stored| stored.record.len()).sum::<usize>();
         for stored in page {
             records.push(record::decode_stored(&stored).map_err(|error| LoadError::Corrupt(error.0))?);
         }

@@ -9,14 +9,11 @@ use amends_core::{
 };
 
 use super::{
+    load::Source,
     rows::{self, Summary},
     scan::{self, Budget, Go, Scanned},
 };
-use crate::{
-    engine::guests::ModuleDigest,
-    engine::module::{Definitions, schema},
-    store::{Store, StoreError},
-};
+use crate::{engine::guests::ModuleDigest, engine::module::schema, store::StoreError};
 
 /// Sagas of the module that are told of: a person reads no more.
 const LISTED_MAX: usize = 100;
@@ -60,17 +57,12 @@ pub struct Move {
 }
 
 /// Which sagas of the module could move to the candidate.
-pub(crate) fn could_move(
-    store: &dyn Store,
-    definitions: &Definitions,
-    namespace: &Namespace,
-    candidate: &Candidate,
-) -> Result<Moves, StoreError> {
+pub(crate) fn could_move(source: Source<'_>, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, StoreError> {
     let targets = targets(&candidate.definitions);
     let mut sagas = Vec::new();
     let is_other = |summary: &Summary| summary.module == candidate.module && summary.digest != candidate.digest;
     // Those that need somebody come first.
-    let is_cut = scan::sagas(store, definitions, namespace, rows::LIVE, BUDGET, is_other, |scanned| {
+    let is_cut = scan::sagas(source, namespace, rows::LIVE, BUDGET, is_other, |scanned| {
         if sagas.len() == LISTED_MAX {
             return Go::Enough;
         }

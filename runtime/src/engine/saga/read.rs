@@ -17,8 +17,11 @@ use super::{
     rows::{self, Summary},
 };
 use crate::{
-    engine::kernel::{reads, row},
-    journal::{Corrupt, keys},
+    engine::kernel::{
+        reads,
+        row::{self, End},
+    },
+    journal::{Corrupt, StreamId, keys},
     store::{Position, Range, Row, Store, StoreError, Table},
 };
 
@@ -63,9 +66,37 @@ pub struct LockKey {
     pub queue: Vec<SagaId>,
 }
 
-/// The start position of a saga's stream, if there is one.
-pub(crate) fn saga_stream(store: &dyn Store, key: &SagaKey) -> Result<Option<Position>, StoreError> {
-    Ok(reads::end_of(store, &key.stream())?.map(|end| end.start))
+/// Where a saga's stream is and how far it goes, if there is one.
+pub(crate) fn end_of(store: &dyn Store, key: &SagaKey) -> Result<Option<End>, StoreError> {
+    reads::end_of(store, &key.stream())
+}
+
+/// How far a saga is, as of a commit, without what is in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How many records its stream has.
+    pub revision: u64,
+    /// It has ended, at this revision or before.
+    pub is_ended: bool,
+}
+
+/// How far a saga is, if there is one.
+pub(crate) fn standing(store: &dyn Store, key: &SagaKey) -> Result<Option<Standing>, StoreError> {
+    let Some(end) = end_of(store, key)? else { return Ok(None) };
+    let summaries = summaries_at(store, &[end.start])?;
+    let is_ended = summaries.into_iter().next().transpose()?.is_some_and(|summary| summary.status.is_ended());
+    // Read after the status: a revision from before its end would pass for the one that it ended at.
+    let revision = end_of(store, key)?.map_or(end.revision, |end| end.revision);
+    Ok(Some(Standing { revision, is_ended }))
+}
+
+/// The lines of sagas. Those that are not there have none.
+pub(crate) fn lines(store: &dyn Store, namespace: &Namespace, ids: &[SagaId]) -> Result<Vec<SagaLine>, StoreError> {
+    let names: Vec<StreamId> = ids.iter().map(|id| SagaKey::new(namespace, id).stream()).collect();
+    let ends: Result<Vec<Option<End>>, Corrupt> = reads::ends_of(store, &names.iter().collect::<Vec<_>>())?.into_iter().collect();
+    let starts: Vec<Position> = ends?.into_iter().flatten().map(|end| end.start).collect();
+    let summaries: Result<Vec<Summary>, Corrupt> = summaries_at(store, &starts)?.into_iter().collect();
+    Ok(summaries?.into_iter().map(line).collect())
 }
 
 /// What is known of the sagas whose streams start there: one answer for each of them. A saga without a row has a damaged one.

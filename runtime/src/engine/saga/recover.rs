@@ -7,7 +7,7 @@ use amends_core::{Input as SagaInput, id::Namespace, view::Status};
 use super::{
     Resident, SagaKey, Sagas, corrupt,
     live::{self, Live},
-    load,
+    load::{self, Source},
     lockers::{self, LockRow, Lockers},
     read,
 };
@@ -137,11 +137,11 @@ impl Sagas {
     /// Reads sagas into memory; a damaged saga is logged and left as it is.
     fn load(&mut self, kernel: &Kernel, modules: &Modules, store: &dyn Store, keys: &[SagaKey]) -> Result<(), StoreError> {
         let keys: Vec<SagaKey> = keys.iter().filter(|key| self.resident(key).is_none()).cloned().collect();
-        let loaded = load::sagas(store, modules.definitions(), &keys)?;
-        for (key, loaded) in keys.into_iter().zip(loaded) {
+        let loaded = load::sagas(Source::endless(store, modules.definitions()), &keys)?;
+        for (key, loaded) in keys.iter().zip(loaded) {
             match row::readable(loaded.map_err(StoreError::from))? {
-                Ok(loaded) => self.warm.keep(key, Resident::loaded(loaded), kernel.now),
-                Err(why) => corrupt(&key, &why),
+                Ok(loaded) => self.warm.keep(key.clone(), Resident::loaded(loaded), kernel.now),
+                Err(why) => corrupt(key, &why),
             }
         }
         Ok(())

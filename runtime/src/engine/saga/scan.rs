@@ -7,12 +7,11 @@ use amends_core::{Saga, id::Namespace, view::Status};
 
 use super::{
     SagaKey,
-    load::{self, LoadError},
+    load::{self, LoadError, Source},
     read,
     rows::Summary,
 };
 use crate::{
-    engine::module::Definitions,
     journal::Corrupt,
     store::{Position, Store, StoreError},
 };
@@ -78,8 +77,7 @@ pub(crate) fn rows(
 
 /// Hands over the sagas of a namespace whose rows are admitted. True: there may be more.
 pub(crate) fn sagas(
-    store: &dyn Store,
-    definitions: &Definitions,
+    source: Source<'_>,
     namespace: &Namespace,
     statuses: impl IntoIterator<Item = Status>,
     budget: Budget,
@@ -87,7 +85,7 @@ pub(crate) fn sagas(
     mut see: impl FnMut(Scanned) -> Go,
 ) -> Result<bool, StoreError> {
     let mut looked_at = 0;
-    rows(store, statuses, budget.rows_max, |lines| {
+    rows(source.store, statuses, budget.rows_max, |lines| {
         let mut admitted = Vec::new();
         for (start, summary) in lines {
             match summary {
@@ -103,9 +101,10 @@ pub(crate) fn sagas(
         while !admitted.is_empty() {
             let some: Vec<(Position, Summary)> = admitted.drain(..admitted.len().min(load::AT_ONCE)).collect();
             let keys: Vec<SagaKey> = some.iter().map(|(_, summary)| SagaKey::new(namespace, &summary.id)).collect();
-            for ((start, summary), loaded) in some.into_iter().zip(load::sagas(store, definitions, &keys)?) {
+            for ((start, summary), loaded) in some.into_iter().zip(load::sagas(source, &keys)?) {
                 looked_at += 1;
                 let go = match loaded {
+                    // Its share of the memory is given back behind this: what is kept of it has no values.
                     Ok(loaded) => see(Scanned::Saga(start, summary, Box::new(loaded.saga))),
                     // It was never whole.
                     Err(LoadError::NotFound) => Go::On,

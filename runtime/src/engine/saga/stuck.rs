@@ -10,18 +10,16 @@ use amends_core::{
     event::Why,
     id::{Direction, Namespace, SagaId},
     job::{SagaFilter, failure_code},
-    view::{Status, StuckView, View},
+    view::{Status, StuckView},
 };
 
 use super::{
     filter::admits,
+    load::Source,
     rows::Summary,
     scan::{self, Budget, Go, Scanned},
 };
-use crate::{
-    engine::module::Definitions,
-    store::{Store, StoreError},
-};
+use crate::store::StoreError;
 
 /// What is stuck, in groups.
 #[derive(Clone, Debug, Default)]
@@ -54,10 +52,29 @@ pub struct StuckGroup {
 /// A stuck leg, and the saga that it is of.
 #[derive(Clone, Debug)]
 pub struct FirstStuck {
-    /// The saga.
-    pub view: Box<View>,
-    /// The leg.
+    /// The saga's definition.
+    pub definition: String,
+    /// The module that it runs on.
+    pub module: String,
+    /// And its version.
+    pub version: u32,
+    /// The leg, without the data of its failure: groups are few, and what failures carry may be large.
     pub stuck: StuckView,
+}
+
+impl FirstStuck {
+    fn new(saga: &Saga, stuck: &StuckView) -> Self {
+        let mut stuck = stuck.clone();
+        match &mut stuck.why {
+            Why::Exhausted(failure) | Why::Refused(failure) | Why::Unknown(failure) | Why::PivotInDoubt(failure) => {
+                failure.data = None;
+            }
+            Why::Denied(_) | Why::HostDied | Why::JournalFull => {}
+        }
+        let started = saga.started();
+        let (definition, module) = (started.definition.clone(), started.module.clone());
+        Self { definition, module, version: saga.code().version, stuck }
+    }
 }
 
 /// An answer takes a second at most.
@@ -105,17 +122,12 @@ impl Alike {
 }
 
 /// The groups of stuck sagas that a filter is about, the largest first.
-pub(crate) fn groups(
-    store: &dyn Store,
-    definitions: &Definitions,
-    namespace: &Namespace,
-    filter: &SagaFilter,
-) -> Result<StuckGroups, StoreError> {
+pub(crate) fn groups(source: Source<'_>, namespace: &Namespace, filter: &SagaFilter) -> Result<StuckGroups, StoreError> {
     let filter = SagaFilter { status: Some(Status::Stuck), ..filter.clone() };
     let mut found: BTreeMap<Alike, Gathered> = BTreeMap::new();
     let mut unreadable = Vec::new();
     let admits = |summary: &Summary| admits(&filter, namespace, summary);
-    let is_cut = scan::sagas(store, definitions, namespace, [Status::Stuck], BUDGET, admits, |scanned| {
+    let is_cut = scan::sagas(source, namespace, [Status::Stuck], BUDGET, admits, |scanned| {
         match scanned {
             Scanned::Saga(_, summary, saga) => {
                 filter.legs(&saga).iter().for_each(|leg| put(&mut found, &summary.id, &saga, leg));
@@ -133,14 +145,7 @@ fn put(found: &mut BTreeMap<Alike, Gathered>, id: &SagaId, saga: &Saga, stuck: &
     let alike = Alike::new(saga, stuck);
     let (step, failure) = (alike.step.clone(), alike.failure.clone());
     let Gathered { group, latest } = found.entry(alike).or_insert_with(|| Gathered {
-        group: StuckGroup {
-            step,
-            failure,
-            count: 0,
-            since: stuck.since,
-            sagas: Vec::new(),
-            first: FirstStuck { view: Box::new(saga.view()), stuck: stuck.clone() },
-        },
+        group: StuckGroup { step, failure, count: 0, since: stuck.since, sagas: Vec::new(), first: FirstStuck::new(saga, stuck) },
         latest: None,
     });
     group.since = group.since.min(stuck.since);

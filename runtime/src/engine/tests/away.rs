@@ -11,9 +11,9 @@ fn sim(world: World) -> Sim {
 
 /// The facts of a saga's stream that are durable.
 pub(super) fn durable(sim: &Sim, id: &str) -> Vec<String> {
-    let loaded = load::saga(sim.store.as_ref(), sim.shard.modules.definitions(), &key(id));
+    let loaded = load::saga(load::Source::endless(sim.store.as_ref(), sim.shard.modules.definitions()), &key(id));
     let Ok(loaded) = loaded else { return Vec::new() };
-    let records = load::records(sim.store.as_ref(), loaded.stream, 1, usize::MAX).expect("records");
+    let records = load::records(sim.store.as_ref(), loaded.stream, load::Wanted::ALL).expect("records");
     records.iter().map(|record| record.fact.name().to_owned()).collect()
 }
 
@@ -176,8 +176,9 @@ fn what_is_decided_after_a_return_is_not_earlier_than_what_came_back() {
     let _cancelled = sim.intervene("S1", Verb::Cancel, origin());
     sim.now = later;
     sim.settle();
-    let loaded = load::saga(sim.store.as_ref(), sim.shard.modules.definitions(), &key("S1")).expect("it is durable");
-    let records = load::records(sim.store.as_ref(), loaded.stream, 1, usize::MAX).expect("records");
+    let loaded = load::saga(load::Source::endless(sim.store.as_ref(), sim.shard.modules.definitions()), &key("S1"))
+        .expect("it is durable");
+    let records = load::records(sim.store.as_ref(), loaded.stream, load::Wanted::ALL).expect("records");
     let times: Vec<u64> = records.iter().map(|record| record.at.0).collect();
     assert!(times.is_sorted() && times.contains(&later.0), "{times:?}");
 }

@@ -14,6 +14,7 @@ use crate::{
     engine::{
         job::{self, preview::JobPreview},
         port::{JobAnswer, JobRequest, RefusalCode},
+        saga::load::Source,
     },
     journal::{Fact, Record, RecordId, keys, record},
     store::Table,
@@ -91,7 +92,8 @@ pub(super) fn count_of(sim: &Sim, status: Status) -> usize {
 
 fn preview(sim: &Sim, verb: AskedVerb, filter: &SagaFilter) -> JobPreview {
     let definitions = sim.shard.modules.definitions();
-    job::preview::preview(sim.store.as_ref(), definitions, &namespace(), &verb, filter, u64::MAX, sim.now).unwrap()
+    job::preview::preview(Source::endless(sim.store.as_ref(), definitions), &namespace(), &verb, filter, u64::MAX, sim.now)
+        .unwrap()
 }
 
 #[test]

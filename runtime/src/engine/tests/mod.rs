@@ -222,7 +222,7 @@ impl Sim {
     /// A saga as it is decided, durable or not.
     pub(super) fn saga(&self, key: &SagaKey) -> amends_core::Saga {
         let definitions = self.shard.modules.definitions();
-        let stored = || load::saga(self.store.as_ref(), definitions, key).expect("a saga of this id").saga;
+        let stored = || load::saga(load::Source::endless(self.store.as_ref(), definitions), key).expect("a saga of this id").saga;
         self.shard.sagas.get(key).cloned().unwrap_or_else(stored)
     }
 

@@ -5,7 +5,10 @@ use amends_core::view::Status;
 use super::*;
 use crate::engine::{
     port::RefusalCode,
-    saga::moves::{Candidate, could_move},
+    saga::{
+        load::Source,
+        moves::{Candidate, could_move},
+    },
 };
 
 /// The undo of `a` works from version 2 on; nothing else differs.
@@ -157,7 +160,7 @@ fn a_plan_tells_who_could_move_and_which_recorded_inputs_the_new_schema_refuses(
     target.schema = Some(r#"{"required":["qty"]}"#.into());
     let candidate = Candidate { module: "demo".into(), digest: [9; 32], definitions: vec![target] };
     let definitions = sim.shard.modules.definitions().clone();
-    let moves = could_move(sim.store.as_ref(), &definitions, &namespace(), &candidate).unwrap();
+    let moves = could_move(Source::endless(sim.store.as_ref(), &definitions), &namespace(), &candidate).unwrap();
     let told: Vec<String> =
         moves.sagas.iter().map(|told| format!("{} {:?} {:?} {:?}", told.id, told.status, told.obstacles, told.misfit)).collect();
     expect_test::expect![[r#"

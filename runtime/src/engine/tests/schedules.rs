@@ -59,7 +59,7 @@ fn seen(sim: &Sim, name: &str) -> ScheduleView {
 fn check(sim: &Sim, name: &str, expected: &Expect) {
     let id = StreamId { namespace: namespace(), kind: StreamKind::Schedule, id: name.into() };
     let stream = reads::end_of(sim.store.as_ref(), &id).unwrap().unwrap().start;
-    let records = load::records(sim.store.as_ref(), stream, 1, usize::MAX).unwrap_or_else(|error| panic!("{error}"));
+    let records = load::records(sim.store.as_ref(), stream, load::Wanted::ALL).unwrap_or_else(|error| panic!("{error}"));
     let mut folded = None;
     let text = records.iter().map(|record| {
         let Fact::Schedule(event) = &record.fact else { panic!("a record of something else: {record:?}") };
@@ -79,7 +79,7 @@ fn check(sim: &Sim, name: &str, expected: &Expect) {
 }
 
 fn status(sim: &Sim, id: &str) -> &'static str {
-    let stream = read::saga_stream(sim.store.as_ref(), &key(id)).unwrap();
+    let stream = read::end_of(sim.store.as_ref(), &key(id)).unwrap().map(|end| end.start);
     let summaries = read::summaries_at(sim.store.as_ref(), stream.as_slice()).unwrap();
     summaries.into_iter().next().map_or("not there", |summary| summary.unwrap().status.as_str())
 }
@@ -138,8 +138,9 @@ fn the_cause_of_a_scheduled_saga_is_the_record_that_says_so() {
     let made = put(&mut sim, "once", spec(after)).unwrap();
     sim.pass(5);
     let fired = seen(&sim, "once").schedule.last_fired.unwrap();
-    let stream = read::saga_stream(sim.store.as_ref(), &key(&fired.saga)).unwrap().unwrap();
-    let records = load::records(sim.store.as_ref(), stream, 1, 1).unwrap_or_else(|error| panic!("{error}"));
+    let stream = read::end_of(sim.store.as_ref(), &key(&fired.saga)).unwrap().unwrap().start;
+    let records = load::records(sim.store.as_ref(), stream, load::Wanted { limit: 1, ..load::Wanted::ALL })
+        .unwrap_or_else(|error| panic!("{error}"));
     let cause = records[0].causation.unwrap();
     assert_eq!((cause.stream, cause.version), (made.view.schedule.stream, 2));
     let starter = starter_of(sim.store.as_ref(), cause).unwrap();

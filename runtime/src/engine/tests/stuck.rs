@@ -6,7 +6,7 @@ use expect_test::expect;
 
 use super::{moves::fragile, *};
 use crate::{
-    engine::saga::{read::ListFilter, stuck::groups},
+    engine::saga::{load::Source, read::ListFilter, stuck::groups},
     journal::keys,
     service::reader::Reader,
     store::{Store, Table},
@@ -34,12 +34,18 @@ fn stuck(count: usize) -> Sim {
 }
 
 fn told(sim: &Sim, filter: &SagaFilter) -> String {
-    let all = groups(sim.store.as_ref(), sim.shard.modules.definitions(), &namespace(), filter).unwrap();
+    let all = groups(Source::endless(sim.store.as_ref(), sim.shard.modules.definitions()), &namespace(), filter).unwrap();
     let line = |group: &crate::engine::saga::stuck::StuckGroup| {
-        let (view, leg) = (&group.first.view, &group.first.stuck.leg);
+        let (first, leg) = (&group.first, &group.first.stuck.leg);
         let sagas: Vec<&str> = group.sagas.iter().map(SagaId::as_str).collect();
         let (count, since) = (group.count, group.since.0);
-        format!("{count} of {} v{}: {leg} {}, since {since}, {}\n", view.definition, view.version, group.failure, sagas.join(" "))
+        format!(
+            "{count} of {} v{}: {leg} {}, since {since}, {}\n",
+            first.definition,
+            first.version,
+            group.failure,
+            sagas.join(" ")
+        )
     };
     all.groups.iter().map(line).collect()
 }
@@ -86,7 +92,7 @@ const STUCK: u8 = 4;
 #[test]
 fn sagas_of_other_namespaces_are_not_read_without_end() {
     let sim = stuck(1);
-    let stream = read::saga_stream(sim.store.as_ref(), &key("S0")).unwrap().unwrap();
+    let stream = read::end_of(sim.store.as_ref(), &key("S0")).unwrap().unwrap().start;
     let summary = read::summaries_at(sim.store.as_ref(), &[stream]).unwrap().remove(0).unwrap();
     let other = row::encode(&rows::Summary { namespace: Namespace::new("other").unwrap(), ..summary });
     let of_others = (1_000..101_100).flat_map(|position| {
@@ -94,6 +100,7 @@ fn sagas_of_other_namespaces_are_not_read_without_end() {
         [summary, RowChange::put(Table::ByStatus, keys::by_status(STUCK, position), Bytes::new())]
     });
     sim.store.commit(&[Batch { appends: Vec::new(), rows: of_others.collect() }]).unwrap();
-    let seen = groups(sim.store.as_ref(), sim.shard.modules.definitions(), &namespace(), &SagaFilter::default()).unwrap();
+    let seen = groups(Source::endless(sim.store.as_ref(), sim.shard.modules.definitions()), &namespace(), &SagaFilter::default())
+        .unwrap();
     assert_eq!((seen.groups[0].count, seen.is_cut), (1, true));
 }

@@ -101,11 +101,12 @@ pub(super) fn read(
     appends: &impl ReadableTable<Key, &'static [u8]>,
     read: &StreamRead,
 ) -> Result<Vec<Stored>, StoreError> {
-    let StreamRead { stream, from_version, limit } = *read;
+    let StreamRead { stream, from_version, limit, bytes_max } = *read;
     let from_version = from_version.max(1);
     // The append that holds `from_version` may begin before it.
     let Some(holding) = at_most(appends, stream, from_version)? else { return Ok(Vec::new()) };
     let mut records = Vec::new();
+    let mut bytes_left = bytes_max;
     let mut next_version = holding.first_version;
     let mut followed = true;
     for entry in appends.range((stream, holding.first_version)..=(stream, u64::MAX))? {
@@ -118,7 +119,16 @@ pub(super) fn read(
         let skipped = from_version.saturating_sub(append.first_version);
         if skipped < append.count {
             let wanted = (append.count - skipped).min((limit - records.len()) as u64);
-            read_journal(journal, stream, append.first_position + skipped, wanted, &mut records)?;
+            let from = append.first_position + skipped;
+            let (read, is_cut) = journal::read(journal, from, wanted, &mut bytes_left)?;
+            let next = from + read.len() as u64;
+            records.extend(read);
+            if is_cut {
+                return Ok(records);
+            }
+            if next != from + wanted {
+                return Err(StoreError::Corrupt(format!("stream {stream}: the journal lacks its record at position {next}")));
+            }
         }
         if records.len() >= limit {
             return Ok(records);
@@ -127,22 +137,6 @@ pub(super) fn read(
     match followed {
         false => Ok(records),
         true => Err(lost(stream, next_version - 1)),
-    }
-}
-
-fn read_journal(
-    journal: &impl ReadableTable<u64, &'static [u8]>,
-    stream: Position,
-    from: Position,
-    count: u64,
-    records: &mut Vec<Stored>,
-) -> Result<(), StoreError> {
-    let read = journal::read(journal, from, count)?;
-    let next = from + read.len() as u64;
-    records.extend(read);
-    match next == from + count {
-        true => Ok(()),
-        false => Err(StoreError::Corrupt(format!("stream {stream}: the journal lacks its record at position {next}"))),
     }
 }
 

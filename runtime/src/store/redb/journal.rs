@@ -95,12 +95,14 @@ pub(super) fn append(
     Ok(end)
 }
 
-/// Reads up to `count` records from a position on, as far as they follow each other without a gap.
+/// Reads up to `count` records from a position on, as far as they follow each other without a gap and are not larger than
+/// `bytes_left`, from which they are taken. True: the next one would be.
 pub(super) fn read(
     journal: &impl ReadableTable<u64, &'static [u8]>,
     from: Position,
     count: u64,
-) -> Result<Vec<Stored>, StoreError> {
+    bytes_left: &mut usize,
+) -> Result<(Vec<Stored>, bool), StoreError> {
     let mut found = Vec::new();
     let mut place = journal.upper_bound(Bound::Included(from))?;
     let mut next = place.peek_prev()?;
@@ -112,14 +114,17 @@ pub(super) fn read(
         }
         let skipped = (wanted - entry.first) as usize;
         let left = (count as usize).saturating_sub(found.len());
-        let records = (entry.first..).zip(entry.records()).skip(skipped).take(left);
-        found.extend(records.map(|(position, record)| Stored { position, record: Bytes::copy_from_slice(record) }));
+        for (position, record) in (entry.first..).zip(entry.records()).skip(skipped).take(left) {
+            let Some(rest) = bytes_left.checked_sub(record.len()) else { return Ok((found, true)) };
+            *bytes_left = rest;
+            found.push(Stored { position, record: Bytes::copy_from_slice(record) });
+        }
         if found.len() as u64 >= count {
             break;
         }
         next = place.next()?;
     }
-    Ok(found)
+    Ok((found, false))
 }
 
 /// One entry, whose head is whole.

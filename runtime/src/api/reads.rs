@@ -1,0 +1,191 @@
+//! Reads of committed state for clients: how many at a time, and how much they may take into memory.
+//!
+//! Whoever reads waits here, before there is a thread for the read. What a read holds is counted from when it is read until it is
+//! written to the client.
+
+use std::{sync::Arc, time::Duration};
+
+use amends_core::id::{Namespace, SagaId};
+use axum::http::StatusCode;
+use tokio::{runtime::Handle, sync::Semaphore, task, time::timeout};
+
+use super::{Api, error::ApiError};
+use crate::{
+    held::{NoRoom, Room, SMALL_RECORDS_BYTES, Share, UsedUp},
+    service::reader::{Reader, Records, Wanted},
+};
+
+/// Reads at a time: more than any number of processors has use for, and each has at most some times what is small in memory.
+const READS_MAX: usize = 32;
+
+/// A read of large sagas waits at most so long for those before it, which is less than clients wait.
+const TURN_PATIENCE: Duration = Duration::from_secs(50);
+
+/// A page of records that is not small is at most this large, if no record is larger by itself.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// While records are shown they are there as records, as text, and as a message with this text.
+const COPIES: u64 = 3;
+
+/// Places of reads.
+#[derive(Debug)]
+pub(super) struct Reads {
+    all: Arc<Semaphore>,
+    /// The one whose sagas are large.
+    large: Arc<Semaphore>,
+}
+
+impl Reads {
+    pub(super) fn new() -> Self {
+        Self { all: Arc::new(Semaphore::new(READS_MAX)), large: Arc::new(Semaphore::new(1)) }
+    }
+}
+
+/// Records of one saga that somebody wants.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub(super) namespace: Namespace,
+    pub(super) id: SagaId,
+    /// The first revision.
+    pub(super) from: u64,
+    /// At most so many.
+    pub(super) limit: usize,
+    pub(super) reader: By,
+}
+
+/// Who wants records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// As many as fit into a page, soon.
+    Page,
+    /// No more than what is small, or one, as soon as there is room.
+    Follower,
+}
+
+/// Records as they are told to a client, and how many bytes that takes.
+pub(super) struct Told<T> {
+    pub(super) value: T,
+    pub(super) bytes: u64,
+}
+
+/// The same with the share that it has of the memory for pages; none if it is small.
+pub(super) struct Shown<T> {
+    pub(super) value: T,
+    pub(super) share: Option<Share>,
+}
+
+impl<T> Shown<T> {
+    fn new(Told { value, bytes }: Told<T>, mut share: Option<Share>) -> Self {
+        share.iter_mut().for_each(|share| share.keep(bytes));
+        Self { value, share }
+    }
+}
+
+impl Api {
+    /// Reads committed state, off the threads that serve connections. What turns out to be of large sagas is read again from the
+    /// beginning, when it is its turn.
+    pub(super) async fn read<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
+        &self,
+        read: impl Fn(&Reader) -> Result<T, E> + Send + Sync + 'static,
+    ) -> Result<T, ApiError> {
+        let read = Arc::new(read);
+        let again = match self.read_within(Room::small(), (), Arc::clone(&read)).await? {
+            Ok(value) => return Ok(value),
+            Err(lack) => lack,
+        };
+        debug_assert_eq!(again, NoRoom::NotSmall, "a small room is not used up");
+        let turn = timeout(TURN_PATIENCE, Arc::clone(&self.reads.large).acquire_owned()).await.map_err(|_| overloaded())?;
+        let room = Room::of(&self.held.sagas, Handle::current());
+        self.read_within(room, turn, read).await?.map_err(|_| overloaded())
+    }
+
+    /// What a read gives, or why it had no room. The thread keeps `turn` to its end, also if nobody waits for it any more.
+    async fn read_within<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
+        &self,
+        room: Room,
+        turn: impl Send + 'static,
+        read: Arc<impl Fn(&Reader) -> Result<T, E> + Send + Sync + 'static>,
+    ) -> Result<Result<T, NoRoom>, ApiError> {
+        let room = Arc::new(room);
+        let reader = self.reader.within(Arc::clone(&room));
+        let place = Arc::clone(&self.reads.all).acquire_owned().await;
+        let reading = task::spawn_blocking(move || {
+            let _places = (place, turn);
+            read(&reader)
+        });
+        match (reading.await.map_err(|error| ApiError::internal(&error.to_string()))?, room.lacked()) {
+            (Ok(value), _) => Ok(Ok(value)),
+            (Err(_), Some(lack)) => Ok(Err(lack)),
+            (Err(error), None) => Err(error.into()),
+        }
+    }
+
+    /// Records of a saga as they are shown, at least one if there is one. What is not small is counted, and waits until there is room;
+    /// a page that could be larger is small as long as there is none. `None`: there is no such saga.
+    pub(super) async fn records<T: Send + 'static>(
+        &self,
+        asked: &Asked,
+        show: impl Fn(Records) -> Result<Told<T>, ApiError> + Clone + Send + Sync + 'static,
+    ) -> Result<Option<Shown<T>>, ApiError> {
+        let (mut bytes_max, mut share) = (SMALL_RECORDS_BYTES, None);
+        loop {
+            match self.page(asked, bytes_max, show.clone()).await? {
+                None => return Ok(None),
+                Some(Page::Whole(told)) => return Ok(Some(Shown::new(told, share))),
+                Some(Page::Cut(told)) => match share {
+                    None if asked.reader == By::Page => match self.held.pages.try_take(COPIES * PAGE_BYTES as u64) {
+                        Some(taken) => (bytes_max, share) = (PAGE_BYTES, Some(taken)),
+                        None => return Ok(Some(Shown::new(told, None))),
+                    },
+                    share => return Ok(Some(Shown::new(told, share))),
+                },
+                Some(Page::Nothing) => {
+                    bytes_max = bytes_max.saturating_mul(4).max(PAGE_BYTES);
+                    drop(share.take());
+                    let bytes = COPIES * bytes_max as u64;
+                    share = match asked.reader {
+                        By::Page => Some(self.held.pages.take(bytes).await.map_err(|UsedUp| overloaded())?),
+                        By::Follower => self.held.pages.wait(bytes).await,
+                    };
+                }
+            }
+        }
+    }
+
+    async fn page<T: Send + 'static>(
+        &self,
+        asked: &Asked,
+        bytes_max: usize,
+        show: impl Fn(Records) -> Result<Told<T>, ApiError> + Send + Sync + 'static,
+    ) -> Result<Option<Page<T>>, ApiError> {
+        let Asked { namespace, id, from, limit, .. } = asked.clone();
+        self.read(move |reader| {
+            let Some(read) = reader.journal(&namespace, &id, Wanted { from, limit, bytes_max })? else {
+                return Ok::<_, ApiError>(None);
+            };
+            Ok(Some(match (read.records.len(), read.next) {
+                (0, Some(_)) => Page::Nothing,
+                (count, Some(_)) if count < limit => Page::Cut(show(read)?),
+                _ => Page::Whole(show(read)?),
+            }))
+        })
+        .await
+    }
+}
+
+/// How a page came out.
+enum Page<T> {
+    /// All that was asked for, or all that there is.
+    Whole(Told<T>),
+    /// More would have been too large.
+    Cut(Told<T>),
+    /// The first record is too large.
+    Nothing,
+}
+
+/// 503: others hold the memory that there is for clients.
+pub(super) fn overloaded() -> ApiError {
+    let message = "this answer is large, and the memory for answers is held by others";
+    ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", message)
+        .hint("try again in a moment; `held_max` in [server] is how much there is for all")
+}
