@@ -298,7 +298,7 @@ mod tests {
     #[test]
     fn c2_29_a_read_grows_within_its_budget() {
         let budget = Budget::with_patience(100 << 10, NO_PATIENCE);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let room = Room::of(&budget, runtime.handle().clone());
         let mut share = None;
         room.grow(&mut share, 10 << 10).unwrap();

@@ -15,8 +15,9 @@ use crate::{
     service::reader::{Reader, Records, Wanted},
 };
 
-/// Reads at a time: more than any number of processors has use for, and each has at most some times what is small in memory.
-const READS_MAX: usize = 32;
+/// Reads at a time: a small one takes a fraction of a millisecond. Each has some times what is small in memory, or a page, and its
+/// thread keeps as much for the next one.
+const READS_MAX: usize = 8;
 
 /// A read of large sagas waits at most so long for those before it, which is less than clients wait.
 const TURN_PATIENCE: Duration = Duration::from_secs(50);

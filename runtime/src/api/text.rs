@@ -178,13 +178,17 @@ impl<'a> Writer<'a> {
 
     fn end_piece(&mut self) {
         if !self.last.is_empty() {
-            self.held += self.last.capacity() as u64;
-            let next = Vec::with_capacity(PIECE_BYTES);
-            self.pieces.push_back(std::mem::replace(&mut self.last, next).into());
+            self.held += self.last.len() as u64;
+            self.pieces.push_back(Bytes::copy_from_slice(&self.last));
+            self.last.clear();
         }
     }
 
     fn end(mut self) -> Text {
+        if self.pieces.is_empty() && self.last.capacity() == ANSWER_BYTES_USUAL {
+            self.held += self.last.capacity() as u64;
+            self.pieces.push_back(std::mem::take(&mut self.last).into());
+        }
         self.end_piece();
         Text { pieces: self.pieces, held: self.held, share: None }
     }

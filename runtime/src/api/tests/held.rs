@@ -51,12 +51,19 @@ impl Server {
     /// What is held of each kind.
     async fn held(&self) -> String {
         let text = whole(self.get("/metrics").await).await;
-        text.lines().filter_map(|line| line.strip_prefix("amends_held_bytes{of=")).map(|line| format!("{line}\n")).collect()
+        let mut lines: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("amends_held_bytes{of=")).collect();
+        lines.sort_unstable();
+        lines.iter().map(|line| format!("{line}\n")).collect()
     }
 }
 
+/// What an answer says. Each piece is dropped when it is read, as a connection does it: it holds its share of the memory.
 async fn whole(response: Response) -> String {
-    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+    let (mut body, mut said) = (response.into_body(), Vec::new());
+    while let Some(frame) = body.frame().await {
+        said.extend_from_slice(&frame.unwrap().into_data().unwrap());
+    }
+    String::from_utf8(said).unwrap()
 }
 
 const PLENTY: u64 = 160 << 20;
