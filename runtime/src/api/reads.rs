@@ -3,11 +3,21 @@
 //! Whoever reads waits here, before there is a thread for the read. What a read holds is counted from when it is read until it is
 //! written to the client.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
 
 use amends_core::id::{Namespace, SagaId};
 use axum::http::StatusCode;
-use tokio::{runtime::Handle, sync::Semaphore, task, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    task,
+    time::timeout,
+};
 
 use super::{Api, error::ApiError};
 use crate::{
@@ -34,11 +44,21 @@ pub(super) struct Reads {
     all: Arc<Semaphore>,
     /// The one whose sagas are large.
     large: Arc<Semaphore>,
+    /// Its thread: what an allocator keeps for the next one is there once, and not on each thread that ever read a large saga.
+    of_large: mpsc::Sender<Job>,
 }
+
+type Job = Box<dyn FnOnce() + Send>;
 
 impl Reads {
     pub(super) fn new() -> Self {
-        Self { all: Arc::new(Semaphore::new(READS_MAX)), large: Arc::new(Semaphore::new(1)) }
+        let (of_large, jobs) = mpsc::channel::<Job>();
+        let run = move || jobs.into_iter().for_each(|job| drop(catch_unwind(AssertUnwindSafe(job))));
+        // Without the thread large reads fail, each with an error.
+        if let Err(error) = thread::Builder::new().name("amends-large-reads".to_owned()).spawn(run) {
+            tracing::error!(%error, "no thread for reads of large sagas");
+        }
+        Self { all: Arc::new(Semaphore::new(READS_MAX)), large: Arc::new(Semaphore::new(1)), of_large }
     }
 }
 
@@ -90,31 +110,43 @@ impl Api {
         read: impl Fn(&Reader) -> Result<T, E> + Send + Sync + 'static,
     ) -> Result<T, ApiError> {
         let read = Arc::new(read);
-        let again = match self.read_within(Room::small(), (), Arc::clone(&read)).await? {
+        let again = match self.read_within(Room::small(), None, Arc::clone(&read)).await? {
             Ok(value) => return Ok(value),
             Err(lack) => lack,
         };
         debug_assert_eq!(again, NoRoom::NotSmall, "a small room is not used up");
-        let turn = timeout(TURN_PATIENCE, Arc::clone(&self.reads.large).acquire_owned()).await.map_err(|_| overloaded())?;
+        let turn = timeout(TURN_PATIENCE, Arc::clone(&self.reads.large).acquire_owned()).await;
+        let turn = turn.map_err(|_| overloaded())?.map_err(|_| overloaded())?;
         let room = Room::of(&self.held.sagas, Handle::current());
-        self.read_within(room, turn, read).await?.map_err(|_| overloaded())
+        self.read_within(room, Some(turn), read).await?.map_err(|_| overloaded())
     }
 
     /// What a read gives, or why it had no room. The thread keeps `turn` to its end, also if nobody waits for it any more.
     async fn read_within<T: Send + 'static, E: Into<ApiError> + Send + 'static>(
         &self,
         room: Room,
-        turn: impl Send + 'static,
+        turn: Option<OwnedSemaphorePermit>,
         read: Arc<impl Fn(&Reader) -> Result<T, E> + Send + Sync + 'static>,
     ) -> Result<Result<T, NoRoom>, ApiError> {
         let room = Arc::new(room);
         let reader = self.reader.within(Arc::clone(&room));
-        let place = Arc::clone(&self.reads.all).acquire_owned().await;
-        let reading = task::spawn_blocking(move || {
-            let _places = (place, turn);
-            read(&reader)
-        });
-        match (reading.await.map_err(|error| ApiError::internal(&error.to_string()))?, room.lacked()) {
+        let (tell, told) = oneshot::channel();
+        // Who asked may be gone.
+        let reading = move || drop(tell.send(read(&reader)));
+        match turn {
+            Some(turn) => drop(self.reads.of_large.send(Box::new(move || {
+                reading();
+                drop(turn);
+            }))),
+            None => {
+                let place = Arc::clone(&self.reads.all).acquire_owned().await;
+                task::spawn_blocking(move || {
+                    reading();
+                    drop(place);
+                });
+            }
+        }
+        match (told.await.map_err(|_| ApiError::internal("a read did not end"))?, room.lacked()) {
             (Ok(value), _) => Ok(Ok(value)),
             (Err(_), Some(lack)) => Ok(Err(lack)),
             (Err(error), None) => Err(error.into()),
