@@ -5,6 +5,8 @@
 //! fdatasync; quick-repair stays off because it doubles the syncs. redb trusts its pages, and a damaged one can make it panic:
 //! every call into it runs under `catch_unwind`, and after the first failure the store answers nothing any more (law 14).
 
+mod ahead;
+
 mod index;
 
 mod journal;
@@ -26,7 +28,7 @@ use bytes::Bytes;
 use redb::{Builder, Database, Durability, ReadableDatabase, TableError, WriteTransaction};
 pub use redb::{StorageBackend, backends::FileBackend};
 
-use self::{index::APPENDS, journal::JOURNAL};
+use self::{ahead::Ahead, index::APPENDS, journal::JOURNAL};
 use super::{Batch, Corrupt, Damaged, Position, Range, Row, Store, StoreError, Stored, StreamRead, Table};
 
 /// How a redb file is opened.
@@ -70,7 +72,17 @@ impl RedbStore {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let file = file.map_err(|error| StoreError::Failed(format!("{}: {error}", path.display())))?;
         let backend = FileBackend::new(file).map_err(|error| StoreError::Failed(format!("{}: {error}", path.display())))?;
-        Self::on_backend(backend, options)
+        let (ahead, told) = (Arc::new(Ahead::of(path)), options.on_repair.clone());
+        let repairs = {
+            let ahead = Arc::downgrade(&ahead);
+            move |progress| {
+                ahead.upgrade().iter().for_each(|ahead| ahead.goes_on());
+                told.iter().for_each(|told| told(progress));
+            }
+        };
+        let opened = Self::on_backend(backend, &Options { on_repair: Some(Arc::new(repairs)), ..options.clone() });
+        drop(ahead);
+        opened
     }
 
     /// The same on any backend: where faults are injected.
