@@ -28,13 +28,20 @@ pub(super) struct Patience {
     pub(super) wanted: Duration,
     /// For so many bytes of an answer that holds memory, a second of waiting is forgotten.
     pub(super) bytes_per_second: u32,
+    /// The same while somebody else waits for that memory.
+    pub(super) wanted_bytes_per_second: u32,
 }
 
 impl Default for Patience {
     /// Thirty seconds outlast a client that is busy with what it read. At 32 KiB a second nobody holds a megabyte for longer than a
     /// minute.
     fn default() -> Self {
-        Self { idle: Duration::from_secs(30), wanted: Duration::from_secs(5), bytes_per_second: 32 << 10 }
+        Self {
+            idle: Duration::from_secs(30),
+            wanted: Duration::from_secs(5),
+            bytes_per_second: 32 << 10,
+            wanted_bytes_per_second: 256 << 10,
+        }
     }
 }
 
@@ -63,11 +70,13 @@ impl Left {
     /// The client took something.
     fn took(&mut self, bytes: usize, now: Instant, holds: Holds) {
         let waited = self.waits_since.take().map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let worth = Duration::from_secs_f64(bytes as f64 / f64::from(self.patience.bytes_per_second));
-        self.left = match holds {
-            Holds::Little => self.patience.idle,
-            Holds::Memory | Holds::WantedMemory => (self.left.saturating_sub(waited) + worth).min(self.patience.idle),
+        let pace = match holds {
+            Holds::Little => return self.left = self.patience.idle,
+            Holds::Memory => self.patience.bytes_per_second,
+            Holds::WantedMemory => self.patience.wanted_bytes_per_second,
         };
+        let worth = Duration::from_secs_f64(bytes as f64 / f64::from(pace));
+        self.left = (self.left.saturating_sub(waited) + worth).min(self.patience.idle);
     }
 
     /// When the client is let go that takes nothing from now on.
@@ -79,20 +88,23 @@ impl Left {
 
 /// What the answer holds that is sent on a connection, which the answer says.
 #[derive(Debug, Default)]
-pub(super) struct Sending(Mutex<Option<Holding>>);
+pub(super) struct Sending(Mutex<Vec<Holding>>);
 
 impl Sending {
-    /// Another answer is sent from now on.
+    /// Another answer is sent from now on. What is left of those before it, which a client may have asked for at once, counts as well.
     pub(super) fn answer(&self, holding: Option<Holding>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = holding;
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|holding| holding.share().is_some());
+        all.extend(holding);
     }
 
     fn holds(&self) -> Holds {
-        let share = self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(Holding::share);
-        match share {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let wanted = all.iter().filter_map(Holding::share).map(|share| share.is_wanted()).max();
+        match wanted {
             None => Holds::Little,
-            Some(share) if share.is_wanted() => Holds::WantedMemory,
-            Some(_) => Holds::Memory,
+            Some(true) => Holds::WantedMemory,
+            Some(false) => Holds::Memory,
         }
     }
 }
@@ -202,6 +214,7 @@ mod tests {
         assert_eq!(let_go_after(0, 3_600, Holds::WantedMemory), Some(5));
         assert_eq!(let_go_after(1, 29, Holds::Memory), Some(30));
         assert_eq!(let_go_after(16 << 10, 1, Holds::Memory), Some(59));
+        assert_eq!(let_go_after(33 << 10, 1, Holds::WantedMemory), Some(34));
     }
 
     #[test]
@@ -209,6 +222,6 @@ mod tests {
         assert_eq!(let_go_after(1, 29, Holds::Little), None);
         assert_eq!(let_go_after(33 << 10, 1, Holds::Memory), None);
         assert_eq!(let_go_after(700 << 10, 20, Holds::Memory), None);
-        assert_eq!(let_go_after(100 << 10, 3, Holds::WantedMemory), None);
+        assert_eq!(let_go_after(1 << 20, 3, Holds::WantedMemory), None);
     }
 }

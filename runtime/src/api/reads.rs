@@ -132,7 +132,11 @@ impl Api {
         let reader = self.reader.within(Arc::clone(&room));
         let (tell, told) = oneshot::channel();
         // Who asked may be gone.
-        let reading = move || drop(tell.send(read(&reader)));
+        let reading = move || {
+            if !tell.is_closed() {
+                drop(tell.send(read(&reader)));
+            }
+        };
         match turn {
             Some(turn) => drop(self.reads.of_large.send(Box::new(move || {
                 reading();
@@ -160,9 +164,10 @@ impl Api {
         asked: &Asked,
         show: impl Fn(Records) -> Result<Told<T>, ApiError> + Clone + Send + Sync + 'static,
     ) -> Result<Option<Shown<T>>, ApiError> {
+        let mut asked = asked.clone();
         let (mut bytes_max, mut share) = (SMALL_RECORDS_BYTES, None);
         loop {
-            match self.page(asked, bytes_max, show.clone()).await? {
+            match self.page(&asked, bytes_max, show.clone()).await? {
                 None => return Ok(None),
                 Some(Page::Whole(told)) => return Ok(Some(Shown::new(told, share))),
                 Some(Page::Cut(told)) => match share {
@@ -178,7 +183,10 @@ impl Api {
                     let bytes = COPIES * bytes_max as u64;
                     share = match asked.reader {
                         By::Page => Some(self.held.pages.take(bytes).await.map_err(|UsedUp| overloaded())?),
-                        By::Follower => self.held.pages.wait(bytes).await,
+                        By::Follower => {
+                            asked.limit = 1;
+                            self.held.pages.wait(bytes).await
+                        }
                     };
                 }
             }

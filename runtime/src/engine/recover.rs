@@ -6,7 +6,7 @@ use amends_core::{Instant, id::Namespace};
 
 use crate::{
     engine::{
-        broadcast::Broadcasts,
+        broadcast,
         guests::Suspect,
         job,
         kernel::{
@@ -53,7 +53,7 @@ pub(crate) fn recover(
     sagas.go_on(&mut kernel, &mut modules, store, before)?;
     let schedules = schedule::recover::read(store)?;
     let jobs = job::read::running(store)?;
-    let broadcasts = Broadcasts::recover(store)?;
+    let broadcasts = broadcast::recover::read(store)?;
     let mut shard = Shard::new(kernel, modules, sagas, schedules, jobs, broadcasts);
     let actions = shard.begin();
     Ok(Recovered { shard, actions, sagas: live })

@@ -335,14 +335,21 @@ impl Shard {
                 Err(unready) => return again(unready, Request::Verb(origin, verb, answer)),
             },
             Request::Publish(origin, publish, answer) => {
+                if let Err(refusal) = self.broadcasts.refuse_new()
+                    && publish.to.is_none()
+                {
+                    self.reply_counted(Said::refused(refusal), answer);
+                    return Ok(());
+                }
                 let is_behind = publish.to.is_none() && self.broadcasts.has_topic(&origin.namespace, &publish.topic());
                 match event::publish(reads, sagas, modules, &origin, &publish, is_behind) {
                     Ok(Heard::Said(said)) => self.reply(said, answer),
                     Ok(Heard::Begins(delivery)) => {
-                        let start = self.broadcasts.deliver(&mut self.kernel.commit(), &origin.namespace, *delivery);
-                        self.broadcasts.wait(start, false, answer);
+                        let commit = &mut self.kernel.commit();
+                        let start = self.broadcasts.deliver(commit, &origin.namespace, *delivery);
+                        self.broadcasts.wait(commit, start, false, answer);
                     }
-                    Ok(Heard::UnderWay(start)) => self.broadcasts.wait(start, true, answer),
+                    Ok(Heard::UnderWay(start)) => self.broadcasts.wait(&mut self.kernel.commit(), start, true, answer),
                     Err(unready) => return again(unready, Request::Publish(origin, publish, answer)),
                 }
             }
@@ -528,11 +535,9 @@ impl Shard {
         }
     }
 
-    /// No broadcast gets another turn. Its publisher is told so, and does not wait for the end of the host.
     fn stop(&mut self) {
         self.kernel.stopping = true;
-        let said = "the host is stopping; the event is recorded, and the next host tells it to the sagas that are left";
-        self.broadcasts.refuse_waiters(&Refusal::new(RefusalCode::Stopping, said).hint("publish it again with the same id"));
+        self.broadcasts.stop(&mut self.kernel.commit());
     }
 
     fn committed(&mut self, number: u64) {

@@ -185,7 +185,8 @@ mod tests {
     use super::*;
     use crate::{
         denial::{Denial, DenialReason},
-        event::{Topic, Wait},
+        event::{Attempt, Intent, Topic, Wait},
+        id::{Leg, StepPath},
     };
 
     fn states() -> Vec<LegState> {
@@ -195,6 +196,8 @@ mod tests {
         let denied = Why::Denied(Denial::new("http://127.0.0.1:1", DenialReason::NotGranted));
         let stuck = |why| LegState::Stuck { why, since };
         let backs_off = |ms| LegState::BackingOff { since, until: since.plus(ms) };
+        let attempt = Attempt { leg: Leg::forward(StepPath::new("a")), number: 1 };
+        let intent = Intent { attempt, reaches_outside: false, snapshot: 0, deadline_at: since, solo: false, element: None };
         let waits = [waits(Some(topic.clone()), None), waits(None, Some(since)), waits(Some(topic), Some(since.plus(7)))];
         let others = [
             LegState::Idle,
@@ -204,6 +207,7 @@ mod tests {
             stuck(Why::HostDied),
             stuck(denied),
             LegState::Closed,
+            LegState::Open { intent, since },
         ];
         waits.into_iter().chain(others).collect()
     }
@@ -229,12 +233,12 @@ mod tests {
     fn what_may_begin_and_what_is_over_come_in_the_order_of_their_steps() {
         let mut live = Live::default();
         for (node, state) in states().iter().enumerate() {
-            live.put((9 - node, 0), state);
+            live.put((10 - node, 0), state);
         }
         let nodes = |legs: BTreeSet<At>| legs.into_iter().map(|(node, _)| node).collect::<Vec<_>>();
-        assert_eq!((nodes(live.startable(Instant(1_005))), nodes(live.due_waits(Instant(1_007)))), (vec![4, 5], vec![7, 8]));
+        assert_eq!((nodes(live.startable(Instant(1_005))), nodes(live.due_waits(Instant(1_007)))), (vec![5, 6], vec![8, 9]));
         assert_eq!(live.wake_at(), Some(Instant(1_000)));
         let Counts { forward, open, long_waits, short_backoffs, stuck, denied } = live.counts();
-        assert_eq!((forward, open, long_waits, short_backoffs, stuck, denied), (8, 0, 4, 1, 2, 1));
+        assert_eq!((forward, open, long_waits, short_backoffs, stuck, denied), (9, 1, 4, 1, 2, 1));
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
-use amends_core::{id::Namespace, value::Payload};
+use amends_core::{id::Namespace, value::Payload, view::View};
 use amends_wire::{error::ErrorBody, saga::Saga, value::Binary};
 use axum::{body::Body, extract::State, http::StatusCode, response::Response};
 use bytes::Bytes;
@@ -121,7 +121,7 @@ async fn shown(api: &Api, namespace: Namespace, answer: SagaAnswer) -> Result<Te
         return Text::json(&present::saga::saga(&namespace, &id, &view, api.now()), &values);
     }
     drop(values);
-    let kept = is_small.then_some(view);
+    let kept = if is_small { Some(view) } else { without_steps(view) };
     // The answer left after its commit, so that the read finds at least that. The start is durable: a read that fails does not make a
     // refusal of it, if there is another answer.
     match (sagas::as_committed(api, namespace.clone(), id.clone()).await, kept) {
@@ -130,6 +130,13 @@ async fn shown(api: &Api, namespace: Namespace, answer: SagaAnswer) -> Result<Te
         (Ok(None), None) => Err(ApiError::saga_not_found(id.as_str())),
         (Err(error), None) => Err(error.hint(format!("the saga was started; look at it: amends show {id}"))),
     }
+}
+
+/// What can be kept of a large saga while its turn to be read is awaited: whoever started it is told that it was, whatever comes of that.
+fn without_steps(view: Box<View>) -> Option<Box<View>> {
+    let values = view.input.bytes.len() + view.output.as_ref().map_or(0, |output| output.bytes.len());
+    let outline = View { steps: Vec::new(), outstanding: Vec::new(), stuck: Vec::new(), ..*view };
+    (values <= SMALL_BYTES).then(|| Box::new(outline))
 }
 
 async fn ask(api: &Api, caller: &Caller, start: Start) -> Result<SagaAnswer, ApiError> {

@@ -5,20 +5,28 @@
 
 mod turn;
 
+pub(crate) mod recover;
+
 use std::collections::BTreeMap;
 
-use amends_core::{event::Topic, id::Namespace};
+use amends_core::{Instant, event::Topic, id::Namespace};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     engine::{
         event::{Delivery, request::PublishAnswer},
-        kernel::{Kernel, commit::Commit, release::Reply, request::Answer, row},
-        refusal::Refusal,
+        kernel::{
+            Kernel,
+            commit::Commit,
+            release::{Release, Reply},
+            request::Answer,
+            row,
+        },
+        refusal::{Refusal, RefusalCode},
         saga::Sagas,
     },
     journal::keys,
-    store::{Order, Position, Range, Store, StoreError, Table},
+    store::{Position, Table},
 };
 
 /// Something that many sagas are told.
@@ -57,12 +65,19 @@ impl Broadcast {
     }
 }
 
+/// Broadcasts under way: a publisher waits for its own, so that there are more than a few only where publishers do not wait.
+const UNDER_WAY_MAX: usize = 1_024;
+
+/// A turn that requests leave no room for comes after so long: somebody waits for its end, too.
+const PATIENCE_MS: u64 = 5_000;
+
 /// The broadcasts under way, each by the record with which it began, and who waits for their ends.
 #[derive(Debug, Default)]
 pub(crate) struct Broadcasts {
     under_way: BTreeMap<Position, Broadcast>,
-    /// The one that had the last turn.
+    /// The one that had the last turn, and when.
     last: Position,
+    last_turn: Instant,
     waiters: Vec<Waiter>,
 }
 
@@ -76,16 +91,6 @@ struct Waiter {
 }
 
 impl Broadcasts {
-    /// Those that the host before this one left.
-    pub(crate) fn recover(store: &dyn Store) -> Result<Self, StoreError> {
-        let range = Range { table: Table::Broadcasts, from: Vec::new(), to: None, order: Order::Ascending, limit: usize::MAX };
-        let mut under_way = BTreeMap::new();
-        for found in store.rows(&range)? {
-            under_way.insert(keys::parse_broadcast(&found.key)?, row::decode(&found.value, "a broadcast's row")?);
-        }
-        Ok(Self { under_way, ..Self::default() })
-    }
-
     /// An event of this topic is under way: a later one waits for it.
     pub(crate) fn has_topic(&self, namespace: &Namespace, topic: &Topic) -> bool {
         self.under_way.values().any(|broadcast| broadcast.subject() == (namespace, Subject::Topic(topic)))
@@ -105,6 +110,9 @@ impl Broadcasts {
     }
 
     fn begin(&mut self, commit: &mut Commit<'_>, namespace: &Namespace, start: Position, what: What) {
+        if self.under_way.is_empty() {
+            self.last_turn = commit.now;
+        }
         let broadcast = Broadcast { namespace: namespace.clone(), what, through: 0, position: commit.last_position() };
         self.go_on(commit, start, broadcast);
     }
@@ -116,25 +124,46 @@ impl Broadcasts {
     }
 
     /// This client is told when everybody was told.
-    pub(crate) fn wait(&mut self, start: Position, duplicate: bool, answer: Answer<PublishAnswer>) {
+    pub(crate) fn wait(&mut self, commit: &mut Commit<'_>, start: Position, duplicate: bool, answer: Answer<PublishAnswer>) {
+        if !self.under_way.contains_key(&start) {
+            let said = "the event is recorded, and could not be told to all that waited for it: its record cannot be read";
+            return refuse(commit, start, answer, Refusal::new(RefusalCode::StorageFailed, said));
+        }
+        if commit.stopping {
+            return refuse(commit, start, answer, goes_on_later());
+        }
         // Those who gave up waiting.
         self.waiters.retain(|waiter| !waiter.answer.is_closed());
         self.waiters.push(Waiter { start, duplicate, answer });
     }
 
-    /// Everybody who waits for an end, when nobody will be told of one by this host.
+    /// The host stops: no broadcast gets another turn. Publishers are told so, and do not wait for the end of the host.
+    pub(crate) fn stop(&mut self, commit: &mut Commit<'_>) {
+        for Waiter { start, answer, .. } in std::mem::take(&mut self.waiters) {
+            refuse(commit, start, answer, goes_on_later());
+        }
+    }
+
+    /// As many events are being told as this host takes. None: it takes another one.
+    pub(crate) fn refuse_new(&self) -> Result<(), Refusal> {
+        if self.under_way.len() < UNDER_WAY_MAX {
+            return Ok(());
+        }
+        let said = format!("{UNDER_WAY_MAX} events are being told to many sagas each, which is as many as this host takes");
+        Err(Refusal::new(RefusalCode::Overloaded, said).hint("publish it again soon, with the same id"))
+    }
+
+    /// Everybody who waits for an end, when nothing is known to be durable any more.
     pub(crate) fn refuse_waiters(&mut self, refusal: &Refusal) {
         for waiter in std::mem::take(&mut self.waiters) {
             Reply::new(waiter.answer, Err(refusal.clone())).send();
         }
     }
 
-    /// A broadcast wants its turn now.
+    /// A broadcast wants its turn now. Where requests leave no room for one it gets it after a while all the same.
     pub(crate) fn has_turn(&self, kernel: &Kernel, sagas: &Sagas) -> bool {
-        !kernel.stopping
-            && !self.under_way.is_empty()
-            && sagas.has_room_beside_requests(kernel)
-            && self.next(kernel.durable()).is_some()
+        let is_patient = || sagas.has_room_beside_requests(kernel) || kernel.now.since(self.last_turn) > PATIENCE_MS;
+        !kernel.stopping && !self.under_way.is_empty() && is_patient() && self.next(kernel.durable()).is_some()
     }
 
     /// The one whose turn it is: they take turns, but for those that are about the same thing.
@@ -146,4 +175,14 @@ impl Broadcasts {
         let ready = |(start, broadcast): &(&Position, &Broadcast)| broadcast.position <= durable && is_first(start, broadcast);
         after_the_last.into_iter().find(ready).map(|(start, _)| *start)
     }
+}
+
+/// Tells a publisher, once the event is durable, that nobody will be told of its end by this host.
+fn refuse(commit: &mut Commit<'_>, start: Position, answer: Answer<PublishAnswer>, refusal: Refusal) {
+    commit.release_at(start, Release::Reply(Reply::new(answer, Err(refusal))));
+}
+
+fn goes_on_later() -> Refusal {
+    let said = "the host is stopping; the event is recorded, and the next host tells it to the sagas that are left";
+    Refusal::new(RefusalCode::Stopping, said).hint("publish it again with the same id")
 }

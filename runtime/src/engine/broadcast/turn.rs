@@ -38,7 +38,7 @@ impl Broadcasts {
             (What::Event(_), None) => {}
             (What::Grants(_), _) => keys.iter().for_each(|key| sagas.tell(&mut commit, modules, key, Input::GrantsChanged)),
         }
-        self.last = start;
+        (self.last, self.last_turn) = (start, commit.now);
         match more_after {
             Some(through) => {
                 let position = commit.last_position();

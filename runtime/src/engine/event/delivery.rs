@@ -78,7 +78,8 @@ impl Delivery {
     pub(crate) fn end(self, commit: &mut Commit<'_>, namespace: &Namespace) -> PublishAnswer {
         let Self { position, topic, source, id, until, version, woke, starts } = self;
         let event = Published { position, source, id, topic, to: None, data: None };
-        let is_kept = woke == 0 && starts.started.is_empty();
+        // Its time may be over before everybody was told.
+        let is_kept = woke == 0 && starts.started.is_empty() && until > commit.now;
         if is_kept {
             let name = StreamId { namespace: namespace.clone(), kind: StreamKind::Event, id: name_of(&event.source, &event.id) };
             let mut stream = Stream::goes_on(name, position, version);

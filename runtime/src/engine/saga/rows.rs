@@ -144,7 +144,12 @@ fn to_tell(
     range: &Range,
     start: impl Fn(&[u8]) -> Result<Position, Corrupt>,
 ) -> Result<ToTell, Unready> {
-    let page = reads.rows(range)?;
+    let mut page = reads.rows(range)?;
+    // What is decided and not durable yet comes on top of what the store was asked for.
+    if page.rows.len() > TOLD_AT_ONCE {
+        page.rows.truncate(TOLD_AT_ONCE);
+        page.end = page.rows.last().map(|row| row.key.clone());
+    }
     let key = |row: &Row| {
         let id: SagaId = row::decode(&row.value, "a row that names a saga")?;
         Ok::<_, Unready>(SagaKey { namespace: namespace.clone(), id })

@@ -148,9 +148,10 @@ impl Sagas {
     fn follow(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, decided: usize) {
         let Some(resident) = self.residents.get_mut(key) else { return };
         let begun = resident.wait_for(&resident.saga.topics());
-        if begun.is_empty() {
+        // A report within a decision is followed before the decision is: what began to wait there is looked for first.
+        if begun.is_empty() && !resident.looks_for_events {
             self.proceed(commit, modules, key, decided);
-        } else if let Some(resident) = self.residents.get_mut(key) {
+        } else if !begun.is_empty() {
             // The wait gets its place in the journal together with what came before it: nothing else would look for that again.
             resident.looks_for_events = true;
             self.news.push_back(News::Waits(key.clone(), begun));

@@ -9,8 +9,8 @@ use amends_core::Instant;
 
 use super::{Resident, SagaKey};
 
-/// At some ten kilobytes each, ten megabytes: a million sagas that wait cost no more than this.
-const SAGAS_MAX: usize = 1_024;
+/// At some ten kilobytes each, five megabytes: a million sagas that wait cost no more than this.
+const SAGAS_MAX: usize = 512;
 
 /// The bytes of all their journals: what a saga takes in memory grows with its journal.
 const JOURNAL_BYTES_MAX: u64 = 16 << 20;

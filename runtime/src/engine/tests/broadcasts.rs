@@ -6,8 +6,11 @@ use amends_core::{
     id::Leg,
 };
 
+use bytes::Bytes;
+
 use super::{jobs::count_of, *};
 use crate::{
+    engine::refusal::RefusalCode,
     journal::{Fact, MessageEvent, Record, record},
     store::{Order, Range, Table},
 };
@@ -173,6 +176,7 @@ fn a_grant_lets_many_go_on_in_turns_also_after_a_kill() {
         let answered = sim.ask(|answer| Request::SetGrants(origin(), set, answer));
         sim.commit();
         said(answered).expect("the grant is answered before the sagas go on");
+        assert_eq!((count_of(&sim, Status::Stuck), rows(&sim)), (100, 1));
         for _ in 1..commits {
             sim.commit();
         }
@@ -185,6 +189,42 @@ fn a_grant_lets_many_go_on_in_turns_also_after_a_kill() {
         });
         assert_eq!(again.count(), 100);
     }
+}
+
+/// Rows that are decided and not durable yet come on top of those that the store was asked for: in a burst they were all told in one turn.
+#[test]
+fn c2_24_sagas_whose_wait_is_not_durable_yet_are_told_in_turns_as_well() {
+    let mut sim = Sim::new(b_waits);
+    sim.deploy(1, definition(&["~b"]));
+    for number in 0..100 {
+        let _started = sim.start(&format!("S{number}"), "{}", false);
+    }
+    while sim.end_one() {}
+    let published = sim.publish("E1", None, "42");
+    sim.commit();
+    assert_eq!((taken(&sim).len(), rows(&sim)), (0, 1));
+    sim.settle();
+    assert_eq!((said(published).unwrap().woke, told(&sim)), (100, "100 E1".to_owned()));
+}
+
+/// Its answer stayed one that was to come, so that whoever published it again waited for ever.
+#[test]
+fn a_broadcast_that_cannot_be_read_ends_and_who_publishes_again_is_told_so() {
+    let mut sim = demo(b_waits, &["~b"], 40);
+    let published = sim.publish("E1", None, "42");
+    let row = Range { table: Table::Waits, from: Vec::new(), to: None, order: Order::Ascending, limit: 1 };
+    let first = sim.store.rows(&row).unwrap().remove(0);
+    let damaged = vec![RowChange::put(Table::Waits, first.key, Bytes::from_static(b"?"))];
+    sim.store.commit(&[Batch { appends: Vec::new(), rows: damaged }]).unwrap();
+    sim.settle();
+    assert_eq!(said(published).unwrap_err().code, RefusalCode::StorageFailed);
+    assert_eq!(rows(&sim), 0);
+    let again = sim.publish("E1", None, "42");
+    sim.settle();
+    assert_eq!(said(again).unwrap_err().code, RefusalCode::StorageFailed);
+    let _started = sim.start("T", "{}", false);
+    sim.settle();
+    assert_eq!(status(&mut sim, "T"), Status::Waiting);
 }
 
 #[test]
