@@ -1,6 +1,6 @@
 //! Events from outside: published by type and key, or sent to one saga as a signal.
 
-use std::sync::Arc;
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use amends_core::{
     plain::is_printable,
@@ -29,7 +29,7 @@ use crate::{
         error::{ApiError, Part},
         headers, mint, present, strict,
     },
-    engine::port::{self, Publish, Request, Seed},
+    engine::port::{self, Answer, Publish, PublishAnswer, Request, Seed},
 };
 
 pub(super) fn routes() -> Routes {
@@ -132,7 +132,7 @@ async fn signal(
 
 async fn send(api: &Api, caller: Caller, publish: Publish) -> Result<Response, ApiError> {
     let id = publish.id.clone();
-    let answer = api.ask(|answer| Request::Publish(caller.origin, publish, answer)).await?;
+    let answer = asked(api, |answer| Request::Publish(caller.origin, publish, answer)).await?;
     let status = if answer.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
     let accepted = Accepted {
         id,
@@ -143,6 +143,22 @@ async fn send(api: &Api, caller: Caller, publish: Publish) -> Result<Response, A
         kept_until: answer.kept_until.map(Time::from_ms),
     };
     Ok(written(api, answer.position, (status, Json(accepted))))
+}
+
+/// An answer at once takes no longer than this; one that comes when many were told may.
+const AT_ONCE: Duration = Duration::from_millis(250);
+
+/// The answer. A host that stops does not wait until everybody was told: the next one goes on with that.
+async fn asked(api: &Api, request: impl FnOnce(Answer<PublishAnswer>) -> Request) -> Result<PublishAnswer, ApiError> {
+    let mut answer = pin!(api.ask(request));
+    tokio::select! {
+        answer = &mut answer => return answer,
+        () = api.stopped() => {}
+    }
+    tokio::time::timeout(AT_ONCE, answer).await.unwrap_or_else(|_| {
+        let message = "the host is stopping; if the event was recorded, the next host tells it to the sagas that are left";
+        Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).hint("publish it again with the same id"))
+    })
 }
 
 fn started(started: &port::StartedSaga) -> StartedSaga {
