@@ -357,7 +357,8 @@ impl Saga {
         let run = self.at(&attempt.leg.path)?;
         let leg = run.leg_mut(attempt.leg.direction);
         leg.host_failed = charge == Charge::HostFault;
-        // What the host could not run, or let wait before it ran it, is no time of the step's.
+        // What the host could not run is no time of the step's, and nor is what lies behind the deadline of an attempt: so much it
+        // waited for its place.
         let waited_since = match (charge, &leg.state) {
             (Charge::HostFault, LegState::Open { since, .. }) => *since,
             (Charge::HostStop { .. }, _) => at,

@@ -18,6 +18,8 @@ use amends_wire::{
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
+use crate::api::text::SHARED_BYTES_MIN;
+
 /// A payload: its JSON text, or `{"base64":"…"}` where it is not JSON.
 pub fn json(payload: &Payload) -> Json {
     // Parsed again, because a guest may claim that its output is JSON, and an answer with it must stay readable.
@@ -27,9 +29,6 @@ pub fn json(payload: &Payload) -> Json {
     let base64 = RawValue::from_string(format!("{{\"base64\":\"{}\"}}", base64(&payload.bytes)));
     Json::from(base64.unwrap_or_else(|_| RawValue::NULL.to_owned()))
 }
-
-/// Smaller texts are copied: to share one costs something too.
-const SHARED_BYTES_MIN: usize = 1 << 10;
 
 fn of_text(payload: &Payload) -> Option<Json> {
     let text = str::from_utf8(&payload.bytes).ok()?.trim();

@@ -48,7 +48,7 @@ enum What {
     Grants(String),
 }
 
-/// What two broadcasts may be about both: the later one waits for the earlier one then.
+/// What a broadcast is about. Of two about the same, the later one waits for the earlier one.
 #[derive(PartialEq, Eq)]
 enum Subject<'a> {
     Topic(&'a Topic),
@@ -144,7 +144,7 @@ impl Broadcasts {
         }
     }
 
-    /// As many events are being told as this host takes. None: it takes another one.
+    /// Refuses an event while as many are being told as this host takes.
     pub(crate) fn refuse_new(&self) -> Result<(), Refusal> {
         if self.under_way.len() < UNDER_WAY_MAX {
             return Ok(());
@@ -162,8 +162,8 @@ impl Broadcasts {
 
     /// A broadcast wants its turn now. Where requests leave no room for one it gets it after a while all the same.
     pub(crate) fn has_turn(&self, kernel: &Kernel, sagas: &Sagas) -> bool {
-        let is_patient = || sagas.has_room_beside_requests(kernel) || kernel.now.since(self.last_turn) > PATIENCE_MS;
-        !kernel.stopping && !self.under_way.is_empty() && is_patient() && self.next(kernel.durable()).is_some()
+        let may_go_on = || sagas.has_room_beside_requests(kernel) || kernel.now.since(self.last_turn) > PATIENCE_MS;
+        !kernel.stopping && !self.under_way.is_empty() && may_go_on() && self.next(kernel.durable()).is_some()
     }
 
     /// The one whose turn it is: they take turns, but for those that are about the same thing.

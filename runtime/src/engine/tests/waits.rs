@@ -19,17 +19,22 @@ fn waiting() -> Sim {
 /// Of the sagas that rest 128 stayed in memory: each timer of a thousand sagas that waited for a moment read its saga again, and replayed
 /// all of it.
 #[test]
-fn a_saga_that_rested_for_a_moment_is_not_read_again_though_a_thousand_rest_beside_it() {
+fn a_saga_that_rested_for_a_moment_is_not_read_again_though_hundreds_rest_beside_it() {
     let mut sim = Sim::new(b_waits);
     sim.deploy(1, definition(&["~b"]));
-    for number in 0..1_000 {
+    for number in 0..400 {
         let _started = sim.start(&format!("S{number}"), "{}", false);
     }
     sim.settle();
     sim.fetches = Fetches::WhenTold;
     let _signal = sim.publish("E1", Some("S0"), "42");
-    let asked: Vec<Look> = std::mem::take(&mut sim.asked);
-    assert!(!asked.is_empty() && asked.iter().all(|look| matches!(look, Look::Row(..))), "{asked:?}");
+    let mut asked = Vec::new();
+    while let Some(look) = sim.asked.first().cloned() {
+        asked.push(look);
+        sim.answer_one();
+    }
+    assert!(!asked.is_empty() && !asked.iter().any(|look| matches!(look, Look::Stream(_))), "{asked:?}");
+    assert_eq!(status(&mut sim, "S0"), Status::Running);
 }
 
 #[test]
