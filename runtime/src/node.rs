@@ -24,6 +24,7 @@ use crate::{
         components::Installed,
         deploy::{self, Deploys},
         disk::{Disk, Free},
+        folds::Folds,
         health::{Failure, Health},
         intake::Intake,
         reader::Reader,
@@ -150,6 +151,7 @@ impl Node {
         components.recover(&engine.definitions().digests());
         let recovery = began.elapsed();
         metrics.recovery_seconds.set(recovery.as_secs_f64());
+        let guests = Arc::clone(&host) as Arc<dyn Guests>;
         let (of_loads, of_attempts) = (Arc::clone(&host), Arc::clone(&host));
         let health = Health {
             recovered: engine.recovered,
@@ -160,7 +162,8 @@ impl Node {
             longest_turn: Arc::new(move || host.longest_turn()),
             attempts: Arc::new(move || of_attempts.attempts()),
         };
-        let services = services(&config, engine, Arc::clone(&store) as Arc<dyn Store>, is_low, components, health);
+        let folds = Folds::new(guests, Arc::clone(&config.clocks.wall));
+        let services = services(&config, engine, Arc::clone(&store) as Arc<dyn Store>, is_low, components, folds, health);
         Ok(Self { services, running, marker, store, failure, failed: Some(failed) })
     }
 
@@ -219,6 +222,7 @@ fn services(
     store: Arc<dyn Store>,
     is_low: IsLow,
     components: Installed,
+    folds: Folds,
     health: Health,
 ) -> Services {
     let reader = Reader::new(store, engine.definitions().clone());
@@ -230,7 +234,7 @@ fn services(
         definitions: engine.definitions().clone(),
         limits: config.definitions,
     });
-    Services { intake, reader, deploys, health, clock: Arc::clone(&config.clocks.wall) }
+    Services { intake, reader, folds, deploys, health, clock: Arc::clone(&config.clocks.wall) }
 }
 
 fn open_host(config: &Config, folder: &Folder, stages: Arc<Stages>) -> Result<Host, NodeError> {

@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{
-    deploy::remarks,
+    deploy::{aggregates, remarks},
     exit::Exit,
     input,
     render::text::short,
@@ -45,6 +45,7 @@ pub(super) struct Checked {
     digest: String,
     bytes: u64,
     definitions: Vec<Definition>,
+    aggregates: Vec<String>,
     imports: Vec<String>,
     missing_grants: Vec<MissingGrant>,
     warnings: Vec<String>,
@@ -69,6 +70,7 @@ pub(super) fn verify(file: &Path, config: &Config) -> Result<Checked> {
 fn checked(verified: Verified) -> Checked {
     Checked {
         definitions: present::definition::verified(&verified),
+        aggregates: verified.aggregates.iter().map(|aggregate| aggregate.name.clone()).collect(),
         missing_grants: grants::missing(&verified.module, &verified.imports, &[]),
         digest: hex::encode(verified.digest),
         module: verified.module,
@@ -83,7 +85,7 @@ pub(super) fn report(checked: &Checked) -> String {
     let size = Size::rough(usize::try_from(checked.bytes).unwrap_or(usize::MAX));
     let head = format!("module {}  {size}  sha256 {}\n", checked.module, short(&checked.digest));
     let sagas: String = checked.definitions.iter().map(|saga| graph::draw(saga, graph::Format::Text)).collect();
-    head + &sagas + &remarks(&checked.missing_grants, &checked.warnings)
+    head + &sagas + &aggregates(&checked.aggregates) + &remarks(&checked.missing_grants, &checked.warnings)
 }
 
 #[cfg(test)]
@@ -102,6 +104,7 @@ mod tests {
             bytes: 1_300_000,
             definitions: vec![samples::trip()],
             triggers: vec![Trigger { saga: "trip".to_owned(), event_type: "trip.wanted".to_owned() }],
+            aggregates: Vec::new(),
             imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned(), "wasi:cli/environment@0.2.3".to_owned()],
             warnings: Vec::new(),
         };

@@ -99,7 +99,10 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
     let news = if is_new { "" } else { " (the host had this component already)" };
     let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, short(&deployed.digest));
     let breaks = broken(&deployed.breaks, "no longer works");
-    head + &sagas(&deployed.sagas, &deployed.triggers) + &breaks + &remarks(&deployed.missing_grants, &deployed.warnings)
+    head + &sagas(&deployed.sagas, &deployed.triggers)
+        + &aggregates(&deployed.aggregates)
+        + &breaks
+        + &remarks(&deployed.missing_grants, &deployed.warnings)
 }
 
 fn planned(plan: &Plan) -> String {
@@ -129,7 +132,7 @@ fn planned(plan: &Plan) -> String {
             .collect(),
     };
     let breaks = broken(&plan.breaks, "would stop working");
-    let sagas = sagas(&plan.sagas, &plan.triggers);
+    let sagas = sagas(&plan.sagas, &plan.triggers) + &aggregates(&plan.aggregates);
     what + &stays + &moves(plan) + &sagas + &breaks + &remarks(&plan.missing_grants, &plan.warnings)
 }
 
@@ -169,7 +172,13 @@ fn could_move(sagas: &[&Move]) -> String {
 }
 
 fn sagas(sagas: &[String], triggers: &[Trigger]) -> String {
-    format!("sagas: {}\n{}", sagas.join(", "), started_by(triggers))
+    let names = if sagas.is_empty() { String::new() } else { format!("sagas: {}\n", sagas.join(", ")) };
+    names + &started_by(triggers)
+}
+
+/// The aggregates of a module, on one line; nothing if there are none.
+pub(super) fn aggregates(names: &[String]) -> String {
+    if names.is_empty() { String::new() } else { format!("aggregates: {}\n", names.join(", ")) }
 }
 
 /// Which events start which sagas, on one line; nothing if there are none.
@@ -216,6 +225,7 @@ mod tests {
             active: Some(1),
             sagas: vec!["trip".to_owned(), "flight".to_owned()],
             triggers: vec![Trigger { event_type: "trip.wanted".to_owned(), saga: "trip".to_owned() }],
+            aggregates: Vec::new(),
             imports: Vec::new(),
             missing_grants: vec![MissingGrant {
                 import: "wasi:http/outgoing-handler@0.2.3".to_owned(),
@@ -276,6 +286,7 @@ mod tests {
             moves_cut: true,
             sagas: vec!["trip".to_owned()],
             triggers: Vec::new(),
+            aggregates: Vec::new(),
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),

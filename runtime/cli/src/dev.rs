@@ -165,6 +165,7 @@ mod tests {
             active: Some(version),
             sagas: vec!["shop".to_owned()],
             triggers: Vec::new(),
+            aggregates: Vec::new(),
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),

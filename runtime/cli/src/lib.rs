@@ -81,6 +81,8 @@ mod signal;
 
 mod publish;
 
+mod send;
+
 mod schedule;
 
 mod completions;
@@ -148,6 +150,7 @@ enum Verb {
     Abandon(abandon::Abandon),
     Signal(signal::Signal),
     Publish(publish::Publish),
+    Send(send::Send),
     Schedule(schedule::Schedule),
     Jobs(jobs::Jobs),
     Completions(completions::Completions),
@@ -250,6 +253,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Abandon(verb) => abandon::run(&verb, &open()?),
         Verb::Signal(verb) => signal::run(&verb, &open()?),
         Verb::Publish(verb) => publish::run(&verb, &open()?),
+        Verb::Send(verb) => send::run(&verb, &open()?),
         Verb::Schedule(verb) => schedule::run(&verb, &open()?),
         Verb::Jobs(verb) => jobs::run(&verb, &open()?),
         Verb::Completions(verb) => completions::run(&verb),

@@ -61,7 +61,7 @@ fn table(modules: &[Module], now: &Now) -> String {
     if modules.is_empty() {
         return String::new();
     }
-    let mut rows = vec![header(["MODULE", "VERSION", "DIGEST", "IN FLIGHT", "DEPLOYED", "SAGAS", ""])];
+    let mut rows = vec![header(["MODULE", "VERSION", "DIGEST", "IN FLIGHT", "DEPLOYED", "CONTAINS", ""])];
     for module in modules {
         for version in module.versions.iter().rev() {
             let standing = match (&version.quarantined, module.active == Some(version.version)) {
@@ -75,7 +75,7 @@ fn table(modules: &[Module], now: &Now) -> String {
                 short(&version.digest).to_owned(),
                 version.in_flight.to_string(),
                 now.clock(version.deployed_at),
-                version.sagas.join(", "),
+                version.sagas.iter().chain(&version.aggregates).map(String::as_str).collect::<Vec<_>>().join(", "),
                 standing,
             ]);
         }
@@ -115,6 +115,7 @@ mod tests {
             deployed_at: time(NOON),
             sagas: vec!["trip".to_owned(), "flight".to_owned()],
             triggers: Vec::new(),
+            aggregates: Vec::new(),
             imports: Vec::new(),
             in_flight,
             quarantined: None,
@@ -126,7 +127,7 @@ mod tests {
         let now = Now { at: time(NOON), zone: TimeZone::UTC };
         let shown = table(std::slice::from_ref(&trip), &now) + &super::grants(&trip.grants);
         expect![[r#"
-            MODULE  VERSION  DIGEST        IN FLIGHT  DEPLOYED  SAGAS
+            MODULE  VERSION  DIGEST        IN FLIGHT  DEPLOYED  CONTAINS
             trip    v2       3f9c3f9c3f9c  0          12:00:00  trip, flight  active
             trip    v1       3f9c3f9c3f9c  12         12:00:00  trip, flight
             may reach https://hotel.example  (private addresses too)

@@ -150,13 +150,26 @@ pub struct Write<'a> {
     pub body: &'a [u8],
     /// How long the host may take beyond the time for a commit.
     pub patience: Duration,
+    /// The idempotency key; none: a fresh one.
+    pub key: Option<&'a str>,
+    /// The revision that what is written to must have.
+    pub if_match: Option<u64>,
 }
 
 impl<'a> Write<'a> {
     /// A POST of nothing, to be filled in.
     pub fn post(path: &'a [&'a str]) -> Self {
         let (query, body): (&[_], &[u8]) = (&[], &[]);
-        Self { method: Method::POST, path, query, content_type: "application/json", body, patience: Duration::ZERO }
+        Self {
+            method: Method::POST,
+            path,
+            query,
+            content_type: "application/json",
+            body,
+            patience: Duration::ZERO,
+            key: None,
+            if_match: None,
+        }
     }
 }
 
@@ -205,12 +218,16 @@ impl Client {
         Ok(text)
     }
 
-    /// Writes. Sent with a fresh idempotency key, so that what is delivered twice happens once.
+    /// Writes. Sent with a fresh idempotency key if it has none, so that what is delivered twice happens once.
     pub fn write<T: DeserializeOwned>(&self, write: &Write<'_>) -> Result<(StatusCode, T), ClientError> {
+        let key = write.key.map_or_else(|| self.fresh_key(), |key| Ok(key.to_owned()))?;
         let mut request = self
             .request(write.method.clone(), write.path, write.query)
             .header("content-type", write.content_type)
-            .header("idempotency-key", self.fresh_key()?);
+            .header("idempotency-key", key);
+        if let Some(revision) = write.if_match {
+            request = request.header("if-match", format!("\"{revision}\""));
+        }
         // A name may be in any script; what fits into no header is left out.
         if let Some(by) = self.by.as_ref().and_then(|by| HeaderValue::from_bytes(by.as_bytes()).ok()) {
             request = request.header("amends-by", by);

@@ -30,6 +30,7 @@
 //!
 //! - [`schedule`]: when sagas are started
 //! - [`job`]: a verb for many sagas
+//! - [`aggregate`]: what a module declares of an aggregate, the facts of its stream, and how it stands
 
 pub mod value;
 
@@ -54,6 +55,8 @@ mod saga;
 pub mod schedule;
 
 pub mod job;
+
+pub mod aggregate;
 
 pub use crate::{
     event::Event,

@@ -90,6 +90,14 @@ pub enum RefusalCode {
     Stopping,
     /// 503: the storage failed; nothing is acknowledged any more.
     StorageFailed,
+    /// 404: no active module has an aggregate with such a command.
+    NoHandler,
+    /// 404: the command is for an aggregate that is there.
+    NoSuchAggregate,
+    /// 409: the command is for an aggregate that is not there yet.
+    Exists,
+    /// 500: the module's code failed, and nothing was recorded.
+    GuestFailed,
 }
 
 impl RefusalCode {
@@ -130,6 +138,10 @@ impl RefusalCode {
             Self::LowSpace => "low_space",
             Self::Stopping => "stopping",
             Self::StorageFailed => "storage_failed",
+            Self::NoHandler => "no_handler",
+            Self::NoSuchAggregate => "no_such_aggregate",
+            Self::Exists => "exists",
+            Self::GuestFailed => "guest_failed",
         }
     }
 }
@@ -176,6 +188,10 @@ mod tests {
             RefusalCode::LowSpace,
             RefusalCode::Stopping,
             RefusalCode::StorageFailed,
+            RefusalCode::NoHandler,
+            RefusalCode::NoSuchAggregate,
+            RefusalCode::Exists,
+            RefusalCode::GuestFailed,
         ];
         let places: Vec<u8> = codes.iter().flat_map(|code| postcard::to_allocvec(code).unwrap()).collect();
         assert_eq!(places, (0..codes.len() as u8).collect::<Vec<_>>());

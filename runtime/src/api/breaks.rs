@@ -168,6 +168,7 @@ mod tests {
             sagas: sagas.iter().map(|saga| (*saga).to_owned()).collect(),
             imports: Vec::new(),
             triggers: triggers.iter().map(trigger).collect(),
+            aggregates: Vec::new(),
             in_flight: 0,
             quarantined: None,
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use amends_wire::{
+    Json as Value,
     error::{ErrorBody, ErrorDetail},
     verb::Verb,
 };
@@ -34,7 +35,7 @@ pub enum Part {
     Component,
     /// A saga's input.
     Input,
-    /// A signal's data.
+    /// The data of a signal or a command.
     Data,
     /// A step's output, said by hand.
     Output,
@@ -116,6 +117,12 @@ impl ApiError {
             .hint("`amends list` shows the sagas that there are")
     }
 
+    /// 409: the aggregate's own refusal, with its own code.
+    pub fn refused(code: &str, message: &str, data: Option<Value>) -> Self {
+        let detail = ErrorDetail { code: code.to_owned(), message: message.to_owned(), data, ..ErrorDetail::default() };
+        Self { status: StatusCode::CONFLICT, detail: Box::new(detail) }
+    }
+
     /// 500: our bug.
     pub fn internal(what: &str) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the host failed: {what}"))
@@ -150,8 +157,11 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         let (status, code, hint) = (status(refusal.code), refusal.code.as_str(), remedy::hint(&refusal.hints));
         let fits = refusal.fits.iter().filter_map(|verb| Verb::named(verb)).collect();
-        let detail =
-            ErrorDetail { code: code.into(), message: refusal.message, hint, fits, reasons: refusal.reasons, wait_ms_max: None };
+        let revision = refusal.revision.map(|revision| revision.to_string());
+        // A request that states a revision is a conditional one.
+        let status = if revision.is_some() { StatusCode::PRECONDITION_FAILED } else { status };
+        let (code, message, reasons) = (code.into(), refusal.message, refusal.reasons);
+        let detail = ErrorDetail { code, message, hint, fits, reasons, revision, ..ErrorDetail::default() };
         Self { status, detail: Box::new(detail) }
     }
 }
@@ -162,9 +172,8 @@ impl From<Unverified> for ApiError {
             code: unverified.code.to_owned(),
             message: unverified.reasons.join("; "),
             hint: unverified.hint,
-            fits: Vec::new(),
             reasons: unverified.reasons,
-            wait_ms_max: None,
+            ..ErrorDetail::default()
         };
         let status = match unverified.trouble {
             Trouble::Component => StatusCode::UNPROCESSABLE_ENTITY,
@@ -198,7 +207,9 @@ fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::VersionNotFound
         | RefusalCode::StepNotFound
         | RefusalCode::ScheduleNotFound
-        | RefusalCode::JobNotFound => StatusCode::NOT_FOUND,
+        | RefusalCode::JobNotFound
+        | RefusalCode::NoHandler
+        | RefusalCode::NoSuchAggregate => StatusCode::NOT_FOUND,
         RefusalCode::IdTaken
         | RefusalCode::SagaEnded
         | RefusalCode::VerbDoesNotFit
@@ -210,6 +221,7 @@ fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::VersionInUse
         | RefusalCode::Quarantined
         | RefusalCode::TooManySchedules
+        | RefusalCode::Exists
         | RefusalCode::Locked => StatusCode::CONFLICT,
         RefusalCode::KeyReused
         | RefusalCode::NoLockKey
@@ -221,6 +233,7 @@ fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::UnknownZone
         | RefusalCode::TimePassed
         | RefusalCode::NothingMatches => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalCode::GuestFailed => StatusCode::INTERNAL_SERVER_ERROR,
         RefusalCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         RefusalCode::LowSpace => StatusCode::INSUFFICIENT_STORAGE,
         RefusalCode::Overloaded | RefusalCode::Stopping | RefusalCode::StorageFailed => StatusCode::SERVICE_UNAVAILABLE,

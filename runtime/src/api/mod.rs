@@ -59,13 +59,14 @@ use crate::{
         port::{Answer, Request},
     },
     held::Held,
-    service::{Services, deploy::Deploys, health::Health, intake::Intake, reader::Reader},
+    service::{Services, deploy::Deploys, folds::Folds, health::Health, intake::Intake, reader::Reader},
 };
 
 /// What every handler has: the services of the host, and what only the API needs.
 pub struct Api {
     intake: Intake,
     reader: Reader,
+    folds: Folds,
     deploys: Deploys,
     health: Health,
     clock: Clock,
@@ -109,10 +110,22 @@ impl Default for Options {
 
 /// The routes over a running host. When `stop` turns true, waiting requests are answered and streams end.
 pub fn router(services: Services, options: Options, stop: watch::Receiver<bool>) -> Router {
-    let Services { intake, reader, deploys, health, clock } = services;
+    let Services { intake, reader, folds, deploys, health, clock } = services;
     let waits = Waits::new(waits::WAITS_MAX, waits::WATCHES_MAX);
     let held = Held::new(options.held_bytes_max);
-    routes::router(Arc::new(Api { intake, reader, deploys, health, clock, options, stop, waits, reads: Reads::new(), held }))
+    routes::router(Arc::new(Api {
+        intake,
+        reader,
+        folds,
+        deploys,
+        health,
+        clock,
+        options,
+        stop,
+        waits,
+        reads: Reads::new(),
+        held,
+    }))
 }
 
 /// The journal's generation, which is part of every position that is handed out. A restored journal will have another one.

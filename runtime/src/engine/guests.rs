@@ -7,6 +7,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use amends_core::{
+    aggregate::Claim,
     event::{Attempt, RollbackCause, Woken},
     id::{Direction, StepKey},
     outcome::{Left, Outcome, Report},
@@ -61,6 +62,10 @@ impl GuestCall {
 pub enum Work {
     /// A step of a saga, its compensation or its check.
     Step(Box<StepCall>),
+    /// Commands for an aggregate, and the state that they are decided on.
+    Decide(Box<DecideCall>),
+    /// The state of an aggregate alone.
+    Fold(Box<FoldCall>),
 }
 
 /// Which call it is, among those of its stream: what the crash marker and the log say of it.
@@ -68,6 +73,18 @@ pub enum Work {
 pub enum CallId {
     /// An attempt of a saga's leg.
     Step(Attempt),
+    /// Commands for an aggregate that had so many events.
+    Decide {
+        /// Its revision before them.
+        after: u64,
+        /// How many.
+        count: u32,
+    },
+    /// A fold of an aggregate's events.
+    Fold {
+        /// Its revision after them.
+        through: u64,
+    },
 }
 
 /// What participants are told about the caller, so that they recognise a request that is repeated.
@@ -86,6 +103,8 @@ impl Work {
     pub fn id(&self) -> CallId {
         match self {
             Self::Step(step) => CallId::Step(step.attempt.clone()),
+            Self::Decide(decide) => CallId::Decide { after: decide.fold.revision(), count: decide.commands.len() as u32 },
+            Self::Fold(fold) => CallId::Fold { through: fold.revision() },
         }
     }
 
@@ -93,6 +112,8 @@ impl Work {
     pub fn is(&self, id: &CallId) -> bool {
         match (self, id) {
             (Self::Step(step), CallId::Step(attempt)) => step.attempt == *attempt,
+            (Self::Decide(_) | Self::Fold(_), id) => self.id() == *id,
+            (Self::Step(_), CallId::Decide { .. } | CallId::Fold { .. }) => false,
         }
     }
 
@@ -106,6 +127,8 @@ impl Work {
                 };
                 Mark { key: step.key, attempt: step.attempt.number, undoes }
             }
+            Self::Decide(decide) => Mark { key: decide.key, attempt: 1, undoes: None },
+            Self::Fold(_) => Mark { key: StepKey([0; 16]), attempt: 1, undoes: None },
         }
     }
 
@@ -113,6 +136,7 @@ impl Work {
     pub fn only_asks(&self) -> bool {
         match self {
             Self::Step(step) => step.attempt.leg.direction == Direction::Check,
+            Self::Decide(_) | Self::Fold(_) => true,
         }
     }
 }
@@ -122,6 +146,7 @@ impl CallId {
     pub fn attempt(&self) -> Option<&Attempt> {
         match self {
             Self::Step(attempt) => Some(attempt),
+            Self::Decide { .. } | Self::Fold { .. } => None,
         }
     }
 }
@@ -130,6 +155,9 @@ impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Step(attempt) => write!(f, "{} attempt {}", attempt.leg, attempt.number),
+            Self::Decide { after, count: 1 } => write!(f, "a command after revision {after}"),
+            Self::Decide { after, count } => write!(f, "{count} commands after revision {after}"),
+            Self::Fold { through } => write!(f, "the state at revision {through}"),
         }
     }
 }
@@ -165,11 +193,123 @@ pub struct StepCall {
     pub arrived: Option<Woken>,
 }
 
+/// The state of an aggregate after some events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoldCall {
+    /// The aggregate's name.
+    pub aggregate: String,
+    /// Its id.
+    pub id: String,
+    /// The state before the events; none: it has had no event before them.
+    pub base: Option<Payload>,
+    /// How many events are in it.
+    pub base_revision: u64,
+    /// In their order.
+    pub events: Vec<PastEvent>,
+}
+
+impl FoldCall {
+    /// How many events are in the state that comes of it.
+    pub fn revision(&self) -> u64 {
+        self.base_revision + self.events.len() as u64
+    }
+}
+
+/// An event as it was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PastEvent {
+    /// Its type.
+    pub event_type: String,
+    /// The form of its data.
+    pub version: u32,
+    /// Its number among the aggregate's events.
+    pub revision: u64,
+    /// When it was decided.
+    pub at: Instant,
+    /// None: it was erased.
+    pub data: Option<Payload>,
+}
+
+/// Commands for an aggregate.
+#[derive(Clone, Debug)]
+pub struct DecideCall {
+    /// The state that the first one is decided on.
+    pub fold: FoldCall,
+    /// In their order, each decided on what the one before it left.
+    pub commands: Vec<ToldCommand>,
+    /// What randomness and ids derive from.
+    pub key: StepKey,
+}
+
+/// A command as the module is told it.
+#[derive(Clone, Debug)]
+pub struct ToldCommand {
+    /// The key under which it was sent, or one that the host made.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What it says.
+    pub data: Payload,
+    /// Who sent it.
+    pub actor: String,
+}
+
+/// What a module decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// One for each command.
+    pub decisions: Vec<Decision>,
+    /// After the last one.
+    pub state: Payload,
+}
+
+/// What a module decided about one command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// These events are to be recorded, none if there is nothing to do.
+    Accepted {
+        /// In their order.
+        events: Vec<NewEvent>,
+        /// Keys that are taken and given back with them.
+        claims: Vec<Claim>,
+        /// Data for whoever sent the command.
+        answer: Option<Payload>,
+    },
+    /// A business decision.
+    Refused(Failure),
+}
+
+/// An event that is to be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    /// Its type.
+    pub event_type: String,
+    /// The form of its data.
+    pub version: u32,
+    /// What it says.
+    pub data: Payload,
+    /// What else it is about.
+    pub tags: Vec<String>,
+}
+
+/// Why a call came to nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallFault {
+    /// What happened.
+    pub failure: Failure,
+    /// The host could not make the call, and it says nothing of the module's code.
+    pub is_hosts: bool,
+}
+
 /// What came of a call, for the kind that asked for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GuestReport {
     /// Of a step, its compensation or its check.
     Step(Report),
+    /// Of commands for an aggregate.
+    Decided(Result<Decided, CallFault>),
+    /// Of a fold: the state.
+    Folded(Result<Payload, CallFault>),
 }
 
 impl GuestReport {
@@ -178,6 +318,8 @@ impl GuestReport {
         let failure = Failure::new("withdrawn", "the attempt had not begun when its saga had no use for it any more");
         match call {
             CallId::Step(attempt) => Self::Step(Report { attempt, outcome: Outcome::HostFault(failure), left: Left::Nothing }),
+            CallId::Decide { .. } => Self::Decided(Err(CallFault { failure, is_hosts: true })),
+            CallId::Fold { .. } => Self::Folded(Err(CallFault { failure, is_hosts: true })),
         }
     }
 
@@ -185,6 +327,7 @@ impl GuestReport {
     pub fn into_step(self) -> Option<Report> {
         match self {
             Self::Step(report) => Some(report),
+            Self::Decided(_) | Self::Folded(_) => None,
         }
     }
 }
@@ -247,6 +390,7 @@ impl GuestCall {
     pub(crate) fn step(&self) -> &StepCall {
         match &self.work {
             Work::Step(step) => step,
+            other => panic!("a step was expected: {other:?}"),
         }
     }
 
@@ -254,6 +398,7 @@ impl GuestCall {
     pub(crate) fn step_mut(&mut self) -> &mut StepCall {
         match &mut self.work {
             Work::Step(step) => step,
+            other => panic!("a step was expected: {other:?}"),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed. It says who gets which input
 //! - [`refusal`]: why a request is refused
 //! - `kernel`: reads before a decision, the commit of it, what leaves afterwards, timers, first answers, followers
-//! - `module`, `saga`, `event`, `schedule`, `job`: the kinds; each knows the kernel and the kinds before it
+//! - `module`, `saga`, `event`, `schedule`, `job`, `aggregate`: the kinds; each knows the kernel and the kinds before it
 //! - `broadcast`: what many sagas are told, some of them in a turn
 //! - `recover`: start-up; [`driver`]: threads and the clock
 //! - [`limits`]: what a shard takes; [`metrics`]: counters
@@ -32,6 +32,8 @@ mod broadcast;
 pub(crate) mod schedule;
 
 pub(crate) mod job;
+
+pub(crate) mod aggregate;
 
 pub(crate) mod starter;
 

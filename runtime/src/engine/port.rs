@@ -5,6 +5,7 @@
 use amends_core::event::Act;
 
 pub use crate::engine::{
+    aggregate::request::{Answered, CommandAnswer, RecordedEvent, SendCommand},
     event::request::{NotStarted, Publish, PublishAnswer, Seed, StartedSaga},
     job::request::{JobAnswer, JobRequest},
     kernel::request::{Answer, Origin},
@@ -17,7 +18,10 @@ pub use crate::engine::{
         request::{OfSchedule, PutSchedule, ScheduleAnswer, ScheduleRequest},
     },
 };
-use crate::journal::{StreamId, StreamKind};
+use crate::{
+    engine::aggregate::AggregateKey,
+    journal::{StreamId, StreamKind},
+};
 
 /// The closed set of what may be asked.
 #[derive(Debug)]
@@ -42,6 +46,8 @@ pub enum Request {
     Job(Origin, Box<JobRequest>, Answer<JobAnswer>),
     /// Stops a job, by its id.
     StopJob(Origin, String, Act, Answer<JobAnswer>),
+    /// A command for an aggregate.
+    Command(Origin, Box<SendCommand>, Answer<CommandAnswer>),
     /// Answers when the job of this id has ended.
     AwaitJob(Origin, String, Answer<JobAnswer>),
     /// The modules of a namespace.
@@ -67,6 +73,7 @@ impl Request {
             Self::Schedule(origin, asked, _) => stream(origin, StreamKind::Schedule, &asked.name),
             Self::Job(origin, job, _) => stream(origin, StreamKind::Job, &job.id),
             Self::StopJob(origin, id, ..) | Self::AwaitJob(origin, id, _) => stream(origin, StreamKind::Job, id),
+            Self::Command(origin, command, _) => AggregateKey::new(&origin.namespace, &command.aggregate, &command.id).stream(),
             Self::Modules(origin, _) | Self::Definitions(origin, _) => stream(origin, StreamKind::Module, ""),
         }
     }
@@ -81,13 +88,14 @@ impl Request {
             StreamKind::Host => "the host".to_owned(),
             StreamKind::Schedule => format!("schedule `{id}`"),
             StreamKind::Job => format!("job {id}"),
+            StreamKind::Aggregate => id.replacen('/', " ", 1),
         }
     }
 
     /// Whether it brings new work. Everything else may be what open work needs to end, and is taken on a full disk too.
     pub(crate) fn brings_work(&self) -> bool {
         match self {
-            Self::Start(..) | Self::Deploy(..) => true,
+            Self::Start(..) | Self::Deploy(..) | Self::Command(..) => true,
             Self::Schedule(_, request, _) => match request.asked {
                 OfSchedule::Put(_) => true,
                 OfSchedule::Pause | OfSchedule::Resume | OfSchedule::Trigger(_) | OfSchedule::Remove => false,
@@ -118,6 +126,7 @@ impl Request {
             }
             Self::Schedule(.., answer) => drop(answer.send(Err(refusal))),
             Self::Job(.., answer) | Self::StopJob(.., answer) | Self::AwaitJob(.., answer) => drop(answer.send(Err(refusal))),
+            Self::Command(.., answer) => drop(answer.send(Err(refusal))),
             Self::Modules(_, answer) => drop(answer.send(Err(refusal))),
             Self::Definitions(_, answer) => drop(answer.send(Err(refusal))),
         }

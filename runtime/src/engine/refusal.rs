@@ -18,12 +18,14 @@ pub struct Refusal {
     pub fits: Vec<&'static str>,
     /// Each thing that stands against it, where there may be several.
     pub reasons: Vec<String>,
+    /// The revision that an aggregate has, where the request stated another one.
+    pub revision: Option<u64>,
 }
 
 impl Refusal {
     /// A refusal without a hint.
     pub fn new(code: RefusalCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), hints: Vec::new(), fits: Vec::new(), reasons: Vec::new() }
+        Self { code, message: message.into(), hints: Vec::new(), fits: Vec::new(), reasons: Vec::new(), revision: None }
     }
 
     /// With what to do about it, in words without commands.

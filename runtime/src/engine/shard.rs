@@ -10,6 +10,7 @@ pub use crate::engine::kernel::action::Action;
 use crate::{
     engine::refusal::{Refusal, RefusalCode},
     engine::{
+        aggregate::{self, AggregateKey, Aggregates, Asked},
         broadcast::Broadcasts,
         event::{self, Heard},
         guests::{CallId, GuestReport},
@@ -61,6 +62,7 @@ pub struct Shard {
     pub(crate) schedules: Schedules,
     pub(crate) jobs: Jobs,
     pub(crate) broadcasts: Broadcasts,
+    pub(crate) aggregates: Aggregates,
     desk: Desk<Work, Lane>,
     /// What the clock may still make happen before the next input has its turn.
     fires_left: usize,
@@ -78,6 +80,10 @@ enum Work {
     Due(Timer),
     /// A schedule whose time has come.
     Schedule(Held),
+    /// A guest has decided commands of an aggregate, or folded its events.
+    Decided(AggregateKey, GuestReport),
+    /// The events of an aggregate are to be read again.
+    Reload(AggregateKey),
     JobTurn,
     BroadcastTurn,
     /// The window of timers is used up.
@@ -122,7 +128,8 @@ impl Shard {
         jobs: Jobs,
         broadcasts: Broadcasts,
     ) -> Self {
-        Self { kernel, modules, sagas, schedules, jobs, broadcasts, desk: Desk::default(), fires_left: 0 }
+        let aggregates = Aggregates::default();
+        Self { kernel, modules, sagas, schedules, jobs, broadcasts, aggregates, desk: Desk::default(), fires_left: 0 }
     }
 
     /// The store takes no more commits.
@@ -162,6 +169,7 @@ impl Shard {
         self.kernel.hand_over();
         self.release();
         self.sagas.cool(now);
+        self.aggregates.cool(&self.kernel);
         self.kernel.take_actions()
     }
 
@@ -171,6 +179,11 @@ impl Shard {
             StreamKind::Saga => {
                 if let (Some(key), Some(report)) = (SagaKey::of(stream), report.into_step()) {
                     self.take(Work::Report(key, report));
+                }
+            }
+            StreamKind::Aggregate => {
+                if let Some(key) = AggregateKey::of(stream) {
+                    self.take(Work::Decided(key, report));
                 }
             }
             // They run no guest code.
@@ -213,12 +226,12 @@ impl Shard {
 
     /// How many attempts of guests end soon.
     pub(crate) fn end_soon(&self) -> usize {
-        self.sagas.end_soon()
+        self.sagas.end_soon() + self.aggregates.end_soon()
     }
 
     /// No attempt is open and everything decided is durable.
     pub fn is_quiet(&self) -> bool {
-        self.sagas.is_quiet() && self.kernel.is_quiet() && self.desk.is_empty()
+        self.sagas.is_quiet() && self.aggregates.is_quiet() && self.kernel.is_quiet() && self.desk.is_empty()
     }
 
     /// Decides about something, or lets it wait behind what waits in its lane.
@@ -290,6 +303,9 @@ impl Shard {
                 News::HasLocks(key) => self.take(Work::HandOver(key)),
             }
         }
+        while let Some(key) = self.aggregates.next_stale() {
+            self.take(Work::Reload(key));
+        }
     }
 
     fn decide(&mut self, work: Work) -> Result<(), Undecided> {
@@ -312,6 +328,18 @@ impl Shard {
             Work::Due(timer) => self.due(timer).map_err(|why| Undecided::new(why, Work::Due(timer))),
             Work::Schedule(held) => {
                 self.schedules.wake(reads, sagas, modules, &held).map_err(|why| Undecided::new(why, Work::Schedule(held)))
+            }
+            Work::Decided(key, report) => {
+                let mut reads = reads;
+                let ready = aggregate::holders(&mut reads, &key, &report).and_then(|holders| Ok((holders, reads.done()?)));
+                match ready {
+                    Ok((holders, mut commit)) => self.aggregates.reported(&mut commit, modules, &key, report, &holders),
+                    Err(why) => return Err(Undecided::new(why, Work::Decided(key, report))),
+                }
+                Ok(())
+            }
+            Work::Reload(key) => {
+                self.aggregates.reload(reads, modules, &key).map_err(|why| Undecided::new(why, Work::Reload(key)))
             }
             Work::JobTurn => self.jobs.turn(reads, sagas, modules).map_err(|why| Undecided::new(why, Work::JobTurn)),
             Work::BroadcastTurn => {
@@ -353,6 +381,13 @@ impl Shard {
                     Err(unready) => return again(unready, Request::Publish(origin, publish, answer)),
                 }
             }
+            Request::Command(origin, command, answer) => match self.aggregates.ask(reads, modules, &origin, &command) {
+                Ok(Asked::Said(said)) => self.reply_counted(said, answer),
+                Ok(Asked::Waits) => {
+                    self.aggregates.put_in_line(&mut self.kernel.commit(), modules, origin, command, answer);
+                }
+                Err(unready) => return again(unready, Request::Command(origin, command, answer)),
+            },
             Request::Schedule(origin, asked, answer) => match self.schedules.ask(reads, sagas, modules, &origin, &asked) {
                 Ok(said) => self.reply_counted(said, answer),
                 Err(unready) => return again(unready, Request::Schedule(origin, asked, answer)),
@@ -520,6 +555,11 @@ impl Shard {
             Work::Schedule(Held { key, .. }) => {
                 tracing::error!(schedule = key.1, namespace = %key.0, why, "a schedule is corrupt: it does not fire any more");
             }
+            Work::Decided(key, _) | Work::Reload(key) => {
+                tracing::error!(aggregate = %key, namespace = %key.namespace, why, "an aggregate is corrupt: its commands are refused");
+                let refusal = Refusal::new(RefusalCode::StorageFailed, format!("{key} cannot be read: {why}"));
+                self.aggregates.unreadable(&mut self.kernel.commit(), &key, &refusal);
+            }
             Work::JobTurn => {
                 self.jobs.give_up(&mut self.kernel.commit(), &why);
                 self.follow_up();
@@ -545,6 +585,11 @@ impl Shard {
         self.sagas.durable_now(&self.kernel);
         self.release();
         self.sagas.committed(&self.kernel);
+        if !self.desk.is_empty() {
+            // What waits for records to be durable is tried again.
+            self.desk.unblock();
+            self.try_ready();
+        }
     }
 
     /// Law 2, the one place: what is durable leaves.
@@ -557,7 +602,12 @@ impl Shard {
                 Release::Durable(stream, number) => match stream.kind {
                     StreamKind::Saga => self.sagas.durable(&mut self.kernel.commit(), &self.modules, number),
                     // They hold nothing back.
-                    StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Job => {}
+                    StreamKind::Module
+                    | StreamKind::Event
+                    | StreamKind::Host
+                    | StreamKind::Schedule
+                    | StreamKind::Job
+                    | StreamKind::Aggregate => {}
                 },
             }
         }
@@ -580,6 +630,7 @@ impl Shard {
         self.sagas.refuse_waiters(&refusal);
         self.jobs.refuse_waiters(&refusal);
         self.broadcasts.refuse_waiters(&refusal);
+        self.aggregates.refuse_waiters(&refusal);
         for work in self.desk.take_all() {
             if let Work::Request(request) = work {
                 request.refuse(refusal.clone());
@@ -601,7 +652,9 @@ fn life(reads: &mut Reads<'_>, sagas: &Sagas, jobs: &Jobs, about: &StreamId) -> 
             Err(_) => Ok(Life::Nothing),
         },
         StreamKind::Job => jobs.life(reads, about),
-        StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule => Ok(Life::Nothing),
+        StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Aggregate => {
+            Ok(Life::Nothing)
+        }
     }
 }
 
@@ -611,6 +664,8 @@ impl Work {
         match self {
             Self::Request(request) => Some(Lane::Of(request.about())),
             Self::Report(key, _) | Self::HandOver(key) => Some(Lane::Of(key.stream())),
+            // A request for the aggregate does not wait for them, nor do they for it: each changes only what it owns.
+            Self::Decided(..) | Self::Reload(..) => None,
             // A request for the saga may wait for this look. In the lane of the saga the look would wait for the request.
             Self::Look(..) => None,
             Self::Schedule(held) => Some(Lane::Of(schedule::stream(&held.key))),

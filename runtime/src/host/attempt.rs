@@ -15,7 +15,10 @@ use wasmtime::{
 
 use super::{
     Shared, Uptime,
-    bindings::{exports::amends::module::saga, triggers::exports::amends::module::triggers::Trigger},
+    bindings::{
+        aggregates::exports::amends::module::aggregate, exports::amends::module::saga,
+        triggers::exports::amends::module::triggers::Trigger,
+    },
     console::Console,
     describe::Description,
     egress::Egress,
@@ -93,12 +96,19 @@ pub(super) async fn describe(shared: &Shared, module: &Ready, lane: &Lane) -> Re
 }
 
 async fn tell(module: &Ready, instance: Instance, store: &mut Store<Guest>) -> wasmtime::Result<Description> {
-    let (description,): (saga::Description,) = ask(instance, store, &module.describe, ()).await?;
+    let sagas = match module.sagas() {
+        Some(sagas) => Some(ask::<_, (saga::Description,)>(instance, store, &sagas.describe, ()).await?.0),
+        None => None,
+    };
+    let aggregates = match module.aggregates() {
+        Some(aggregates) => Some(ask::<_, (aggregate::Description,)>(instance, store, &aggregates.describe, ()).await?.0),
+        None => None,
+    };
     let triggers = match &module.triggers {
         Some(export) => ask::<_, (Vec<Trigger>,)>(instance, store, export, ()).await?.0,
         None => Vec::new(),
     };
-    Ok(Description::new(description, triggers))
+    Ok(Description::new(sagas, aggregates, triggers)?)
 }
 
 /// Calls one export.

@@ -13,3 +13,13 @@ wasmtime::component::bindgen!({
 pub mod triggers {
     wasmtime::component::bindgen!({ path: "../wit", world: "triggers-module", exports: { default: async } });
 }
+
+/// Aggregates: what a module may export beside its sagas, or in place of them.
+pub mod aggregates {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "aggregates-module",
+        exports: { default: async },
+        with: { "amends:module/types": super::amends::module::types },
+    });
+}

@@ -98,7 +98,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    fn payload(&self, payload: wit::Payload, what: &str) -> Result<Payload, Fault> {
+    pub(super) fn payload(&self, payload: wit::Payload, what: &str) -> Result<Payload, Fault> {
         let (format, bytes) = match payload {
             wit::Payload::Json(text) => (Format::Json, text.into_bytes()),
             wit::Payload::Bytes(bytes) => (Format::Bytes, bytes),
@@ -116,7 +116,7 @@ impl Bounds {
 
     /// A failure, brought into form. It never ends the attempt in another way: the outcome is what the guest is sure of, and its
     /// details are for reading. `unnamed` is the code of a failure whose code has nothing to read.
-    fn failure(&self, failure: wit::Failure, unnamed: &str) -> Failure {
+    pub(super) fn failure(&self, failure: wit::Failure, unnamed: &str) -> Failure {
         let message = cut(&failure.message);
         let code = code(&failure.code, unnamed);
         match failure.data.map(|data| self.payload(data, "failure's data")).transpose() {
@@ -168,7 +168,7 @@ fn topic(event: saga::EventWait) -> Result<Topic, Fault> {
     Ok(Topic { event_type: event.event_type, key: event.key })
 }
 
-fn payload_in(payload: &Payload, bytes_max: usize) -> Result<wit::Payload, Fault> {
+pub(super) fn payload_in(payload: &Payload, bytes_max: usize) -> Result<wit::Payload, Fault> {
     let bytes = &payload.bytes;
     if bytes.len() > bytes_max {
         return Err(Fault::new(

@@ -2,11 +2,17 @@
 //!
 //! Only the shape is translated; whether a definition keeps the rules is the core's to say.
 
-use amends_core::{Trigger, definition as core};
+use amends_core::{Trigger, aggregate, definition as core};
 
-use super::bindings::{exports::amends::module::saga as wit, triggers::exports::amends::module::triggers};
+use super::{
+    bindings::{
+        aggregates::exports::amends::module::aggregate as of_aggregates, exports::amends::module::saga as wit,
+        triggers::exports::amends::module::triggers,
+    },
+    fault::Fault,
+};
 
-/// A module's name, its sagas, and what starts them.
+/// A module's name, its sagas and what starts them, and its aggregates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// The name that the component gives itself, not yet checked.
@@ -15,16 +21,61 @@ pub struct Description {
     pub sagas: Vec<core::Definition>,
     /// Which events start which of them, not yet checked.
     pub triggers: Vec<Trigger>,
+    /// Its aggregates, not yet checked.
+    pub aggregates: Vec<aggregate::Definition>,
 }
 
 impl Description {
-    pub(super) fn new(description: wit::Description, triggers: Vec<triggers::Trigger>) -> Self {
+    /// What the interfaces say that a component exports. A component has one name, in both.
+    pub(super) fn new(
+        sagas: Option<wit::Description>,
+        aggregates: Option<of_aggregates::Description>,
+        triggers: Vec<triggers::Trigger>,
+    ) -> Result<Self, Fault> {
+        let module = match (&sagas, &aggregates) {
+            (Some(sagas), Some(aggregates)) if sagas.module != aggregates.module => {
+                let (one, other) = (&sagas.module, &aggregates.module);
+                return Err(Fault::bad_output(format!(
+                    "the component names itself `{}` with its sagas and `{}` with its aggregates",
+                    one.escape_debug(),
+                    other.escape_debug()
+                )));
+            }
+            (Some(sagas), _) => sagas.module.clone(),
+            (None, Some(aggregates)) => aggregates.module.clone(),
+            (None, None) => String::new(),
+        };
         let trigger = |trigger: triggers::Trigger| Trigger { saga: trigger.saga, event_type: trigger.event_type };
-        Self {
-            module: description.module,
-            sagas: description.sagas.into_iter().map(definition).collect(),
+        Ok(Self {
+            module,
+            sagas: sagas.into_iter().flat_map(|sagas| sagas.sagas).map(definition).collect(),
             triggers: triggers.into_iter().map(trigger).collect(),
-        }
+            aggregates: aggregates.into_iter().flat_map(|known| known.aggregates).map(aggregate_definition).collect(),
+        })
+    }
+}
+
+fn aggregate_definition(definition: of_aggregates::Definition) -> aggregate::Definition {
+    let command = |command: of_aggregates::CommandDefinition| aggregate::CommandDefinition {
+        name: command.name,
+        on: match command.on {
+            of_aggregates::Presence::Any => aggregate::Presence::Any,
+            of_aggregates::Presence::New => aggregate::Presence::New,
+            of_aggregates::Presence::Existing => aggregate::Presence::Existing,
+        },
+        schema: command.schema,
+    };
+    let event = |event: of_aggregates::EventDefinition| aggregate::EventDefinition {
+        event_type: event.event_type,
+        version: event.version,
+        reads: event.reads,
+    };
+    aggregate::Definition {
+        name: definition.name,
+        commands: definition.commands.into_iter().map(command).collect(),
+        events: definition.events.into_iter().map(event).collect(),
+        keep_every: definition.keep_every,
+        state_version: definition.state_version,
     }
 }
 

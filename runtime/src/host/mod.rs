@@ -59,6 +59,8 @@ mod traffic;
 
 mod convert;
 
+mod decide;
+
 mod describe;
 
 mod json;

@@ -10,14 +10,21 @@ use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Linker};
 
 use super::{
     ModuleSource,
-    bindings::{SagaModulePre, exports::amends::module::saga},
+    bindings::{
+        SagaModulePre,
+        aggregates::{AggregatesModulePre, exports::amends::module::aggregate},
+        amends::module::types::Payload,
+        exports::amends::module::saga,
+    },
     export::Export,
+    fault::{Fault, FaultCode},
     guest::Guest,
 };
 use crate::engine::guests::ModuleDigest;
 
-/// The interface that a module exports, and the one that it may export.
+/// The interfaces that a module exports at least one of, and the one that it may export beside its sagas.
 const SAGA: &str = "amends:module/saga@0.1.0";
+const AGGREGATE: &str = "amends:module/aggregate@0.1.0";
 const TRIGGERS: &str = "amends:module/triggers@0.1.0";
 
 /// A component with its imports resolved and its exports found.
@@ -25,12 +32,42 @@ const TRIGGERS: &str = "amends:module/triggers@0.1.0";
 /// The generated bindings look all exports up for every instance and check their types; an attempt calls one.
 pub(super) struct Ready {
     pub(super) component: InstancePre<Guest>,
+    sagas: Option<Sagas>,
+    aggregates: Option<Aggregates>,
+    /// None: no event starts its sagas, or it was built before there was this.
+    pub(super) triggers: Option<ComponentExportIndex>,
+}
+
+/// The exports of a module with sagas.
+pub(super) struct Sagas {
     pub(super) describe: ComponentExportIndex,
     pub(super) execute: Export<saga::Call, saga::Outcome>,
     pub(super) compensate: Export<saga::Call, saga::UndoOutcome>,
     pub(super) check: Export<saga::Call, saga::CheckOutcome>,
-    /// None: no event starts its sagas, or it was built before there was this.
-    pub(super) triggers: Option<ComponentExportIndex>,
+}
+
+/// The exports of a module with aggregates.
+pub(super) struct Aggregates {
+    pub(super) describe: ComponentExportIndex,
+    pub(super) decide: Export<aggregate::Call, aggregate::Decided>,
+    pub(super) evolve: Export<aggregate::Fold, Payload>,
+}
+
+impl Ready {
+    /// Its sagas, if it has some.
+    pub(super) fn sagas(&self) -> Option<&Sagas> {
+        self.sagas.as_ref()
+    }
+
+    /// Its aggregates, if it has some.
+    pub(super) fn aggregates(&self) -> Option<&Aggregates> {
+        self.aggregates.as_ref()
+    }
+}
+
+/// What is called of a component that does not export it. The engine calls only what was described at the deploy.
+pub(super) fn not_exported(interface: &str) -> Fault {
+    Fault::new(FaultCode::Trap, format!("the component does not export {interface}"))
 }
 
 /// The ready components.
@@ -60,23 +97,38 @@ impl Modules {
     }
 
     pub(super) fn link(&self, component: &Component) -> wasmtime::Result<Ready> {
-        // Everything is checked once, here.
-        let checked = SagaModulePre::new(self.linker.instantiate_pre(component)?)?;
-        let missing = |name: &str| wasmtime::format_err!("the export {name} is missing");
-        let saga = component.get_export_index(None, SAGA).ok_or_else(|| missing(SAGA))?;
-        let triggers = component.get_export_index(None, TRIGGERS);
-        let find_in = |interface: &ComponentExportIndex, name: &str| {
-            component.get_export_index(Some(interface), name).ok_or_else(|| missing(name))
+        let checked = self.linker.instantiate_pre(component)?;
+        let exported = |interface: &str| component.get_export_index(None, interface);
+        let find = |interface: &ComponentExportIndex, name: &str| {
+            let found = component.get_export_index(Some(interface), name);
+            found.ok_or_else(|| wasmtime::format_err!("the export {name} is missing"))
         };
-        let find = |name: &str| find_in(&saga, name);
-        Ok(Ready {
-            component: checked.instance_pre().clone(),
-            describe: find("describe")?,
-            execute: Export::new(find("execute")?),
-            compensate: Export::new(find("compensate")?),
-            check: Export::new(find("check")?),
-            triggers: triggers.map(|interface| find_in(&interface, "triggers")).transpose()?,
-        })
+        // The types of all exports are checked once, here.
+        let sagas = match exported(SAGA) {
+            Some(saga) => {
+                SagaModulePre::new(checked.clone())?;
+                Some(Sagas {
+                    describe: find(&saga, "describe")?,
+                    execute: Export::new(find(&saga, "execute")?),
+                    compensate: Export::new(find(&saga, "compensate")?),
+                    check: Export::new(find(&saga, "check")?),
+                })
+            }
+            None => None,
+        };
+        let aggregates = match exported(AGGREGATE) {
+            Some(aggregate) => {
+                AggregatesModulePre::new(checked.clone())?;
+                Some(Aggregates {
+                    describe: find(&aggregate, "describe")?,
+                    decide: Export::new(find(&aggregate, "decide")?),
+                    evolve: Export::new(find(&aggregate, "evolve")?),
+                })
+            }
+            None => None,
+        };
+        let triggers = exported(TRIGGERS).map(|triggers| find(&triggers, "triggers")).transpose()?;
+        Ok(Ready { component: checked, sagas, aggregates, triggers })
     }
 
     pub(super) fn source(&self, digest: &ModuleDigest) -> std::io::Result<Bytes> {

@@ -408,7 +408,11 @@ fn a_component_that_does_not_fit_is_refused_by_name() {
     assert_eq!(refused(&component("(module)")).0, "core_module");
     assert_eq!(
         refused(&component("(component)")),
-        ("no_saga_export", "the component exports nothing; a module exports amends:module/saga@0.1.0".to_owned())
+        (
+            "no_saga_export",
+            "the component exports nothing; a module exports amends:module/saga@0.1.0 or amends:module/aggregate@0.1.0"
+                .to_owned()
+        )
     );
     let (code, message) =
         refused(&component("(component (import \"wasi:keyvalue/store@0.2.0\" (instance)) (import \"env\" (func)))"));

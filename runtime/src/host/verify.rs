@@ -214,18 +214,26 @@ fn is_offered(import: &str) -> bool {
     }
 }
 
-/// A module has sagas, of a version of the contract that this host speaks.
+/// A module has sagas or aggregates, of a version of the contract that this host speaks.
 pub(super) fn exports(names: &[String]) -> Result<(), VerifyError> {
     let ours: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.starts_with(CONTRACT)).collect();
-    let version = |name: &str| name.strip_prefix("amends:module/saga@").map(str::to_owned);
+    let version = |name: &str| {
+        let interfaces = ["amends:module/saga@", "amends:module/aggregate@"];
+        interfaces.iter().find_map(|interface| name.strip_prefix(interface)).map(str::to_owned)
+    };
     if ours.iter().filter_map(|name| version(name)).any(|version| version.starts_with(CONTRACT_TRACK)) {
         return Ok(());
     }
     let other = ours.iter().find(|name| version(name).is_some());
     let message = match (other, names) {
         (Some(name), _) => format!("the component exports {name}, and this host speaks amends:module@0.1"),
-        (None, []) => "the component exports nothing; a module exports amends:module/saga@0.1.0".to_owned(),
-        (None, names) => format!("the component does not export amends:module/saga@0.1.0; it exports {}", names.join(", ")),
+        (None, []) => {
+            "the component exports nothing; a module exports amends:module/saga@0.1.0 or amends:module/aggregate@0.1.0".to_owned()
+        }
+        (None, names) => format!(
+            "the component exports neither amends:module/saga@0.1.0 nor amends:module/aggregate@0.1.0; it exports {}",
+            names.join(", ")
+        ),
     };
     Err(VerifyError::new(Problem::NoSagaExport, message))
 }

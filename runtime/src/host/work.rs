@@ -6,6 +6,7 @@ use amends_core::{
     event::Attempt,
     id::Direction,
     outcome::{Left, Outcome, Report},
+    value::Failure,
 };
 use wasmtime::{Store, component::Instance};
 
@@ -14,14 +15,15 @@ use super::{
     attempt::{self, Deadline, End, Fate},
     bindings::exports::amends::module::saga,
     convert::{self, Bounds},
-    fault::Fault,
+    decide,
+    fault::{Charge, Fault},
     groups::Way,
     guest::Guest,
     limits::usize_of,
-    modules::Ready,
+    modules::{self, Ready},
     turn::Lane,
 };
-use crate::engine::guests::{CallId, GuestCall, GuestReport, Work};
+use crate::engine::guests::{CallFault, CallId, GuestCall, GuestReport, Work};
 
 /// Makes a call and says what came of it.
 pub(super) async fn run(shared: &Shared, module: &Ready, call: &GuestCall, deadline: Deadline, lane: &Lane) -> GuestReport {
@@ -40,6 +42,39 @@ pub(super) async fn run(shared: &Shared, module: &Ready, call: &GuestCall, deadl
             };
             step_ended(step.attempt.clone(), end)
         }
+        Work::Decide(decide) => {
+            let end = match decide::call(decide, bounds.payload_bytes_max) {
+                Ok(told) => {
+                    let count = decide.commands.len();
+                    attempt::run(shared, module, call, deadline, lane, move |module, instance, store| {
+                        Box::pin(async move {
+                            let aggregates = module.aggregates().ok_or_else(|| modules::not_exported("aggregate"))?;
+                            let decided = aggregates.decide.call(instance, store, &told).await?;
+                            Ok(decide::decided(decided, count, bounds)?)
+                        })
+                    })
+                    .await
+                }
+                Err(fault) => End::before_it_began(fault),
+            };
+            GuestReport::Decided(end.said.map_err(call_fault))
+        }
+        Work::Fold(fold) => {
+            let end = match decide::fold(fold, bounds.payload_bytes_max) {
+                Ok(told) => {
+                    attempt::run(shared, module, call, deadline, lane, move |module, instance, store| {
+                        Box::pin(async move {
+                            let aggregates = module.aggregates().ok_or_else(|| modules::not_exported("aggregate"))?;
+                            let state = aggregates.evolve.call(instance, store, &told).await?;
+                            Ok(bounds.payload(state, "state")?)
+                        })
+                    })
+                    .await
+                }
+                Err(fault) => End::before_it_began(fault),
+            };
+            GuestReport::Folded(end.said.map_err(call_fault))
+        }
     }
 }
 
@@ -50,6 +85,7 @@ pub(super) fn way(work: &Work) -> Way {
             Direction::Forward => Way::Forward,
             Direction::Undo(_) | Direction::Check => Way::Back,
         },
+        Work::Decide(_) | Work::Fold(_) => Way::Forward,
     }
 }
 
@@ -57,6 +93,25 @@ pub(super) fn way(work: &Work) -> Way {
 pub(super) fn failed(id: CallId, fault: Fault, left: Left) -> GuestReport {
     match id {
         CallId::Step(attempt) => step_ended(attempt, End { said: Err(Fate::Fault(fault)), left }),
+        CallId::Decide { .. } => GuestReport::Decided(Err(call_fault(Fate::Fault(fault)))),
+        CallId::Fold { .. } => GuestReport::Folded(Err(call_fault(Fate::Fault(fault)))),
+    }
+}
+
+/// What is said of a call of pure code that came to nothing.
+fn call_fault(fate: Fate) -> CallFault {
+    match fate {
+        Fate::Fault(fault) => {
+            let is_hosts = fault.code.charge() == Charge::Host;
+            CallFault { failure: Failure::new(fault.code.as_str(), fault.message), is_hosts }
+        }
+        Fate::Denied(denial) => {
+            let message = format!(
+                "it called {}, and an aggregate reaches nothing outside: a step of a saga may",
+                denial.origin.escape_debug()
+            );
+            CallFault { failure: Failure::new("denied", message), is_hosts: false }
+        }
     }
 }
 
@@ -77,17 +132,18 @@ async fn of_step(
     call: saga::Call,
     bounds: Bounds,
 ) -> wasmtime::Result<Outcome> {
+    let sagas = module.sagas().ok_or_else(|| modules::not_exported("saga"))?;
     let outcome = match direction {
         Direction::Forward => {
-            let outcome = module.execute.call(instance, store, &call).await?;
+            let outcome = sagas.execute.call(instance, store, &call).await?;
             convert::outcome(outcome, &call.path, bounds)
         }
         Direction::Undo(_) => {
-            let outcome = module.compensate.call(instance, store, &call).await?;
+            let outcome = sagas.compensate.call(instance, store, &call).await?;
             convert::undo_outcome(outcome, &call.path, bounds)
         }
         Direction::Check => {
-            let outcome = module.check.call(instance, store, &call).await?;
+            let outcome = sagas.check.call(instance, store, &call).await?;
             convert::check_outcome(outcome, bounds)
         }
     };

@@ -4,6 +4,7 @@
 //! postcard writes the index of a nested enum's variant: new variants go at the end, and the golden records below notice.
 
 use amends_core::{
+    aggregate::AggregateEvent,
     event::{Event as SagaEvent, Reason, Resolution, Why},
     job::JobEvent,
     schedule::ScheduleEvent,
@@ -116,6 +117,7 @@ facts! {
         104 "quarantined" Quarantined { version: version, reason: reason }
         105 "removed" Removed { version: version }
         106 "triggers" Triggers { version: version, triggers: triggers }
+        107 "aggregates" Aggregates { version: version, description: description }
     }
     Message(MessageEvent) {
         200 "event" Event { source: source, id: id, topic: topic, to: to, data: data }
@@ -143,6 +145,20 @@ facts! {
         502 "ended" Ended {}
         503 "stopped" Stopped { act: act }
     }
+    Aggregate(AggregateEvent) {
+        600 "recorded" Recorded {
+            revision: revision,
+            event_type: event_type,
+            version: version,
+            data: data,
+            tags: tags,
+            subject: subject,
+            module_version: module_version,
+            command: command
+        }
+        601 "decided" Decided { command: command, refused: refused, module_version: module_version }
+        602 "unfolded" Quarantined { module_version: module_version, digest: digest, failure: failure }
+    }
 }
 
 impl Fact {
@@ -152,7 +168,10 @@ impl Fact {
             Self::Saga(event) => saga_payload(event),
             Self::Message(MessageEvent::Event { data, .. }) => data.as_ref(),
             Self::Schedule(ScheduleEvent::Scheduled { input, .. }) => Some(input),
-            Self::Schedule(
+            Self::Aggregate(AggregateEvent::Recorded { data, .. }) => data.as_ref(),
+            Self::Aggregate(AggregateEvent::Decided { command, .. }) => Some(&command.data),
+            Self::Aggregate(AggregateEvent::Quarantined { .. })
+            | Self::Schedule(
                 ScheduleEvent::Fired { .. }
                 | ScheduleEvent::Triggered { .. }
                 | ScheduleEvent::Postponed { .. }

@@ -238,6 +238,26 @@ pub fn parse_broadcast(key: &[u8]) -> Result<Position, Corrupt> {
     Parts::new(Table::Broadcasts, key).whole(Parts::number)
 }
 
+/// The row of [`Table::States`] with the kept state of an aggregate.
+pub fn state(namespace: &Namespace, aggregate: &str, id: &str) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(aggregate).rest(id)
+}
+
+/// The aggregate that a key of [`Table::States`] names.
+pub fn parse_state(key: &[u8]) -> Result<(Namespace, String, String), Corrupt> {
+    Parts::new(Table::States, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.rest()?)))
+}
+
+/// The row of [`Table::Claims`] for a key that an aggregate of this name may hold.
+pub fn claim(namespace: &Namespace, aggregate: &str, key: &str) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(aggregate).rest(key)
+}
+
+/// The claim that a key of [`Table::Claims`] names.
+pub fn parse_claim(key: &[u8]) -> Result<(Namespace, String, String), Corrupt> {
+    Parts::new(Table::Claims, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.rest()?)))
+}
+
 /// A key that is being written.
 #[derive(Default)]
 struct Key(Vec<u8>);

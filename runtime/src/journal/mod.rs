@@ -12,6 +12,7 @@ use std::fmt;
 
 use amends_core::{
     Trigger,
+    aggregate::AggregateEvent,
     event::{Act, Event as SagaEvent, Topic},
     id::{Namespace, partition_key},
     job::JobEvent,
@@ -65,7 +66,7 @@ macro_rules! kinds {
 kinds! {
     /// The kind of thing that a stream is about. Its byte in keys and its place in heads never change.
     ///
-    /// Reserved, in this order, for what comes: aggregates, handlers (policies), instances of handlers, views, relays.
+    /// Reserved, in this order, for what comes: handlers (policies), instances of handlers, views, relays.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     StreamKind {
         /// A saga.
@@ -80,6 +81,8 @@ kinds! {
         Schedule 5 "schedule",
         /// A job: a verb for many sagas.
         Job 6 "job",
+        /// An aggregate: `customer/C1`.
+        Aggregate 7 "aggregate",
     }
 }
 
@@ -197,6 +200,8 @@ pub enum Fact {
     Schedule(ScheduleEvent),
     /// Of a job.
     Job(JobEvent),
+    /// Of an aggregate.
+    Aggregate(AggregateEvent),
 }
 
 /// The facts of a module's stream. Its revision numbers the snapshots of grants and config.
@@ -244,6 +249,13 @@ pub enum ModuleEvent {
         version: u32,
         /// All of them.
         triggers: Vec<Trigger>,
+    },
+    /// A version has aggregates. Recorded with its deploy; without it, it has none.
+    Aggregates {
+        /// Which version.
+        version: u32,
+        /// The JSON of their definitions.
+        description: String,
     },
 }
 

@@ -35,6 +35,16 @@ impl Catalogue {
         Ok(self.caught_up(store, namespace)?.offered(namespace))
     }
 
+    /// What is said of the modules of a namespace as they are committed.
+    pub(super) fn of<T>(
+        &self,
+        store: &dyn Store,
+        namespace: &Namespace,
+        said: impl FnOnce(&Modules) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        said(&*self.caught_up(store, namespace)?)
+    }
+
     /// The fold, with every record of the namespace's modules that is committed now.
     fn caught_up(&self, store: &dyn Store, namespace: &Namespace) -> Result<MutexGuard<'_, Modules>, StoreError> {
         let mut modules = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -16,12 +16,14 @@ pub mod verify;
 
 pub mod disk;
 
+pub mod folds;
+
 pub mod health;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
-use self::{deploy::Deploys, health::Health, intake::Intake, reader::Reader};
+use self::{deploy::Deploys, folds::Folds, health::Health, intake::Intake, reader::Reader};
 use crate::engine::driver::Clock;
 
 /// The services of one running host.
@@ -31,6 +33,8 @@ pub struct Services {
     pub intake: Intake,
     /// Reads what is committed.
     pub reader: Reader,
+    /// Computes the states of aggregates.
+    pub folds: Folds,
     /// Verifies, deploys and removes components.
     pub deploys: Deploys,
     /// Says how the host is.

@@ -13,6 +13,7 @@ use amends_core::{
 
 use super::catalogue::Catalogue;
 pub use crate::engine::{
+    aggregate::read::{Committed, EventPage, Until},
     job::preview::JobPreview,
     saga::{
         load::Wanted,
@@ -25,8 +26,8 @@ pub use crate::engine::{
 };
 use crate::{
     engine::{
-        job,
-        module::Definitions,
+        aggregate, job,
+        module::{Definitions, Modules},
         port::{ModuleView, Offered},
         refusal::{Refusal, RefusalCode},
         saga::{
@@ -191,6 +192,24 @@ impl Reader {
     /// Schedules by name, after this one.
     pub fn schedules(&self, namespace: &Namespace, after: Option<&str>, limit: usize) -> Result<Vec<ScheduleView>, Refusal> {
         schedule::look::page(self.store.as_ref(), namespace, after, limit).map_err(|error| failed(&error))
+    }
+
+    /// An aggregate, if there is one whose code is active. Its state is for a guest to compute.
+    pub fn aggregate(&self, namespace: &Namespace, which: (&str, &str), until: Until) -> Result<Option<Committed>, Refusal> {
+        let store = self.store.as_ref();
+        let read = |modules: &Modules| aggregate::read::committed(store, modules, namespace, which, until);
+        self.catalogue.of(store, namespace, read).map_err(|error| failed(&error))
+    }
+
+    /// Events of an aggregate from a record on (the first is 1). `None`: there is no such aggregate.
+    pub fn events_of(
+        &self,
+        namespace: &Namespace,
+        which: (&str, &str),
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<EventPage>, Refusal> {
+        aggregate::read::events(self.store.as_ref(), namespace, which, from, limit).map_err(|error| failed(&error))
     }
 
     /// Which sagas in flight could move to a component. Only so many are read.

@@ -13,6 +13,7 @@ use std::{
 
 use amends_core::{
     Definition, Trigger,
+    aggregate::{self, CommandDefinition, EventDefinition, Presence},
     definition::{Kind, OnUnknown, Undo},
     event::Attempt,
     id::{Direction, Name, Namespace},
@@ -27,6 +28,7 @@ use super::{
     Services,
     components::{Components, NotKept},
     deploy::{self, Deploys, Upload},
+    folds::Folds,
     health::{Failure, Health},
     intake::Intake,
     reader::Reader,
@@ -35,7 +37,9 @@ use crate::{
     api::samples::{NOON, trip},
     engine::{
         driver::{Parts, Running},
-        guests::{CallId, Caller, GuestCall, GuestReport, Guests, ModuleDigest},
+        guests::{
+            CallFault, CallId, Caller, Decided, Decision, FoldCall, GuestCall, GuestReport, Guests, ModuleDigest, NewEvent, Work,
+        },
         limits::Limits,
         metrics::Metrics,
         port::Origin,
@@ -129,7 +133,8 @@ impl TestHost {
             attempts: Arc::new(Load::default),
         };
         let clock = Arc::new(move || api_clock.api_clock());
-        let services = Services { intake, reader, deploys, health, clock };
+        let folds = Folds::new(guests.clone(), clock.clone());
+        let services = Services { intake, reader, folds, deploys, health, clock };
         Self { services, guests, shelf, store, failure, knobs, running: Some(running) }
     }
 
@@ -283,6 +288,9 @@ impl Scripted {
 
 impl Guests for Scripted {
     fn run(&self, call: GuestCall, caller: Box<dyn Caller>) {
+        if !matches!(call.work, Work::Step(_)) {
+            return self.report(caller, counted(&call.work));
+        }
         let called = call.step();
         let attempt = called.attempt.clone();
         let step = match attempt.leg.direction {
@@ -310,7 +318,7 @@ fn reported(attempt: Attempt, outcome: Outcome) -> GuestReport {
 }
 
 /// Components in memory. `\0asm NAME WORD` is the module of that name, with one saga of the same name. The word `empty` leaves the
-/// saga out, with `brittle` every attempt is the only one; any other word just makes other bytes of the same module.
+/// saga out, with `brittle` every attempt is the only one, `counting` adds the aggregate `counter`; any other word just makes other bytes of the same module.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
     compiled: Mutex<BTreeSet<ModuleDigest>>,
@@ -350,6 +358,49 @@ fn brittle(mut saga: Definition) -> Definition {
     saga
 }
 
+/// It records whatever it is told, and its state is how often. What it is told beside numbers it refuses, and 13 is too much for it.
+fn counter() -> aggregate::Definition {
+    let command = |name: &str, on| CommandDefinition { name: name.to_owned(), on, schema: None };
+    aggregate::Definition {
+        name: "counter".to_owned(),
+        commands: vec![command("begin", Presence::New), command("count", Presence::Existing)],
+        events: vec![EventDefinition { event_type: "counter.counted".to_owned(), version: 1, reads: Vec::new() }],
+        keep_every: 0,
+        state_version: None,
+    }
+}
+
+/// What the counter says.
+fn counted(work: &Work) -> GuestReport {
+    let state = |fold: &FoldCall, more: usize| {
+        let before: u64 = fold.base.as_ref().map_or(0, |base| str::from_utf8(&base.bytes).unwrap().parse().unwrap());
+        Payload::json((before + fold.events.len() as u64 + more as u64).to_string())
+    };
+    match work {
+        Work::Step(_) => panic!("a step is no counter's"),
+        Work::Fold(fold) => GuestReport::Folded(Ok(state(fold, 0))),
+        Work::Decide(decide) => {
+            let datas: Vec<&str> = decide.commands.iter().map(|command| str::from_utf8(&command.data.bytes).unwrap()).collect();
+            if datas.contains(&"13") {
+                let failure = StepFailure::new("trap", "13 is too much");
+                return GuestReport::Decided(Err(CallFault { failure, is_hosts: false }));
+            }
+            let decisions: Vec<Decision> = datas.iter().map(|data| counts(data)).collect();
+            let more = decisions.iter().filter(|decision| matches!(decision, Decision::Accepted { .. })).count();
+            GuestReport::Decided(Ok(Decided { decisions, state: state(&decide.fold, more) }))
+        }
+    }
+}
+
+fn counts(data: &str) -> Decision {
+    let data = Payload::json(data.to_owned());
+    if data.bytes.iter().any(|byte| !byte.is_ascii_digit()) && *data.bytes != *b"null" {
+        return Decision::Refused(StepFailure { data: Some(data), ..StepFailure::new("no_number", "only numbers are counted") });
+    }
+    let event = NewEvent { event_type: "counter.counted".to_owned(), version: 1, data, tags: Vec::new() };
+    Decision::Accepted { events: vec![event], claims: Vec::new(), answer: None }
+}
+
 fn digest(bytes: &[u8]) -> ModuleDigest {
     Sha256::digest(bytes).into()
 }
@@ -363,7 +414,9 @@ impl Components for Shelf {
         let mut words = text.split_whitespace();
         let module = words.next().unwrap_or("trip").to_owned();
         let saga = Definition { name: module.clone(), ..trip() };
-        let sagas = match words.next() {
+        let word = words.next();
+        let aggregates = if word == Some("counting") { vec![counter()] } else { Vec::new() };
+        let sagas = match word {
             Some("empty") => Vec::new(),
             Some("brittle") => vec![brittle(saga)],
             Some(_) | None => vec![saga],
@@ -372,7 +425,7 @@ impl Components for Shelf {
             sagas.iter().map(|saga| Trigger { saga: saga.name.clone(), event_type: format!("{module}.wanted") }).collect();
         Ok(Verified {
             digest: digest(bytes),
-            description: Description { module, sagas, triggers },
+            description: Description { module, sagas, triggers, aggregates },
             imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned()],
             exports: Vec::new(),
         })

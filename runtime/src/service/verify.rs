@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use amends_core::{Definition, Trigger, id::Name, lint, trigger, validate};
+use amends_core::{Definition, Trigger, aggregate, id::Name, lint, trigger, validate};
 
 use crate::{
     engine::{guests::ModuleDigest, module::schema::Schema},
@@ -25,6 +25,8 @@ pub struct Verified {
     pub definitions: Vec<Definition>,
     /// Which events start which of them, validated.
     pub triggers: Vec<Trigger>,
+    /// Its aggregates, validated.
+    pub aggregates: Vec<aggregate::Definition>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// What is legal and perhaps not meant.
@@ -77,16 +79,27 @@ pub fn check(found: host::Verified, bytes: u64, limits: &validate::Limits) -> Re
     let mut names: Vec<&str> = description.sagas.iter().map(|saga| saga.name.as_str()).collect();
     names.sort_unstable();
     reasons.extend(names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("saga `{}` is defined twice", pair[0])));
-    if description.sagas.is_empty() {
-        reasons.push(format!("module `{module}` has no saga; add one to its description"));
+    reasons.extend(aggregate::problems(&description.aggregates));
+    reasons.extend(unreadable_schemas(&description.aggregates));
+    if description.sagas.is_empty() && description.aggregates.is_empty() {
+        reasons.push(format!("module `{module}` has neither a saga nor an aggregate; add one to its description"));
     }
     if !reasons.is_empty() {
         return Err(bad_definition(reasons));
     }
     let warnings = sagas.iter().flat_map(|saga| lint::warnings(saga, &sagas));
     let warnings = warnings.map(|warning| escape(&warning.to_string())).collect();
-    let host::Description { sagas: definitions, triggers, .. } = description;
-    Ok(Verified { module: module.to_string(), digest, bytes, definitions, triggers, imports, warnings })
+    let host::Description { sagas: definitions, triggers, aggregates, .. } = description;
+    Ok(Verified { module: module.to_string(), digest, bytes, definitions, triggers, aggregates, imports, warnings })
+}
+
+/// The schemas of commands that cannot be used.
+fn unreadable_schemas(aggregates: &[aggregate::Definition]) -> impl Iterator<Item = String> {
+    let commands = aggregates.iter().flat_map(|known| known.commands.iter().map(move |command| (known, command)));
+    commands.filter_map(|(known, command)| {
+        let why = Schema::read(command.schema.as_deref()?).err()?;
+        Some(format!("aggregate `{}`: the schema of command `{}` cannot be used: {why}", known.name, command.name))
+    })
 }
 
 /// Names in the reasons come from a guest, and are read on terminals: marks that turn the reading direction are escaped.

@@ -60,18 +60,19 @@ tables! {
     Schedules 12 "schedules",
     /// (namespace, start position): what a job does, and how far it is. From its start until a week after its end.
     Jobs 13 "jobs",
+    /// (namespace, aggregate, id): a state that is kept, so that the events before it need not be folded again.
+    States 14 "states",
+    /// (namespace, aggregate, claimed key): the id of the one aggregate that holds it.
+    Claims 16 "claims",
     /// (position of what is told): what many sagas are told, some of them in a turn, and how far it is. Until all were told.
     Broadcasts 28 "broadcasts",
 }
 
 /// Numbers and names of tables that later features are designed with. A table that is built moves into the list above with the
 /// number and the name that it has here; until then no store has it, and nothing else may be called so.
-pub const RESERVED: [(u8, &str); 14] = [
-    // Aggregates: (stream) to revision, code and folded state, which is a cache; commands without an answer; (namespace, claim)
-    // to the one aggregate that has it; (namespace, tag, position), for decisions over several streams.
-    (14, "states"),
+pub const RESERVED: [(u8, &str); 12] = [
+    // Aggregates: commands without an answer; (namespace, tag, position), for decisions over several streams.
     (15, "commands"),
-    (16, "claims"),
     (17, "tags"),
     // Policies, projections and whoever else follows the journal: (follower) to the position up to which it has read; (namespace,
     // event name, position); (follower, sequence, position) of what waits for an operator; (correlation, position).
@@ -117,13 +118,13 @@ mod tests {
             11 locks
             12 schedules
             13 jobs
+            14 states
+            16 claims
             28 broadcasts"#]]
         .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
         let lines = RESERVED.iter().map(|(id, name)| format!("{id} {name}"));
         expect![[r#"
-            14 states
             15 commands
-            16 claims
             17 tags
             18 cursors
             19 event_names

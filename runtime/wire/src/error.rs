@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::verb::Verb;
+use super::{Json, verb::Verb};
 
 /// `{"error":{…}}`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -32,4 +32,10 @@ pub struct ErrorDetail {
     /// With `wait_too_long`: the longest `wait` that this host accepts, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wait_ms_max: Option<u64>,
+    /// With 412: the revision that the aggregate has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The details of an aggregate's refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Json>,
 }

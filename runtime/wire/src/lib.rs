@@ -33,6 +33,8 @@ pub mod job;
 
 pub mod event;
 
+pub mod aggregate;
+
 pub mod schedule;
 
 pub mod host;

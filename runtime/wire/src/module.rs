@@ -46,6 +46,9 @@ pub struct Version {
     /// Which events start which of its sagas while it is active.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<Trigger>,
+    /// Names of its aggregates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Sagas that run on it and have not ended.
@@ -82,6 +85,9 @@ pub struct Deployed {
     /// Which events start which of its sagas while it is active.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<Trigger>,
+    /// Names of its aggregates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Imports that need a grant and have none.
@@ -174,6 +180,9 @@ pub struct Plan {
     /// Which events start which of its sagas while it is active.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub triggers: Vec<Trigger>,
+    /// Names of its aggregates.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub aggregates: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Imports that need a grant and have none.

@@ -65,6 +65,7 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         get_metrics: get /metrics
         get_description: get /openapi.json
         get_readiness: get /readyz
+        get_aggregate: get /v1/aggregates/{aggregate}/{id}
         list_definitions: get /v1/definitions
         get_definition: get /v1/definitions/{saga}
         list_jobs: get /v1/jobs
@@ -79,8 +80,10 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         watch_saga: get /v1/sagas/{id}/watch
         list_schedules: get /v1/schedules
         get_schedule: get /v1/schedules/{name}
+        get_aggregate_events: get /v1/streams/{aggregate}/{id}/events
         list_stuck: get /v1/stuck
         watch_sagas: get /v1/watch
+        send_command: post /v1/aggregates/{aggregate}/{id}/{command}
         start_saga: post /v1/definitions/{saga}/sagas
         publish_event: post /v1/events
         create_job: post /v1/jobs

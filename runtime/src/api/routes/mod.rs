@@ -35,6 +35,8 @@ mod filter;
 
 mod events;
 
+mod aggregates;
+
 mod schedules;
 
 mod modules;
@@ -72,6 +74,7 @@ fn routes() -> Routes {
         .and(watch::routes())
         .and(verbs::routes())
         .and(events::routes())
+        .and(aggregates::routes())
         .and(schedules::routes())
         .and(stuck::routes())
         .and(jobs::routes())

@@ -6,6 +6,8 @@ mod refusals;
 
 mod verbs;
 
+mod aggregates;
+
 mod jobs;
 
 mod modules;

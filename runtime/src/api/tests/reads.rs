@@ -118,10 +118,16 @@ fn c2_02_a_host_whose_engine_cannot_answer_is_not_ready() {
 fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
     let description = document();
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 36);
+    assert_eq!(paths.len(), 39);
     let host = TestHost::new();
     for (path, operations) in paths {
-        let path = path.replace("{id}", "T1").replace("{name}", "trip").replace("{saga}", "trip").replace("{version}", "1");
+        let path = path
+            .replace("{id}", "T1")
+            .replace("{name}", "trip")
+            .replace("{aggregate}", "counter")
+            .replace("{command}", "count")
+            .replace("{saga}", "trip")
+            .replace("{version}", "1");
         for method in operations.as_object().unwrap().keys().map(|method| method.to_uppercase()) {
             if path == "/v1/watch" {
                 continue; // It does not end.
@@ -131,7 +137,7 @@ fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
         }
     }
     let text = description.to_string();
-    for absent in ["aggregate", "projection"] {
+    for absent in ["projection"] {
         assert!(!text.contains(absent), "{absent} is described and does not exist");
     }
 }
@@ -161,6 +167,7 @@ fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_other
         }
     }
     expect![[r#"
+        get /v1/aggregates/{aggregate}/{id}: at at_least
         get /v1/definitions/{saga}: format
         post /v1/definitions/{saga}/sagas: id wait
         get /v1/jobs/{id}: wait
@@ -171,6 +178,7 @@ fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_other
         get /v1/sagas/{id}/journal: from limit at_least
         get /v1/schedules: limit cursor at_least
         get /v1/schedules/{name}: at_least
+        get /v1/streams/{aggregate}/{id}/events: from limit at_least
         get /v1/stuck: saga module version step failure
     "#]]
     .assert_eq(&said);

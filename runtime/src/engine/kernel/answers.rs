@@ -33,6 +33,8 @@ pub(crate) enum Scope {
     Verb,
     /// A verb for many sagas.
     Job,
+    /// A command, by its aggregate and its key.
+    Command,
 }
 
 /// The key of an answer's row.
@@ -41,6 +43,7 @@ pub(crate) fn key(namespace: &Namespace, scope: Scope, name: &str) -> Vec<u8> {
         Scope::Event => "event",
         Scope::Verb => "verb",
         Scope::Job => "job",
+        Scope::Command => "command",
     };
     keys::answer(namespace, &format!("{scope}/{name}"))
 }
@@ -127,6 +130,6 @@ pub(crate) fn expire(commit: &mut Commit<'_>, timer: Timer, kept: Kept, life: Li
 }
 
 /// One key is one request.
-fn key_reused() -> Refusal {
+pub(crate) fn key_reused() -> Refusal {
     Refusal::new(RefusalCode::KeyReused, "this Idempotency-Key was used for another request").hint("use a fresh key")
 }

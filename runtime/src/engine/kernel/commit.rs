@@ -72,6 +72,15 @@ pub(crate) struct Entry {
     pub(crate) fact: Fact,
 }
 
+/// Where a record stands in a chain of causes, if it is not its stream's own.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Chain {
+    /// The root of the chain.
+    pub(crate) correlation: Option<String>,
+    /// How many records of other streams led to it.
+    pub(crate) depth: u16,
+}
+
 /// Where a record got its place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recorded {
@@ -104,6 +113,12 @@ impl<'k> Commit<'k> {
 
     /// Appends a record to a stream; a new stream gets its name with it.
     pub(crate) fn record(&mut self, stream: &mut Stream, entry: Entry) -> Recorded {
+        self.record_in(Chain::default(), stream, entry)
+    }
+
+    /// The same, of a stream that lives through many chains of causes.
+    pub(crate) fn record_in(&mut self, chain: Chain, stream: &mut Stream, entry: Entry) -> Recorded {
+        let Chain { correlation, depth } = chain;
         let Entry { at, actor, causation, fact } = entry;
         let position = self.kernel.last_position + 1;
         let head = stream.head.take();
@@ -119,19 +134,8 @@ impl<'k> Commit<'k> {
         let id = RecordId { stream: stream.start, version: stream.version };
         let causation = causation.or(before);
         let (epoch, generation) = (self.kernel.epoch, 1);
-        let bytes = record::encode(&Record {
-            id,
-            position,
-            at,
-            causation,
-            correlation: None,
-            depth: 0,
-            epoch,
-            generation,
-            actor,
-            head,
-            fact,
-        });
+        let bytes =
+            record::encode(&Record { id, position, at, causation, correlation, depth, epoch, generation, actor, head, fact });
         let length = bytes.len() as u64;
         self.kernel.overlay.append(self.kernel.next_commit, position, bytes.clone());
         self.append(id, position, bytes);

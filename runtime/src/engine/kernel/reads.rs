@@ -34,6 +34,8 @@ pub enum Look {
     Rows(Range),
     /// All records of a stream, by its name.
     Stream(Box<StreamId>),
+    /// The records of a stream from this version on.
+    Tail(Box<StreamId>, u64),
     /// One record.
     Record(Position),
 }
@@ -103,7 +105,7 @@ impl Lookups {
     /// A stream grows: what was read of it is not all of it any more.
     pub(crate) fn outdated(&mut self, stream: &StreamId) {
         if !self.found.is_empty() {
-            self.found.retain(|look, _| !matches!(look, Look::Stream(name) if **name == *stream));
+            self.found.retain(|look, _| !matches!(look, Look::Stream(name) | Look::Tail(name, _) if **name == *stream));
         }
     }
 }
@@ -170,6 +172,14 @@ impl<'k> Reads<'k> {
         }
     }
 
+    /// The durable records of a stream from this version on.
+    pub(crate) fn tail(&mut self, name: &StreamId, from: u64) -> Result<Option<Vec<Stored>>, Unready> {
+        match self.look(Look::Tail(Box::new(name.clone()), from))? {
+            Found::Stream(records) => Ok(records),
+            other => Err(Unready::Corrupt(format!("the end of a stream was asked for, and {other:?} came"))),
+        }
+    }
+
     /// One record, durable or on its way.
     pub(crate) fn record(&mut self, position: Position) -> Result<Option<Stored>, Unready> {
         if let Some(decided) = self.kernel.overlay.record(position) {
@@ -208,7 +218,7 @@ pub(crate) fn carry_out(store: &dyn Store, looks: &[Look]) -> Result<Vec<Answer>
         match look {
             Look::Row(table, key) => keys.push((*table, key.clone())),
             Look::Stream(name) => names.push(&**name),
-            Look::Rows(_) | Look::Record(_) => {}
+            Look::Rows(_) | Look::Record(_) | Look::Tail(..) => {}
         }
     }
     let mut rows = if keys.is_empty() { Vec::new() } else { store.rows_at(&keys)? }.into_iter();
@@ -216,6 +226,7 @@ pub(crate) fn carry_out(store: &dyn Store, looks: &[Look]) -> Result<Vec<Answer>
     let answer = |look: &Look| match look {
         Look::Row(..) => Ok(next(&mut rows)?.map(Found::Row).map_err(|corrupt| corrupt.0)),
         Look::Stream(_) => Ok(next(&mut streams)?.map(Found::Stream).map_err(|corrupt| corrupt.0)),
+        Look::Tail(name, from) => readable(tail(store, name, *from).map(Found::Stream)),
         Look::Rows(range) => readable(store.rows(range).map(Found::Rows)),
         Look::Record(position) => readable(store.log(*position, 1).map(|mut records| Found::Record(records.pop()))),
     };
@@ -250,6 +261,31 @@ pub(crate) fn streams(store: &dyn Store, names: &[&StreamId]) -> Result<Vec<Resu
         Err(corrupt) => Ok(Err(corrupt)),
     };
     names.iter().zip(begun(store, names, usize::MAX)?).map(whole).collect()
+}
+
+/// The committed records of a stream from a version on; none: no stream has this name.
+pub(crate) fn tail(store: &dyn Store, name: &StreamId, from: u64) -> Result<Whole, StoreError> {
+    let Some(end) = end_of(store, name)? else { return Ok(None) };
+    let mut records = Vec::new();
+    loop {
+        let from = from + records.len() as u64;
+        let page = store.stream(end.start, from, PAGE)?;
+        let is_last = page.len() < PAGE;
+        records.extend(page);
+        if is_last {
+            break;
+        }
+    }
+    let index = |index: usize| u64::try_from(index).map_or(0, |index| index + 1);
+    // Those before are not looked at.
+    let position_at = |at: usize| match index(at) {
+        1 => Some(end.start),
+        version => records.get(usize::try_from(version.checked_sub(from)?).ok()?).map(|stored| stored.position),
+    };
+    if end.revision >= from {
+        end.check_positions(name, records.len(), position_at)?;
+    }
+    Ok(Some(records))
 }
 
 /// Where a stream is, and its first records.

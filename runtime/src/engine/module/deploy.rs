@@ -46,15 +46,18 @@ impl Decided {
 
 /// A component was verified and kept: a version, unless it is one already.
 pub(crate) fn deploy(modules: &Modules, namespace: &Namespace, deploy: Deploy) -> Result<Decided, Refusal> {
-    let Deploy { module: name, digest, bytes, definitions, triggers, imports, activate } = deploy;
+    let Deploy { module: name, digest, bytes, definitions, triggers, aggregates, imports, activate } = deploy;
     let module = modules.get(namespace, &name);
     let known = module.and_then(|module| module.version_of(&digest));
     let version = known.unwrap_or_else(|| module.map_or(1, Module::next_version));
     let mut events = Vec::new();
     if known.is_none() {
-        let description = serde_json::to_string(&definitions)
-            .map_err(|error| Refusal::new(RefusalCode::InputRefused, format!("the definitions cannot be recorded: {error}")))?;
+        let description = serde_json::to_string(&definitions).map_err(|error| unrecordable("definitions", &error))?;
         events.push(ModuleEvent::Deployed { version, digest, bytes, description, imports });
+        if !aggregates.is_empty() {
+            let description = serde_json::to_string(&aggregates).map_err(|error| unrecordable("aggregates", &error))?;
+            events.push(ModuleEvent::Aggregates { version, description });
+        }
     }
     // Bytes that are known may have come before the host looked for triggers.
     let facts = known.and_then(|known| module?.versions.get(&known));
@@ -64,6 +67,7 @@ pub(crate) fn deploy(modules: &Modules, namespace: &Namespace, deploy: Deploy) -
     if activate && module.and_then(|module| module.active) != Some(version) {
         let definitions: Vec<_> = definitions.into_iter().map(Arc::new).collect();
         refuse_taken_names(modules, namespace, &name, &definitions)?;
+        refuse_taken_aggregates(modules, namespace, &name, aggregates.iter().map(|aggregate| aggregate.name.as_str()))?;
         events.push(ModuleEvent::Activated { version, act: Act::default() });
     }
     Ok(Decided { version, events })
@@ -84,6 +88,25 @@ fn refuse_taken_names(
     }
 }
 
+fn refuse_taken_aggregates<'a>(
+    modules: &Modules,
+    namespace: &Namespace,
+    module: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Refusal> {
+    match modules.owner_of_aggregate(namespace, module, names) {
+        Some((aggregate, owner)) => {
+            let said = format!("aggregate `{aggregate}` belongs to module `{owner}` in namespace `{namespace}`");
+            Err(Refusal::new(RefusalCode::NameTaken, said).hint("give the aggregate another name, or use another namespace"))
+        }
+        None => Ok(()),
+    }
+}
+
+fn unrecordable(what: &str, error: &serde_json::Error) -> Refusal {
+    Refusal::new(RefusalCode::InputRefused, format!("the {what} cannot be recorded: {error}"))
+}
+
 /// A version is to be the one that new work starts on.
 pub(crate) fn activate(modules: &Modules, namespace: &Namespace, name: &str, which: Which, act: Act) -> Result<Decided, Refusal> {
     let module = modules.get(namespace, name).ok_or_else(|| no_module(name))?;
@@ -93,6 +116,7 @@ pub(crate) fn activate(modules: &Modules, namespace: &Namespace, name: &str, whi
     };
     let facts = module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
     refuse_taken_names(modules, namespace, name, &facts.definitions)?;
+    refuse_taken_aggregates(modules, namespace, name, facts.aggregates.iter().map(|known| known.definition.name.as_str()))?;
     let lifts = facts.quarantined.is_some();
     if module.active == Some(version) && !lifts {
         return Ok(Decided { version, events: Vec::new() });

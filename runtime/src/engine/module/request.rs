@@ -1,6 +1,6 @@
 //! What may be asked about modules, and the answers.
 
-use amends_core::{Definition, Trigger, event::Act};
+use amends_core::{Definition, Trigger, aggregate, event::Act};
 
 use crate::{
     engine::guests::ModuleDigest,
@@ -20,6 +20,8 @@ pub struct Deploy {
     pub definitions: Vec<Definition>,
     /// Which events start which of them, validated.
     pub triggers: Vec<Trigger>,
+    /// Its aggregates, validated.
+    pub aggregates: Vec<aggregate::Definition>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// Make it the version that new work starts on.
@@ -88,6 +90,8 @@ pub struct VersionView {
     pub imports: Vec<String>,
     /// Which events start which of its sagas while it is active.
     pub triggers: Vec<Trigger>,
+    /// Names of its aggregates.
+    pub aggregates: Vec<String>,
     /// Sagas that run on it and have not ended.
     pub in_flight: u64,
     /// No new work starts on it, and why.

@@ -7,6 +7,7 @@ use std::{
 
 use amends_core::{
     Plan, Trigger,
+    aggregate::{self, CommandDefinition},
     definition::Definition,
     id::Namespace,
     value::{Instant, Payload},
@@ -55,7 +56,29 @@ pub(crate) struct Version {
     pub(crate) imports: Vec<String>,
     /// Which events start which of its sagas while it is active.
     pub(crate) triggers: Vec<Trigger>,
+    pub(crate) aggregates: Vec<Aggregate>,
     pub(crate) quarantined: Option<Quarantine>,
+}
+
+/// An aggregate of a version.
+#[derive(Clone, Debug)]
+pub(crate) struct Aggregate {
+    pub(crate) definition: Arc<aggregate::Definition>,
+    /// The schema of the data of each command.
+    schemas: Vec<schema::Kept>,
+}
+
+impl Aggregate {
+    fn new(definition: aggregate::Definition) -> Self {
+        let schemas = vec![schema::Kept::default(); definition.commands.len()];
+        Self { definition: Arc::new(definition), schemas }
+    }
+
+    /// Where the data of a command does not fit its schema, if it has one.
+    pub(crate) fn misfit(&self, command: &CommandDefinition, data: &Payload) -> Option<schema::Misfit> {
+        let at = self.definition.commands.iter().position(|known| known.name == command.name)?;
+        command.schema.as_deref().and_then(|text| self.schemas.get(at)?.misfit(text, data))
+    }
 }
 
 /// Definitions by the digest that they came with, for everyone who replays a saga. Those of a removed version stay: ended sagas of
@@ -102,6 +125,8 @@ pub(crate) struct Modules {
     modules: BTreeMap<Namespace, BTreeMap<String, Module>>,
     /// Which module a definition's name belongs to, among the active versions.
     owners: HashMap<(Namespace, String), String>,
+    /// Which module an aggregate's name belongs to, among the active versions.
+    aggregate_owners: HashMap<(Namespace, String), String>,
     definitions: Definitions,
 }
 
@@ -141,6 +166,33 @@ impl Modules {
         definitions.iter().find_map(|definition| {
             let owner = self.owners.get(&(namespace.clone(), definition.name.clone()))?;
             (owner != module).then(|| (definition.name.clone(), owner.clone()))
+        })
+    }
+
+    /// The active version that decides for the aggregates of a name.
+    pub(crate) fn aggregate(&self, namespace: &Namespace, name: &str) -> Option<ActiveAggregate<'_>> {
+        let (_, module) = self.aggregate_owners.get_key_value(&(namespace.clone(), name.to_owned()))?;
+        let number = self.get(namespace, module)?.active?;
+        let version = self.get(namespace, module)?.versions.get(&number)?;
+        let aggregate = version.aggregates.iter().find(|known| known.definition.name == name)?;
+        Some(ActiveAggregate { module, number, digest: version.digest, aggregate })
+    }
+
+    /// Names of the aggregates of a namespace.
+    pub(crate) fn aggregates<'a>(&'a self, namespace: &'a Namespace) -> impl Iterator<Item = &'a str> {
+        self.aggregate_owners.keys().filter(move |(at, _)| at == namespace).map(|(_, name)| name.as_str())
+    }
+
+    /// Another module of the namespace whose active version has an aggregate of one of these names.
+    pub(crate) fn owner_of_aggregate<'a>(
+        &self,
+        namespace: &Namespace,
+        module: &str,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Option<(String, String)> {
+        names.into_iter().find_map(|name| {
+            let owner = self.aggregate_owners.get(&(namespace.clone(), name.to_owned()))?;
+            (owner != module).then(|| (name.to_owned(), owner.clone()))
         })
     }
 
@@ -210,6 +262,7 @@ impl Modules {
                     schemas,
                     imports,
                     triggers: Vec::new(),
+                    aggregates: Vec::new(),
                     quarantined: None,
                 };
                 module.versions.insert(*version, version_facts);
@@ -222,8 +275,13 @@ impl Modules {
                     facts.quarantined = None;
                 }
                 self.owners.retain(|(at, _), owner| at != namespace || owner != name);
-                for definition in module.versions.get(version).into_iter().flat_map(|version| &version.definitions) {
+                self.aggregate_owners.retain(|(at, _), owner| at != namespace || owner != name);
+                let active = module.versions.get(version);
+                for definition in active.into_iter().flat_map(|version| &version.definitions) {
                     self.owners.insert((namespace.clone(), definition.name.clone()), name.to_owned());
+                }
+                for aggregate in active.into_iter().flat_map(|version| &version.aggregates) {
+                    self.aggregate_owners.insert((namespace.clone(), aggregate.definition.name.clone()), name.to_owned());
                 }
             }
             ModuleEvent::Granted(grant, _) => {
@@ -243,6 +301,13 @@ impl Modules {
             ModuleEvent::Triggers { version, triggers } => {
                 if let Some(facts) = module.versions.get_mut(version) {
                     facts.triggers.clone_from(triggers);
+                }
+            }
+            ModuleEvent::Aggregates { version, description } => {
+                let aggregates: Vec<aggregate::Definition> = serde_json::from_str(description)
+                    .map_err(|error| format!("the aggregates of {name} v{version} are unreadable: {error}"))?;
+                if let Some(facts) = module.versions.get_mut(version) {
+                    facts.aggregates = aggregates.into_iter().map(Aggregate::new).collect();
                 }
             }
             ModuleEvent::Removed { version } => {
@@ -266,6 +331,15 @@ pub(crate) struct Active<'a> {
     pub(crate) plan: &'a Arc<Plan>,
     pub(crate) definition_hash: [u8; 32],
     schema: &'a schema::Kept,
+}
+
+/// What decides for the aggregates of a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ActiveAggregate<'a> {
+    pub(crate) module: &'a str,
+    pub(crate) number: u32,
+    pub(crate) digest: ModuleDigest,
+    pub(crate) aggregate: &'a Aggregate,
 }
 
 impl Active<'_> {
@@ -314,6 +388,7 @@ impl Module {
                 sagas: version.definitions.iter().map(|definition| definition.name.clone()).collect(),
                 imports: version.imports.clone(),
                 triggers: version.triggers.clone(),
+                aggregates: version.aggregates.iter().map(|known| known.definition.name.clone()).collect(),
                 in_flight: 0,
                 quarantined: version.quarantined,
             })

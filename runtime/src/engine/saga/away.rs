@@ -100,7 +100,7 @@ impl Ahead for Away {
         let mut stage = self.stage();
         match std::mem::replace(&mut *stage, Stage::Decides) {
             Stage::Runs(mut errand, _) => {
-                let GuestReport::Step(report) = report;
+                let Some(report) = report.into_step() else { return Next::Return };
                 match errand.go_on(&self.key, report, now) {
                     Some((attempt, call)) => {
                         *stage = Stage::Runs(errand, attempt);

@@ -1,5 +1,7 @@
 //! The shard, driven by hand: commits, guests and time happen when a test says so.
 
+mod aggregates;
+
 mod away;
 
 mod composed;
@@ -85,6 +87,9 @@ pub(super) struct Sim {
     pub(super) fetches: Fetches,
     /// Running, not yet ended.
     pub(super) open: VecDeque<(SagaKey, GuestCall)>,
+    /// What guests decide about aggregates, and those calls that have not ended.
+    pub(super) decider: fn(&GuestCall) -> GuestReport,
+    pub(super) decisions: VecDeque<GuestCall>,
     /// Sagas that are away with their attempt, and whether they may be.
     pub(super) away: BTreeMap<SagaKey, Arc<dyn Ahead>>,
     pub(super) lets_go: bool,
@@ -148,6 +153,8 @@ impl Sim {
             asked,
             fetches,
             open,
+            decider: aggregates::account,
+            decisions: VecDeque::new(),
             away,
             lets_go,
             is_full: false,
@@ -180,7 +187,11 @@ impl Sim {
                     Action::Commit(batch, number) => self.queue.push_back((batch, number)),
                     Action::Fetch(looks) => self.asked.extend(looks),
                     Action::Run(call, away) => {
-                        let key = SagaKey::of(&call.of).expect("the stream of a saga");
+                        let Some(key) = SagaKey::of(&call.of) else {
+                            self.calls.push(format!("{} {}", call.of.id, call.work.id()));
+                            self.decisions.push_back(*call);
+                            continue;
+                        };
                         if let Some(away) = away.filter(|_| self.lets_go) {
                             self.away.insert(key.clone(), away);
                         }
@@ -285,9 +296,17 @@ impl Sim {
         self.open.push_back((key, call));
     }
 
+    /// The oldest call about an aggregate ends.
+    pub(super) fn decide_one(&mut self) -> bool {
+        let Some(call) = self.decisions.pop_front() else { return false };
+        let report = (self.decider)(&call);
+        self.input(Input::Report(call.of, report));
+        true
+    }
+
     /// Guests first, then the disk, until nothing is left to do.
     pub(super) fn settle(&mut self) {
-        while self.answer_one() || self.end_one() || self.commit() {}
+        while self.answer_one() || self.end_one() || self.decide_one() || self.commit() {}
     }
 
     /// Time passes, and nothing else happens.
@@ -419,6 +438,7 @@ pub(super) fn deploy(digest: u8, definitions: Vec<Definition>) -> Deploy {
         bytes: 100,
         definitions,
         triggers: Vec::new(),
+        aggregates: Vec::new(),
         imports: vec!["wasi:http/outgoing-handler@0.2.6".into()],
         activate: true,
     }

@@ -72,6 +72,14 @@ fn modules_sort_by_name_and_then_by_number() {
 }
 
 #[test]
+fn states_and_claims_sort_by_namespace_aggregate_and_what_is_kept_of_it() {
+    let said =
+        ["a", "a-b"].map(|space| TEXTS.map(|name| TEXTS.map(|id| (namespace(space), name.to_owned(), id.to_owned()))).concat());
+    check(said.concat(), |(space, name, id)| state(space, name, id), parse_state);
+    check(said.concat(), |(space, name, key)| claim(space, name, key), parse_claim);
+}
+
+#[test]
 fn lock_keys_sort_by_namespace_key_and_who_came_first() {
     let keys = |space: &str| TEXTS.map(|key| NUMBERS.map(|start| (namespace(space), key.to_owned(), start))).concat();
     check([keys("a"), keys("a-b")].concat(), |(space, key, start)| lock(space, key, *start), parse_lock);

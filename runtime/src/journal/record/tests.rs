@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 
 use amends_core::{
     Trigger,
+    aggregate::{AggregateEvent, Claim, Command},
     denial::{Address, Denial, DenialReason, Network},
     elements::Element,
     event::{
@@ -146,6 +147,7 @@ fn facts() -> Vec<Fact> {
             version: 1,
             triggers: vec![Trigger { saga: "fulfil".into(), event_type: "order.placed".into() }],
         },
+        ModuleEvent::Aggregates { version: 1, description: "[]".into() },
     ];
     let to = Some("T1".into());
     let message = [
@@ -184,7 +186,36 @@ fn facts() -> Vec<Fact> {
     let host = [HostEvent::Opened { epoch: 4, clean: false }, HostEvent::Restored { generation: 2 }];
     let facts = saga.into_iter().map(Fact::Saga).chain(module.into_iter().map(Fact::Module));
     let facts = facts.chain(message.into_iter().map(Fact::Message)).chain(host.into_iter().map(Fact::Host));
-    facts.chain(schedule_facts().into_iter().map(Fact::Schedule)).chain(job.map(Fact::Job)).collect()
+    let facts = facts.chain(schedule_facts().into_iter().map(Fact::Schedule)).chain(job.map(Fact::Job));
+    facts.chain(aggregate_facts().map(Fact::Aggregate)).collect()
+}
+
+fn aggregate_facts() -> [AggregateEvent; 4] {
+    let command = || {
+        Box::new(Command {
+            id: "R1".into(),
+            name: "open".into(),
+            data: Payload::json("7"),
+            answer: Some(Payload::null()),
+            claims: vec![Claim { key: "mail:a".into(), held: true }, Claim { key: "mail:b".into(), held: false }],
+        })
+    };
+    let recorded = |revision, data, command| AggregateEvent::Recorded {
+        revision,
+        event_type: "customer.opened".into(),
+        version: 2,
+        data,
+        tags: vec!["vip".into()],
+        subject: Some("ada".into()),
+        module_version: 3,
+        command,
+    };
+    [
+        recorded(1, Some(Payload::json("7")), Some(command())),
+        recorded(300, None, None),
+        AggregateEvent::Decided { command: command(), refused: Some(failure()), module_version: 3 },
+        AggregateEvent::Quarantined { module_version: 3, digest: [0x55; 32], failure: failure() },
+    ]
 }
 
 fn refused(message: &str) -> Refused {
@@ -296,6 +327,17 @@ fn a_record_keeps_its_type_code_and_bytes() {
             117b22637573746f6d6572223a224b31227d4444444444444444444444444444
             44444444444444444444444444444444444401e0f4f4c2b13400010b63757374
             6f6d65723d4b31"#]],
+    );
+    let [recorded, ..] = aggregate_facts();
+    golden(
+        later(Fact::Aggregate(recorded)),
+        expect![[r#"
+        recorded c14227b7
+        0101025801010000000000040000000100000000000000130000000000000011
+        0000000000000002000001a3185c500000000000000000110000000000000001
+        010f637573746f6d65722e6f70656e6564020100013701037669700103616461
+        0301025231046f70656e0001370100046e756c6c02066d61696c3a6101066d61
+        696c3a6200"#]],
     );
     golden(
         later(Fact::Saga(Event::Intent(intent(None)))),
@@ -421,6 +463,7 @@ fn every_body_keeps_its_bytes() {
         104 quarantined 0100
         105 removed 01
         106 triggers 01010666756c66696c0c6f726465722e706c61636564
+        107 aggregates 01025b5d
         200 event 0363726d02653108617070726f76616c0234320102543101010178
         200 event 0002653208617070726f76616c0234320000
         201 kept 80a0f1c2b134
@@ -452,6 +495,10 @@ fn every_body_keeps_its_bytes() {
         501 advanced ac0220010c69742068617320656e646564ac0201025431
         502 ended 
         503 stopped 1063616c6c65642074686520686f74656c03616461
+        600 recorded 010f637573746f6d65722e6f70656e65640201000137010376697001036164610301025231046f70656e0001370100046e756c6c02066d61696c3a6101066d61696c3a6200
+        600 recorded ac020f637573746f6d65722e6f70656e65640200010376697001036164610300
+        601 decided 025231046f70656e0001370100046e756c6c02066d61696c3a6101066d61696c3a620001066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff03
+        602 unfolded 035555555555555555555555555555555555555555555555555555555555555555066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
     "#]].assert_eq(&bodies.collect::<String>());
 }
 

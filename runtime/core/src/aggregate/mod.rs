@@ -1,0 +1,30 @@
+//! Aggregates: event-sourced entities, each the fold of its own events by the code of a module.
+//!
+//! The core knows what does not need that code: what a module declares, the facts of an aggregate's stream, how many events there are,
+//! which keys it holds, and whether a command may be decided now.
+
+mod definition;
+
+mod facts;
+
+mod standing;
+
+pub use self::{
+    definition::{CommandDefinition, Definition, EventDefinition, Presence, problems},
+    facts::{AggregateEvent, Claim, Command},
+    standing::{Admission, Misfit, Standing},
+};
+
+/// The longest id of an aggregate: it is a part of its stream's name.
+pub const ID_BYTES_MAX: usize = 128;
+
+/// The longest tag of an event and key of a claim: they are, or will be, parts of row keys.
+pub const TEXT_BYTES_MAX: usize = 255;
+
+/// The most tags of an event.
+pub const TAGS_MAX: usize = 8;
+
+/// Whether an aggregate may have this id: 1 to 128 printable bytes without `/`, which stands between an aggregate's name and its id.
+pub fn is_id(text: &str) -> bool {
+    (1..=ID_BYTES_MAX).contains(&text.len()) && crate::plain::is_printable(text) && !text.contains('/')
+}

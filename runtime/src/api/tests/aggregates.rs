@@ -1,0 +1,115 @@
+//! Commands and aggregates.
+
+use expect_test::expect;
+
+use super::*;
+
+fn counting() -> TestHost {
+    let host = TestHost::new();
+    assert_eq!(status(&host, "PUT /v1/modules/sums\n\n\0asm sums counting").split(' ').next(), Some("201"));
+    host
+}
+
+/// The status, and what of the answer is worth reading.
+fn told(host: &TestHost, request: &str) -> String {
+    let answer = answer(host, request);
+    let (status, body) = answer.split_once('\n').unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let status = status.split(' ').next().unwrap();
+    match &body["error"] {
+        serde_json::Value::Null => {
+            let events = body["events"].as_array().into_iter().flatten();
+            let events: String = events.map(|event| format!(" {} {}", text(&event["id"]), event["data"])).collect();
+            let rest = ["revision", "latest_revision", "state", "duplicate"].map(|name| match &body[name] {
+                serde_json::Value::Null => String::new(),
+                value => format!(" {name} {}", text(value)),
+            });
+            format!("{status}{events}{}\n", rest.concat())
+        }
+        error => {
+            let rest = ["revision", "data", "hint"].map(|name| match &error[name] {
+                serde_json::Value::Null => String::new(),
+                value => format!("; {name} {}", text(value)),
+            });
+            format!("{status} {}: {}{}\n", text(&error["code"]), text(&error["message"]), rest.concat())
+        }
+    }
+}
+
+#[test]
+fn a_command_is_answered_with_what_it_recorded_and_an_aggregate_with_its_state_now_and_then() {
+    let host = counting();
+    let requests = [
+        "POST /v1/aggregates/counter/C1/begin\n\n1",
+        "POST /v1/aggregates/counter/C1/count\nidempotency-key: R1\n\n{\"a\":1}",
+        "POST /v1/aggregates/counter/C1/count\nidempotency-key: R2\nif-match: \"1\"\n\n7",
+        "POST /v1/aggregates/counter/C1/count\nidempotency-key: R2\nif-match: \"1\"\n\n 7 ",
+        "POST /v1/aggregates/counter/C1/count",
+        "GET /v1/aggregates/counter/C1",
+        "GET /v1/aggregates/counter/C1?at=2",
+        "GET /v1/aggregates/counter/C1?at=2099-01-01T00:00:00Z",
+        "GET /v1/streams/counter/C1/events?limit=2",
+    ];
+    expect![[r#"
+        200 counter/C1/1 1 revision 1 duplicate false
+        409 no_number: only numbers are counted; data {"a":1}
+        200 counter/C1/2 7 revision 2 duplicate false
+        200 counter/C1/2 7 revision 2 duplicate true
+        200 counter/C1/3 null revision 3 duplicate false
+        200 revision 3 state 3
+        200 revision 2 latest_revision 3 state 2
+        200 revision 3 state 3
+        200 counter/C1/1 1
+    "#]]
+    .assert_eq(&requests.map(|request| told(&host, request)).concat());
+}
+
+#[test]
+fn a_command_that_cannot_be_is_refused_by_name() {
+    let host = counting();
+    let requests = [
+        "POST /v1/aggregates/counter/C1/count\n\n1",
+        "POST /v1/aggregates/counter/C1/begin\n\n1",
+        "POST /v1/aggregates/counter/C1/begin\n\n1",
+        "POST /v1/aggregates/counter/C1/count\nif-match: \"7\"\n\n1",
+        "POST /v1/aggregates/counter/C1/count\nif-match: *\n\n1",
+        "POST /v1/aggregates/counter/C1/count\nidempotency-key: R1\n\n1",
+        "POST /v1/aggregates/counter/C1/count\nidempotency-key: R1\n\n2",
+        "POST /v1/aggregates/counter/C1/count\n\n13",
+        "POST /v1/aggregates/counter/C1/cuont\n\n1",
+        "POST /v1/aggregates/conter/C1/count\n\n1",
+        "POST /v1/aggregates/ledger/C1/count\n\n1",
+        "POST /v1/aggregates/counter/C%0A1/begin\n\n1",
+        "POST /v1/aggregates/counter/C1/count\n\n{",
+        "POST /v1/aggregates/counter/a%2Fb/begin\n\n1",
+        "GET /v1/aggregates/counter/C9",
+        "GET /v1/aggregates/ledger/C1",
+        "GET /v1/aggregates/counter/C1?at=9",
+        "GET /v1/aggregates/counter/C1?at=1970-01-01T00:00:00Z",
+        "GET /v1/aggregates/counter/C1?at=soon",
+        "GET /v1/streams/counter/C9/events",
+    ];
+    expect![[r#"
+        404 no_such_aggregate: there is no counter C1 for `count`
+        200 counter/C1/1 1 revision 1 duplicate false
+        409 exists: counter C1 is there already, and `begin` makes a new one; hint choose another id
+        412 revision_changed: counter C1 is at revision 1, not 7; revision 1; hint look at it again, and send the command with what you read
+        400 bad_request: `*` in if-match is no revision; hint send one as "3"
+        200 counter/C1/2 1 revision 2 duplicate false
+        422 key_reused: this Idempotency-Key was used for another request; hint use a fresh key
+        500 guest_failed: `sums` v1 failed on a command of counter C1: 13 is too much (trap); hint nothing was recorded; mend the module, or send another command
+        404 no_handler: the aggregate `counter` has no command `cuont`; hint did you mean `count`?
+        404 no_handler: no active module of namespace `default` has an aggregate `conter`; hint did you mean `counter`?
+        404 no_handler: no active module of namespace `default` has an aggregate `ledger`; hint deploy a module that has it: amends deploy FILE.wasm
+        400 bad_name: bad id "C\n1": use 1 to 128 printable bytes without `/`
+        400 bad_json: bad JSON: EOF while parsing an object at line 1 column 1
+        400 bad_name: bad id "a/b": use 1 to 128 printable bytes without `/`
+        404 no_such_aggregate: there is no counter C9 in this namespace
+        404 no_such_aggregate: there is no ledger C1 in this namespace
+        404 no_such_revision: counter C1 has 2 events, and none at `9`
+        404 no_such_revision: counter C1 has 2 events, and none at `1970-01-01T00:00:00Z`
+        400 bad_request: at `soon` is neither a revision nor a time; hint write it as 3, or as 2026-01-01T12:00:00Z
+        404 no_such_aggregate: there is no counter C9 in this namespace
+    "#]].assert_eq(&requests.map(|request| told(&host, request)).concat());
+}

@@ -1,0 +1,176 @@
+//! Committed reads: an aggregate's events, and how it stands.
+
+use amends_core::{
+    aggregate::Standing,
+    id::Namespace,
+    value::{Instant, Payload},
+};
+
+use super::{AggregateKey, request::RecordedEvent, resident::Resident, rows};
+use crate::{
+    engine::{
+        guests::{FoldCall, GuestCall, ModuleDigest, PastEvent, Work},
+        kernel::reads,
+        module::{ActiveAggregate, Modules},
+    },
+    journal::record,
+    store::{Position, Store, StoreError, Table},
+};
+
+/// Up to where an aggregate is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// All that is committed.
+    Now,
+    /// So many events.
+    Revision(u64),
+    /// What was decided by this moment.
+    Time(Instant),
+}
+
+/// An aggregate as it is committed, without its state.
+#[derive(Clone, Debug)]
+pub struct Committed {
+    /// How it stands.
+    pub standing: Standing,
+    /// How many events are looked at.
+    pub revision: u64,
+    /// The position of its last record.
+    pub position: Position,
+    /// When the last event that is looked at was decided, if it was read.
+    pub changed_at: Option<Instant>,
+    /// The module whose active version folds it.
+    pub module: String,
+    /// That version.
+    pub version: u32,
+    digest: ModuleDigest,
+    key: AggregateKey,
+    base: Option<(u64, Payload)>,
+    events: Vec<PastEvent>,
+}
+
+/// Events that are folded in one call.
+const PAGE: usize = 1_000;
+
+/// How long a fold may take.
+const DEADLINE_MS: u64 = 30_000;
+
+/// Reads an aggregate, if there is one and some active module has its code. Its events are in memory from the last kept state on.
+pub(crate) fn committed(
+    store: &dyn Store,
+    modules: &Modules,
+    namespace: &Namespace,
+    (name, id): (&str, &str),
+    until: Until,
+) -> Result<Option<Committed>, StoreError> {
+    let key = AggregateKey::new(namespace, name, id);
+    let Some(active) = modules.aggregate(namespace, name) else { return Ok(None) };
+    let Some(resident) = resident(store, &key, &active, until)? else { return Ok(None) };
+    let Resident { standing, last, base, tail, .. } = resident;
+    let fits = |event: &PastEvent| match until {
+        Until::Now => true,
+        Until::Revision(revision) => event.revision <= revision,
+        Until::Time(at) => event.at <= at,
+    };
+    let events: Vec<PastEvent> = tail.into_iter().take_while(fits).collect();
+    let base = base.map(|base| (base.revision, base.state));
+    let revision = base.as_ref().map_or(0, |(revision, _)| *revision) + events.len() as u64;
+    Ok(Some(Committed {
+        revision,
+        changed_at: events.last().map(|event| event.at),
+        position: last,
+        module: active.module.to_owned(),
+        version: active.number,
+        digest: active.digest,
+        standing,
+        key,
+        base,
+        events,
+    }))
+}
+
+fn resident(
+    store: &dyn Store,
+    key: &AggregateKey,
+    active: &ActiveAggregate<'_>,
+    until: Until,
+) -> Result<Option<Resident>, StoreError> {
+    let state_version = active.aggregate.definition.state_version;
+    let kept = store.row(Table::States, &rows::state_key(key))?.and_then(|row| rows::decode(key, &row)).filter(|kept| {
+        let is_before = match until {
+            Until::Now => true,
+            Until::Revision(revision) => kept.base.revision <= revision,
+            Until::Time(_) => false,
+        };
+        is_before && kept.base.serves(&active.digest, state_version)
+    });
+    let from = kept.as_ref().map_or(0, |kept| kept.standing.facts) + 1;
+    let Some(records) = reads::tail(store, &key.stream(), from)? else { return Ok(None) };
+    let resident = Resident::of(kept, &records)?;
+    Ok((resident.standing.revision > 0).then_some(resident))
+}
+
+impl Committed {
+    /// The next part of the fold that makes its state; none: the state is there.
+    pub fn next_fold(&mut self, now: Instant) -> Option<GuestCall> {
+        if self.events.is_empty() {
+            return None;
+        }
+        let rest = self.events.split_off(self.events.len().min(PAGE));
+        let events = std::mem::replace(&mut self.events, rest);
+        let (base_revision, base) = self.base.take().map_or((0, None), |(revision, state)| (revision, Some(state)));
+        let fold = FoldCall { aggregate: self.key.name.clone(), id: self.key.id.clone(), base, base_revision, events };
+        Some(GuestCall {
+            of: self.key.stream(),
+            module: self.module.clone(),
+            version: self.version,
+            digest: self.digest,
+            now,
+            started_at: now,
+            deadline_at: now.plus(DEADLINE_MS),
+            reaches_outside: false,
+            effect_free: true,
+            grants: Default::default(),
+            trace_context: None,
+            work: Work::Fold(Box::new(fold)),
+        })
+    }
+
+    /// What came of the fold of so many events.
+    pub fn folded(&mut self, revision: u64, state: Payload) {
+        self.base = Some((revision, state));
+    }
+
+    /// Its state, once nothing is left to fold.
+    pub fn state(&self) -> Option<&Payload> {
+        self.base.as_ref().map(|(_, state)| state)
+    }
+}
+
+/// A page of an aggregate's events.
+#[derive(Clone, Debug, Default)]
+pub struct EventPage {
+    /// In order.
+    pub events: Vec<RecordedEvent>,
+    /// The version of the record behind them, if there is one.
+    pub next: Option<u64>,
+}
+
+/// Events of an aggregate from a record on (the first is 1). `None`: there is no such aggregate.
+pub(crate) fn events(
+    store: &dyn Store,
+    namespace: &Namespace,
+    (name, id): (&str, &str),
+    from: u64,
+    limit: usize,
+) -> Result<Option<EventPage>, StoreError> {
+    let key = AggregateKey::new(namespace, name, id);
+    let Some(end) = reads::end_of(store, &key.stream())? else { return Ok(None) };
+    let stored = store.stream(end.start, from.max(1), limit)?;
+    let next = from.max(1) + stored.len() as u64;
+    let mut events = Vec::new();
+    for stored in &stored {
+        events.extend(RecordedEvent::of(&record::decode_stored(stored)?));
+    }
+    Ok(Some(EventPage { events, next: (next <= end.revision).then_some(next) }))
+}

@@ -1,0 +1,108 @@
+//! What may be asked of an aggregate, and the answers.
+
+use amends_core::{
+    aggregate::AggregateEvent,
+    value::{Failure, Instant, Payload},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    journal::{Fact, Record},
+    store::Position,
+};
+
+/// A command from outside.
+#[derive(Clone, Debug)]
+pub struct SendCommand {
+    /// The aggregate's name.
+    pub aggregate: String,
+    /// Its id.
+    pub id: String,
+    /// The command's name.
+    pub name: String,
+    /// What it says.
+    pub data: Payload,
+    /// SHA-256 of the canonical data.
+    pub data_hash: [u8; 32],
+    /// The client's idempotency key, or an id that was made for it.
+    pub command: String,
+    /// Only if the aggregate has so many events.
+    pub expect_revision: Option<u64>,
+    /// W3C `traceparent`.
+    pub trace_context: Option<String>,
+}
+
+/// The answer to a command. A repeated one gets what the first one got, but for `duplicate`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandAnswer {
+    /// It was decided before.
+    pub duplicate: bool,
+    /// How many events the aggregate had then.
+    pub revision: u64,
+    /// The module's version that decided.
+    pub version: u32,
+    /// Where the decision is recorded; where nothing was recorded, what it rests on.
+    pub position: Position,
+    /// What was decided.
+    pub decision: Answered,
+}
+
+/// What was decided about a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answered {
+    /// It is done.
+    Accepted {
+        /// What was recorded, in order.
+        events: Vec<RecordedEvent>,
+        /// What the aggregate says beside it.
+        data: Option<Payload>,
+    },
+    /// The aggregate refused it.
+    Refused(Failure),
+}
+
+/// An event as it is in the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedEvent {
+    /// Its type.
+    pub event_type: String,
+    /// The form of its data.
+    pub version: u32,
+    /// Its number among the aggregate's events.
+    pub revision: u64,
+    /// Its place in the journal.
+    pub position: Position,
+    /// When it was decided.
+    pub at: Instant,
+    /// What it says; none: it was erased.
+    pub data: Option<Payload>,
+    /// What else it is about.
+    pub tags: Vec<String>,
+    /// The module's version that decided it.
+    pub module_version: u32,
+}
+
+impl RecordedEvent {
+    /// The event of a record, if it is one.
+    pub(crate) fn of(record: &Record) -> Option<Self> {
+        let Fact::Aggregate(fact) = &record.fact else { return None };
+        Self::of_fact(fact, record.position, record.at)
+    }
+
+    /// The event of a fact, if it is one.
+    pub(crate) fn of_fact(fact: &AggregateEvent, position: Position, at: Instant) -> Option<Self> {
+        match fact {
+            AggregateEvent::Recorded { revision, event_type, version, data, tags, module_version, .. } => Some(Self {
+                event_type: event_type.clone(),
+                version: *version,
+                revision: *revision,
+                position,
+                at,
+                data: data.clone(),
+                tags: tags.clone(),
+                module_version: *module_version,
+            }),
+            AggregateEvent::Decided { .. } | AggregateEvent::Quarantined { .. } => None,
+        }
+    }
+}

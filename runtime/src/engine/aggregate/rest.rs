@@ -1,0 +1,80 @@
+//! Aggregates that are asked nothing: the last of them stay in memory, so that the next command reads nothing.
+//!
+//! What is here is as good as the journal, and may be dropped once that is durable.
+
+use std::collections::VecDeque;
+
+use super::{
+    Aggregates,
+    resident::{AggregateKey, Resident},
+};
+use crate::{engine::kernel::Kernel, store::Position};
+
+/// At a kilobyte or so each, some megabytes.
+const AGGREGATES_MAX: usize = 16_384;
+
+/// The states of all of them, and the events that are in none.
+const BYTES_MAX: usize = 32 << 20;
+
+/// Those that rest, the longest first.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    queue: VecDeque<(u64, AggregateKey)>,
+    last: u64,
+    count: usize,
+    bytes: usize,
+}
+
+impl Rest {
+    /// It is asked nothing any more.
+    fn lie_down(&mut self, key: &AggregateKey, resident: &mut Resident) {
+        self.last += 1;
+        resident.rests = self.last;
+        resident.bytes = resident.weigh();
+        self.count += 1;
+        self.bytes += resident.bytes;
+        self.queue.push_back((self.last, key.clone()));
+    }
+
+    /// It is asked something, or is in memory no more.
+    pub(super) fn forget(&mut self, resident: &mut Resident) {
+        if resident.rests > 0 {
+            resident.rests = 0;
+            self.count -= 1;
+            self.bytes -= resident.bytes;
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.count > AGGREGATES_MAX || self.bytes > BYTES_MAX
+    }
+}
+
+impl Aggregates {
+    /// What was dealt with rests, if nothing is asked of it.
+    pub(super) fn settle(&mut self, key: &AggregateKey) {
+        if let Some(resident) = self.residents.get_mut(key)
+            && resident.is_idle()
+            && resident.rests == 0
+        {
+            self.rest.lie_down(key, resident);
+        }
+    }
+
+    /// Lets go of those that have rested longest, beyond the bounds.
+    pub(crate) fn cool(&mut self, kernel: &Kernel) {
+        let durable: Position = kernel.durable();
+        // Entries of those that were asked something since mean nothing.
+        while let Some((number, key)) = self.rest.queue.front() {
+            let resting = self.residents.get(key).filter(|resident| resident.rests == *number);
+            let is_over = resting.is_none();
+            if resting.is_some_and(|resident| !self.rest.is_full() || resident.last > durable) {
+                return;
+            }
+            let Some((_, key)) = self.rest.queue.pop_front() else { return };
+            if !is_over && let Some(mut resident) = self.residents.remove(&key) {
+                self.rest.forget(&mut resident);
+            }
+        }
+    }
+}

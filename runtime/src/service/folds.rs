@@ -1,0 +1,76 @@
+//! The states of aggregates as they are committed, computed by their modules: guests run for a reader as they do for the engine.
+
+use std::sync::Arc;
+
+use amends_core::value::Payload;
+use tokio::sync::oneshot;
+
+use super::reader::Committed;
+use crate::engine::{
+    driver::Clock,
+    guests::{CallFault, CallId, Caller, GuestCall, GuestReport, Guests},
+    refusal::{Refusal, RefusalCode},
+};
+
+/// Folds events for readers. Cloning shares the guests.
+#[derive(Clone)]
+pub struct Folds {
+    guests: Arc<dyn Guests>,
+    clock: Clock,
+}
+
+impl Folds {
+    /// Folds with these guests.
+    pub fn new(guests: Arc<dyn Guests>, clock: Clock) -> Self {
+        Self { guests, clock }
+    }
+
+    /// Computes the state of an aggregate, page by page. Afterwards it is there.
+    pub async fn complete(&self, mut aggregate: Committed) -> Result<Committed, Refusal> {
+        while let Some(call) = aggregate.next_fold((self.clock)()) {
+            let revision = match call.work.id() {
+                CallId::Fold { through } => through,
+                CallId::Step(_) | CallId::Decide { .. } => 0,
+            };
+            let state = self.run(call).await.map_err(|fault| refused(&aggregate, &fault))?;
+            aggregate.folded(revision, state);
+        }
+        Ok(aggregate)
+    }
+
+    async fn run(&self, call: GuestCall) -> Result<Payload, CallFault> {
+        let (tell, told) = oneshot::channel();
+        self.guests.run(call, Box::new(Alone(Some(tell))));
+        let stopped = || CallFault { failure: amends_core::Failure::new("stopping", "the host is stopping"), is_hosts: true };
+        told.await.unwrap_or_else(|_| Err(stopped()))
+    }
+}
+
+fn refused(aggregate: &Committed, fault: &CallFault) -> Refusal {
+    let Committed { module, version, .. } = aggregate;
+    let (code, message) = (&fault.failure.code, &fault.failure.message);
+    match fault.is_hosts {
+        true => Refusal::new(RefusalCode::Overloaded, format!("the host could not ask `{module}` for the state: {message}")),
+        false => {
+            let said = format!("`{module}` v{version} cannot fold the events: {message} ({code})");
+            Refusal::new(RefusalCode::GuestFailed, said).hint("activate a version that can; nothing of the aggregate is lost")
+        }
+    }
+}
+
+/// Wants one report.
+struct Alone(Option<oneshot::Sender<Result<Payload, CallFault>>>);
+
+impl Caller for Alone {
+    fn report(&mut self, report: GuestReport) -> Option<GuestCall> {
+        if let (GuestReport::Folded(said), Some(tell)) = (report, self.0.take()) {
+            // Who asked may be gone.
+            drop(tell.send(said));
+        }
+        None
+    }
+
+    fn last_report(mut self: Box<Self>, report: GuestReport) {
+        self.report(report);
+    }
+}
