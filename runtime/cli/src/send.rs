@@ -68,7 +68,7 @@ pub(super) fn row(event: &AggregateEvent) -> Vec<String> {
     let version = if event.version == 1 { String::new() } else { format!(" v{}", event.version) };
     let data = event.data.as_ref().map_or("null", |data| data.as_str());
     vec![
-        format!("  {}", paint(DIM, &format!("#{}", event.revision))),
+        format!("  {}", paint(DIM, format!("#{}", event.revision))),
         format!("{}{version}", clean(&event.event_type)),
         clean(data).into_owned(),
     ]
