@@ -366,6 +366,7 @@ impl Drive {
                 Action::Fetch(looks) => self.looks.extend(looks),
                 Action::Run(call, ahead) => self.run_guest(*call, ahead),
                 Action::Withdraw(of, call) => self.guests.withdraw(&of, &call),
+                Action::End(of) => self.guests.end(&of),
                 Action::Changed(stream, revision) => self.changed(&stream, revision),
                 Action::Fail(why) => {
                     self.is_fenced = matches!(why, Ending::Fenced(_));

@@ -323,6 +323,16 @@ impl GuestReport {
         }
     }
 
+    /// Of a call that was ended because nothing needs its stream any more. What had left by then nobody asks.
+    pub fn ended(call: CallId) -> Self {
+        let failure = Failure::new("ended", "the attempt was ended, because its saga has ended");
+        match call {
+            CallId::Step(attempt) => Self::Step(Report { attempt, outcome: Outcome::HostFault(failure), left: Left::Unanswered }),
+            CallId::Decide { .. } => Self::Decided(Err(CallFault { failure, is_hosts: true })),
+            CallId::Fold { .. } => Self::Folded(Err(CallFault { failure, is_hosts: true })),
+        }
+    }
+
     /// What came of a step, its compensation or its check, if it was one.
     pub fn into_step(self) -> Option<Report> {
         match self {
@@ -344,6 +354,13 @@ pub trait Guests: Send + Sync + 'static {
     ///
     /// It never blocks, and may be asked for on the thread that takes the reports.
     fn withdraw(&self, of: &StreamId, call: &CallId);
+
+    /// Ends every call of a stream that needs none any more, whether its guest has begun or not: its caller gets
+    /// [`GuestReport::ended`] as the last report, or [`GuestReport::withdrawn`], and its place goes to the next one. A guest is ended
+    /// when it gives its thread back, at the latest after a slice.
+    ///
+    /// It never blocks, and may be asked for on the thread that takes the reports.
+    fn end(&self, of: &StreamId);
 }
 
 /// Takes the reports of calls. What wants to go on without the engine answers a report with its next call.

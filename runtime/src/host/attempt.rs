@@ -76,6 +76,8 @@ where
 {
     let facts = Facts::of(call);
     let traffic = Traffic::default();
+    // An attempt that is ended before its time is dropped: what it would read on for closes with it.
+    let _closes = traffic.closes();
     let egress = Egress::new(&shared.gate, facts.clone(), traffic.clone());
     let run = Run { shared, lane, facts, egress, traffic: traffic.clone(), deadline: Some(deadline) };
     let end = run.guest(module, invoke).await;

@@ -11,13 +11,23 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
+use crate::journal::StreamId;
+
 /// The bell of one thread.
 #[derive(Default)]
 pub(super) struct Bell {
-    /// Who rang.
-    who: Mutex<Vec<usize>>,
+    news: Mutex<News>,
     is_rung: AtomicBool,
     thread: AtomicWaker,
+}
+
+/// What a thread is to know.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Which of its attempts are to go on.
+    pub(super) rang: Vec<usize>,
+    /// The streams whose attempts are to end.
+    pub(super) ended: Vec<Arc<StreamId>>,
 }
 
 impl Bell {
@@ -32,10 +42,18 @@ impl Bell {
         self.is_rung.load(Ordering::Relaxed)
     }
 
-    /// Who rang since the last time.
-    pub(super) fn answer(&self, into: &mut Vec<usize>) {
+    /// The attempts of this stream are to end.
+    pub(super) fn end(&self, of: Arc<StreamId>) {
+        self.news().ended.push(of);
+        self.call();
+    }
+
+    /// What is new since the last time.
+    pub(super) fn answer(&self, into: &mut News) {
         if self.is_rung.swap(false, Ordering::Acquire) {
-            into.append(&mut self.who());
+            let mut news = self.news();
+            into.rang.append(&mut news.rang);
+            into.ended.append(&mut news.ended);
         }
     }
 
@@ -49,12 +67,12 @@ impl Bell {
     }
 
     fn ring(&self, who: usize) {
-        self.who().push(who);
+        self.news().rang.push(who);
         self.call();
     }
 
-    fn who(&self) -> MutexGuard<'_, Vec<usize>> {
-        self.who.lock().unwrap_or_else(PoisonError::into_inner)
+    fn news(&self) -> MutexGuard<'_, News> {
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -106,17 +124,17 @@ mod tests {
     #[test]
     fn a_rope_rings_once_until_its_attempt_is_polled_and_no_ring_is_lost() {
         let bell = Arc::new(Bell::default());
-        let (rope, mut rang) = (Rope::new(7, &bell), Vec::new());
+        let (rope, mut news) = (Rope::new(7, &bell), News::default());
         assert_eq!(bell.rings().now_or_never(), None);
         rope.waker().wake();
         rope.waker().wake();
         assert_eq!(bell.rings().now_or_never(), Some(()), "it rang before it was listened to");
-        bell.answer(&mut rang);
-        assert_eq!((rang.as_slice(), rope.is_pulled(), bell.is_rung()), (&[7][..], true, false));
+        bell.answer(&mut news);
+        assert_eq!((news.rang.as_slice(), rope.is_pulled(), bell.is_rung()), (&[7][..], true, false));
         rope.let_go();
         rope.waker().wake();
-        bell.answer(&mut rang);
-        assert_eq!(rang, [7, 7]);
+        bell.answer(&mut news);
+        assert_eq!(news.rang, [7, 7]);
         bell.call();
         assert_eq!(bell.rings().now_or_never(), Some(()));
     }

@@ -158,6 +158,19 @@ impl Lanes {
         job.give_up(NotRun::Withdrawn);
     }
 
+    /// Ends all jobs of a stream. Those that have no place yet are told so here, the others by the threads that have them: at once, or
+    /// when the guest that runs there gives its thread back. Never blocks.
+    pub(super) fn end(&self, of: &StreamId) {
+        let mut state = self.dispatch.state();
+        let waiting: Vec<_> = std::iter::from_fn(|| state.queue.withdraw(of, |_| true)).collect();
+        self.dispatch.queued.store(state.waiting(), Ordering::Relaxed);
+        drop(state);
+        waiting.into_iter().for_each(|job| job.give_up(NotRun::Withdrawn));
+        // A thread that took one out of the queue before hears of this after it has begun that one.
+        let of = Arc::new(of.clone());
+        self.dispatch.lanes.iter().for_each(|lane| lane.bell().end(Arc::clone(&of)));
+    }
+
     /// Runs a job beside those that need a place.
     pub(super) fn run_beside(&self, job: Box<dyn Job>) {
         let mut state = self.dispatch.state();
@@ -252,10 +265,7 @@ impl Dispatch {
         }
         let mut state = self.state();
         if let Some(ended) = ended {
-            state.begun[index] -= 1;
-            if let Stands::At(place) = ended {
-                state.queue.give_back(place);
-            }
+            state.give_back(index, ended);
         }
         if let Some(job) = state.beside.pop_front() {
             state.begun[index] += 1;
@@ -274,6 +284,15 @@ impl Dispatch {
         let next = roster.next(now);
         state.idle[index] = next.is_none();
         next.map_or(Next::Rest, Next::GoOn)
+    }
+
+    /// One of this thread's has ended before its time: its place is for the next one, on whatever thread.
+    fn give_back(&self, index: usize, ended: Stands, now: Duration) {
+        let mut state = self.state();
+        state.give_back(index, ended);
+        if state.idle.contains(&true) && state.queue.has_next(now) {
+            self.call_one(state);
+        }
     }
 
     /// Tells those that have waited too long for a place. One thread does, now and then.
@@ -298,6 +317,14 @@ impl Dispatch {
 }
 
 impl State {
+    /// One of this thread's has ended.
+    fn give_back(&mut self, index: usize, ended: Stands) {
+        self.begun[index] -= 1;
+        if let Stands::At(place) = ended {
+            self.queue.give_back(place);
+        }
+    }
+
     fn waiting(&self) -> usize {
         self.queue.waiting(Way::Forward) + self.queue.waiting(Way::Back) + self.beside.len()
     }
@@ -311,6 +338,9 @@ async fn serve(index: usize, dispatch: Arc<Dispatch>) {
         let now = dispatch.now();
         dispatch.look(now);
         roster.wake(now);
+        while let Some(ended) = roster.end_one() {
+            dispatch.give_back(index, ended, now);
+        }
         let who = match dispatch.next(index, &mut roster, ended.take(), now) {
             Next::GoOn(who) => who,
             Next::Begin(job, stands) => roster.take(job.run(Arc::clone(lane)), stands),
@@ -349,7 +379,7 @@ mod tests {
     use amends_core::id::Namespace;
 
     use super::*;
-    use crate::journal::StreamKind;
+    use crate::{host::turn::give_way, journal::StreamKind};
 
     fn party(module: &str, way: Way) -> Party {
         let of = StreamId { namespace: Namespace::new("default").unwrap(), kind: StreamKind::Saga, id: module.to_owned() };
@@ -411,6 +441,34 @@ mod tests {
         let (done, finished) = mpsc::channel();
         run(&lanes, party("m", Way::Forward), async move { done.send(()).unwrap() });
         finished.recv().unwrap();
+    }
+
+    #[test]
+    fn a_job_whose_stream_has_ended_is_dropped_whether_it_waits_or_runs_and_the_next_one_has_its_place() {
+        const PATIENCE: Duration = Duration::from_secs(10);
+        let lanes = Lanes::start(1, Places { begun: 1, running: 1 }).unwrap();
+        for waits in [true, false] {
+            let (begin, begun) = mpsc::channel();
+            run(&lanes, party("m", Way::Forward), async move {
+                begin.send(()).unwrap();
+                if waits {
+                    std::future::pending::<()>().await;
+                }
+                loop {
+                    give_way().await;
+                }
+            });
+            begun.recv_timeout(PATIENCE).unwrap();
+            let (done, finished) = mpsc::channel();
+            run(&lanes, party("n", Way::Forward), async move { done.send(()).unwrap() });
+            lanes.end(&party("m", Way::Forward).of);
+            finished.recv_timeout(PATIENCE).unwrap();
+            // What it held is gone with it.
+            assert_eq!(begun.recv_timeout(PATIENCE), Err(mpsc::RecvTimeoutError::Disconnected));
+        }
+        while lanes.load() != Load::default() {
+            thread::yield_now();
+        }
     }
 
     #[test]

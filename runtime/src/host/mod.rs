@@ -305,6 +305,10 @@ impl Guests for Host {
     fn withdraw(&self, of: &StreamId, call: &CallId) {
         self.lanes.withdraw(of, call);
     }
+
+    fn end(&self, of: &StreamId) {
+        self.lanes.end(of);
+    }
 }
 
 /// A call, and those that its caller answers.
@@ -320,20 +324,20 @@ impl Job for Calls {
     fn run(self: Box<Self>, lane: Arc<Lane>) -> Running {
         let Self { shared, call, caller, queued, handed_over } = *self;
         Box::pin(async move {
-            let mut waiting = Waiting { call: call.work.id(), caller: Some(caller) };
+            let mut waiting = Waiting { call: call.work.id(), caller: Some(caller), lane };
             shared.stages.since(Stage::Queue, queued);
             let waited = (shared.uptime)().saturating_sub(handed_over);
             let mut next = Some(call.later_by(waited));
             while let Some(call) = next {
                 let report = match shared.module(&call.digest).await {
-                    Ok(module) => work::run(&shared, &module, &call, deadline(&shared, &call), &lane).await,
+                    Ok(module) => work::run(&shared, &module, &call, deadline(&shared, &call), &waiting.lane).await,
                     Err(fault) => work::failed(call.work.id(), fault, Left::Nothing),
                 };
                 let ended = Moment::now();
                 next = waiting.report(report);
                 shared.stages.since(Stage::Report, ended);
                 if let Some(call) = &next {
-                    lane.pass(work::way(&call.work)).await;
+                    waiting.lane.pass(work::way(&call.work)).await;
                 }
             }
         })
@@ -367,10 +371,11 @@ fn deadline(shared: &Shared, call: &GuestCall) -> Deadline {
     Deadline { at: (shared.uptime)().saturating_add(allowed), allowed }
 }
 
-/// Who waits for a report gets one, even if the host itself panics beside the guest.
+/// Who waits for a report gets one, also if the attempt is ended before its time, or the host itself panics beside the guest.
 struct Waiting {
     call: CallId,
     caller: Option<Box<dyn Caller>>,
+    lane: Arc<Lane>,
 }
 
 impl Waiting {
@@ -386,12 +391,15 @@ impl Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        // A job that is dropped without a panic belongs to a host that closes: its attempts stay open in the journal.
-        if let Some(caller) = self.caller.take_if(|_| std::thread::panicking()) {
+        let Some(caller) = self.caller.take() else { return };
+        if std::thread::panicking() {
             let fault = Fault::new(FaultCode::HostBug, "the host panicked while it ran the attempt; please report it");
             // What had left is not known here.
             caller.last_report(work::failed(self.call.clone(), fault, Left::Unanswered));
+        } else if self.lane.ends() {
+            caller.last_report(GuestReport::ended(self.call.clone()));
         }
+        // Any other job that is dropped belongs to a host that closes: its attempts stay open in the journal.
     }
 }
 

@@ -78,6 +78,11 @@ impl Place {
     pub(super) fn group(&self) -> &Arc<Group> {
         &self.group
     }
+
+    /// What it runs for.
+    pub(super) fn of(&self) -> &StreamId {
+        &self.of
+    }
 }
 
 impl<J> Queue<J> {

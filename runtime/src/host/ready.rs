@@ -64,10 +64,23 @@ impl<T> Ready<T> {
         let (at, length) = overdue.or_else(|| self.best(now).map(|(_, at, length)| (at, length)))?;
         let (what, _) = self.groups[at].line_mut(length).pop_front()?;
         self.len -= 1;
-        if self.groups[at].short.is_empty() && self.groups[at].long.is_empty() {
+        if self.groups[at].len() == 0 {
             self.groups.swap_remove(at);
         }
         Some(what)
+    }
+
+    /// Takes one out that is not to go on.
+    pub(super) fn remove(&mut self, what: &T)
+    where
+        T: PartialEq,
+    {
+        for members in &mut self.groups {
+            members.short.retain(|(other, _)| other != what);
+            members.long.retain(|(other, _)| other != what);
+        }
+        self.groups.retain(|members| members.len() > 0);
+        self.len = self.groups.iter().map(Members::len).sum();
     }
 
     fn best(&self, now: Duration) -> Option<(Rank, usize, Length)> {
@@ -97,6 +110,10 @@ impl<T> Ready<T> {
 }
 
 impl<T> Members<T> {
+    fn len(&self) -> usize {
+        self.short.len() + self.long.len()
+    }
+
     fn line(&self, length: Length) -> &VecDeque<(T, Duration)> {
         match length {
             Length::Short => &self.short,

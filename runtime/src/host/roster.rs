@@ -11,13 +11,14 @@ use std::{
 };
 
 use super::{
-    bell::Rope,
+    bell::{News, Rope},
     groups::{Group, Length, Rank, Way},
     limits::SLICE,
     queue::Place,
     ready::Ready,
     turn::{Lane, spent},
 };
+use crate::journal::StreamId;
 
 /// What runs: an attempt, and what the host does around it.
 pub(super) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
@@ -28,7 +29,7 @@ pub(super) struct Roster {
     tasks: Vec<Option<Task>>,
     free: Vec<usize>,
     ready: Ready<usize>,
-    rang: Vec<usize>,
+    news: News,
 }
 
 struct Task {
@@ -78,11 +79,18 @@ impl Stands {
             Self::Beside(group) => group,
         }
     }
+
+    fn is_of(&self, of: &StreamId) -> bool {
+        match self {
+            Self::At(place) => place.of() == of,
+            Self::Beside(_) => false,
+        }
+    }
 }
 
 impl Roster {
     pub(super) fn new(lane: Arc<Lane>) -> Self {
-        Self { lane, tasks: Vec::new(), free: Vec::new(), ready: Ready::default(), rang: Vec::new() }
+        Self { lane, tasks: Vec::new(), free: Vec::new(), ready: Ready::default(), news: News::default() }
     }
 
     /// Takes one over that begins.
@@ -99,8 +107,8 @@ impl Roster {
 
     /// Those that were woken want the thread again.
     pub(super) fn wake(&mut self, now: Duration) {
-        self.lane.bell().answer(&mut self.rang);
-        for who in self.rang.drain(..) {
+        self.lane.bell().answer(&mut self.news);
+        for who in self.news.rang.drain(..) {
             // One that has ended may still be rung for, under a number that is another's now: that one is polled for nothing.
             let Some(task) = self.tasks.get_mut(who).and_then(Option::as_mut) else { continue };
             match std::mem::replace(&mut task.state, State::Goes) {
@@ -111,6 +119,32 @@ impl Roster {
             self.ready.put(task.stands.group(), task.length(), who, now);
         }
         self.lane.set_ready(self.ready.len());
+    }
+
+    /// Ends an attempt of a stream whose attempts are to end, at once and wherever it is. Where it stood; none: there are no more.
+    pub(super) fn end_one(&mut self) -> Option<Stands> {
+        while let Some(of) = self.news.ended.last() {
+            let is_of = |task: &Option<Task>| task.as_ref().is_some_and(|task| task.stands.is_of(of));
+            match self.tasks.iter().position(is_of) {
+                Some(who) => return self.end(who),
+                None => drop(self.news.ended.pop()),
+            }
+        }
+        None
+    }
+
+    fn end(&mut self, who: usize) -> Option<Stands> {
+        let task = self.tasks.get_mut(who)?.take()?;
+        match task.state {
+            // Its number is another's soon.
+            State::Goes => self.ready.remove(&who),
+            State::GoesOn => {}
+            // What ends counts as one that runs.
+            State::Waits => task.stands.group().runs(),
+        }
+        self.lane.set_ready(self.ready.len());
+        let lane = Arc::clone(&self.lane);
+        Some(lane.end(|| self.leave(who, task)))
     }
 
     /// Where the one stands that has the thread next.
@@ -155,10 +189,15 @@ impl Roster {
             self.tasks[who] = Some(task);
             return None;
         }
+        Some(self.leave(who, task))
+    }
+
+    /// Drops one that has ended, and says where it stood.
+    fn leave(&mut self, who: usize, task: Task) -> Stands {
         self.free.push(who);
         let Task { future, stands, .. } = task;
         // What a panic left behind may panic once more; it was reported where it happened.
         let _ = catch_unwind(AssertUnwindSafe(|| drop(future)));
-        Some(stands)
+        stands
     }
 }

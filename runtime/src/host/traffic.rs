@@ -67,7 +67,21 @@ pub(super) struct Number {
     pub(super) repeats: u32,
 }
 
+/// Closes every connection of an attempt when it is dropped.
+pub(super) struct Closes<'a>(&'a Traffic);
+
+impl Drop for Closes<'_> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 impl Traffic {
+    /// Closes every connection when it is dropped.
+    pub(super) fn closes(&self) -> Closes<'_> {
+        Closes(self)
+    }
+
     /// Records a denial; the first one counts.
     pub(super) fn deny(&self, denial: Denial) {
         self.state().denied.get_or_insert(denial);

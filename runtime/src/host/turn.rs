@@ -9,7 +9,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -36,6 +36,8 @@ pub(super) struct Lane {
     passes: AtomicU32,
     /// The way of the call that the job began last which has the thread, as a number; 0: it began none.
     turned: AtomicU8,
+    /// What is dropped now is a job that is to end before its time.
+    ends: AtomicBool,
 }
 
 /// So many calls of one job may follow each other at most before the thread looks at its network: about a millisecond.
@@ -68,6 +70,19 @@ impl Lane {
     pub(super) fn turned(&self) -> Option<Way> {
         let turned = self.turned.swap(0, Ordering::Relaxed);
         [Way::Back, Way::Forward].into_iter().find(|way| turned == 1 + *way as u8)
+    }
+
+    /// Drops a job before its time, on this thread: what it holds can ask [`Lane::ends`] meanwhile.
+    pub(super) fn end<T>(&self, drop: impl FnOnce() -> T) -> T {
+        self.ends.store(true, Ordering::Relaxed);
+        let dropped = drop();
+        self.ends.store(false, Ordering::Relaxed);
+        dropped
+    }
+
+    /// A job that is dropped unfinished ends before its time. If not, the host closes.
+    pub(super) fn ends(&self) -> bool {
+        self.ends.load(Ordering::Relaxed)
     }
 
     /// The attempt whose guest has the thread now.

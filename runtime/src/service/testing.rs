@@ -310,6 +310,9 @@ impl Guests for Scripted {
 
     /// Each has begun.
     fn withdraw(&self, _: &StreamId, _: &CallId) {}
+
+    /// What is held is what a test lets go.
+    fn end(&self, _: &StreamId) {}
 }
 
 /// The end of an attempt that sent nothing.

@@ -151,6 +151,33 @@ fn c2_31_a_saga_whose_attempt_waits_for_its_place_is_cancelled_at_once() {
     desk.end("T2");
 }
 
+/// An attempt whose participant does not answer kept its place when its saga was abandoned, here the only one, for as long as the
+/// deadline of its step allowed; a stop waited for it as well.
+#[test]
+fn an_abandoned_saga_gives_the_place_of_its_attempt_back_at_once() {
+    let one_place = Options::default()
+        .with("AMENDS_GUEST_IN_FLIGHT", "1")
+        .with("AMENDS_GUEST_WAITING", "0")
+        .with("AMENDS_SERVER_DRAIN", "1h");
+    let mut desk = Desk::open_with(Way::Plain, one_place);
+    for id in ["T1", "T3"] {
+        desk.participants.add(Rule::next(1, Operation::ReserveFlight, Fault::Hold));
+        desk.begin("trip", id);
+        let asked = |desk: &Desk| desk.participants.state().trace.iter().any(|call| call.trip == id);
+        while !asked(&desk) {
+            thread::yield_now();
+        }
+        desk.act(id, "abandon", &json!({"note": "settled by hand"})).expect(200);
+        if id == "T1" {
+            assert_eq!(desk.book("T2")["status"], "completed");
+        }
+        let types: Vec<Value> = desk.api().journal(id).iter().map(|record| record["type"].clone()).collect();
+        assert_eq!(types, ["started", "intent", "abandoned"]);
+    }
+    // The third one is not awaited, though it might take an hour.
+    assert!(desk.host.stop().success(), "{}", desk.host.log());
+}
+
 #[test]
 fn xr_30_what_is_stuck_on_its_way_is_sent_back_by_a_cancel() {
     let desk = Desk::open(Traffic::Once);

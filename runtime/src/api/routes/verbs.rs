@@ -110,7 +110,7 @@ async fn move_to(asked: Asked<verb::MoveRequest>) -> Result<Response, ApiError> 
     asked.act(|body, _| Ok(Verb::Move(body.version))).await
 }
 
-/// Ends a saga where it stands; what is not undone stays, and is listed in `outstanding`.
+/// Ends a saga where it stands; what is not undone stays, and is listed in `outstanding`. Attempts of it that run are ended.
 #[utoipa::path(
     post, operation_id = "abandon_saga", path = "/v1/sagas/{id}/abandon", tag = "verbs", params(("id" = String, Path)), request_body = Option<verb::ActRequest>,
     responses(

@@ -21,6 +21,8 @@ pub enum Action {
     Run(Box<GuestCall>, Option<Arc<dyn Ahead>>),
     /// Nothing needs this call of a stream any more: if its guest has not begun, say `Report` for it at once.
     Withdraw(StreamId, CallId),
+    /// Nothing needs any call of this stream: end those that run, and say `Report` for each.
+    End(StreamId),
     /// A committed change that watchers may see: the stream and its revision.
     Changed(StreamId, u64),
     /// End the shard: the store takes no more commits. The reason decides whether the host ends too.

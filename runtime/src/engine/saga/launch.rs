@@ -104,16 +104,23 @@ impl Sagas {
     /// Withdraws open attempts of a saga that nothing needs any more, as a rollback would wait for those that still wait for their
     /// place. Gives those that the guests do not have yet: nobody else would report them.
     pub(super) fn withdraw(&mut self, commit: &mut Commit<'_>, key: &SagaKey) -> Vec<Attempt> {
-        let Some(resident) = self.residents.get(key) else { return Vec::new() };
-        let is_ended = resident.saga.is_ended();
-        let unwanted = if is_ended { resident.launched.iter().cloned().collect() } else { resident.saga.unwanted() };
+        let unwanted = self.residents.get(key).map(|resident| resident.saga.unwanted()).unwrap_or_default();
         let (with_guests, here): (Vec<_>, Vec<_>) =
             unwanted.into_iter().map(|attempt| (key.clone(), attempt)).partition(|one| self.launches.running.contains_key(one));
         for (key, attempt) in with_guests {
             commit.act(Action::Withdraw(key.stream(), CallId::Step(attempt)));
         }
-        // A saga that has ended is told nothing more, and lets none of them go.
-        if is_ended { Vec::new() } else { here.into_iter().map(|(_, attempt)| attempt).collect() }
+        here.into_iter().map(|(_, attempt)| attempt).collect()
+    }
+
+    /// Ends what still runs of a saga that has ended: nothing that it does counts any more, and until its deadline it would keep its
+    /// place. What the guests do not have yet they do not get.
+    pub(super) fn end_attempts(&self, commit: &mut Commit<'_>, key: &SagaKey) {
+        let Some(resident) = self.residents.get(key) else { return };
+        let runs = |attempt: &Attempt| self.launches.running.contains_key(&(key.clone(), attempt.clone()));
+        if resident.launched.iter().any(runs) {
+            commit.act(Action::End(key.stream()));
+        }
     }
 
     /// Those that were held up by attempts that have ended go on.

@@ -3,7 +3,7 @@
 use amends_core::{
     Context, Event, Input as SagaInput, Room, Saga,
     event::{Arrival, Attempt, Why},
-    outcome::Report,
+    outcome::{Outcome, Report},
     view::Status,
 };
 
@@ -41,7 +41,13 @@ impl Sagas {
             commit.metrics.attempt_ended(&resident.saga.started().module, &report, commit.now.since(since));
         }
         self.failpoints.of_attempt("outcome-seen", &report.attempt);
-        self.turn(commit, modules, key, &Actor::Host, None, |saga, context| saga.handle(SagaInput::Report(report), context));
+        // That the host did not let an attempt come to its end is no news about a saga that has ended.
+        let is_over = matches!(report.outcome, Outcome::HostFault(_)) && self.get(key).is_some_and(Saga::is_ended);
+        if is_over {
+            self.park(commit, key);
+        } else {
+            self.turn(commit, modules, key, &Actor::Host, None, |saga, context| saga.handle(SagaInput::Report(report), context));
+        }
         self.ended(commit, modules, key, &attempt);
     }
 
@@ -125,7 +131,7 @@ impl Sagas {
         let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
         let turns_back = events.iter().any(turns_back);
         let (module, version) = (resident.saga.started().module.clone(), resident.saga.code().version);
-        let decided = resident.unflushed.len();
+        let (decided, has_ended) = (resident.unflushed.len(), resident.saga.is_ended());
         if !events.is_empty() {
             if resident.unflushed.is_empty() {
                 self.unflushed.push_back((commit.now, key.clone()));
@@ -140,6 +146,9 @@ impl Sagas {
             if let Some(report) = GuestReport::withdrawn(CallId::Step(attempt)).into_step() {
                 self.report(commit, modules, key, report);
             }
+        }
+        if has_ended {
+            self.end_attempts(commit, key);
         }
         self.follow(commit, modules, key, decided);
     }
@@ -257,7 +266,7 @@ impl Sagas {
 
 /// Open attempts may be of no use from here on.
 fn turns_back(event: &Event) -> bool {
-    matches!(event, Event::RollbackBegun(_) | Event::CancelRequested(_) | Event::Abandoned(_))
+    matches!(event, Event::RollbackBegun(_) | Event::CancelRequested(_))
 }
 
 /// What a decision of this saga may depend on now.

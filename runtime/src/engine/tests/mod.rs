@@ -198,6 +198,7 @@ impl Sim {
                         self.called(key, *call);
                     }
                     Action::Withdraw(of, id) => actions.extend(self.withdraw(&of, id)),
+                    Action::End(of) => actions.extend(self.end(&of)),
                     Action::Changed(..) | Action::Fail(_) => {}
                 }
             }
@@ -288,6 +289,21 @@ impl Sim {
         self.away.remove(&key);
         self.calls.push(format!("no {id}"));
         self.shard.step(Input::Report(of.clone(), GuestReport::withdrawn(id)), self.now)
+    }
+
+    /// The calls of a stream are reported at once, whether they have begun or not.
+    fn end(&mut self, of: &StreamId) -> Vec<Action> {
+        let mut actions = Vec::new();
+        while let Some(at) = self.open.iter().position(|(_, call)| call.of == *of)
+            && let Some((key, call)) = self.open.remove(at)
+        {
+            let id = call.work.id();
+            self.away.remove(&key);
+            self.calls.push(format!("{} {id}", if self.is_full { "no" } else { "end" }));
+            let report = if self.is_full { GuestReport::withdrawn(id) } else { GuestReport::ended(id) };
+            actions.extend(self.shard.step(Input::Report(of.clone(), report), self.now));
+        }
+        actions
     }
 
     fn called(&mut self, key: SagaKey, call: GuestCall) {

@@ -170,7 +170,7 @@ fn an_abandoned_saga_runs_nothing_any_more() {
         abandon: no b attempt 1, no c attempt 1; abandoned
         commit: abandoned
         settle: abandoned
-        started, intent, done, intent, intent, abandoned, stale, stale; outstanding [StepPath("a"), StepPath("b"), StepPath("c")]
+        started, intent, done, intent, intent, abandoned; outstanding [StepPath("a"), StepPath("b"), StepPath("c")]
     "#]],
     );
     check(
@@ -185,6 +185,48 @@ fn an_abandoned_saga_runs_nothing_any_more() {
         started, intent, done, intent, intent, abandoned; outstanding [StepPath("a"), StepPath("b"), StepPath("c")]
     "#]],
     );
+}
+
+/// Attempts of an abandoned saga had their places until their deadlines: one that hung stopped a host with one place for as long, and
+/// a shutdown waited for it.
+#[test]
+fn what_runs_of_a_saga_that_is_abandoned_is_ended_and_nothing_more_is_recorded() {
+    check(
+        side_by_side(),
+        "start · end · commit · begin · abandon · commit · settle",
+        expect![[r#"
+        start: a@1; running
+        end: running
+        commit: b@1, c@1; running
+        begin: running
+        abandon: end b attempt 1, end c attempt 1; abandoned
+        commit: abandoned
+        settle: abandoned
+        started, intent, done, intent, intent, abandoned; outstanding [StepPath("a"), StepPath("b"), StepPath("c")]
+    "#]],
+    );
+    // Away, where its guest runs.
+    check(
+        definition(&["~a", "~b"]),
+        "start · begin · abandon · settle",
+        expect![[r#"
+        start: a@1; running
+        begin: running
+        abandon: end a attempt 1; abandoned
+        settle: abandoned
+        started, intent, abandoned; outstanding []
+    "#]],
+    );
+}
+
+#[test]
+fn the_attempt_that_ran_of_a_saga_that_is_abandoned_holds_up_no_stop() {
+    let mut sim = Sim::new(last_refuses);
+    sim.deploy(1, definition(&["~a", "b"]));
+    drop(sim.start("S1", "{}", true));
+    drop(sim.verb("S1", Verb::Abandon, "K1"));
+    while sim.commit() {}
+    assert!(sim.open.is_empty() && sim.shard.is_quiet());
 }
 
 /// Where it is not durable, nobody knows any more whether the attempt had begun.

@@ -403,6 +403,28 @@ async fn an_attempt_that_ends_closes_its_connections() {
     tokio::task::spawn_blocking(move || stream.read_to_end(&mut heard).unwrap()).await.unwrap();
 }
 
+/// An attempt that is ended before its time is dropped: the rest of an answer that its guest had not read was read on, for as long as
+/// the participant sent it.
+#[tokio::test]
+async fn an_attempt_that_is_dropped_closes_what_it_had_not_read_to_its_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (hear, heard) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nok").unwrap();
+        hear.send(stream.read_to_end(&mut Vec::new()).is_ok()).unwrap();
+    });
+    let mut attempt = Attempt::new(facts(&[(&url, false)]));
+    let answer = attempt.begin(request("POST", &url)).await.unwrap().unwrap();
+    let closes = attempt.traffic.closes();
+    drop(answer);
+    drop(closes);
+    let is_closed = tokio::task::spawn_blocking(move || heard.recv_timeout(Duration::from_secs(10)));
+    assert_eq!(is_closed.await.unwrap(), Ok(true));
+}
+
 #[tokio::test]
 async fn sizes_and_counts_are_limited_before_anything_leaves() {
     let participant = Participant::start(&[OK; 4]);

@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+/// How long a test waits for what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// A guest that never ends by itself.
 const SPIN: &str = "(loop $for_ever (br $for_ever)) (unreachable)";
 
@@ -118,6 +121,37 @@ fn c2_31_what_waits_for_its_place_is_withdrawn_at_once_and_what_has_begun_goes_o
     assert_eq!(spinning.try_recv(), Err(mpsc::TryRecvError::Empty));
     host.advance(30_000);
     assert!(matches!(spinning.recv().unwrap().outcome, Outcome::Trapped(failure) if failure.code == "deadline"));
+}
+
+/// A saga was abandoned whose guest hung: it had its place, and the only one there was, until its deadline an hour later.
+#[test]
+fn what_runs_of_a_saga_that_has_ended_is_ended_at_once_and_told_once_and_its_place_is_the_next_ones() {
+    let host = TestHost::new(Limits { in_flight_max: 1, waiting_max: 0, ..TestHost::limits() });
+    let hangs = TestGuest::reaching(format!("(call $block (call $sleep (i64.const {}))) {DONE}", i64::MAX));
+    let (waits, runs) = (Load { waiting: 1, ..Load::default() }, Load { running: 1, ..Load::default() });
+    for (saga, (guest, begun)) in [(hangs, waits), (TestGuest::execute(SPIN), runs)].into_iter().enumerate() {
+        let begins = GuestCall { reaches_outside: true, ..call_of("probe", saga, host.store(guest.component())) };
+        let next = call_of("probe", 9, host.store(TestGuest::default().component()));
+        let of = begins.of.clone();
+        let (ended, queued) = (host.begin(begins.clone()), host.begin(begins));
+        while host.host.attempts() != (Load { queued_forward: 1, ..begun }) {
+            thread::yield_now();
+        }
+        let next = host.begin(next);
+        host.host.end(&of);
+        for (reports, code) in [(ended, "ended"), (queued, "withdrawn")] {
+            let outcome = reports.recv_timeout(PATIENCE).unwrap().outcome;
+            let Outcome::HostFault(failure) = outcome else { panic!("{outcome:?}") };
+            assert_eq!(
+                (failure.code.as_str(), reports.recv_timeout(PATIENCE)),
+                (code, Err(mpsc::RecvTimeoutError::Disconnected))
+            );
+        }
+        assert_eq!(next.recv_timeout(PATIENCE).unwrap().outcome, Outcome::Done(Payload::null()));
+    }
+    while host.host.attempts() != Load::default() {
+        thread::yield_now();
+    }
 }
 
 /// Guests that computed for long yielded to each other in turn, and fifty of them had the thread before a fresh attempt had it. The
