@@ -8,7 +8,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    act::{self, Asks, Common, act},
+    act::{self, Asks, Common, Revision, act},
     exit::Exit,
     many::Many,
     session::Session,
@@ -35,6 +35,6 @@ pub(super) fn run(abandon: &Abandon, session: &Session) -> Result<Exit> {
         Some(steps) => format!("abandon {id} for good; these effects remain: {steps}"),
         None => format!("abandon {id} for good; it has no outstanding effect"),
     };
-    let body = |revision| verb::ActRequest { note: abandon.common.note.clone(), expect_revision: Some(revision) };
+    let body = |revision: Revision| verb::ActRequest { note: abandon.common.note.clone(), expect_revision: revision.agreed() };
     act(session, id, "abandon", &abandon.common, Asks::First, plan, body)
 }

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     exit::Exit,
     render::{self, style, text},
-    session::{Form, Session, confirmed, print, print_json, say},
+    session::{Consent, Form, Session, consent, print, print_json, say},
 };
 
 /// The options of every verb.
@@ -21,7 +21,8 @@ pub(super) struct Common {
     /// The reason; recorded with the user and the time.
     #[arg(long)]
     pub(super) note: Option<String>,
-    /// Act only if the saga is at this revision. By default, the revision that the command reads before.
+    /// Act only if the saga is at this revision. By default, the revision that the command reads before; for `cancel` and `abandon`
+    /// only if they ask for confirmation.
     #[arg(long, value_name = "REVISION")]
     pub(super) expect_revision: Option<u64>,
     /// Do not ask for confirmation.
@@ -40,7 +41,28 @@ pub(super) enum Asks {
     Never,
 }
 
-/// Sends a verb. `plan` describes its effect on the saga that was read; `body` receives the expected revision.
+/// The revision at which a verb finds its saga.
+#[derive(Clone, Debug)]
+pub(super) struct Revision {
+    read: String,
+    given: Option<u64>,
+    consent: Consent,
+}
+
+impl Revision {
+    /// For a verb whose meaning depends on the state of the saga, as which attempt it is about.
+    pub(super) fn seen(&self) -> String {
+        self.given.map_or_else(|| self.read.clone(), |given| given.to_string())
+    }
+
+    /// For a verb that means the same in any state: it is held to a revision only if somebody named it, or was shown it and agreed.
+    /// Otherwise a saga that moves on all the time would never be at the revision that was read.
+    pub(super) fn agreed(&self) -> Option<String> {
+        (self.given.is_some() || self.consent == Consent::Given).then(|| self.seen())
+    }
+}
+
+/// Sends a verb. `plan` describes its effect on the saga that was read; `body` receives the revision.
 ///
 /// A verb that asks for confirmation prints the plan before the question. Other verbs print it after the host has accepted, since
 /// a line before a refusal would read as success. Without a plan the host would refuse the verb: it is sent without a question,
@@ -52,23 +74,25 @@ pub(super) fn act<B: Serialize, P: Into<Option<String>>>(
     common: &Common,
     asks: Asks,
     plan: impl Fn(&Saga) -> P,
-    body: impl Fn(String) -> B,
+    body: impl Fn(Revision) -> B,
 ) -> Result<Exit> {
     let saga: Saga = session.client.get(&["v1", "sagas", id], &[])?;
     // The names in it are as they were typed.
     let plan = plan(&saga).into().map(|plan| text::clean(&plan).into_owned());
+    let mut consented = Consent::Unasked;
     // No confirmation for an ended saga: the host answers how it ended, or that the verb was given before.
     if !saga.status.is_ended() {
         say(&format!("{} {} is {} at revision {}", saga.saga, saga.id, style::status(saga.status), saga.revision));
         if let Some(plan) = plan.as_ref().filter(|_| asks == Asks::First) {
             say(&format!("would {plan}"));
-            if !confirmed("go on?", common.yes)? {
+            consented = consent("go on?", common.yes)?;
+            if consented == Consent::Refused {
                 say("nothing was done");
                 return Ok(Exit::Failed);
             }
         }
     }
-    let revision = common.expect_revision.map_or_else(|| saga.revision.clone(), |revision| revision.to_string());
+    let revision = Revision { read: saga.revision.clone(), given: common.expect_revision, consent: consented };
     let acted: Acted = session.client.post(&["v1", "sagas", id, verb], &body(revision))?;
     if let Some(plan) = plan.filter(|_| asks == Asks::Never && acted.applied) {
         say(&plan);
@@ -118,6 +142,15 @@ pub(super) fn outstanding(saga: &Saga) -> Option<String> {
 mod tests {
     use super::*;
     use crate::render::samples;
+
+    #[test]
+    fn a_verb_that_means_the_same_in_any_state_is_held_to_the_revision_that_was_named_or_agreed_to() {
+        let held = |given, consent| Revision { read: "7".to_owned(), given, consent }.agreed();
+        assert_eq!(held(None, Consent::Unasked), None);
+        assert_eq!(held(None, Consent::Given).as_deref(), Some("7"));
+        assert_eq!(held(Some(5), Consent::Unasked).as_deref(), Some("5"));
+        assert_eq!(held(Some(5), Consent::Given).as_deref(), Some("5"));
+    }
 
     /// A cancel of a saga that rolled back for a reason of its own was told that it had been asked before, and nobody had.
     #[test]

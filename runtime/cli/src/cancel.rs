@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    act::{Asks, Common, act},
+    act::{Asks, Common, Revision, act},
     exit::Exit,
     many::Many,
     render::preview,
@@ -34,7 +34,7 @@ pub(super) fn run(cancel: &Cancel, session: &Session) -> Result<Exit> {
         return cancel.many.act(session, JobVerb::Cancel, JobArgs::default(), &cancel.common, Asks::First);
     };
     let plan = |saga: &Saga| preview::before_cancel(saga).map(|undone| format!("cancel {id}: {undone}"));
-    let body = |revision| verb::ActRequest { note: cancel.common.note.clone(), expect_revision: Some(revision) };
+    let body = |revision: Revision| verb::ActRequest { note: cancel.common.note.clone(), expect_revision: revision.agreed() };
     act(session, id, "cancel", &cancel.common, Asks::First, plan, body)
 }
 
@@ -48,6 +48,30 @@ mod tests {
 
     use super::*;
     use crate::{Cli, Verb, canned, render::samples};
+
+    /// A saga that was faster than the command was cancelled never: each time it was at another revision than the one that was read.
+    #[test]
+    fn a_cancel_or_an_abandon_without_a_question_is_held_to_no_revision_but_a_given_one() {
+        let saga = Saga { cancel_preview: Some(CancelPreview::default()), ..samples::waiting() };
+        let refused = ErrorBody { error: ErrorDetail { message: "as it is".into(), ..ErrorDetail::default() } };
+        let sent = |arguments: &[&str]| {
+            let (session, serving) = canned::host_of_bodies(vec![canned::json(200, &saga), canned::json(409, &refused)]);
+            let sent = match Cli::parse_from(["amends"].iter().chain(arguments)).verb {
+                Verb::Cancel(cancel) => run(&cancel, &session),
+                Verb::Abandon(abandon) => crate::abandon::run(&abandon, &session),
+                Verb::Skip(skip) => crate::skip::run(&skip, &session),
+                _ => unreachable!(),
+            };
+            assert!(sent.unwrap_err().to_string().contains("as it is"));
+            let sent: serde_json::Value = serde_json::from_str(&serving.join().unwrap()[1]).unwrap();
+            sent["expect_revision"].clone()
+        };
+        for verb in ["cancel", "abandon"] {
+            assert_eq!(sent(&[verb, "T2", "--yes"]), serde_json::Value::Null);
+            assert_eq!(sent(&[verb, "T2", "--yes", "--expect-revision", "1"]), "1");
+        }
+        assert_eq!(sent(&["skip", "T2", "reserve-hotel", "--yes"]), saga.revision.as_str());
+    }
 
     /// C2-16: before a cancel the client guessed from the statuses what would be undone, in forward order and also where the host
     /// refuses; `show` asked the host, and was right. The kind: one decision made in two places. Now the host's preview is what is

@@ -16,9 +16,22 @@ pub(super) type Canned = Option<(u16, String)>;
 
 /// Gives these answers, one to each request, and is gone after them; then what was asked, as request lines.
 pub(super) fn host(answers: Vec<Canned>) -> (Session, thread::JoinHandle<Vec<String>>) {
+    hearing(answers, |line, _| line)
+}
+
+/// The same, but what was asked as bodies.
+pub(super) fn host_of_bodies(answers: Vec<Canned>) -> (Session, thread::JoinHandle<Vec<String>>) {
+    hearing(answers, |_, body| body)
+}
+
+fn hearing(answers: Vec<Canned>, keep: fn(String, String) -> String) -> (Session, thread::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}", listener.local_addr().unwrap());
-    let serving = thread::spawn(move || answers.into_iter().map(|answer| serve(&listener, answer)).collect());
+    let hear = move |answer| {
+        let (line, body) = serve(&listener, answer);
+        keep(line, body)
+    };
+    let serving = thread::spawn(move || answers.into_iter().map(hear).collect());
     (Session { client: Client::new(&address, "default", None).unwrap() }, serving)
 }
 
@@ -37,7 +50,8 @@ pub(super) fn overloaded() -> Canned {
     Some((503, "{\"error\":{\"code\":\"overloaded\",\"message\":\"the queue is full\"}}".to_owned()))
 }
 
-fn serve(listener: &TcpListener, answer: Canned) -> String {
+/// The request line and the body of what was asked.
+fn serve(listener: &TcpListener, answer: Canned) -> (String, String) {
     let (mut stream, _) = listener.accept().unwrap();
     let mut request = BufReader::new(stream.try_clone().unwrap());
     let mut lines = request.by_ref().lines().map(Result::unwrap);
@@ -46,8 +60,9 @@ fn serve(listener: &TcpListener, answer: Canned) -> String {
     let length = headers.iter().find_map(|line| line.strip_prefix("content-length:")?.trim().parse().ok()).unwrap_or(0);
     // All of it: closing a socket with something unread in it resets the connection, and the answer may be lost with it. Then the
     // client asked no second time, and this host waited for that for ever.
-    std::io::copy(&mut request.take(length), &mut std::io::sink()).unwrap();
-    let Some((status, body)) = answer else { return asked };
+    let mut sent = String::new();
+    request.take(length).read_to_string(&mut sent).unwrap();
+    let Some((status, body)) = answer else { return (asked, sent) };
     write!(stream, "HTTP/1.1 {status} x\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len()).unwrap();
-    asked
+    (asked, sent)
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    act::{Asks, Common, act},
+    act::{Asks, Common, Revision, act},
     exit::Exit,
     many::Many,
     session::Session,
@@ -45,7 +45,10 @@ pub(super) fn run(asked: &Move, session: &Session) -> Result<Exit> {
         let again = if stuck.is_empty() { String::new() } else { format!(", and try {} again", stuck.join(", ")) };
         format!("move {} from {} v{} to v{}{again}", saga.id, saga.module, saga.version, asked.to)
     };
-    let body =
-        |revision| verb::MoveRequest { version: asked.to, note: asked.common.note.clone(), expect_revision: Some(revision) };
+    let body = |revision: Revision| verb::MoveRequest {
+        version: asked.to,
+        note: asked.common.note.clone(),
+        expect_revision: Some(revision.seen()),
+    };
     act(session, id, "move", &asked.common, Asks::First, plan, body)
 }

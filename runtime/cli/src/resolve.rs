@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use clap::Args;
 
 use super::{
-    act::{Asks, Common, act},
+    act::{Asks, Common, Revision, act},
     exit::Exit,
     input,
     many::Many,
@@ -65,13 +65,13 @@ pub(super) fn run(resolve: &Resolve, session: &Session) -> Result<Exit> {
         };
         format!("record that {step} of {id} {what}")
     };
-    let body = |revision| verb::ResolveRequest {
+    let body = |revision: Revision| verb::ResolveRequest {
         step: step.clone(),
         output: output.clone().map(Json::from),
         not_done: resolve.not_done,
         undone: resolve.undone,
         note: resolve.common.note.clone(),
-        expect_revision: Some(revision),
+        expect_revision: Some(revision.seen()),
     };
     act(session, id, "resolve", &resolve.common, Asks::Never, plan, body)
 }

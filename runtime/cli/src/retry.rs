@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    act::{Asks, Common, act},
+    act::{Asks, Common, Revision, act},
     exit::Exit,
     many::Many,
     session::Session,
@@ -53,10 +53,10 @@ pub(super) fn run(retry: &Retry, session: &Session) -> Result<Exit> {
             format!("retry {} of {}", legs.join(", "), id)
         }
     };
-    let body = |revision| verb::RetryRequest {
+    let body = |revision: Revision| verb::RetryRequest {
         step: retry.step.clone(),
         note: retry.common.note.clone(),
-        expect_revision: Some(revision),
+        expect_revision: Some(revision.seen()),
     };
     act(session, id, "retry", &retry.common, Asks::Never, plan, body)
 }

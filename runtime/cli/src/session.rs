@@ -91,14 +91,30 @@ pub(crate) fn say(text: &str) {
     let _ = writeln!(anstream::stderr(), "{text}");
 }
 
+/// What came of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consent {
+    /// Nobody was asked.
+    Unasked,
+    /// Go on.
+    Given,
+    /// Do nothing.
+    Refused,
+}
+
 /// Asks for confirmation, if stdin is a terminal. True: go on.
 pub(crate) fn confirmed(question: &str, yes: bool) -> Result<bool> {
+    Ok(consent(question, yes)? != Consent::Refused)
+}
+
+/// Asks for confirmation, if stdin is a terminal.
+pub(crate) fn consent(question: &str, yes: bool) -> Result<Consent> {
     if yes || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
-        return Ok(true);
+        return Ok(Consent::Unasked);
     }
     let mut err = anstream::stderr();
     write!(err, "{question} [y/N] ").and_then(|()| err.flush()).context("cannot ask")?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer).context("cannot read the answer")?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    Ok(if matches!(answer.trim(), "y" | "Y" | "yes") { Consent::Given } else { Consent::Refused })
 }

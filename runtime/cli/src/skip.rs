@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    act::{Asks, Common, act},
+    act::{Asks, Common, Revision, act},
     exit::Exit,
     many::Many,
     session::Session,
@@ -36,7 +36,10 @@ pub(super) fn run(skip: &Skip, session: &Session) -> Result<Exit> {
         return skip.many.act(session, JobVerb::Skip, JobArgs::default(), &skip.common, Asks::First);
     };
     let plan = |_: &Saga| format!("skip the compensation of {step} in {id}: its effect remains");
-    let body =
-        |revision| verb::SkipRequest { step: step.clone(), note: skip.common.note.clone(), expect_revision: Some(revision) };
+    let body = |revision: Revision| verb::SkipRequest {
+        step: step.clone(),
+        note: skip.common.note.clone(),
+        expect_revision: Some(revision.seen()),
+    };
     act(session, id, "skip", &skip.common, Asks::First, plan, body)
 }

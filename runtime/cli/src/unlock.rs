@@ -5,7 +5,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    act::{Asks, Common, act},
+    act::{Asks, Common, Revision, act},
     exit::Exit,
     session::Session,
 };
@@ -29,10 +29,10 @@ pub(super) fn run(unlock: &Unlock, session: &Session) -> Result<Exit> {
         let then = next.map_or_else(|| "no saga waits for it".to_owned(), |next| format!("{next} gets it next"));
         format!("unlock {} of {}: the saga continues without it; {then}", unlock.key, unlock.id)
     };
-    let body = |revision| verb::UnlockRequest {
+    let body = |revision: Revision| verb::UnlockRequest {
         key: unlock.key.clone(),
         note: unlock.common.note.clone(),
-        expect_revision: Some(revision),
+        expect_revision: Some(revision.seen()),
     };
     act(session, &unlock.id, "unlock", &unlock.common, Asks::First, plan, body)
 }
