@@ -21,6 +21,30 @@ enum Effect {
     Writes,
 }
 
+/// What a write makes of the header `Idempotency-Key`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Key {
+    /// It keeps the key with the request, and refuses another request under it.
+    Compared,
+    /// What is there says whether it was done under the key before.
+    Known,
+    /// It does not read the header: its names, or its body, say what is the same.
+    Unread,
+}
+
+impl Key {
+    fn of(operation: &Operation) -> Self {
+        match operation.operation_id.as_deref().unwrap_or_default() {
+            "start_saga" | "send_signal" | "create_job" => Self::Compared,
+            "cancel_saga" | "retry_saga" | "skip_compensation" | "unlock_key" | "move_saga" | "resolve_step" | "abandon_saga" => {
+                Self::Compared
+            }
+            "trigger_schedule" | "put_schedule" => Self::Known,
+            _ => Self::Unread,
+        }
+    }
+}
+
 /// Each operation with its path.
 fn operations(described: &mut OpenApi) -> impl Iterator<Item = (&str, Effect, &mut Operation)> {
     described.paths.paths.iter_mut().flat_map(|(path, item)| {
@@ -55,7 +79,9 @@ impl Modify for Headers {
         for (_, effect, operation) in operations(described).filter(|(path, ..)| path.starts_with("/v1/")) {
             take(operation, "Amends-Namespace", "The namespace; `default` if left out.");
             if effect == Effect::Writes {
-                take(operation, "Idempotency-Key", "The same key with the same request is the same write.");
+                if Key::of(operation) != Key::Unread {
+                    take(operation, "Idempotency-Key", "The same key with the same request is the same write.");
+                }
                 take(operation, "Amends-By", "Who asks, for people; recorded and not verified.");
                 answers_with_position(operation);
             }
@@ -132,10 +158,12 @@ fn errors(path: &str, effect: Effect, operation: &Operation) -> Vec<(&'static st
         errors.push(("408", "`body_timeout`: the body came too slowly"));
         errors.push(("409", "it does not fit what is there"));
         errors.push(("413", "`payload_too_large`"));
-        errors.push((
-            "422",
-            "`key_reused`: the Idempotency-Key came with another request before; or the request cannot be fulfilled",
-        ));
+        errors.push(match Key::of(operation) {
+            Key::Compared => {
+                ("422", "`key_reused`: the Idempotency-Key came with another request before; or the request cannot be fulfilled")
+            }
+            Key::Known | Key::Unread => ("422", "the request cannot be fulfilled"),
+        });
         errors.push(("507", "`low_space`: the disk is almost full"));
     }
     errors

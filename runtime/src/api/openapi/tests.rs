@@ -155,6 +155,29 @@ fn c2_36_every_operation_says_how_it_answers_and_how_it_fails() {
     }
 }
 
+/// Of every write it was said that a key with another request is refused; a publish, a deploy or a grant does not read the header.
+#[test]
+fn the_key_of_a_request_is_described_where_it_is_read_and_its_reuse_where_it_is_refused() {
+    let document = document();
+    let (mut read, mut refused) = (Vec::new(), Vec::new());
+    for operation in operations(&document).values() {
+        let id = operation["operationId"].as_str().unwrap();
+        let parameters = operation["parameters"].as_array().into_iter().flatten();
+        if parameters.clone().any(|parameter| parameter["name"] == "Idempotency-Key") {
+            read.push(id);
+        }
+        if operation["responses"]["422"]["description"].as_str().is_some_and(|meaning| meaning.contains("key_reused")) {
+            refused.push(id);
+        }
+    }
+    let refuses = |id: &&str| !["trigger_schedule", "put_schedule"].contains(id);
+    assert_eq!(refused, read.iter().copied().filter(refuses).collect::<Vec<_>>());
+    read.sort_unstable();
+    expect![[r#"
+        abandon_saga cancel_saga create_job move_saga put_schedule resolve_step retry_saga send_signal skip_compensation start_saga trigger_schedule unlock_key"#]]
+    .assert_eq(&read.join(" "));
+}
+
 /// A generator that does not know a media type drops the operation.
 #[test]
 fn c2_36_every_body_is_of_a_kind_that_generators_keep() {

@@ -46,7 +46,8 @@ const ENVELOPE_BYTES_MAX: usize = 16 << 10;
 const SIGNALS: &str = "amends:signal";
 
 /// Publishes an event: every saga that waits for its type and key goes on, and every definition that its type triggers starts one
-/// saga, whose input is the event's data. Deduplicated by source and id.
+/// saga, whose input is the event's data. An event is the same by its source and id alone: whatever else is said under them later is
+/// answered as the first one was. An `Idempotency-Key` is not read.
 ///
 /// An event that nobody takes at once is kept until `kept_until` for sagas that had started before it. A saga that starts after it
 /// never gets it: a key such as a customer's number is used for long, and what was said of an earlier saga is not meant for a later one.
@@ -104,7 +105,7 @@ async fn publish(State(api): State<Arc<Api>>, caller: Caller, headers: HeaderMap
         (status = 202, description = "durable; `kept_until` if the saga did not take it at once", body = Accepted),
         (status = 200, description = "it was there already", body = Accepted),
         (status = 409, description = "the saga has ended", body = ErrorBody),
-        (status = 422, description = "the Idempotency-Key was used for another signal", body = ErrorBody),
+        (status = 422, description = "`key_reused`: the Idempotency-Key was used for another signal to this saga", body = ErrorBody),
     )
 )]
 async fn signal(

@@ -63,7 +63,7 @@ struct JobQuery {
         (status = 202, description = "it is recorded, and done saga by saga", body = Job),
         (status = 200, description = "a dry run: what it would do", body = JobPreview),
         (status = 400, description = "a verb or a filter that says nothing clear", body = ErrorBody),
-        (status = 422, description = "no saga is as the filter says", body = ErrorBody),
+        (status = 422, description = "no saga is as the filter says; `key_reused`: the Idempotency-Key was used for another job", body = ErrorBody),
     )
 )]
 async fn ask(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<Response, ApiError> {

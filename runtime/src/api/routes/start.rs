@@ -61,7 +61,7 @@ struct StartQuery {
         (status = 400, description = "bad id, input or wait; `wait_too_long`: `wait_ms_max` is the longest", body = ErrorBody),
         (status = 404, description = "no such definition", body = ErrorBody),
         (status = 409, description = "the id is taken by another definition or input", body = ErrorBody),
-        (status = 422, description = "`input_does_not_fit`: the definition's schema says otherwise; the message says where", body = ErrorBody),
+        (status = 422, description = "`input_does_not_fit`: the definition's schema says otherwise; the message says where. `key_reused`: the Idempotency-Key made the id of a start with another input", body = ErrorBody),
         (status = 503, description = "overloaded, stopping or storage failed", body = ErrorBody),
     )
 )]

@@ -312,6 +312,19 @@ fn an_event_starts_what_it_triggers_and_is_known_when_it_comes_again() {
     .assert_eq(&answer(&host, &format!("POST /v1/events\n\n{other}")));
 }
 
+/// The description promised `key_reused` for another event under the same key.
+#[test]
+fn an_event_is_the_same_by_its_source_and_id_whatever_key_and_data_it_comes_with() {
+    let host = TestHost::new();
+    let publish = |id: &str, key: &str, data: &str| {
+        let event = format!(r#"{{"specversion":"1.0","id":"{id}","source":"shop","type":"approval","data":{data}}}"#);
+        let told = answer(&host, &format!("POST /v1/events\nidempotency-key: {key}\n\n{event}"));
+        told.split_whitespace().next().unwrap_or_default().to_owned()
+    };
+    let told = [publish("1", "k", "1"), publish("2", "k", "1"), publish("1", "l", "1"), publish("1", "k", "2")];
+    assert_eq!(told, ["202", "202", "200", "200"]);
+}
+
 #[test]
 fn a_signal_is_for_one_saga_and_kept_until_that_waits_for_it() {
     let host = charging();
