@@ -3,34 +3,38 @@
 //! Decide, enqueue, apply; release when committed: in that order, in one place. The shard does no I/O: it runs no guest, writes no
 //! file, reads neither the clock nor the store. What a decision needs of the store it asks for as an action, and takes as an input.
 //! Here is only who gets which input: what it means is the kinds' own.
+//!
+//! - `requests`: which kind answers a request; `clock`: what the clock makes happen
 
-use amends_core::{Input as SagaInput, Instant, event::Topic, id::SagaId, outcome::Report};
+mod requests;
+
+mod clock;
+
+use amends_core::{Instant, event::Topic, outcome::Report};
 
 pub use crate::engine::kernel::action::Action;
 use crate::{
     engine::refusal::{Refusal, RefusalCode},
     engine::{
-        aggregate::{self, AggregateKey, Aggregates, Asked},
+        aggregate::{self, AggregateKey, Aggregates},
         broadcast::Broadcasts,
-        event::{self, Heard},
+        event,
         guests::{CallId, GuestReport},
-        job::{Awaited, Jobs},
+        job::Jobs,
         kernel::{
             Kernel,
             action::Ending,
-            answers::{self, Life},
             desk::Desk,
-            reads::{Answer as Fetched, Look, Reads, Unready},
-            release::{Release, Reply},
-            request::{Answer, Said},
+            reads::{Answer as Fetched, Look, Unready},
+            release::Release,
             timers::{self, Timer},
         },
-        module::{self, Modules},
+        module::Modules,
         port::Request,
-        saga::{self, News, Outcome, SagaKey, Sagas},
+        saga::{self, News, SagaKey, Sagas},
         schedule::{self, Held, Schedules},
     },
-    journal::{StreamId, StreamKind, TimerKind},
+    journal::{StreamId, StreamKind},
 };
 
 /// What can happen to a shard.
@@ -114,10 +118,6 @@ impl Undecided {
         Self { why, work: Box::new(work) }
     }
 }
-
-/// Timers that fire in one step. Ten thousand may be due in a second, and what is asked meanwhile waits for no more than this.
-/// It is half of what is taken between two ticks, so that what comes of one is dealt with before the next.
-const FIRED_AT_ONCE: usize = 32;
 
 impl Shard {
     pub(crate) fn new(
@@ -349,191 +349,6 @@ impl Shard {
         }
     }
 
-    fn request(&mut self, request: Request) -> Result<(), Undecided> {
-        let reads = self.kernel.reads();
-        let (sagas, modules) = (&mut self.sagas, &mut self.modules);
-        match request {
-            Request::Start(origin, start, answer) => match sagas.start(reads, modules, &origin, &start) {
-                Ok(Outcome::Said(said)) => self.reply(said, answer),
-                Ok(Outcome::Waits(created)) => sagas.wait(SagaKey::new(&origin.namespace, &start.id), answer, created),
-                Err(unready) => return again(unready, Request::Start(origin, start, answer)),
-            },
-            Request::Verb(origin, verb, answer) => match sagas.act(reads, modules, &origin, &verb) {
-                Ok(said) => self.reply(said, answer),
-                Err(unready) => return again(unready, Request::Verb(origin, verb, answer)),
-            },
-            Request::Publish(origin, publish, answer) => {
-                if let Err(refusal) = self.broadcasts.refuse_new()
-                    && publish.to.is_none()
-                {
-                    self.reply_counted(Said::refused(refusal), answer);
-                    return Ok(());
-                }
-                let is_behind = publish.to.is_none() && self.broadcasts.has_topic(&origin.namespace, &publish.topic());
-                match event::publish(reads, sagas, modules, &origin, &publish, is_behind) {
-                    Ok(Heard::Said(said)) => self.reply(said, answer),
-                    Ok(Heard::Begins(delivery)) => {
-                        let commit = &mut self.kernel.commit();
-                        let start = self.broadcasts.deliver(commit, &origin.namespace, *delivery);
-                        self.broadcasts.wait(commit, start, false, answer);
-                    }
-                    Ok(Heard::UnderWay(start)) => self.broadcasts.wait(&mut self.kernel.commit(), start, true, answer),
-                    Err(unready) => return again(unready, Request::Publish(origin, publish, answer)),
-                }
-            }
-            Request::Command(origin, command, answer) => match self.aggregates.ask(reads, modules, &origin, &command) {
-                Ok(Asked::Said(said)) => self.reply_counted(said, answer),
-                Ok(Asked::Waits) => {
-                    self.aggregates.put_in_line(&mut self.kernel.commit(), modules, origin, command, answer);
-                }
-                Err(unready) => return again(unready, Request::Command(origin, command, answer)),
-            },
-            Request::Schedule(origin, asked, answer) => match self.schedules.ask(reads, sagas, modules, &origin, &asked) {
-                Ok(said) => self.reply_counted(said, answer),
-                Err(unready) => return again(unready, Request::Schedule(origin, asked, answer)),
-            },
-            Request::Job(origin, job, answer) => match self.jobs.ask(reads, &origin, &job) {
-                Ok(said) => self.reply(said, answer),
-                Err(unready) => return again(unready, Request::Job(origin, job, answer)),
-            },
-            Request::StopJob(origin, id, act, answer) => match self.jobs.stop(reads, &origin, &id, &act) {
-                Ok(said) => self.reply(said, answer),
-                Err(unready) => return again(unready, Request::StopJob(origin, id, act, answer)),
-            },
-            Request::AwaitJob(origin, id, answer) => match self.jobs.wait(reads, &origin, &id) {
-                Ok(Awaited::Said(said)) => self.reply(said, answer),
-                Ok(Awaited::Runs(stream)) => self.jobs.tell(stream, answer),
-                Err(unready) => return again(unready, Request::AwaitJob(origin, id, answer)),
-            },
-            Request::Definitions(origin, answer) => {
-                let said = Said::new(reads.last_position(), Ok(modules.offered(&origin.namespace)));
-                self.reply(said, answer);
-            }
-            Request::Deploy(..) | Request::Activate(..) | Request::SetGrants(..) | Request::Remove(..) | Request::Modules(..) => {
-                return self.module_request(request);
-            }
-        }
-        Ok(())
-    }
-
-    /// Answers about modules count live sagas, and those are counted as they are handed over.
-    fn module_request(&mut self, request: Request) -> Result<(), Undecided> {
-        let mut reads = self.kernel.reads();
-        let (sagas, modules) = (&mut self.sagas, &mut self.modules);
-        let denied = match &request {
-            Request::SetGrants(origin, set, _) => saga::denied(&mut reads, sagas, modules, &origin.namespace, &set.module),
-            _ => Ok(Some(Vec::new())),
-        };
-        let ready = sagas.must_settle(&mut reads).and(denied).and_then(|denied| Ok((denied, reads.done()?)));
-        let (denied, mut commit) = match ready {
-            Ok(ready) => ready,
-            Err(unready) => return again(unready, request),
-        };
-        sagas.flush_all(&mut commit);
-        let (origin, name, decided, answer) = match request {
-            Request::Deploy(origin, deploy, answer) => {
-                let name = deploy.module.clone();
-                let decided = module::deploy(modules, &origin.namespace, deploy);
-                (origin, name, decided, answer)
-            }
-            Request::Activate(origin, name, which, act, answer) => {
-                let decided = module::activate(modules, &origin.namespace, &name, which, act);
-                (origin, name, decided, answer)
-            }
-            Request::SetGrants(origin, set, answer) => {
-                let name = set.module.clone();
-                let decided = module::grants(modules, sagas.live(), &origin.namespace, set);
-                (origin, name, decided, answer)
-            }
-            Request::Remove(origin, name, version, answer) => {
-                let decided = module::remove(modules, sagas.live(), &origin.namespace, &name, version);
-                (origin, name, decided, answer)
-            }
-            Request::Modules(origin, answer) => {
-                let said = Said::new(commit.last_position(), Ok(module::views(modules, sagas.live(), &origin.namespace)));
-                self.reply(said, answer);
-                return Ok(());
-            }
-            other => return again(Unready::Missing, other),
-        };
-        let changes = decided.as_ref().is_ok_and(module::Decided::changes);
-        if changes {
-            sagas.call_all_back(commit.now);
-        }
-        let said = module::record(&mut commit, modules, sagas.live(), &origin, &name, decided);
-        if changes {
-            // Sagas that a denial stopped go on.
-            match denied {
-                Some(denied) => denied.iter().for_each(|key| sagas.tell(&mut commit, modules, key, SagaInput::GrantsChanged)),
-                None => self.broadcasts.grant(&mut commit, &origin.namespace, &name),
-            }
-        }
-        self.reply(said, answer);
-        Ok(())
-    }
-
-    /// A timer fired: whose it is says its kind.
-    fn due(&mut self, timer: Timer) -> Result<(), Unready> {
-        let mut reads = self.kernel.reads();
-        let (sagas, modules) = (&mut self.sagas, &mut self.modules);
-        match timer.kind {
-            TimerKind::Saga => {
-                let Some(key) = saga::rows::key_at(&mut reads, timer.start)? else { return Ok(()) };
-                sagas.ready(&mut reads, modules.definitions(), &key)?;
-                sagas.tell(&mut reads.done()?, modules, &key, SagaInput::Wake);
-            }
-            TimerKind::Event => event::expire(reads, sagas, modules, timer)?,
-            TimerKind::Schedule => {
-                if let Some(held) = self.schedules.due(&mut reads, timer)? {
-                    self.schedules.wake(reads, sagas, modules, &held)?;
-                }
-            }
-            TimerKind::Job => self.jobs.expire(reads, timer)?,
-            TimerKind::Answer => {
-                let Some(kept) = answers::due(&mut reads, timer)? else { return Ok(()) };
-                let life = match &kept.about {
-                    Some(about) => life(&mut reads, sagas, &self.jobs, about)?,
-                    None => Life::Nothing,
-                };
-                answers::expire(&mut reads.done()?, timer, kept, life);
-            }
-        }
-        Ok(())
-    }
-
-    /// What the clock makes happen, so much of it at once.
-    fn tick(&mut self) {
-        self.fires_left = FIRED_AT_ONCE;
-        self.fire();
-        if self.jobs.has_turn(&self.kernel, &self.sagas) && !self.desk.is_busy(&Lane::Jobs) {
-            self.take(Work::JobTurn);
-        }
-        if self.broadcasts.has_turn(&self.kernel, &self.sagas) && !self.desk.is_busy(&Lane::Broadcasts) {
-            self.take(Work::BroadcastTurn);
-        }
-    }
-
-    /// Goes on with what the clock makes happen. A schedule that is late for several moments takes them one by one, and each may
-    /// have to be read first: what was read goes on here, in the same turn.
-    fn fire(&mut self) {
-        while self.fires_left > 0
-            && let Some(timer) = self.kernel.due_timer()
-        {
-            self.fires_left -= 1;
-            self.kernel.metrics.timer_lag(self.kernel.now.since(timer.due));
-            self.take(Work::Due(timer));
-        }
-        if self.kernel.timers().is_used_up() && !self.desk.is_busy(&Lane::Timers) {
-            self.take(Work::Refill);
-        }
-        while self.fires_left > 0
-            && let Some(held) = self.schedules.next_woken(&self.kernel, &self.sagas)
-        {
-            self.fires_left -= 1;
-            self.take(Work::Schedule(held));
-        }
-    }
-
     /// What cannot be read is left as it is, and whoever asked is told; everything else goes on.
     fn unreadable(&mut self, work: Work, why: String) {
         match work {
@@ -613,18 +428,6 @@ impl Shard {
         }
     }
 
-    fn reply<T: Send + 'static>(&mut self, said: Said<T>, answer: Answer<T>) {
-        self.kernel.release_at(said.at, Release::Reply(Reply::new(answer, said.said)));
-    }
-
-    /// Counts a refusal as well.
-    fn reply_counted<T: Send + 'static>(&mut self, said: Said<T>, answer: Answer<T>) {
-        if let Err(refusal) = &said.said {
-            self.kernel.metrics.refused(refusal.code);
-        }
-        self.reply(said, answer);
-    }
-
     fn fail(&mut self, why: Ending) {
         let Some(refusal) = self.kernel.fail(why) else { return };
         self.sagas.refuse_waiters(&refusal);
@@ -635,25 +438,6 @@ impl Shard {
             if let Work::Request(request) = work {
                 request.refuse(refusal.clone());
             }
-        }
-    }
-}
-
-/// A request that cannot be decided now.
-fn again(unready: Unready, request: Request) -> Result<(), Undecided> {
-    Err(Undecided::new(unready, Work::Request(request)))
-}
-
-/// How long what an answer is about lives.
-fn life(reads: &mut Reads<'_>, sagas: &Sagas, jobs: &Jobs, about: &StreamId) -> Result<Life, Unready> {
-    match about.kind {
-        StreamKind::Saga => match SagaId::new(&about.id) {
-            Ok(id) => sagas.life(reads, &SagaKey { namespace: about.namespace.clone(), id }),
-            Err(_) => Ok(Life::Nothing),
-        },
-        StreamKind::Job => jobs.life(reads, about),
-        StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Aggregate => {
-            Ok(Life::Nothing)
         }
     }
 }

@@ -349,7 +349,7 @@ impl Saga {
     /// Closes the open attempt; the caller says what came of it. What arrived before it stays: a next attempt is told again,
     /// because an event is consumed once.
     fn closing(&mut self, attempt: &Attempt, charge: Charge, at: Instant) -> Result<&mut StepRun, String> {
-        let Some(intent) = self.open(attempt) else {
+        let (Some(intent), Some(since)) = (self.open(attempt), self.open_since(attempt)) else {
             return Err(format!("attempt {} of {} is not open", attempt.number, attempt.leg));
         };
         let survived_alone = intent.solo && charge == Charge::Leg;
@@ -359,10 +359,10 @@ impl Saga {
         leg.host_failed = charge == Charge::HostFault;
         // What the host could not run is no time of the step's, and nor is what lies behind the deadline of an attempt: so much it
         // waited for its place.
-        let waited_since = match (charge, &leg.state) {
-            (Charge::HostFault, LegState::Open { since, .. }) => *since,
-            (Charge::HostStop { .. }, _) => at,
-            (Charge::Leg | Charge::HostFault, _) => deadline_at,
+        let waited_since = match charge {
+            Charge::Leg => deadline_at,
+            Charge::HostFault => since,
+            Charge::HostStop { .. } => at,
         };
         leg.waited_ms = leg.waited_ms.saturating_add(at.since(waited_since));
         leg.state = LegState::Closed;

@@ -329,7 +329,7 @@ pub(crate) fn stream(store: &dyn Store, name: &StreamId) -> Result<Whole, StoreE
 }
 
 /// Records of a stream that are read at a time, so that no read holds the store's pages for long.
-const PAGE: usize = 1_024;
+pub(crate) const PAGE: usize = 1_024;
 
 /// Reads the rest of a stream page by page, and compares all of it with its row.
 fn whole(store: &dyn Store, name: &StreamId, end: End, first: Vec<Stored>) -> Result<Result<Whole, Corrupt>, StoreError> {

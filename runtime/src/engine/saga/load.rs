@@ -7,7 +7,7 @@ use amends_core::{Event, Instant, Saga};
 use super::SagaKey;
 use crate::{
     engine::{
-        kernel::reads::{self, Begun},
+        kernel::reads::{self, Begun, PAGE},
         module::Definitions,
     },
     held::{NoRoom, Room, SMALL_RECORDS_BYTES, Share},
@@ -89,10 +89,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Records of a stream that are read at a time, so that no read holds the store's pages for long.
-const PAGE: usize = 1_024;
-
-/// Bytes of them, beyond the first page. A record that is larger is read by itself.
+/// Bytes of the records that are read at a time, beyond the first page. A record that is larger is read by itself.
 const PAGE_BYTES: usize = 1 << 20;
 
 /// No record is larger: its length is a number of 32 bits.

@@ -139,14 +139,14 @@ impl Resident {
     }
 
     /// Open attempts that were not launched yet; from here on they count as launched. `decided`: from which of the facts without a
-    /// place on this was not asked before.
+    /// place on this was not asked before, if that is known.
     ///
     /// A saga may have thousands of attempts open, and this is asked at each decision. Mostly the facts name all that has changed;
     /// where they do not, all open attempts are looked at.
-    pub(crate) fn launch(&mut self, decided: usize) -> Vec<Intent> {
+    pub(crate) fn launch(&mut self, decided: Option<usize>) -> Vec<Intent> {
         let Self { saga, unflushed, launched, .. } = self;
         let mut fresh = Vec::new();
-        for Decided { event, .. } in unflushed.get(decided..).unwrap_or_default() {
+        for Decided { event, .. } in decided.and_then(|from| unflushed.get(from..)).unwrap_or_default() {
             match event {
                 Event::Intent(intent) if saga.open_since(&intent.attempt).is_some() => fresh.push(intent.clone()),
                 event => drop(event.closes().map(|attempt| launched.remove(attempt))),

@@ -58,7 +58,7 @@ impl Sagas {
         let after = self.take_over(commit.now, key, errand, None);
         commit.not_before(after);
         self.let_held_go(commit, modules);
-        self.follow(commit, modules, key, usize::MAX);
+        self.follow(commit, modules, key, None);
     }
 
     /// Tells a saga something that the host knows.
@@ -89,7 +89,7 @@ impl Sagas {
         match found {
             Some(arrived) => drop(self.deliver(commit, modules, key, arrived)),
             None => {
-                self.proceed(commit, modules, key, usize::MAX);
+                self.proceed(commit, modules, key, None);
             }
         }
         self.flush(commit, key);
@@ -131,7 +131,7 @@ impl Sagas {
         let host_died = events.iter().any(|event| matches!(event, Event::Stuck(_, Why::HostDied)));
         let turns_back = events.iter().any(turns_back);
         let (module, version) = (resident.saga.started().module.clone(), resident.saga.code().version);
-        let (decided, has_ended) = (resident.unflushed.len(), resident.saga.is_ended());
+        let (decided, has_ended) = (Some(resident.unflushed.len()), resident.saga.is_ended());
         if !events.is_empty() {
             if resident.unflushed.is_empty() {
                 self.unflushed.push_back((commit.now, key.clone()));
@@ -154,7 +154,7 @@ impl Sagas {
     }
 
     /// What a saga wants now that something was decided: the facts without a place from `decided` on, if it wanted nothing else before.
-    fn follow(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, decided: usize) {
+    fn follow(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, decided: Option<usize>) {
         let Some(resident) = self.residents.get_mut(key) else { return };
         let begun = resident.wait_for(&resident.saga.topics());
         // A report within a decision is followed before the decision is: what began to wait there is looked for first.
@@ -168,7 +168,7 @@ impl Sagas {
     }
 
     /// Runs what wants to run, hands over what must be durable, answers who waits.
-    fn proceed(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, decided: usize) {
+    fn proceed(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, decided: Option<usize>) {
         let Some(resident) = self.residents.get_mut(key) else { return };
         let is_cautious = resident.cautious || commit.is_crowded();
         // Law 4: what can reach outside has a durable intent. Law 3: what cannot runs on.
