@@ -22,7 +22,7 @@ use tokio::{
 use super::{Api, error::ApiError};
 use crate::{
     held::{NoRoom, Room, SMALL_RECORDS_BYTES, Share, UsedUp},
-    service::reader::{Reader, Records, Wanted},
+    service::reader::{Reader, RecordRange, Records},
 };
 
 /// Reads at a time: a small one takes a fraction of a millisecond. Each has some times what is small in memory, or a page, and its
@@ -64,39 +64,39 @@ impl Reads {
 
 /// Records of one saga that somebody wants.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct RecordQuery {
     pub(super) namespace: Namespace,
     pub(super) id: SagaId,
     /// The first revision.
     pub(super) from: u64,
     /// At most so many.
     pub(super) limit: usize,
-    pub(super) reader: By,
+    pub(super) reader: ReaderKind,
 }
 
 /// Who wants records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum By {
+pub(super) enum ReaderKind {
     /// As many as fit into a page, soon.
     Page,
     /// No more than what is small, or one, as soon as there is room.
     Follower,
 }
 
-/// Records as they are told to a client, and how many bytes that takes.
-pub(super) struct Told<T> {
+/// Records as they are sent to a client, and how many bytes they take so.
+pub(super) struct Rendered<T> {
     pub(super) value: T,
     pub(super) bytes: u64,
 }
 
-/// The same with the share that it has of the memory for pages; none if it is small.
-pub(super) struct Shown<T> {
+/// The same with its reservation of the memory for pages; none if it is small.
+pub(super) struct Reserved<T> {
     pub(super) value: T,
     pub(super) share: Option<Share>,
 }
 
-impl<T> Shown<T> {
-    fn new(Told { value, bytes }: Told<T>, mut share: Option<Share>) -> Self {
+impl<T> Reserved<T> {
+    fn new(Rendered { value, bytes }: Rendered<T>, mut share: Option<Share>) -> Self {
         share.iter_mut().for_each(|share| share.keep(bytes));
         Self { value, share }
     }
@@ -161,30 +161,30 @@ impl Api {
     /// a page that could be larger is small as long as there is none. `None`: there is no such saga.
     pub(super) async fn records<T: Send + 'static>(
         &self,
-        asked: &Asked,
-        show: impl Fn(Records) -> Result<Told<T>, ApiError> + Clone + Send + Sync + 'static,
-    ) -> Result<Option<Shown<T>>, ApiError> {
-        let mut asked = asked.clone();
+        query: &RecordQuery,
+        show: impl Fn(Records) -> Result<Rendered<T>, ApiError> + Clone + Send + Sync + 'static,
+    ) -> Result<Option<Reserved<T>>, ApiError> {
+        let mut query = query.clone();
         let (mut bytes_max, mut share) = (SMALL_RECORDS_BYTES, None);
         loop {
-            match self.page(&asked, bytes_max, show.clone()).await? {
+            match self.page(&query, bytes_max, show.clone()).await? {
                 None => return Ok(None),
-                Some(Page::Whole(told)) => return Ok(Some(Shown::new(told, share))),
-                Some(Page::Cut(told)) => match share {
-                    None if asked.reader == By::Page => match self.held.pages.try_take(COPIES * PAGE_BYTES as u64) {
+                Some(Page::Whole(rendered)) => return Ok(Some(Reserved::new(rendered, share))),
+                Some(Page::Cut(rendered)) => match share {
+                    None if query.reader == ReaderKind::Page => match self.held.pages.try_take(COPIES * PAGE_BYTES as u64) {
                         Some(taken) => (bytes_max, share) = (PAGE_BYTES, Some(taken)),
-                        None => return Ok(Some(Shown::new(told, None))),
+                        None => return Ok(Some(Reserved::new(rendered, None))),
                     },
-                    share => return Ok(Some(Shown::new(told, share))),
+                    share => return Ok(Some(Reserved::new(rendered, share))),
                 },
                 Some(Page::Nothing) => {
                     bytes_max = bytes_max.saturating_mul(4).max(PAGE_BYTES);
                     drop(share.take());
                     let bytes = COPIES * bytes_max as u64;
-                    share = match asked.reader {
-                        By::Page => Some(self.held.pages.take(bytes).await.map_err(|UsedUp| overloaded())?),
-                        By::Follower => {
-                            asked.limit = 1;
+                    share = match query.reader {
+                        ReaderKind::Page => Some(self.held.pages.take(bytes).await.map_err(|UsedUp| overloaded())?),
+                        ReaderKind::Follower => {
+                            query.limit = 1;
                             self.held.pages.wait(bytes).await
                         }
                     };
@@ -195,13 +195,13 @@ impl Api {
 
     async fn page<T: Send + 'static>(
         &self,
-        asked: &Asked,
+        query: &RecordQuery,
         bytes_max: usize,
-        show: impl Fn(Records) -> Result<Told<T>, ApiError> + Send + Sync + 'static,
+        show: impl Fn(Records) -> Result<Rendered<T>, ApiError> + Send + Sync + 'static,
     ) -> Result<Option<Page<T>>, ApiError> {
-        let Asked { namespace, id, from, limit, .. } = asked.clone();
+        let RecordQuery { namespace, id, from, limit, .. } = query.clone();
         self.read(move |reader| {
-            let Some(read) = reader.journal(&namespace, &id, Wanted { from, limit, bytes_max })? else {
+            let Some(read) = reader.journal(&namespace, &id, RecordRange { from, limit, bytes_max })? else {
                 return Ok::<_, ApiError>(None);
             };
             Ok(Some(match (read.records.len(), read.next) {
@@ -217,9 +217,9 @@ impl Api {
 /// How a page came out.
 enum Page<T> {
     /// All that was asked for, or all that there is.
-    Whole(Told<T>),
+    Whole(Rendered<T>),
     /// More would have been too large.
-    Cut(Told<T>),
+    Cut(Rendered<T>),
     /// The first record is too large.
     Nothing,
 }

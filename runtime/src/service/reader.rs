@@ -16,7 +16,7 @@ pub use crate::engine::{
     aggregate::read::{Committed, EventPage, Until},
     job::preview::JobPreview,
     saga::{
-        load::Wanted,
+        load::RecordRange,
         moves::{Candidate, Move, Moves},
         read::{ListFilter, LockKey, SagaLine, Standing},
         stuck::{FirstStuck, StuckGroup, StuckGroups},
@@ -217,14 +217,14 @@ impl Reader {
         moves::could_move(self.source(), namespace, candidate).map_err(|error| failed(&error))
     }
 
-    /// A saga's records from a revision on (the first is 1), as many of those that are wanted as are not too large together: there may
+    /// A saga's records from a revision on (the first is 1), as many of those in the range as are not too large together: there may
     /// be none. `None`: there is no such saga.
-    pub fn journal(&self, namespace: &Namespace, id: &SagaId, wanted: Wanted) -> Result<Option<Records>, Refusal> {
+    pub fn journal(&self, namespace: &Namespace, id: &SagaId, range: RecordRange) -> Result<Option<Records>, Refusal> {
         let key = SagaKey::new(namespace, id);
         let Some(end) = read::end_of(self.store.as_ref(), &key).map_err(|error| failed(&error))? else { return Ok(None) };
-        let wanted = Wanted { from: wanted.from.max(1), ..wanted };
-        let records = load::records(self.store.as_ref(), end.start, wanted).map_err(|error| unreadable(id, &error))?;
-        let next = wanted.from.saturating_add(records.len() as u64);
+        let range = RecordRange { from: range.from.max(1), ..range };
+        let records = load::records(self.store.as_ref(), end.start, range).map_err(|error| unreadable(id, &error))?;
+        let next = range.from.saturating_add(records.len() as u64);
         Ok(Some(Records { records, next: (next <= end.revision).then_some(next) }))
     }
 }

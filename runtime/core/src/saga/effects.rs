@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     definition::{Kind, Undo},
-    live::At,
+    live::LegIndex,
     run::{LegState, StepRun, Verdict},
     state::{Phase, Saga},
 };
@@ -183,7 +183,7 @@ impl Saga {
         self.names(self.live.startable(now)).filter(|leg| self.has_place(&leg.path)).collect()
     }
 
-    fn names(&self, legs: BTreeSet<At>) -> impl Iterator<Item = Leg> {
+    fn names(&self, legs: BTreeSet<LegIndex>) -> impl Iterator<Item = Leg> {
         legs.into_iter().map(|at| {
             let (run, direction, _) = self.leg_at(at);
             run.name_leg(direction)

@@ -9,17 +9,17 @@ use super::run::LegState;
 use crate::{event::Why, value::Instant};
 
 /// A leg: its step, and its place among the step's legs.
-pub(crate) type At = (usize, u8);
+pub(crate) type LegIndex = (usize, u8);
 
 /// The legs that are neither idle nor closed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Live {
-    legs: BTreeMap<At, Stand>,
-    ready: BTreeSet<At>,
+    legs: BTreeMap<LegIndex, LegStatus>,
+    ready: BTreeSet<LegIndex>,
     /// Those that time alone changes, by when.
-    timed: BTreeSet<(Instant, At)>,
+    timed: BTreeSet<(Instant, LegIndex)>,
     /// Those that wait for an event.
-    listening: BTreeSet<At>,
+    listening: BTreeSet<LegIndex>,
     counts: Counts,
 }
 
@@ -38,9 +38,9 @@ pub(crate) struct Counts {
     pub(crate) denied: usize,
 }
 
-/// What a leg is.
+/// What a leg does, as far as decisions look for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stand {
+enum LegStatus {
     Ready,
     Open,
     BacksOff { until: Instant, long: bool },
@@ -50,8 +50,8 @@ enum Stand {
 
 impl Live {
     /// A leg is in this state now.
-    pub(crate) fn put(&mut self, at: At, state: &LegState) {
-        let now = Stand::of(state);
+    pub(crate) fn put(&mut self, at: LegIndex, state: &LegState) {
+        let now = LegStatus::of(state);
         if self.legs.get(&at).copied() == now {
             return;
         }
@@ -68,29 +68,29 @@ impl Live {
     }
 
     /// Every one of them, in the order of their steps.
-    pub(crate) fn all(&self) -> impl Iterator<Item = At> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = LegIndex> {
         self.legs.keys().copied()
     }
 
     /// Those with an open attempt.
-    pub(crate) fn open(&self) -> impl Iterator<Item = At> {
-        self.legs.iter().filter(|(_, stand)| **stand == Stand::Open).map(|(at, _)| *at)
+    pub(crate) fn open(&self) -> impl Iterator<Item = LegIndex> {
+        self.legs.iter().filter(|(_, status)| **status == LegStatus::Open).map(|(at, _)| *at)
     }
 
     /// Those that wait for an event.
-    pub(crate) fn listening(&self) -> impl Iterator<Item = At> {
+    pub(crate) fn listening(&self) -> impl Iterator<Item = LegIndex> {
         self.listening.iter().copied()
     }
 
     /// Those whose next attempt may begin by then, in the order of their steps.
-    pub(crate) fn startable(&self, now: Instant) -> BTreeSet<At> {
-        let over = self.due(now).filter(|(_, stand)| matches!(stand, Stand::BacksOff { .. })).map(|(at, _)| at);
+    pub(crate) fn startable(&self, now: Instant) -> BTreeSet<LegIndex> {
+        let over = self.due(now).filter(|(_, status)| matches!(status, LegStatus::BacksOff { .. })).map(|(at, _)| at);
         self.ready.iter().copied().chain(over).collect()
     }
 
     /// Those whose wait is over by then, in the order of their steps.
-    pub(crate) fn due_waits(&self, now: Instant) -> BTreeSet<At> {
-        self.due(now).filter(|(_, stand)| matches!(stand, Stand::Waits { .. })).map(|(at, _)| at).collect()
+    pub(crate) fn due_waits(&self, now: Instant) -> BTreeSet<LegIndex> {
+        self.due(now).filter(|(_, status)| matches!(status, LegStatus::Waits { .. })).map(|(at, _)| at).collect()
     }
 
     /// The first moment at which time alone changes one of them.
@@ -103,49 +103,49 @@ impl Live {
         self.counts
     }
 
-    fn due(&self, now: Instant) -> impl Iterator<Item = (At, Stand)> {
+    fn due(&self, now: Instant) -> impl Iterator<Item = (LegIndex, LegStatus)> {
         let due = self.timed.iter().take_while(move |(when, _)| *when <= now);
         due.filter_map(|(_, at)| Some((*at, *self.legs.get(at)?)))
     }
 
-    fn enter(&mut self, at: At, stand: Stand) {
-        if stand == Stand::Ready {
+    fn enter(&mut self, at: LegIndex, status: LegStatus) {
+        if status == LegStatus::Ready {
             self.ready.insert(at);
         }
-        if let Some(when) = stand.until() {
+        if let Some(when) = status.until() {
             self.timed.insert((when, at));
         }
-        if stand.listens() {
+        if status.listens() {
             self.listening.insert(at);
         }
-        self.counts.change(at, stand, |count| *count += 1);
+        self.counts.change(at, status, |count| *count += 1);
     }
 
-    fn leave(&mut self, at: At, stand: Stand) {
-        if stand == Stand::Ready {
+    fn leave(&mut self, at: LegIndex, status: LegStatus) {
+        if status == LegStatus::Ready {
             self.ready.remove(&at);
         }
-        if let Some(when) = stand.until() {
+        if let Some(when) = status.until() {
             self.timed.remove(&(when, at));
         }
-        if stand.listens() {
+        if status.listens() {
             self.listening.remove(&at);
         }
-        self.counts.change(at, stand, |count| *count -= 1);
+        self.counts.change(at, status, |count| *count -= 1);
     }
 }
 
 impl Counts {
-    fn change(&mut self, (_, place): At, stand: Stand, change: impl Fn(&mut usize)) {
+    fn change(&mut self, (_, place): LegIndex, status: LegStatus, change: impl Fn(&mut usize)) {
         if place < 2 {
             change(&mut self.forward);
         }
-        match stand {
-            Stand::Ready => {}
-            Stand::Open => change(&mut self.open),
-            Stand::BacksOff { long: false, .. } => change(&mut self.short_backoffs),
-            Stand::BacksOff { long: true, .. } | Stand::Waits { .. } => change(&mut self.long_waits),
-            Stand::Stuck { denied } => {
+        match status {
+            LegStatus::Ready => {}
+            LegStatus::Open => change(&mut self.open),
+            LegStatus::BacksOff { long: false, .. } => change(&mut self.short_backoffs),
+            LegStatus::BacksOff { long: true, .. } | LegStatus::Waits { .. } => change(&mut self.long_waits),
+            LegStatus::Stuck { denied } => {
                 change(&mut self.stuck);
                 if denied {
                     change(&mut self.denied);
@@ -155,7 +155,7 @@ impl Counts {
     }
 }
 
-impl Stand {
+impl LegStatus {
     fn of(state: &LegState) -> Option<Self> {
         Some(match state {
             LegState::Idle | LegState::Closed => return None,
@@ -235,7 +235,7 @@ mod tests {
         for (node, state) in states().iter().enumerate() {
             live.put((10 - node, 0), state);
         }
-        let nodes = |legs: BTreeSet<At>| legs.into_iter().map(|(node, _)| node).collect::<Vec<_>>();
+        let nodes = |legs: BTreeSet<LegIndex>| legs.into_iter().map(|(node, _)| node).collect::<Vec<_>>();
         assert_eq!((nodes(live.startable(Instant(1_005))), nodes(live.due_waits(Instant(1_007)))), (vec![5, 6], vec![8, 9]));
         assert_eq!(live.wake_at(), Some(Instant(1_000)));
         let Counts { forward, open, long_waits, short_backoffs, stuck, denied } = live.counts();

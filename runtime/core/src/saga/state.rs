@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     definition::{Definition, Kind, Undo},
-    live::{At, Live},
+    live::{LegIndex, Live},
     plan::Plan,
     run::{LegRun, LegState, StepRun, Verdict},
     tree::Scope,
@@ -261,7 +261,7 @@ impl Saga {
         self.live.all().map(|at| self.leg_at(at))
     }
 
-    pub(crate) fn leg_at(&self, (node, place): At) -> (&StepRun, Direction, &LegState) {
+    pub(crate) fn leg_at(&self, (node, place): LegIndex) -> (&StepRun, Direction, &LegState) {
         let run = &self.steps[node];
         let direction = run.directions()[usize::from(place)];
         (run, direction, &run.leg(direction).state)

@@ -28,7 +28,7 @@ use crate::{
             help, saga,
             value::{direction, json, time},
         },
-        reads::{Asked, By, Shown, Told},
+        reads::{ReaderKind, RecordQuery, Rendered, Reserved},
         text::Text,
     },
     journal::{Actor, Fact, Record},
@@ -69,17 +69,17 @@ async fn list(
     included(&api, query.at_least.as_deref())?;
     let id = caller::saga_id(&id)?;
     let (from, limit) = (query.from.unwrap_or(1).max(1), limit(query.limit)?);
-    let asked = Asked { namespace: caller.origin.namespace, id: id.clone(), from, limit, reader: By::Page };
+    let query = RecordQuery { namespace: caller.origin.namespace, id: id.clone(), from, limit, reader: ReaderKind::Page };
     let positions = api.positions();
-    let page = api.records(&asked, move |read| page(read, positions)).await?;
-    let Shown { value, share } = page.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
+    let page = api.records(&query, move |read| page(read, positions)).await?;
+    let Reserved { value, share } = page.ok_or_else(|| ApiError::saga_not_found(id.as_str()))?;
     Ok(value.counted(share))
 }
 
-fn page(read: Records, positions: Positions) -> Result<Told<Text>, ApiError> {
+fn page(read: Records, positions: Positions) -> Result<Rendered<Text>, ApiError> {
     let records = read.records.into_iter().map(|record| entry(&record, positions)).collect();
     let text = Text::json(&JournalPage { records, next: read.next.map(|next| next.to_string()) }, &[])?;
-    Ok(Told { bytes: text.held(), value: text })
+    Ok(Rendered { bytes: text.held(), value: text })
 }
 
 /// One record.

@@ -30,7 +30,7 @@ use crate::{
         headers,
         position::Positions,
         present,
-        reads::{Asked, By, Told},
+        reads::{ReaderKind, RecordQuery, Rendered},
         text,
     },
     engine::port::Change,
@@ -161,11 +161,11 @@ impl Follower {
         while !self.has_said_so {
             self.share = None;
             let (namespace, id) = (self.namespace.clone(), self.id.clone());
-            let asked = Asked { namespace, id, from: self.next, limit: BATCH, reader: By::Follower };
+            let query = RecordQuery { namespace, id, from: self.next, limit: BATCH, reader: ReaderKind::Follower };
             let positions = self.api.positions();
             let shown = tokio::select! {
                 // A failed read ends the stream; the client comes back with the last id that it saw.
-                shown = self.api.records(&asked, move |read| Ok(told(read, positions))) => shown.ok()??,
+                shown = self.api.records(&query, move |read| Ok(told(read, positions))) => shown.ok()??,
                 () = self.api.stopped() => return None,
             };
             let Batch { last, messages, has_ended } = shown.value;
@@ -210,7 +210,7 @@ struct Batch {
     has_ended: bool,
 }
 
-fn told(read: Records, positions: Positions) -> Told<Batch> {
+fn told(read: Records, positions: Positions) -> Rendered<Batch> {
     let last = read.records.last().map(|record| record.id.version);
     let has_ended = read.records.iter().any(|record| matches!(&record.fact, Fact::Saga(event) if event.is_terminal()));
     let mut bytes = 0;
@@ -220,7 +220,7 @@ fn told(read: Records, positions: Positions) -> Told<Batch> {
         Event::default().event("record").data(text).id(record.id.version.to_string())
     };
     let messages = read.records.into_iter().map(message).collect();
-    Told { value: Batch { last, messages, has_ended }, bytes }
+    Rendered { value: Batch { last, messages, has_ended }, bytes }
 }
 
 /// Who follows every saga of a namespace.

@@ -15,7 +15,7 @@ use crate::{
         refusal::{Refusal, RefusalCode},
         saga::{
             Sagas,
-            rows::{self, ToTell},
+            rows::{self, Recipients},
         },
     },
     journal::keys,
@@ -26,7 +26,7 @@ impl Broadcasts {
     /// The turn of the next one.
     pub(crate) fn turn(&mut self, mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Modules) -> Result<(), Unready> {
         let Some((start, mut broadcast)) = self.whose_turn(&reads) else { return Ok(()) };
-        let ToTell { keys, more_after } = next_sagas(&mut reads, &broadcast, start)?;
+        let Recipients { keys, more_after } = next_sagas(&mut reads, &broadcast, start)?;
         let event = match &broadcast.what {
             What::Event(delivery) => Some(delivery.event(&mut reads)?),
             What::Grants(_) => None,
@@ -86,7 +86,7 @@ impl Broadcasts {
 }
 
 /// The next sagas that a broadcast is for: those that had begun before it.
-fn next_sagas(reads: &mut Reads<'_>, broadcast: &Broadcast, start: Position) -> Result<ToTell, Unready> {
+fn next_sagas(reads: &mut Reads<'_>, broadcast: &Broadcast, start: Position) -> Result<Recipients, Unready> {
     let Broadcast { namespace, what, through, .. } = broadcast;
     match what {
         What::Event(delivery) => rows::waiting_for(reads, namespace, delivery.topic(), (*through, start)),

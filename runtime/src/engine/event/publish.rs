@@ -28,7 +28,7 @@ use crate::{
         module::Modules,
         saga::{
             self, SagaKey, Sagas,
-            rows::{self, ToTell},
+            rows::{self, Recipients},
         },
     },
     journal::{Fact, MessageEvent, StreamHead, StreamId, StreamKind, TimerKind, keys},
@@ -126,7 +126,7 @@ fn takers(
         }
         None => {
             let topic = publish.topic();
-            let ToTell { keys, more_after } = rows::waiting_for(reads, &origin.namespace, &topic, (0, Position::MAX))?;
+            let Recipients { keys, more_after } = rows::waiting_for(reads, &origin.namespace, &topic, (0, Position::MAX))?;
             if more_after.is_some() {
                 return Ok(Takers::Many);
             }
@@ -153,7 +153,7 @@ fn record(
     origin: &Origin,
     publish: &Publish,
     takers: Takers,
-    starts: Vec<triggers::Asked>,
+    starts: Vec<triggers::PendingStart>,
 ) -> (First, Option<Delivery>) {
     let topic = publish.topic();
     let to = publish.to.as_ref().map(|id| id.as_str().to_owned());

@@ -28,8 +28,8 @@ pub(super) struct Starts {
     pub(super) not_started: Vec<NotStarted>,
 }
 
-/// A start that an event asks for.
-pub(super) struct Asked {
+/// A start that an event asks for, and that has not begun.
+pub(super) struct PendingStart {
     start: Start,
     /// Why the saga of this id cannot be read, if there is one that cannot.
     unreadable: Option<String>,
@@ -43,7 +43,7 @@ pub(super) fn asked(
     modules: &Modules,
     origin: &Origin,
     publish: &Publish,
-) -> Result<Result<Vec<Asked>, Refusal>, Unready> {
+) -> Result<Result<Vec<PendingStart>, Refusal>, Unready> {
     let starts = match starts(reads, sagas, modules, origin, publish) {
         Ok(starts) => starts,
         Err(refusal) => return Ok(Err(refusal)),
@@ -56,7 +56,7 @@ pub(super) fn asked(
             Err(Unready::Missing) => return Err(Unready::Missing),
             Err(Unready::Corrupt(why)) => Some(why),
         };
-        asked.push(Asked { start, unreadable });
+        asked.push(PendingStart { start, unreadable });
     }
     Ok(Ok(asked))
 }
@@ -97,10 +97,10 @@ pub(super) fn start(
     modules: &mut Modules,
     origin: &Origin,
     event: &Published,
-    asked: Vec<Asked>,
+    asked: Vec<PendingStart>,
 ) -> Starts {
     let mut starts = Starts::default();
-    for Asked { start, unreadable } in asked {
+    for PendingStart { start, unreadable } in asked {
         let key = SagaKey::new(&origin.namespace, &start.id);
         let begun = match unreadable {
             Some(why) => Err(Refusal::new(RefusalCode::StorageFailed, format!("saga {} cannot be read: {why}", start.id))),

@@ -207,9 +207,9 @@ impl History {
     }
 }
 
-/// Which records of a stream are wanted.
+/// Which records of a stream are read.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct RecordRange {
     /// The first version.
     pub from: u64,
     /// At most so many.
@@ -219,13 +219,13 @@ pub struct Wanted {
 }
 
 #[cfg(test)]
-impl Wanted {
+impl RecordRange {
     pub(crate) const ALL: Self = Self { from: 1, limit: usize::MAX, bytes_max: usize::MAX };
 }
 
 /// Decoded records of one stream.
-pub(crate) fn records(store: &dyn Store, stream: Position, wanted: Wanted) -> Result<Vec<Record>, LoadError> {
-    let Wanted { from, limit, bytes_max } = wanted;
+pub(crate) fn records(store: &dyn Store, stream: Position, range: RecordRange) -> Result<Vec<Record>, LoadError> {
+    let RecordRange { from, limit, bytes_max } = range;
     let mut records = Vec::new();
     let mut bytes_left = bytes_max;
     while records.len() < limit {

@@ -53,7 +53,7 @@ use std::collections::{HashMap, VecDeque};
 
 use amends_core::{Instant, Saga, event::Topic, id::Namespace};
 
-use self::{launch::Launches, live::Live, load::LoadError, lockers::Lockers, rows::ToTell, waiters::Waiters, warm::Warm};
+use self::{launch::Launches, live::Live, load::LoadError, lockers::Lockers, rows::Recipients, waiters::Waiters, warm::Warm};
 pub(crate) use self::{
     resident::{Resident, SagaKey},
     start::{Cause, Outcome, does_not_fit, ended, no_definition, no_lock_key, refuse_quarantined},
@@ -310,7 +310,7 @@ pub(crate) fn denied(
     namespace: &Namespace,
     module: &str,
 ) -> Result<Option<Vec<SagaKey>>, Unready> {
-    let ToTell { keys, more_after } = rows::denied(reads, namespace, module, (0, Position::MAX))?;
+    let Recipients { keys, more_after } = rows::denied(reads, namespace, module, (0, Position::MAX))?;
     match more_after {
         Some(_) => Ok(None),
         None => sagas.all_ready(reads, modules.definitions(), keys).map(Some),

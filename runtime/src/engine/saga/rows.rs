@@ -108,8 +108,8 @@ pub(super) fn decode_summary(row: &[u8]) -> Result<Summary, Corrupt> {
 /// Sagas that are told something in one turn: a tenth of a millisecond each, so that a request waits for some milliseconds at most.
 pub(crate) const TOLD_AT_ONCE: usize = 32;
 
-/// The first sagas that are to be told something.
-pub(crate) struct ToTell {
+/// The first sagas that are to be told something: one page of them.
+pub(crate) struct Recipients {
     /// Those that came first, first.
     pub(crate) keys: Vec<SagaKey>,
     /// There may be more that began after this position.
@@ -122,9 +122,9 @@ pub(crate) fn waiting_for(
     namespace: &Namespace,
     topic: &Topic,
     between: (Position, Position),
-) -> Result<ToTell, Unready> {
+) -> Result<Recipients, Unready> {
     let start = |key: &[u8]| Ok(keys::parse_wait(key)?.2);
-    to_tell(reads, namespace, &keys::waits_for(namespace, topic, between, TOLD_AT_ONCE), start)
+    recipients(reads, namespace, &keys::waits_for(namespace, topic, between, TOLD_AT_ONCE), start)
 }
 
 /// Sagas that a grant to this module would let go on, of those that began between these positions.
@@ -133,17 +133,17 @@ pub(crate) fn denied(
     namespace: &Namespace,
     module: &str,
     between: (Position, Position),
-) -> Result<ToTell, Unready> {
-    to_tell(reads, namespace, &keys::denied_of(namespace, module, between, TOLD_AT_ONCE), keys::parse_denied)
+) -> Result<Recipients, Unready> {
+    recipients(reads, namespace, &keys::denied_of(namespace, module, between, TOLD_AT_ONCE), keys::parse_denied)
 }
 
 /// The sagas that the values of rows name.
-fn to_tell(
+fn recipients(
     reads: &mut Reads<'_>,
     namespace: &Namespace,
     range: &Range,
     start: impl Fn(&[u8]) -> Result<Position, Corrupt>,
-) -> Result<ToTell, Unready> {
+) -> Result<Recipients, Unready> {
     let mut page = reads.rows(range)?;
     // What is decided and not durable yet comes on top of what the store was asked for.
     if page.rows.len() > TOLD_AT_ONCE {
@@ -155,7 +155,7 @@ fn to_tell(
         Ok::<_, Unready>(SagaKey { namespace: namespace.clone(), id })
     };
     let keys = page.rows.iter().map(key).collect::<Result<_, _>>()?;
-    Ok(ToTell { keys, more_after: page.end.as_deref().map(start).transpose()? })
+    Ok(Recipients { keys, more_after: page.end.as_deref().map(start).transpose()? })
 }
 
 /// What a saga may be until it has ended.

@@ -13,7 +13,7 @@ fn sim(world: World) -> Sim {
 pub(super) fn durable(sim: &Sim, id: &str) -> Vec<String> {
     let loaded = load::saga(load::Source::endless(sim.store.as_ref(), sim.shard.modules.definitions()), &key(id));
     let Ok(loaded) = loaded else { return Vec::new() };
-    let records = load::records(sim.store.as_ref(), loaded.stream, load::Wanted::ALL).expect("records");
+    let records = load::records(sim.store.as_ref(), loaded.stream, load::RecordRange::ALL).expect("records");
     records.iter().map(|record| record.fact.name().to_owned()).collect()
 }
 
@@ -178,7 +178,7 @@ fn what_is_decided_after_a_return_is_not_earlier_than_what_came_back() {
     sim.settle();
     let loaded = load::saga(load::Source::endless(sim.store.as_ref(), sim.shard.modules.definitions()), &key("S1"))
         .expect("it is durable");
-    let records = load::records(sim.store.as_ref(), loaded.stream, load::Wanted::ALL).expect("records");
+    let records = load::records(sim.store.as_ref(), loaded.stream, load::RecordRange::ALL).expect("records");
     let times: Vec<u64> = records.iter().map(|record| record.at.0).collect();
     assert!(times.is_sorted() && times.contains(&later.0), "{times:?}");
 }

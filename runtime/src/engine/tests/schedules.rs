@@ -59,7 +59,7 @@ fn seen(sim: &Sim, name: &str) -> ScheduleView {
 fn check(sim: &Sim, name: &str, expected: &Expect) {
     let id = StreamId { namespace: namespace(), kind: StreamKind::Schedule, id: name.into() };
     let stream = reads::end_of(sim.store.as_ref(), &id).unwrap().unwrap().start;
-    let records = load::records(sim.store.as_ref(), stream, load::Wanted::ALL).unwrap_or_else(|error| panic!("{error}"));
+    let records = load::records(sim.store.as_ref(), stream, load::RecordRange::ALL).unwrap_or_else(|error| panic!("{error}"));
     let mut folded = None;
     let text = records.iter().map(|record| {
         let Fact::Schedule(event) = &record.fact else { panic!("a record of something else: {record:?}") };
@@ -139,7 +139,7 @@ fn the_cause_of_a_scheduled_saga_is_the_record_that_says_so() {
     sim.pass(5);
     let fired = seen(&sim, "once").schedule.last_fired.unwrap();
     let stream = read::end_of(sim.store.as_ref(), &key(&fired.saga)).unwrap().unwrap().start;
-    let records = load::records(sim.store.as_ref(), stream, load::Wanted { limit: 1, ..load::Wanted::ALL })
+    let records = load::records(sim.store.as_ref(), stream, load::RecordRange { limit: 1, ..load::RecordRange::ALL })
         .unwrap_or_else(|error| panic!("{error}"));
     let cause = records[0].causation.unwrap();
     assert_eq!((cause.stream, cause.version), (made.view.schedule.stream, 2));
