@@ -44,3 +44,19 @@ pub mod triggers {
         additional_derives: [PartialEq, Clone],
     });
 }
+
+/// The aggregate interface, and the macro that exports it.
+#[allow(missing_docs, reason = "generated from the WIT, which has the documentation")]
+pub mod aggregates {
+    wit_bindgen::generate!({
+        world: "aggregates-module",
+        path: "../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_aggregates",
+        default_bindings_module: "amends_sdk::bindings::aggregates",
+        additional_derives: [PartialEq, Clone],
+        with: {
+            "amends:module/types@0.1.0": super::imports::amends::module::types,
+        },
+    });
+}

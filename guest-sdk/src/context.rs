@@ -2,6 +2,9 @@
 //!
 //! A step that runs twice should do the same thing twice, so it should take time and randomness from here. In the host, the
 //! standard library's clock and random numbers have the same source.
+//!
+//! The `decide` function of an [`Aggregate`](crate::Aggregate) can ask for the time, ids and random bytes too. They are the same
+//! when a command is decided again, and the ids go on from command to command of one call.
 
 use crate::{Moment, host};
 

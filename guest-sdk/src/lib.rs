@@ -1,4 +1,4 @@
-//! Write durable sagas for Amends as plain Rust functions.
+//! Write durable sagas and event-sourced aggregates for Amends as plain Rust functions.
 //!
 //! A saga is a sequence of steps, each with a compensation. The host journals every step, retries steps after technical failures,
 //! undoes the steps in reverse order when one of them is refused, and recovers every saga after a crash. A module contains the
@@ -70,6 +70,68 @@
 //!     );
 //! ```
 //!
+//! # Aggregates
+//!
+//! A module can also have aggregates: entities whose state is made of their events, as a customer with a credit limit. The host
+//! records each event, and decides the commands of one aggregate one after the other. An aggregate is two functions, `decide` and
+//! `evolve`, over a state, an enum of commands and an enum of events:
+//!
+//! ```
+//! use amends_sdk::{Aggregate, Command, Decision, Event, Module, accept, nothing, refuse};
+//! use serde::{Deserialize, Serialize};
+//! use std::collections::BTreeMap;
+//!
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Customer { limit_cents: u64, reserved: BTreeMap<String, u64> }
+//!
+//! #[derive(Command, Serialize, Deserialize)]
+//! enum Do {
+//!     #[command(new)]
+//!     Open { limit_cents: u64 },
+//!     #[command(existing)]
+//!     ReserveCredit { order: String, cents: u64 },
+//! }
+//!
+//! #[derive(Event, Serialize, Deserialize)]
+//! enum Did { Opened { limit_cents: u64 }, CreditReserved { order: String, cents: u64 } }
+//!
+//! fn decide(customer: &Customer, command: Do) -> Decision<Did> {
+//!     let available = customer.limit_cents - customer.reserved.values().sum::<u64>();
+//!     match command {
+//!         Do::Open { limit_cents } => accept(Did::Opened { limit_cents }),
+//!         Do::ReserveCredit { order, .. } if customer.reserved.contains_key(&order) => nothing(),
+//!         Do::ReserveCredit { cents, .. } if cents > available => refuse("over_limit", format_args!("{available} cents left")),
+//!         Do::ReserveCredit { order, cents } => accept(Did::CreditReserved { order, cents }),
+//!     }
+//! }
+//!
+//! fn evolve(customer: &mut Customer, event: Did) {
+//!     match event {
+//!         Did::Opened { limit_cents } => customer.limit_cents = limit_cents,
+//!         Did::CreditReserved { order, cents } => drop(customer.reserved.insert(order, cents)),
+//!     }
+//! }
+//!
+//! fn customer() -> Aggregate<Customer, Do, Did> {
+//!     Aggregate::new("customer", decide, evolve)
+//! }
+//!
+//! fn module() -> Module {
+//!     Module::new("credit").aggregate(customer())
+//! }
+//! amends_sdk::export!(aggregate: module); // with sagas: export!(saga: module, aggregate: module)
+//!
+//! // In a unit test: events that were recorded, a command, and what it comes to.
+//! use amends_sdk::testing::given;
+//!
+//! given(customer())
+//!     .events([Did::Opened { limit_cents: 1500 }])
+//!     .when(Do::ReserveCredit { order: "O1".into(), cents: 1234 })
+//!     .then(r#"credit-reserved {"order":"O1","cents":1234}"#)
+//!     .when(Do::ReserveCredit { order: "O2".into(), cents: 267 })
+//!     .then("refused over_limit");
+//! ```
+//!
 //! # A module's crate
 //!
 //! ```toml
@@ -111,6 +173,9 @@
 //! | [`Call::event`], [`Call::sleep`] | waits, for minutes or months, that take no memory |
 //! | [`http`] | calls to participants |
 //! | [`context`], [`config`], [`secrets`], [`log`] | time, ids and randomness that are the same in every attempt; granted settings and secrets; log lines |
+//! | [`Aggregate`], [`Decision`], [`accept`], [`nothing`], [`refuse`] | the definition of an aggregate, and what it decides |
+//! | [`#[derive(Command)]`](derive@Command), [`#[derive(Event)]`](derive@Event) | names, and older forms of events that are still read |
+//! | [`Command`](struct@Command) | how a command was sent: to whom, by whom, under which id |
 //! | [`testing`], [`Module::check`] | given, when, then; and whether the host would accept the module |
 //!
 //! # Four things to know
@@ -127,9 +192,14 @@
 #![deny(unsafe_code)]
 #![warn(missing_docs, unreachable_pub, clippy::all, clippy::unwrap_used, clippy::expect_used)]
 
+// The derives write this crate's name, in its own tests too.
+#[cfg(test)]
+extern crate self as amends_sdk;
+
 #[doc(hidden)]
 #[path = "export.rs"]
 pub mod __exports;
+mod aggregate;
 mod call;
 mod collected;
 mod module;
@@ -153,6 +223,76 @@ pub mod testing;
 pub mod bindings;
 mod host;
 
+pub use aggregate::{Aggregate, Command, Commands, Decide, Decision, Events, IntoEvents, Upcasted, accept, nothing, refuse};
+/// ```
+/// use amends_sdk::Command;
+/// use serde::Deserialize;
+///
+/// #[derive(Command, Deserialize)]
+/// enum Do {
+///     #[command(new)]
+///     Open { limit_cents: u64 }, // `open` with `{"limit_cents":1500}`
+///     #[command(existing, name = "reserve")]
+///     ReserveCredit { order: String, #[serde(default)] cents: u64 }, // `reserve` with `{"order":"O1"}`
+///     Rename(String), // `rename` with `"Ada"`
+///     Close, // `close` with `null` or `{}`
+/// }
+/// ```
+///
+/// ```compile_fail
+/// # use amends_sdk::Command;
+/// # use serde::Deserialize;
+/// #[derive(Command, Deserialize)]
+/// enum Do { Close, #[command(name = "close")] Shut } // an earlier variant is named `close` too
+/// ```
+pub use amends_sdk_derive::Command;
+/// ```
+/// use amends_sdk::testing::given;
+/// use amends_sdk::{Aggregate, Command, Decision, Event, accept};
+/// use serde::{Deserialize, Serialize};
+/// use serde_json::json;
+///
+/// #[derive(Event, Serialize, Deserialize)]
+/// enum Did {
+///     Opened { limit_cents: u64 },
+///     #[event(version = 2, from = in_euros)]
+///     CreditReserved { order: String, cents: u64 },
+/// }
+///
+/// /// The first version of `credit-reserved`.
+/// #[derive(Deserialize)]
+/// struct InEuros { order: String, euros: u64 }
+///
+/// fn in_euros(old: InEuros) -> Did {
+///     Did::CreditReserved { order: old.order, cents: 100 * old.euros }
+/// }
+///
+/// # #[derive(Command, Deserialize)] enum Do { Open }
+/// # fn decide(_: &u64, _: Do) -> Decision<Did> { accept(Did::Opened { limit_cents: 1 }) }
+/// fn evolve(available: &mut u64, event: Did) {
+///     match event {
+///         Did::Opened { limit_cents } => *available = limit_cents,
+///         Did::CreditReserved { cents, .. } => *available -= cents,
+///     }
+/// }
+///
+/// let customer = given(Aggregate::new("customer", decide, evolve))
+///     .stored("customer.opened", 1, json!({"limit_cents": 1500}))
+///     .stored("customer.credit-reserved", 1, json!({"order": "O1", "euros": 12}))
+///     .stored("customer.credit-reserved", 2, json!({"order": "O2", "cents": 34}));
+/// assert_eq!(customer.state(), 1500 - 1200 - 34);
+/// ```
+///
+/// ```compile_fail
+/// # use amends_sdk::Event;
+/// # use serde::{Deserialize, Serialize};
+/// #[derive(Event, Serialize, Deserialize)]
+/// enum Did {
+///     #[event(version = 2)] // nothing reads the first version
+///     CreditReserved { order: String, cents: u64 },
+/// }
+/// ```
+pub use amends_sdk_derive::Event;
 pub use call::{Arrival, Call, Event};
 pub use collected::{Collected, Done, Refused};
 pub use module::Module;

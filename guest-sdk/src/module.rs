@@ -3,29 +3,46 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::Saga;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::aggregate::Untyped;
+use crate::bindings::aggregates::exports::amends::module::aggregate as wit_aggregate;
 use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::bindings::triggers::exports::amends::module::triggers::Trigger;
 use crate::saga::Definition;
 use crate::step::Erased;
+use crate::{Aggregate, Commands, Events, Saga};
 
 /// The content of one component. Pass the function that returns it to [`export!`](crate::export).
 #[must_use = "a module does nothing until it is exported"]
 pub struct Module {
     name: Cow<'static, str>,
     sagas: Vec<Rc<Definition>>,
+    aggregates: Vec<Rc<dyn Untyped>>,
 }
 
 impl Module {
     /// A module with this name: `[a-z][a-z0-9-]{0,62}`. Operators use the name to deploy, grant and activate; the name of the
     /// file does not matter. `env!("CARGO_PKG_NAME")` is a good name.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Module {
-        Module { name: name.into(), sagas: Vec::new() }
+        Module { name: name.into(), sagas: Vec::new(), aggregates: Vec::new() }
     }
 
     /// Adds a saga, and with it its [children](crate::Step::child). Two equal sagas with one name are one saga.
     pub fn saga<I>(mut self, saga: Saga<I>) -> Module {
         self.add(Rc::new(saga.into_definition()));
+        self
+    }
+
+    /// Adds an aggregate. [`export!`](crate::export) then needs `aggregate: module`.
+    pub fn aggregate<S, C, E>(mut self, aggregate: Aggregate<S, C, E>) -> Module
+    where
+        S: Default + Serialize + DeserializeOwned + 'static,
+        C: Commands,
+        E: Events,
+    {
+        self.aggregates.push(Rc::new(aggregate));
         self
     }
 
@@ -39,6 +56,11 @@ impl Module {
         let mut module = Module::new(name);
         module.add(saga);
         module
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn of_aggregate(name: &'static str, aggregate: Rc<dyn Untyped>) -> Module {
+        Module { aggregates: vec![aggregate], ..Module::new(name) }
     }
 
     fn add(&mut self, saga: Rc<Definition>) {
@@ -55,6 +77,19 @@ impl Module {
     pub(crate) fn description(&self) -> wit::Description {
         let sagas = self.sagas.iter().map(|saga| saga.to_wit()).collect();
         wit::Description { module: self.name.to_string(), sagas }
+    }
+
+    pub(crate) fn aggregates(&self) -> &[Rc<dyn Untyped>] {
+        &self.aggregates
+    }
+
+    pub(crate) fn sagas(&self) -> &[Rc<Definition>] {
+        &self.sagas
+    }
+
+    pub(crate) fn aggregates_description(&self) -> wit_aggregate::Description {
+        let aggregates = self.aggregates.iter().map(|aggregate| aggregate.definition()).collect();
+        wit_aggregate::Description { module: self.name.to_string(), aggregates }
     }
 
     pub(crate) fn triggers(&self) -> Vec<Trigger> {

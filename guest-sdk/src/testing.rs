@@ -1,4 +1,4 @@
-//! Tests of sagas with plain `cargo test`: no wasm, no host, a virtual clock.
+//! Tests of sagas and aggregates with plain `cargo test`: no wasm, no host, a virtual clock.
 //!
 //! [`given`] a saga and a world, [`when`](Given::when) it starts with an input, [`then`](Run::then) this happened:
 //!
@@ -34,13 +34,18 @@
 //! [`event`](Run::event) or lets time pass with [`advance`](Run::advance). Parallel steps run one attempt after the other, in the
 //! order of their declaration, and are undone in the opposite order. As in the host, an attempt begins as soon as possible, and
 //! an attempt that is open when a rollback begins still ends. Lock keys are read from the input, and no other saga holds them.
+//!
+//! [`given`] an aggregate, its [`History`] takes commands, and says which events they recorded.
+//!
 //! The test kit has no operators except `cancel`, no crashes and no limits of the host: the tests of the host cover these.
 
 mod branch;
 mod course;
 mod fan;
+mod history;
 mod leg;
 mod machine;
+mod names;
 mod pointer;
 mod rules;
 mod task;
@@ -56,23 +61,59 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::stop::Failure;
-use crate::{Module, Moment, Saga, http, payload};
+use crate::{Aggregate, Commands, Events, Module, Moment, Saga, http, payload};
 
+pub use history::History;
 use machine::Machine;
 pub use rules::Problems;
 use world::TestWorld;
 
-/// A saga in a world of its own, at 2026-01-01T00:00:00Z, under the id `test`.
+/// A saga or an aggregate in a world of its own, at 2026-01-01T00:00:00Z, under the id `test`: a [`Given`] or a [`History`].
 ///
-/// Panics if the host would refuse the saga at deploy, and names the step, the rule and the remedy. [`Module::check`] tests a
-/// whole module.
+/// Panics if the host would refuse it at deploy, and names the rule and the remedy. [`Module::check`] tests a whole module.
 #[track_caller]
-pub fn given<I>(saga: Saga<I>) -> Given {
-    let definition = Rc::new(saga.into_definition());
-    if let Err(problems) = Module::of("test", definition.clone()).check() {
-        panic!("the host would not take this saga:\n{problems}");
+pub fn given<T: Subject>(subject: T) -> T::Given {
+    subject.given()
+}
+
+/// What a test can be about: a [`Saga`] or an [`Aggregate`].
+pub trait Subject {
+    /// What is given then.
+    type Given;
+
+    #[doc(hidden)]
+    fn given(self) -> Self::Given;
+}
+
+impl<I> Subject for Saga<I> {
+    type Given = Given;
+
+    #[track_caller]
+    fn given(self) -> Given {
+        let definition = Rc::new(self.into_definition());
+        if let Err(problems) = Module::of("test", definition.clone()).keeps_rules() {
+            panic!("the host would not take this saga:\n{problems}");
+        }
+        Given { machine: Machine::new(definition, Rc::new(TestWorld::new())) }
     }
-    Given { machine: Machine::new(definition, Rc::new(TestWorld::new())) }
+}
+
+impl<S, C, E> Subject for Aggregate<S, C, E>
+where
+    S: Default + Serialize + DeserializeOwned + 'static,
+    C: Commands,
+    E: Events,
+{
+    type Given = History<S, C, E>;
+
+    #[track_caller]
+    fn given(self) -> History<S, C, E> {
+        let aggregate = Rc::new(self);
+        if let Err(problems) = Module::of_aggregate("test", aggregate.clone()).keeps_rules() {
+            panic!("the host would not take this aggregate:\n{problems}");
+        }
+        History::new(aggregate)
+    }
 }
 
 /// A saga that has not started yet, and the world around it.
@@ -175,12 +216,7 @@ impl Run {
     /// Panics with both texts if they differ.
     #[track_caller]
     pub fn then(mut self, expected: &str) -> Run {
-        let lines = self.machine.course.trace.lines();
-        let happened = lines[self.shown.min(lines.len())..].join("\n");
-        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-        let expected = expected.join("\n");
-        assert!(happened == expected, "\nexpected:\n{expected}\n\nhappened:\n{happened}\n");
-        self.shown = lines.len();
+        self.shown = self.machine.course.trace.compare(self.shown, expected);
         self
     }
 

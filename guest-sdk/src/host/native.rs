@@ -1,8 +1,11 @@
 //! The surroundings off wasm: whatever world the test kit put around the step that this thread is running.
 
+use std::any::Any;
 use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use crate::host::EventAt;
 use crate::log::Level;
 use crate::{Moment, http};
 
@@ -32,6 +35,58 @@ pub(crate) fn inside<T>(world: Rc<dyn World>, step: impl FnOnce() -> T) -> T {
     }
     let _restore = Restore(WORLD.replace(Some(world)));
     step()
+}
+
+/// Takes an event into a state, with nothing around that could make the state depend on anything else.
+pub(crate) fn folding<T>(event: EventAt<'_>, evolve: impl FnOnce() -> T) -> T {
+    let taken = inside(Rc::new(Nowhere), || catch_unwind(AssertUnwindSafe(evolve)));
+    taken.unwrap_or_else(|panic| panic!("evolve panicked at {event}: {}", message(&*panic)))
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
+
+/// What surrounds an event that is folded: nothing.
+struct Nowhere;
+
+impl Nowhere {
+    fn nothing(&self, what: &str) -> ! {
+        panic!("evolve asks for {what}; a state depends on its events alone, so put it into the event")
+    }
+}
+
+impl World for Nowhere {
+    fn now(&self) -> Moment {
+        self.nothing("the time")
+    }
+
+    fn attempt_started_at(&self) -> Moment {
+        self.nothing("the time")
+    }
+
+    fn new_id(&self) -> String {
+        self.nothing("an id")
+    }
+
+    fn random_bytes(&self, _: u32) -> Vec<u8> {
+        self.nothing("random bytes")
+    }
+
+    fn config(&self, _: &str) -> Option<String> {
+        self.nothing("a setting")
+    }
+
+    fn secret(&self, _: &str) -> Option<String> {
+        self.nothing("a secret")
+    }
+
+    fn log(&self, _: Level, _: &str) {}
+
+    fn send(&self, request: &http::Request) -> Result<http::Response, http::Error> {
+        self.nothing(&format!("{} {}", request.method(), request.url()))
+    }
 }
 
 fn world() -> Rc<dyn World> {

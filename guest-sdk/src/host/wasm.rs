@@ -1,9 +1,11 @@
 //! The surroundings in a component: the host's imports.
 
 use crate::bindings::imports::amends::module;
+use crate::host::EventAt;
 use crate::log::Level;
 use crate::{Moment, http};
 
+mod folding;
 mod libc;
 #[path = "../http/wasi.rs"]
 mod wasi;
@@ -45,4 +47,9 @@ pub(crate) fn log(level: Level, message: &str) {
 
 pub(crate) fn send(request: &http::Request) -> Result<http::Response, http::Error> {
     wasi::send(request)
+}
+
+/// Takes an event into a state.
+pub(crate) fn folding<T>(event: EventAt<'_>, evolve: impl FnOnce() -> T) -> T {
+    folding::at(event, evolve)
 }

@@ -1,5 +1,6 @@
 //! The rules that the host checks at deploy, so that a unit test meets them first.
 
+mod aggregates;
 mod composition;
 mod kinds;
 mod step;
@@ -9,6 +10,7 @@ use std::fmt;
 
 use crate::Module;
 use crate::bindings::saga::exports::amends::module::saga::{Definition, Step};
+use crate::testing::names;
 
 /// Steps in a saga, those of its children counted each time they stand for a step, and in a stage.
 const STEPS_MAX: usize = 256;
@@ -16,6 +18,8 @@ const STAGE_STEPS_MAX: usize = 64;
 
 impl Module {
     /// Whether the host would take the module at deploy; if not, every rule that it breaks, with saga, step and remedy.
+    ///
+    /// If the crate has a `names.lock`, it is compared too: see [`#[derive(Event)]`](derive@crate::Event).
     ///
     /// ```
     /// use amends_sdk::{Call, Module, Result, Saga, Step};
@@ -34,6 +38,13 @@ impl Module {
     /// );
     /// ```
     pub fn check(&self) -> Result<(), Problems> {
+        let mut found = self.keeps_rules().err().unwrap_or(Problems(Vec::new()));
+        names::check(self, &mut found.0);
+        if found.0.is_empty() { Ok(()) } else { Err(found) }
+    }
+
+    /// Whether the host would take the module at deploy.
+    pub(super) fn keeps_rules(&self) -> Result<(), Problems> {
         let description = self.description();
         let mut found = Problems(Vec::new());
         if let Err(bad) = name(&description.module) {
@@ -50,6 +61,7 @@ impl Module {
             composition::check(&description.sagas, &mut of_saga);
         }
         triggers::check(&self.triggers(), &mut found.0);
+        aggregates::check(self.aggregates(), &mut found.0);
         if found.0.is_empty() { Ok(()) } else { Err(found) }
     }
 }

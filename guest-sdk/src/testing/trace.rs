@@ -24,6 +24,17 @@ impl Trace {
         };
         self.0.iter().map(counted).collect()
     }
+
+    /// Compares the lines after the first `shown` ones with what was expected, and says how many lines there are.
+    #[track_caller]
+    pub(super) fn compare(&self, shown: usize, expected: &str) -> usize {
+        let lines = self.lines();
+        let happened = lines[shown.min(lines.len())..].join("\n");
+        let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let expected = expected.join("\n");
+        assert!(happened == expected, "\nexpected:\n{expected}\n\nhappened:\n{happened}\n");
+        lines.len()
+    }
 }
 
 /// `waits for event approval/42 until +1h`, as seen at `now`.

@@ -11,7 +11,7 @@ use crate::{Call, Moment, http};
 type Participants = Box<dyn FnMut(&http::Request) -> Result<http::Response, http::Error>>;
 
 /// 2026-01-01T00:00:00Z.
-const START_MS: u64 = 1_767_225_600_000;
+pub(super) const START_MS: u64 = 1_767_225_600_000;
 
 pub(super) struct TestWorld {
     now: Cell<u64>,
@@ -162,12 +162,12 @@ impl TestWorld {
 }
 
 /// FNV-1a: equal keys give equal randomness.
-fn seed(key: &str) -> u64 {
+pub(super) fn seed(key: &str) -> u64 {
     key.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// SplitMix64.
-fn next(state: &mut u64) -> u64 {
+pub(super) fn next(state: &mut u64) -> u64 {
     *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mixed = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
