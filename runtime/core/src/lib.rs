@@ -19,7 +19,7 @@
 //!
 //! - [`definition`]: what a module declares about a saga
 //! - [`validate`]: the rules that a definition keeps; [`lint`]: what its author hardly means
-//! - [`plan`]: a definition with those of its children; [`elements`]: the elements of a fan-out
+//! - [`plan`]: a definition with those of its children; [`elements`]: the elements of a fan-out; [`command`]: steps that are commands
 //! - `state`: the state; `apply` is its fold, in a tree of steps (`tree`, `run`) that settles by itself (`settle`)
 //! - [`handle`](mod@handle): decisions; [`verbs`]: what an operator may do; [`moving`]: going over to another version
 //! - [`locks`]: who has which lock key
@@ -61,7 +61,7 @@ pub mod aggregate;
 pub use crate::{
     event::Event,
     saga::{
-        ReplayError, Saga,
+        ReplayError, Saga, command,
         definition::{self, Definition},
         effects, elements,
         handle::{self, Context, Input, Room},

@@ -5,10 +5,13 @@
 //! Here is only who gets which input: what it means is the kinds' own.
 //!
 //! - `requests`: which kind answers a request; `clock`: what the clock makes happen
+//! - `commands`: what sagas and aggregates say to each other
 
 mod requests;
 
 mod clock;
+
+mod commands;
 
 use amends_core::{Instant, event::Topic, outcome::Report};
 
@@ -16,7 +19,7 @@ pub use crate::engine::kernel::action::Action;
 use crate::{
     engine::refusal::{Refusal, RefusalCode},
     engine::{
-        aggregate::{self, AggregateKey, Aggregates},
+        aggregate::{self, AggregateKey, Aggregates, Told},
         broadcast::Broadcasts,
         event,
         guests::{CallId, GuestReport},
@@ -31,7 +34,7 @@ use crate::{
         },
         module::Modules,
         port::Request,
-        saga::{self, News, SagaKey, Sagas},
+        saga::{self, News, Order, SagaKey, Sagas},
         schedule::{self, Held, Schedules},
     },
     journal::{StreamId, StreamKind},
@@ -84,6 +87,8 @@ enum Work {
     Due(Timer),
     /// A schedule whose time has come.
     Schedule(Held),
+    /// An attempt of a saga is a command.
+    Order(Box<Order>),
     /// A guest has decided commands of an aggregate, or folded its events.
     Decided(AggregateKey, GuestReport),
     /// The events of an aggregate are to be read again.
@@ -221,7 +226,8 @@ impl Shard {
         let turn = (job || broadcast).then_some(self.kernel.now);
         let schedule = self.schedules.wake_at(&self.kernel, &self.sagas);
         let timer = self.kernel.next_timer().filter(|_| is_free(Lane::Timers));
-        self.sagas.flush_at().into_iter().chain(timer).chain(schedule).chain(turn).min()
+        let batch = self.kernel.hand_over_at();
+        self.sagas.flush_at().into_iter().chain(batch).chain(timer).chain(schedule).chain(turn).min()
     }
 
     /// How many attempts of guests end soon.
@@ -298,6 +304,7 @@ impl Shard {
         self.kernel.hand_over();
         while let Some(news) = self.sagas.next_news() {
             match news {
+                News::Sends(order) => self.take(Work::Order(order)),
                 News::Waits(key, topics) => self.take(Work::Look(key, topics)),
                 News::Ended(key) => self.schedules.saga_ended(&key),
                 News::HasLocks(key) => self.take(Work::HandOver(key)),
@@ -305,6 +312,9 @@ impl Shard {
         }
         while let Some(key) = self.aggregates.next_stale() {
             self.take(Work::Reload(key));
+        }
+        while let Some(told) = self.aggregates.next_told() {
+            self.told(told);
         }
     }
 
@@ -329,6 +339,7 @@ impl Shard {
             Work::Schedule(held) => {
                 self.schedules.wake(reads, sagas, modules, &held).map_err(|why| Undecided::new(why, Work::Schedule(held)))
             }
+            Work::Order(order) => self.order(order),
             Work::Decided(key, report) => {
                 let mut reads = reads;
                 let ready = aggregate::holders(&mut reads, &key, &report).and_then(|holders| Ok((holders, reads.done()?)));
@@ -369,6 +380,10 @@ impl Shard {
             }
             Work::Schedule(Held { key, .. }) => {
                 tracing::error!(schedule = key.1, namespace = %key.0, why, "a schedule is corrupt: it does not fire any more");
+            }
+            Work::Order(order) => {
+                let refusal = Refusal::new(RefusalCode::StorageFailed, format!("its aggregate cannot be read: {why}"));
+                self.told(Told { of: order.saga.stream(), attempt: order.attempt, said: Err(refusal) });
             }
             Work::Decided(key, _) | Work::Reload(key) => {
                 tracing::error!(aggregate = %key, namespace = %key.namespace, why, "an aggregate is corrupt: its commands are refused");
@@ -448,6 +463,7 @@ impl Work {
         match self {
             Self::Request(request) => Some(Lane::Of(request.about())),
             Self::Report(key, _) | Self::HandOver(key) => Some(Lane::Of(key.stream())),
+            Self::Order(order) => commands::lane(order),
             // A request for the aggregate does not wait for them, nor do they for it: each changes only what it owns.
             Self::Decided(..) | Self::Reload(..) => None,
             // A request for the saga may wait for this look. In the lane of the saga the look would wait for the request.

@@ -80,7 +80,7 @@ fn bytes_that_are_no_module_are_refused() {
           422 precompiled: this is machine code (a precompiled .cwasm or an ELF file), which is never accepted
           hint: deploy the .wasm that it was made from; the host compiles it
         a component of another world
-          422 no_saga_export: the component exports nothing; a module exports amends:module/saga@0.1.0
+          422 no_saga_export: the component exports nothing; a module exports amends:module/saga@0.1.0 or amends:module/aggregate@0.1.0
           hint: call `amends_sdk::export!` in it, or target the world `amends:module/saga-module`
         a component with unknown imports
           422 unknown_import: the component imports what no host of Amends offers: wasi:keyvalue/store@0.2.0, env
@@ -135,7 +135,7 @@ fn definitions_that_break_the_rules_are_refused_with_every_reason() {
         ("a pivot after a retriable step", steps(vec![retriable("email"), pivot("pay")])),
         ("a compensatable step without undo", steps(vec![Step::new("reserve", Kind::Compensatable, Undo::None)])),
         ("a retriable step with undo", steps(vec![Step::new("email", Kind::Retriable, Undo::Code)])),
-        ("a command", steps(vec![Step::command("pay", "settle")])),
+        ("a command of a bad name", steps(vec![Step::command("pay", "Settle!")])),
         ("one name for two steps", steps(vec![compensatable("reserve"), compensatable("reserve")])),
         ("no step", steps(Vec::new())),
         ("a bad module name", named("../probe", "probe", "poke")),
@@ -163,8 +163,8 @@ fn definitions_that_break_the_rules_are_refused_with_every_reason() {
         a retriable step with undo
           422 bad_definition: saga `probe`, step `email`: it is retriable and has a compensation that can never run; leave it out
           hint: mend the definition and deploy again; nothing was stored
-        a command
-          422 bad_definition: saga `probe`, step `pay`: it is the command `settle` to the aggregate `order`, and this version of Amends has no aggregates yet; let code do the step
+        a command of a bad name
+          422 bad_definition: saga `probe`, step `pay`: its command `Settle!`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter
           hint: mend the definition and deploy again; nothing was stored
         one name for two steps
           422 bad_definition: saga `probe`, step `reserve`: an earlier step has this name; names are unique in a saga

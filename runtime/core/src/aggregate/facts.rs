@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::value::{Failure, Payload};
+use crate::{
+    id::Leg,
+    value::{Failure, Payload},
+};
 
 /// A fact about an aggregate.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +62,20 @@ pub struct Command {
     pub answer: Option<Payload>,
     /// Keys that it took and gave back.
     pub claims: Vec<Claim>,
+    /// What sent it; none: a request from outside.
+    pub sender: Option<Sender>,
+}
+
+/// What sends commands, beside requests from outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Sender {
+    /// A step of a saga.
+    Saga {
+        /// The saga's id.
+        id: String,
+        /// The step's path, and whether it is done or undone.
+        leg: Leg,
+    },
 }
 
 /// A key that only one aggregate of a name may hold at a time.

@@ -11,7 +11,7 @@ mod standing;
 
 pub use self::{
     definition::{CommandDefinition, Definition, EventDefinition, Presence, problems},
-    facts::{AggregateEvent, Claim, Command},
+    facts::{AggregateEvent, Claim, Command, Sender},
     standing::{Admission, Misfit, Standing},
 };
 

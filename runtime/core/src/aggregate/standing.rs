@@ -99,7 +99,7 @@ mod tests {
 
     fn command(claims: &[(&str, bool)]) -> Box<Command> {
         let claims = claims.iter().map(|(key, held)| Claim { key: (*key).into(), held: *held }).collect();
-        Box::new(Command { id: "R1".into(), name: "open".into(), data: Payload::null(), answer: None, claims })
+        Box::new(Command { id: "R1".into(), name: "open".into(), data: Payload::null(), answer: None, claims, sender: None })
     }
 
     fn recorded(revision: u64, command: Option<Box<Command>>) -> AggregateEvent {

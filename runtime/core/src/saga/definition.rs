@@ -87,7 +87,7 @@ pub enum Body {
     Code,
     /// A saga of the same module, expanded in place.
     Child(String),
-    /// A command to an aggregate. Refused at deploy: there are no aggregates yet.
+    /// A command to an aggregate: its answer is the step's outcome.
     Command(CommandStep),
 }
 

@@ -245,7 +245,7 @@ impl Turn<'_> {
             (Undo::Code(policy), Direction::Undo(_)) => policy.deadline_ms,
             _ => step.deadline_ms,
         };
-        let effect_free = step.is_effect_free(leg.direction);
+        let stays_inside = step.is_effect_free(leg.direction) || step.command(leg.direction).is_some();
         let event = if used.host_stops >= HOST_STOPS_MAX {
             Event::Stuck(leg, Why::HostDied)
         } else if !self.has_room(&leg) {
@@ -253,7 +253,7 @@ impl Turn<'_> {
         } else {
             Event::Intent(Intent {
                 attempt: Attempt { leg, number: used.attempts + 1 },
-                reaches_outside: self.context.may_reach_outside && !effect_free,
+                reaches_outside: self.context.may_reach_outside && !stays_inside,
                 snapshot: self.context.snapshot,
                 deadline_at: self.context.now.plus(deadline_ms),
                 solo: used.host_stops + 1 == HOST_STOPS_MAX,

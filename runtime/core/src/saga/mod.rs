@@ -18,6 +18,8 @@ pub mod validate;
 
 pub mod elements;
 
+pub mod command;
+
 pub mod lint;
 
 pub mod retry;

@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    definition::{Body, Definition, Each, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
+    definition::{Body, CommandStep, Definition, Each, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     output::token,
     plan::Plan,
 };
@@ -197,15 +197,49 @@ fn check_step(definition: &Definition, stage: usize, step: &Step, limits: &Limit
         }
     }
     if let Body::Command(command) = &step.body {
-        let (name, aggregate) = (shown(&command.command), shown(&command.aggregate));
-        let not_yet = "this version of Amends has no aggregates yet; let code do the step";
-        found.step(step, format!("it is the command `{name}` to the aggregate `{aggregate}`, and {not_yet}"));
+        check_command(definition, stage, step, command, found);
     }
     check_undo(step, limits, found);
     check_policies(step, limits, found);
     check_alternates(step, step.alternates, "alternates", limits, found);
     if let Some(each) = &step.each {
         check_each(definition, stage, step, each, found);
+    }
+}
+
+/// A step that is a command: its names, and where its id and its data are.
+fn check_command(definition: &Definition, stage: usize, step: &Step, command: &CommandStep, found: &mut Found<'_>) {
+    let undo = command.undo.as_ref().map(|name| ("command that undoes it", name));
+    for (what, name) in [("aggregate", &command.aggregate), ("command", &command.command)].into_iter().chain(undo) {
+        if let Err(bad) = Name::new(name) {
+            found.step(step, format!("its {what} `{}`: {bad}", shown(name)));
+        }
+    }
+    for (what, pointer) in [("id of the aggregate", &command.id), ("data", &command.data)] {
+        check_source(definition, stage, step, what, pointer, found);
+    }
+    if command.undo.is_some() && !matches!(step.undo, Undo::Code(_)) {
+        found.step(step, "a command undoes it, and it has no policy for that; give it one");
+    }
+    if step.alternates > 0 {
+        found.step(step, "it is a command and has alternates; a command that is refused has no other way");
+    }
+}
+
+/// What is read of the input or of an earlier output.
+fn check_source(definition: &Definition, stage: usize, step: &Step, what: &str, pointer: &str, found: &mut Found<'_>) {
+    let from = token(pointer).and_then(|(first, rest)| match first {
+        "input" => Some(None),
+        "outputs" => Some(Some(token(rest)?.0)),
+        _ => None,
+    });
+    match from {
+        Some(None) => {}
+        Some(Some(name)) if definition.step(name).is_some_and(|(at, _)| at < stage) => {}
+        Some(Some(name)) => {
+            found.step(step, format!("its {what} is in the output of `{}`, which is no step of an earlier stage", shown(name)));
+        }
+        None => found.step(step, format!("its {what} is at no pointer that begins with /input or /outputs/<step>")),
     }
 }
 
@@ -247,19 +281,7 @@ fn kind_text(kind: Kind) -> &'static str {
 }
 
 fn check_each(definition: &Definition, stage: usize, step: &Step, each: &Each, found: &mut Found<'_>) {
-    let from = token(&each.items).and_then(|(first, rest)| match first {
-        "input" => Some(None),
-        "outputs" => Some(Some(token(rest)?.0)),
-        _ => None,
-    });
-    match from {
-        Some(None) => {}
-        Some(Some(name)) if definition.step(name).is_some_and(|(at, _)| at < stage) => {}
-        Some(Some(name)) => {
-            found.step(step, format!("its list is in the output of `{}`, which is no step of an earlier stage", shown(name)));
-        }
-        None => found.step(step, "its list is at no pointer that begins with /input or /outputs/<step>"),
-    }
+    check_source(definition, stage, step, "list", &each.items, found);
     if each.key.as_ref().is_some_and(|key| !is_pointer(key)) {
         found.step(step, "the key of its elements is no JSON pointer; it is empty or begins with /");
     }
@@ -295,7 +317,7 @@ fn is_pointer(text: &str) -> bool {
 
 fn check_undo(step: &Step, limits: &Limits, found: &mut Found<'_>) {
     match (&step.undo, step.kind) {
-        (Undo::None, Kind::Compensatable) if step.body != Body::Code => {}
+        (Undo::None, Kind::Compensatable) if matches!(step.body, Body::Child(_)) => {}
         (Undo::None, Kind::Compensatable) => {
             found.step(step, "it is compensatable and has no compensation; give it one, or say that it leaves nothing to undo");
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amends_core::{
     Definition,
-    definition::{LockKey, Undo},
+    definition::{Body, CommandStep, LockKey, Undo},
     trigger::{self, Trigger},
     validate::{Limits, problems},
 };
@@ -31,13 +31,37 @@ fn changed(text: &str, change: impl FnOnce(&mut Definition), expect: Expect) {
     broken(&definition, expect);
 }
 
-/// The contract has command steps before there are aggregates, so that it need not change for them. Until then they are refused.
 #[test]
-fn a_command_is_refused_as_long_as_there_are_no_aggregates() {
-    refused(
+fn a_command_names_an_aggregate_and_where_its_id_and_its_data_are() {
+    refused("a | pay(command order settle, undo nothing) | send>", expect![[""]]);
+    let command = |definition: &mut Definition, change: &dyn Fn(&mut CommandStep)| {
+        let Body::Command(command) = &mut definition.stages[1].steps[0].body else { panic!("no command") };
+        change(command);
+    };
+    changed(
         "a | pay(command order settle, undo nothing) | send>",
+        |definition| {
+            command(definition, &|command| {
+                command.aggregate = "Order".into();
+                command.id = "/order".into();
+                command.data = "/outputs/send/data".into();
+                command.undo = Some("un settle".into());
+            });
+            definition.stages[1].steps[0].alternates = 1;
+        },
+        expect![[r#"
+            saga `test`, step `pay`: its aggregate `Order`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter
+            saga `test`, step `pay`: its command that undoes it `un settle`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter
+            saga `test`, step `pay`: its id of the aggregate is at no pointer that begins with /input or /outputs/<step>
+            saga `test`, step `pay`: its data is in the output of `send`, which is no step of an earlier stage
+            saga `test`, step `pay`: a command undoes it, and it has no policy for that; give it one
+            saga `test`, step `pay`: it is a command and has alternates; a command that is refused has no other way"#]],
+    );
+    changed(
+        "pay(command order settle) | send>",
+        |definition| definition.stages[0].steps[0].undo = Undo::None,
         expect![
-            "saga `test`, step `pay`: it is the command `settle` to the aggregate `order`, and this version of Amends has no aggregates yet; let code do the step"
+            "saga `test`, step `pay`: it is compensatable and has no compensation; give it one, or say that it leaves nothing to undo"
         ],
     );
 }

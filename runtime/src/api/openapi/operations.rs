@@ -35,7 +35,7 @@ enum Key {
 impl Key {
     fn of(operation: &Operation) -> Self {
         match operation.operation_id.as_deref().unwrap_or_default() {
-            "start_saga" | "send_signal" | "create_job" => Self::Compared,
+            "start_saga" | "send_signal" | "send_command" | "create_job" => Self::Compared,
             "cancel_saga" | "retry_saga" | "skip_compensation" | "unlock_key" | "move_saga" | "resolve_step" | "abandon_saga" => {
                 Self::Compared
             }

@@ -87,7 +87,18 @@ async fn send(
         None => mint::fresh(api.now()).map_err(mint::no_randomness)?,
     };
     let (data, trace_context) = (Payload::json(data), caller.traceparent.clone());
-    let sent = SendCommand { aggregate, id, name, data, data_hash, command, expect_revision, trace_context };
+    let sent = SendCommand {
+        aggregate,
+        id,
+        name,
+        data,
+        data_hash,
+        command,
+        expect_revision,
+        trace_context,
+        sender: None,
+        correlation: None,
+    };
     let of = (sent.aggregate.clone(), sent.id.clone(), sent.command.clone());
     let answer = api.ask(|answer| Request::Command(caller.origin, Box::new(sent), answer)).await?;
     answered(&api, of, answer)

@@ -4,9 +4,10 @@ use amends_core::aggregate;
 
 use super::{
     AggregateKey, Aggregates,
-    request::{Answered, CommandAnswer, RecordedEvent, SendCommand},
+    request::{Answered, Asker, CommandAnswer, RecordedEvent, SendCommand},
     resident::Waiting,
     rows::{self, First},
+    tell,
 };
 use crate::{
     engine::{
@@ -15,8 +16,7 @@ use crate::{
             commit::Commit,
             fingerprint::{Fingerprint, Parts},
             reads::{Reads, Unready},
-            release::{Release, Reply},
-            request::{Answer, Origin, Said},
+            request::{Origin, Said},
         },
         module::{ActiveAggregate, Modules},
         refusal::{Refusal, RefusalCode, Remedy},
@@ -60,7 +60,9 @@ impl Aggregates {
         self.ready(&mut reads, &key, &active)?;
         let commit = reads.done()?;
         let waiting = self.residents.get(&key).map_or(0, |resident| resident.line.len());
-        Ok(match refuse_busy(&commit, &key, waiting) {
+        // What has begun is never refused.
+        let is_new = command.sender.is_none();
+        Ok(match if is_new { refuse_busy(&commit, &key, waiting) } else { Ok(()) } {
             Ok(()) => Asked::Waits,
             Err(refusal) => Asked::Said(Said::refused(refusal)),
         })
@@ -73,7 +75,7 @@ impl Aggregates {
         modules: &Modules,
         origin: Origin,
         command: Box<SendCommand>,
-        answer: Answer<CommandAnswer>,
+        asker: Asker,
     ) {
         let key = AggregateKey::new(&origin.namespace, &command.aggregate, &command.id);
         let Some(resident) = self.residents.get_mut(&key) else { return };
@@ -82,12 +84,9 @@ impl Aggregates {
         let answer_key = origin.idempotency_key.as_deref().map(|idempotency_key| rows::answer_key(&key, idempotency_key));
         let first = answer_key.as_deref().and_then(|answer_key| resident.undecided(answer_key));
         match first {
-            Some(first) if first.fingerprint == fingerprint => first.answers.push(answer),
-            Some(_) => {
-                let reply = Reply::new(answer, Err::<CommandAnswer, _>(answers::key_reused()));
-                commit.release_at(0, Release::Reply(reply));
-            }
-            None => resident.line.push_back(Waiting { origin, command, answer_key, fingerprint, answers: vec![answer] }),
+            Some(first) if first.fingerprint == fingerprint => first.askers.push(asker),
+            Some(_) => tell(commit, &mut self.told, 0, asker, Err(answers::key_reused())),
+            None => resident.line.push_back(Waiting { origin, command, answer_key, fingerprint, askers: vec![asker] }),
         }
         self.go_on(commit, modules, &key);
     }

@@ -11,7 +11,8 @@ use super::{
     AggregateKey, Aggregates,
     ask::{no_aggregate, no_command},
     refuse,
-    resident::{Call, Resident, Waiting},
+    request::Told,
+    resident::{Call, Made, Resident, Waiting},
 };
 use crate::{
     engine::{
@@ -42,13 +43,14 @@ impl Aggregates {
         if resident.call.is_some() || resident.is_stale {
             return;
         }
+        let told = &mut self.told;
         match modules.aggregate(&key.namespace, &key.name) {
-            None => refuse_all(commit, resident, &no_aggregate(modules, key)),
+            None => refuse_all(commit, told, resident, &no_aggregate(modules, key)),
             Some(active) if resident.standing.quarantined == Some(active.digest) => {
-                refuse_all(commit, resident, &quarantined(key, &active));
+                refuse_all(commit, told, resident, &quarantined(key, &active));
             }
             Some(active) => {
-                refuse_misfits(commit, resident, key, &active);
+                refuse_misfits(commit, told, resident, key, &active);
                 if resident.line.is_empty() {
                 } else if !resident.fits(&active.digest, active.aggregate.definition.state_version) {
                     resident.is_stale = true;
@@ -63,9 +65,9 @@ impl Aggregates {
     }
 }
 
-fn refuse_all(commit: &mut Commit<'_>, resident: &mut Resident, refusal: &Refusal) {
+fn refuse_all(commit: &mut Commit<'_>, told: &mut VecDeque<Told>, resident: &mut Resident, refusal: &Refusal) {
     let at = resident.last;
-    resident.line.drain(..).for_each(|waiting| refuse(commit, at, waiting, refusal));
+    resident.line.drain(..).for_each(|waiting| refuse(commit, told, at, waiting, refusal));
 }
 
 fn quarantined(key: &AggregateKey, active: &ActiveAggregate<'_>) -> Refusal {
@@ -75,7 +77,13 @@ fn quarantined(key: &AggregateKey, active: &ActiveAggregate<'_>) -> Refusal {
 }
 
 /// Refuses those at the front of the line that need no guest for it.
-fn refuse_misfits(commit: &mut Commit<'_>, resident: &mut Resident, key: &AggregateKey, active: &ActiveAggregate<'_>) {
+fn refuse_misfits(
+    commit: &mut Commit<'_>,
+    told: &mut VecDeque<Told>,
+    resident: &mut Resident,
+    key: &AggregateKey,
+    active: &ActiveAggregate<'_>,
+) {
     while let Some(first) = resident.line.front() {
         let name = &first.command.name;
         let refusal = match active.aggregate.definition.command(name) {
@@ -86,7 +94,7 @@ fn refuse_misfits(commit: &mut Commit<'_>, resident: &mut Resident, key: &Aggreg
             },
         };
         if let Some(first) = resident.line.pop_front() {
-            refuse(commit, resident.last, first, &refusal);
+            refuse(commit, told, resident.last, first, &refusal);
         }
     }
 }
@@ -123,11 +131,11 @@ fn begin(commit: &mut Commit<'_>, resident: &mut Resident, key: &AggregateKey, a
             Work::Decide(Box::new(DecideCall { fold, commands: commands.iter().map(told).collect(), key }))
         }
     };
-    let (module, module_version, digest) = (active.module.to_owned(), active.number, active.digest);
+    let (module, version, digest) = (active.module.to_owned(), active.number, active.digest);
     let call = GuestCall {
         of: key.stream(),
         module: module.clone(),
-        version: module_version,
+        version,
         digest,
         now: commit.now,
         started_at: commit.now,
@@ -139,7 +147,8 @@ fn begin(commit: &mut Commit<'_>, resident: &mut Resident, key: &AggregateKey, a
         work,
     };
     let definition = Arc::clone(&active.aggregate.definition);
-    resident.call = Some(Call { module, module_version, digest, definition, at: commit.now, commands, folds });
+    let made = Made { module, version, digest, definition, at: commit.now, folds };
+    resident.call = Some(Call { commands, made });
     commit.act(Action::Run(Box::new(call), None));
 }
 

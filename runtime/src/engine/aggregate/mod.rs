@@ -26,7 +26,12 @@ mod rows;
 
 use std::collections::{HashMap, VecDeque};
 
-pub(crate) use self::{ask::Asked, report::holders, resident::AggregateKey};
+pub(crate) use self::{
+    ask::Asked,
+    report::holders,
+    request::{Asker, Told},
+    resident::AggregateKey,
+};
 use self::{
     request::CommandAnswer,
     resident::{Resident, Waiting},
@@ -54,6 +59,8 @@ pub(crate) struct Aggregates {
     calls: usize,
     /// Those whose events must be read again before they go on.
     stale: VecDeque<AggregateKey>,
+    /// What attempts of this shard are told, in the same step.
+    told: VecDeque<Told>,
 }
 
 impl Aggregates {
@@ -70,6 +77,11 @@ impl Aggregates {
     /// The next one whose events must be read again.
     pub(crate) fn next_stale(&mut self) -> Option<AggregateKey> {
         self.stale.pop_front()
+    }
+
+    /// The next attempt of this shard whose command has its answer.
+    pub(crate) fn next_told(&mut self) -> Option<Told> {
+        self.told.pop_front()
     }
 
     /// Makes sure that an aggregate is in memory.
@@ -114,7 +126,9 @@ impl Aggregates {
             self.rest.forget(&mut resident);
             self.calls -= usize::from(resident.call.is_some());
             let called = resident.call.take().into_iter().flat_map(|call| call.commands);
-            called.chain(resident.line).for_each(|waiting| refuse(commit, 0, waiting, refusal));
+            for waiting in called.chain(resident.line) {
+                refuse(commit, &mut self.told, 0, waiting, refusal);
+            }
         }
     }
 
@@ -123,8 +137,10 @@ impl Aggregates {
         for resident in self.residents.values_mut() {
             let called = resident.call.iter_mut().flat_map(|call| call.commands.drain(..));
             for waiting in called.chain(resident.line.drain(..)) {
-                for answer in waiting.answers {
-                    Reply::new(answer, Err::<CommandAnswer, _>(refusal.clone())).send();
+                for asker in waiting.askers {
+                    if let Asker::Client(answer) = asker {
+                        Reply::new(answer, Err::<CommandAnswer, _>(refusal.clone())).send();
+                    }
                 }
             }
         }
@@ -140,18 +156,24 @@ fn load(reads: &mut Reads<'_>, key: &AggregateKey, active: &ActiveAggregate<'_>)
     Ok(Resident::of(kept, &records)?)
 }
 
-/// Tells everybody who waits for a command that it is refused, once what that rests on is durable.
-fn refuse(commit: &mut Commit<'_>, at: Position, waiting: Waiting, refusal: &Refusal) {
+/// Tells everybody who waits for a command that it is refused, clients once what that rests on is durable.
+fn refuse(commit: &mut Commit<'_>, told: &mut VecDeque<Told>, at: Position, waiting: Waiting, refusal: &Refusal) {
     commit.metrics.refused(refusal.code);
-    for answer in waiting.answers {
-        commit.release_at(at, Release::Reply(Reply::new(answer, Err::<CommandAnswer, _>(refusal.clone()))));
+    for asker in waiting.askers {
+        tell(commit, told, at, asker, Err(refusal.clone()));
     }
 }
 
 /// Tells everybody who waits for a command what was decided; all but the first one sent it again.
-fn answer(commit: &mut Commit<'_>, waiting: Waiting, said: &CommandAnswer) {
-    for (index, answer) in waiting.answers.into_iter().enumerate() {
-        let said = CommandAnswer { duplicate: index > 0, ..said.clone() };
-        commit.release_at(said.position, Release::Reply(Reply::new(answer, Ok(said))));
+fn answer(commit: &mut Commit<'_>, told: &mut VecDeque<Told>, waiting: Waiting, said: &CommandAnswer) {
+    for (index, asker) in waiting.askers.into_iter().enumerate() {
+        tell(commit, told, said.position, asker, Ok(CommandAnswer { duplicate: index > 0, ..said.clone() }));
+    }
+}
+
+fn tell(commit: &mut Commit<'_>, told: &mut VecDeque<Told>, at: Position, asker: Asker, said: Result<CommandAnswer, Refusal>) {
+    match asker {
+        Asker::Client(answer) => commit.release_at(at, Release::Reply(Reply::new(answer, said))),
+        Asker::Attempt(of, attempt) => told.push_back(Told { of, attempt, said }),
     }
 }

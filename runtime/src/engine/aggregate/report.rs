@@ -9,8 +9,8 @@ use amends_core::{
 
 use super::{
     AggregateKey, Aggregates, answer, refuse,
-    request::{Answered, CommandAnswer, RecordedEvent},
-    resident::{Call, Resident, Waiting},
+    request::{Answered, Asker, CommandAnswer, RecordedEvent, Told},
+    resident::{Call, Made, Resident, Waiting},
     rows::{self, Base, First, Kept},
 };
 use crate::{
@@ -29,14 +29,6 @@ use crate::{
 
 /// Who holds the keys that are to be taken.
 pub(crate) type Holders = HashMap<String, String>;
-
-/// What is done with one decision of a guest.
-enum Outcome {
-    /// It stands, as the guest decided it.
-    Stands,
-    /// It does not, and neither does what the guest decided after it.
-    Falls,
-}
 
 /// Who holds what is to be claimed by these decisions.
 pub(crate) fn holders(reads: &mut Reads<'_>, key: &AggregateKey, report: &GuestReport) -> Result<Holders, Unready> {
@@ -65,87 +57,225 @@ impl Aggregates {
         holders: &Holders,
     ) {
         let Some(resident) = self.residents.get_mut(key) else { return };
-        let Some(call) = resident.call.take() else { return };
+        let Some(Call { commands, made }) = resident.call.take() else { return };
         self.calls -= 1;
+        // What only sagas of this shard wait for is durable with what they record next.
+        let is_awaited = commands.iter().flat_map(|waiting| &waiting.askers).any(|asker| matches!(asker, Asker::Client(_)));
+        commit.is_awaited(is_awaited);
+        let mut ended = Ended { commit, told: &mut self.told, resident, key, made };
         match report {
-            GuestReport::Decided(Ok(decided)) => record_all(commit, resident, key, call, decided, holders),
-            GuestReport::Decided(Err(fault)) => failed(commit, resident, key, call, &fault),
-            GuestReport::Folded(Ok(state)) => folded(resident, &call, state),
-            GuestReport::Folded(Err(fault)) => cannot_fold(commit, resident, key, &call, fault),
+            GuestReport::Decided(Ok(decided)) => ended.record_all(commands, decided, holders),
+            GuestReport::Decided(Err(fault)) => ended.failed(commands, &fault),
+            GuestReport::Folded(Ok(state)) => ended.folded(state),
+            GuestReport::Folded(Err(fault)) => ended.cannot_fold(fault),
             GuestReport::Step(_) => {}
         }
+        commit.is_awaited(true);
         self.go_on(commit, modules, key);
     }
 }
 
-/// Records what was decided, command by command, up to the first decision that does not stand: those after it rest on it, and are
-/// decided again.
-fn record_all(
-    commit: &mut Commit<'_>,
-    resident: &mut Resident,
-    key: &AggregateKey,
-    mut call: Call,
-    decided: Decided,
-    holders: &Holders,
-) {
-    for decision in decided.decisions {
-        let Some(waiting) = call.commands.pop_front() else { break };
-        if let Outcome::Falls = record(commit, resident, key, &call, waiting, decision, holders) {
-            back_in_line(resident, call.commands);
-            return;
-        }
-    }
-    let state_version = call.definition.state_version;
-    resident.folded(Base { digest: call.digest, state_version, revision: resident.standing.revision, state: decided.state });
-    keep(commit, resident, key, call.definition.keep_every);
+/// A call that has ended, and what changes by it.
+struct Ended<'a, 'k> {
+    commit: &'a mut Commit<'k>,
+    told: &'a mut VecDeque<Told>,
+    resident: &'a mut Resident,
+    key: &'a AggregateKey,
+    made: Made,
 }
 
-/// Keeps the state, if enough events have come since the last time.
-fn keep(commit: &mut Commit<'_>, resident: &mut Resident, key: &AggregateKey, every: u32) {
-    let is_due = every > 0 && resident.standing.revision >= resident.kept_at + u64::from(every);
-    if let Some(base) = resident.base.as_ref().filter(|_| is_due) {
-        let (base, standing) = (base.clone(), resident.standing.clone());
-        resident.kept_at = base.revision;
-        rows::keep(commit, key, &Kept { base, standing, start: resident.start, last: resident.last });
-    }
+/// What is done with one decision of a guest.
+enum Outcome {
+    /// It stands, as the guest decided it.
+    Stands,
+    /// It does not, and neither does what the guest decided after it.
+    Falls,
 }
 
-/// Commands whose decisions do not count are first in line again.
-fn back_in_line(resident: &mut Resident, commands: VecDeque<Waiting>) {
-    for waiting in commands.into_iter().rev() {
-        resident.line.push_front(waiting);
-    }
-}
-
-/// Records one decision and answers it.
-fn record(
-    commit: &mut Commit<'_>,
-    resident: &mut Resident,
-    key: &AggregateKey,
-    call: &Call,
-    waiting: Waiting,
-    decision: Decision,
-    holders: &Holders,
-) -> Outcome {
-    match decision {
-        Decision::Refused(failure) => {
-            refused(commit, resident, key, call, waiting, failure);
-            Outcome::Stands
-        }
-        Decision::Accepted { events, claims, answer } => {
-            if let Some(event) = events.iter().find(|event| !call.definition.records(&event.event_type, event.version)) {
-                let NewEvent { event_type, version, .. } = event;
-                let why = format!("it records an event `{event_type}` of version {version}, which its definition does not have");
-                refuse(commit, resident.last, waiting, &guest_failed(key, call, &why));
-                return Outcome::Falls;
+impl Ended<'_, '_> {
+    /// Records what was decided, command by command, up to the first decision that does not stand: those after it rest on it, and are
+    /// decided again.
+    fn record_all(&mut self, mut commands: VecDeque<Waiting>, decided: Decided, holders: &Holders) {
+        for decision in decided.decisions {
+            let Some(waiting) = commands.pop_front() else { break };
+            if let Outcome::Falls = self.record(waiting, decision, holders) {
+                return self.back_in_line(commands);
             }
-            if let Some(taken) = taken(key, &claims, holders) {
-                refused(commit, resident, key, call, waiting, taken);
-                return Outcome::Falls;
-            }
-            accepted(commit, resident, key, call, waiting, events, claims, answer);
-            Outcome::Stands
         }
+        let Made { digest, ref definition, .. } = self.made;
+        let (state_version, every) = (definition.state_version, definition.keep_every);
+        let revision = self.resident.standing.revision;
+        self.resident.folded(Base { digest, state_version, revision, state: decided.state });
+        self.keep(every);
+    }
+
+    /// Keeps the state, if enough events have come since the last time.
+    fn keep(&mut self, every: u32) {
+        let resident = &mut *self.resident;
+        let is_due = every > 0 && resident.standing.revision >= resident.kept_at + u64::from(every);
+        if let Some(base) = resident.base.as_ref().filter(|_| is_due) {
+            let (base, standing) = (base.clone(), resident.standing.clone());
+            resident.kept_at = base.revision;
+            rows::keep(self.commit, self.key, &Kept { base, standing, start: resident.start, last: resident.last });
+        }
+    }
+
+    /// Commands whose decisions do not count are first in line again.
+    fn back_in_line(&mut self, commands: VecDeque<Waiting>) {
+        for waiting in commands.into_iter().rev() {
+            self.resident.line.push_front(waiting);
+        }
+    }
+
+    /// Records one decision and answers it.
+    fn record(&mut self, waiting: Waiting, decision: Decision, holders: &Holders) -> Outcome {
+        let (events, claims, answer) = match decision {
+            Decision::Refused(failure) => {
+                self.refused(waiting, failure);
+                return Outcome::Stands;
+            }
+            Decision::Accepted { events, claims, answer } => (events, claims, answer),
+        };
+        if let Some(event) = events.iter().find(|event| !self.made.definition.records(&event.event_type, event.version)) {
+            let NewEvent { event_type, version, .. } = event;
+            let why = format!("it records an event `{event_type}` of version {version}, which its definition does not have");
+            self.refuse(waiting, &self.guest_failed(&why));
+            return Outcome::Falls;
+        }
+        if let Some(taken) = taken(self.key, &claims, holders) {
+            self.refused(waiting, taken);
+            return Outcome::Falls;
+        }
+        self.accepted(waiting, events, claims, answer);
+        Outcome::Stands
+    }
+
+    fn accepted(&mut self, waiting: Waiting, events: Vec<NewEvent>, claims: Vec<Claim>, data: Option<Payload>) {
+        let command = Box::new(fact_of(&waiting, data.clone(), claims.clone()));
+        let module_version = self.made.version;
+        let is_recorded = waiting.answer_key.is_some() || !claims.is_empty();
+        let facts = match (events.is_empty(), is_recorded) {
+            (false, _) => self.recorded(command, events),
+            (true, true) => vec![AggregateEvent::Decided { command, refused: None, module_version }],
+            (true, false) => Vec::new(),
+        };
+        claims.iter().for_each(|claim| rows::claim(self.commit, self.key, claim));
+        let events = self.append(&waiting.origin.actor, &chain_of(&waiting), facts);
+        self.say(waiting, Answered::Accepted { events, data });
+    }
+
+    /// The facts of these events; the first one says by which command.
+    fn recorded(&self, command: Box<Command>, events: Vec<NewEvent>) -> Vec<AggregateEvent> {
+        let mut command = Some(command);
+        let fact = |(event, revision): (NewEvent, u64)| AggregateEvent::Recorded {
+            revision,
+            event_type: event.event_type,
+            version: event.version,
+            data: Some(event.data),
+            tags: event.tags,
+            subject: None,
+            module_version: self.made.version,
+            command: command.take(),
+        };
+        events.into_iter().zip(self.resident.standing.revision + 1..).map(fact).collect()
+    }
+
+    /// The refusal is recorded if the command may come again: it is to get the same answer.
+    fn refused(&mut self, waiting: Waiting, failure: Failure) {
+        if waiting.answer_key.is_some() {
+            let command = Box::new(fact_of(&waiting, None, Vec::new()));
+            let (refused, module_version) = (Some(failure.clone()), self.made.version);
+            let fact = AggregateEvent::Decided { command, refused, module_version };
+            self.append(&waiting.origin.actor, &chain_of(&waiting), vec![fact]);
+        }
+        self.say(waiting, Answered::Refused(failure));
+    }
+
+    /// Gives the answer to who waits, and remembers it if the command may come again.
+    fn say(&mut self, mut waiting: Waiting, decision: Answered) {
+        let (revision, version, position) = (self.resident.standing.revision, self.made.version, self.resident.last);
+        if let Some(answer_key) = waiting.answer_key.take() {
+            let (events, data, refused) = match &decision {
+                Answered::Accepted { events, data } => (events.len(), data.clone(), None),
+                Answered::Refused(failure) => (0, None, Some(failure.clone())),
+            };
+            let events = u32::try_from(events).unwrap_or(u32::MAX);
+            let first = First { revision, version, position, events, data, refused };
+            answers::keep(self.commit, answer_key, waiting.fingerprint, &first, None, position);
+        }
+        answer(self.commit, self.told, waiting, &CommandAnswer { duplicate: false, revision, version, position, decision });
+    }
+
+    /// Appends facts to the stream, and gives those that are events.
+    fn append(&mut self, actor: &Actor, chain: &Chain, facts: Vec<AggregateEvent>) -> Vec<RecordedEvent> {
+        let name = self.key.stream();
+        let mut stream = match self.resident.standing.facts {
+            0 => Stream::begins(StreamHead::new(name.clone(), name.id)),
+            facts => Stream::goes_on(name, self.resident.start, facts),
+        };
+        let (at, mut events) = (self.made.at, Vec::new());
+        for fact in facts {
+            let entry = Entry { at, actor: actor.clone(), causation: None, fact: Fact::Aggregate(fact.clone()) };
+            let position = self.commit.record_in(chain.clone(), &mut stream, entry).position;
+            self.resident.start = stream.start;
+            self.resident.apply(&fact, position, at);
+            events.extend(RecordedEvent::of_fact(&fact, position, at));
+        }
+        events
+    }
+
+    /// A call with commands came to nothing.
+    fn failed(&mut self, mut commands: VecDeque<Waiting>, fault: &CallFault) {
+        if fault.is_hosts {
+            let refusal = host_failed(self.key, fault);
+            commands.into_iter().for_each(|waiting| self.refuse(waiting, &refusal));
+        } else if commands.len() > 1 {
+            // One of them may be a bomb: it is to cost nobody but itself.
+            self.resident.alone = commands.len();
+            self.back_in_line(commands);
+        } else if self.made.folds > 0 {
+            // It may be the command, and it may be an event that was recorded long ago.
+            self.resident.folds_first = true;
+            self.resident.alone += 1;
+            self.back_in_line(commands);
+        } else if let Some(waiting) = commands.pop_front() {
+            let Failure { code, message, .. } = &fault.failure;
+            self.refuse(waiting, &self.guest_failed(&format!("{message} ({code})")));
+        }
+    }
+
+    fn refuse(&mut self, waiting: Waiting, refusal: &Refusal) {
+        refuse(self.commit, self.told, self.resident.last, waiting, refusal);
+    }
+
+    fn guest_failed(&self, why: &str) -> Refusal {
+        let Made { module, version, .. } = &self.made;
+        Refusal::new(RefusalCode::GuestFailed, format!("`{module}` v{version} failed on a command of {}: {why}", self.key))
+            .hint("nothing was recorded; mend the module, or send another command")
+    }
+
+    /// The events that a call folded are in the state now.
+    fn folded(&mut self, state: Payload) {
+        if let Some(last) = self.made.folds.checked_sub(1).and_then(|last| self.resident.tail.get(last)) {
+            let (digest, state_version, revision) = (self.made.digest, self.made.definition.state_version, last.revision);
+            self.resident.folded(Base { digest, state_version, revision, state });
+        }
+        self.resident.folds_first &= !self.resident.tail.is_empty();
+    }
+
+    /// The events that were recorded cannot be folded: commands are refused until other code is active, and nothing else is harmed.
+    fn cannot_fold(&mut self, fault: CallFault) {
+        if fault.is_hosts {
+            let refusal = host_failed(self.key, &fault);
+            let line = std::mem::take(&mut self.resident.line);
+            return line.into_iter().for_each(|waiting| self.refuse(waiting, &refusal));
+        }
+        self.resident.folds_first = false;
+        let Made { module, version, digest, .. } = &self.made;
+        let (module_version, digest, why) = (*version, *digest, &fault.failure.message);
+        tracing::error!(aggregate = %self.key, module, version, why, "its events cannot be folded: it is quarantined");
+        let fact = AggregateEvent::Quarantined { module_version, digest, failure: fault.failure };
+        self.append(&Actor::Host, &Chain::default(), vec![fact]);
     }
 }
 
@@ -156,181 +286,26 @@ fn taken(key: &AggregateKey, claims: &[Claim], holders: &Holders) -> Option<Fail
     Some(Failure::new("taken", format!("another {} holds `{}`", key.name, claim.key)))
 }
 
-#[expect(clippy::too_many_arguments, reason = "what was decided, and about what")]
-fn accepted(
-    commit: &mut Commit<'_>,
-    resident: &mut Resident,
-    key: &AggregateKey,
-    call: &Call,
-    waiting: Waiting,
-    events: Vec<NewEvent>,
-    claims: Vec<Claim>,
-    data: Option<Payload>,
-) {
-    let count = events.len();
-    let mut command = Some(Box::new(told(&waiting, data.clone(), claims.clone())));
-    let module_version = call.module_version;
-    let facts = if count > 0 {
-        let revisions = resident.standing.revision + 1..;
-        let recorded = events.into_iter().zip(revisions).map(|(event, revision)| AggregateEvent::Recorded {
-            revision,
-            event_type: event.event_type,
-            version: event.version,
-            data: Some(event.data),
-            tags: event.tags,
-            subject: None,
-            module_version,
-            command: command.take(),
-        });
-        recorded.collect()
-    } else {
-        let is_recorded = waiting.answer_key.is_some() || !claims.is_empty();
-        let decided = |command| AggregateEvent::Decided { command, refused: None, module_version };
-        command.filter(|_| is_recorded).map(decided).into_iter().collect()
-    };
-    claims.iter().for_each(|claim| rows::claim(commit, key, claim));
-    let events = append(commit, resident, key, call, &waiting, facts);
-    let said = CommandAnswer {
-        duplicate: false,
-        revision: resident.standing.revision,
-        version: module_version,
-        position: resident.last,
-        decision: Answered::Accepted { events, data },
-    };
-    say(commit, waiting, &said);
-}
-
-/// The refusal is recorded if the command may come again: it is to get the same answer.
-fn refused(
-    commit: &mut Commit<'_>,
-    resident: &mut Resident,
-    key: &AggregateKey,
-    call: &Call,
-    waiting: Waiting,
-    failure: Failure,
-) {
-    if waiting.answer_key.is_some() {
-        let command = Box::new(told(&waiting, None, Vec::new()));
-        let (refused, module_version) = (Some(failure.clone()), call.module_version);
-        append(commit, resident, key, call, &waiting, vec![AggregateEvent::Decided { command, refused, module_version }]);
-    }
-    let said = CommandAnswer {
-        duplicate: false,
-        revision: resident.standing.revision,
-        version: call.module_version,
-        position: resident.last,
-        decision: Answered::Refused(failure),
-    };
-    say(commit, waiting, &said);
-}
-
-/// Remembers the answer to a command that may come again, and gives it to who waits.
-fn say(commit: &mut Commit<'_>, mut waiting: Waiting, said: &CommandAnswer) {
-    if let Some(answer_key) = waiting.answer_key.take() {
-        let (events, data, refused) = match &said.decision {
-            Answered::Accepted { events, data } => (events.len(), data.clone(), None),
-            Answered::Refused(failure) => (0, None, Some(failure.clone())),
-        };
-        let events = u32::try_from(events).unwrap_or(u32::MAX);
-        let first = First { revision: said.revision, version: said.version, position: said.position, events, data, refused };
-        answers::keep(commit, answer_key, waiting.fingerprint, &first, None, said.position);
-    }
-    answer(commit, waiting, said);
-}
-
-fn told(waiting: &Waiting, answer: Option<Payload>, claims: Vec<Claim>) -> Command {
+fn fact_of(waiting: &Waiting, answer: Option<Payload>, claims: Vec<Claim>) -> Command {
     let command = &waiting.command;
-    Command { id: command.command.clone(), name: command.name.clone(), data: command.data.clone(), answer, claims }
-}
-
-/// Appends facts to the stream, and gives those that are events.
-fn append(
-    commit: &mut Commit<'_>,
-    resident: &mut Resident,
-    key: &AggregateKey,
-    call: &Call,
-    waiting: &Waiting,
-    facts: Vec<AggregateEvent>,
-) -> Vec<RecordedEvent> {
-    let chain = Chain { correlation: Some(waiting.command.command.clone()), depth: 0 };
-    append_as(commit, resident, key, call, &waiting.origin.actor, &chain, facts)
-}
-
-fn append_as(
-    commit: &mut Commit<'_>,
-    resident: &mut Resident,
-    key: &AggregateKey,
-    call: &Call,
-    actor: &Actor,
-    chain: &Chain,
-    facts: Vec<AggregateEvent>,
-) -> Vec<RecordedEvent> {
-    let name = key.stream();
-    let mut stream = match resident.standing.facts {
-        0 => Stream::begins(StreamHead::new(name.clone(), name.id)),
-        facts => Stream::goes_on(name, resident.start, facts),
-    };
-    let mut events = Vec::new();
-    for fact in facts {
-        let entry = Entry { at: call.at, actor: actor.clone(), causation: None, fact: Fact::Aggregate(fact.clone()) };
-        let position = commit.record_in(chain.clone(), &mut stream, entry).position;
-        resident.start = stream.start;
-        resident.apply(&fact, position, call.at);
-        events.extend(RecordedEvent::of_fact(&fact, position, call.at));
-    }
-    events
-}
-
-/// A call with commands came to nothing.
-fn failed(commit: &mut Commit<'_>, resident: &mut Resident, key: &AggregateKey, mut call: Call, fault: &CallFault) {
-    if fault.is_hosts {
-        let refusal = host_failed(key, fault);
-        call.commands.drain(..).for_each(|waiting| refuse(commit, resident.last, waiting, &refusal));
-    } else if call.commands.len() > 1 {
-        // One of them may be a bomb: it is to cost nobody but itself.
-        resident.alone = call.commands.len();
-        back_in_line(resident, call.commands);
-    } else if call.folds > 0 {
-        // It may be the command, and it may be an event that was recorded long ago.
-        resident.folds_first = true;
-        resident.alone += 1;
-        back_in_line(resident, call.commands);
-    } else if let Some(waiting) = call.commands.pop_front() {
-        let Failure { code, message, .. } = &fault.failure;
-        refuse(commit, resident.last, waiting, &guest_failed(key, &call, &format!("{message} ({code})")));
+    Command {
+        id: command.command.clone(),
+        name: command.name.clone(),
+        data: command.data.clone(),
+        answer,
+        claims,
+        sender: command.sender.clone(),
     }
 }
 
-fn guest_failed(key: &AggregateKey, call: &Call, why: &str) -> Refusal {
-    let Call { module, module_version, .. } = call;
-    Refusal::new(RefusalCode::GuestFailed, format!("`{module}` v{module_version} failed on a command of {key}: {why}"))
-        .hint("nothing was recorded; mend the module, or send another command")
+/// What a request asks for is the first of its chain; what a saga sends comes after the saga.
+fn chain_of(waiting: &Waiting) -> Chain {
+    let command = &waiting.command;
+    let correlation = command.correlation.as_ref().unwrap_or(&command.command).clone();
+    Chain { correlation: Some(correlation), depth: u16::from(command.sender.is_some()) }
 }
 
 fn host_failed(key: &AggregateKey, fault: &CallFault) -> Refusal {
     let said = format!("the host could not ask the module about {key}: {}", fault.failure.message);
     Refusal::new(RefusalCode::Overloaded, said).hint("try again soon, with the same key")
-}
-
-/// The events that a call folded are in the state now.
-fn folded(resident: &mut Resident, call: &Call, state: Payload) {
-    if let Some(last) = call.folds.checked_sub(1).and_then(|last| resident.tail.get(last)) {
-        let (digest, state_version, revision) = (call.digest, call.definition.state_version, last.revision);
-        resident.folded(Base { digest, state_version, revision, state });
-    }
-    resident.folds_first &= !resident.tail.is_empty();
-}
-
-/// The events that were recorded cannot be folded: commands are refused until other code is active, and nothing else is harmed.
-fn cannot_fold(commit: &mut Commit<'_>, resident: &mut Resident, key: &AggregateKey, call: &Call, fault: CallFault) {
-    if fault.is_hosts {
-        let (refusal, at) = (host_failed(key, &fault), resident.last);
-        resident.line.drain(..).for_each(|waiting| refuse(commit, at, waiting, &refusal));
-        return;
-    }
-    resident.folds_first = false;
-    let Call { module_version, digest, .. } = *call;
-    tracing::error!(aggregate = %key, module = call.module, version = module_version, why = fault.failure.message, "its events cannot be folded: it is quarantined");
-    let fact = AggregateEvent::Quarantined { module_version, digest, failure: fault.failure };
-    append_as(commit, resident, key, call, &Actor::Host, &Chain::default(), vec![fact]);
 }

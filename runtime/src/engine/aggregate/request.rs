@@ -1,13 +1,15 @@
 //! What may be asked of an aggregate, and the answers.
 
 use amends_core::{
-    aggregate::AggregateEvent,
+    aggregate::{AggregateEvent, Sender},
+    event::Attempt,
     value::{Failure, Instant, Payload},
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    journal::{Fact, Record},
+    engine::{kernel::request::Answer, refusal::Refusal},
+    journal::{Fact, Record, StreamId},
     store::Position,
 };
 
@@ -30,6 +32,27 @@ pub struct SendCommand {
     pub expect_revision: Option<u64>,
     /// W3C `traceparent`.
     pub trace_context: Option<String>,
+    /// What sends it; none: a request from outside.
+    pub sender: Option<Sender>,
+    /// The root of its chain of causes; none: it is itself.
+    pub correlation: Option<String>,
+}
+
+/// Who waits for the answer to a command.
+#[derive(Debug)]
+pub(crate) enum Asker {
+    /// A client, which is told once that is durable.
+    Client(Answer<CommandAnswer>),
+    /// An attempt of a stream of this shard, which goes on at once: what it does is recorded behind it.
+    Attempt(StreamId, Attempt),
+}
+
+/// What an attempt is told about its command.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) of: StreamId,
+    pub(crate) attempt: Attempt,
+    pub(crate) said: Result<CommandAnswer, Refusal>,
 }
 
 /// The answer to a command. A repeated one gets what the first one got, but for `duplicate`.

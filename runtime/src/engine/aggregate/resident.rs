@@ -9,16 +9,13 @@ use amends_core::{
 };
 
 use super::{
-    request::{CommandAnswer, SendCommand},
+    request::{Asker, SendCommand},
     rows::{Base, Kept},
 };
 use crate::{
     engine::{
         guests::{ModuleDigest, PastEvent},
-        kernel::{
-            fingerprint::Fingerprint,
-            request::{Answer, Origin},
-        },
+        kernel::{fingerprint::Fingerprint, request::Origin},
     },
     journal::{Corrupt, Fact, Record, StreamId, StreamKind, record},
     store::{Position, Stored},
@@ -92,20 +89,26 @@ pub(super) struct Waiting {
     pub(super) answer_key: Option<Vec<u8>>,
     pub(super) fingerprint: Fingerprint,
     /// Who sent it, and who sent it again meanwhile.
-    pub(super) answers: Vec<Answer<CommandAnswer>>,
+    pub(super) askers: Vec<Asker>,
 }
 
 /// What is with a guest.
 #[derive(Debug)]
 pub(super) struct Call {
+    /// Its commands; none: only a fold.
+    pub(super) commands: VecDeque<Waiting>,
+    pub(super) made: Made,
+}
+
+/// By which code a call was made, when, and on how much.
+#[derive(Debug)]
+pub(super) struct Made {
     pub(super) module: String,
-    pub(super) module_version: u32,
+    pub(super) version: u32,
     pub(super) digest: ModuleDigest,
     pub(super) definition: Arc<Definition>,
     /// When the call began: the time of what comes of it.
     pub(super) at: Instant,
-    /// Its commands; none: only a fold.
-    pub(super) commands: VecDeque<Waiting>,
     /// How many events of the tail it folds.
     pub(super) folds: usize,
 }

@@ -19,7 +19,14 @@ pub(super) struct Batching {
     batch: Batch,
     /// The streams that grow, each with where it ends then.
     ends: Vec<(StreamId, End)>,
+    /// Somebody waits for it.
+    is_urgent: bool,
+    /// Since when it waits for more, if nobody does.
+    since: Option<Instant>,
 }
+
+/// How long what nobody waits for may stay in memory.
+const PATIENCE_MS: u64 = 100;
 
 impl Batching {
     /// The streams that grow get their rows.
@@ -28,8 +35,27 @@ impl Batching {
     }
 
     pub(super) fn take(&mut self) -> Option<Batch> {
-        let is_empty = self.batch.appends.is_empty() && self.batch.rows.is_empty();
-        (!is_empty).then(|| std::mem::take(&mut self.batch))
+        (self.is_urgent, self.since) = (false, None);
+        (!self.is_empty()).then(|| std::mem::take(&mut self.batch))
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.batch.appends.is_empty() && self.batch.rows.is_empty()
+    }
+
+    /// Somebody waits for it from now on.
+    pub(super) fn urge(&mut self) {
+        self.is_urgent = true;
+    }
+
+    /// It grows by something that nobody waits for.
+    pub(super) fn grows_lazily(&mut self, now: Instant) {
+        self.since.get_or_insert(now);
+    }
+
+    /// When it is to be handed over at the latest, if it waits for more.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.since.filter(|_| !self.is_urgent).map(|since| since.plus(PATIENCE_MS))
     }
 
     fn ends_at(&mut self, name: &StreamId, end: End) {
@@ -137,6 +163,7 @@ impl<'k> Commit<'k> {
         let bytes =
             record::encode(&Record { id, position, at, causation, correlation, depth, epoch, generation, actor, head, fact });
         let length = bytes.len() as u64;
+        self.kernel.grows();
         self.kernel.overlay.append(self.kernel.next_commit, position, bytes.clone());
         self.append(id, position, bytes);
         let end = End { start: stream.start, revision: stream.version, position };
@@ -175,6 +202,7 @@ impl<'k> Commit<'k> {
 
     /// Changes a row.
     pub(crate) fn change(&mut self, change: RowChange) {
+        self.kernel.grows();
         self.kernel.overlay.set(self.kernel.next_commit, change.table, &change.key, change.value.clone());
         self.kernel.batching.batch.rows.push(change);
     }
@@ -212,6 +240,11 @@ impl<'k> Commit<'k> {
     /// Something leaves when the records up to this position are durable (law 2).
     pub(crate) fn release_at(&mut self, position: Position, release: Release) {
         self.kernel.release_at(position, release);
+    }
+
+    /// What is recorded from here on has somebody who waits for it, or nobody: then it may share the commit of what comes next.
+    pub(crate) fn is_awaited(&mut self, is_awaited: bool) {
+        self.kernel.is_lazy = !is_awaited;
     }
 
     pub(super) fn timers_mut(&mut self) -> &mut super::timers::Timers {

@@ -88,6 +88,8 @@ pub(crate) struct Kernel {
     /// The number of the commit in the making.
     next_commit: u64,
     batching: Batching,
+    /// Nobody waits for what is being recorded.
+    is_lazy: bool,
     overlay: Overlay,
     lookups: Lookups,
     timers: Timers,
@@ -112,6 +114,7 @@ impl Kernel {
             in_flight: VecDeque::new(),
             next_commit: 1,
             batching: Batching::default(),
+            is_lazy: false,
             overlay: Overlay::default(),
             lookups: Lookups::default(),
             timers: Timers::default(),
@@ -194,7 +197,20 @@ impl Kernel {
 
     /// Everything decided is durable.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.in_flight.is_empty()
+        self.in_flight.is_empty() && self.batching.is_empty()
+    }
+
+    /// The batch in the making grows.
+    fn grows(&mut self) {
+        match self.is_lazy {
+            true => self.batching.grows_lazily(self.now),
+            false => self.batching.urge(),
+        }
+    }
+
+    /// When what nobody waits for is handed over at the latest.
+    pub(crate) fn hand_over_at(&self) -> Option<Instant> {
+        self.batching.due()
     }
 
     pub(crate) fn act(&mut self, action: Action) {
@@ -212,8 +228,12 @@ impl Kernel {
         }
     }
 
-    /// Hands the decision's batch to the committer: all of it becomes durable together, or nothing.
+    /// Hands the decision's batch to the committer: all of it becomes durable together, or nothing. What nobody waits for stays for a
+    /// while, to share the commit of what comes next.
     pub(crate) fn hand_over(&mut self) {
+        if self.batching.due().is_some_and(|due| due > self.now) && !self.is_half_crowded() {
+            return;
+        }
         for (name, end) in self.batching.take_ends() {
             self.commit().put(Table::ById, keys::by_id(&name), row::encode(&end));
         }
@@ -247,6 +267,7 @@ impl Kernel {
 
     /// Lets something leave when the records up to a position are durable.
     pub(crate) fn release_at(&mut self, position: Position, release: Release) {
+        self.batching.urge();
         self.releases.push(position, release);
     }
 

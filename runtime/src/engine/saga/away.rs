@@ -140,7 +140,7 @@ impl Errand {
         }
         let effects = self.saga.effects();
         let [intent] = &effects.run[..] else { return None };
-        if intent.reaches_outside || intent.solo || !effects.topics.is_empty() {
+        if intent.reaches_outside || intent.solo || !effects.topics.is_empty() || self.saga.is_command(intent) {
             return None;
         }
         let call = call(key, &self.saga, Arc::clone(&self.grants), intent)?;

@@ -12,7 +12,7 @@ use amends_core::{
 };
 
 use super::{
-    Resident, SagaKey, Sagas,
+    News, Order, Resident, SagaKey, Sagas,
     away::{Away, Errand},
     flush::UNFLUSHED_MS,
     resident::UNFLUSHED_MAX,
@@ -135,6 +135,14 @@ impl Sagas {
     /// Unless the saga has moved on meanwhile.
     fn launch(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: SagaKey, intent: Intent) {
         let Some(resident) = self.residents.get_mut(&key) else { return };
+        if let Some(command) = resident.saga.command(&intent) {
+            let started = resident.saga.started();
+            let (attempt, trace_context) = (intent.attempt, started.trace_context.clone());
+            let leg = attempt.leg.key(&key.namespace, &key.id, started.incarnation);
+            self.launches.add(key.clone(), attempt.clone(), false);
+            self.news.push_back(News::Sends(Box::new(Order { saga: key, attempt, key: leg, command, trace_context })));
+            return;
+        }
         let module = modules.get(&key.namespace, &resident.saga.started().module);
         let grants = module.map(|module| module.grants_at(intent.snapshot)).unwrap_or_default();
         let Some(call) = call(&key, &resident.saga, Arc::clone(&grants), &intent) else { return };

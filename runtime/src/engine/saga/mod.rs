@@ -51,7 +51,12 @@ pub(crate) mod filter;
 
 use std::collections::{HashMap, VecDeque};
 
-use amends_core::{Instant, Saga, event::Topic, id::Namespace};
+use amends_core::{
+    Failure, Instant, Saga,
+    command::StepCommand,
+    event::{Attempt, Topic},
+    id::{Namespace, StepKey},
+};
 
 use self::{launch::Launches, live::Live, load::LoadError, lockers::Lockers, rows::Recipients, waiters::Waiters, warm::Warm};
 pub(crate) use self::{
@@ -103,6 +108,20 @@ pub(crate) enum News {
     HasLocks(SagaKey),
     /// A saga has ended.
     Ended(SagaKey),
+    /// An attempt is a command: its answer is the outcome.
+    Sends(Box<Order>),
+}
+
+/// The command of an attempt.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) saga: SagaKey,
+    pub(crate) attempt: Attempt,
+    /// The leg's key, by which the command is the same in every attempt.
+    pub(crate) key: StepKey,
+    /// What is sent, or why it cannot be.
+    pub(crate) command: Result<StepCommand, Failure>,
+    pub(crate) trace_context: Option<String>,
 }
 
 impl Default for Sagas {

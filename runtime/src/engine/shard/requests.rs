@@ -4,7 +4,7 @@ use amends_core::Input as SagaInput;
 
 use super::{Shard, Undecided, Work};
 use crate::engine::{
-    aggregate::Asked,
+    aggregate::{Asked, Asker},
     event::{self, Heard},
     job::Awaited,
     kernel::{
@@ -53,7 +53,7 @@ impl Shard {
             Request::Command(origin, command, answer) => match self.aggregates.ask(reads, modules, &origin, &command) {
                 Ok(Asked::Said(said)) => self.reply_counted(said, answer),
                 Ok(Asked::Waits) => {
-                    self.aggregates.put_in_line(&mut self.kernel.commit(), modules, origin, command, answer);
+                    self.aggregates.put_in_line(&mut self.kernel.commit(), modules, origin, command, Asker::Client(answer));
                 }
                 Err(unready) => return again(unready, Request::Command(origin, command, answer)),
             },

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use amends_core::{
     aggregate::{self, Claim, CommandDefinition, EventDefinition, Presence},
+    definition::CommandStep,
     value::{Failure, Payload},
 };
 use expect_test::expect;
@@ -142,6 +143,8 @@ impl Bank {
             command: idempotency_key.clone().unwrap_or_else(|| format!("minted-{}", self.minted)),
             expect_revision: after("at").map(|at| at.parse().unwrap()),
             trace_context: None,
+            sender: None,
+            correlation: None,
         };
         let origin = Origin { namespace: Namespace::new(space).unwrap(), idempotency_key, ..origin() };
         let answered = self.sim.ask(|answer| Request::Command(origin, Box::new(command), answer));
@@ -528,4 +531,144 @@ fn ten_thousand_commands_queue_for_one_aggregate_and_a_bomb_among_them_costs_one
     assert_eq!(told, [("failed".to_owned(), 1), ("put".to_owned(), 9_999)].into());
     assert_eq!(bank.script("A touch"), "A touch: nothing says 9999 (revision 10000, v1)");
     assert!(bank.sim.calls.len() < 400, "{} calls", bank.sim.calls.len());
+}
+
+/// `settle` takes from one account, gives to another, and notes it at a third, for the id and the cents of its input.
+fn settle() -> Definition {
+    let step = |text: &str, id: &str, name: &str, undo: Option<&str>| {
+        let command = CommandStep {
+            aggregate: "account".into(),
+            id: format!("/input/{id}"),
+            command: name.into(),
+            data: "/input/cents".into(),
+            undo: undo.map(str::to_owned),
+        };
+        Step { body: Body::Command(command), ..step(text) }
+    };
+    let steps =
+        [step("take", "from", "take", Some("put")), step("give", "to", "put", Some("take")), step("note!", "book", "put", None)];
+    let stages = steps.map(|step| Stage { steps: vec![step], savepoint_after: None }).to_vec();
+    Definition { stages, ..definition(&[]) }
+}
+
+impl Bank {
+    /// With the saga beside the aggregate.
+    fn of_sagas() -> Self {
+        let mut bank = Self { sim: Sim::new(all_done), sent: Vec::new(), minted: 0 };
+        let deploy = Deploy { aggregates: vec![definition_of(0)], ..deploy(1, vec![settle()]) };
+        let answered = bank.sim.ask_deploy(deploy);
+        bank.sim.settle();
+        said(answered).expect("deployed");
+        bank.script("A open\n B open\n C open\n -\n A put 10");
+        bank.sim.calls.clear();
+        bank.sim.commits = 0;
+        bank
+    }
+
+    fn balances(&mut self) -> String {
+        let told = self.script("A touch\n B touch\n C touch");
+        told.lines().map(|line| line.split("says ").nth(1).unwrap_or(line).to_owned()).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[test]
+fn a_saga_of_commands_to_three_aggregates_costs_one_commit() {
+    let mut bank = Bank::of_sagas();
+    let answered = bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, true);
+    while bank.sim.answer_one() || bank.sim.end_one() || bank.sim.decide_one() {}
+    assert_eq!((bank.sim.queue.len(), bank.sim.commits), (1, 0), "all of it is in one batch");
+    bank.sim.settle();
+    let answer = said(answered).expect("started");
+    assert_eq!(answer.view.status, Status::Completed);
+    let output = answer.view.output.unwrap();
+    assert_eq!(
+        str::from_utf8(&output.bytes).unwrap(),
+        r#"{"revision":2,"data":null,"events":[{"type":"account.put","version":1,"revision":2,"data":4}]}"#
+    );
+    assert_eq!(bank.sim.commits, 1);
+    assert_eq!(bank.records("A").lines().last().unwrap().split(" by take ").next(), Some("#3 account.taken"));
+    assert!(bank.records("A").ends_with("(S1)"), "its chain of causes begins with the saga: {}", bank.records("A"));
+    expect![[r#"
+        6 (revision 3, v1)
+        4 (revision 2, v1)
+        4 (revision 2, v1)"#]]
+    .assert_eq(&bank.balances());
+}
+
+#[test]
+fn what_an_aggregate_refuses_is_undone_by_commands() {
+    let mut bank = Bank::of_sagas();
+    let mut ended = |input: &str, id: &str| {
+        let answered = bank.sim.start(id, input, true);
+        bank.sim.settle();
+        let view = said(answered).expect("started").view;
+        let code = match view.rollback {
+            Some(amends_core::event::Reason::Refused(_, failure)) => failure.code,
+            other => format!("{other:?}"),
+        };
+        format!("{:?} {code}", view.status)
+    };
+    assert_eq!(ended(r#"{"from":"A","to":"B","book":"C","cents":11}"#, "S1"), "Compensated too_little");
+    assert_eq!(ended(r#"{"from":"A","to":"X","book":"C","cents":3}"#, "S2"), "Compensated no_such_aggregate");
+    assert_eq!(ended(r#"{"from":"A","to":"B","book":"X","cents":3}"#, "S3"), "Compensated no_such_aggregate");
+    assert_eq!(ended(r#"{"from":"A","to":"B","cents":3}"#, "S4"), "Compensated no_id");
+    assert_eq!(ended(r#"{"from":"A","to":"B","book":"C"}"#, "S5"), "Compensated no_data");
+    expect![[r#"
+        10 (revision 8, v1)
+        0 (revision 5, v1)
+        0 (revision 1, v1)"#]]
+    .assert_eq(&bank.balances());
+}
+
+#[test]
+fn a_saga_of_commands_that_is_killed_anywhere_does_each_of_them_once() {
+    for kill_at in 0..12 {
+        let mut bank = Bank::of_sagas();
+        drop(bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, false));
+        for _ in 0..kill_at {
+            let _ = bank.sim.answer_one() || bank.sim.end_one() || bank.sim.decide_one() || bank.sim.commit();
+        }
+        bank.sim = bank.sim.kill_and_restart();
+        bank.sim.settle();
+        // The start itself may not have been durable: it is sent again.
+        drop(bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, false));
+        for _ in 0..4 {
+            bank.sim.pass(60_000);
+        }
+        assert_eq!(status(&mut bank.sim, "S1"), Status::Completed, "killed after {kill_at}");
+        let balances = bank.balances();
+        assert_eq!(balances, "6 (revision 3, v1)\n4 (revision 2, v1)\n4 (revision 2, v1)", "killed after {kill_at}");
+    }
+}
+
+#[test]
+fn tb_21_a_command_that_no_code_can_decide_waits_for_the_code_and_uses_up_no_attempts() {
+    let mut bank = Bank { sim: Sim::new(all_done), sent: Vec::new(), minted: 0 };
+    bank.sim.deploy(1, settle());
+    drop(bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, false));
+    bank.sim.pass(600_000);
+    assert!(matches!(status(&mut bank.sim, "S1"), Status::Waiting | Status::Running));
+    let aggregates = Deploy { module: "bank".into(), aggregates: vec![definition_of(0)], ..deploy(2, Vec::new()) };
+    let answered = bank.sim.ask_deploy(aggregates);
+    bank.sim.settle();
+    said(answered).expect("deployed");
+    bank.script("A open\n B open\n C open\n -\n A put 10");
+    for _ in 0..4 {
+        bank.sim.pass(60_000);
+    }
+    assert_eq!(status(&mut bank.sim, "S1"), Status::Completed);
+    assert_eq!(bank.balances(), "6 (revision 3, v1)\n4 (revision 2, v1)\n4 (revision 2, v1)");
+}
+
+/// What only sagas wait for stays in memory until the saga is recorded. A client that asks in between must not wait for that.
+#[test]
+fn a_client_that_asks_an_aggregate_amid_a_saga_waits_for_one_commit_and_no_longer() {
+    let mut bank = Bank::of_sagas();
+    drop(bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, false));
+    while bank.sim.answer_one() || bank.sim.commit() {}
+    assert!(bank.sim.decide_one(), "the first command is decided");
+    bank.send("A touch");
+    while bank.sim.decide_one() || bank.sim.answer_one() {}
+    bank.sim.commit();
+    assert_eq!(bank.told(), "A touch: nothing says 6 (revision 3, v1)");
 }
