@@ -368,7 +368,11 @@ impl Shard {
                 self.kernel.metrics.refused(RefusalCode::StorageFailed);
                 request.refuse(Refusal::new(RefusalCode::StorageFailed, format!("{what} cannot be read: {why}")));
             }
-            Work::Report(key, _) | Work::HandOver(key) => saga::corrupt(&key, &why),
+            Work::Report(key, report) => {
+                saga::corrupt(&key, &why);
+                self.sagas.ended(&mut self.kernel.commit(), &self.modules, &key, &report.attempt);
+            }
+            Work::HandOver(key) => saga::corrupt(&key, &why),
             Work::Look(key, _) => {
                 saga::corrupt(&key, &why);
                 self.sagas.looked(&mut self.kernel.commit(), &mut self.modules, &key, None);

@@ -92,7 +92,7 @@ impl Sagas {
     }
 
     /// An attempt ended: those that it held up go on.
-    pub(super) fn ended(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, attempt: &Attempt) {
+    pub(crate) fn ended(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: &SagaKey, attempt: &Attempt) {
         let ended = (key.clone(), attempt.clone());
         self.launches.remove(&ended);
         if self.launches.solo.as_ref() == Some(&ended) {

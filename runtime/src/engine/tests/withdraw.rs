@@ -229,6 +229,30 @@ fn the_attempt_that_ran_of_a_saga_that_is_abandoned_holds_up_no_stop() {
     assert!(sim.open.is_empty() && sim.shard.is_quiet());
 }
 
+/// Guests end in their own time, and the saga may have been put away by then. A shutdown would wait for an attempt that nobody takes off
+/// the list, also where the saga cannot be read.
+#[test]
+fn the_end_of_an_attempt_counts_also_when_its_saga_was_put_away_or_cannot_be_read() {
+    for is_damaged in [false, true] {
+        let mut sim = Sim::new(last_refuses);
+        sim.deploy(1, definition(&["~a", "b"]));
+        drop(sim.start("S1", "{}", true));
+        let (_, call) = sim.open.pop_front().expect("an attempt runs");
+        drop(sim.verb("S1", Verb::Abandon, "K1"));
+        while sim.commit() {}
+        assert_eq!((sim.shard.sagas.get(&key("S1")).is_some(), sim.shard.is_quiet()), (false, false));
+        let facts = durable(&sim, "S1");
+        if is_damaged {
+            let source = load::Source::endless(sim.store.as_ref(), sim.shard.modules.definitions());
+            let stream = load::saga(source, &key("S1")).expect("a saga").stream;
+            sim.store.damage_stream(stream);
+        }
+        sim.input(Input::Report(call.of.clone(), GuestReport::ended(call.work.id())));
+        assert!(sim.shard.is_quiet());
+        assert!(is_damaged || durable(&sim, "S1") == facts);
+    }
+}
+
 /// Where it is not durable, nobody knows any more whether the attempt had begun.
 #[test]
 fn after_a_kill_what_is_durable_of_a_withdrawal_counts() {
