@@ -83,6 +83,8 @@ mod publish;
 
 mod send;
 
+mod events;
+
 mod schedule;
 
 mod completions;
@@ -151,6 +153,7 @@ enum Verb {
     Signal(signal::Signal),
     Publish(publish::Publish),
     Send(send::Send),
+    Events(events::Events),
     Schedule(schedule::Schedule),
     Jobs(jobs::Jobs),
     Completions(completions::Completions),
@@ -254,6 +257,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Signal(verb) => signal::run(&verb, &open()?),
         Verb::Publish(verb) => publish::run(&verb, &open()?),
         Verb::Send(verb) => send::run(&verb, &open()?),
+        Verb::Events(verb) => events::run(&verb, &open()?),
         Verb::Schedule(verb) => schedule::run(&verb, &open()?),
         Verb::Jobs(verb) => jobs::run(&verb, &open()?),
         Verb::Completions(verb) => completions::run(&verb),

@@ -1,6 +1,6 @@
 //! `amends send`: a command for an aggregate.
 
-use amends_wire::aggregate::{AggregateEvent, CommandAnswer};
+use amends_wire::{aggregate::CommandAnswer, event::RecordedEvent};
 use anyhow::Result;
 use clap::Args;
 
@@ -64,14 +64,19 @@ fn text(answer: &CommandAnswer) -> String {
 }
 
 /// An event as a row: its number, its type, its data.
-pub(super) fn row(event: &AggregateEvent) -> Vec<String> {
-    let version = if event.version == 1 { String::new() } else { format!(" v{}", event.version) };
+fn row(event: &RecordedEvent) -> Vec<String> {
+    let version = version(event);
     let data = event.data.as_ref().map_or("null", |data| data.as_str());
     vec![
-        format!("  {}", paint(DIM, format!("#{}", event.revision))),
+        format!("  {}", paint(DIM, format!("#{}", event.revision.as_deref().unwrap_or_default()))),
         format!("{}{version}", clean(&event.event_type)),
         clean(data).into_owned(),
     ]
+}
+
+/// The form of an event's data, if it is not the first one.
+pub(super) fn version(event: &RecordedEvent) -> String {
+    if event.version == 1 { String::new() } else { format!(" v{}", event.version) }
 }
 
 #[cfg(test)]
@@ -86,17 +91,20 @@ mod tests {
         Some(RawValue::from_string(text.to_owned()).unwrap().into())
     }
 
-    fn event(revision: u64, event_type: &str, version: u32, data: &str) -> AggregateEvent {
-        AggregateEvent {
+    fn event(revision: u64, event_type: &str, version: u32, data: &str) -> RecordedEvent {
+        RecordedEvent {
             id: format!("customer/C1/{revision}"),
             event_type: event_type.to_owned(),
             version,
-            revision: revision.to_string(),
+            source: "customer".to_owned(),
+            key: "C1".to_owned(),
+            revision: Some(revision.to_string()),
+            correlation: "R1".to_owned(),
             position: "0-1-48".to_owned(),
             at: Time::from_ms(0),
             data: json(data),
             tags: Vec::new(),
-            module_version: 1,
+            module_version: Some(1),
         }
     }
 

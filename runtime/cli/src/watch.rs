@@ -68,7 +68,7 @@ fn to_rest(id: &str, session: &Session, mut read: impl FnMut(&Entry) -> Result<(
     let mut has_stuck_leg = false;
     // Up to this revision the records are old, and the state of the saga has not changed.
     let mut seen_until = 0;
-    follow(session, &["v1", "sagas", id, "watch"], Stream::Records, |message| {
+    follow(session, &["v1", "sagas", id, "watch"], &[], Stream::Records, |message| {
         if message.event == "end" {
             return Ok(false);
         }
@@ -87,7 +87,7 @@ fn to_rest(id: &str, session: &Session, mut read: impl FnMut(&Entry) -> Result<(
 }
 
 fn all(form: Form, session: &Session) -> Result<Exit> {
-    follow(session, &["v1", "watch"], Stream::Changes, |message| {
+    follow(session, &["v1", "watch"], &[], Stream::Changes, |message| {
         if message.event == "gap" {
             say("some changes may have been missed; `amends list` shows the current state of all sagas");
             return Ok(true);
@@ -106,6 +106,7 @@ fn all(form: Form, session: &Session) -> Result<Exit> {
 pub(super) fn follow(
     session: &Session,
     path: &[&str],
+    query: &[(&str, &str)],
     stream: Stream,
     mut read: impl FnMut(&Message) -> Result<bool>,
 ) -> Result<()> {
@@ -113,7 +114,7 @@ pub(super) fn follow(
     let mut patience = Patience::new(NO_WAIT);
     let mut was_connected = false;
     loop {
-        match session.client.follow(path, seen.as_deref()) {
+        match session.client.follow(path, query, seen.as_deref()) {
             Ok(None) => return Ok(()),
             Ok(Some(messages)) => {
                 // Reported once the stream is connected again: a user who lists the sagas now misses no later change.

@@ -255,8 +255,8 @@ impl Client {
     }
 
     /// Follows server-sent messages, after the one with this id. None when nothing is left to say.
-    pub fn follow(&self, path: &[&str], seen: Option<&str>) -> Result<Option<Messages>, ClientError> {
-        let request = self.request(Method::GET, path, &[]).header("accept", "text/event-stream");
+    pub fn follow(&self, path: &[&str], query: &[(&str, &str)], seen: Option<&str>) -> Result<Option<Messages>, ClientError> {
+        let request = self.request(Method::GET, path, query).header("accept", "text/event-stream");
         let request = seen.iter().fold(request, |request, id| request.header("last-event-id", *id));
         let request = request.body(()).map_err(|error| self.garbled(error))?;
         let response = self.agent.run(request).map_err(|error| self.silent(&error))?;

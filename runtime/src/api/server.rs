@@ -259,7 +259,7 @@ mod tests {
         running.start("T1", None);
         running.host.guests.wait_for("charge");
         let path = ["v1", "sagas", "T1", "watch"];
-        let mut messages = running.client.follow(&path, Some("1")).unwrap().unwrap();
+        let mut messages = running.client.follow(&path, &[], Some("1")).unwrap().unwrap();
         let first = messages.next().unwrap();
         assert_eq!((first.id.as_deref(), first.event.as_str()), (Some("2"), "record"));
         assert!(first.data.contains(&running.journal("T1").records[1].position), "{}", first.data);
@@ -269,8 +269,8 @@ mod tests {
         assert_eq!(seen, running.journal("T1").records.last().unwrap().revision);
         let (end, records) = rest.split_last().unwrap();
         assert!(end.event == "end" && records.iter().all(|message| message.event == "record"), "{rest:?}");
-        assert!(running.client.follow(&path, Some(&seen)).unwrap().is_none(), "nothing is left to say");
-        let mut all = running.client.follow(&["v1", "watch"], None).unwrap().unwrap();
+        assert!(running.client.follow(&path, &[], Some(&seen)).unwrap().is_none(), "nothing is left to say");
+        let mut all = running.client.follow(&["v1", "watch"], &[], None).unwrap().unwrap();
         running.start("T2", Some("20ms"));
         let line = all.next().unwrap();
         assert!(line.event == "saga" && line.data.contains("\"T2\""), "{line:?}");
@@ -291,7 +291,7 @@ mod tests {
         let late = (0..100).find_map(|number| {
             running.host.advance(1_000);
             running.start(&format!("S{number}"), None);
-            running.client.follow(&path, Some(&acted.revision)).unwrap()
+            running.client.follow(&path, &[], Some(&acted.revision)).unwrap()
         });
         let late = late.expect("the late outcome is recorded");
         assert_eq!(late.map(|message| message.event).collect::<Vec<_>>(), ["record", "end"]);
@@ -306,7 +306,7 @@ mod tests {
             let running = Arc::clone(&running);
             move || running.start("T1", Some("300s")).0
         });
-        let mut watching = running.client.follow(&["v1", "watch"], None).unwrap().unwrap();
+        let mut watching = running.client.follow(&["v1", "watch"], &[], None).unwrap().unwrap();
         running.host.guests.wait_for("charge");
         running.stop.send(true).unwrap();
         assert_eq!(waiting.join().unwrap(), 202);

@@ -14,7 +14,7 @@ use std::{
 };
 
 use amends_core::Instant;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 use crate::{
     engine::{
@@ -32,7 +32,7 @@ use crate::{
         saga::SagaKey,
         shard::{Action, Input, Shard},
     },
-    journal::StreamId,
+    journal::{StreamId, StreamKind},
     stages::Stage,
     store::{
         Store, StoreError,
@@ -53,6 +53,7 @@ pub struct Engine {
     inputs: Sender<Input>,
     queued: Arc<AtomicUsize>,
     changes: broadcast::Sender<Change>,
+    recorded: watch::Sender<u64>,
     definitions: Definitions,
     /// How many sagas had not ended when the host before this one stopped.
     pub recovered: u64,
@@ -116,6 +117,7 @@ impl Running {
         shard.kernel.is_low = is_low;
         let (inputs, received) = channel();
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
+        let (recorded, _) = watch::channel(0);
         let definitions = shard.modules.definitions().clone();
         let notices = inputs.clone();
         let notify = move |notice| {
@@ -128,6 +130,7 @@ impl Running {
             inputs: inputs.clone(),
             queued: Arc::clone(&queued),
             changes: changes.clone(),
+            recorded: recorded.clone(),
             definitions,
             recovered: sagas,
         };
@@ -143,6 +146,7 @@ impl Running {
             clock,
             inputs,
             changes,
+            recorded,
             queued,
             last_word,
             metrics,
@@ -191,6 +195,11 @@ impl Engine {
         self.changes.subscribe()
     }
 
+    /// Says that events were recorded since the last look.
+    pub fn recorded(&self) -> watch::Receiver<u64> {
+        self.recorded.subscribe()
+    }
+
     /// The definitions of what is deployed, by digest.
     pub fn definitions(&self) -> &Definitions {
         &self.definitions
@@ -206,6 +215,8 @@ struct Drive {
     clock: Clock,
     inputs: Sender<Input>,
     changes: broadcast::Sender<Change>,
+    /// Grows whenever events are durable.
+    recorded: watch::Sender<u64>,
     queued: Arc<AtomicUsize>,
     last_word: LastWord,
     metrics: Arc<Metrics>,
@@ -398,6 +409,9 @@ impl Drive {
 
     /// Watchers hear of sagas. No watcher is no failure.
     fn changed(&self, stream: &StreamId, revision: u64) {
+        if matches!(stream.kind, StreamKind::Aggregate | StreamKind::Event) {
+            return self.recorded.send_modify(|times| *times += 1);
+        }
         if self.changes.receiver_count() == 0 {
             return;
         }

@@ -37,6 +37,8 @@ pub(crate) mod aggregate;
 
 pub(crate) mod starter;
 
+pub(crate) mod recorded;
+
 mod failpoints;
 
 mod recover;

@@ -5,11 +5,12 @@
 use amends_core::event::Act;
 
 pub use crate::engine::{
-    aggregate::request::{Answered, CommandAnswer, RecordedEvent, SendCommand},
+    aggregate::request::{Answered, CommandAnswer, SendCommand},
     event::request::{NotStarted, Publish, PublishAnswer, Seed, StartedSaga},
     job::request::{JobAnswer, JobRequest},
     kernel::request::{Answer, Origin},
     module::request::{Deploy, Force, ModuleAnswer, ModuleView, Offered, SetGrants, VersionView, Which},
+    recorded::{EventQuery, RecordedEvent, RecordedEvents},
     refusal::{Hint, Refusal, RefusalCode, Remedy},
     saga::request::{Change, SagaAnswer, Start, VerbAnswer, VerbRequest},
     schedule::{

@@ -258,6 +258,34 @@ pub fn parse_claim(key: &[u8]) -> Result<(Namespace, String, String), Corrupt> {
     Parts::new(Table::Claims, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.rest()?)))
 }
 
+/// The row of [`Table::EventNames`] for an event.
+pub fn event_name(namespace: &Namespace, event_type: &str, position: Position) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(event_type).number(position).0
+}
+
+/// The fields of a key of [`Table::EventNames`].
+pub fn parse_event_name(key: &[u8]) -> Result<(Namespace, String, Position), Corrupt> {
+    Parts::new(Table::EventNames, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.number()?)))
+}
+
+/// Events of a type behind a position, in order.
+pub fn events_named(namespace: &Namespace, event_type: &str, after: Position, limit: usize) -> Range {
+    let under = Range::under(Table::EventNames, &Key::default().text(namespace.as_str()).text(event_type).0, limit);
+    Range { from: event_name(namespace, event_type, after.saturating_add(1)), ..under }
+}
+
+/// The first event of the first type of a namespace that comes behind this one; with none, of the first type.
+pub fn next_event_type(namespace: &Namespace, after: Option<&str>) -> Range {
+    let all = Range::under(Table::EventNames, &Key::default().text(namespace.as_str()).0, 1);
+    match after {
+        Some(event_type) => {
+            let of_it = Range::under(Table::EventNames, &Key::default().text(namespace.as_str()).text(event_type).0, 1);
+            Range { from: of_it.to.unwrap_or(of_it.from), ..all }
+        }
+        None => all,
+    }
+}
+
 /// A key that is being written.
 #[derive(Default)]
 struct Key(Vec<u8>);

@@ -1,6 +1,6 @@
 //! The way into the engine: a request goes in, its committed answer comes out. New work is refused while the disk is nearly full.
 
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 
 use crate::engine::{
     driver::Engine,
@@ -34,6 +34,11 @@ impl Intake {
         answered.await.unwrap_or_else(|_| {
             Err(Refusal::new(RefusalCode::Stopping, "the host is stopping").hint("ask again once it is back"))
         })
+    }
+
+    /// Says that events were recorded since the last look.
+    pub fn recorded(&self) -> watch::Receiver<u64> {
+        self.engine.recorded()
     }
 
     /// Every committed change of a saga from now on. A receiver that falls behind is told so and reads the journal again.

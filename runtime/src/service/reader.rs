@@ -28,7 +28,8 @@ use crate::{
     engine::{
         aggregate, job,
         module::{Definitions, Modules},
-        port::{ModuleView, Offered},
+        port::{EventQuery, ModuleView, Offered, RecordedEvents},
+        recorded,
         refusal::{Refusal, RefusalCode},
         saga::{
             SagaKey,
@@ -210,6 +211,11 @@ impl Reader {
         limit: usize,
     ) -> Result<Option<EventPage>, Refusal> {
         aggregate::read::events(self.store.as_ref(), namespace, which, from, limit).map_err(|error| failed(&error))
+    }
+
+    /// Events in the order of the journal.
+    pub fn events(&self, namespace: &Namespace, query: &EventQuery) -> Result<RecordedEvents, Refusal> {
+        recorded::events(self.store.as_ref(), namespace, query).map_err(|error| failed(&error))
     }
 
     /// Which sagas in flight could move to a component. Only so many are read.

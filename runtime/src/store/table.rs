@@ -64,20 +64,21 @@ tables! {
     States 14 "states",
     /// (namespace, aggregate, claimed key): the id of the one aggregate that holds it.
     Claims 16 "claims",
+    /// (namespace, event type, position): who has the event: the id of an aggregate, or nobody, if it was published.
+    EventNames 19 "event_names",
     /// (position of what is told): what many sagas are told, some of them in a turn, and how far it is. Until all were told.
     Broadcasts 28 "broadcasts",
 }
 
 /// Numbers and names of tables that later features are designed with. A table that is built moves into the list above with the
 /// number and the name that it has here; until then no store has it, and nothing else may be called so.
-pub const RESERVED: [(u8, &str); 12] = [
+pub const RESERVED: [(u8, &str); 11] = [
     // Aggregates: commands without an answer; (namespace, tag, position), for decisions over several streams.
     (15, "commands"),
     (17, "tags"),
-    // Policies, projections and whoever else follows the journal: (follower) to the position up to which it has read; (namespace,
-    // event name, position); (follower, sequence, position) of what waits for an operator; (correlation, position).
+    // Policies, projections and whoever else follows the journal: (follower) to the position up to which it has read; (follower,
+    // sequence, position) of what waits for an operator; (correlation, position).
     (18, "cursors"),
-    (19, "event_names"),
     (20, "parked"),
     (21, "correlations"),
     // Views: (view, generation, key) to a row of the view; (view, generation) to the position that it shows.
@@ -120,6 +121,7 @@ mod tests {
             13 jobs
             14 states
             16 claims
+            19 event_names
             28 broadcasts"#]]
         .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
         let lines = RESERVED.iter().map(|(id, name)| format!("{id} {name}"));
@@ -127,7 +129,6 @@ mod tests {
             15 commands
             17 tags
             18 cursors
-            19 event_names
             20 parked
             21 correlations
             22 views

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Json, Time};
+use super::{Json, event::RecordedEvent};
 
 /// The answer to a command that was accepted. A refused one is an error answer with the aggregate's own code.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -25,38 +25,10 @@ pub struct CommandAnswer {
     /// The position of the decision; opaque.
     pub position: String,
     /// What it recorded, in order; nothing, if there was nothing to do.
-    pub events: Vec<AggregateEvent>,
+    pub events: Vec<RecordedEvent>,
     /// What the aggregate answers beside it.
     #[schema(required)]
     pub data: Option<Json>,
-}
-
-/// An event of an aggregate, as it was recorded.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct AggregateEvent {
-    /// The aggregate and the event's number: no other event of the namespace has this id.
-    #[schema(example = "customer/C1/2")]
-    pub id: String,
-    /// Its type.
-    #[serde(rename = "type")]
-    #[schema(example = "customer.credit-reserved")]
-    pub event_type: String,
-    /// The form of its data.
-    pub version: u32,
-    /// Its number among the aggregate's events, from 1.
-    pub revision: String,
-    /// Its position in the host's journal; opaque.
-    pub position: String,
-    /// When it was decided.
-    pub at: Time,
-    /// Its data; null also if it was erased.
-    #[schema(required)]
-    pub data: Option<Json>,
-    /// What else it is about.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
-    /// The version of the module that decided it.
-    pub module_version: u32,
 }
 
 /// An aggregate: the state that its events make by the active version of its module.
@@ -90,7 +62,7 @@ pub struct Aggregate {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AggregateEventPage {
     /// In order.
-    pub events: Vec<AggregateEvent>,
+    pub events: Vec<RecordedEvent>,
     /// The value of `?from=` for the next page; null on the last page, and on no other.
     #[schema(required)]
     pub next: Option<String>,

@@ -1,4 +1,4 @@
-//! Events from outside, as structured CloudEvents, and the answer.
+//! Events from outside, as structured CloudEvents, and the answer; and events as they were recorded.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -80,4 +80,54 @@ pub struct NotStarted {
     pub code: String,
     /// The reason and the remedy.
     pub message: String,
+}
+
+/// An event as it was recorded: an aggregate decided it, or somebody published it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RecordedEvent {
+    /// With `source` no other event of the namespace has this id. Of an aggregate: its name, its id and the event's number.
+    #[schema(example = "customer/C1/2")]
+    pub id: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    #[schema(example = "customer.credit-reserved")]
+    pub event_type: String,
+    /// The form of its data.
+    pub version: u32,
+    /// The aggregate's name, or the publisher.
+    #[schema(example = "customer")]
+    pub source: String,
+    /// The aggregate's id, or the key that it was published with.
+    #[schema(example = "C1")]
+    pub key: String,
+    /// Its number among the aggregate's events, from 1; of a published event there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// Its position in the host's journal; opaque. Positions follow the order of the commits, and a reader who goes on behind the
+    /// last one that it saw misses none.
+    pub position: String,
+    /// When it was decided.
+    pub at: Time,
+    /// The root of its chain of causes: the id of a command, of a saga, or of a published event.
+    pub correlation: String,
+    /// Its data; null also if it was erased.
+    #[schema(required)]
+    pub data: Option<Json>,
+    /// What else it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The version of the module that decided it; of a published event there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module_version: Option<u32>,
+}
+
+/// A page of events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventPage {
+    /// In the order of the journal.
+    pub events: Vec<RecordedEvent>,
+    /// The position to go on from, with `?after=`: there is none that fits up to it that was not told.
+    pub through: String,
+    /// Whether there may be more now.
+    pub has_more: bool,
 }

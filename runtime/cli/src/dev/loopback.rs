@@ -55,7 +55,7 @@ impl Follower<'_> {
     fn follow(mut self) -> Result<()> {
         self.all()?;
         let session = self.session;
-        watch::follow(session, &["v1", "watch"], watch::Stream::Changes, |message| {
+        watch::follow(session, &["v1", "watch"], &[], watch::Stream::Changes, |message| {
             if message.event == "gap" {
                 self.all()?;
                 return Ok(true);

@@ -60,7 +60,7 @@ fn who_follows_all_sagas_is_told_of_the_gap_after_a_restart() {
             events.push(message.event.clone());
             Ok(true)
         };
-        follow(&session, &["v1", "watch"], stream, read).unwrap();
+        follow(&session, &["v1", "watch"], &[], stream, read).unwrap();
         serving.join().unwrap();
         events.join(" ")
     };

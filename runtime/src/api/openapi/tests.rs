@@ -68,6 +68,8 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         get_aggregate: get /v1/aggregates/{aggregate}/{id}
         list_definitions: get /v1/definitions
         get_definition: get /v1/definitions/{saga}
+        list_events: get /v1/events
+        follow_events: get /v1/events/watch
         list_jobs: get /v1/jobs
         get_job: get /v1/jobs/{id}
         list_modules: get /v1/modules

@@ -5,6 +5,8 @@ pub mod value;
 
 pub mod saga;
 
+pub mod recorded;
+
 pub mod lock;
 
 pub mod preview;

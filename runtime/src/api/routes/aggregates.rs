@@ -8,7 +8,7 @@ use amends_core::{
 };
 use amends_wire::{
     Time,
-    aggregate::{Aggregate, AggregateEvent, AggregateEventPage, CommandAnswer},
+    aggregate::{Aggregate, AggregateEventPage, CommandAnswer},
     error::ErrorBody,
 };
 use axum::{
@@ -33,11 +33,10 @@ use crate::{
         caller::{self, Caller, InPath, InQuery},
         error::{ApiError, Part},
         headers, mint,
-        position::Positions,
-        present::value::{json, time},
+        present::{recorded, value::json},
         strict,
     },
-    engine::port::{self, Answered, RecordedEvent, Request, SendCommand},
+    engine::port::{self, Answered, Request, SendCommand},
     service::reader::Until,
 };
 
@@ -114,7 +113,7 @@ fn answered(
         Answered::Refused(Failure { code, message, data }) => Err(ApiError::refused(&code, &message, data.as_ref().map(json))),
         Answered::Accepted { events, data } => {
             let positions = api.positions();
-            let events = events.iter().map(|event| shown(event, (&aggregate, &id), positions)).collect();
+            let events = events.iter().map(|event| recorded::event(event, positions)).collect();
             let (revision_text, position_text) = (revision.to_string(), positions.show(position));
             let data = data.as_ref().map(json);
             let answer = CommandAnswer {
@@ -160,20 +159,6 @@ fn which(aggregate: &str, id: &str) -> Result<(), ApiError> {
     let shown: String = id.chars().take(80).collect();
     let message = format!("bad id \"{}\": use 1 to 128 printable bytes without `/`", shown.escape_debug());
     Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_name", message))
-}
-
-fn shown(event: &RecordedEvent, (aggregate, id): (&str, &str), positions: Positions) -> AggregateEvent {
-    AggregateEvent {
-        id: format!("{aggregate}/{id}/{}", event.revision),
-        event_type: event.event_type.clone(),
-        version: event.version,
-        revision: event.revision.to_string(),
-        position: positions.show(event.position),
-        at: time(event.at),
-        data: event.data.as_ref().map(json),
-        tags: event.tags.clone(),
-        module_version: event.module_version,
-    }
 }
 
 /// As it was.
@@ -282,6 +267,6 @@ async fn events(
     let page = api.read(move |reader| reader.events_of(&caller.origin.namespace, (&name, &of), from, limit)).await?;
     let page = page.ok_or_else(|| not_found(&aggregate, &id))?;
     let positions = api.positions();
-    let events = page.events.iter().map(|event| shown(event, (&aggregate, &id), positions)).collect();
+    let events = page.events.iter().map(|event| recorded::event(event, positions)).collect();
     Ok(Json(AggregateEventPage { events, next: page.next.map(|next| next.to_string()) }))
 }

@@ -37,6 +37,8 @@ mod events;
 
 mod aggregates;
 
+mod recorded;
+
 mod schedules;
 
 mod modules;
@@ -75,6 +77,7 @@ fn routes() -> Routes {
         .and(verbs::routes())
         .and(events::routes())
         .and(aggregates::routes())
+        .and(recorded::routes())
         .and(schedules::routes())
         .and(stuck::routes())
         .and(jobs::routes())

@@ -132,7 +132,7 @@ async fn all(State(api): State<Arc<Api>>, caller: Caller) -> Result<Response, Ap
     Ok(Sse::new(batches.flatten()).keep_alive(KeepAlive::default()).into_response())
 }
 
-fn place(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
+pub(super) fn place(api: &Api) -> Result<OwnedSemaphorePermit, ApiError> {
     api.waits.watch().ok_or_else(|| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "as many watch as this host serves at once")
             .hint("try again in a moment, or read `GET /v1/sagas` now and then")

@@ -113,3 +113,68 @@ fn a_command_that_cannot_be_is_refused_by_name() {
         404 no_such_aggregate: there is no counter C9 in this namespace
     "#]].assert_eq(&requests.map(|request| told(&host, request)).concat());
 }
+
+/// What a page of events says, an event a line, and where the next one begins.
+fn page(host: &TestHost, query: &str) -> (String, String) {
+    let page = json(host, &format!("GET /v1/events{query}"));
+    let line = |event: &serde_json::Value| {
+        let text = |name: &str| event[name].as_str().unwrap_or("-").to_owned();
+        let [event_type, source, key, revision, correlation] = ["type", "source", "key", "revision", "correlation"].map(text);
+        format!("{event_type} of {source} {key} #{revision} for {correlation}: {}\n", event["data"])
+    };
+    let lines = page["events"].as_array().unwrap().iter().map(line).collect::<String>();
+    let more = if page["has_more"] == true { "more\n" } else { "" };
+    (lines + more, page["through"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn xr_03_events_are_read_in_the_order_of_the_journal_and_none_is_skipped_or_told_twice() {
+    let host = counting();
+    let event = |id: &str| {
+        format!(r#"{{"specversion":"1.0","id":"{id}","source":"crm","type":"approval","subject":"C1","data":{{"of":"{id}"}}}}"#)
+    };
+    let count = |id: &str, key: &str| format!("POST /v1/aggregates/counter/{id}/count\nidempotency-key: {key}\n\n1");
+    let requests = [
+        "POST /v1/aggregates/counter/C1/begin\nidempotency-key: R1\n\n1".to_owned(),
+        "POST /v1/aggregates/counter/C2/begin\nidempotency-key: R2\n\n1".to_owned(),
+        format!("POST /v1/events\n\n{}", event("e1")),
+        count("C1", "R3"),
+        "POST /v1/aggregates/counter/C1/count\nidempotency-key: R4\n\n\"no\"".to_owned(),
+        format!("POST /v1/events\n\n{}", event("e2")),
+        count("C2", "R5"),
+    ];
+    requests.iter().for_each(|request| drop(answer(&host, request)));
+    expect![[r#"
+        counter.counted of counter C1 #1 for R1: 1
+        counter.counted of counter C2 #1 for R2: 1
+        approval of crm C1 #- for e1: {"of":"e1"}
+        counter.counted of counter C1 #2 for R3: 1
+        approval of crm C1 #- for e2: {"of":"e2"}
+        counter.counted of counter C2 #2 for R5: 1
+    "#]]
+    .assert_eq(&page(&host, "").0);
+    expect![[r#"
+        counter.counted of counter C1 #1 for R1: 1
+        counter.counted of counter C1 #2 for R3: 1
+    "#]]
+    .assert_eq(&page(&host, "?key=C1&name=counter.counted").0);
+    // Page by page it is the same, whatever is read at a time.
+    for limit in 1..=4 {
+        let (mut all, mut after) = (String::new(), String::new());
+        loop {
+            let (lines, through) = page(&host, &format!("?limit={limit}{after}"));
+            all += lines.trim_end_matches("more\n");
+            if !lines.ends_with("more\n") {
+                break;
+            }
+            after = format!("&after={through}");
+        }
+        assert_eq!(all, page(&host, "").0, "{limit} at a time");
+    }
+    let (_, through) = page(&host, "");
+    assert_eq!(page(&host, &format!("?after={through}")).0, "");
+    drop(answer(&host, &count("C1", "R6")));
+    assert_eq!(page(&host, &format!("?after={through}")).0, "counter.counted of counter C1 #3 for R6: 1\n");
+    drop(answer(&host, &format!("POST /v1/events\namends-namespace: b\n\n{}", event("e3"))));
+    assert!(!page(&host, "").0.contains("e3"), "another namespace");
+}

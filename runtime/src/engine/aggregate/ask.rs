@@ -4,7 +4,7 @@ use amends_core::aggregate;
 
 use super::{
     AggregateKey, Aggregates,
-    request::{Answered, Asker, CommandAnswer, RecordedEvent, SendCommand},
+    request::{Answered, Asker, CommandAnswer, SendCommand},
     resident::Waiting,
     rows::{self, First},
     tell,
@@ -19,6 +19,7 @@ use crate::{
             request::{Origin, Said},
         },
         module::{ActiveAggregate, Modules},
+        recorded::RecordedEvent,
         refusal::{Refusal, RefusalCode, Remedy},
     },
     journal::{Corrupt, record},
@@ -160,7 +161,7 @@ fn repeated(reads: &mut Reads<'_>, key: &AggregateKey, first: First) -> Result<S
             let stored: Vec<_> = (0..u64::from(events)).rev().map(|back| reads.record(position.saturating_sub(back))).collect();
             for stored in stored {
                 let event = stored?.map(|stored| record::decode_stored(&stored)).transpose()?;
-                let event = event.as_ref().and_then(RecordedEvent::of);
+                let event = event.as_ref().and_then(|record| RecordedEvent::of_record((&key.name, &key.id), record));
                 let event = event.ok_or_else(|| Corrupt(format!("an event of {key} up to position {position} is missing")))?;
                 recorded.push(event);
             }

@@ -6,12 +6,13 @@ use amends_core::{
     value::{Instant, Payload},
 };
 
-use super::{AggregateKey, request::RecordedEvent, resident::Resident, rows};
+use super::{AggregateKey, resident::Resident, rows};
 use crate::{
     engine::{
         guests::{FoldCall, GuestCall, ModuleDigest, PastEvent, Work},
         kernel::reads,
         module::{ActiveAggregate, Modules},
+        recorded::RecordedEvent,
     },
     journal::record,
     store::{Position, Store, StoreError, Table},
@@ -170,7 +171,7 @@ pub(crate) fn events(
     let next = from.max(1) + stored.len() as u64;
     let mut events = Vec::new();
     for stored in &stored {
-        events.extend(RecordedEvent::of(&record::decode_stored(stored)?));
+        events.extend(RecordedEvent::of_record((name, id), &record::decode_stored(stored)?));
     }
     Ok(Some(EventPage { events, next: (next <= end.revision).then_some(next) }))
 }

@@ -9,7 +9,7 @@ use amends_core::{
 
 use super::{
     AggregateKey, Aggregates, answer, refuse,
-    request::{Answered, Asker, CommandAnswer, RecordedEvent, Told},
+    request::{Answered, Asker, CommandAnswer, Told},
     resident::{Call, Made, Resident, Waiting},
     rows::{self, Base, First, Kept},
 };
@@ -20,11 +20,14 @@ use crate::{
             answers,
             commit::{Chain, Commit, Entry, Stream},
             reads::{Reads, Unready},
+            release::Release,
         },
         module::Modules,
+        recorded::{self, RecordedEvent},
         refusal::{Refusal, RefusalCode},
     },
-    journal::{Actor, Fact, StreamHead},
+    journal::{Actor, Fact, StreamHead, keys},
+    store::Table,
 };
 
 /// Who holds the keys that are to be taken.
@@ -219,7 +222,16 @@ impl Ended<'_, '_> {
             let position = self.commit.record_in(chain.clone(), &mut stream, entry).position;
             self.resident.start = stream.start;
             self.resident.apply(&fact, position, at);
-            events.extend(RecordedEvent::of_fact(&fact, position, at));
+            let correlation = chain.correlation.as_deref().unwrap_or_default();
+            if let Some(event) = RecordedEvent::of_aggregate((&self.key.name, &self.key.id), &fact, position, at, correlation) {
+                let row_key = keys::event_name(&self.key.namespace, &event.event_type, position);
+                self.commit.put(Table::EventNames, row_key, recorded::row(Some(&self.key.id)));
+                events.push(event);
+            }
+        }
+        if !events.is_empty() {
+            let changed = Release::Changed(self.key.stream(), self.resident.standing.revision);
+            self.commit.release_at(self.resident.last, changed);
         }
         events
     }

@@ -1,16 +1,14 @@
 //! What may be asked of an aggregate, and the answers.
 
-use amends_core::{
-    aggregate::{AggregateEvent, Sender},
-    event::Attempt,
-    value::{Failure, Instant, Payload},
-};
-use serde::{Deserialize, Serialize};
-
 use crate::{
-    engine::{kernel::request::Answer, refusal::Refusal},
-    journal::{Fact, Record, StreamId},
+    engine::{kernel::request::Answer, recorded::RecordedEvent, refusal::Refusal},
+    journal::StreamId,
     store::Position,
+};
+use amends_core::{
+    aggregate::Sender,
+    event::Attempt,
+    value::{Failure, Payload},
 };
 
 /// A command from outside.
@@ -82,50 +80,4 @@ pub enum Answered {
     },
     /// The aggregate refused it.
     Refused(Failure),
-}
-
-/// An event as it is in the journal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordedEvent {
-    /// Its type.
-    pub event_type: String,
-    /// The form of its data.
-    pub version: u32,
-    /// Its number among the aggregate's events.
-    pub revision: u64,
-    /// Its place in the journal.
-    pub position: Position,
-    /// When it was decided.
-    pub at: Instant,
-    /// What it says; none: it was erased.
-    pub data: Option<Payload>,
-    /// What else it is about.
-    pub tags: Vec<String>,
-    /// The module's version that decided it.
-    pub module_version: u32,
-}
-
-impl RecordedEvent {
-    /// The event of a record, if it is one.
-    pub(crate) fn of(record: &Record) -> Option<Self> {
-        let Fact::Aggregate(fact) = &record.fact else { return None };
-        Self::of_fact(fact, record.position, record.at)
-    }
-
-    /// The event of a fact, if it is one.
-    pub(crate) fn of_fact(fact: &AggregateEvent, position: Position, at: Instant) -> Option<Self> {
-        match fact {
-            AggregateEvent::Recorded { revision, event_type, version, data, tags, module_version, .. } => Some(Self {
-                event_type: event_type.clone(),
-                version: *version,
-                revision: *revision,
-                position,
-                at,
-                data: data.clone(),
-                tags: tags.clone(),
-                module_version: *module_version,
-            }),
-            AggregateEvent::Decided { .. } | AggregateEvent::Quarantined { .. } => None,
-        }
-    }
 }

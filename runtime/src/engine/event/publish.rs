@@ -22,10 +22,12 @@ use crate::{
             commit::{Commit, Entry, Stream},
             fingerprint::{Fingerprint, Parts},
             reads::{Reads, Unready},
+            release::Release,
             request::{Origin, Said},
             row,
         },
         module::Modules,
+        recorded,
         saga::{
             self, SagaKey, Sagas,
             rows::{self, Recipients},
@@ -161,8 +163,12 @@ fn record(
     let fact =
         MessageEvent::Event { source: source.clone(), id: id.clone(), topic: topic.clone(), to: to.clone(), data: data.clone() };
     let name = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: name_of(&source, &id) };
-    let mut stream = Stream::begins(StreamHead::new(name, to.clone().unwrap_or_else(|| id.clone())));
+    let mut stream = Stream::begins(StreamHead::new(name.clone(), to.clone().unwrap_or_else(|| id.clone())));
     let position = append(commit, &mut stream, origin, fact);
+    if to.is_none() {
+        commit.put(Table::EventNames, keys::event_name(&origin.namespace, &topic.event_type, position), recorded::row(None));
+        commit.release_at(position, Release::Changed(name, 1));
+    }
     let event = Published { position, source, id, topic, to, data };
     let mut woke = 0;
     if let Takers::These(keys) = &takers {

@@ -267,7 +267,9 @@ impl Kernel {
 
     /// Lets something leave when the records up to a position are durable.
     pub(crate) fn release_at(&mut self, position: Position, release: Release) {
-        self.batching.urge();
+        if let Release::Reply(_) = release {
+            self.batching.urge();
+        }
         self.releases.push(position, release);
     }
 

@@ -80,6 +80,27 @@ fn states_and_claims_sort_by_namespace_aggregate_and_what_is_kept_of_it() {
 }
 
 #[test]
+fn events_sort_by_namespace_type_and_position_and_each_type_leads_to_the_next() {
+    let of = |space: &str| TEXTS.map(|name| NUMBERS.map(|position| (namespace(space), name.to_owned(), position))).concat();
+    let said = ["a", "a-b"].map(of).concat();
+    check(said.clone(), |(space, name, position)| event_name(space, name, *position), parse_event_name);
+    let mut keys: Vec<_> = of("a").iter().map(|(space, name, position)| event_name(space, name, *position)).collect();
+    keys.sort();
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let range = next_event_type(&namespace("a"), after.as_deref());
+        let within = |key: &&Vec<u8>| **key >= range.from && range.to.as_ref().is_none_or(|to| *key < to);
+        let Some(key) = keys.iter().find(within) else { break };
+        let (_, name, _) = parse_event_name(key).unwrap();
+        found.push(name.clone());
+        after = Some(name);
+    }
+    let mut expected = TEXTS.map(str::to_owned).to_vec();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[test]
 fn lock_keys_sort_by_namespace_key_and_who_came_first() {
     let keys = |space: &str| TEXTS.map(|key| NUMBERS.map(|start| (namespace(space), key.to_owned(), start))).concat();
     check([keys("a"), keys("a-b")].concat(), |(space, key, start)| lock(space, key, *start), parse_lock);
