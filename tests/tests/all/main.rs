@@ -58,6 +58,8 @@ mod moves;
 mod deadly;
 mod schedules;
 
+mod aggregates;
+
 mod lints;
 
 mod imports;

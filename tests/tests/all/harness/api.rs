@@ -134,9 +134,20 @@ impl Api {
 
     /// One request; an error if there is no answer, as from a host that is killed and not started again.
     pub(crate) fn try_send(&self, method: Method, path: &str, key: Option<&str>, body: &[u8]) -> Result<Answer, ureq::Error> {
+        self.try_send_with(method, path, key.map(|key| ("idempotency-key", key)).as_slice(), body)
+    }
+
+    /// One request with these headers.
+    pub(crate) fn try_send_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         loop {
             let life = self.lives.as_ref().map(|lives| lives.current().begun);
-            match self.send(method.clone(), path, key, body) {
+            match self.send(method.clone(), path, headers, body) {
                 Ok(answer) => return Ok(answer),
                 Err(error) => self.next_life(life).ok_or(error)?,
             }
@@ -148,11 +159,11 @@ impl Api {
         self.lives.as_ref()?.after(life?).map(drop)
     }
 
-    fn send(&self, method: Method, path: &str, key: Option<&str>, body: &[u8]) -> Result<Answer, ureq::Error> {
+    fn send(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Answer, ureq::Error> {
         let mut request = Request::builder().method(&method).uri(format!("{}{path}", self.url));
         request = request.header("amends-namespace", &self.namespace).header("amends-by", "tester");
-        if let Some(key) = key {
-            request = request.header("idempotency-key", key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let response = match method {
             Method::GET => self.agent.run(request.body(())?)?,

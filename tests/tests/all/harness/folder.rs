@@ -109,7 +109,7 @@ fn find_or_make(way: Way) -> io::Result<PathBuf> {
 }
 
 /// Modules without a second version.
-const ONE_VERSION: [&str; 3] = ["group", "itinerary", "transfer"];
+const ONE_VERSION: [&str; 4] = ["credit", "group", "itinerary", "transfer"];
 
 fn fingerprint(way: Way) -> io::Result<u64> {
     let mut hasher = DefaultHasher::new();

@@ -18,6 +18,8 @@ pub(crate) mod desk;
 
 pub(crate) mod probe;
 
+pub(crate) mod ledger;
+
 use std::thread;
 
 use api::Api;

@@ -264,7 +264,7 @@ impl Probe {
         format!(r#"(func (export "amends:module/triggers@0.1.0#triggers") (result i32) (i32.const {place}))"#)
     }
 
-    fn description(&self) -> Value {
+    pub(super) fn description(&self) -> Value {
         let sagas = std::iter::once(self).chain(&self.children).map(Self::definition);
         record([text(&self.module), Value::List(sagas.collect())])
     }
@@ -345,7 +345,7 @@ fn command(name: &str) -> Value {
 
 /// A value of the component model. What is absent is still given a value of its type, for its size.
 #[derive(Clone, Debug)]
-enum Value {
+pub(super) enum Value {
     U8(u8),
     U32(u32),
     U64(u64),
@@ -358,18 +358,18 @@ enum Value {
     Case(u8, Option<Box<Value>>, Box<Value>),
 }
 
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }
 
-fn optional_text(value: Option<&String>) -> Value {
+pub(super) fn optional_text(value: Option<&String>) -> Value {
     match value {
         Some(value) => Value::Some(Box::new(text(value))),
         None => Value::None(Box::new(text(""))),
     }
 }
 
-fn record<const N: usize>(values: [Value; N]) -> Value {
+pub(super) fn record<const N: usize>(values: [Value; N]) -> Value {
     Value::Record(values.into())
 }
 
@@ -401,14 +401,14 @@ impl Value {
 }
 
 /// Where the description lies in the probe's memory: above the heap that `cabi_realloc` needs for small calls.
-const BASE: usize = 131_072;
+pub(super) const BASE: usize = 131_072;
 
 #[derive(Default)]
-struct Memory(Vec<u8>);
+pub(super) struct Memory(Vec<u8>);
 
 impl Memory {
     /// Lays a value out, and gives its address.
-    fn put(&mut self, value: &Value) -> usize {
+    pub(super) fn put(&mut self, value: &Value) -> usize {
         let at = self.room(value.size(), value.align());
         self.store(at, value);
         BASE + at
@@ -470,7 +470,12 @@ impl Memory {
         self.0[at..at + bytes.len()].copy_from_slice(bytes);
     }
 
-    fn data(&self) -> String {
+    /// The first address behind what was laid out.
+    pub(super) fn end(&self) -> usize {
+        BASE + self.0.len()
+    }
+
+    pub(super) fn data(&self) -> String {
         self.0.iter().fold(String::new(), |mut text, byte| {
             // Writing to a string does not fail.
             let _ = write!(text, "\\{byte:02x}");
