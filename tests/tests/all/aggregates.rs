@@ -13,6 +13,7 @@ use crate::harness::{
     ledger::Ledger,
 };
 
+mod claims;
 mod credit;
 mod crowds;
 mod hostile;

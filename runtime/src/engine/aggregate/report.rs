@@ -162,9 +162,19 @@ impl Ended<'_, '_> {
             (true, true) => vec![AggregateEvent::Decided { command, refused: None, module_version }],
             (true, false) => Vec::new(),
         };
-        claims.iter().for_each(|claim| rows::claim(self.commit, self.key, claim));
+        self.claim_all(&claims);
         let events = self.append(&waiting.origin.actor, &chain_of(&waiting), facts);
         self.say(waiting, Answered::Accepted { events, data });
+    }
+
+    /// Writes who holds what, before the decision is recorded. What an aggregate gives back and does not hold may be another one's.
+    fn claim_all(&mut self, claims: &[Claim]) {
+        for (index, claim) in claims.iter().enumerate() {
+            let taken_now = claims[..index].iter().any(|before| before.held && before.key == claim.key);
+            if claim.held || taken_now || self.resident.standing.claims.contains(&claim.key) {
+                rows::claim(self.commit, self.key, claim);
+            }
+        }
     }
 
     /// The facts of these events; the first one says by which command.
