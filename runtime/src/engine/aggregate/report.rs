@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use amends_core::{
     aggregate::{AggregateEvent, Claim, Command},
+    plain::shown,
     value::{Failure, Payload},
 };
 
@@ -141,6 +142,7 @@ impl Ended<'_, '_> {
         };
         if let Some(event) = events.iter().find(|event| !self.made.definition.records(&event.event_type, event.version)) {
             let NewEvent { event_type, version, .. } = event;
+            let event_type = shown(event_type).escape_debug();
             let why = format!("it records an event `{event_type}` of version {version}, which its definition does not have");
             self.refuse(waiting, &self.guest_failed(&why));
             return Outcome::Falls;

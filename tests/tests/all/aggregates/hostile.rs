@@ -76,6 +76,11 @@ fn xr_27_an_event_of_a_version_that_was_not_declared_is_not_recorded() {
 }
 
 #[test]
+fn xr_27_an_event_with_a_name_that_moves_the_cursor_is_not_recorded_and_is_shown_as_it_is() {
+    assert_failed("n:", "it records an event `ledger.no\\u{1b}[2Jted` of version 1, which its definition does not have");
+}
+
+#[test]
 fn xr_27_more_than_a_thousand_events_of_one_command_are_not_recorded() {
     assert_failed("e:", "a decision has 1001 events and may have 1000 (bad_output)");
 }
