@@ -153,14 +153,14 @@ fn begin(commit: &mut Commit<'_>, resident: &mut Resident, key: &AggregateKey, a
 }
 
 /// How many events of a tail are folded in one call.
-fn page(tail: &VecDeque<PastEvent>) -> usize {
+pub(super) fn page<'a>(tail: impl IntoIterator<Item = &'a PastEvent>) -> usize {
     let mut bytes = 0;
-    let fits = |event: &&PastEvent| {
+    let fits = |(index, event): &(usize, &PastEvent)| {
         bytes += event.data.as_ref().map_or(0, |data| data.bytes.len());
-        bytes <= DATA_BYTES_MAX
+        // One that is too large by itself goes by itself.
+        *index == 0 || bytes <= DATA_BYTES_MAX
     };
-    let fitting = tail.iter().take(EVENTS_MAX).take_while(fits).count();
-    fitting.max(tail.len().min(1))
+    tail.into_iter().take(EVENTS_MAX).enumerate().take_while(fits).count()
 }
 
 /// Takes those off the line that are decided together: each may be, whatever is decided about the ones before it.

@@ -6,7 +6,7 @@ use amends_core::{
     value::{Instant, Payload},
 };
 
-use super::{AggregateKey, resident::Resident, rows};
+use super::{AggregateKey, call::page, resident::Resident, rows};
 use crate::{
     engine::{
         guests::{FoldCall, GuestCall, ModuleDigest, PastEvent, Work},
@@ -49,9 +49,6 @@ pub struct Committed {
     base: Option<(u64, Payload)>,
     events: Vec<PastEvent>,
 }
-
-/// Events that are folded in one call.
-const PAGE: usize = 1_000;
 
 /// How long a fold may take.
 const DEADLINE_MS: u64 = 30_000;
@@ -117,7 +114,7 @@ impl Committed {
         if self.events.is_empty() {
             return None;
         }
-        let rest = self.events.split_off(self.events.len().min(PAGE));
+        let rest = self.events.split_off(page(&self.events));
         let events = std::mem::replace(&mut self.events, rest);
         let (base_revision, base) = self.base.take().map_or((0, None), |(revision, state)| (revision, Some(state)));
         let fold = FoldCall { aggregate: self.key.name.clone(), id: self.key.id.clone(), base, base_revision, events };

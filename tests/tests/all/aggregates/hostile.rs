@@ -127,6 +127,23 @@ fn a_thousand_events_of_one_command_are_recorded_together() {
     send(&api, "ledger/L1", "note", &json!("more")).expect(200);
 }
 
+/// A page of a fold was counted in events only when it was shown: an aggregate of large events could be told anything, and could not
+/// be looked at, because they went to the module all at once.
+#[test]
+fn an_aggregate_of_large_events_takes_commands_and_is_shown() {
+    let mut host = host_with(&Ledger::default());
+    let api = host.api();
+    for _ in 0..400 {
+        send(&api, "ledger/L1", "note", &json!("B:")).expect(200);
+    }
+    assert_eq!(state(&api, "ledger/L1"), "1".repeat(400));
+    assert_eq!(api.get("/v1/aggregates/ledger/L1?at=399").expect(200)["state"], "1".repeat(399));
+    host.restart();
+    let api = host.api();
+    assert_eq!(send(&api, "ledger/L1", "note", &json!("more")).expect(200)["revision"], "401");
+    assert_eq!(state(&api, "ledger/L1"), "1".repeat(401));
+}
+
 #[test]
 fn xr_27_an_event_that_cannot_be_folded_stops_its_aggregate_and_no_other() {
     let mut host = host_with(&Ledger::default());
