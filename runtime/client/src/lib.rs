@@ -9,7 +9,7 @@ use std::{
 use amends_wire::error::{ErrorBody, ErrorDetail};
 use http::{HeaderValue, Method, Request, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
-use url::Url;
+use url::{Url, form_urlencoded};
 
 /// A host that does not answer on this machine within five seconds is not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -274,14 +274,13 @@ impl Client {
     }
 
     fn request(&self, method: Method, path: &[&str], query: &[(&str, &str)]) -> http::request::Builder {
-        let mut url = self.address.clone();
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(path);
-        }
+        let mut uri = self.address.as_str().trim_end_matches('/').to_owned();
+        path.iter().for_each(|segment| escape(segment, &mut uri));
         if !query.is_empty() {
-            url.query_pairs_mut().extend_pairs(query);
+            uri.push('?');
+            uri.push_str(&form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish());
         }
-        Request::builder().method(method).uri(url.as_str()).header("amends-namespace", self.namespace.as_str())
+        Request::builder().method(method).uri(uri).header("amends-namespace", self.namespace.as_str())
     }
 
     fn answer(&self, answered: Result<http::Response<ureq::Body>, ureq::Error>) -> Result<(StatusCode, String), ClientError> {
@@ -391,6 +390,17 @@ impl Iterator for Messages {
     }
 }
 
+/// Appends a segment of a path, whatever is in it. A parser of URLs would drop tabs and line ends from it.
+fn escape(segment: &str, uri: &mut String) {
+    uri.push('/');
+    for byte in segment.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(byte)),
+            _ => uri.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -405,6 +415,28 @@ mod tests {
             data: data.to_owned(),
         };
         assert_eq!(messages, [message(Some("3"), "record", "{\"a\":1}"), message(None, "end", "{}")]);
+    }
+
+    /// `a\nb` was sent as `ab`, and `..` not at all: the parser of URLs drops line ends, and goes up a folder. A command went to another
+    /// aggregate than the one that was named. Every segment is sent as it is.
+    #[test]
+    fn a_segment_is_sent_as_it_is_whatever_is_in_it() {
+        let escaped = |segment: &str| {
+            let client = Client::new("http://127.0.0.1:9/under/", "default", None).unwrap();
+            let request = client.request(Method::GET, &["v1", segment], &[("a b", "c&d")]).body(()).unwrap();
+            request.uri().to_string()
+        };
+        let expected = [
+            ("C1", "C1"),
+            ("a\nb\tc", "a%0Ab%09c"),
+            ("..", ".."),
+            ("a/b?c#d%41", "a%2Fb%3Fc%23d%2541"),
+            ("é", "%C3%A9"),
+            ("", ""),
+        ];
+        for (segment, in_uri) in expected {
+            assert_eq!(escaped(segment), format!("http://127.0.0.1:9/under/v1/{in_uri}?a+b=c%26d"));
+        }
     }
 
     /// Whatever went wrong was called a host that is not there, with the advice to start one: also a write that was sent and not

@@ -17,6 +17,7 @@ mod claims;
 mod credit;
 mod crowds;
 mod hostile;
+mod ids;
 mod kills;
 mod modules;
 mod rules;

@@ -68,7 +68,7 @@ fn bad_names_at_the_command_line_are_refused() {
         start order --id X\u{202e}1: exit 1
           amends: bad saga id "X\u{202e}1": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
         show ../ended: exit 1
-          amends: bad saga id "../ended": use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
+          amends: bad name "..": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
         activate or\u{202e}der 1: exit 1
           amends: bad name "or\u{202e}der": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
         --namespace ../default list: exit 2

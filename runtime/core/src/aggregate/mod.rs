@@ -25,6 +25,8 @@ pub const TEXT_BYTES_MAX: usize = 255;
 pub const TAGS_MAX: usize = 8;
 
 /// Whether an aggregate may have this id: 1 to 128 printable bytes without `/`, which stands between an aggregate's name and its id.
+/// Neither `.` nor `..`: in a URL, clients take them for folders.
 pub fn is_id(text: &str) -> bool {
-    (1..=ID_BYTES_MAX).contains(&text.len()) && crate::plain::is_printable(text) && !text.contains('/')
+    let is_folder = matches!(text, "." | "..");
+    (1..=ID_BYTES_MAX).contains(&text.len()) && crate::plain::is_printable(text) && !text.contains('/') && !is_folder
 }

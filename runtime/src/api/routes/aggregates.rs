@@ -157,7 +157,7 @@ fn which(aggregate: &str, id: &str) -> Result<(), ApiError> {
         return Ok(());
     }
     let shown: String = id.chars().take(80).collect();
-    let message = format!("bad id \"{}\": use 1 to 128 printable bytes without `/`", shown.escape_debug());
+    let message = format!("bad id \"{}\": use 1 to 128 printable bytes without `/`, not `.` or `..`", shown.escape_debug());
     Err(ApiError::new(StatusCode::BAD_REQUEST, "bad_name", message))
 }
 

@@ -102,9 +102,9 @@ fn a_command_that_cannot_be_is_refused_by_name() {
         404 no_handler: the aggregate `counter` has no command `cuont`; hint did you mean `count`?
         404 no_handler: no active module of namespace `default` has an aggregate `conter`; hint did you mean `counter`?
         404 no_handler: no active module of namespace `default` has an aggregate `ledger`; hint deploy a module that has it: amends deploy FILE.wasm
-        400 bad_name: bad id "C\n1": use 1 to 128 printable bytes without `/`
+        400 bad_name: bad id "C\n1": use 1 to 128 printable bytes without `/`, not `.` or `..`
         400 bad_json: bad JSON: EOF while parsing an object at line 1 column 1
-        400 bad_name: bad id "a/b": use 1 to 128 printable bytes without `/`
+        400 bad_name: bad id "a/b": use 1 to 128 printable bytes without `/`, not `.` or `..`
         404 no_such_aggregate: there is no counter C9 in this namespace
         404 no_such_aggregate: there is no ledger C1 in this namespace
         404 no_such_revision: counter C1 has 2 events, and none at `9`
