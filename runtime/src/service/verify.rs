@@ -81,6 +81,13 @@ pub fn check(found: host::Verified, bytes: u64, limits: &validate::Limits) -> Re
     reasons.extend(names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("saga `{}` is defined twice", pair[0])));
     reasons.extend(aggregate::problems(&description.aggregates));
     reasons.extend(unreadable_schemas(&description.aggregates));
+    if description.sagas.is_empty() && !description.aggregates.is_empty() {
+        reasons.extend(imports.iter().filter(|import| leads_outside(import)).map(|import| {
+            format!(
+                "the module imports {import}, and has no saga: an aggregate reaches nothing outside; let a step of a saga call"
+            )
+        }));
+    }
     if description.sagas.is_empty() && description.aggregates.is_empty() {
         reasons.push(format!("module `{module}` has neither a saga nor an aggregate; add one to its description"));
     }
@@ -91,6 +98,13 @@ pub fn check(found: host::Verified, bytes: u64, limits: &validate::Limits) -> Re
     let warnings = warnings.map(|warning| escape(&warning.to_string())).collect();
     let host::Description { sagas: definitions, triggers, aggregates, .. } = description;
     Ok(Verified { module: module.to_string(), digest, bytes, definitions, triggers, aggregates, imports, warnings })
+}
+
+/// Whether whoever imports it calls out: without a socket that was created nothing is connected. `std` may link other parts of
+/// `wasi:sockets` that nobody calls.
+fn leads_outside(import: &str) -> bool {
+    let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
+    matches!(interface, "wasi:http/outgoing-handler" | "wasi:sockets/tcp-create-socket" | "wasi:sockets/udp-create-socket")
 }
 
 /// The schemas of commands that cannot be used.

@@ -7,7 +7,7 @@ use super::{assert_unharmed, host_with, send};
 use crate::harness::{
     answers_text,
     host::Host,
-    ledger::Ledger,
+    ledger::{Ledger, Reaching},
 };
 
 fn deploy(host: &Host, ledger: &Ledger) -> String {
@@ -79,4 +79,20 @@ fn an_aggregates_name_belongs_to_one_module_of_a_namespace() {
     api.in_namespace("theirs").put("/v1/modules/other", &other.component()).expect(201);
     assert_eq!(send(&api, "ledger/L1", "note", &json!("ours")).expect(200)["version"], 1);
     assert_unharmed(&host);
+}
+
+/// Nothing in it may call out, so that it could only fail when it does.
+#[test]
+fn a_module_of_aggregates_alone_that_imports_outgoing_http_is_refused() {
+    let host = host_with(&Ledger::default());
+    let refused = deploy(&host, &Ledger { reaching: Reaching::Alone, ..Ledger::default() });
+    expect![[r#"
+        422 bad_definition: the module imports wasi:http/outgoing-handler@0.2.0, and has no saga: an aggregate reaches nothing outside; let a step of a saga call
+          hint: mend the definition and deploy again; nothing was stored
+    "#]]
+    .assert_eq(&refused);
+    // A saga of the module may use it.
+    host.api()
+        .put("/v1/modules/ledger", &Ledger { reaching: Reaching::BesideASaga, ..Ledger::default() }.component())
+        .expect(201);
 }
