@@ -202,6 +202,13 @@ impl Reader {
         self.catalogue.of(store, namespace, read).map_err(|error| failed(&error))
     }
 
+    /// Whether there are records of an aggregate, and no active module that knows it.
+    pub fn is_without_code(&self, namespace: &Namespace, (name, id): (&str, &str)) -> Result<bool, Refusal> {
+        let has_code = |modules: &Modules| Ok(modules.aggregate(namespace, name).is_some());
+        let has_code = self.catalogue.of(self.store.as_ref(), namespace, has_code).map_err(|error| failed(&error))?;
+        Ok(!has_code && self.events_of(namespace, (name, id), 1, 1)?.is_some())
+    }
+
     /// Events of an aggregate from a record on (the first is 1). `None`: there is no such aggregate.
     pub fn events_of(
         &self,

@@ -182,7 +182,7 @@ struct ShowQuery {
     responses(
         (status = 200, body = Aggregate),
         (status = 400, description = "`at` is neither a revision nor a time", body = ErrorBody),
-        (status = 404, description = "`no_such_aggregate`; `no_such_revision`: it has fewer events, or none by then", body = ErrorBody),
+        (status = 404, description = "`no_such_aggregate`; `no_such_revision`: it has fewer events, or none by then; `no_handler`: it is there, and no active module can fold it", body = ErrorBody),
         (status = 500, description = "`guest_failed`: the module cannot fold the events", body = ErrorBody),
     )
 )]
@@ -196,8 +196,18 @@ async fn show(
     included(&api, query.at_least.as_deref())?;
     let until = query.at.as_deref().map(until).transpose()?.unwrap_or(Until::Now);
     let (name, of) = (aggregate.clone(), id.clone());
-    let read = api.read(move |reader| reader.aggregate(&caller.origin.namespace, (&name, &of), until)).await?;
-    let found = read.ok_or_else(|| not_found(&aggregate, &id))?;
+    let namespace = caller.origin.namespace;
+    let read = api.read(move |reader| {
+        reader.aggregate(&namespace, (&name, &of), until).and_then(|found| {
+            let is_without_code = found.is_none() && reader.is_without_code(&namespace, (&name, &of))?;
+            Ok((found, is_without_code))
+        })
+    });
+    let found = match read.await? {
+        (Some(found), _) => found,
+        (None, true) => return Err(without_code(&aggregate, &id)),
+        (None, false) => return Err(not_found(&aggregate, &id)),
+    };
     let is_short = matches!(until, Until::Revision(revision) if revision > found.revision);
     if is_short || found.revision == 0 {
         let message =
@@ -229,6 +239,12 @@ fn until(text: &str) -> Result<Until, ApiError> {
         ApiError::bad_request(format!("at `{}` is neither a revision nor a time", text.escape_debug()))
             .hint("write it as 3, or as 2026-01-01T12:00:00Z")
     })
+}
+
+fn without_code(aggregate: &str, id: &str) -> ApiError {
+    let message =
+        format!("no active module of this namespace has an aggregate `{aggregate}`; the events of {aggregate} {id} are there");
+    ApiError::new(StatusCode::NOT_FOUND, "no_handler", message).hint("activate a version of its module that has it")
 }
 
 fn not_found(aggregate: &str, id: &str) -> ApiError {

@@ -77,3 +77,23 @@ fn xr_17_no_request_changes_or_deletes_an_event() {
     }
     assert_eq!(stored(&api, "ledger/L1"), recorded);
 }
+
+/// It was called one that does not exist, while its events were there.
+#[test]
+fn an_aggregate_whose_code_is_not_active_is_named_as_such_and_is_there_again_with_it() {
+    let host = host_with(&Ledger::default());
+    let api = host.api();
+    send(&api, "ledger/L1", "note", &json!("one")).expect(200);
+    let other =
+        Ledger { aggregate: "book".to_owned(), events: vec![("book.noted".to_owned(), 1, Vec::new())], ..Ledger::default() };
+    api.put("/v1/modules/ledger", &other.component()).expect(201);
+    let told = "404 no_handler: no active module of this namespace has an aggregate `ledger`; the events of ledger L1 are there\n  \
+                hint: activate a version of its module that has it\n";
+    assert_eq!(show(&api, "ledger/L1").error(), told);
+    assert_eq!(show(&api, "ledger/L2").code(), "404 no_such_aggregate");
+    assert_eq!(send(&api, "ledger/L1", "note", &json!("two")).code(), "404 no_handler");
+    assert_eq!(events(&api, "ledger/L1").len(), 1);
+    api.post("/v1/modules/ledger/activate", &json!({"version": 1})).expect(200);
+    assert_eq!(send(&api, "ledger/L1", "note", &json!("two")).expect(200)["revision"], "2");
+    assert_eq!(state(&api, "ledger/L1"), "11");
+}
