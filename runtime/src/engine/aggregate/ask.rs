@@ -65,7 +65,11 @@ impl Aggregates {
         let is_new = command.sender.is_none();
         Ok(match if is_new { refuse_busy(&commit, &key, waiting) } else { Ok(()) } {
             Ok(()) => Asked::Waits,
-            Err(refusal) => Asked::Said(Said::refused(refusal)),
+            Err(refusal) => {
+                // It may have come into memory for this.
+                self.settle(&key);
+                Asked::Said(Said::refused(refusal))
+            }
         })
     }
 
