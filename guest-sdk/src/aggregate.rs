@@ -115,6 +115,12 @@ type Deciding<S, C, E> = dyn Fn(&S, C, &Command) -> Decision<E>;
 type Evolving<S, E> = dyn Fn(&mut S, E);
 type EvolvingErased<S> = dyn Fn(&mut S, &str);
 
+impl<S, C, E> Aggregate<S, C, E> {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl<S, C, E> Aggregate<S, C, E>
 where
     S: Default + Serialize + DeserializeOwned + 'static,

@@ -1,6 +1,7 @@
 //! Steps: typed functions with their policies, in the form that the host and the test kit run.
 
 mod child;
+mod command;
 mod each;
 mod erased;
 pub mod kind;
@@ -19,6 +20,7 @@ use crate::stop::Result;
 use crate::{Call, Retry};
 
 pub use child::FromParent;
+pub use command::{Answered, AnsweredEvent, At};
 pub use each::Each;
 pub(crate) use erased::Erased;
 use erased::{input, output, own_output};
@@ -115,7 +117,7 @@ where
     fn new(name: Cow<'static, str>, kind: wit::Kind, run: impl Fn(I, &Call) -> Result<O> + 'static) -> Self {
         let spec = spec(name.into_owned(), kind, wit::Body::Code);
         let execute = move |call: &Call| output(&run(input(call)?, call)?);
-        let erased = Erased { spec, execute: vec![Box::new(execute)], compensate: Vec::new(), check: None, child: None };
+        let erased = Erased { spec, execute: vec![Box::new(execute)], compensate: Vec::new(), check: None, child: None, commands: None };
         Step { erased, types: PhantomData }
     }
 

@@ -39,6 +39,7 @@
 //!
 //! The test kit has no operators except `cancel`, no crashes and no limits of the host: the tests of the host cover these.
 
+mod aggregates;
 mod branch;
 mod course;
 mod fan;
@@ -60,9 +61,11 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::aggregate::Untyped;
 use crate::stop::Failure;
 use crate::{Aggregate, Commands, Events, Module, Moment, Saga, http, payload};
 
+pub use aggregates::{Around, Sent};
 pub use history::History;
 use machine::Machine;
 pub use rules::Problems;
@@ -139,6 +142,67 @@ impl Given {
     /// Grants a secret.
     pub fn secret(self, name: impl Into<String>, value: impl Into<String>) -> Given {
         self.machine.world().grant_secret(name.into(), value.into());
+        self
+    }
+
+    /// Lets the saga's commands be decided by this aggregate: one without events, or a [`History`] for the one of its id. Its state
+    /// stays from step to step, and [`Run::state`] tells it. Call it once for each kind of aggregate, and for each id with events.
+    ///
+    /// ```
+    /// # use amends_sdk::testing::given;
+    /// # use amends_sdk::{Aggregate, Command, Decision, Event, Saga, Step, accept, refuse};
+    /// # use serde::{Deserialize, Serialize};
+    /// # use serde_json::json;
+    /// # #[derive(Command, Deserialize)] enum Do { #[command(existing)] Pay { cents: u64 } }
+    /// # #[derive(Event, Serialize, Deserialize)] enum Did { PaidIn { cents: u64 }, Paid { cents: u64 } }
+    /// # fn decide(balance: &u64, Do::Pay { cents }: Do) -> Decision<Did> {
+    /// #     if cents > *balance { refuse("no_funds", "not enough") } else { accept(Did::Paid { cents }) }
+    /// # }
+    /// # fn evolve(balance: &mut u64, event: Did) {
+    /// #     match event { Did::PaidIn { cents } => *balance += cents, Did::Paid { cents } => *balance -= cents }
+    /// # }
+    /// # fn account() -> Aggregate<u64, Do, Did> { Aggregate::new("account", decide, evolve) }
+    /// # #[derive(Deserialize)] struct Order;
+    /// # fn order() -> Saga<Order> { Saga::new("order").step(Step::pivot_command("charge", account().at("/input/account"), "pay")) }
+    /// let a = given(account()).id("A").events([Did::PaidIn { cents: 500 }]);
+    /// let run = given(order()).with(a).when(json!({"account": "A", "cents": 300})).then("charge done\n completed");
+    /// assert_eq!(run.state(account(), "A"), 200);
+    /// given(order()).with(account()).when(json!({"account": "B", "cents": 1})).then(
+    ///     "charge refused no_such_aggregate
+    ///      compensated no_such_aggregate",
+    /// );
+    /// ```
+    #[track_caller]
+    pub fn with(self, aggregate: impl Around) -> Given {
+        self.machine.world().aggregates.borrow_mut().add(aggregate.stream());
+        self
+    }
+
+    /// Answers the saga's commands to an aggregate of another module: with the data of the answer, or with
+    /// [`refused`](crate::refused).
+    ///
+    /// ```
+    /// use amends_sdk::testing::given;
+    /// use amends_sdk::{At, Saga, Step, refused};
+    /// use serde_json::json;
+    /// # use serde::Deserialize;
+    /// # #[derive(Deserialize)] struct Order;
+    ///
+    /// let order: Saga<Order> = Saga::new("order").step(Step::pivot_command("charge", At::new("account", "/input/account"), "pay"));
+    /// given(order)
+    ///     .commands("account", |command| match (command.id(), command.name()) {
+    ///         ("A", "pay") => Ok(json!({"left": 200})),
+    ///         (id, _) => Err(refused("no_funds", format_args!("{id} is empty"))),
+    ///     })
+    ///     .when(json!({"account": "B", "cents": 300}))
+    ///     .then("charge refused no_funds\n compensated no_funds");
+    /// ```
+    pub fn commands(
+        self,
+        aggregate: impl Into<String>,
+        answer: impl FnMut(&Sent) -> crate::Result<serde_json::Value> + 'static,
+    ) -> Given {
+        self.machine.world().aggregates.borrow_mut().answer(aggregate.into(), Box::new(answer));
         self
     }
 
@@ -260,6 +324,21 @@ impl Run {
     /// What ended the saga, if it is compensated or stuck.
     pub fn failure(&self) -> Option<Failure> {
         self.machine.failure()
+    }
+
+    /// The state of an aggregate that was given [`with`](Given::with) the saga: of the one of this id.
+    #[track_caller]
+    pub fn state<S, C, E>(&self, aggregate: Aggregate<S, C, E>, id: &str) -> S
+    where
+        S: Default + Serialize + DeserializeOwned + 'static,
+        C: Commands,
+        E: Events,
+    {
+        let aggregate: Rc<dyn Untyped> = Rc::new(aggregate);
+        match payload::decode(&self.machine.world().aggregates.borrow().state(&aggregate, id)) {
+            Ok(state) => state,
+            Err(error) => panic!("the state does not come back from its JSON: {error}"),
+        }
     }
 
     /// Every request so far, in order.

@@ -116,7 +116,7 @@ where
         let bad = |why: String| Failure::new("bad_command", format_args!("{} of {}: {why}", command.name, self.name));
         let index = C::COMMANDS.iter().position(|spec| spec.name == command.name);
         let index = index.ok_or_else(|| bad("there is no such command".to_owned()))?;
-        let read = variant::read(index, text(&command.data).map_err(bad)?).map_err(|error| bad(error.to_string()))?;
+        let read = variant::read_command(index, text(&command.data).map_err(bad)?).map_err(|error| bad(error.to_string()))?;
         (self.decide)(state, read, sent).0
     }
 

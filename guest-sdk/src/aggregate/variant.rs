@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::de::value::U64Deserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, VariantAccess, Visitor};
+use serde::de::{DeserializeOwned, DeserializeSeed, EnumAccess, IgnoredAny, IntoDeserializer, MapAccess, VariantAccess, Visitor};
 use serde::{Deserializer, Serialize, de, forward_to_deserialize_any};
 use serde_json::de::StrRead;
 
@@ -28,8 +28,18 @@ fn after_name(pair: &str) -> Option<&str> {
 
 /// The variant of this number, counted from 0, with what it holds.
 pub(crate) fn read<T: DeserializeOwned>(index: usize, data: &str) -> serde_json::Result<T> {
+    read_with(index, data, Nothing::Is)
+}
+
+/// The same of a command: one that holds nothing takes fields that it does not know, as one with fields does. A saga sends all of
+/// its commands its input.
+pub(crate) fn read_command<T: DeserializeOwned>(index: usize, data: &str) -> serde_json::Result<T> {
+    read_with(index, data, Nothing::IsTaken)
+}
+
+fn read_with<T: DeserializeOwned>(index: usize, data: &str, nothing: Nothing) -> serde_json::Result<T> {
     let mut json = serde_json::Deserializer::from_str(data);
-    let value = T::deserialize(Variant { index, json: &mut json })?;
+    let value = T::deserialize(Variant { index, nothing, json: &mut json })?;
     json.end()?;
     Ok(value)
 }
@@ -37,6 +47,7 @@ pub(crate) fn read<T: DeserializeOwned>(index: usize, data: &str) -> serde_json:
 /// An enum whose variant is known, before what it holds.
 struct Variant<'a, 'de> {
     index: usize,
+    nothing: Nothing,
     json: &'a mut serde_json::Deserializer<StrRead<'de>>,
 }
 
@@ -72,7 +83,7 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
     type Error = serde_json::Error;
 
     fn unit_variant(self) -> serde_json::Result<()> {
-        self.json.deserialize_any(Nothing)
+        self.json.deserialize_any(self.nothing)
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> serde_json::Result<T::Value> {
@@ -89,13 +100,22 @@ impl<'de> VariantAccess<'de> for Variant<'_, 'de> {
 }
 
 /// What a variant without fields holds.
-struct Nothing;
+#[derive(Clone, Copy)]
+enum Nothing {
+    /// Null or an empty object.
+    Is,
+    /// Null or any object.
+    IsTaken,
+}
 
 impl<'de> Visitor<'de> for Nothing {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("null or an empty object")
+        f.write_str(match self {
+            Nothing::Is => "null or an empty object",
+            Nothing::IsTaken => "null or an object",
+        })
     }
 
     fn visit_unit<E: de::Error>(self) -> Result<(), E> {
@@ -103,9 +123,14 @@ impl<'de> Visitor<'de> for Nothing {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        match map.next_key::<String>()? {
-            None => Ok(()),
-            Some(field) => Err(de::Error::custom(format_args!("unexpected field `{field}`, expected null or an empty object"))),
+        match (self, map.next_key::<String>()?) {
+            (_, None) => Ok(()),
+            (Nothing::IsTaken, Some(_)) => {
+                map.next_value::<IgnoredAny>()?;
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(())
+            }
+            (Nothing::Is, Some(field)) => Err(de::Error::custom(format_args!("unexpected field `{field}`, expected null or an empty object"))),
         }
     }
 }

@@ -63,7 +63,7 @@ impl<I> Step<kind::Child, I, Value> {
     fn of_saga(name: Cow<'static, str>, kind: wit::Kind, child: Definition) -> Self {
         let spec = spec(name.into_owned(), kind, wit::Body::Child(child.name.to_string()));
         let (execute, compensate) = (Vec::new(), Vec::new());
-        let erased = Erased { spec, execute, compensate, check: None, child: Some(Rc::new(child)) };
+        let erased = Erased { spec, execute, compensate, check: None, child: Some(Rc::new(child)), commands: None };
         Step { erased, types: PhantomData }
     }
 }

@@ -21,6 +21,9 @@ pub(crate) struct Erased {
     pub(super) check: Option<Box<Check>>,
     /// The saga that runs in place of a function.
     pub(crate) child: Option<Rc<Definition>>,
+    /// The commands of the aggregate to which the step's command is sent, if they are known.
+    #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "the rules of the test kit ask for it"))]
+    pub(crate) commands: Option<Vec<&'static str>>,
 }
 
 pub(super) type Execute = dyn Fn(&Call) -> Result<Payload>;

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use crate::bindings::imports::amends::module::types::{Named, Payload};
-use crate::bindings::saga::exports::amends::module::saga::Failure as WitFailure;
+use crate::bindings::saga::exports::amends::module::saga::{Body, Failure as WitFailure};
 use crate::saga::Definition;
 use crate::step::Erased;
 use crate::testing::course::{Course, Failed};
@@ -82,14 +82,24 @@ impl Branch {
         let path = format!("{}{}", self.prefix, step.spec.name);
         let needed = |name: &String| Some(Named { name: name.clone(), payload: self.output_of(name)? });
         let outputs: Rc<[Named]> = step.spec.needs.iter().filter_map(needed).collect();
+        let sources = Rc::new(self.outputs_for(&step.spec.body));
         let place = |path: String, element: Option<String>, input: Payload| {
-            let (definition, outputs) = (self.root.clone(), outputs.clone());
-            Place { definition, path, element, input, outputs }
+            let (definition, outputs, sources) = (self.root.clone(), outputs.clone(), sources.clone());
+            Place { definition, path, element, input, outputs, sources }
         };
         match &step.spec.each {
             None => Task::single(step, place(path, self.element.clone(), self.input.clone()), course),
             Some(each) => Task::for_each(step, each, &path, &self.sources(&each.items), place, course),
         }
+    }
+
+    /// The outputs to which the pointers of a command lead.
+    fn outputs_for(&self, body: &Body) -> Map<String, Value> {
+        let Body::Command(command) = body else { return Map::new() };
+        let names = [&command.id, &command.data].into_iter().filter_map(|pointer| pointer.strip_prefix("/outputs/"));
+        let names = names.filter_map(|rest| rest.split('/').next());
+        let output = |name: &str| payload::decode(&self.output_of(name)?).ok();
+        names.filter_map(|name| Some((name.to_owned(), output(name)?))).collect()
     }
 
     /// What `/input` or `/outputs` hold of what the pointer leads to.

@@ -1,8 +1,8 @@
 //! Aggregates under test: the events so far, and what further commands come to.
 
+mod stream;
 mod world;
 
-use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::rc::Rc;
 use std::time::Duration;
@@ -13,16 +13,11 @@ use serde::de::DeserializeOwned;
 use crate::aggregate::{Untyped, write_variant};
 use crate::bindings::aggregates::exports::amends::module::aggregate as wit;
 use crate::bindings::imports::amends::module::types::Payload;
-use crate::host::inside;
 use crate::stop::Failure;
 use crate::testing::trace::Trace;
-use crate::{__exports, Commands, Events, Module, Moment, payload};
+use crate::{__exports, Commands, Events, Moment, payload};
 
-use world::DecideWorld;
-
-const EVENTS_MAX: usize = 1000;
-const TAGS_MAX: usize = 8;
-const TEXT_BYTES_MAX: usize = 255;
+pub(super) use stream::Stream;
 
 /// An aggregate under test: the events so far, and what further commands come to.
 ///
@@ -67,13 +62,8 @@ const TEXT_BYTES_MAX: usize = 255;
 /// is small: commands are for new or existing aggregates, and keys are held by one. It has neither namespaces nor repeated
 /// commands, for which the host has the first answer.
 pub struct History<S, C, E> {
-    aggregate: Rc<dyn Untyped>,
-    id: String,
+    pub(super) stream: Stream,
     actor: String,
-    world: Rc<DecideWorld>,
-    events: Vec<wit::Event>,
-    /// Keys that another aggregate holds.
-    taken: BTreeSet<String>,
     commands: u64,
     trace: Trace,
     /// How many lines of the trace `then` has compared already.
@@ -97,12 +87,8 @@ where
 {
     pub(super) fn new(aggregate: Rc<dyn Untyped>) -> History<S, C, E> {
         History {
-            aggregate,
-            id: "test".to_owned(),
+            stream: Stream::new(aggregate, "test".to_owned()),
             actor: "local".to_owned(),
-            world: Rc::new(DecideWorld::new()),
-            events: Vec::new(),
-            taken: BTreeSet::new(),
             commands: 0,
             trace: Trace::default(),
             shown: 0,
@@ -114,7 +100,7 @@ where
     /// Sets the aggregate's id.
     #[must_use = "nothing happens until `when`"]
     pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.id = id.into();
+        self.stream.id = id.into();
         self
     }
 
@@ -128,14 +114,14 @@ where
     /// Lets another aggregate of this name hold a key.
     #[must_use = "nothing happens until `when`"]
     pub fn taken(mut self, key: impl Into<String>) -> Self {
-        self.taken.insert(key.into());
+        self.stream.taken.insert(key.into());
         self
     }
 
     /// Lets time pass.
     #[must_use = "nothing happens until `when`"]
     pub fn advance(self, time: Duration) -> Self {
-        self.world.advance(time);
+        self.stream.world.advance(time);
         self
     }
 
@@ -147,8 +133,8 @@ where
             let spec = &E::EVENTS[event.index()];
             let data =
                 write_variant(&event).unwrap_or_else(|error| panic!("the event {} does not serialize: {error}", spec.name));
-            let event_type = format!("{}.{}", self.aggregate.name(), spec.name);
-            self.record(event_type, spec.version, Some(payload::json(data)));
+            let event_type = format!("{}.{}", self.stream.aggregate.name(), spec.name);
+            self.stream.record(event_type, spec.version, Some(payload::json(data)));
         }
         self
     }
@@ -161,10 +147,10 @@ where
     #[track_caller]
     pub fn stored(mut self, event_type: &str, version: u32, data: impl Serialize) -> Self {
         let data = payload::encode(&data).unwrap_or_else(|error| panic!("the data of {event_type} does not serialize: {error}"));
-        if let Err(failure) = __exports::upcast_event(self.module(), event_type, version, &data) {
+        if let Err(failure) = __exports::upcast_event(self.stream.module(), event_type, version, &data) {
             panic!("{}", failure.message);
         }
-        self.record(event_type.to_owned(), version, Some(data));
+        self.stream.record(event_type.to_owned(), version, Some(data));
         self
     }
 
@@ -172,9 +158,9 @@ where
     #[must_use = "nothing happens until `when`"]
     #[track_caller]
     pub fn erased(mut self, event_type: &str) -> Self {
-        let known = self.aggregate.definition().events.into_iter().find(|event| event.event_type == event_type);
+        let known = self.stream.aggregate.definition().events.into_iter().find(|event| event.event_type == event_type);
         let known = known.unwrap_or_else(|| panic!("the aggregate has no event {event_type}"));
-        self.record(known.event_type, known.version, None);
+        self.stream.record(known.event_type, known.version, None);
         self
     }
 
@@ -224,7 +210,7 @@ where
     /// The state.
     #[track_caller]
     pub fn state(&self) -> S {
-        match payload::decode(&self.folded()) {
+        match payload::decode(&self.stream.folded()) {
             Ok(state) => state,
             Err(error) => panic!("the state does not come back from its JSON: {error}"),
         }
@@ -247,75 +233,20 @@ where
 
     /// Every log line so far, as `info 3 seats left`.
     pub fn logs(&self) -> Vec<String> {
-        self.world.logs()
+        self.stream.world.logs()
     }
 
     /// The virtual time.
     pub fn now(&self) -> Moment {
-        self.world.clock()
-    }
-
-    fn record(&mut self, event_type: String, version: u32, data: Option<Payload>) {
-        let revision = self.events.len() as u64 + 1;
-        self.events.push(wit::Event { event_type, version, revision, at: self.now().as_millis(), data });
+        self.stream.world.clock()
     }
 
     #[track_caller]
     fn send(mut self, name: &str, data: Payload) -> Self {
-        let definition = self.aggregate.definition();
-        let Some(known) = definition.commands.iter().find(|known| known.name == name) else {
-            panic!("the aggregate {} has no command {name}", definition.name)
-        };
         self.commands += 1;
         let id = format!("command-{}", self.commands);
         let command = wit::Command { id, name: name.to_owned(), data, actor: self.actor.clone() };
-        let (name, id) = (&definition.name, &self.id);
-        let decision = match (known.on, self.events.is_empty()) {
-            (wit::Presence::New, false) => refused("exists", format!("there is a {name} {id} already")),
-            (wit::Presence::Existing, true) => refused("no_such_aggregate", format!("there is no {name} {id}")),
-            _ => self.decide(command),
-        };
-        self.end(decision);
-        self
-    }
-
-    /// Decides on the state that all events make, and once more on a kept one.
-    #[track_caller]
-    fn decide(&self, command: wit::Command) -> wit::Decision {
-        let decided = self.decide_on(self.fold(), &command);
-        let logged = self.world.logs().len();
-        let kept = wit::Fold { base: Some(self.folded()), events: Vec::new(), ..self.fold() };
-        let again = self.decide_on(kept, &command);
-        self.world.forget_logs_after(logged);
-        let same = decided.decisions == again.decisions && parsed(&decided.state) == parsed(&again.state);
-        assert!(
-            same,
-            "on a state that went through its JSON, the command {} comes to something else; the state serializes all that it \
-             needs, as BTreeMap and BTreeSet in one order, and decide depends on its arguments alone\n{again:?}\nnot\n{decided:?}",
-            command.name,
-        );
-        let [decision] =
-            <[wit::Decision; 1]>::try_from(decided.decisions).unwrap_or_else(|_| panic!("one decision for a command"));
-        decision
-    }
-
-    fn decide_on(&self, fold: wit::Fold, command: &wit::Command) -> wit::Decided {
-        self.world.begin(&command.id);
-        let call = wit::Call { fold, commands: vec![command.clone()] };
-        inside(self.world.clone(), || __exports::decide(self.module(), call))
-    }
-
-    #[track_caller]
-    fn end(&mut self, decision: wit::Decision) {
-        let taken = match &decision {
-            wit::Decision::Accepted(accepted) => self.taken_key(accepted),
-            wit::Decision::Refused(_) => None,
-        };
-        let decision = match taken {
-            Some(key) => refused("taken", format!("another {} holds {key}", self.aggregate.name())),
-            None => decision,
-        };
-        match decision {
+        match self.stream.send(command) {
             wit::Decision::Accepted(accepted) => self.accept(accepted),
             wit::Decision::Refused(failure) => {
                 let failure = Failure::from(&failure);
@@ -323,22 +254,15 @@ where
                 self.latest = Latest { answer: None, failure: Some(failure) };
             }
         }
+        self
     }
 
-    fn taken_key(&self, accepted: &wit::Accepted) -> Option<String> {
-        let held = accepted.claims.iter().find(|claim| claim.held && self.taken.contains(&claim.key));
-        held.map(|claim| claim.key.clone())
-    }
-
-    #[track_caller]
     fn accept(&mut self, accepted: wit::Accepted) {
-        check(&accepted);
         if accepted.events.is_empty() {
             self.trace.push("nothing".to_owned());
         }
-        for event in accepted.events {
-            self.trace.push(line(&event));
-            self.record(event.event_type, event.version, Some(event.data));
+        for event in &accepted.events {
+            self.trace.push(line(event));
         }
         for claim in accepted.claims {
             self.trace.push(format!("{} {}", if claim.held { "claims" } else { "releases" }, claim.key));
@@ -347,39 +271,6 @@ where
             self.trace.push(format!("answer {}", shown(answer)));
         }
         self.latest = Latest { answer: accepted.answer, failure: None };
-    }
-
-    fn module(&self) -> Module {
-        Module::of_aggregate("test", self.aggregate.clone())
-    }
-
-    fn fold(&self) -> wit::Fold {
-        let (aggregate, id) = (self.aggregate.name().to_owned(), self.id.clone());
-        wit::Fold { aggregate, id, base: None, events: self.events.clone() }
-    }
-
-    fn folded(&self) -> Payload {
-        __exports::evolve(self.module(), self.fold())
-    }
-}
-
-fn refused(code: &str, message: String) -> wit::Decision {
-    wit::Decision::Refused(Failure::new(code, message).into())
-}
-
-/// Stops at what the host would refuse.
-#[track_caller]
-fn check(accepted: &wit::Accepted) {
-    let events = accepted.events.len();
-    assert!(events <= EVENTS_MAX, "a command records at most {EVENTS_MAX} events, not {events}");
-    for event in &accepted.events {
-        let tags = event.tags.len();
-        assert!(tags <= TAGS_MAX, "an event has at most {TAGS_MAX} tags, and {} has {tags}", event.event_type);
-    }
-    let tags = accepted.events.iter().flat_map(|event| &event.tags);
-    for text in tags.chain(accepted.claims.iter().map(|claim| &claim.key)) {
-        let fits = (1..=TEXT_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control);
-        assert!(fits, "a tag and a key have 1 to {TEXT_BYTES_MAX} printable bytes, not {text:?}");
     }
 }
 
@@ -395,8 +286,4 @@ fn shown(payload: &Payload) -> &str {
         Payload::Json(text) => text,
         Payload::Bytes(_) => "bytes",
     }
-}
-
-fn parsed(payload: &Payload) -> Option<serde_json::Value> {
-    payload::decode(payload).ok()
 }

@@ -1,6 +1,7 @@
 //! One step that code runs: its attempts forward, its questions, its alternates.
 
 mod call;
+mod command;
 mod undo;
 
 use std::rc::Rc;
@@ -135,7 +136,7 @@ impl Leg {
     }
 
     fn attempt(&mut self, course: &mut Course) -> Option<Failed> {
-        let outcome = self.inside(Direction::Forward, course, Erased::execute);
+        let outcome = self.execute(course);
         let (now, name) = (course.now(), self.name());
         let reaches_outside = !self.step.spec.effect_free;
         let forward = &mut self.way.forward;

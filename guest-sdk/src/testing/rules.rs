@@ -1,6 +1,7 @@
 //! The rules that the host checks at deploy, so that a unit test meets them first.
 
 mod aggregates;
+mod commands;
 mod composition;
 mod kinds;
 mod step;
@@ -61,6 +62,7 @@ impl Module {
             composition::check(&description.sagas, &mut of_saga);
         }
         triggers::check(&self.triggers(), &mut found.0);
+        commands::check_known(self, &mut found.0);
         aggregates::check(self.aggregates(), &mut found.0);
         if found.0.is_empty() { Ok(()) } else { Err(found) }
     }

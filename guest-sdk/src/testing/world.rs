@@ -3,9 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use crate::bindings::saga::exports::amends::module::saga::Direction;
+use crate::bindings::saga::exports::amends::module::saga::{Direction, Outcome};
 use crate::host::World;
 use crate::log::Level;
+use crate::testing::aggregates::{Aggregates, Sent};
 use crate::{Call, Moment, http};
 
 type Participants = Box<dyn FnMut(&http::Request) -> Result<http::Response, http::Error>>;
@@ -21,6 +22,8 @@ pub(super) struct TestWorld {
     secrets: RefCell<BTreeMap<String, String>>,
     requests: RefCell<Vec<http::Request>>,
     logs: RefCell<Vec<String>>,
+    /// Those that decide the saga's commands.
+    pub(super) aggregates: RefCell<Aggregates>,
 }
 
 /// What belongs to the attempt in hand.
@@ -48,6 +51,7 @@ impl TestWorld {
             secrets: RefCell::default(),
             requests: RefCell::default(),
             logs: RefCell::default(),
+            aggregates: RefCell::default(),
         }
     }
 
@@ -75,6 +79,11 @@ impl TestWorld {
             random: seed(call.key()),
             ..Attempt::default()
         });
+    }
+
+    /// A step's command, and what it comes to.
+    pub(super) fn send_command(&self, sent: &Sent, key: &str) -> Outcome {
+        self.aggregates.borrow_mut().send(sent, key, self.clock())
     }
 
     pub(super) fn clock(&self) -> Moment {

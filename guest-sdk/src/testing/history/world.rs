@@ -8,7 +8,7 @@ use crate::log::Level;
 use crate::testing::world::{START_MS, next, seed};
 use crate::{Moment, http};
 
-pub(super) struct DecideWorld {
+pub(in crate::testing) struct DecideWorld {
     now: Cell<Moment>,
     command: RefCell<String>,
     ids: Cell<u64>,
@@ -17,7 +17,7 @@ pub(super) struct DecideWorld {
 }
 
 impl DecideWorld {
-    pub(super) fn new() -> DecideWorld {
+    pub(in crate::testing) fn new() -> DecideWorld {
         DecideWorld {
             now: Cell::new(Moment::from_millis(START_MS)),
             command: RefCell::default(),
@@ -28,25 +28,29 @@ impl DecideWorld {
     }
 
     /// The same command is decided in the same way again.
-    pub(super) fn begin(&self, command: &str) {
+    pub(in crate::testing) fn begin(&self, command: &str) {
         self.command.replace(command.to_owned());
         self.ids.set(0);
         self.random.set(seed(command));
     }
 
-    pub(super) fn advance(&self, time: Duration) {
+    pub(in crate::testing) fn advance(&self, time: Duration) {
         self.now.set(self.now.get() + time);
     }
 
-    pub(super) fn clock(&self) -> Moment {
+    pub(in crate::testing) fn set_clock(&self, now: Moment) {
+        self.now.set(now);
+    }
+
+    pub(in crate::testing) fn clock(&self) -> Moment {
         self.now.get()
     }
 
-    pub(super) fn logs(&self) -> Vec<String> {
+    pub(in crate::testing) fn logs(&self) -> Vec<String> {
         self.logs.borrow().clone()
     }
 
-    pub(super) fn forget_logs_after(&self, lines: usize) {
+    pub(in crate::testing) fn forget_logs_after(&self, lines: usize) {
         self.logs.borrow_mut().truncate(lines);
     }
 

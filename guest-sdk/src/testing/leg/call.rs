@@ -3,6 +3,8 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use super::Leg;
 use crate::bindings::imports::amends::module::types::{Named, Payload};
 use crate::bindings::saga::exports::amends::module::saga::{Call as WitCall, Direction, Undo};
@@ -20,6 +22,8 @@ pub(in crate::testing) struct Place {
     pub(in crate::testing) input: Payload,
     /// What the step needs of earlier ones.
     pub(in crate::testing) outputs: Rc<[Named]>,
+    /// The outputs, by their steps, in which a command finds its id and its data.
+    pub(in crate::testing) sources: Rc<Map<String, Value>>,
 }
 
 impl Leg {
@@ -47,7 +51,7 @@ impl Leg {
         }
     }
 
-    fn call(&self, direction: Direction, course: &Course) -> Call {
+    pub(super) fn call(&self, direction: Direction, course: &Course) -> Call {
         let (spec, way, place) = (&self.step.spec, &self.way, &self.place);
         let alternate = part("alternate", way.alternate);
         let forward_key = format!("{}/{}{alternate}{}", course.id, place.path, part("round", self.round));

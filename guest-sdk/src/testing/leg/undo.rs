@@ -1,8 +1,7 @@
 //! The way back of one step: its compensation, then the compensation's alternates.
 
 use super::{Leg, Verdict};
-use crate::bindings::saga::exports::amends::module::saga::{Direction, RollbackCause, Undo, UndoOutcome};
-use crate::step::Erased;
+use crate::bindings::saga::exports::amends::module::saga::{RollbackCause, Undo, UndoOutcome};
 use crate::testing::course::Course;
 use crate::testing::trace::waiting;
 use crate::testing::tries::{State, Tries, taken};
@@ -33,7 +32,7 @@ impl Leg {
     /// One attempt of the compensation.
     pub(super) fn undo(&mut self, course: &mut Course) {
         let Undo::Code(policy) = self.step.spec.undo else { return };
-        let outcome = self.inside(Direction::Undo, course, Erased::compensate);
+        let outcome = self.compensate(course);
         let (now, name) = (course.now(), format!("undo {}", self.name()));
         let by = match self.way.undo_alternate {
             0 => name.clone(),

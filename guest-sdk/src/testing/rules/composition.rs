@@ -1,6 +1,6 @@
 //! Savepoints, locks, children and fan-out: what holds between steps, sagas and the input.
 
-use super::{Found, STEPS_MAX, name};
+use super::{Found, STEPS_MAX, commands, name};
 use crate::bindings::saga::exports::amends::module::saga::{Body, Definition, Each, EachMode, Kind, Step};
 use crate::testing::pointer;
 
@@ -101,19 +101,10 @@ fn check_child(sagas: &[Definition], step: &Step, child: &str, found: &mut Found
 }
 
 fn check_each(stage: usize, step: &Step, each: &Each, found: &mut Found<'_>) {
-    let pointers = [Some(&each.items), each.key.as_ref()];
-    if let Some(bad) = pointers.into_iter().flatten().find_map(|text| pointer::check(text).err()) {
+    if let Some(bad) = each.key.as_ref().and_then(|key| pointer::check(key).err()) {
         return found.step(step, bad);
     }
-    let mut tokens = each.items.split('/').skip(1);
-    match (tokens.next(), tokens.next()) {
-        (Some("input"), _) => {}
-        (Some("outputs"), Some(from)) if found.named(from).is_some_and(|(at, _)| at < stage) => {}
-        (Some("outputs"), Some(from)) => {
-            found.step(step, format_args!("its list is in the output of `{from}`, which is no step of an earlier stage"));
-        }
-        _ => found.step(step, "its list is at no pointer that begins with /input or /outputs/<step>"),
-    }
+    commands::check_source(stage, step, "list", &each.items, found);
     if step.kind == Kind::Pivot {
         found.step(step, "it is a pivot and fans out; a pivot is one decision");
     }

@@ -1,6 +1,6 @@
 //! What a step says about itself: its name, what it needs, and its policies.
 
-use super::{Found, name};
+use super::{Found, commands, name};
 use crate::bindings::saga::exports::amends::module::saga::{Body, Kind, OnExhausted, OnUnknown, Retry, Step, Undo};
 
 /// An hour.
@@ -27,7 +27,10 @@ pub(super) fn check(found: &mut Found<'_>) {
             }
         }
         // What is said of a child means nothing: its own steps say it.
-        if step.body == Body::Code {
+        if let Body::Command(command) = &step.body {
+            commands::check(stage, step, command, found);
+        }
+        if !matches!(step.body, Body::Child(_)) {
             check_undo(step, found);
             check_policies(step, found);
         }
