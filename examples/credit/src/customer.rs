@@ -29,7 +29,8 @@ pub enum Do {
     ReserveCredit {
         /// The order's id.
         order: String,
-        /// Its total.
+        /// Its total, as its order calls it.
+        #[serde(alias = "total_cents")]
         cents: u64,
     },
     /// Releases what an order has reserved, and whatever it would reserve later.

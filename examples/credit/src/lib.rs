@@ -1,17 +1,20 @@
-//! Customers with a credit limit, and orders that take credit: two aggregates.
+//! Customers with a credit limit, and orders that take credit: two aggregates, and two sagas over them.
 
 #![forbid(unsafe_code)]
 
+pub mod cancel;
 pub mod customer;
 pub mod order;
+pub mod place;
 
 use amends_sdk::Module;
 
-/// The module.
+/// The module. Its second version has no customers: they are to move into a module of their own.
 pub fn module() -> Module {
-    Module::new("credit").aggregate(customer::customer()).aggregate(order::order())
+    let module = Module::new("credit").saga(place::place_order()).saga(cancel::cancel_order()).aggregate(order::order());
+    if cfg!(feature = "v2") { module } else { module.aggregate(customer::customer()) }
 }
-amends_sdk::export!(aggregate: module);
+amends_sdk::export!(saga: module, aggregate: module);
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,5 @@
-//! An order: pending until its customer's credit is decided, then approved or rejected; once approved it can be cancelled.
+//! An order: pending until its customer's credit is decided, then approved or rejected; once approved it can be cancelled, which
+//! takes as long as its delivery takes to be stopped.
 
 use amends_sdk::{Aggregate, Command, Decision, Event, accept, nothing, refuse};
 use serde::{Deserialize, Serialize};
@@ -12,7 +13,7 @@ pub struct Order {
     status: Option<Status>,
 }
 
-/// How far an order has come. Only an approved one changes once more.
+/// How far an order has come. Only an approved one changes later.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// Its customer's credit is not decided.
@@ -21,12 +22,14 @@ pub enum Status {
     Approved,
     /// It was refused when it was made.
     Rejected(Reason),
-    /// The customer does not want it any more.
+    /// The customer does not want it any more, and its delivery is being stopped.
+    Cancelling,
+    /// The customer does not have it any more.
     Cancelled,
 }
 
 /// Why an order was rejected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The total is above what is left of the customer's limit.
@@ -35,6 +38,9 @@ pub enum Reason {
     UnknownCustomer,
     /// Nobody answered in time.
     Timeout,
+    /// The saga that made it was rolled back, and its journal says why: a command that undoes another has the data of that one.
+    #[default]
+    RolledBack,
 }
 
 /// What an order is asked to do.
@@ -55,9 +61,16 @@ pub enum Do {
     #[command(existing)]
     Reject {
         /// Why not.
+        #[serde(default)]
         reason: Reason,
     },
-    /// The customer does not want it any more.
+    /// The customer does not want it any more. The answer is what was ordered.
+    #[command(existing)]
+    BeginCancel,
+    /// It is not cancelled after all.
+    #[command(existing)]
+    Keep,
+    /// The customer does not have it any more.
     #[command(existing)]
     Cancel,
 }
@@ -81,7 +94,27 @@ pub enum Did {
         reason: Reason,
     },
     /// The customer does not want it any more.
+    CancelBegun,
+    /// It was not cancelled after all.
+    Kept,
+    /// The customer does not have it any more.
     Cancelled,
+}
+
+/// The answer to the begin of a cancel.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// The customer's id.
+    pub customer: String,
+    /// What it costs.
+    pub total_cents: u64,
+}
+
+impl Order {
+    /// How far it has come; none before it is created.
+    pub fn status(&self) -> Option<&Status> {
+        self.status.as_ref()
+    }
 }
 
 /// The aggregate.
@@ -94,6 +127,8 @@ fn decide(order: &Order, command: Do) -> Decision<Did> {
         Do::Create { customer, total_cents } => accept(Did::Created { customer, total_cents }),
         Do::Approve => approve(order),
         Do::Reject { reason } => reject(order, reason),
+        Do::BeginCancel => begin_cancel(order),
+        Do::Keep => keep(order),
         Do::Cancel => cancel(order),
     }
 }
@@ -102,7 +137,7 @@ fn approve(order: &Order) -> Decision<Did> {
     match &order.status {
         Some(Status::Pending) => accept(Did::Approved),
         Some(Status::Approved) => nothing(),
-        Some(status @ (Status::Rejected(_) | Status::Cancelled)) => not_pending(status),
+        Some(status @ (Status::Rejected(_) | Status::Cancelling | Status::Cancelled)) => not_pending(status),
         None => not_created(),
     }
 }
@@ -111,21 +146,49 @@ fn reject(order: &Order, reason: Reason) -> Decision<Did> {
     match &order.status {
         Some(Status::Pending) => accept(Did::Rejected { reason }),
         Some(Status::Rejected(_)) => nothing(),
-        Some(status @ (Status::Approved | Status::Cancelled)) => not_pending(status),
+        Some(status @ (Status::Approved | Status::Cancelling | Status::Cancelled)) => not_pending(status),
         None => not_created(),
     }
 }
 
 /// Not while it is pending: the credit that it takes meanwhile would stay taken.
-fn cancel(order: &Order) -> Decision<Did> {
+fn begin_cancel(order: &Order) -> Decision<Did> {
     match &order.status {
-        Some(Status::Approved) => accept(Did::Cancelled),
-        Some(Status::Pending) => refuse("pending", "its customer's credit is not decided yet; try again later"),
-        Some(status @ (Status::Rejected(_) | Status::Cancelled)) => {
-            refuse("not_approved", format_args!("only an approved order can be cancelled; it is {status:?}"))
+        Some(Status::Approved) => {
+            let ordered = Ordered { customer: order.customer.clone(), total_cents: order.total_cents };
+            accept(Did::CancelBegun).answer(ordered)
         }
+        Some(Status::Pending) => pending(),
+        Some(status @ (Status::Rejected(_) | Status::Cancelling | Status::Cancelled)) => not_approved(status),
         None => not_created(),
     }
+}
+
+fn keep(order: &Order) -> Decision<Did> {
+    match &order.status {
+        Some(Status::Cancelling) => accept(Did::Kept),
+        Some(Status::Approved) => nothing(),
+        Some(Status::Pending) => pending(),
+        Some(status @ (Status::Rejected(_) | Status::Cancelled)) => not_approved(status),
+        None => not_created(),
+    }
+}
+
+fn cancel(order: &Order) -> Decision<Did> {
+    match &order.status {
+        Some(Status::Approved | Status::Cancelling) => accept(Did::Cancelled),
+        Some(Status::Pending) => pending(),
+        Some(status @ (Status::Rejected(_) | Status::Cancelled)) => not_approved(status),
+        None => not_created(),
+    }
+}
+
+fn pending() -> Decision<Did> {
+    refuse("pending", "its customer's credit is not decided yet; try again later")
+}
+
+fn not_approved(status: &Status) -> Decision<Did> {
+    refuse("not_approved", format_args!("only an approved order can be cancelled; it is {status:?}"))
 }
 
 fn not_pending(status: &Status) -> Decision<Did> {
@@ -144,6 +207,8 @@ fn evolve(order: &mut Order, event: Did) {
         }
         Did::Approved => order.status = Some(Status::Approved),
         Did::Rejected { reason } => order.status = Some(Status::Rejected(reason)),
+        Did::CancelBegun => order.status = Some(Status::Cancelling),
+        Did::Kept => order.status = Some(Status::Approved),
         Did::Cancelled => order.status = Some(Status::Cancelled),
     }
 }
@@ -230,6 +295,29 @@ mod tests {
                  refused not_pending ×2",
             );
         assert_eq!(o1.state().status, Some(Status::Cancelled));
+    }
+
+    #[test]
+    fn an_order_whose_cancel_has_begun_is_cancelled_or_kept() {
+        let o1 = o1([created(), Did::Approved]).when(Do::BeginCancel).then(
+            r#"cancel-begun null
+               answer {"customer":"C1","total_cents":1234}"#,
+        );
+        let o1 = o1.when(Do::BeginCancel).when(Do::Approve).then("refused not_approved\nrefused not_pending");
+        let o1 = o1.when(Do::Keep).when(Do::Keep).then("kept null\nnothing");
+        assert_eq!(o1.state().status, Some(Status::Approved));
+        o1.when(Do::BeginCancel).when(Do::Cancel).when(Do::Keep).then(
+            r#"cancel-begun null
+               answer {"customer":"C1","total_cents":1234}
+               cancelled null
+               refused not_approved"#,
+        );
+    }
+
+    #[test]
+    fn an_order_that_is_undone_is_rejected_for_that() {
+        let o1 = o1([created()]).command("reject", serde_json::json!({"order": "O1", "customer": "C1", "total_cents": 1234}));
+        o1.then(r#"rejected {"reason":"rolled_back"}"#);
     }
 
     #[test]
