@@ -117,7 +117,8 @@ where
     fn new(name: Cow<'static, str>, kind: wit::Kind, run: impl Fn(I, &Call) -> Result<O> + 'static) -> Self {
         let spec = spec(name.into_owned(), kind, wit::Body::Code);
         let execute = move |call: &Call| output(&run(input(call)?, call)?);
-        let erased = Erased { spec, execute: vec![Box::new(execute)], compensate: Vec::new(), check: None, child: None, commands: None };
+        let erased =
+            Erased { spec, execute: vec![Box::new(execute)], compensate: Vec::new(), check: None, child: None, commands: None };
         Step { erased, types: PhantomData }
     }
 

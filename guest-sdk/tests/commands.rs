@@ -13,10 +13,16 @@ use serde_json::{Value, json};
 #[derive(Command, Serialize, Deserialize)]
 enum Do {
     #[command(new)]
-    Open { name: String },
+    Open {
+        name: String,
+    },
     #[command(existing)]
-    Pay { cents: u64 },
-    GiveBack { cents: u64 },
+    Pay {
+        cents: u64,
+    },
+    GiveBack {
+        cents: u64,
+    },
     #[command(existing)]
     Close,
 }
@@ -147,7 +153,10 @@ fn ids_and_data_are_found_in_earlier_outputs() {
 fn a_command_without_an_id_or_data_is_refused() {
     let end = |input: Value| given(pays()).with(open("A")).when(input).failure().unwrap();
     let without_id = end(json!({"first": {"cents": 1}}));
-    assert_eq!((without_id.code.as_str(), without_id.message.as_str()), ("no_id", "there is no id of an aggregate at `/input/a`"));
+    assert_eq!(
+        (without_id.code.as_str(), without_id.message.as_str()),
+        ("no_id", "there is no id of an aggregate at `/input/a`")
+    );
     assert_eq!(end(json!({"a": "x/y"})).code, "no_id");
     let without_data = end(json!({"a": "A"}));
     assert_eq!((without_data.code.as_str(), without_data.message.as_str()), ("no_data", "there is nothing at `/input/first`"));

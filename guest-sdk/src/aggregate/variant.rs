@@ -130,7 +130,9 @@ impl<'de> Visitor<'de> for Nothing {
                 while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(())
             }
-            (Nothing::Is, Some(field)) => Err(de::Error::custom(format_args!("unexpected field `{field}`, expected null or an empty object"))),
+            (Nothing::Is, Some(field)) => {
+                Err(de::Error::custom(format_args!("unexpected field `{field}`, expected null or an empty object")))
+            }
         }
     }
 }

@@ -156,9 +156,7 @@ fn answered(answer: Result<Value>) -> Outcome {
 /// As the host writes it.
 fn output(before: u64, revision: u64, accepted: &wit::Accepted) -> Payload {
     let value = |payload: &Payload| payload::decode::<Value>(payload).unwrap_or_default();
-    let event = |(revision, event): (u64, &wit::NewEvent)| {
-        json!({"type": event.event_type, "version": event.version, "revision": revision, "data": value(&event.data)})
-    };
+    let event = |(revision, event): (u64, &wit::NewEvent)| json!({"type": event.event_type, "version": event.version, "revision": revision, "data": value(&event.data)});
     let events: Vec<Value> = (before + 1..).zip(&accepted.events).map(event).collect();
     encoded(&json!({"revision": revision, "data": accepted.answer.as_ref().map(value), "events": events}))
 }

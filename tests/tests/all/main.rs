@@ -68,6 +68,8 @@ mod crowds;
 
 mod clients;
 
+mod credit;
+
 mod floods;
 
 mod command_line;

@@ -8,6 +8,7 @@ use std::{
     sync::OnceLock,
 };
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::{
@@ -38,6 +39,16 @@ impl DataFolder {
     /// The same on a disk that the caller removes.
     pub(crate) fn with_modules_on(disk: &Path) -> Self {
         Self { path: disk.join("data"), _dir: None }.fill(Way::Plain)
+    }
+
+    /// A folder in which only the example credit is deployed, in both versions, of which the first is active.
+    pub(crate) fn with_credit() -> Self {
+        static CREDIT: OnceLock<PathBuf> = OnceLock::new();
+        let made = CREDIT.get_or_init(|| {
+            let made = find_or_make("credit", Way::Plain, &["credit", "credit-v2"], fill_with_credit);
+            made.unwrap_or_else(|error| panic!("cannot make a data folder: {error}"))
+        });
+        Self::of(made)
     }
 
     /// A copy of this one.
@@ -72,14 +83,15 @@ fn template(way: Way) -> &'static Path {
         Way::Plain => &PLAIN,
         Way::Component => &COMPONENT,
     };
-    made.get_or_init(|| find_or_make(way).unwrap_or_else(|error| panic!("cannot make a data folder: {error}")))
+    let make = || find_or_make(way.name(), way, &[&TWO_VERSIONS[..], &ONE_VERSION].concat(), |host| fill_with_modules(host, way));
+    made.get_or_init(|| make().unwrap_or_else(|error| panic!("cannot make a data folder: {error}")))
 }
 
 /// The folder is kept between runs while neither the binary nor the modules change, because compiling them takes most of a run.
-fn find_or_make(way: Way) -> io::Result<PathBuf> {
+fn find_or_make(name: &str, way: Way, modules: &[&str], fill: impl Fn(&Host)) -> io::Result<PathBuf> {
     let shelf = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let prefix = format!("template-{}-", way.name());
-    let path = shelf.join(format!("{prefix}{:016x}", fingerprint(way)?));
+    let prefix = format!("template-{name}-");
+    let path = shelf.join(format!("{prefix}{:016x}", fingerprint(way, modules)?));
     if path.is_dir() {
         return Ok(path);
     }
@@ -90,14 +102,7 @@ fn find_or_make(way: Way) -> io::Result<PathBuf> {
     }
     let folder = DataFolder::empty();
     let mut host = Host::start(folder, Options::default());
-    for name in ["order", "trip", "approval"] {
-        host.api().put(&format!("/v1/modules/{name}"), &guest(way, name)).expect(201);
-        let second = guest(way, &format!("{name}-v2"));
-        host.api().in_namespace("shelf").put(&format!("/v1/modules/{name}"), &second).expect(201);
-    }
-    for name in ONE_VERSION {
-        host.api().put(&format!("/v1/modules/{name}"), &guest(way, name)).expect(201);
-    }
+    fill(&host);
     assert!(host.stop().success(), "{}", host.log());
     let fresh = TempDir::with_prefix_in("making-", shelf)?;
     copy(host.folder.path(), &fresh.path().join("data"))?;
@@ -108,14 +113,34 @@ fn find_or_make(way: Way) -> io::Result<PathBuf> {
     }
 }
 
+fn fill_with_modules(host: &Host, way: Way) {
+    for name in ["order", "trip", "approval"] {
+        host.api().put(&format!("/v1/modules/{name}"), &guest(way, name)).expect(201);
+        let second = guest(way, &format!("{name}-v2"));
+        host.api().in_namespace("shelf").put(&format!("/v1/modules/{name}"), &second).expect(201);
+    }
+    for name in ONE_VERSION {
+        host.api().put(&format!("/v1/modules/{name}"), &guest(way, name)).expect(201);
+    }
+}
+
+fn fill_with_credit(host: &Host) {
+    host.api().put("/v1/modules/credit", &guest(Way::Plain, "credit")).expect(201);
+    host.api().put("/v1/modules/credit", &guest(Way::Plain, "credit-v2")).expect(201);
+    host.api().post("/v1/modules/credit/activate", &json!({"version": 1})).expect(200);
+}
+
+/// Modules with a second version, and those.
+const TWO_VERSIONS: [&str; 6] = ["order", "order-v2", "trip", "trip-v2", "approval", "approval-v2"];
+
 /// Modules without a second version.
 const ONE_VERSION: [&str; 4] = ["credit", "group", "itinerary", "transfer"];
 
-fn fingerprint(way: Way) -> io::Result<u64> {
+fn fingerprint(way: Way, modules: &[&str]) -> io::Result<u64> {
     let mut hasher = DefaultHasher::new();
     let binary = fs::metadata(BINARY)?;
     (BINARY, binary.len(), binary.modified()?).hash(&mut hasher);
-    for name in ["order", "order-v2", "trip", "trip-v2", "approval", "approval-v2"].into_iter().chain(ONE_VERSION) {
+    for name in modules {
         guest(way, name).hash(&mut hasher);
     }
     Ok(hasher.finish())
