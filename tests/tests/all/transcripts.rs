@@ -44,6 +44,7 @@ macro_rules! pages {
 pages! {
     the_transcripts_of_the_readme_are_what_its_commands_print "README.md"
     the_transcripts_of_approval_are_what_its_commands_print "examples/approval/RUN.md"
+    the_transcripts_of_credit_are_what_its_commands_print "examples/credit/RUN.md"
     the_transcripts_of_group_are_what_its_commands_print "examples/group/RUN.md"
     the_transcripts_of_itinerary_are_what_its_commands_print "examples/itinerary/RUN.md"
     the_transcripts_of_order_are_what_its_commands_print "examples/order/RUN.md"
