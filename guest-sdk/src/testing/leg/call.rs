@@ -64,7 +64,9 @@ impl Leg {
             (Direction::Forward, _) => (forward_key.clone(), spec.deadline_ms),
             (Direction::Check, _) => (format!("{forward_key}/check"), spec.deadline_ms),
         };
-        let failures = [&tries.last_failure, &way.forward.last_failure, &way.cause];
+        // What began a round is told in that round only: the host keeps no older one.
+        let cause = way.cause.as_ref().filter(|_| way.alternate > 0 || self.round == course.round);
+        let failures = [tries.last_failure.as_ref(), way.forward.last_failure.as_ref(), cause];
         Call::new(WitCall {
             saga: course.id.clone(),
             definition: place.definition.to_string(),
