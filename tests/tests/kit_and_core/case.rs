@@ -87,6 +87,18 @@ impl Case {
         self.module.iter().find(|child| child.name == name).unwrap()
     }
 
+    /// What the aggregate of another module says to the command of this number.
+    pub(crate) fn answer_to_command(&self, number: u64) -> Answer {
+        let mut hasher = DefaultHasher::new();
+        (self.answers, "command", number).hash(&mut hasher);
+        let mut random = Random(hasher.finish());
+        match random.below(100) {
+            0..=69 => Answer::Done(random.pick(&[json!(1), json!({"id": 8}), Value::Null]).clone()),
+            70..=89 => Answer::Refused(random.pick::<&str>(&["no", "full"])),
+            _ => Answer::Transient("busy"),
+        }
+    }
+
     /// Done more often than not, so that sagas come far.
     pub(crate) fn answer(&self, attempt: &Attempt<'_>) -> Answer {
         let mut hasher = DefaultHasher::new();
@@ -199,6 +211,11 @@ impl Played {
             see("compensated", line.starts_with("compensated "));
             see("exhausted", line == "compensated exhausted");
         }
+        let commands = |name: &str| self.calls.iter().any(|call| call.starts_with(name));
+        see("a command", commands("act "));
+        see("a command that undoes one", commands("undo "));
+        see("a command without an id", self.trace.iter().any(|line| line.ends_with(" refused no_id")));
+        see("a command without data", self.trace.iter().any(|line| line.ends_with(" refused no_data")));
         see("waiting at the end", self.end.starts_with("Waiting"));
         see("stuck at the end", self.end.starts_with("Stuck"));
         see("an element is undone before its refusal is a result", self.undid_a_result);

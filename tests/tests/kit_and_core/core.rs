@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 
 use amends_core::{
     Context, Failure, Input, Instant, Payload, Room, Saga,
+    command::StepCommand,
     event::{Arrival, Attempt as Named, Cancel, Event, Intent, Reason, RollbackCause, Started, Topic, Wait, Why, Woken},
     id::{Direction, Incarnation, Leg},
     outcome::{Left, Outcome, Report},
@@ -15,7 +16,7 @@ use amends_core::{
     verbs::Verb,
     view::{BodyView, Status, StepStatus, StepView},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::case::{Answer, Asked, Attempt, Case, Move, Played, START_MS, counted};
 
@@ -38,6 +39,8 @@ struct Host<'a> {
     now: Instant,
     trace: Vec<String>,
     calls: Vec<String>,
+    /// How many commands were sent.
+    commands: u64,
     /// Events that no leg has taken, and how many have come.
     kept: Vec<Arrival>,
     events: u64,
@@ -63,7 +66,7 @@ impl<'a> Host<'a> {
         };
         let (saga, events) = Saga::start(case.plan(), started, context(now));
         let (trace, calls, kept, backing_off) = (Vec::new(), Vec::new(), Vec::new(), BTreeSet::new());
-        let mut host = Self { case, saga, now, trace, calls, kept, events: 0, backing_off, undid_a_result: false };
+        let mut host = Self { case, saga, now, trace, calls, commands: 0, kept, events: 0, backing_off, undid_a_result: false };
         host.note(&events);
         host
     }
@@ -114,6 +117,10 @@ impl<'a> Host<'a> {
 
     /// Calls the guest, and returns its answer.
     fn end_of(&mut self, intent: &Intent) -> Option<Report> {
+        if let Some(command) = self.saga.command(intent) {
+            let outcome = self.outcome_of(command, intent.attempt.leg.direction);
+            return Some(Report { attempt: intent.attempt.clone(), outcome, left: Left::Nothing });
+        }
         let call = self.saga.call(intent)?;
         let leg = &intent.attempt.leg;
         let (asked, undo_alternate) = match leg.direction {
@@ -154,6 +161,27 @@ impl<'a> Host<'a> {
         ));
         let outcome = self.outcome(asked, path, self.case.answer(&attempt));
         Some(Report { attempt: intent.attempt.clone(), outcome, left: Left::Answered })
+    }
+
+    /// As the host says it: a compensation is not refused.
+    fn outcome_of(&mut self, command: Result<StepCommand, Failure>, direction: Direction) -> Outcome {
+        let answered = command.and_then(|command| self.answered(&command));
+        match (answered, direction) {
+            (Ok(answer @ (Answer::Done(_) | Answer::Transient(_))), Direction::Undo(_)) => self.outcome(Asked::Undo, "", answer),
+            (Ok(answer), _) => self.outcome(Asked::Forward, "", answer),
+            (Err(failure), Direction::Undo(_)) => Outcome::Transient(failure),
+            (Err(failure), _) => Outcome::Refused(failure),
+        }
+    }
+
+    fn answered(&mut self, command: &StepCommand) -> Result<Answer, Failure> {
+        self.commands += 1;
+        self.calls.push(format!("{} {} {}", command.name, command.id, value(&command.data)));
+        match self.case.answer_to_command(self.commands) {
+            Answer::Done(data) => Ok(Answer::Done(json!({"revision": 1, "data": data, "events": []}))),
+            Answer::Refused(code) => Err(Failure::new(code, "")),
+            answer => Ok(answer),
+        }
     }
 
     /// As the SDK says it: only a step refuses, and a check that fails cannot tell.

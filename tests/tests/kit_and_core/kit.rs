@@ -9,8 +9,9 @@ use std::{
 
 use amends_core::definition::{self, Body, Definition, EachMode, Kind, OnExhausted, OnUnknown, Undo};
 use amends_sdk::{
-    Arrival, Call, Each, FromParent, Moment, Result, Retry, RollbackCause, Saga, Stage, Step, Stop, Wait, context, kind, refused,
-    testing::{Run, Status, given},
+    Answered, Arrival, At, Call, Each, FromParent, Moment, Result, Retry, RollbackCause, Saga, Stage, Step, Stop, Wait, context,
+    kind, refused,
+    testing::{Run, Sent, Status, given},
     transient, unknown,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -33,7 +34,18 @@ pub(crate) fn played(case: &Case) -> String {
 
 fn play(case: &Case, calls: &Calls) -> Run {
     let author = Author { case: Rc::new(case.clone()), calls: calls.clone() };
-    let mut run = given(author.saga::<Value>(&case.definition)).when(&case.input);
+    let (asked, mut number) = (author.clone(), 0);
+    let other = move |command: &Sent| {
+        asked.calls.borrow_mut().push(format!("{} {} {}", command.name(), command.id(), command.data()));
+        number += 1;
+        match asked.case.answer_to_command(number) {
+            Answer::Done(data) => Ok(data),
+            Answer::Refused(code) => Err(refused(code, "")),
+            Answer::Transient(code) => Err(transient(code, "")),
+            answer @ (Answer::NotDone | Answer::Unknown(_) | Answer::Wait { .. }) => panic!("no aggregate says {answer:?}"),
+        }
+    };
+    let mut run = given(author.saga::<Value>(&case.definition)).commands("other", other).when(&case.input);
     for step in &case.moves {
         run = match step {
             Move::Event(path) => run.event("go", path, path),
@@ -70,6 +82,16 @@ enum Any<I> {
     Retriable(Step<kind::Retriable, I, Value>),
     Child(Step<kind::Child, I, Value>),
     FannedOut(Step<kind::FannedOut, I, Value>),
+    Command(AnyCommand<I>),
+    FannedOutCommand(Step<kind::FannedOut, I, Answered>),
+}
+
+/// A command of some kind.
+enum AnyCommand<I> {
+    Undone(Step<kind::Compensatable, I, Answered>),
+    Left(Step<kind::NothingToUndo, I, Answered>),
+    Pivot(Step<kind::Pivot, I, Answered>),
+    Retriable(Step<kind::Retriable, I, Answered>),
 }
 
 /// Steps of several kinds, as one stage.
@@ -85,6 +107,11 @@ impl<I> Stage<I> for Mixed<I> {
             Any::Retriable(step) => [step].steps(),
             Any::Child(step) => [step].steps(),
             Any::FannedOut(step) => [step].steps(),
+            Any::Command(AnyCommand::Undone(step)) => [step].steps(),
+            Any::Command(AnyCommand::Left(step)) => [step].steps(),
+            Any::Command(AnyCommand::Pivot(step)) => [step].steps(),
+            Any::Command(AnyCommand::Retriable(step)) => [step].steps(),
+            Any::FannedOutCommand(step) => [step].steps(),
         });
         steps.collect()
     }
@@ -132,7 +159,14 @@ impl Author {
             Any::Left(step) => Any::FannedOut(step.each(fan)),
             Any::Retriable(step) => Any::FannedOut(step.each(fan)),
             Any::Child(step) => Any::FannedOut(step.each(fan)),
-            Any::Pivot(_) | Any::PivotUndone(_) | Any::FannedOut(_) => panic!("{} does not fan out", step.name),
+            Any::Command(AnyCommand::Undone(step)) => Any::FannedOutCommand(step.each(fan)),
+            Any::Command(AnyCommand::Left(step)) => Any::FannedOutCommand(step.each(fan)),
+            Any::Command(AnyCommand::Retriable(step)) => Any::FannedOutCommand(step.each(fan)),
+            Any::Command(AnyCommand::Pivot(_))
+            | Any::Pivot(_)
+            | Any::PivotUndone(_)
+            | Any::FannedOut(_)
+            | Any::FannedOutCommand(_) => panic!("{} does not fan out", step.name),
         }
     }
 
@@ -144,6 +178,9 @@ impl Author {
                 Kind::Retriable => Step::retriable_child(step.name.clone(), self.saga(child)),
                 Kind::Compensatable | Kind::Pivot => Step::child(step.name.clone(), self.saga(child)),
             });
+        }
+        if let Body::Command(command) = &step.body {
+            return Any::Command(command_of(step, command));
         }
         let name = step.name.clone();
         match (step.kind, &step.undo) {
@@ -263,6 +300,20 @@ impl Author {
         let own = !call.path().contains('/');
         let step = self.case.definition.step(call.step()).filter(|_| own);
         step.map_or(Vec::new(), |(_, step)| step.needs.clone())
+    }
+}
+
+fn command_of<I: Input>(step: &definition::Step, command: &definition::CommandStep) -> AnyCommand<I> {
+    let (name, sent, data) = (step.name.clone(), command.command.clone(), command.data.clone());
+    let at = At::new(command.aggregate.clone(), command.id.clone());
+    match (step.kind, &step.undo, &command.undo) {
+        (Kind::Compensatable, Undo::Code(policy), Some(undo)) => {
+            let undone = Step::command(name, at, sent).data(data).undo(undo.clone());
+            AnyCommand::Undone(undone.undo_retry(retry_of(&policy.retry)))
+        }
+        (Kind::Compensatable, _, _) => AnyCommand::Left(Step::command(name, at, sent).data(data).undo_nothing()),
+        (Kind::Pivot, _, _) => AnyCommand::Pivot(Step::pivot_command(name, at, sent).data(data)),
+        (Kind::Retriable, _, _) => AnyCommand::Retriable(Step::retriable_command(name, at, sent).data(data)),
     }
 }
 

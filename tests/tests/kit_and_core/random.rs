@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use amends_core::{
     Definition,
-    definition::{Body, Each, EachMode, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    definition::{
+        Body, CommandStep, Each, EachMode, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy,
+    },
 };
 
 use crate::case::Move;
@@ -71,6 +73,9 @@ pub(crate) fn any_saga(random: &mut Random) -> (Arc<Definition>, Vec<Arc<Definit
             if step.kind != Kind::Pivot && random.percent(30) {
                 step.each = Some(any_each(random, &before, step.body == Body::Code));
             }
+            if step.body == Body::Code && random.percent(20) {
+                send(random, step, &before);
+            }
         }
     }
     // Inside a child only lists that can be used: the order in which several unusable ones are found says nothing.
@@ -82,6 +87,9 @@ pub(crate) fn any_saga(random: &mut Random) -> (Arc<Definition>, Vec<Arc<Definit
     {
         if random.percent(20) {
             step.each = Some(Each { items: "/input/l".into(), ..any_each(random, &[], step.body == Body::Code) });
+        }
+        if step.body == Body::Code && random.percent(20) {
+            send(random, step, &[]);
         }
     }
     (Arc::new(own), module.into_iter().map(Arc::new).collect())
@@ -140,6 +148,27 @@ fn any_child(random: &mut Random, name: &str, kind: Kind) -> Definition {
 fn stand_for(step: &mut Step, child: &str) {
     let Step { name, kind, .. } = step.clone();
     *step = Step { body: Body::Child(child.into()), undo: Undo::None, ..plain(&name, kind) };
+}
+
+/// Makes a command of a step: data, with no policies but that of its undo.
+fn send(random: &mut Random, step: &mut Step, before: &[&String]) {
+    let mut source = |known: &[&str]| match random.below(8) {
+        0 if !before.is_empty() => format!("/outputs/{}", random.pick(before)),
+        1 => "/input/none".to_owned(),
+        _ => (*random.pick(known)).to_owned(),
+    };
+    let (id, data) = (source(&["/input/id", "/input/id", "/input"]), source(&["/input", "/input/l"]));
+    let undo = match (&step.undo, step.kind) {
+        (Undo::Code(policy), Kind::Compensatable) => {
+            Undo::Code(UndoPolicy { retry: policy.retry.clone(), deadline_ms: 30_000, alternates: 0, effect_free: true })
+        }
+        (_, Kind::Compensatable) => Undo::Nothing,
+        (_, Kind::Pivot | Kind::Retriable) => Undo::None,
+    };
+    let undone_by = matches!(undo, Undo::Code(_)).then(|| "undo".to_owned());
+    let command = CommandStep { aggregate: "other".into(), id, command: "act".into(), data, undo: undone_by };
+    let each = step.each.clone().map(|each| Each { mode: EachMode::FailFast, ..each });
+    *step = Step { body: Body::Command(command), effect_free: true, undo, each, ..plain(&step.name, step.kind) };
 }
 
 fn any_each(random: &mut Random, before: &[&String], code: bool) -> Each {

@@ -91,7 +91,8 @@ fn simpler_definitions(definition: &Definition) -> Vec<Definition> {
             found.push(less);
             let mut plain = definition.clone();
             let step = &mut plain.stages[stage].steps[at];
-            (step.needs, step.alternates, step.each, step.effect_free) = (Vec::new(), 0, None, false);
+            let is_command = matches!(step.body, Body::Command(_));
+            (step.needs, step.alternates, step.each, step.effect_free) = (Vec::new(), 0, None, is_command);
             if let Undo::Code(policy) = &mut step.undo {
                 policy.alternates = 0;
             }
