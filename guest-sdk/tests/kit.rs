@@ -4,7 +4,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use amends_sdk::testing::{Status, given};
-use amends_sdk::{Call, Result, Retry, Saga, Step, config, context, http, refused, secrets, transient, unknown};
+use amends_sdk::{Call, Moment, Result, Retry, Saga, Step, Wait, config, context, http, refused, secrets, transient, unknown};
 use serde_json::json;
 
 /// A step that counts its attempts and answers each by its number.
@@ -357,4 +357,21 @@ fn a_step_reads_the_secrets_and_settings_that_were_granted() {
     let saga = Saga::new("s").step(Step::pivot("read", read));
     let run = given(saga).config("region", "eu").secret("bank-key", "s3cr3t").when(()).then("read done\ncompleted");
     assert_eq!(run.output::<[Option<String>; 3]>(), [Some("eu".to_owned()), Some("s3cr3t".to_owned()), None]);
+}
+
+/// The kit gave every wait 10 ms, and the host does not: the two differed in some of 60,000 random sagas.
+#[test]
+fn a_step_that_waits_for_the_past_again_and_again_waits_longer_each_time() {
+    let impatient = |(): (), call: &Call| match call.attempt() {
+        1..=6 => Err::<(), _>(Wait::until(Moment::default()).into()),
+        _ => Ok(()),
+    };
+    let saga = Saga::new("impatient").step(Step::compensatable("look", impatient).effect_free().undo_nothing());
+    given(saga).when(()).advance(Duration::from_secs(1)).then(
+        "look waits until +10ms ×4
+         look waits until +20ms
+         look waits until +40ms
+         look done
+         completed",
+    );
 }

@@ -165,7 +165,7 @@ impl Leg {
                 self.again(failure, course)
             }
             Outcome::Wait(wait) => {
-                let wait = taken(wait, now);
+                let wait = taken(wait, forward.attempt, now);
                 course.trace.push(format!("{name} {}", waiting(&wait, now)));
                 forward.may_have_run |= reaches_outside;
                 match course.rolls_back() {

@@ -140,9 +140,11 @@ impl Tries {
     }
 }
 
-/// A wait as the host takes it: a moment is at least a little later than now.
-pub(super) fn taken(wait: Wait, now: Moment) -> Wait {
+/// A wait as the host takes it from the attempt of this number: a moment is at least a little later than now, and from the fifth
+/// attempt on twice as much with each one, up to 1.28 seconds.
+pub(super) fn taken(wait: Wait, attempt: u32, now: Moment) -> Wait {
     assert!(wait.event.is_some() || wait.until.is_some(), "a wait needs an event or a moment");
-    let until = wait.until.map(|until| until.max((now + AGAIN_MIN).as_millis()));
+    let shortest = AGAIN_MIN * (1 << attempt.saturating_sub(4).min(7));
+    let until = wait.until.map(|until| until.max((now + shortest).as_millis()));
     Wait { until, ..wait }
 }

@@ -49,7 +49,7 @@ impl Leg {
                 return;
             }
             UndoOutcome::Wait(wait) => {
-                let wait = taken(wait, now);
+                let wait = taken(wait, self.way.undo.attempt, now);
                 course.trace.push(format!("{by} {}", waiting(&wait, now)));
                 self.way.undo.may_have_run |= reaches_outside;
                 return self.way.undo.wait(wait, &mut course.kept, now);
