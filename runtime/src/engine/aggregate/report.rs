@@ -195,8 +195,10 @@ impl Ended<'_, '_> {
         events.into_iter().zip(self.resident.standing.revision + 1..).map(fact).collect()
     }
 
-    /// The refusal is recorded if the command may come again: it is to get the same answer.
-    fn refused(&mut self, waiting: Waiting, failure: Failure) {
+    /// The refusal is recorded if the command may come again: it is to get the same answer. Not to a saga, which records what it is
+    /// told: it asks again only where a refusal is not to be the last word, as in a compensation.
+    fn refused(&mut self, mut waiting: Waiting, failure: Failure) {
+        waiting.answer_key = waiting.answer_key.filter(|_| waiting.command.sender.is_none());
         if waiting.answer_key.is_some() {
             let command = Box::new(fact_of(&waiting, None, Vec::new()));
             let (refused, module_version) = (Some(failure.clone()), self.made.version);

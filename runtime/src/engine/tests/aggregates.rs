@@ -554,8 +554,12 @@ fn settle() -> Definition {
 impl Bank {
     /// With the saga beside the aggregate.
     fn of_sagas() -> Self {
+        Self::of_saga(settle())
+    }
+
+    fn of_saga(saga: Definition) -> Self {
         let mut bank = Self { sim: Sim::new(all_done), sent: Vec::new(), minted: 0 };
-        let deploy = Deploy { aggregates: vec![definition_of(0)], ..deploy(1, vec![settle()]) };
+        let deploy = Deploy { aggregates: vec![definition_of(0)], ..deploy(1, vec![saga]) };
         let answered = bank.sim.ask_deploy(deploy);
         bank.sim.settle();
         said(answered).expect("deployed");
@@ -618,6 +622,28 @@ fn what_an_aggregate_refuses_is_undone_by_commands() {
         0 (revision 5, v1)
         0 (revision 1, v1)"#]]
     .assert_eq(&bank.balances());
+}
+
+/// A command's key is its leg's, and the first refusal came again for each attempt of a compensation, also after an operator's retry.
+#[test]
+fn a_command_that_undoes_and_was_refused_is_decided_anew_in_the_next_attempt() {
+    let mut settle = settle();
+    let Body::Command(note) = &mut settle.stages[2].steps[0].body else { panic!("no command") };
+    note.aggregate = "nobodys".into();
+    let mut bank = Bank::of_saga(settle);
+    drop(bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, false));
+    bank.sim.pass(1_000);
+    assert_eq!(bank.script("B take 4"), "B take 4: #3 taken 4 (revision 3, v1)");
+    drop(bank.sim.verb("S1", Verb::Cancel, "K1"));
+    bank.sim.settle();
+    bank.sim.pass(60_000);
+    assert_ne!(status(&mut bank.sim, "S1"), Status::Compensated, "B has nothing to give back");
+    bank.script("B put 4");
+    for _ in 0..4 {
+        bank.sim.pass(600_000);
+    }
+    assert_eq!(status(&mut bank.sim, "S1"), Status::Compensated);
+    assert_eq!(bank.balances(), "10 (revision 4, v1)\n0 (revision 5, v1)\n0 (revision 1, v1)");
 }
 
 #[test]
