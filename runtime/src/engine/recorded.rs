@@ -144,10 +144,11 @@ pub(crate) fn events(store: &dyn Store, namespace: &Namespace, query: &EventQuer
     // What is committed meanwhile is for the next read: of all types the same part of the journal is seen.
     let last = store.last_position()?;
     let types = if query.types.is_empty() { types_of(store, namespace)? } else { query.types.clone() };
+    let types = deduplicated(types);
     let mut places = places(store, namespace, &types, query.after, query.limit.min(ROWS_MAX))?;
     places.found.retain(|(position, ..)| *position <= last);
     let (mut read, mut bytes) =
-        (RecordedEvents { through: places.complete_to.unwrap_or(last).min(last), ..Default::default() }, 0);
+        (RecordedEvents { through: places.complete_to.unwrap_or(last).min(last).max(query.after), ..Default::default() }, 0);
     read.has_more = places.complete_to.is_some();
     for (position, event_type, value) in places.found {
         let id = str::from_utf8(&value).map_err(|_| Corrupt(format!("who has the event at {position} is no text")))?;
@@ -167,6 +168,12 @@ pub(crate) fn events(store: &dyn Store, namespace: &Namespace, query: &EventQuer
         read.events.push(event);
     }
     Ok(read)
+}
+
+fn deduplicated(mut types: Vec<String>) -> Vec<String> {
+    types.sort_unstable();
+    types.dedup();
+    types
 }
 
 /// Where events of some types are.

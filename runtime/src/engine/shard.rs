@@ -73,6 +73,8 @@ pub struct Shard {
     desk: Desk<Work, Lane>,
     /// What the clock may still make happen before the next input has its turn.
     fires_left: usize,
+    /// What follows from a decision is being done: what follows from that is done after it, and not within it.
+    follows_up: bool,
 }
 
 /// One thing to decide. What it needs is read first; where something is missing it waits, and is tried again from its beginning.
@@ -134,7 +136,18 @@ impl Shard {
         broadcasts: Broadcasts,
     ) -> Self {
         let aggregates = Aggregates::default();
-        Self { kernel, modules, sagas, schedules, jobs, broadcasts, aggregates, desk: Desk::default(), fires_left: 0 }
+        Self {
+            kernel,
+            modules,
+            sagas,
+            schedules,
+            jobs,
+            broadcasts,
+            aggregates,
+            desk: Desk::default(),
+            fires_left: 0,
+            follows_up: false,
+        }
     }
 
     /// The store takes no more commits.
@@ -145,9 +158,16 @@ impl Shard {
     /// What the sagas want that go on after a start.
     pub(crate) fn begin(&mut self) -> Vec<Action> {
         self.follow_up();
+        self.finish();
+        self.kernel.take_actions()
+    }
+
+    /// Hands over what was decided and lets go what is durable; what that lets go may be a command, and goes on here.
+    fn finish(&mut self) {
         self.kernel.hand_over();
         self.release();
-        self.kernel.take_actions()
+        self.follow_up();
+        self.kernel.hand_over();
     }
 
     /// Takes one input at a time and says what is to be done.
@@ -171,8 +191,7 @@ impl Shard {
             Input::Stop => self.stop(),
         }
         self.sagas.flush_old(&mut self.kernel.commit());
-        self.kernel.hand_over();
-        self.release();
+        self.finish();
         self.sagas.cool(now);
         self.aggregates.cool(&self.kernel);
         self.kernel.take_actions()
@@ -298,24 +317,35 @@ impl Shard {
         }
     }
 
-    /// What follows from a decision in the same step: lock keys go on, and other kinds hear of it.
+    /// What follows from a decision in the same step: lock keys go on, and kinds hear of each other.
     fn follow_up(&mut self) {
         self.sagas.hand_over_locks(&mut self.kernel.commit(), &mut self.modules);
         self.kernel.hand_over();
-        while let Some(news) = self.sagas.next_news() {
+        if self.follows_up {
+            return;
+        }
+        self.follows_up = true;
+        while self.follow_one() {}
+        self.follows_up = false;
+    }
+
+    /// One thing that follows; false: nothing does.
+    fn follow_one(&mut self) -> bool {
+        if let Some(news) = self.sagas.next_news() {
             match news {
                 News::Sends(order) => self.take(Work::Order(order)),
                 News::Waits(key, topics) => self.take(Work::Look(key, topics)),
                 News::Ended(key) => self.schedules.saga_ended(&key),
                 News::HasLocks(key) => self.take(Work::HandOver(key)),
             }
-        }
-        while let Some(key) = self.aggregates.next_stale() {
+        } else if let Some(key) = self.aggregates.next_stale() {
             self.take(Work::Reload(key));
-        }
-        while let Some(told) = self.aggregates.next_told() {
+        } else if let Some(told) = self.aggregates.next_told() {
             self.told(told);
+        } else {
+            return false;
         }
+        true
     }
 
     fn decide(&mut self, work: Work) -> Result<(), Undecided> {

@@ -181,7 +181,8 @@ impl Saga {
 
     fn fold_unknown(&mut self, attempt: &Attempt, failure: &Failure, charge: Charge, at: Instant) -> Result<(), String> {
         let direction = attempt.leg.direction;
-        let doubt = direction != Direction::Check && self.open(attempt).is_some_and(|intent| intent.reaches_outside);
+        let may_stand = |intent: &Intent| intent.reaches_outside || self.is_command(intent);
+        let doubt = direction != Direction::Check && self.open(attempt).is_some_and(may_stand);
         let policy = self.run(&attempt.leg.path).map(|run| self.step(run).on_unknown);
         let run = self.closing(attempt, charge, at)?;
         let leg = run.leg_mut(direction);
@@ -405,9 +406,10 @@ impl Saga {
         self.phase = phase;
         self.ended_at = Some(at);
         for (node, _) in self.live.all().collect::<Vec<_>>() {
-            let run = self.touch(node);
             // Nobody will say what came of an attempt that was open: its effect may stand.
-            run.forward.doubtful += u32::from(run.forward.reaches_outside_now());
+            let doubt = self.may_stand_now(&self.steps[node]);
+            let run = self.touch(node);
+            run.forward.doubtful += u32::from(doubt);
             run.forward.close(at);
             run.check.close(at);
             run.undo.close(at);

@@ -6,7 +6,7 @@
 use super::{
     definition::{Body, CommandStep, Step},
     output::token,
-    run::StepRun,
+    run::{LegState, StepRun},
     state::Saga,
 };
 use crate::{
@@ -48,6 +48,12 @@ impl Saga {
     pub fn is_command(&self, intent: &Intent) -> bool {
         let leg = &intent.attempt.leg;
         self.run(&leg.path).is_some_and(|run| self.step(run).command(leg.direction).is_some())
+    }
+
+    /// An attempt of a step is open that can reach outside, or that is a command: it sets the mark `may have run` while it lasts.
+    pub(crate) fn may_stand_now(&self, run: &StepRun) -> bool {
+        let sends = matches!(run.forward.state, LegState::Open { .. }) && self.step(run).command(Direction::Forward).is_some();
+        sends || run.forward.reaches_outside_now()
     }
 
     /// The command that an attempt is, if it is one; or why it cannot be sent. The failure's code is `no_id` or `no_data`.

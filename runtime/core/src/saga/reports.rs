@@ -110,14 +110,17 @@ impl Turn<'_> {
         }
     }
 
-    /// A durable intent found open at start-up closes as unknown, or transient when it could not reach outside.
+    /// A durable intent found open at start-up closes as unknown, or transient when it could not reach outside. What a command did is
+    /// in the journal as well, and may be durable although its answer is not.
     pub(crate) fn host_stopped(&mut self, executing: &[Attempt]) {
         let open: Vec<Intent> = self.saga.open_intents().map(|(intent, _)| intent.clone()).collect();
         for intent in open {
-            let Intent { attempt, reaches_outside, .. } = intent;
+            let Intent { ref attempt, reaches_outside, .. } = intent;
+            let attempt = attempt.clone();
             let charge = Charge::HostStop { executing: executing.contains(&attempt) };
             let failure = Failure::new("host_stopped", "the host stopped during the attempt");
-            if !reaches_outside || attempt.leg.direction == Direction::Check {
+            let may_stand = reaches_outside || self.saga.is_command(&intent);
+            if !may_stand || attempt.leg.direction == Direction::Check {
                 self.emit(Event::Transient(attempt, failure, charge));
             } else {
                 let leg = attempt.leg.clone();

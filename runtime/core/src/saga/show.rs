@@ -95,7 +95,7 @@ impl Saga {
             skipped
                 || !forward
                     && run.is_leaf()
-                    && (run.may_stand() || run.forward.reaches_outside_now())
+                    && (run.may_stand() || self.may_stand_now(run))
                     && !matches!(run.undone, Some(UndoneBy::Code | UndoneBy::Hand))
                     && self.step(run).undo != Undo::Nothing
         };
@@ -134,7 +134,7 @@ impl Saga {
             alternate: run.alternate,
             round: run.round,
             past: run.past.iter().map(Past::view).collect(),
-            may_have_run: run.is_in_doubt() || run.forward.reaches_outside_now(),
+            may_have_run: run.is_in_doubt() || self.may_stand_now(run),
             undo_declared: run.is_leaf() && self.has_undo(run),
             manual: run.manual,
         }

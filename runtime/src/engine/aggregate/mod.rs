@@ -120,16 +120,15 @@ impl Aggregates {
         self.go_on(commit, modules, key);
     }
 
-    /// An aggregate's events cannot be read: who waits is told.
+    /// What an aggregate needs cannot be read: who waits is told. What it has recorded stays as it is, here too: it may not be durable.
     pub(crate) fn unreadable(&mut self, commit: &mut Commit<'_>, key: &AggregateKey, refusal: &Refusal) {
-        if let Some(mut resident) = self.residents.remove(key) {
-            self.rest.forget(&mut resident);
-            self.calls -= usize::from(resident.call.is_some());
-            let called = resident.call.take().into_iter().flat_map(|call| call.commands);
-            for waiting in called.chain(resident.line) {
-                refuse(commit, &mut self.told, 0, waiting, refusal);
-            }
+        let Some(resident) = self.residents.get_mut(key) else { return };
+        self.calls -= usize::from(resident.call.is_some());
+        let called = resident.call.take().into_iter().flat_map(|call| call.commands);
+        for waiting in called.chain(std::mem::take(&mut resident.line)) {
+            refuse(commit, &mut self.told, 0, waiting, refusal);
         }
+        self.settle(key);
     }
 
     /// The storage failed: nobody is answered any more.

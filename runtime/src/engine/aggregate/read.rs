@@ -15,7 +15,7 @@ use crate::{
         recorded::RecordedEvent,
     },
     journal::record,
-    store::{Position, Store, StoreError, Table},
+    store::{Position, Store, StoreError, StreamRead, Table},
 };
 
 /// Up to where an aggregate is looked at.
@@ -49,6 +49,9 @@ pub struct Committed {
     base: Option<(u64, Payload)>,
     events: Vec<PastEvent>,
 }
+
+/// Records of a page of events, at most, or one.
+const PAGE_BYTES: usize = 1 << 20;
 
 /// How long a fold may take.
 const DEADLINE_MS: u64 = 30_000;
@@ -164,7 +167,12 @@ pub(crate) fn events(
 ) -> Result<Option<EventPage>, StoreError> {
     let key = AggregateKey::new(namespace, name, id);
     let Some(end) = reads::end_of(store, &key.stream())? else { return Ok(None) };
-    let stored = store.stream(end.start, from.max(1), limit)?;
+    let read = |bytes_max: usize, limit: usize| StreamRead { stream: end.start, from_version: from.max(1), limit, bytes_max };
+    let mut stored = reads::page(store, read(PAGE_BYTES, limit))?;
+    if stored.is_empty() {
+        // One that is larger than a page is a page.
+        stored = reads::page(store, read(usize::MAX, 1))?;
+    }
     let next = from.max(1) + stored.len() as u64;
     let mut events = Vec::new();
     for stored in &stored {

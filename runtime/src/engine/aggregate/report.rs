@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use amends_core::{
-    aggregate::{AggregateEvent, Claim, Command},
+    aggregate::{AggregateEvent, Claim, Command, Sender},
     plain::shown,
     value::{Failure, Payload},
 };
@@ -27,8 +27,8 @@ use crate::{
         recorded::{self, RecordedEvent},
         refusal::{Refusal, RefusalCode},
     },
-    journal::{Actor, Fact, StreamHead, keys},
-    store::Table,
+    journal::{Actor, Fact, StreamHead, StreamId, StreamKind, keys},
+    store::{Position, Table},
 };
 
 /// Who holds the keys that are to be taken.
@@ -65,16 +65,12 @@ impl Aggregates {
         self.calls -= 1;
         // What only sagas of this shard wait for is durable with what they record next.
         let is_awaited = commands.iter().flat_map(|waiting| &waiting.askers).any(|asker| matches!(asker, Asker::Client(_)));
-        commit.is_awaited(is_awaited);
-        let mut ended = Ended { commit, told: &mut self.told, resident, key, made };
-        match report {
-            GuestReport::Decided(Ok(decided)) => ended.record_all(commands, decided, holders),
-            GuestReport::Decided(Err(fault)) => ended.failed(commands, &fault),
-            GuestReport::Folded(Ok(state)) => ended.folded(state),
-            GuestReport::Folded(Err(fault)) => ended.cannot_fold(fault),
-            GuestReport::Step(_) => {}
+        let told = &mut self.told;
+        let ended = |commit: &mut Commit<'_>| Ended { commit, told, resident, key, made }.by(commands, report, holders);
+        match is_awaited {
+            true => ended(commit),
+            false => commit.lazily(ended),
         }
-        commit.is_awaited(true);
         self.go_on(commit, modules, key);
     }
 }
@@ -97,6 +93,17 @@ enum Outcome {
 }
 
 impl Ended<'_, '_> {
+    fn by(&mut self, commands: VecDeque<Waiting>, report: GuestReport, holders: &Holders) {
+        match report {
+            GuestReport::Decided(Ok(decided)) => self.record_all(commands, decided, holders),
+            GuestReport::Decided(Err(fault)) => self.failed(commands, &fault),
+            GuestReport::Folded(Ok(state)) => self.folded(state),
+            GuestReport::Folded(Err(fault)) => self.cannot_fold(fault),
+            // The report of a step goes to a saga.
+            GuestReport::Step(_) => self.back_in_line(commands),
+        }
+    }
+
     /// Records what was decided, command by command, up to the first decision that does not stand: those after it rest on it, and are
     /// decided again.
     fn record_all(&mut self, mut commands: VecDeque<Waiting>, decided: Decided, holders: &Holders) {
@@ -148,7 +155,9 @@ impl Ended<'_, '_> {
             return Outcome::Falls;
         }
         if let Some(taken) = taken(self.key, &claims, holders) {
-            self.refused(waiting, taken);
+            // Whoever holds the key may not be durable yet: the answer waits for all that is decided.
+            let at = self.commit.last_position();
+            self.refused_at(waiting, taken, at);
             return Outcome::Falls;
         }
         self.accepted(waiting, events, claims, answer);
@@ -166,7 +175,7 @@ impl Ended<'_, '_> {
         };
         self.claim_all(&claims);
         let events = self.append(&waiting.origin.actor, &chain_of(&waiting), facts);
-        self.say(waiting, Answered::Accepted { events, data });
+        self.say(waiting, Answered::Accepted { events, data }, 0);
     }
 
     /// Writes who holds what, before the decision is recorded. What an aggregate gives back and does not hold may be another one's.
@@ -197,7 +206,12 @@ impl Ended<'_, '_> {
 
     /// The refusal is recorded if the command may come again: it is to get the same answer. Not to a saga, which records what it is
     /// told: it asks again only where a refusal is not to be the last word, as in a compensation.
-    fn refused(&mut self, mut waiting: Waiting, failure: Failure) {
+    fn refused(&mut self, waiting: Waiting, failure: Failure) {
+        self.refused_at(waiting, failure, 0);
+    }
+
+    /// The same, on the strength of what is recorded up to a position.
+    fn refused_at(&mut self, mut waiting: Waiting, failure: Failure, at: Position) {
         waiting.answer_key = waiting.answer_key.filter(|_| waiting.command.sender.is_none());
         if waiting.answer_key.is_some() {
             let command = Box::new(fact_of(&waiting, None, Vec::new()));
@@ -205,12 +219,13 @@ impl Ended<'_, '_> {
             let fact = AggregateEvent::Decided { command, refused, module_version };
             self.append(&waiting.origin.actor, &chain_of(&waiting), vec![fact]);
         }
-        self.say(waiting, Answered::Refused(failure));
+        self.say(waiting, Answered::Refused(failure), at);
     }
 
     /// Gives the answer to who waits, and remembers it if the command may come again.
-    fn say(&mut self, mut waiting: Waiting, decision: Answered) {
-        let (revision, version, position) = (self.resident.standing.revision, self.made.version, self.resident.last);
+    fn say(&mut self, mut waiting: Waiting, decision: Answered, rests_on: Position) {
+        let (revision, version) = (self.resident.standing.revision, self.made.version);
+        let position = self.resident.last.max(rests_on);
         if let Some(answer_key) = waiting.answer_key.take() {
             let (events, data, refused) = match &decision {
                 Answered::Accepted { events, data } => (events.len(), data.clone(), None),
@@ -218,7 +233,8 @@ impl Ended<'_, '_> {
             };
             let events = u32::try_from(events).unwrap_or(u32::MAX);
             let first = First { revision, version, position, events, data, refused };
-            answers::keep(self.commit, answer_key, waiting.fingerprint, &first, None, position);
+            let about = sender_of(self.key, &waiting);
+            answers::keep(self.commit, answer_key, waiting.fingerprint, &first, about, position);
         }
         answer(self.commit, self.told, waiting, &CommandAnswer { duplicate: false, revision, version, position, decision });
     }
@@ -297,6 +313,14 @@ impl Ended<'_, '_> {
             return line.into_iter().for_each(|waiting| self.refuse(waiting, &refusal));
         }
         self.resident.folds_first = false;
+        let is_of_the_code = ["trap", "denied"].contains(&fault.failure.code.as_str());
+        if !is_of_the_code {
+            // It took too much, by the limits of today.
+            let Failure { code, message, .. } = &fault.failure;
+            let refusal = self.guest_failed(&format!("its events cannot be folded: {message} ({code})"));
+            let line = std::mem::take(&mut self.resident.line);
+            return line.into_iter().for_each(|waiting| self.refuse(waiting, &refusal));
+        }
         let Made { module, version, digest, .. } = &self.made;
         let (module_version, digest, why) = (*version, *digest, &fault.failure.message);
         tracing::error!(aggregate = %self.key, module, version, why, "its events cannot be folded: it is quarantined");
@@ -322,6 +346,12 @@ fn fact_of(waiting: &Waiting, answer: Option<Payload>, claims: Vec<Claim>) -> Co
         claims,
         sender: command.sender.clone(),
     }
+}
+
+/// The saga that sent a command: as long as it lives, the command may come again.
+fn sender_of(key: &AggregateKey, waiting: &Waiting) -> Option<StreamId> {
+    let Some(Sender::Saga { id, .. }) = &waiting.command.sender else { return None };
+    Some(StreamId { namespace: key.namespace.clone(), kind: StreamKind::Saga, id: id.clone() })
 }
 
 /// What a request asks for is the first of its chain; what a saga sends comes after the saga.

@@ -2,13 +2,13 @@
 //!
 //! What is here is as good as the journal, and may be dropped once that is durable.
 
-use std::collections::VecDeque;
+use std::collections::BTreeMap;
 
 use super::{
     Aggregates,
     resident::{AggregateKey, Resident},
 };
-use crate::{engine::kernel::Kernel, store::Position};
+use crate::engine::kernel::Kernel;
 
 /// At a kilobyte or so each, some megabytes.
 const AGGREGATES_MAX: usize = 16_384;
@@ -19,9 +19,8 @@ const BYTES_MAX: usize = 32 << 20;
 /// Those that rest, the longest first.
 #[derive(Debug, Default)]
 pub(super) struct Rest {
-    queue: VecDeque<(u64, AggregateKey)>,
+    queue: BTreeMap<u64, AggregateKey>,
     last: u64,
-    count: usize,
     bytes: usize,
 }
 
@@ -31,22 +30,20 @@ impl Rest {
         self.last += 1;
         resident.rests = self.last;
         resident.bytes = resident.weigh();
-        self.count += 1;
         self.bytes += resident.bytes;
-        self.queue.push_back((self.last, key.clone()));
+        self.queue.insert(self.last, key.clone());
     }
 
     /// It is asked something, or is in memory no more.
     pub(super) fn forget(&mut self, resident: &mut Resident) {
-        if resident.rests > 0 {
+        if self.queue.remove(&resident.rests).is_some() {
             resident.rests = 0;
-            self.count -= 1;
             self.bytes -= resident.bytes;
         }
     }
 
     fn is_full(&self) -> bool {
-        self.count > AGGREGATES_MAX || self.bytes > BYTES_MAX
+        self.queue.len() > AGGREGATES_MAX || self.bytes > BYTES_MAX
     }
 }
 
@@ -63,18 +60,16 @@ impl Aggregates {
 
     /// Lets go of those that have rested longest, beyond the bounds.
     pub(crate) fn cool(&mut self, kernel: &Kernel) {
-        let durable: Position = kernel.durable();
-        // Entries of those that were asked something since mean nothing.
-        while let Some((number, key)) = self.rest.queue.front() {
-            let resting = self.residents.get(key).filter(|resident| resident.rests == *number);
-            let is_over = resting.is_none();
-            if resting.is_some_and(|resident| !self.rest.is_full() || resident.last > durable) {
+        while self.rest.is_full()
+            && let Some(key) = self.rest.queue.first_key_value().map(|(_, key)| key.clone())
+            && let Some(mut resident) = self.residents.remove(&key)
+        {
+            if resident.last > kernel.durable() {
+                // Those that have rested for less are not durable either.
+                self.residents.insert(key, resident);
                 return;
             }
-            let Some((_, key)) = self.rest.queue.pop_front() else { return };
-            if !is_over && let Some(mut resident) = self.residents.remove(&key) {
-                self.rest.forget(&mut resident);
-            }
+            self.rest.forget(&mut resident);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The second half of a decision: records, rows and timers that become durable together or not at all, and what leaves then.
 //!
-//! One input is one commit, whatever it is about: an event and the sagas that it starts, a schedule and its saga, a job's turn.
+//! What one input decides is one commit, whatever it is about: an event and the sagas that it starts, a schedule and its saga, a job's
+//! turn. What nobody waits for may wait for the inputs after it, to share theirs.
 
 use std::ops::Deref;
 
@@ -242,9 +243,12 @@ impl<'k> Commit<'k> {
         self.kernel.release_at(position, release);
     }
 
-    /// What is recorded from here on has somebody who waits for it, or nobody: then it may share the commit of what comes next.
-    pub(crate) fn is_awaited(&mut self, is_awaited: bool) {
-        self.kernel.is_lazy = !is_awaited;
+    /// Records what nobody waits for: it may share the commit of what comes next.
+    pub(crate) fn lazily<T>(&mut self, record: impl FnOnce(&mut Self) -> T) -> T {
+        self.kernel.is_lazy = true;
+        let recorded = record(self);
+        self.kernel.is_lazy = false;
+        recorded
     }
 
     pub(super) fn timers_mut(&mut self) -> &mut super::timers::Timers {

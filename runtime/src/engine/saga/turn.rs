@@ -181,8 +181,12 @@ impl Sagas {
         let status = resident.saga.status();
         let settles = was_denied != resident.saga.is_denied();
         let answers = if status.is_ended() || status == Status::Stuck { self.waiters.take(key) } else { Vec::new() };
+        let sends = ahead.iter().any(|intent| resident.saga.is_command(intent));
         if rests || is_full || settles || !at_commit.is_empty() || !answers.is_empty() {
             self.flush(commit, key);
+        } else if sends {
+            // What comes of a command is in other streams: it must not be durable without the intent. Nobody waits for that.
+            commit.lazily(|commit| self.flush(commit, key));
         }
         for (answer, created) in answers {
             if let Some(said) = self.answer(key, created) {

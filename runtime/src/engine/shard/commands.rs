@@ -1,8 +1,9 @@
 //! What sagas and aggregates say to each other: a step's command, and the answer that is its outcome.
 //!
-//! Both are streams of this shard, so nothing leaves it: the saga goes on as soon as the command is decided, and what it records comes
-//! behind the command's events in the journal. After a crash there is either both, or the events alone; then the attempt that follows
-//! is the same command, by its leg's key, and gets the first answer.
+//! Both are streams of this shard, so nothing leaves it: the saga goes on as soon as the command is decided. Its intent gets its place
+//! before the command is sent, and what the answer means behind the command's events. So after a crash there may be the intent alone,
+//! or the intent and the events. Then the outcome is unknown: the attempt that follows is the same command, by its leg's key, and gets
+//! the first answer; and if none follows, the step counts as one that may have run, and is undone.
 
 use amends_core::{
     aggregate::Sender,
@@ -101,6 +102,8 @@ fn outcome(direction: Direction, said: Result<CommandAnswer, Refusal>) -> Outcom
     };
     let failure = Failure::new(refusal.code.as_str(), refusal.message);
     match refusal.code {
+        // The command that it undoes may not have happened, and there is nothing to undo then.
+        RefusalCode::NoSuchAggregate if matches!(direction, Direction::Undo(_)) => Outcome::Done(Payload::null()),
         RefusalCode::NoSuchAggregate | RefusalCode::Exists | RefusalCode::InputDoesNotFit => refused(failure),
         // Nobody can decide it now, and that is not the step's fault.
         RefusalCode::NoHandler
@@ -112,6 +115,9 @@ fn outcome(direction: Direction, said: Result<CommandAnswer, Refusal>) -> Outcom
         _ => Outcome::Transient(failure),
     }
 }
+
+/// Events of a command may be larger together than what goes from step to step: their data is left out then.
+const OUTPUT_BYTES_MAX: usize = 256 << 10;
 
 /// The output of a step that is a command.
 #[derive(Serialize)]
@@ -132,11 +138,13 @@ struct OutputEvent<'a> {
 }
 
 fn output(revision: u64, events: &[RecordedEvent], data: Option<&Payload>) -> Payload {
+    let bytes = |payload: &Payload| payload.bytes.len();
+    let is_large = events.iter().filter_map(|event| event.data.as_ref()).map(bytes).sum::<usize>() > OUTPUT_BYTES_MAX;
     let events = events.iter().map(|event| OutputEvent {
         event_type: &event.event_type,
         version: event.version,
         revision: event.revision,
-        data: as_spelled(event.data.as_ref()),
+        data: as_spelled(event.data.as_ref().filter(|_| !is_large)),
     });
     let output = Output { revision, data: as_spelled(data), events: events.collect() };
     match serde_json::to_vec(&output) {

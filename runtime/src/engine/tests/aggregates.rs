@@ -646,25 +646,79 @@ fn a_command_that_undoes_and_was_refused_is_decided_anew_in_the_next_attempt() {
     assert_eq!(bank.balances(), "10 (revision 4, v1)\n0 (revision 5, v1)\n0 (revision 1, v1)");
 }
 
-#[test]
-fn a_saga_of_commands_that_is_killed_anywhere_does_each_of_them_once() {
-    for kill_at in 0..12 {
-        let mut bank = Bank::of_sagas();
-        drop(bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, false));
-        for _ in 0..kill_at {
-            let _ = bank.sim.answer_one() || bank.sim.end_one() || bank.sim.decide_one() || bank.sim.commit();
-        }
-        bank.sim = bank.sim.kill_and_restart();
-        bank.sim.settle();
-        // The start itself may not have been durable: it is sent again.
-        drop(bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, false));
-        for _ in 0..4 {
-            bank.sim.pass(60_000);
-        }
-        assert_eq!(status(&mut bank.sim, "S1"), Status::Completed, "killed after {kill_at}");
-        let balances = bank.balances();
-        assert_eq!(balances, "6 (revision 3, v1)\n4 (revision 2, v1)\n4 (revision 2, v1)", "killed after {kill_at}");
+/// The end of `settle` of S1 that is killed after so many steps of the host, beside a client who takes part of one of its calls, when the
+/// host comes back so much later: whether there is a saga, and where the money is.
+fn killed(kill_at: usize, deadline_ms: Option<u64>, away_ms: u64) -> String {
+    let mut bank = Bank::of_saga(Definition { deadline_ms, ..settle() });
+    drop(bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, true));
+    // In one call with the saga's command, and then in one commit.
+    bank.send("A put 1");
+    for _ in 0..kill_at {
+        let _ = bank.sim.answer_one() || bank.sim.end_one() || bank.sim.decide_one() || bank.sim.commit();
     }
+    bank.sim.now = bank.sim.now.plus(away_ms);
+    bank.sim = bank.sim.kill_and_restart();
+    bank.told();
+    bank.sim.settle();
+    for _ in 0..6 {
+        bank.sim.pass(60_000);
+    }
+    let definitions = bank.sim.shard.modules.definitions().clone();
+    let found = load::saga(load::Source::endless(bank.sim.store.as_ref(), &definitions), &key("S1"));
+    let status = found.map_or_else(|_| "none".to_owned(), |loaded| format!("{:?}", loaded.saga.status()));
+    let balances = bank.balances();
+    let balances: Vec<&str> = balances.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    format!("{status} {}", balances.join(" "))
+}
+
+/// The events of a command were durable without the start or the intent of the saga that sent it, wherever something else that was
+/// awaited shared their commit: nobody knew of them after a kill. And an intent whose command was decided counted as nothing that
+/// happened, so a deadline that passed meanwhile undid nothing. The kind: what one stream does for another one, and a crash between.
+#[test]
+fn what_a_saga_sent_before_a_kill_is_done_to_its_end_or_undone() {
+    for kill_at in 0..14 {
+        let ended = killed(kill_at, None, 0);
+        assert!(
+            ["none 10 0 0", "none 11 0 0", "Completed 6 4 4", "Completed 7 4 4"].contains(&ended.as_str()),
+            "killed after {kill_at}: {ended}"
+        );
+        let ended = killed(kill_at, Some(30_000), 40_000);
+        let is_whole = ["none 10 0 0", "none 11 0 0", "Completed 7 4 4", "Compensated 10 0 0", "Compensated 11 0 0"];
+        assert!(is_whole.contains(&ended.as_str()), "killed after {kill_at}, with a deadline that passed: {ended}");
+    }
+}
+
+/// An intent that had to wait for its commit was sent when something else happened next, and a host to which nothing happens hung.
+#[test]
+fn a_command_whose_intent_waited_for_its_commit_is_sent_then() {
+    let mut bank = Bank::of_sagas();
+    drop(bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, false));
+    bank.sim.commit();
+    // After a kill the first attempt of a saga waits for its intent.
+    bank.sim = bank.sim.kill_and_restart();
+    while bank.sim.answer_one() || bank.sim.end_one() || bank.sim.decide_one() || bank.sim.commit() {}
+    bank.sim.pass_time(1_000);
+    while bank.sim.answer_one() || bank.sim.end_one() || bank.sim.decide_one() || bank.sim.commit() {}
+    assert_eq!(status(&mut bank.sim, "S1"), Status::Completed);
+}
+
+/// Each answer was told within the telling of the one before it, and thousands of them took the stack of the shard's thread.
+#[test]
+fn twenty_thousand_commands_that_are_refused_at_once_are_told_one_after_the_other() {
+    let mut saga = settle();
+    saga.stages.truncate(1);
+    let step = &mut saga.stages[0].steps[0];
+    step.each = Some(amends_core::definition::Each {
+        items: "/input".into(),
+        key: None,
+        mode: amends_core::definition::EachMode::FailFast,
+        concurrency: 20_000,
+    });
+    let mut bank = Bank::of_saga(saga);
+    let elements: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+    drop(bank.sim.start("S1", &format!("[{}]", elements.join(",")), false));
+    bank.sim.settle();
+    assert_eq!(status(&mut bank.sim, "S1"), Status::Compensated);
 }
 
 #[test]
