@@ -49,7 +49,8 @@ mod tests {
     use super::*;
     use crate::{Cli, Verb, canned, render::samples};
 
-    /// A saga that was faster than the command was cancelled never: each time it was at another revision than the one that was read.
+    /// A saga that moves on quickly could not be cancelled: whenever the cancel came, the saga was past the revision that the command
+    /// had read.
     #[test]
     fn a_cancel_or_an_abandon_without_a_question_is_held_to_no_revision_but_a_given_one() {
         let saga = Saga { cancel_preview: Some(CancelPreview::default()), ..samples::waiting() };

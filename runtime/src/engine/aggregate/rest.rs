@@ -10,10 +10,10 @@ use super::{
 };
 use crate::engine::kernel::Kernel;
 
-/// At a kilobyte or so each, some megabytes.
+/// How many aggregates rest in memory: at a kilobyte or so each, some megabytes.
 const AGGREGATES_MAX: usize = 16_384;
 
-/// The states of all of them, and the events that are in none.
+/// What they take at most: their states, and the events that are in no state yet.
 const BYTES_MAX: usize = 32 << 20;
 
 /// Those that rest, the longest first.
@@ -25,7 +25,7 @@ pub(super) struct Rest {
 }
 
 impl Rest {
-    /// It is asked nothing any more.
+    /// Puts an aggregate that is asked nothing any more behind those that rest.
     fn lie_down(&mut self, key: &AggregateKey, resident: &mut Resident) {
         self.last += 1;
         resident.rests = self.last;
@@ -34,7 +34,7 @@ impl Rest {
         self.queue.insert(self.last, key.clone());
     }
 
-    /// It is asked something, or is in memory no more.
+    /// Takes an aggregate out that is asked something, or leaves memory.
     pub(super) fn forget(&mut self, resident: &mut Resident) {
         if self.queue.remove(&resident.rests).is_some() {
             resident.rests = 0;
@@ -48,7 +48,7 @@ impl Rest {
 }
 
 impl Aggregates {
-    /// What was dealt with rests, if nothing is asked of it.
+    /// Lets an aggregate rest that no command waits for and no call decides about.
     pub(super) fn settle(&mut self, key: &AggregateKey) {
         if let Some(resident) = self.residents.get_mut(key)
             && resident.is_idle()
