@@ -4,6 +4,7 @@
 //! stands in it in several places is there once.
 
 use std::{
+    cmp::Reverse,
     collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     pin::Pin,
@@ -160,12 +161,20 @@ struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     fn new(values: &'a [Bytes]) -> Self {
-        let worth_it = values.iter().filter(|value| value.len() >= SHARED_BYTES_MIN);
+        let mut worth_it: Vec<&Bytes> = values.iter().filter(|value| value.len() >= SHARED_BYTES_MIN).collect();
+        // A value that is a part of another one, as an element's output is of its fan-out's, takes nothing more.
+        worth_it.sort_unstable_by_key(|value| (address(value), Reverse(value.len())));
+        let mut end = 0;
+        worth_it.retain(|value| {
+            let (before, ends) = (end, address(value) + value.len());
+            end = end.max(ends);
+            ends > before
+        });
         Self {
             pieces: VecDeque::new(),
             last: Vec::with_capacity(ANSWER_BYTES_USUAL),
             held: 0,
-            values: worth_it.map(|value| (address(value), value)).collect(),
+            values: worth_it.into_iter().map(|value| (address(value), value)).collect(),
             used: BTreeSet::new(),
         }
     }
@@ -248,6 +257,19 @@ mod tests {
         let copied = Text::json(&[raw, raw], &[other]).unwrap();
         assert!(copied.held() > 200_000);
         assert_eq!(whole(copied), format!("[{read},{read}]"));
+    }
+
+    /// A fan-out's output and those of its elements are the same bytes, and were counted twice.
+    #[test]
+    fn c2_29_a_value_that_is_a_part_of_another_one_is_counted_once() {
+        let all = Bytes::from(format!("[\"{}\",\"{}\"]", "x".repeat(50_000), "y".repeat(40_000)));
+        let parts = [all.slice(1..50_003), all.slice(50_004..90_006)];
+        let values = [parts[1].clone(), all.clone(), parts[0].clone()];
+        let said: Vec<&RawValue> = values.iter().map(|value| serde_json::from_slice(value).unwrap()).collect();
+        let text = Text::json(&said, &values).unwrap();
+        assert!(text.held() < 100_000, "{}", text.held());
+        let expected: Vec<&str> = values.iter().map(|value| str::from_utf8(value).unwrap()).collect();
+        assert_eq!(whole(text), format!("[{}]", expected.join(",")));
     }
 
     #[test]

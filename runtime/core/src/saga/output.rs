@@ -1,8 +1,12 @@
 //! What goes from step to step: inputs, outputs, and the JSON in which several are one.
 
+use std::ops::Range;
+
+use bytes::Bytes;
+
 use super::{
     definition::EachMode,
-    run::StepRun,
+    run::{StepRun, Verdict},
     state::{Phase, Saga},
     tree::{EachRun, Shape},
 };
@@ -75,28 +79,84 @@ pub(crate) fn of_scope(saga: &Saga, scope: usize) -> Payload {
 /// The output of a fan-out. `fail-fast`: the elements' outputs, in the list's order. `collect`: an object with `done`, a list of
 /// `{"key", "output"}`, and `refused`, a list of `{"key", "failure": {"code", "message", "data"}}`.
 ///
-/// The outputs of all elements may be as large as a journal, so that each is copied once, to where it stays.
-pub(crate) fn of_each(saga: &Saga, run: &StepRun, each: &EachRun) -> Payload {
-    let elements = || each.elements.iter().map(|node| &saga.steps[*node]);
-    let mode = saga.step(run).each.as_ref().map(|each| each.mode);
-    let outputs: usize = elements().map(|run| json(run.output()).len()).sum();
-    let mut text = Vec::with_capacity(outputs + each.elements.len() * AROUND_AN_OUTPUT);
-    if mode != Some(EachMode::Collect) {
-        list(&mut text, elements(), |text, run| text.extend_from_slice(json(run.output())));
-        return Payload::json(text);
+/// The outputs of all elements may be as large as a journal, so that each is in memory once: it is moved, and from then on it is a
+/// part of the fan-out's output.
+pub(crate) fn of_each(saga: &mut Saga, node: usize) -> Payload {
+    let Some(elements) = saga.steps[node].each().map(|each| each.elements.clone()) else { return Payload::null() };
+    let run = &saga.steps[node];
+    let collects = saga.step(run).each.as_ref().is_some_and(|each| each.mode == EachMode::Collect);
+    let outputs: usize = elements.iter().map(|node| json(saga.steps[*node].output()).len()).sum();
+    let mut text = Moved { text: Vec::with_capacity(outputs + elements.len() * AROUND_AN_OUTPUT), outputs: Vec::new() };
+    if collects {
+        let (done, refused): (Vec<usize>, Vec<usize>) = elements.iter().partition(|node| saga.steps[**node].is_done());
+        text.put(b"{\"done\":");
+        text.list(&done, |text, node| {
+            let key = key(&saga.steps[node]);
+            text.put(&[b"{\"key\":", &key[..], b",\"output\":"].concat());
+            text.take(node, &mut saga.steps[node]);
+            text.put(b"}");
+        });
+        text.put(b",\"refused\":");
+        text.list(&refused, |text, node| {
+            let run = &saga.steps[node];
+            let failure = run.failure().map_or(b"null".to_vec(), failure);
+            members(&mut text.text, [("key", &key(run)[..]), ("failure", &failure[..])]);
+        });
+        text.put(b"}");
+    } else {
+        text.list(&elements, |text, node| text.take(node, &mut saga.steps[node]));
     }
-    let key = |run: &StepRun| run.element.as_ref().map_or(Vec::new(), |element| string(&element.element.key));
-    text.extend_from_slice(b"{\"done\":");
-    list(&mut text, elements().filter(|run| run.is_done()), |text, run| {
-        members(text, [("key", &key(run)[..]), ("output", json(run.output()))]);
-    });
-    text.extend_from_slice(b",\"refused\":");
-    list(&mut text, elements().filter(|run| !run.is_done()), |text, run| {
-        let failure = run.failure().map_or(b"null".to_vec(), failure);
-        members(text, [("key", &key(run)[..]), ("failure", &failure[..])]);
-    });
-    text.push(b'}');
-    Payload::json(text)
+    text.settle(&mut saga.steps)
+}
+
+/// A text to which outputs of steps are moved.
+struct Moved {
+    text: Vec<u8>,
+    /// Whose outputs, and where they are in it.
+    outputs: Vec<(usize, Range<usize>)>,
+}
+
+impl Moved {
+    fn put(&mut self, text: &[u8]) {
+        self.text.extend_from_slice(text);
+    }
+
+    /// A list of what is written for each node.
+    fn list(&mut self, nodes: &[usize], mut write: impl FnMut(&mut Self, usize)) {
+        self.put(b"[");
+        for (number, node) in nodes.iter().enumerate() {
+            if number > 0 {
+                self.put(b",");
+            }
+            write(self, *node);
+        }
+        self.put(b"]");
+    }
+
+    /// Moves the output of a step here; until the text is whole, the step has an empty one.
+    fn take(&mut self, node: usize, run: &mut StepRun) {
+        let from = self.text.len();
+        self.put(json(run.output()));
+        if let Verdict::Done(Payload { format: Format::Json, bytes }) = &mut run.verdict {
+            *bytes = Bytes::new();
+            self.outputs.push((node, from..self.text.len()));
+        }
+    }
+
+    /// The text, of which each step whose output was moved has its part.
+    fn settle(self, steps: &mut [StepRun]) -> Payload {
+        let text = Bytes::from(self.text);
+        for (node, part) in self.outputs {
+            if let Verdict::Done(output) = &mut steps[node].verdict {
+                output.bytes = text.slice(part);
+            }
+        }
+        Payload::json(text)
+    }
+}
+
+fn key(run: &StepRun) -> Vec<u8> {
+    run.element.as_ref().map_or(Vec::new(), |element| string(&element.element.key))
 }
 
 /// Names, keys and punctuation of an element's output, as they usually are.
@@ -129,18 +189,6 @@ fn members<'a>(text: &mut Vec<u8>, all: impl IntoIterator<Item = (&'a str, &'a [
         before = ",\"";
     }
     text.extend_from_slice(if before == "{\"" { b"{}" } else { b"}" });
-}
-
-/// Items that write themselves.
-fn list<T>(text: &mut Vec<u8>, items: impl Iterator<Item = T>, write: impl Fn(&mut Vec<u8>, T)) {
-    text.push(b'[');
-    for (number, item) in items.enumerate() {
-        if number > 0 {
-            text.push(b',');
-        }
-        write(text, item);
-    }
-    text.push(b']');
 }
 
 fn string(text: &str) -> Vec<u8> {

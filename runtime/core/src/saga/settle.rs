@@ -99,7 +99,7 @@ impl Saga {
         let Shape::Each(each) = &run.shape else { return };
         let done = self.phase == Phase::Forward && each.listed && each.sum.settled == each.elements.len() && !run.is_done();
         if done {
-            let output = output::of_each(self, run, each);
+            let output = output::of_each(self, node);
             self.touch(node).end_above(output, at);
         }
     }

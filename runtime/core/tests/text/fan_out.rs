@@ -9,7 +9,8 @@ use expect_test::expect;
 
 use crate::{
     check::check,
-    script::{Given, T0, failure},
+    play::Play,
+    script::{Given, T0, failure, moves},
 };
 
 const ROOMS: &str = r#"; input {"rooms":[{"id":"r1"},{"id":"r2"},{"id":"r3"}]}"#;
@@ -231,6 +232,26 @@ fn collect_is_done_when_every_element_is_done_or_refused() {
             = completed
         "#]],
     );
+}
+
+/// The outputs of all elements were in memory twice, as theirs and in the output of the fan-out, and may be as large as a journal.
+#[test]
+fn c2_29_the_output_of_an_element_is_a_part_of_the_fan_outs() {
+    for collect in ["", ", collect, undo nothing"] {
+        let given = Given::new(&format!("out(each /input/rooms by /id{collect}) {ROOMS}"));
+        let mut play = Play::start(&given);
+        for step in moves("out[r2] done 22 · out[r1] done 1 · out[r3] done 333") {
+            play.play(&step).unwrap();
+        }
+        let view = play.saga.view();
+        let whole = view.output.clone().unwrap().bytes;
+        for (step, expected) in view.steps.iter().skip(1).zip(["1", "22", "333"]) {
+            let own = step.output.as_ref().unwrap().bytes.clone();
+            assert_eq!(own, expected);
+            assert!(whole.as_ptr_range().contains(&own.as_ptr()), "{} is a copy", step.path);
+        }
+        assert_eq!(play.replayed().unwrap(), play.saga);
+    }
 }
 
 #[test]

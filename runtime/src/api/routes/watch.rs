@@ -217,7 +217,8 @@ fn told(read: Records, positions: Positions) -> Rendered<Batch> {
     let message = |record: Record| {
         let text = text_of(&journal::entry(&record, positions));
         bytes += text.len() as u64;
-        Event::default().event("record").data(text).id(record.id.version.to_string())
+        // The large part is last: a buffer that is full grows to twice its size.
+        Event::default().event("record").id(record.id.version.to_string()).data(text)
     };
     let messages = read.records.into_iter().map(message).collect();
     Rendered { value: Batch { last, messages, has_ended }, bytes }

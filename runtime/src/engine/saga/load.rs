@@ -95,8 +95,8 @@ const PAGE_BYTES: usize = 1 << 20;
 /// No record is larger: its length is a number of 32 bits.
 const RECORD_BYTES_MAX: usize = u32::MAX as usize;
 
-/// What a saga takes while it is read, for each byte of its records: the values in it, and what a fan-out makes of its elements' values
-/// or the page that was read last.
+/// What a saga takes while it is read, for each byte of its records: the values in it, and what is made of the values of children, or
+/// the page that was read last.
 const COPIES: u64 = 2;
 
 /// What it takes beside that for each record: as part of the saga, of the view of it, and of an answer.
