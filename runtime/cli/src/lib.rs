@@ -3,6 +3,8 @@
 
 pub mod config;
 
+mod allocator;
+
 mod log;
 
 pub mod exit;
@@ -109,11 +111,6 @@ use self::{
     session::{Remote, Session},
 };
 use amends_host::host::compile_worker;
-
-/// Requests, records and calls are allocated on one thread and freed on another, for which this allocator is made. With the allocator
-/// of the system, `cargo xtask bench` shows more processor time for each saga on the thread of the shard.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Durable sagas: steps and compensations as WebAssembly components.
 #[derive(Debug, Parser)]
