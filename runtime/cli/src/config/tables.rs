@@ -48,7 +48,7 @@ impl Default for Server {
             hosts: Vec::new(),
             wait_max: Span::seconds(300),
             drain: Span::seconds(10),
-            held_max: Size::mib(160),
+            held_max: Size::mib(96),
             log_format: LogFormat::Text,
         }
     }
