@@ -80,7 +80,10 @@ fn xr_25_versions_change_while_a_thousand_sagas_run() {
 fn ten_thousand_waiting_sagas_take_no_memory_and_are_there_after_a_kill() {
     const SAGAS: usize = 10_000;
     const FIRST: usize = 200;
-    let mut host = Host::start(DataFolder::with_modules(Way::Plain), Options::default());
+    // The store's cache takes what it may, whatever is in it, and would hide here what a saga takes; with its default of 64 MiB it
+    // grows by some 16 MiB in this test.
+    let small_cache = Options::default().with("AMENDS_STORE_CACHE", "1MiB");
+    let mut host = Host::start(DataFolder::with_modules(Way::Plain), small_cache);
     let input = json!({"decide_within_s": 86_400});
     let start = move |api: &Api, number: usize| drop(api.start("approval", &format!("R{number}"), &input).expect(201));
     // What a host needs for its threads, connections and first pages is not what is asked about.
@@ -94,7 +97,7 @@ fn ten_thousand_waiting_sagas_take_no_memory_and_are_there_after_a_kill() {
     let ready = host.restart().clone();
     // How fast it is ready is measured by `cargo xtask bench`, on a machine that does nothing else.
     println!("{SAGAS} waiting sagas: {grown} KiB more than {before} KiB; ready again in {}s", ready.seconds);
-    assert!(grown < 20 << 10, "{grown} KiB more than {before} KiB");
+    assert!(grown < 16 << 10, "{grown} KiB more than {before} KiB");
     assert_eq!(ready.recovered, SAGAS as u64 + FIRST as u64);
     // One that was killed on its way to its wait runs for a moment.
     assert_eq!(host.api().metric("amends_sagas_live"), (SAGAS + FIRST) as f64);
