@@ -28,6 +28,7 @@ use crate::{
         health::{Failure, Health},
         intake::Intake,
         reader::Reader,
+        views,
     },
     stages::Stages,
     store::{
@@ -45,6 +46,8 @@ pub struct Config {
     pub data: PathBuf,
     /// How the journal is opened.
     pub store: Options,
+    /// Memory for pages of the file of the views.
+    pub views_cache_bytes: usize,
     /// What guests may use.
     pub guests: host::Limits,
     /// The limits of the engine.
@@ -108,6 +111,7 @@ impl From<StoreError> for NodeError {
 pub struct Node {
     services: Services,
     running: Running,
+    views: views::Running,
     marker: Marker,
     store: Arc<RedbStore>,
     failure: Failure,
@@ -162,9 +166,20 @@ impl Node {
             longest_turn: Arc::new(move || host.longest_turn()),
             attempts: Arc::new(move || of_attempts.attempts()),
         };
-        let folds = Folds::new(guests, Arc::clone(&config.clocks.wall));
-        let services = services(&config, engine, Arc::clone(&store) as Arc<dyn Store>, is_low, components, folds, health);
-        Ok(Self { services, running, marker, store, failure, failed: Some(failed) })
+        let folds = Folds::new(Arc::clone(&guests), Arc::clone(&config.clocks.wall));
+        let reader = Reader::new(Arc::clone(&store) as Arc<dyn Store>, engine.definitions().clone());
+        let views = views::Parts {
+            file: views::open(&config.data, config.views_cache_bytes)?,
+            store: Arc::clone(&store) as Arc<dyn Store>,
+            reader: reader.clone(),
+            guests,
+            clock: Arc::clone(&config.clocks.wall),
+            is_low: Arc::clone(&is_low),
+        };
+        let views = views::Running::start(views, engine)?;
+        let of_readers = Readers { reader, folds, views: views.views().clone() };
+        let services = services(&config, engine, is_low, components, of_readers, health);
+        Ok(Self { services, running, views, marker, store, failure, failed: Some(failed) })
     }
 
     /// What the host offers.
@@ -189,6 +204,7 @@ impl Node {
     /// No new starts, time for open attempts until this moment, commit, close. Blocks.
     pub fn close(self, until: Moment) -> Result<(), NodeError> {
         self.running.stop(until);
+        self.views.stop();
         drop(self.marker);
         match self.failure.get() {
             Some(why) => Err(NodeError::Storage(why)),
@@ -216,16 +232,21 @@ fn on_end(folder: &Arc<Folder>, failure: &Failure) -> (OnEnd, oneshot::Receiver<
     (on_end, failed)
 }
 
+/// The services that only read.
+struct Readers {
+    reader: Reader,
+    folds: Folds,
+    views: views::Views,
+}
+
 fn services(
     config: &Config,
     engine: &Engine,
-    store: Arc<dyn Store>,
     is_low: IsLow,
     components: Installed,
-    folds: Folds,
+    Readers { reader, folds, views }: Readers,
     health: Health,
 ) -> Services {
-    let reader = Reader::new(store, engine.definitions().clone());
     let intake = Intake::new(engine.clone(), is_low);
     let deploys = Deploys::new(deploy::Parts {
         components: Arc::new(components),
@@ -233,8 +254,9 @@ fn services(
         reader: reader.clone(),
         definitions: engine.definitions().clone(),
         limits: config.definitions,
+        views: views.clone(),
     });
-    Services { intake, reader, folds, deploys, health, clock: Arc::clone(&config.clocks.wall) }
+    Services { intake, reader, folds, views, deploys, health, clock: Arc::clone(&config.clocks.wall) }
 }
 
 fn open_host(config: &Config, folder: &Folder, stages: Arc<Stages>) -> Result<Host, NodeError> {

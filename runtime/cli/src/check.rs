@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::{
-    deploy::{aggregates, remarks},
+    deploy::{remarks, state},
     exit::Exit,
     input,
     render::text::short,
@@ -46,6 +46,7 @@ pub(super) struct Checked {
     bytes: u64,
     definitions: Vec<Definition>,
     aggregates: Vec<String>,
+    projections: Vec<String>,
     imports: Vec<String>,
     missing_grants: Vec<MissingGrant>,
     warnings: Vec<String>,
@@ -71,6 +72,7 @@ fn checked(verified: Verified) -> Checked {
     Checked {
         definitions: present::definition::verified(&verified),
         aggregates: verified.aggregates.iter().map(|aggregate| aggregate.name.clone()).collect(),
+        projections: verified.projections.iter().map(|projection| projection.name.clone()).collect(),
         missing_grants: grants::missing(&verified.module, &verified.imports, &[]),
         digest: hex::encode(verified.digest),
         module: verified.module,
@@ -85,7 +87,7 @@ pub(super) fn report(checked: &Checked) -> String {
     let size = Size::rough(usize::try_from(checked.bytes).unwrap_or(usize::MAX));
     let head = format!("module {}  {size}  sha256 {}\n", checked.module, short(&checked.digest));
     let sagas: String = checked.definitions.iter().map(|saga| graph::draw(saga, graph::Format::Text)).collect();
-    head + &sagas + &aggregates(&checked.aggregates) + &remarks(&checked.missing_grants, &checked.warnings)
+    head + &sagas + &state(&checked.aggregates, &checked.projections) + &remarks(&checked.missing_grants, &checked.warnings)
 }
 
 #[cfg(test)]
@@ -105,6 +107,7 @@ mod tests {
             definitions: vec![samples::trip()],
             triggers: vec![Trigger { saga: "trip".to_owned(), event_type: "trip.wanted".to_owned() }],
             aggregates: Vec::new(),
+            projections: Vec::new(),
             imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned(), "wasi:cli/environment@0.2.3".to_owned()],
             warnings: Vec::new(),
         };

@@ -100,7 +100,7 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
     let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, short(&deployed.digest));
     let breaks = broken(&deployed.breaks, "no longer works");
     head + &sagas(&deployed.sagas, &deployed.triggers)
-        + &aggregates(&deployed.aggregates)
+        + &state(&deployed.aggregates, &deployed.projections)
         + &breaks
         + &remarks(&deployed.missing_grants, &deployed.warnings)
 }
@@ -132,7 +132,7 @@ fn planned(plan: &Plan) -> String {
             .collect(),
     };
     let breaks = broken(&plan.breaks, "would stop working");
-    let sagas = sagas(&plan.sagas, &plan.triggers) + &aggregates(&plan.aggregates);
+    let sagas = sagas(&plan.sagas, &plan.triggers) + &state(&plan.aggregates, &plan.projections);
     what + &stays + &moves(plan) + &sagas + &breaks + &remarks(&plan.missing_grants, &plan.warnings)
 }
 
@@ -176,9 +176,13 @@ fn sagas(sagas: &[String], triggers: &[Trigger]) -> String {
     names + &started_by(triggers)
 }
 
-/// The aggregates of a module, on one line; nothing if there are none.
-pub(super) fn aggregates(names: &[String]) -> String {
-    if names.is_empty() { String::new() } else { format!("aggregates: {}\n", names.join(", ")) }
+/// The aggregates and the projections of a module, on a line each; nothing if there are none.
+pub(super) fn state(aggregates: &[String], projections: &[String]) -> String {
+    let line = |what: &str, names: &[String]| match names {
+        [] => String::new(),
+        names => format!("{what}: {}\n", names.join(", ")),
+    };
+    line("aggregates", aggregates) + &line("projections", projections)
 }
 
 /// Which events start which sagas, on one line; nothing if there are none.
@@ -226,6 +230,7 @@ mod tests {
             sagas: vec!["trip".to_owned(), "flight".to_owned()],
             triggers: vec![Trigger { event_type: "trip.wanted".to_owned(), saga: "trip".to_owned() }],
             aggregates: Vec::new(),
+            projections: Vec::new(),
             imports: Vec::new(),
             missing_grants: vec![MissingGrant {
                 import: "wasi:http/outgoing-handler@0.2.3".to_owned(),
@@ -287,6 +292,7 @@ mod tests {
             sagas: vec!["trip".to_owned()],
             triggers: Vec::new(),
             aggregates: Vec::new(),
+            projections: Vec::new(),
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),

@@ -166,6 +166,7 @@ mod tests {
             sagas: vec!["shop".to_owned()],
             triggers: Vec::new(),
             aggregates: Vec::new(),
+            projections: Vec::new(),
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),

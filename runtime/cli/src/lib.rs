@@ -87,6 +87,10 @@ mod send;
 
 mod events;
 
+mod query;
+
+mod projections;
+
 mod schedule;
 
 mod completions;
@@ -151,6 +155,8 @@ enum Verb {
     Publish(publish::Publish),
     Send(send::Send),
     Events(events::Events),
+    Query(query::Query),
+    Projections(projections::Projections),
     Schedule(schedule::Schedule),
     Jobs(jobs::Jobs),
     Completions(completions::Completions),
@@ -255,6 +261,8 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Publish(verb) => publish::run(&verb, &open()?),
         Verb::Send(verb) => send::run(&verb, &open()?),
         Verb::Events(verb) => events::run(&verb, &open()?),
+        Verb::Query(verb) => query::run(&verb, &open()?),
+        Verb::Projections(verb) => projections::run(&verb, &open()?),
         Verb::Schedule(verb) => schedule::run(&verb, &open()?),
         Verb::Jobs(verb) => jobs::run(&verb, &open()?),
         Verb::Completions(verb) => completions::run(&verb),

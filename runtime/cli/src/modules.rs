@@ -75,7 +75,14 @@ fn table(modules: &[Module], now: &Now) -> String {
                 short(&version.digest).to_owned(),
                 version.in_flight.to_string(),
                 now.clock(version.deployed_at),
-                version.sagas.iter().chain(&version.aggregates).map(String::as_str).collect::<Vec<_>>().join(", "),
+                version
+                    .sagas
+                    .iter()
+                    .chain(&version.aggregates)
+                    .chain(&version.projections)
+                    .map(String::as_str)
+                    .collect::<Vec<_>>()
+                    .join(", "),
                 standing,
             ]);
         }
@@ -116,6 +123,7 @@ mod tests {
             sagas: vec!["trip".to_owned(), "flight".to_owned()],
             triggers: Vec::new(),
             aggregates: Vec::new(),
+            projections: Vec::new(),
             imports: Vec::new(),
             in_flight,
             quarantined: None,

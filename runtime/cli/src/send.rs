@@ -55,10 +55,10 @@ pub(super) fn run(send: &Send, session: &Session) -> Result<Exit> {
 }
 
 fn text(answer: &CommandAnswer) -> String {
-    let CommandAnswer { aggregate, id, revision, duplicate, events, data, .. } = answer;
+    let CommandAnswer { aggregate, id, revision, duplicate, position, events, data, .. } = answer;
     let what = if events.is_empty() { "accepted, nothing to do" } else { "accepted" };
     let again = if *duplicate { "  (as it was answered before)" } else { "" };
-    let head = format!("{} {}  {what}  revision {revision}{again}\n", clean(aggregate), clean(id));
+    let head = format!("{} {}  {what}  revision {revision}  position {position}{again}\n", clean(aggregate), clean(id));
     let data = data.iter().map(|data| format!("  answer {}\n", clean(data.as_str())));
     head + &columns(&events.iter().map(row).collect::<Vec<_>>()) + &data.collect::<String>()
 }
@@ -127,11 +127,11 @@ mod tests {
         let again = CommandAnswer { duplicate: true, events: Vec::new(), data: None, ..answer.clone() };
         let told = anstream::adapter::strip_str(&(text(&answer) + &text(&again))).to_string();
         expect![[r#"
-            customer C1  accepted  revision 3
+            customer C1  accepted  revision 3  position 0-1-48
               #2  customer.credit-reserved v2  {"order":"O1","cents":1234}
               #3  customer.warned              null
               answer 266
-            customer C1  accepted, nothing to do  revision 3  (as it was answered before)
+            customer C1  accepted, nothing to do  revision 3  position 0-1-48  (as it was answered before)
         "#]]
         .assert_eq(&told);
     }

@@ -1,13 +1,16 @@
 //! `amends show`: one saga as a tree, or one aggregate as its state.
 
 use amends_wire::{aggregate::Aggregate, saga::Saga};
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Args;
 
 use super::{
     clock,
     exit::{Exit, Usage},
-    render::{text::clean, tree},
+    render::{
+        text::{clean, json},
+        tree,
+    },
     session::{Form, Session, print, print_json},
 };
 
@@ -58,11 +61,7 @@ fn text(shown: &Aggregate) -> Result<String> {
     let latest = latest_revision.as_ref().map(|latest| format!(" of {latest}")).unwrap_or_default();
     let head = format!("{} {}  revision {revision}{latest}  folded by {module} v{version}\n", clean(aggregate), clean(id));
     let claims = claims.iter().map(|claim| format!("holds {}\n", clean(claim)));
-    // Read as a value, so that what a module says is spelled as JSON and can hide nothing.
-    let state: serde_json::Value = serde_json::from_str(state.as_str()).context("the state is no JSON")?;
-    let state = serde_json::to_string_pretty(&state).context("cannot write the state")?;
-    let state = state.lines().map(|line| clean(line).into_owned() + "\n");
-    Ok(head + &claims.collect::<String>() + &state.collect::<String>())
+    Ok(head + &claims.collect::<String>() + &json(state)?)
 }
 
 #[cfg(test)]

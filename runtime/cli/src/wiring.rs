@@ -59,6 +59,7 @@ pub fn open(config: &Config, listening: SocketAddr, lost_lines: Counter) -> Resu
     let mut node = Node::open(node::Config {
         data: config.store.data.clone(),
         store: store_options(config),
+        views_cache_bytes: config.store.views_cache.as_usize(),
         guests: guest_limits(config),
         engine: engine_limits(config),
         definitions: definition_limits(config),

@@ -31,6 +31,7 @@
 //! - [`schedule`]: when sagas are started
 //! - [`job`]: a verb for many sagas
 //! - [`aggregate`]: what a module declares of an aggregate, the facts of its stream, and how it stands
+//! - [`projection`]: what a module declares of a view
 
 pub mod value;
 
@@ -57,6 +58,8 @@ pub mod schedule;
 pub mod job;
 
 pub mod aggregate;
+
+pub mod projection;
 
 pub use crate::{
     event::Event,

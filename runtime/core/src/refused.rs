@@ -98,6 +98,12 @@ pub enum RefusalCode {
     Exists,
     /// 500: the module's code failed, and nothing was recorded.
     GuestFailed,
+    /// 404.
+    NoSuchView,
+    /// 404.
+    NoSuchQuery,
+    /// 503: a view has not read so far yet.
+    Behind,
 }
 
 impl RefusalCode {
@@ -142,6 +148,9 @@ impl RefusalCode {
             Self::NoSuchAggregate => "no_such_aggregate",
             Self::Exists => "exists",
             Self::GuestFailed => "guest_failed",
+            Self::NoSuchView => "no_such_view",
+            Self::NoSuchQuery => "no_such_query",
+            Self::Behind => "behind",
         }
     }
 }
@@ -192,6 +201,9 @@ mod tests {
             RefusalCode::NoSuchAggregate,
             RefusalCode::Exists,
             RefusalCode::GuestFailed,
+            RefusalCode::NoSuchView,
+            RefusalCode::NoSuchQuery,
+            RefusalCode::Behind,
         ];
         let places: Vec<u8> = codes.iter().flat_map(|code| postcard::to_allocvec(code).unwrap()).collect();
         assert_eq!(places, (0..codes.len() as u8).collect::<Vec<_>>());

@@ -169,6 +169,7 @@ mod tests {
             imports: Vec::new(),
             triggers: triggers.iter().map(trigger).collect(),
             aggregates: Vec::new(),
+            projections: Vec::new(),
             in_flight: 0,
             quarantined: None,
         }

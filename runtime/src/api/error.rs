@@ -123,6 +123,12 @@ impl ApiError {
         Self { status: StatusCode::CONFLICT, detail: Box::new(detail) }
     }
 
+    /// The same, with another status.
+    #[must_use]
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     /// 500: our bug.
     pub fn internal(what: &str) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the host failed: {what}"))
@@ -209,7 +215,9 @@ fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::ScheduleNotFound
         | RefusalCode::JobNotFound
         | RefusalCode::NoHandler
-        | RefusalCode::NoSuchAggregate => StatusCode::NOT_FOUND,
+        | RefusalCode::NoSuchAggregate
+        | RefusalCode::NoSuchView
+        | RefusalCode::NoSuchQuery => StatusCode::NOT_FOUND,
         RefusalCode::IdTaken
         | RefusalCode::SagaEnded
         | RefusalCode::VerbDoesNotFit
@@ -236,6 +244,8 @@ fn status(code: RefusalCode) -> StatusCode {
         RefusalCode::GuestFailed => StatusCode::INTERNAL_SERVER_ERROR,
         RefusalCode::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         RefusalCode::LowSpace => StatusCode::INSUFFICIENT_STORAGE,
-        RefusalCode::Overloaded | RefusalCode::Stopping | RefusalCode::StorageFailed => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalCode::Overloaded | RefusalCode::Stopping | RefusalCode::StorageFailed | RefusalCode::Behind => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
     }
 }

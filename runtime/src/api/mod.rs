@@ -59,7 +59,8 @@ use crate::{
         port::{Answer, Request},
     },
     held::Held,
-    service::{Services, deploy::Deploys, folds::Folds, health::Health, intake::Intake, reader::Reader},
+    journal,
+    service::{Services, deploy::Deploys, folds::Folds, health::Health, intake::Intake, reader::Reader, views::Views},
 };
 
 /// What every handler has: the services of the host, and what only the API needs.
@@ -67,6 +68,7 @@ pub struct Api {
     intake: Intake,
     reader: Reader,
     folds: Folds,
+    views: Views,
     deploys: Deploys,
     health: Health,
     clock: Clock,
@@ -110,13 +112,14 @@ impl Default for Options {
 
 /// The routes over a running host. When `stop` turns true, waiting requests are answered and streams end.
 pub fn router(services: Services, options: Options, stop: watch::Receiver<bool>) -> Router {
-    let Services { intake, reader, folds, deploys, health, clock } = services;
+    let Services { intake, reader, folds, views, deploys, health, clock } = services;
     let waits = Waits::new(waits::WAITS_MAX, waits::WATCHES_MAX);
     let held = Held::new(options.held_bytes_max);
     routes::router(Arc::new(Api {
         intake,
         reader,
         folds,
+        views,
         deploys,
         health,
         clock,
@@ -128,12 +131,9 @@ pub fn router(services: Services, options: Options, stop: watch::Receiver<bool>)
     }))
 }
 
-/// The journal's generation, which is part of every position that is handed out. A restored journal will have another one.
-const GENERATION: u32 = 1;
-
 impl Api {
     fn positions(&self) -> Positions {
-        Positions { generation: GENERATION }
+        Positions { generation: journal::GENERATION }
     }
 
     fn now(&self) -> Instant {

@@ -3,6 +3,7 @@
 use axum::http::StatusCode;
 
 use super::error::ApiError;
+use crate::journal::{self, SHARD};
 
 /// Reads and writes the positions of one journal.
 #[derive(Clone, Copy, Debug)]
@@ -11,13 +12,10 @@ pub struct Positions {
     pub generation: u32,
 }
 
-/// One host runs one shard today.
-const SHARD: u32 = 0;
-
 impl Positions {
     /// The opaque text.
     pub fn show(self, number: u64) -> String {
-        format!("{SHARD}-{}-{number}", self.generation)
+        journal::position_of(self.generation, number)
     }
 
     /// The number in a text that this journal handed out in this generation.

@@ -54,6 +54,7 @@ pub struct Engine {
     queued: Arc<AtomicUsize>,
     changes: broadcast::Sender<Change>,
     recorded: watch::Sender<u64>,
+    deployed: watch::Sender<u64>,
     definitions: Definitions,
     /// How many sagas had not ended when the host before this one stopped.
     pub recovered: u64,
@@ -118,6 +119,7 @@ impl Running {
         let (inputs, received) = channel();
         let (changes, _) = broadcast::channel(CHANGES_KEPT);
         let (recorded, _) = watch::channel(0);
+        let (deployed, _) = watch::channel(0);
         let definitions = shard.modules.definitions().clone();
         let notices = inputs.clone();
         let notify = move |notice| {
@@ -131,6 +133,7 @@ impl Running {
             queued: Arc::clone(&queued),
             changes: changes.clone(),
             recorded: recorded.clone(),
+            deployed: deployed.clone(),
             definitions,
             recovered: sagas,
         };
@@ -147,6 +150,7 @@ impl Running {
             inputs,
             changes,
             recorded,
+            deployed,
             queued,
             last_word,
             metrics,
@@ -200,6 +204,11 @@ impl Engine {
         self.recorded.subscribe()
     }
 
+    /// Says that modules changed since the last look.
+    pub fn deployed(&self) -> watch::Receiver<u64> {
+        self.deployed.subscribe()
+    }
+
     /// The definitions of what is deployed, by digest.
     pub fn definitions(&self) -> &Definitions {
         &self.definitions
@@ -217,6 +226,7 @@ struct Drive {
     changes: broadcast::Sender<Change>,
     /// Grows whenever events are durable.
     recorded: watch::Sender<u64>,
+    deployed: watch::Sender<u64>,
     queued: Arc<AtomicUsize>,
     last_word: LastWord,
     metrics: Arc<Metrics>,
@@ -411,6 +421,9 @@ impl Drive {
     fn changed(&self, stream: &StreamId, revision: u64) {
         if matches!(stream.kind, StreamKind::Aggregate | StreamKind::Event) {
             return self.recorded.send_modify(|times| *times += 1);
+        }
+        if stream.kind == StreamKind::Module {
+            return self.deployed.send_modify(|times| *times += 1);
         }
         if self.changes.receiver_count() == 0 {
             return;

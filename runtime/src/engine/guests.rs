@@ -15,6 +15,7 @@ use amends_core::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::{recorded::RecordedEvent, view::ViewRows};
 use crate::journal::{Grant, StreamId};
 
 /// The SHA-256 of a component.
@@ -66,6 +67,10 @@ pub enum Work {
     Decide(Box<DecideCall>),
     /// The state of an aggregate alone.
     Fold(Box<FoldCall>),
+    /// Events for a projection.
+    Project(Box<ProjectCall>),
+    /// A question to a view.
+    Query(Box<QueryCall>),
 }
 
 /// Which call it is, among those of its stream: what the crash marker and the log say of it.
@@ -84,6 +89,18 @@ pub enum CallId {
     Fold {
         /// Its revision after them.
         through: u64,
+    },
+    /// Events for a projection.
+    Project {
+        /// The position of the first one.
+        first: u64,
+        /// How many.
+        count: u32,
+    },
+    /// A question to a view.
+    Query {
+        /// Its name.
+        name: String,
     },
 }
 
@@ -105,6 +122,11 @@ impl Work {
             Self::Step(step) => CallId::Step(step.attempt.clone()),
             Self::Decide(decide) => CallId::Decide { after: decide.fold.revision(), count: decide.commands.len() as u32 },
             Self::Fold(fold) => CallId::Fold { through: fold.revision() },
+            Self::Project(project) => CallId::Project {
+                first: project.events.first().map_or(0, |event| event.position),
+                count: project.events.len() as u32,
+            },
+            Self::Query(query) => CallId::Query { name: query.name.clone() },
         }
     }
 
@@ -112,8 +134,8 @@ impl Work {
     pub fn is(&self, id: &CallId) -> bool {
         match (self, id) {
             (Self::Step(step), CallId::Step(attempt)) => step.attempt == *attempt,
-            (Self::Decide(_) | Self::Fold(_), id) => self.id() == *id,
-            (Self::Step(_), CallId::Decide { .. } | CallId::Fold { .. }) => false,
+            (Self::Step(_), _) => false,
+            (Self::Decide(_) | Self::Fold(_) | Self::Project(_) | Self::Query(_), id) => self.id() == *id,
         }
     }
 
@@ -128,7 +150,7 @@ impl Work {
                 Mark { key: step.key, attempt: step.attempt.number, undoes }
             }
             Self::Decide(decide) => Mark { key: decide.key, attempt: 1, undoes: None },
-            Self::Fold(_) => Mark { key: StepKey([0; 16]), attempt: 1, undoes: None },
+            Self::Fold(_) | Self::Project(_) | Self::Query(_) => Mark { key: StepKey([0; 16]), attempt: 1, undoes: None },
         }
     }
 
@@ -136,7 +158,16 @@ impl Work {
     pub fn only_asks(&self) -> bool {
         match self {
             Self::Step(step) => step.attempt.leg.direction == Direction::Check,
-            Self::Decide(_) | Self::Fold(_) => true,
+            Self::Decide(_) | Self::Fold(_) | Self::Project(_) | Self::Query(_) => true,
+        }
+    }
+
+    /// The rows that it may read, and write if it builds them.
+    pub fn rows(&self) -> Option<&Arc<dyn ViewRows>> {
+        match self {
+            Self::Project(project) => Some(&project.rows),
+            Self::Query(query) => Some(&query.rows),
+            Self::Step(_) | Self::Decide(_) | Self::Fold(_) => None,
         }
     }
 }
@@ -146,7 +177,7 @@ impl CallId {
     pub fn attempt(&self) -> Option<&Attempt> {
         match self {
             Self::Step(attempt) => Some(attempt),
-            Self::Decide { .. } | Self::Fold { .. } => None,
+            Self::Decide { .. } | Self::Fold { .. } | Self::Project { .. } | Self::Query { .. } => None,
         }
     }
 }
@@ -158,6 +189,9 @@ impl fmt::Display for CallId {
             Self::Decide { after, count: 1 } => write!(f, "a command after revision {after}"),
             Self::Decide { after, count } => write!(f, "{count} commands after revision {after}"),
             Self::Fold { through } => write!(f, "the state at revision {through}"),
+            Self::Project { first, count: 1 } => write!(f, "the event at {first}"),
+            Self::Project { first, count } => write!(f, "{count} events from {first} on"),
+            Self::Query { name } => write!(f, "query {name}"),
         }
     }
 }
@@ -213,6 +247,30 @@ impl FoldCall {
     pub fn revision(&self) -> u64 {
         self.base_revision + self.events.len() as u64
     }
+}
+
+/// Events for a projection.
+#[derive(Clone, Debug)]
+pub struct ProjectCall {
+    /// The projection's name.
+    pub projection: String,
+    /// In the order of the journal, at least one.
+    pub events: Vec<Arc<RecordedEvent>>,
+    /// What they become.
+    pub rows: Arc<dyn ViewRows>,
+}
+
+/// A question to a view.
+#[derive(Clone, Debug)]
+pub struct QueryCall {
+    /// The projection's name.
+    pub projection: String,
+    /// Which of its queries.
+    pub name: String,
+    /// A JSON object.
+    pub parameters: Payload,
+    /// As of one moment.
+    pub rows: Arc<dyn ViewRows>,
 }
 
 /// An event as it was recorded.
@@ -310,6 +368,10 @@ pub enum GuestReport {
     Decided(Result<Decided, CallFault>),
     /// Of a fold: the state.
     Folded(Result<Payload, CallFault>),
+    /// Of events for a projection.
+    Projected(Result<(), CallFault>),
+    /// Of a question to a view: the answer, or why there is none.
+    Queried(Result<Result<Payload, Failure>, CallFault>),
 }
 
 impl GuestReport {
@@ -320,6 +382,8 @@ impl GuestReport {
             CallId::Step(attempt) => Self::Step(Report { attempt, outcome: Outcome::HostFault(failure), left: Left::Nothing }),
             CallId::Decide { .. } => Self::Decided(Err(CallFault { failure, is_hosts: true })),
             CallId::Fold { .. } => Self::Folded(Err(CallFault { failure, is_hosts: true })),
+            CallId::Project { .. } => Self::Projected(Err(CallFault { failure, is_hosts: true })),
+            CallId::Query { .. } => Self::Queried(Err(CallFault { failure, is_hosts: true })),
         }
     }
 
@@ -330,6 +394,8 @@ impl GuestReport {
             CallId::Step(attempt) => Self::Step(Report { attempt, outcome: Outcome::HostFault(failure), left: Left::Unanswered }),
             CallId::Decide { .. } => Self::Decided(Err(CallFault { failure, is_hosts: true })),
             CallId::Fold { .. } => Self::Folded(Err(CallFault { failure, is_hosts: true })),
+            CallId::Project { .. } => Self::Projected(Err(CallFault { failure, is_hosts: true })),
+            CallId::Query { .. } => Self::Queried(Err(CallFault { failure, is_hosts: true })),
         }
     }
 
@@ -337,7 +403,7 @@ impl GuestReport {
     pub fn into_step(self) -> Option<Report> {
         match self {
             Self::Step(report) => Some(report),
-            Self::Decided(_) | Self::Folded(_) => None,
+            Self::Decided(_) | Self::Folded(_) | Self::Projected(_) | Self::Queried(_) => None,
         }
     }
 }

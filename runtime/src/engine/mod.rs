@@ -37,7 +37,9 @@ pub(crate) mod aggregate;
 
 pub(crate) mod starter;
 
-pub(crate) mod recorded;
+pub mod recorded;
+
+pub mod view;
 
 mod failpoints;
 

@@ -90,6 +90,7 @@ impl Request {
             StreamKind::Schedule => format!("schedule `{id}`"),
             StreamKind::Job => format!("job {id}"),
             StreamKind::Aggregate => id.replacen('/', " ", 1),
+            StreamKind::View => format!("view `{id}`"),
         }
     }
 

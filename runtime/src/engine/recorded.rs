@@ -7,9 +7,13 @@ use amends_core::{
 };
 use bytes::Bytes;
 
+mod recent;
+
+pub(crate) use self::recent::Recent;
+
 use crate::{
     journal::{Corrupt, Fact, MessageEvent, Record, keys, record},
-    store::{Position, Row, Store, StoreError},
+    store::{Position, Row, Store, StoreError, Stored},
 };
 
 /// An event as it is in the journal.
@@ -222,12 +226,59 @@ fn types_of(store: &dyn Store, namespace: &Namespace) -> Result<Vec<String>, Sto
     Ok(types)
 }
 
+/// Rows that are in memory while events are counted.
+const COUNTED_AT_ONCE: usize = 4_096;
+
+/// How many events of some types there are behind a position; it stops to count at a number, where there are as many.
+pub(crate) fn count(
+    store: &dyn Store,
+    namespace: &Namespace,
+    types: &[String],
+    after: Position,
+    enough: usize,
+) -> Result<usize, StoreError> {
+    let mut count = 0;
+    for event_type in types {
+        let mut behind = after;
+        while count < enough {
+            let rows = store.rows(&keys::events_named(namespace, event_type, behind, COUNTED_AT_ONCE.min(enough - count)))?;
+            count += rows.len();
+            match rows.last() {
+                Some(last) if rows.len() == COUNTED_AT_ONCE => (_, _, behind) = keys::parse_event_name(&last.key)?,
+                Some(_) | None => break,
+            }
+        }
+    }
+    Ok(count)
+}
+
+/// When the first event of some types behind a position was decided.
+pub(crate) fn first_at(
+    store: &dyn Store,
+    namespace: &Namespace,
+    types: &[String],
+    after: Position,
+) -> Result<Option<Instant>, StoreError> {
+    let query = EventQuery { types: types.to_vec(), key: None, after, limit: 1, bytes_max: usize::MAX };
+    Ok(events(store, namespace, &query)?.events.first().map(|event| event.at))
+}
+
 fn one(store: &dyn Store, position: Position, event_type: &str, aggregate_id: &str) -> Result<RecordedEvent, StoreError> {
     let stored = store.log(position, 1)?.pop();
-    let record = stored.map(|stored| record::decode_stored(&stored)).transpose()?;
-    let event = record.and_then(|record| match aggregate_id {
+    let event = stored.map(|stored| decoded(&stored, event_type, aggregate_id)).transpose()?;
+    event.ok_or_else(|| no_event(position, event_type).into())
+}
+
+fn no_event(position: Position, event_type: &str) -> Corrupt {
+    Corrupt(format!("position {position} is no event `{event_type}`, though a row says so"))
+}
+
+/// The event of a record, of which a row says that it is there.
+fn decoded(stored: &Stored, event_type: &str, aggregate_id: &str) -> Result<RecordedEvent, Corrupt> {
+    let record = record::decode_stored(stored)?;
+    let event = match aggregate_id {
         "" => RecordedEvent::published(record),
         id => RecordedEvent::of_record((event_type.split_once('.').map_or(event_type, |(name, _)| name), id), &record),
-    });
-    event.ok_or_else(|| Corrupt(format!("position {position} is no event `{event_type}`, though a row says so")).into())
+    };
+    event.ok_or_else(|| no_event(stored.position, event_type))
 }

@@ -210,8 +210,13 @@ impl Shard {
                     self.take(Work::Decided(key, report));
                 }
             }
-            // They run no guest code.
-            StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Job => {}
+            // They run no guest code, or not for the shard.
+            StreamKind::Module
+            | StreamKind::Event
+            | StreamKind::Host
+            | StreamKind::Schedule
+            | StreamKind::Job
+            | StreamKind::View => {}
         }
     }
 
@@ -471,7 +476,8 @@ impl Shard {
                     | StreamKind::Host
                     | StreamKind::Schedule
                     | StreamKind::Job
-                    | StreamKind::Aggregate => {}
+                    | StreamKind::Aggregate
+                    | StreamKind::View => {}
                 },
             }
         }

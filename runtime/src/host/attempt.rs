@@ -17,7 +17,7 @@ use super::{
     Shared, Uptime,
     bindings::{
         aggregates::exports::amends::module::aggregate, exports::amends::module::saga,
-        triggers::exports::amends::module::triggers::Trigger,
+        projections::exports::amends::module::projection, triggers::exports::amends::module::triggers::Trigger,
     },
     console::Console,
     describe::Description,
@@ -106,11 +106,15 @@ async fn tell(module: &Ready, instance: Instance, store: &mut Store<Guest>) -> w
         Some(aggregates) => Some(ask::<_, (aggregate::Description,)>(instance, store, &aggregates.describe, ()).await?.0),
         None => None,
     };
+    let projections = match module.projections() {
+        Some(projections) => Some(ask::<_, (projection::Description,)>(instance, store, &projections.describe, ()).await?.0),
+        None => None,
+    };
     let triggers = match &module.triggers {
         Some(export) => ask::<_, (Vec<Trigger>,)>(instance, store, export, ()).await?.0,
         None => Vec::new(),
     };
-    Ok(Description::new(sagas, aggregates, triggers)?)
+    Ok(Description::new(sagas, aggregates, projections, triggers)?)
 }
 
 /// Calls one export.

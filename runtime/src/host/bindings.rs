@@ -14,6 +14,17 @@ pub mod triggers {
     wasmtime::component::bindgen!({ path: "../wit", world: "triggers-module", exports: { default: async } });
 }
 
+/// Views: what a module may export beside its sagas and aggregates, or in place of them, and the rows that it is offered.
+pub mod projections {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "projections-module",
+        imports: { default: trappable },
+        exports: { default: async },
+        with: { "amends:module/types": super::amends::module::types },
+    });
+}
+
 /// Aggregates: what a module may export beside its sagas, or in place of them.
 pub mod aggregates {
     wasmtime::component::bindgen!({

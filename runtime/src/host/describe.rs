@@ -2,17 +2,17 @@
 //!
 //! Only the shape is translated; whether a definition keeps the rules is the core's to say.
 
-use amends_core::{Trigger, aggregate, definition as core};
+use amends_core::{Trigger, aggregate, definition as core, projection};
 
 use super::{
     bindings::{
         aggregates::exports::amends::module::aggregate as of_aggregates, exports::amends::module::saga as wit,
-        triggers::exports::amends::module::triggers,
+        projections::exports::amends::module::projection as of_projections, triggers::exports::amends::module::triggers,
     },
     fault::Fault,
 };
 
-/// A module's name, its sagas and what starts them, and its aggregates.
+/// A module's name, its sagas and what starts them, its aggregates and its projections.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// The name that the component gives itself, not yet checked.
@@ -23,34 +23,42 @@ pub struct Description {
     pub triggers: Vec<Trigger>,
     /// Its aggregates, not yet checked.
     pub aggregates: Vec<aggregate::Definition>,
+    /// Its projections, not yet checked.
+    pub projections: Vec<projection::Definition>,
 }
 
 impl Description {
-    /// What the interfaces say that a component exports. A component has one name, in both.
+    /// What the interfaces say that a component exports. A component has one name, in all.
     pub(super) fn new(
         sagas: Option<wit::Description>,
         aggregates: Option<of_aggregates::Description>,
+        projections: Option<of_projections::Description>,
         triggers: Vec<triggers::Trigger>,
     ) -> Result<Self, Fault> {
-        let module = match (&sagas, &aggregates) {
-            (Some(sagas), Some(aggregates)) if sagas.module != aggregates.module => {
-                let (one, other) = (&sagas.module, &aggregates.module);
-                return Err(Fault::bad_output(format!(
-                    "the component names itself `{}` with its sagas and `{}` with its aggregates",
-                    one.escape_debug(),
-                    other.escape_debug()
-                )));
-            }
-            (Some(sagas), _) => sagas.module.clone(),
-            (None, Some(aggregates)) => aggregates.module.clone(),
-            (None, None) => String::new(),
-        };
+        let names = [
+            sagas.as_ref().map(|said| ("sagas", said.module.clone())),
+            aggregates.as_ref().map(|said| ("aggregates", said.module.clone())),
+            projections.as_ref().map(|said| ("projections", said.module.clone())),
+        ];
+        let mut names = names.into_iter().flatten();
+        let first = names.next();
+        if let Some((of_one, one)) = &first
+            && let Some((of_other, other)) = names.find(|(_, name)| name != one)
+        {
+            return Err(Fault::bad_output(format!(
+                "the component names itself `{}` with its {of_one} and `{}` with its {of_other}",
+                one.escape_debug(),
+                other.escape_debug()
+            )));
+        }
+        let module = first.map(|(_, name)| name).unwrap_or_default();
         let trigger = |trigger: triggers::Trigger| Trigger { saga: trigger.saga, event_type: trigger.event_type };
         Ok(Self {
             module,
             sagas: sagas.into_iter().flat_map(|sagas| sagas.sagas).map(definition).collect(),
             triggers: triggers.into_iter().map(trigger).collect(),
             aggregates: aggregates.into_iter().flat_map(|known| known.aggregates).map(aggregate_definition).collect(),
+            projections: projections.into_iter().flat_map(|known| known.projections).map(projection_definition).collect(),
         })
     }
 }
@@ -76,6 +84,18 @@ fn aggregate_definition(definition: of_aggregates::Definition) -> aggregate::Def
         events: definition.events.into_iter().map(event).collect(),
         keep_every: definition.keep_every,
         state_version: definition.state_version,
+    }
+}
+
+fn projection_definition(definition: of_projections::Definition) -> projection::Definition {
+    let reading =
+        |reading: of_projections::Reading| projection::Reading { event_type: reading.event_type, versions: reading.versions };
+    let query = |query: of_projections::QueryDefinition| projection::QueryDefinition { name: query.name, schema: query.schema };
+    projection::Definition {
+        name: definition.name,
+        reads: definition.reads.into_iter().map(reading).collect(),
+        queries: definition.queries.into_iter().map(query).collect(),
+        rows_version: definition.rows_version,
     }
 }
 

@@ -26,6 +26,7 @@ use super::{
     bindings::{
         SagaModule,
         amends::module::{config, context, log, secrets, types},
+        projections::amends::module::view,
     },
     budget::{Budget, Share},
     console::{Console, Stream},
@@ -38,7 +39,10 @@ use super::{
     secrets::Secrets,
 };
 use crate::{
-    engine::guests::{GuestCall, Mark},
+    engine::{
+        guests::{GuestCall, Mark},
+        view::ViewRows,
+    },
     journal::Grant,
 };
 
@@ -54,6 +58,8 @@ pub(super) struct Facts {
     pub(super) started_at: Instant,
     pub(super) reach: Reach,
     pub(super) grants: Arc<[Grant]>,
+    /// The rows of the view that the call is about.
+    pub(super) rows: Option<Arc<dyn ViewRows>>,
     /// `traceparent` of what this attempt sends, if what it is for is part of a trace.
     pub(super) traceparent: Option<HeaderValue>,
 }
@@ -87,6 +93,7 @@ impl Facts {
             started_at: call.started_at,
             reach,
             grants: call.grants.clone(),
+            rows: call.work.rows().cloned(),
             traceparent: call.trace_context.as_deref().and_then(|context| headers::traceparent(context, mark)),
         }
     }
@@ -100,6 +107,7 @@ impl Facts {
             started_at: Instant(0),
             reach: Reach::EffectFree,
             grants: Arc::new([]),
+            rows: None,
             traceparent: None,
         }
     }
@@ -163,6 +171,10 @@ impl Guest {
         }
     }
 
+    pub(super) fn rows(&self) -> Option<&Arc<dyn ViewRows>> {
+        self.facts.rows.as_ref()
+    }
+
     pub(super) fn limiter(&mut self) -> &mut dyn ResourceLimiter {
         &mut self.usage
     }
@@ -171,6 +183,7 @@ impl Guest {
 /// Everything that a guest may import.
 pub(super) fn link(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     SagaModule::add_to_linker::<_, wasmtime::component::HasSelf<_>>(linker, |guest| guest)?;
+    view::add_to_linker::<_, wasmtime::component::HasSelf<_>>(linker, |guest| guest)?;
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     linker.allow_shadowing(true);

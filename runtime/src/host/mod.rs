@@ -61,6 +61,8 @@ mod convert;
 
 mod decide;
 
+mod project;
+
 mod describe;
 
 mod json;

@@ -13,8 +13,9 @@ use super::{
     bindings::{
         SagaModulePre,
         aggregates::{AggregatesModulePre, exports::amends::module::aggregate},
-        amends::module::types::Payload,
+        amends::module::types::{Failure, Payload},
         exports::amends::module::saga,
+        projections::{ProjectionsModulePre, exports::amends::module::projection},
     },
     export::Export,
     fault::{Fault, FaultCode},
@@ -25,6 +26,7 @@ use crate::engine::guests::ModuleDigest;
 /// The interfaces that a module exports at least one of, and the one that it may export beside its sagas.
 const SAGA: &str = "amends:module/saga@0.1.0";
 const AGGREGATE: &str = "amends:module/aggregate@0.1.0";
+const PROJECTION: &str = "amends:module/projection@0.1.0";
 const TRIGGERS: &str = "amends:module/triggers@0.1.0";
 
 /// A component with its imports resolved and its exports found.
@@ -34,6 +36,7 @@ pub(super) struct Ready {
     pub(super) component: InstancePre<Guest>,
     sagas: Option<Sagas>,
     aggregates: Option<Aggregates>,
+    projections: Option<Projections>,
     /// None: no event starts its sagas, or it was built before there was this.
     pub(super) triggers: Option<ComponentExportIndex>,
 }
@@ -53,6 +56,13 @@ pub(super) struct Aggregates {
     pub(super) evolve: Export<aggregate::Fold, Payload>,
 }
 
+/// The exports of a module with projections.
+pub(super) struct Projections {
+    pub(super) describe: ComponentExportIndex,
+    pub(super) project: Export<projection::Batch, Result<(), Failure>>,
+    pub(super) query: Export<projection::Question, Result<Payload, Failure>>,
+}
+
 impl Ready {
     /// Its sagas, if it has some.
     pub(super) fn sagas(&self) -> Option<&Sagas> {
@@ -62,6 +72,11 @@ impl Ready {
     /// Its aggregates, if it has some.
     pub(super) fn aggregates(&self) -> Option<&Aggregates> {
         self.aggregates.as_ref()
+    }
+
+    /// Its projections, if it has some.
+    pub(super) fn projections(&self) -> Option<&Projections> {
+        self.projections.as_ref()
     }
 }
 
@@ -127,8 +142,19 @@ impl Modules {
             }
             None => None,
         };
+        let projections = match exported(PROJECTION) {
+            Some(projection) => {
+                ProjectionsModulePre::new(checked.clone())?;
+                Some(Projections {
+                    describe: find(&projection, "describe")?,
+                    project: Export::new(find(&projection, "project")?),
+                    query: Export::new(find(&projection, "query")?),
+                })
+            }
+            None => None,
+        };
         let triggers = exported(TRIGGERS).map(|triggers| find(&triggers, "triggers")).transpose()?;
-        Ok(Ready { component: checked, sagas, aggregates, triggers })
+        Ok(Ready { component: checked, sagas, aggregates, projections, triggers })
     }
 
     pub(super) fn source(&self, digest: &ModuleDigest) -> std::io::Result<Bytes> {

@@ -21,6 +21,7 @@ use super::{
     guest::Guest,
     limits::usize_of,
     modules::{self, Ready},
+    project,
     turn::Lane,
 };
 use crate::engine::guests::{CallFault, CallId, GuestCall, GuestReport, Work};
@@ -75,6 +76,44 @@ pub(super) async fn run(shared: &Shared, module: &Ready, call: &GuestCall, deadl
             };
             GuestReport::Folded(end.said.map_err(call_fault))
         }
+        Work::Project(project) => {
+            let end = match project::batch(project, bounds.payload_bytes_max) {
+                Ok(told) => {
+                    attempt::run(shared, module, call, deadline, lane, move |module, instance, store| {
+                        Box::pin(async move {
+                            let projections = module.projections().ok_or_else(|| modules::not_exported("projection"))?;
+                            let failed = projections.project.call(instance, store, &told).await?.err();
+                            Ok(failed.map(|failure| bounds.failure(failure, "failed")))
+                        })
+                    })
+                    .await
+                }
+                Err(fault) => End::before_it_began(fault),
+            };
+            GuestReport::Projected(match end.said {
+                Ok(None) => Ok(()),
+                Ok(Some(failure)) => Err(CallFault { failure, is_hosts: false }),
+                Err(fate) => Err(call_fault(fate)),
+            })
+        }
+        Work::Query(query) => {
+            let end = match project::question(query, bounds.payload_bytes_max) {
+                Ok(told) => {
+                    attempt::run(shared, module, call, deadline, lane, move |module, instance, store| {
+                        Box::pin(async move {
+                            let projections = module.projections().ok_or_else(|| modules::not_exported("projection"))?;
+                            match projections.query.call(instance, store, &told).await? {
+                                Ok(answer) => Ok(Ok(bounds.payload(answer, "answer")?)),
+                                Err(failure) => Ok(Err(bounds.failure(failure, "refused"))),
+                            }
+                        })
+                    })
+                    .await
+                }
+                Err(fault) => End::before_it_began(fault),
+            };
+            GuestReport::Queried(end.said.map_err(call_fault))
+        }
     }
 }
 
@@ -85,7 +124,7 @@ pub(super) fn way(work: &Work) -> Way {
             Direction::Forward => Way::Forward,
             Direction::Undo(_) | Direction::Check => Way::Back,
         },
-        Work::Decide(_) | Work::Fold(_) => Way::Forward,
+        Work::Decide(_) | Work::Fold(_) | Work::Project(_) | Work::Query(_) => Way::Forward,
     }
 }
 
@@ -95,6 +134,8 @@ pub(super) fn failed(id: CallId, fault: Fault, left: Left) -> GuestReport {
         CallId::Step(attempt) => step_ended(attempt, End { said: Err(Fate::Fault(fault)), left }),
         CallId::Decide { .. } => GuestReport::Decided(Err(call_fault(Fate::Fault(fault)))),
         CallId::Fold { .. } => GuestReport::Folded(Err(call_fault(Fate::Fault(fault)))),
+        CallId::Project { .. } => GuestReport::Projected(Err(call_fault(Fate::Fault(fault)))),
+        CallId::Query { .. } => GuestReport::Queried(Err(call_fault(Fate::Fault(fault)))),
     }
 }
 
@@ -107,7 +148,7 @@ fn call_fault(fate: Fate) -> CallFault {
         }
         Fate::Denied(denial) => {
             let message = format!(
-                "it called {}, and an aggregate reaches nothing outside: a step of a saga may",
+                "it called {}, and aggregates and projections reach nothing outside: a step of a saga may",
                 denial.origin.escape_debug()
             );
             CallFault { failure: Failure::new("denied", message), is_hosts: false }

@@ -118,6 +118,7 @@ facts! {
         105 "removed" Removed { version: version }
         106 "triggers" Triggers { version: version, triggers: triggers }
         107 "aggregates" Aggregates { version: version, description: description }
+        108 "projections" Projections { version: version, description: description }
     }
     Message(MessageEvent) {
         200 "event" Event { source: source, id: id, topic: topic, to: to, data: data }

@@ -66,7 +66,7 @@ macro_rules! kinds {
 kinds! {
     /// The kind of thing that a stream is about. Its byte in keys and its place in heads never change.
     ///
-    /// Reserved, in this order, for what comes: handlers (policies), instances of handlers, views, relays.
+    /// Reserved: 8 handlers (policies), 9 instances of handlers, 11 relays.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     StreamKind {
         /// A saga.
@@ -83,6 +83,8 @@ kinds! {
         Job 6 "job",
         /// An aggregate: `customer/C1`.
         Aggregate 7 "aggregate",
+        /// A view: its code is called for it. It has no records, for it is made of those of others.
+        View 10 "view",
     }
 }
 
@@ -103,6 +105,22 @@ kinds! {
         /// The check whether the first answer to a request is still needed.
         Answer 5 "answer",
     }
+}
+
+/// The journal's life, which is part of every position that is handed out. A restored journal will have another one.
+pub const GENERATION: u32 = 1;
+
+/// One host runs one shard today.
+pub const SHARD: u32 = 0;
+
+/// A position as it is handed out: an opaque text.
+pub fn position_text(position: u64) -> String {
+    position_of(GENERATION, position)
+}
+
+/// The same, of a life of the journal.
+pub fn position_of(generation: u32, position: u64) -> String {
+    format!("{SHARD}-{generation}-{position}")
 }
 
 /// A stream's name: (namespace, kind, id). The partition key is a hash of the namespace, stored with the first record.
@@ -252,6 +270,13 @@ pub enum ModuleEvent {
     },
     /// A version has aggregates. Recorded with its deploy; without it, it has none.
     Aggregates {
+        /// Which version.
+        version: u32,
+        /// The JSON of their definitions.
+        description: String,
+    },
+    /// A version has projections. Recorded with its deploy; without it, it has none.
+    Projections {
         /// Which version.
         version: u32,
         /// The JSON of their definitions.

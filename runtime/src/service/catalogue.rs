@@ -15,7 +15,7 @@ use crate::{
         saga::read,
     },
     journal::{Fact, keys, record},
-    store::{Store, StoreError},
+    store::{Range, Store, StoreError, Table},
 };
 
 /// The committed modules of the namespaces that were asked about.
@@ -43,6 +43,20 @@ impl Catalogue {
         said: impl FnOnce(&Modules) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         said(&*self.caught_up(store, namespace)?)
+    }
+
+    /// What is said of the modules of all namespaces as they are committed.
+    pub(super) fn of_all<T>(&self, store: &dyn Store, said: impl FnOnce(&Modules) -> T) -> Result<T, StoreError> {
+        let mut namespaces = Vec::new();
+        for row in store.rows(&Range::under(Table::Modules, &[], usize::MAX))? {
+            let (namespace, ..) = keys::parse_module(&row.key)?;
+            namespaces.push(namespace);
+        }
+        namespaces.dedup();
+        for namespace in &namespaces {
+            drop(self.caught_up(store, namespace)?);
+        }
+        Ok(said(&self.0.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// The fold, with every record of the namespace's modules that is committed now.

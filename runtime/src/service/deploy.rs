@@ -19,6 +19,7 @@ use super::{
     intake::Intake,
     reader::Reader,
     verify::{self, Unverified, Verified},
+    views::Views,
 };
 use crate::{
     engine::{
@@ -45,6 +46,8 @@ pub struct Parts {
     pub definitions: Definitions,
     /// The rules of definitions.
     pub limits: validate::Limits,
+    /// Needs the components that built them.
+    pub views: Views,
 }
 
 /// Verifies, deploys and removes components. Cloning shares the places and the turn.
@@ -188,6 +191,7 @@ impl Deploys {
         to_the_end(async move {
             let turn = deploys.turn().await;
             let digest = tokio::task::block_in_place(|| deploys.digest_of(&origin.namespace, &module, version))?;
+            digest.iter().try_for_each(|digest| deploys.refuse_needed(digest, &module, version))?;
             let answer = deploys.parts.intake.ask(|answer| Request::Remove(origin, module, version, answer)).await?;
             digest.iter().for_each(|digest| turn.discard(digest));
             Ok(answer)
@@ -215,14 +219,15 @@ impl Deploys {
     /// Keeps a component and has its version recorded.
     async fn record(&self, upload: &Upload, verified: Verified, activate: bool) -> Result<Recorded, DeployError> {
         let turn = self.turn().await;
-        let Verified { module, digest, bytes, definitions, triggers, aggregates, imports, warnings: _ } = verified.clone();
+        let Verified { module, digest, bytes, definitions, triggers, aggregates, projections, imports, warnings: _ } =
+            verified.clone();
         let before = tokio::task::block_in_place(|| self.parts.reader.module(&upload.origin.namespace, &module));
         let before = before.inspect_err(|_| turn.discard(&digest))?;
         if let Err(not_kept) = turn.keep(&upload.bytes) {
             turn.discard(&digest);
             return Err(not_kept.into());
         }
-        let deploy = Deploy { module, digest, bytes, definitions, triggers, aggregates, imports, activate };
+        let deploy = Deploy { module, digest, bytes, definitions, triggers, aggregates, projections, imports, activate };
         let answer = self.parts.intake.ask(|answer| Request::Deploy(upload.origin.clone(), deploy, answer)).await;
         if answer.as_ref().is_err_and(is_final) {
             turn.discard(&digest);
@@ -234,6 +239,17 @@ impl Deploys {
         let module = self.parts.reader.module(namespace, module)?;
         let versions = module.into_iter().flat_map(|module| module.versions);
         Ok(versions.filter(|known| known.version == version).map(|known| known.digest).next())
+    }
+
+    /// A view answers with the code that built it, until it has another generation.
+    fn refuse_needed(&self, digest: &ModuleDigest, module: &str, version: u32) -> Result<(), Refusal> {
+        match self.parts.views.need(digest).as_slice() {
+            [] => Ok(()),
+            views => {
+                let said = format!("{module} v{version} cannot be removed: it answers for the views {}", views.join(", "));
+                Err(Refusal::new(RefusalCode::VersionInUse, said).hint("wait until they are built by another version"))
+            }
+        }
     }
 
     /// Waits for the turn.

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use amends_core::value::Payload;
-use tokio::sync::oneshot;
+use amends_core::value::{Failure, Payload};
 
-use super::reader::Committed;
+use super::{alone, reader::Committed};
 use crate::engine::{
     driver::Clock,
-    guests::{CallFault, CallId, Caller, GuestCall, GuestReport, Guests},
+    guests::{CallFault, GuestCall, GuestReport, Guests},
     refusal::{Refusal, RefusalCode},
 };
 
@@ -27,11 +26,7 @@ impl Folds {
 
     /// Computes the state of an aggregate, page by page. Afterwards it is there.
     pub async fn complete(&self, mut aggregate: Committed) -> Result<Committed, Refusal> {
-        while let Some(call) = aggregate.next_fold((self.clock)()) {
-            let revision = match call.work.id() {
-                CallId::Fold { through } => through,
-                CallId::Step(_) | CallId::Decide { .. } => 0,
-            };
+        while let Some((revision, call)) = aggregate.next_fold((self.clock)()) {
             let state = self.run(call).await.map_err(|fault| refused(&aggregate, &fault))?;
             aggregate.folded(revision, state);
         }
@@ -39,10 +34,10 @@ impl Folds {
     }
 
     async fn run(&self, call: GuestCall) -> Result<Payload, CallFault> {
-        let (tell, told) = oneshot::channel();
-        self.guests.run(call, Box::new(Alone(Some(tell))));
-        let stopped = || CallFault { failure: amends_core::Failure::new("stopping", "the host is stopping"), is_hosts: true };
-        told.await.unwrap_or_else(|_| Err(stopped()))
+        match alone::call(self.guests.as_ref(), call).await {
+            Some(GuestReport::Folded(said)) => said,
+            Some(_) | None => Err(CallFault { failure: Failure::new("stopping", "the host is stopping"), is_hosts: true }),
+        }
     }
 }
 
@@ -55,22 +50,5 @@ fn refused(aggregate: &Committed, fault: &CallFault) -> Refusal {
             let said = format!("`{module}` v{version} cannot fold the events: {message} ({code})");
             Refusal::new(RefusalCode::GuestFailed, said).hint("activate a version that can; nothing of the aggregate is lost")
         }
-    }
-}
-
-/// Wants one report.
-struct Alone(Option<oneshot::Sender<Result<Payload, CallFault>>>);
-
-impl Caller for Alone {
-    fn report(&mut self, report: GuestReport) -> Option<GuestCall> {
-        if let (GuestReport::Folded(said), Some(tell)) = (report, self.0.take()) {
-            // Who asked may be gone.
-            drop(tell.send(said));
-        }
-        None
-    }
-
-    fn last_report(mut self: Box<Self>, report: GuestReport) {
-        self.report(report);
     }
 }

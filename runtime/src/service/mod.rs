@@ -18,12 +18,16 @@ pub mod disk;
 
 pub mod folds;
 
+mod alone;
+
+pub mod views;
+
 pub mod health;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
-use self::{deploy::Deploys, folds::Folds, health::Health, intake::Intake, reader::Reader};
+use self::{deploy::Deploys, folds::Folds, health::Health, intake::Intake, reader::Reader, views::Views};
 use crate::engine::driver::Clock;
 
 /// The services of one running host.
@@ -35,6 +39,8 @@ pub struct Services {
     pub reader: Reader,
     /// Computes the states of aggregates.
     pub folds: Folds,
+    /// Builds views, and answers from them.
+    pub views: Views,
     /// Verifies, deploys and removes components.
     pub deploys: Deploys,
     /// Says how the host is.

@@ -11,7 +11,7 @@ use amends_core::{
     view::View,
 };
 
-use super::catalogue::Catalogue;
+use super::{catalogue::Catalogue, views::Offer};
 pub use crate::engine::{
     aggregate::read::{Committed, EventPage, Until},
     job::preview::JobPreview,
@@ -26,8 +26,10 @@ pub use crate::engine::{
 };
 use crate::{
     engine::{
-        aggregate, job,
-        module::{Definitions, Modules},
+        aggregate,
+        guests::ModuleDigest,
+        job,
+        module::{ActiveProjection, Definitions, Modules},
         port::{EventQuery, ModuleView, Offered, RecordedEvents},
         recorded,
         refusal::{Refusal, RefusalCode},
@@ -154,6 +156,25 @@ impl Reader {
     /// The definitions that new sagas start on, by name.
     pub fn definitions(&self, namespace: &Namespace) -> Result<Vec<Offered>, Refusal> {
         self.catalogue.definitions(self.store.as_ref(), namespace).map_err(|error| failed(&error))
+    }
+
+    /// The components of all versions.
+    pub(super) fn digests(&self) -> Vec<ModuleDigest> {
+        self.definitions.digests()
+    }
+
+    /// The projections of the active versions of all namespaces.
+    pub(super) fn projections(&self) -> Result<Vec<Offer>, StoreError> {
+        self.catalogue.of_all(self.store.as_ref(), |modules| {
+            let offer = |(namespace, active): (&Namespace, ActiveProjection<'_>)| Offer {
+                namespace: namespace.clone(),
+                module: active.module.to_owned(),
+                version: active.number,
+                digest: active.digest,
+                projection: active.projection.clone(),
+            };
+            modules.projections().map(offer).collect()
+        })
     }
 
     /// What is stuck, in groups. Only so many sagas are read.

@@ -32,6 +32,7 @@ use super::{
     health::{Failure, Health},
     intake::Intake,
     reader::Reader,
+    views,
 };
 use crate::{
     api::samples::{NOON, trip},
@@ -46,7 +47,7 @@ use crate::{
     },
     host::{Description, Load, Problem, Verified, VerifyError},
     journal::{Actor, StreamId},
-    store::{Store, memory::MemoryStore, ownership::ByLock},
+    store::{Store, memory::MemoryStore, ownership::ByLock, redb::views::ViewFile},
 };
 
 /// Nothing here takes so long: a test that waits for what never comes fails then, and does not hang.
@@ -60,6 +61,7 @@ pub(crate) struct TestHost {
     pub(crate) failure: Failure,
     knobs: Arc<Knobs>,
     running: Option<Running>,
+    building: Option<views::Running>,
 }
 
 /// What a test turns.
@@ -116,12 +118,23 @@ impl TestHost {
         let engine = running.engine();
         let reader = Reader::new(store.clone() as Arc<dyn Store>, engine.definitions().clone());
         let intake = Intake::new(engine.clone(), Arc::new(move || disk.disk_is_low.load(Ordering::SeqCst)));
+        let of_views = knobs.clone();
+        let views = views::Parts {
+            file: ViewFile::in_memory(),
+            store: store.clone(),
+            reader: reader.clone(),
+            guests: guests.clone(),
+            clock: Arc::new(move || Instant(of_views.now.load(Ordering::SeqCst))),
+            is_low: Arc::new(|| false),
+        };
+        let building = views::Running::start(views, engine).expect("a thread starts");
         let deploys = Deploys::new(deploy::Parts {
             components: shelf.clone(),
             intake: intake.clone(),
             reader: reader.clone(),
             definitions: engine.definitions().clone(),
             limits: validate::Limits::default(),
+            views: building.views().clone(),
         });
         let health = Health {
             recovered: engine.recovered,
@@ -134,8 +147,8 @@ impl TestHost {
         };
         let clock = Arc::new(move || api_clock.api_clock());
         let folds = Folds::new(guests.clone(), clock.clone());
-        let services = Services { intake, reader, folds, deploys, health, clock };
-        Self { services, guests, shelf, store, failure, knobs, running: Some(running) }
+        let services = Services { intake, reader, folds, views: building.views().clone(), deploys, health, clock };
+        Self { services, guests, shelf, store, failure, knobs, running: Some(running), building: Some(building) }
     }
 
     /// A host with version 1 of the module `trip`, active.
@@ -184,6 +197,7 @@ impl TestHost {
     pub(crate) fn stop(&mut self) {
         if let Some(running) = self.running.take() {
             running.stop(std::time::Instant::now());
+            self.building.take().into_iter().for_each(views::Running::stop);
         }
     }
 
@@ -380,7 +394,7 @@ fn counted(work: &Work) -> GuestReport {
         Payload::json((before + fold.events.len() as u64 + more as u64).to_string())
     };
     match work {
-        Work::Step(_) => panic!("a step is no counter's"),
+        Work::Step(_) | Work::Project(_) | Work::Query(_) => panic!("a counter is an aggregate"),
         Work::Fold(fold) => GuestReport::Folded(Ok(state(fold, 0))),
         Work::Decide(decide) => {
             let datas: Vec<&str> = decide.commands.iter().map(|command| str::from_utf8(&command.data.bytes).unwrap()).collect();
@@ -428,7 +442,7 @@ impl Components for Shelf {
             sagas.iter().map(|saga| Trigger { saga: saga.name.clone(), event_type: format!("{module}.wanted") }).collect();
         Ok(Verified {
             digest: digest(bytes),
-            description: Description { module, sagas, triggers, aggregates },
+            description: Description { module, sagas, triggers, aggregates, projections: Vec::new() },
             imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned()],
             exports: Vec::new(),
         })

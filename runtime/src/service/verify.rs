@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use amends_core::{Definition, Trigger, aggregate, id::Name, lint, trigger, validate};
+use amends_core::{Definition, Trigger, aggregate, id::Name, lint, projection, trigger, validate};
 
 use crate::{
     engine::{guests::ModuleDigest, module::schema::Schema},
@@ -27,6 +27,8 @@ pub struct Verified {
     pub triggers: Vec<Trigger>,
     /// Its aggregates, validated.
     pub aggregates: Vec<aggregate::Definition>,
+    /// Its projections, validated.
+    pub projections: Vec<projection::Definition>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// What is legal and perhaps not meant.
@@ -80,24 +82,28 @@ pub fn check(found: host::Verified, bytes: u64, limits: &validate::Limits) -> Re
     names.sort_unstable();
     reasons.extend(names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("saga `{}` is defined twice", pair[0])));
     reasons.extend(aggregate::problems(&description.aggregates));
+    reasons.extend(projection::problems(&description.projections));
     reasons.extend(unreadable_schemas(&description.aggregates));
-    if description.sagas.is_empty() && !description.aggregates.is_empty() {
+    reasons.extend(unreadable_parameters(&description.projections));
+    let is_empty = description.sagas.is_empty() && description.aggregates.is_empty() && description.projections.is_empty();
+    if description.sagas.is_empty() && !is_empty {
         reasons.extend(imports.iter().filter(|import| leads_outside(import)).map(|import| {
             format!(
-                "the module imports {import}, and has no saga: an aggregate reaches nothing outside; let a step of a saga call"
+                "the module imports {import}, and has no saga: aggregates and projections reach nothing outside; let a step of a saga call"
             )
         }));
     }
-    if description.sagas.is_empty() && description.aggregates.is_empty() {
-        reasons.push(format!("module `{module}` has neither a saga nor an aggregate; add one to its description"));
+    if is_empty {
+        reasons.push(format!("module `{module}` has no saga, no aggregate and no projection; add one to its description"));
     }
     if !reasons.is_empty() {
         return Err(bad_definition(reasons));
     }
     let warnings = sagas.iter().flat_map(|saga| lint::warnings(saga, &sagas));
     let warnings = warnings.map(|warning| escape(&warning.to_string())).collect();
-    let host::Description { sagas: definitions, triggers, aggregates, .. } = description;
-    Ok(Verified { module: module.to_string(), digest, bytes, definitions, triggers, aggregates, imports, warnings })
+    let host::Description { sagas: definitions, triggers, aggregates, projections, .. } = description;
+    let module = module.to_string();
+    Ok(Verified { module, digest, bytes, definitions, triggers, aggregates, projections, imports, warnings })
 }
 
 /// Whether whoever imports it calls out: without a socket that was created nothing is connected. `std` may link other parts of
@@ -113,6 +119,15 @@ fn unreadable_schemas(aggregates: &[aggregate::Definition]) -> impl Iterator<Ite
     commands.filter_map(|(known, command)| {
         let why = Schema::read(command.schema.as_deref()?).err()?;
         Some(format!("aggregate `{}`: the schema of command `{}` cannot be used: {why}", known.name, command.name))
+    })
+}
+
+/// The schemas of queries that cannot be used.
+fn unreadable_parameters(projections: &[projection::Definition]) -> impl Iterator<Item = String> {
+    let queries = projections.iter().flat_map(|known| known.queries.iter().map(move |query| (known, query)));
+    queries.filter_map(|(known, query)| {
+        let why = Schema::read(query.schema.as_deref()?).err()?;
+        Some(format!("projection `{}`: the schema of query `{}` cannot be used: {why}", known.name, query.name))
     })
 }
 

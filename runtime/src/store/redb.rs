@@ -13,6 +13,8 @@ mod journal;
 
 mod rows;
 
+pub mod views;
+
 use std::{
     any::Any,
     collections::{BTreeMap, btree_map::Entry},

@@ -35,6 +35,8 @@ pub mod event;
 
 pub mod aggregate;
 
+pub mod view;
+
 pub mod schedule;
 
 pub mod host;

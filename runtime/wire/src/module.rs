@@ -49,6 +49,9 @@ pub struct Version {
     /// Names of its aggregates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aggregates: Vec<String>,
+    /// Names of its projections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub projections: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Sagas that run on it and have not ended.
@@ -88,6 +91,9 @@ pub struct Deployed {
     /// Names of its aggregates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aggregates: Vec<String>,
+    /// Names of its projections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub projections: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Imports that need a grant and have none.
@@ -183,6 +189,9 @@ pub struct Plan {
     /// Names of its aggregates.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub aggregates: Vec<String>,
+    /// Names of its projections.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub projections: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Imports that need a grant and have none.

@@ -46,6 +46,7 @@ pub(super) fn table(config: &Config) -> Vec<Bounded> {
         // Below it not even a component and some payloads would fit.
         bound("server", "held_max", server.held_max, Size::mib(16), PIB),
         bound("store", "cache", store.cache, MIB, PIB),
+        bound("store", "views_cache", store.views_cache, MIB, PIB),
         bound("store", "queue_records", store.queue_records, 16, 10_000_000),
         // 0: the host may fill the disk.
         bound("store", "free_min", store.free_min, Size::kib(0), PIB),

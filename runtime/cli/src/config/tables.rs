@@ -82,6 +82,8 @@ pub struct Store {
     pub data: PathBuf,
     /// Memory for pages of the journal's file.
     pub cache: Size,
+    /// Memory for pages of the file of the views.
+    pub views_cache: Size,
     /// The largest number of records that wait for a commit; beyond it new work is refused.
     pub queue_records: u64,
     /// New starts are refused when less than this is free on the disk…
@@ -95,6 +97,7 @@ impl Default for Store {
         Self {
             data: PathBuf::from("./amends-data"),
             cache: Size::mib(64),
+            views_cache: Size::mib(32),
             queue_records: 8_192,
             free_min: Size::mib(512),
             free_min_percent: 5,

@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 
-use super::style::{DIM, paint};
 use amends_core::plain::is_hostile;
+use amends_wire::Json;
+use anyhow::{Context, Result};
+
+use super::style::{DIM, paint};
 
 /// Longer messages are cut: one line of a terminal or two.
 const MESSAGE_CHARS_MAX: usize = 240;
@@ -18,6 +21,22 @@ pub(crate) fn clean(text: &str) -> Cow<'_, str> {
         cleaned.push('…');
     }
     Cow::Owned(cleaned)
+}
+
+/// What a module says as indented JSON: read as a value, so that it is spelled as JSON and can hide nothing.
+pub(crate) fn json(said: &Json) -> Result<String> {
+    let value: serde_json::Value = serde_json::from_str(said.as_str()).context("what the module said is no JSON")?;
+    let text = serde_json::to_string_pretty(&value).context("cannot write what the module said")?;
+    let mut lines = String::with_capacity(text.len() + 1);
+    for c in text.chars() {
+        match c {
+            '\n' => lines.push(c),
+            // Inside a string, the only place where it can stand; none of these has more than four digits.
+            c if is_hostile(c) => lines.push_str(&format!("\\u{:04x}", c as u32)),
+            c => lines.push(c),
+        }
+    }
+    Ok(lines + "\n")
 }
 
 /// How wide text is shown, colours not counted. Names are ASCII; a wide character elsewhere only shifts its own line.

@@ -39,6 +39,8 @@ mod aggregates;
 
 mod recorded;
 
+mod views;
+
 mod schedules;
 
 mod modules;
@@ -78,6 +80,7 @@ fn routes() -> Routes {
         .and(events::routes())
         .and(aggregates::routes())
         .and(recorded::routes())
+        .and(views::routes())
         .and(schedules::routes())
         .and(stuck::routes())
         .and(jobs::routes())

@@ -20,7 +20,7 @@ use crate::{
         },
         module::{ActiveAggregate, Modules},
         recorded::RecordedEvent,
-        refusal::{Refusal, RefusalCode, Remedy},
+        refusal::{Refusal, RefusalCode, Remedy, nearest},
     },
     journal::{Corrupt, record},
 };
@@ -128,13 +128,6 @@ pub(super) fn no_command(definition: &aggregate::Definition, name: &str) -> Refu
         Some(name) => refusal.hint(format!("did you mean `{name}`?")),
         None => refusal.hint(format!("it has {}", names().collect::<Vec<_>>().join(", "))),
     }
-}
-
-/// The name that was probably meant.
-fn nearest<'a>(meant: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let likeness = |name: &str| strsim::jaro_winkler(meant, name);
-    let best = names.map(|name| (likeness(name), name)).max_by(|(a, _), (b, _)| a.total_cmp(b));
-    best.filter(|(likeness, _)| *likeness > 0.8).map(|(_, name)| name)
 }
 
 fn refuse_busy(commit: &Commit<'_>, key: &AggregateKey, waiting: usize) -> Result<(), Refusal> {

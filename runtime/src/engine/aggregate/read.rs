@@ -112,8 +112,8 @@ fn resident(
 }
 
 impl Committed {
-    /// The next part of the fold that makes its state; none: the state is there.
-    pub fn next_fold(&mut self, now: Instant) -> Option<GuestCall> {
+    /// The next part of the fold that makes its state, and the revision after it; none: the state is there.
+    pub fn next_fold(&mut self, now: Instant) -> Option<(u64, GuestCall)> {
         if self.events.is_empty() {
             return None;
         }
@@ -121,7 +121,8 @@ impl Committed {
         let events = std::mem::replace(&mut self.events, rest);
         let (base_revision, base) = self.base.take().map_or((0, None), |(revision, state)| (revision, Some(state)));
         let fold = FoldCall { aggregate: self.key.name.clone(), id: self.key.id.clone(), base, base_revision, events };
-        Some(GuestCall {
+        let revision = fold.revision();
+        let call = GuestCall {
             of: self.key.stream(),
             module: self.module.clone(),
             version: self.version,
@@ -134,7 +135,8 @@ impl Committed {
             grants: Default::default(),
             trace_context: None,
             work: Work::Fold(Box::new(fold)),
-        })
+        };
+        Some((revision, call))
     }
 
     /// What came of the fold of so many events.

@@ -99,8 +99,8 @@ impl Ended<'_, '_> {
             GuestReport::Decided(Err(fault)) => self.failed(commands, &fault),
             GuestReport::Folded(Ok(state)) => self.folded(state),
             GuestReport::Folded(Err(fault)) => self.cannot_fold(fault),
-            // The report of a step goes to a saga.
-            GuestReport::Step(_) => self.back_in_line(commands),
+            // The report of a step goes to a saga, and that of a view to nobody here.
+            GuestReport::Step(_) | GuestReport::Projected(_) | GuestReport::Queried(_) => self.back_in_line(commands),
         }
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{Kernel, action::Action, release::Release, row::End, timers::Timer};
 use crate::{
-    journal::{Actor, Fact, Record, RecordId, StreamHead, StreamId, TimerKind, record},
+    journal::{Actor, Fact, GENERATION, Record, RecordId, StreamHead, StreamId, TimerKind, record},
     store::{Append, Batch, Position, RowChange, Table},
 };
 
@@ -160,7 +160,7 @@ impl<'k> Commit<'k> {
         stream.version += 1;
         let id = RecordId { stream: stream.start, version: stream.version };
         let causation = causation.or(before);
-        let (epoch, generation) = (self.kernel.epoch, 1);
+        let (epoch, generation) = (self.kernel.epoch, GENERATION);
         let bytes =
             record::encode(&Record { id, position, at, causation, correlation, depth, epoch, generation, actor, head, fact });
         let length = bytes.len() as u64;

@@ -46,7 +46,7 @@ impl Decided {
 
 /// A component was verified and kept: a version, unless it is one already.
 pub(crate) fn deploy(modules: &Modules, namespace: &Namespace, deploy: Deploy) -> Result<Decided, Refusal> {
-    let Deploy { module: name, digest, bytes, definitions, triggers, aggregates, imports, activate } = deploy;
+    let Deploy { module: name, digest, bytes, definitions, triggers, aggregates, projections, imports, activate } = deploy;
     let module = modules.get(namespace, &name);
     let known = module.and_then(|module| module.version_of(&digest));
     let version = known.unwrap_or_else(|| module.map_or(1, Module::next_version));
@@ -58,6 +58,10 @@ pub(crate) fn deploy(modules: &Modules, namespace: &Namespace, deploy: Deploy) -
             let description = serde_json::to_string(&aggregates).map_err(|error| unrecordable("aggregates", &error))?;
             events.push(ModuleEvent::Aggregates { version, description });
         }
+        if !projections.is_empty() {
+            let description = serde_json::to_string(&projections).map_err(|error| unrecordable("projections", &error))?;
+            events.push(ModuleEvent::Projections { version, description });
+        }
     }
     // Bytes that are known may have come before the host looked for triggers.
     let facts = known.and_then(|known| module?.versions.get(&known));
@@ -68,6 +72,7 @@ pub(crate) fn deploy(modules: &Modules, namespace: &Namespace, deploy: Deploy) -
         let definitions: Vec<_> = definitions.into_iter().map(Arc::new).collect();
         refuse_taken_names(modules, namespace, &name, &definitions)?;
         refuse_taken_aggregates(modules, namespace, &name, aggregates.iter().map(|aggregate| aggregate.name.as_str()))?;
+        refuse_taken_projections(modules, namespace, &name, projections.iter().map(|projection| projection.name.as_str()))?;
         events.push(ModuleEvent::Activated { version, act: Act::default() });
     }
     Ok(Decided { version, events })
@@ -103,6 +108,21 @@ fn refuse_taken_aggregates<'a>(
     }
 }
 
+fn refuse_taken_projections<'a>(
+    modules: &Modules,
+    namespace: &Namespace,
+    module: &str,
+    names: impl IntoIterator<Item = &'a str>,
+) -> Result<(), Refusal> {
+    match modules.owner_of_projection(namespace, module, names) {
+        Some((projection, owner)) => {
+            let said = format!("projection `{projection}` belongs to module `{owner}` in namespace `{namespace}`");
+            Err(Refusal::new(RefusalCode::NameTaken, said).hint("give the projection another name, or use another namespace"))
+        }
+        None => Ok(()),
+    }
+}
+
 fn unrecordable(what: &str, error: &serde_json::Error) -> Refusal {
     Refusal::new(RefusalCode::InputRefused, format!("the {what} cannot be recorded: {error}"))
 }
@@ -117,6 +137,7 @@ pub(crate) fn activate(modules: &Modules, namespace: &Namespace, name: &str, whi
     let facts = module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
     refuse_taken_names(modules, namespace, name, &facts.definitions)?;
     refuse_taken_aggregates(modules, namespace, name, facts.aggregates.iter().map(|known| known.definition.name.as_str()))?;
+    refuse_taken_projections(modules, namespace, name, facts.projections.iter().map(|known| known.definition.name.as_str()))?;
     let lifts = facts.quarantined.is_some();
     if module.active == Some(version) && !lifts {
         return Ok(Decided { version, events: Vec::new() });

@@ -18,5 +18,5 @@ pub(crate) use self::{
     deploy::{
         Decided, InFlight, activate, deploy, grants, lift_quarantine, no_module, no_version, quarantine, record, remove, views,
     },
-    state::{Active, ActiveAggregate, Module, Modules, Version},
+    state::{Active, ActiveAggregate, ActiveProjection, Module, Modules, Projection, Version},
 };

@@ -1,6 +1,6 @@
 //! What may be asked about modules, and the answers.
 
-use amends_core::{Definition, Trigger, aggregate, event::Act};
+use amends_core::{Definition, Trigger, aggregate, event::Act, projection};
 
 use crate::{
     engine::guests::ModuleDigest,
@@ -22,6 +22,8 @@ pub struct Deploy {
     pub triggers: Vec<Trigger>,
     /// Its aggregates, validated.
     pub aggregates: Vec<aggregate::Definition>,
+    /// Its projections, validated.
+    pub projections: Vec<projection::Definition>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// Make it the version that new work starts on.
@@ -92,6 +94,8 @@ pub struct VersionView {
     pub triggers: Vec<Trigger>,
     /// Names of its aggregates.
     pub aggregates: Vec<String>,
+    /// Names of its projections.
+    pub projections: Vec<String>,
     /// Sagas that run on it and have not ended.
     pub in_flight: u64,
     /// No new work starts on it, and why.

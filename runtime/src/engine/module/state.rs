@@ -10,6 +10,7 @@ use amends_core::{
     aggregate::{self, CommandDefinition},
     definition::Definition,
     id::Namespace,
+    projection::{self, QueryDefinition},
     value::{Instant, Payload},
 };
 
@@ -57,6 +58,7 @@ pub(crate) struct Version {
     /// Which events start which of its sagas while it is active.
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) aggregates: Vec<Aggregate>,
+    pub(crate) projections: Vec<Projection>,
     pub(crate) quarantined: Option<Quarantine>,
 }
 
@@ -78,6 +80,27 @@ impl Aggregate {
     pub(crate) fn misfit(&self, command: &CommandDefinition, data: &Payload) -> Option<schema::Misfit> {
         let at = self.definition.commands.iter().position(|known| known.name == command.name)?;
         command.schema.as_deref().and_then(|text| self.schemas.get(at)?.misfit(text, data))
+    }
+}
+
+/// A projection of a version.
+#[derive(Clone, Debug)]
+pub(crate) struct Projection {
+    pub(crate) definition: Arc<projection::Definition>,
+    /// The schema of the parameters of each query.
+    schemas: Vec<schema::Kept>,
+}
+
+impl Projection {
+    pub(crate) fn new(definition: projection::Definition) -> Self {
+        let schemas = vec![schema::Kept::default(); definition.queries.len()];
+        Self { definition: Arc::new(definition), schemas }
+    }
+
+    /// Where the parameters of a query do not fit its schema, if it has one.
+    pub(crate) fn misfit(&self, query: &QueryDefinition, parameters: &Payload) -> Option<schema::Misfit> {
+        let at = self.definition.queries.iter().position(|known| known.name == query.name)?;
+        query.schema.as_deref().and_then(|text| self.schemas.get(at)?.misfit(text, parameters))
     }
 }
 
@@ -127,6 +150,8 @@ pub(crate) struct Modules {
     owners: HashMap<(Namespace, String), String>,
     /// Which module an aggregate's name belongs to, among the active versions.
     aggregate_owners: HashMap<(Namespace, String), String>,
+    /// Which module a projection's name belongs to, among the active versions.
+    projection_owners: HashMap<(Namespace, String), String>,
     definitions: Definitions,
 }
 
@@ -192,6 +217,29 @@ impl Modules {
     ) -> Option<(String, String)> {
         names.into_iter().find_map(|name| {
             let owner = self.aggregate_owners.get(&(namespace.clone(), name.to_owned()))?;
+            (owner != module).then(|| (name.to_owned(), owner.clone()))
+        })
+    }
+
+    /// Every projection of the active versions, of all namespaces, by name in each.
+    pub(crate) fn projections(&self) -> impl Iterator<Item = (&Namespace, ActiveProjection<'_>)> {
+        self.projection_owners.iter().filter_map(|((namespace, name), module)| {
+            let number = self.get(namespace, module)?.active?;
+            let version = self.get(namespace, module)?.versions.get(&number)?;
+            let projection = version.projections.iter().find(|known| known.definition.name == *name)?;
+            Some((namespace, ActiveProjection { module, number, digest: version.digest, projection }))
+        })
+    }
+
+    /// Another module of the namespace whose active version has a projection of one of these names.
+    pub(crate) fn owner_of_projection<'a>(
+        &self,
+        namespace: &Namespace,
+        module: &str,
+        names: impl IntoIterator<Item = &'a str>,
+    ) -> Option<(String, String)> {
+        names.into_iter().find_map(|name| {
+            let owner = self.projection_owners.get(&(namespace.clone(), name.to_owned()))?;
             (owner != module).then(|| (name.to_owned(), owner.clone()))
         })
     }
@@ -263,6 +311,7 @@ impl Modules {
                     imports,
                     triggers: Vec::new(),
                     aggregates: Vec::new(),
+                    projections: Vec::new(),
                     quarantined: None,
                 };
                 module.versions.insert(*version, version_facts);
@@ -276,12 +325,16 @@ impl Modules {
                 }
                 self.owners.retain(|(at, _), owner| at != namespace || owner != name);
                 self.aggregate_owners.retain(|(at, _), owner| at != namespace || owner != name);
+                self.projection_owners.retain(|(at, _), owner| at != namespace || owner != name);
                 let active = module.versions.get(version);
                 for definition in active.into_iter().flat_map(|version| &version.definitions) {
                     self.owners.insert((namespace.clone(), definition.name.clone()), name.to_owned());
                 }
                 for aggregate in active.into_iter().flat_map(|version| &version.aggregates) {
                     self.aggregate_owners.insert((namespace.clone(), aggregate.definition.name.clone()), name.to_owned());
+                }
+                for projection in active.into_iter().flat_map(|version| &version.projections) {
+                    self.projection_owners.insert((namespace.clone(), projection.definition.name.clone()), name.to_owned());
                 }
             }
             ModuleEvent::Granted(grant, _) => {
@@ -308,6 +361,13 @@ impl Modules {
                     .map_err(|error| format!("the aggregates of {name} v{version} are unreadable: {error}"))?;
                 if let Some(facts) = module.versions.get_mut(version) {
                     facts.aggregates = aggregates.into_iter().map(Aggregate::new).collect();
+                }
+            }
+            ModuleEvent::Projections { version, description } => {
+                let projections: Vec<projection::Definition> = serde_json::from_str(description)
+                    .map_err(|error| format!("the projections of {name} v{version} are unreadable: {error}"))?;
+                if let Some(facts) = module.versions.get_mut(version) {
+                    facts.projections = projections.into_iter().map(Projection::new).collect();
                 }
             }
             ModuleEvent::Removed { version } => {
@@ -340,6 +400,15 @@ pub(crate) struct ActiveAggregate<'a> {
     pub(crate) number: u32,
     pub(crate) digest: ModuleDigest,
     pub(crate) aggregate: &'a Aggregate,
+}
+
+/// What builds the views of a name, and answers for them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ActiveProjection<'a> {
+    pub(crate) module: &'a str,
+    pub(crate) number: u32,
+    pub(crate) digest: ModuleDigest,
+    pub(crate) projection: &'a Projection,
 }
 
 impl Active<'_> {
@@ -389,6 +458,7 @@ impl Module {
                 imports: version.imports.clone(),
                 triggers: version.triggers.clone(),
                 aggregates: version.aggregates.iter().map(|known| known.definition.name.clone()).collect(),
+                projections: version.projections.iter().map(|known| known.definition.name.clone()).collect(),
                 in_flight: 0,
                 quarantined: version.quarantined,
             })

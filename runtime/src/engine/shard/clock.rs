@@ -93,8 +93,11 @@ fn life(reads: &mut Reads<'_>, sagas: &Sagas, jobs: &Jobs, about: &StreamId) -> 
             Err(_) => Ok(Life::Nothing),
         },
         StreamKind::Job => jobs.life(reads, about),
-        StreamKind::Module | StreamKind::Event | StreamKind::Host | StreamKind::Schedule | StreamKind::Aggregate => {
-            Ok(Life::Nothing)
-        }
+        StreamKind::Module
+        | StreamKind::Event
+        | StreamKind::Host
+        | StreamKind::Schedule
+        | StreamKind::Aggregate
+        | StreamKind::View => Ok(Life::Nothing),
     }
 }

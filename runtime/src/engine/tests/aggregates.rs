@@ -49,7 +49,7 @@ pub(super) fn account(call: &GuestCall) -> GuestReport {
             let decisions = decisions.collect::<Result<_, _>>()?;
             Ok(Decided { decisions, state: Payload::json(balance.to_string()) })
         })),
-        Work::Step(_) => panic!("no step of a saga"),
+        Work::Step(_) | Work::Project(_) | Work::Query(_) => panic!("no aggregate's"),
     }
 }
 

@@ -455,6 +455,7 @@ pub(super) fn deploy(digest: u8, definitions: Vec<Definition>) -> Deploy {
         definitions,
         triggers: Vec::new(),
         aggregates: Vec::new(),
+        projections: Vec::new(),
         imports: vec!["wasi:http/outgoing-handler@0.2.6".into()],
         activate: true,
     }
