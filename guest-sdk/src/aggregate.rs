@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 pub use command::{Command, Decide};
 pub use decision::{Decision, IntoEvents, accept, nothing, refuse};
+pub(crate) use names::recorded;
 pub use names::{CommandSpec, Commands, EventSpec, Events, Presence, Upcast, Upcasted, upcast};
 pub(crate) use untyped::Untyped;
 #[cfg(not(target_arch = "wasm32"))]

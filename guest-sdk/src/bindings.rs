@@ -60,3 +60,19 @@ pub mod aggregates {
         },
     });
 }
+
+/// The projection interface and the rows that it imports, and the macro that exports it.
+#[allow(missing_docs, reason = "generated from the WIT, which has the documentation")]
+pub mod projections {
+    wit_bindgen::generate!({
+        world: "projections-module",
+        path: "../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_projections",
+        default_bindings_module: "amends_sdk::bindings::projections",
+        additional_derives: [PartialEq, Clone],
+        with: {
+            "amends:module/types@0.1.0": super::imports::amends::module::types,
+        },
+    });
+}

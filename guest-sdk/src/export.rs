@@ -1,7 +1,8 @@
-//! Calls the module's steps and aggregates from the component's exports.
+//! Calls the module's steps, aggregates and projections from the component's exports.
 
 use crate::aggregate::Untyped;
 use crate::bindings::aggregates::exports::amends::module::aggregate;
+use crate::bindings::projections::exports::amends::module::projection;
 use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::bindings::triggers::exports::amends::module::triggers::Trigger;
 use crate::stop::Failure;
@@ -12,8 +13,9 @@ pub use crate::bindings::imports::amends::module::types::{Failure as WitFailure,
 
 /// Exports a module: `amends_sdk::export!(saga: module);` with the function that returns it.
 ///
-/// It says what the module has: `saga: module` if it has sagas, `aggregate: module` if it has aggregates, and
-/// `saga: module, aggregate: module` for both. What the module has and the macro does not say is refused at deploy.
+/// It says what the module has: `saga: module` if it has sagas, `aggregate: module` if it has aggregates, `projection: module` if it
+/// has projections, and all that apply, with a comma between them. What the module has and the macro does not say is refused at
+/// deploy.
 ///
 /// Use it once in a crate of type `cdylib`. On targets other than wasm it only checks the type of the function, so that unit
 /// tests can link several modules.
@@ -42,49 +44,44 @@ pub use crate::bindings::imports::amends::module::types::{Failure as WitFailure,
 /// }
 /// amends_sdk::export!(saga: module, aggregate: module);
 /// ```
+///
+/// ```compile_fail
+/// # fn module() -> amends_sdk::Module { amends_sdk::Module::new("hello") }
+/// amends_sdk::export!(sagas: module); // a module exports `saga`, `aggregate` and `projection`
+/// ```
 #[macro_export]
 macro_rules! export {
-    (saga: $module:path $(,)?) => {
-        const _: fn() -> $crate::Module = $module;
+    ($($interface:ident: $module:path),+ $(,)?) => {
+        $(
+            const _: fn() -> $crate::Module = $module;
+            $crate::export!(@known $interface);
+        )+
 
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             struct Exports;
 
-            $crate::export!(@saga Exports $module, $crate::__exports::describe_sagas_alone);
+            /// The interfaces that the component exports.
+            const EXPORTED: &[&str] = &[$(stringify!($interface)),+];
+
+            $($crate::export!(@$interface Exports $module, EXPORTED);)+
         };
     };
 
-    (aggregate: $module:path $(,)?) => {
-        const _: fn() -> $crate::Module = $module;
-
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            struct Exports;
-
-            $crate::export!(@aggregate Exports $module, $crate::__exports::describe_aggregates_alone);
-        };
+    (@known saga) => {};
+    (@known aggregate) => {};
+    (@known projection) => {};
+    (@known $other:ident) => {
+        compile_error!(concat!("a module exports `saga`, `aggregate` and `projection`, and not `", stringify!($other), "`"));
     };
 
-    (saga: $sagas:path, aggregate: $aggregates:path $(,)?) => {
-        const _: [fn() -> $crate::Module; 2] = [$sagas, $aggregates];
-
-        #[cfg(target_arch = "wasm32")]
-        const _: () = {
-            struct Exports;
-
-            $crate::export!(@saga Exports $sagas, $crate::__exports::describe);
-            $crate::export!(@aggregate Exports $aggregates, $crate::__exports::describe_aggregates);
-        };
-    };
-
-    (@saga $exports:ident $module:path, $describe:path) => {
+    (@saga $exports:ident $module:path, $exported:ident) => {
         use $crate::bindings::saga::exports::amends::module::saga as __saga;
         use $crate::bindings::triggers::exports::amends::module::triggers as __triggers;
 
         impl __saga::Guest for $exports {
             fn describe() -> __saga::Description {
-                $describe($module())
+                $crate::__exports::describe($module(), $exported)
             }
 
             fn execute(call: __saga::Call) -> __saga::Outcome {
@@ -110,12 +107,12 @@ macro_rules! export {
         $crate::bindings::triggers::export_triggers!($exports with_types_in $crate::bindings::triggers);
     };
 
-    (@aggregate $exports:ident $module:path, $describe:path) => {
+    (@aggregate $exports:ident $module:path, $exported:ident) => {
         use $crate::bindings::aggregates::exports::amends::module::aggregate as __aggregate;
 
         impl __aggregate::Guest for $exports {
             fn describe() -> __aggregate::Description {
-                $describe($module())
+                $crate::__exports::describe_aggregates($module(), $exported)
             }
 
             fn decide(call: __aggregate::Call) -> __aggregate::Decided {
@@ -137,17 +134,47 @@ macro_rules! export {
 
         $crate::bindings::aggregates::export_aggregates!($exports with_types_in $crate::bindings::aggregates);
     };
+
+    (@projection $exports:ident $module:path, $exported:ident) => {
+        use $crate::bindings::projections::exports::amends::module::projection as __projection;
+
+        impl __projection::Guest for $exports {
+            fn describe() -> __projection::Description {
+                $crate::__exports::describe_projections($module(), $exported)
+            }
+
+            fn project(batch: __projection::Batch) -> Result<(), $crate::__exports::WitFailure> {
+                $crate::__exports::project($module(), &batch)
+            }
+
+            fn query(question: __projection::Question) -> Result<$crate::__exports::Payload, $crate::__exports::WitFailure> {
+                $crate::__exports::query($module(), &question)
+            }
+        }
+
+        $crate::bindings::projections::export_projections!($exports with_types_in $crate::bindings::projections);
+    };
 }
 
-/// The description of the module.
-pub fn describe(module: Module) -> wit::Description {
+/// The description of the module. Like those below it panics, and the deploy is refused, if the module has what the component does
+/// not export.
+pub fn describe(module: Module, exported: &[&str]) -> wit::Description {
+    exports_all(&module, exported);
     module.description()
 }
 
-/// The description of a module that exports nothing else: it panics, and the deploy is refused, if it has more than that.
-pub fn describe_sagas_alone(module: Module) -> wit::Description {
-    assert!(module.aggregates().is_empty(), "this module has aggregates: export!(saga: …, aggregate: …) exports them too");
-    describe(module)
+fn exports_all(module: &Module, exported: &[&str]) {
+    let exports = |interface| exported.contains(&interface);
+    // Texts that are ready: this is in each component.
+    assert!(module.sagas().is_empty() || exports("saga"), "this module has sagas; add `saga: …` to its export!");
+    assert!(
+        module.aggregates().is_empty() || exports("aggregate"),
+        "this module has aggregates; add `aggregate: …` to its export!"
+    );
+    assert!(
+        module.projections().is_empty() || exports("projection"),
+        "this module has projections; add `projection: …` to its export!"
+    );
 }
 
 /// Which events start which of its sagas.
@@ -183,14 +210,9 @@ pub fn check(module: Module, call: wit::Call) -> wit::CheckOutcome {
 }
 
 /// The description of the module's aggregates.
-pub fn describe_aggregates(module: Module) -> aggregate::Description {
+pub fn describe_aggregates(module: Module, exported: &[&str]) -> aggregate::Description {
+    exports_all(&module, exported);
     module.aggregates_description()
-}
-
-/// The same of a module that exports nothing else: it panics, and the deploy is refused, if it has more than that.
-pub fn describe_aggregates_alone(module: Module) -> aggregate::Description {
-    assert!(module.sagas().is_empty(), "this module has sagas: export!(saga: …, aggregate: …) exports them too");
-    describe_aggregates(module)
 }
 
 /// Decides the commands of an aggregate.
@@ -213,6 +235,28 @@ pub fn upcast_event(module: Module, event_type: &str, version: u32, data: &Paylo
 fn found<'a>(module: &'a Module, name: &str) -> &'a dyn Untyped {
     let found = module.aggregates().iter().find(|aggregate| aggregate.name() == name);
     &**found.unwrap_or_else(|| panic!("this module has no aggregate {name}"))
+}
+
+/// The description of the module's projections.
+pub fn describe_projections(module: Module, exported: &[&str]) -> projection::Description {
+    exports_all(&module, exported);
+    module.projections_description()
+}
+
+/// Takes events into the rows of a projection.
+pub fn project(module: Module, batch: &projection::Batch) -> Result<(), WitFailure> {
+    Ok(found_projection(&module, &batch.projection).project(&batch.events)?)
+}
+
+/// Answers a question.
+pub fn query(module: Module, question: &projection::Question) -> Result<Payload, WitFailure> {
+    Ok(found_projection(&module, &question.projection).query(question)?)
+}
+
+/// The host calls only projections that `describe` returned.
+fn found_projection<'a>(module: &'a Module, name: &str) -> &'a dyn crate::projection::Untyped {
+    let found = module.projections().iter().find(|projection| projection.name() == name);
+    &**found.unwrap_or_else(|| panic!("this module has no projection {name}"))
 }
 
 /// The host calls only steps that `describe` returned, so an unknown step is a fault of the host and no decision.

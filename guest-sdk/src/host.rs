@@ -7,17 +7,21 @@ mod surroundings;
 use std::fmt;
 
 use crate::bindings::aggregates::exports::amends::module::aggregate::Event;
+use crate::bindings::imports::amends::module::types::RecordedEvent;
 
 pub(crate) use surroundings::*;
 
-/// An event that an aggregate takes, for the words about a panic.
+/// A row of a projection: its key and its value.
+pub(crate) type Row = (Vec<u8>, Vec<u8>);
+
+/// An event that an aggregate or a projection takes, for the words about a panic.
 #[derive(Clone, Copy)]
 pub(crate) struct EventAt<'a> {
-    /// The aggregate's id.
+    /// The aggregate's id, or the key with which it was published.
     pub(crate) id: &'a str,
     pub(crate) event_type: &'a str,
     pub(crate) version: u32,
-    /// None: it is about to be recorded.
+    /// None: it is about to be recorded. 0: it was published.
     pub(crate) revision: Option<u64>,
 }
 
@@ -27,9 +31,17 @@ impl<'a> EventAt<'a> {
     }
 }
 
+impl<'a> From<&'a RecordedEvent> for EventAt<'a> {
+    fn from(event: &'a RecordedEvent) -> EventAt<'a> {
+        let (id, event_type) = (&event.key, &event.event_type);
+        EventAt { id, event_type, version: event.version, revision: Some(event.revision) }
+    }
+}
+
 impl fmt::Display for EventAt<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.revision {
+            Some(0) => write!(f, "an event with the key {}, ", self.id)?,
             Some(revision) => write!(f, "revision {revision} of {}, ", self.id)?,
             None => write!(f, "a new event of {}, ", self.id)?,
         }

@@ -1,4 +1,4 @@
-//! Write durable sagas and event-sourced aggregates for Amends as plain Rust functions.
+//! Write durable sagas, event-sourced aggregates and views of their events for Amends as plain Rust functions.
 //!
 //! A saga is a sequence of steps, each with a compensation. The host journals every step, retries steps after technical failures,
 //! undoes the steps in reverse order when one of them is refused, and recovers every saga after a crash. A module contains the
@@ -132,6 +132,61 @@
 //!     .then("refused over_limit");
 //! ```
 //!
+//! # Projections
+//!
+//! Readers ask in other forms than those in which events are recorded. A projection takes the events of any aggregates into
+//! documents, and answers questions about them. The host gives it the events in the order of the journal, keeps its documents, and
+//! can build them again at any time:
+//!
+//! ```
+//! use amends_sdk::{Documents, Event, Module, Projection, Recorded};
+//! use serde::{Deserialize, Serialize};
+//! # #[derive(Event, Serialize, Deserialize)]
+//! # #[event(aggregate = "customer")]
+//! # enum Did { Opened { limit_cents: u64 }, CreditReserved { order: String, cents: u64 } }
+//!
+//! /// The document of a customer.
+//! #[derive(Default, Serialize, Deserialize)]
+//! struct Left { available_cents: u64, orders: Vec<String> }
+//!
+//! #[derive(Deserialize)]
+//! struct Of { customer: String }
+//!
+//! fn take(left: &mut Left, event: Recorded<Did>) {
+//!     match event.event {
+//!         Did::Opened { limit_cents } => left.available_cents = limit_cents,
+//!         Did::CreditReserved { order, cents } => {
+//!             left.available_cents -= cents;
+//!             left.orders.push(order);
+//!         }
+//!     }
+//! }
+//!
+//! fn credit_left() -> Projection<Documents<Left>> {
+//!     Projection::documents("credit-left")
+//!         .on(|event: &Recorded<Did>| event.key.clone(), take) // the key of the document, and how it takes the event
+//!         .query("of", |view: &Documents<Left>, of: Of| view.get(&of.customer))
+//! }
+//!
+//! fn module() -> Module {
+//!     Module::new("credit").projection(credit_left())
+//! }
+//! amends_sdk::export!(projection: module); // with aggregates: export!(aggregate: module, projection: module)
+//!
+//! // In a unit test: events that were recorded, questions, and their answers.
+//! use amends_sdk::testing::given;
+//! use serde_json::json;
+//!
+//! given(credit_left())
+//!     .events("C1", [Did::Opened { limit_cents: 1500 }, Did::CreditReserved { order: "O1".into(), cents: 1234 }])
+//!     .query("of", json!({"customer": "C1"}))
+//!     .query("of", json!({"customer": "C2"}))
+//!     .then(
+//!         r#"{"available_cents":266,"orders":["O1"]}
+//!            failed not_found"#,
+//!     );
+//! ```
+//!
 //! # A module's crate
 //!
 //! ```toml
@@ -177,6 +232,8 @@
 //! | [`Aggregate`], [`Decision`], [`accept`], [`nothing`], [`refuse`] | the definition of an aggregate, and what it decides |
 //! | [`#[derive(Command)]`](derive@Command), [`#[derive(Event)]`](derive@Event) | names, and older forms of events that are still read |
 //! | [`Command`](struct@Command) | how a command was sent: to whom, by whom, under which id |
+//! | [`Projection`], [`Documents`], [`Rows`], [`Recorded`] | views of what was recorded, and the questions that they answer |
+//! | [`Links`], [`Document`], [`Erased`] | events that do not say which document they are about; documents that are removed; erased data |
 //! | [`testing`], [`Module::check`] | given, when, then; and whether the host would accept the module |
 //!
 //! # Four things to know
@@ -206,6 +263,7 @@ mod collected;
 mod module;
 mod moment;
 mod payload;
+mod projection;
 mod retry;
 mod rollback;
 mod saga;
@@ -298,6 +356,7 @@ pub use call::{Arrival, Call, Event};
 pub use collected::{Collected, Done, Refused};
 pub use module::Module;
 pub use moment::Moment;
+pub use projection::{Answer, Document, Documents, Erased, Folded, Key, Links, Projection, Query, Recorded, Rows, View};
 pub use retry::Retry;
 pub use rollback::RollbackCause;
 pub use saga::{Saga, Stage, Steps};

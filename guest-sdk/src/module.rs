@@ -6,27 +6,29 @@ use std::rc::Rc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::aggregate::Untyped;
 use crate::bindings::aggregates::exports::amends::module::aggregate as wit_aggregate;
+use crate::bindings::projections::exports::amends::module::projection as wit_projection;
 use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::bindings::triggers::exports::amends::module::triggers::Trigger;
+use crate::projection::View;
 use crate::saga::Definition;
 use crate::step::Erased;
-use crate::{Aggregate, Commands, Events, Saga};
+use crate::{Aggregate, Commands, Events, Projection, Saga, aggregate, projection};
 
 /// The content of one component. Pass the function that returns it to [`export!`](crate::export).
 #[must_use = "a module does nothing until it is exported"]
 pub struct Module {
     name: Cow<'static, str>,
     sagas: Vec<Rc<Definition>>,
-    aggregates: Vec<Rc<dyn Untyped>>,
+    aggregates: Vec<Rc<dyn aggregate::Untyped>>,
+    projections: Vec<Rc<dyn projection::Untyped>>,
 }
 
 impl Module {
     /// A module with this name: `[a-z][a-z0-9-]{0,62}`. Operators use the name to deploy, grant and activate; the name of the
     /// file does not matter. `env!("CARGO_PKG_NAME")` is a good name.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Module {
-        Module { name: name.into(), sagas: Vec::new(), aggregates: Vec::new() }
+        Module { name: name.into(), sagas: Vec::new(), aggregates: Vec::new(), projections: Vec::new() }
     }
 
     /// Adds a saga, and with it its [children](crate::Step::child). Two equal sagas with one name are one saga.
@@ -46,6 +48,12 @@ impl Module {
         self
     }
 
+    /// Adds a projection. [`export!`](crate::export) then needs `projection: module`.
+    pub fn projection<V: View>(mut self, projection: Projection<V>) -> Module {
+        self.projections.push(Rc::new(projection));
+        self
+    }
+
     /// The module's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -59,8 +67,13 @@ impl Module {
     }
 
     #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn of_aggregate(name: &'static str, aggregate: Rc<dyn Untyped>) -> Module {
+    pub(crate) fn of_aggregate(name: &'static str, aggregate: Rc<dyn aggregate::Untyped>) -> Module {
         Module { aggregates: vec![aggregate], ..Module::new(name) }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn of_projection(name: &'static str, projection: Rc<dyn projection::Untyped>) -> Module {
+        Module { projections: vec![projection], ..Module::new(name) }
     }
 
     fn add(&mut self, saga: Rc<Definition>) {
@@ -79,8 +92,12 @@ impl Module {
         wit::Description { module: self.name.to_string(), sagas }
     }
 
-    pub(crate) fn aggregates(&self) -> &[Rc<dyn Untyped>] {
+    pub(crate) fn aggregates(&self) -> &[Rc<dyn aggregate::Untyped>] {
         &self.aggregates
+    }
+
+    pub(crate) fn projections(&self) -> &[Rc<dyn projection::Untyped>] {
+        &self.projections
     }
 
     pub(crate) fn sagas(&self) -> &[Rc<Definition>] {
@@ -90,6 +107,11 @@ impl Module {
     pub(crate) fn aggregates_description(&self) -> wit_aggregate::Description {
         let aggregates = self.aggregates.iter().map(|aggregate| aggregate.definition()).collect();
         wit_aggregate::Description { module: self.name.to_string(), aggregates }
+    }
+
+    pub(crate) fn projections_description(&self) -> wit_projection::Description {
+        let projections = self.projections.iter().map(|projection| projection.definition()).collect();
+        wit_projection::Description { module: self.name.to_string(), projections }
     }
 
     pub(crate) fn triggers(&self) -> Vec<Trigger> {

@@ -13,6 +13,14 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> serde_json::Result<Payload> {
     serde_json::to_string(value).map(Payload::Json)
 }
 
+/// The JSON text; bytes are taken for JSON too.
+pub(crate) fn text(payload: &Payload) -> Result<&str, String> {
+    match payload {
+        Payload::Json(text) => Ok(text),
+        Payload::Bytes(bytes) => std::str::from_utf8(bytes).map_err(|error| error.to_string()),
+    }
+}
+
 /// Bytes are taken for JSON too: a client may send its input as `application/octet-stream`.
 pub(crate) fn decode<T: DeserializeOwned>(payload: &Payload) -> serde_json::Result<T> {
     match payload {

@@ -1,4 +1,4 @@
-//! Tests of sagas and aggregates with plain `cargo test`: no wasm, no host, a virtual clock.
+//! Tests of sagas, aggregates and projections with plain `cargo test`: no wasm, no host, a virtual clock.
 //!
 //! [`given`] a saga and a world, [`when`](Given::when) it starts with an input, [`then`](Run::then) this happened:
 //!
@@ -35,7 +35,8 @@
 //! order of their declaration, and are undone in the opposite order. As in the host, an attempt begins as soon as possible, and
 //! an attempt that is open when a rollback begins still ends. Lock keys are read from the input, and no other saga holds them.
 //!
-//! [`given`] an aggregate, its [`History`] takes commands, and says which events they recorded.
+//! [`given`] an aggregate, its [`History`] takes commands, and says which events they recorded. [`given`] a projection, its
+//! [`Journal`] takes events, and answers queries.
 //!
 //! The test kit has no operators except `cancel`, no crashes and no limits of the host: the tests of the host cover these.
 
@@ -44,6 +45,7 @@ mod branch;
 mod course;
 mod fan;
 mod history;
+mod journal;
 mod leg;
 mod machine;
 mod names;
@@ -62,16 +64,19 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aggregate::Untyped;
+use crate::projection::View;
 use crate::stop::Failure;
-use crate::{Aggregate, Commands, Events, Module, Moment, Saga, http, payload};
+use crate::{Aggregate, Commands, Events, Module, Moment, Projection, Saga, http, payload};
 
 pub use aggregates::{Around, Sent};
 pub use history::History;
+pub use journal::Journal;
 use machine::Machine;
 pub use rules::Problems;
 use world::TestWorld;
 
-/// A saga or an aggregate in a world of its own, at 2026-01-01T00:00:00Z, under the id `test`: a [`Given`] or a [`History`].
+/// A saga, an aggregate or a projection in a world of its own, at 2026-01-01T00:00:00Z, under the id `test`: a [`Given`], a
+/// [`History`] or a [`Journal`].
 ///
 /// Panics if the host would refuse it at deploy, and names the rule and the remedy. [`Module::check`] tests a whole module.
 #[track_caller]
@@ -79,7 +84,7 @@ pub fn given<T: Subject>(subject: T) -> T::Given {
     subject.given()
 }
 
-/// What a test can be about: a [`Saga`] or an [`Aggregate`].
+/// What a test can be about: a [`Saga`], an [`Aggregate`] or a [`Projection`].
 pub trait Subject {
     /// What is given then.
     type Given;
@@ -116,6 +121,19 @@ where
             panic!("the host would not take this aggregate:\n{problems}");
         }
         History::new(aggregate)
+    }
+}
+
+impl<V: View> Subject for Projection<V> {
+    type Given = Journal<V>;
+
+    #[track_caller]
+    fn given(self) -> Journal<V> {
+        let projection = Rc::new(self);
+        if let Err(problems) = Module::of_projection("test", projection.clone()).keeps_rules() {
+            panic!("the host would not take this projection:\n{problems}");
+        }
+        Journal::new(projection)
     }
 }
 

@@ -366,7 +366,7 @@ fn the_host_brings_old_data_into_the_current_form() {
 #[test]
 fn the_description_has_names_versions_and_presence() {
     let with_schema = account().schema("pay-in", json!({"type": "object"})).keep_every(7).state_version(2);
-    let description = exports::describe_aggregates(Module::new("bank").aggregate(with_schema));
+    let description = exports::describe_aggregates(Module::new("bank").aggregate(with_schema), &["aggregate"]);
     assert_eq!(description.module, "bank");
     let [definition] = &description.aggregates[..] else { panic!("one aggregate") };
     let commands: Vec<String> = definition
@@ -520,8 +520,13 @@ fn a_module_with_aggregates_keeps_the_rules_of_the_host() {
 fn a_module_that_exports_half_of_what_it_has_is_refused_at_deploy() {
     let saga = || amends_sdk::Saga::new("s").step(amends_sdk::Step::pivot("p", |(), _| Ok(())));
     let both = || module().saga(saga());
-    assert!(panics(|| exports::describe_sagas_alone(both())).starts_with("this module has aggregates: export!"));
-    assert!(panics(|| exports::describe_aggregates_alone(both())).starts_with("this module has sagas: export!"));
-    assert_eq!(exports::describe_aggregates_alone(module()).aggregates.len(), 1);
-    assert_eq!(exports::describe_sagas_alone(Module::new("m").saga(saga())).sagas.len(), 1);
+    let said = |exported: &[&str]| panics(|| exports::describe(both(), exported));
+    assert_eq!(said(&["saga"]), "this module has aggregates; add `aggregate: …` to its export!");
+    assert_eq!(
+        panics(|| exports::describe_aggregates(both(), &["aggregate"])),
+        "this module has sagas; add `saga: …` to its export!"
+    );
+    assert_eq!(exports::describe_aggregates(module(), &["aggregate"]).aggregates.len(), 1);
+    assert_eq!(exports::describe_aggregates(both(), &["saga", "aggregate"]).aggregates.len(), 1);
+    assert_eq!(exports::describe(Module::new("m").saga(saga()), &["saga"]).sagas.len(), 1);
 }

@@ -39,7 +39,7 @@ pub fn command(input: TokenStream) -> TokenStream {
 ///
 /// | on the enum | |
 /// |---|---|
-/// | `#[event(aggregate = "customer")]` | the aggregate's name, so that the build can compare the names with `names.lock` |
+/// | `#[event(aggregate = "customer")]` | the aggregate's name, so that projections can read the events, and the build can compare the names with `names.lock` |
 ///
 /// The data of an event is what its variant holds, as that of a command; an event that holds nothing is `null`. The enum also
 /// derives serde's `Serialize` and `Deserialize`. One that is itself called `Event` derives `amends_sdk::Event` by its path.

@@ -6,6 +6,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aggregate::variant;
+use crate::bindings::imports::amends::module::types::Payload;
+use crate::payload;
 
 /// The commands of an aggregate: an enum with [`#[derive(Command)]`](derive@crate::Command).
 #[diagnostic::on_unimplemented(
@@ -122,5 +124,28 @@ impl<E: Events> EventSpec<E> {
             same if same == index => Ok(event),
             other => Err(format!("the function that reads version {version} made an event `{}` of it", E::EVENTS[other].name)),
         }
+    }
+}
+
+/// The event of this type, as `customer.opened`, with its number.
+pub(crate) fn spec_of<E: Events>(aggregate: &str, event_type: &str) -> Result<(usize, &'static EventSpec<E>), String> {
+    let name = event_type.strip_prefix(aggregate).and_then(|rest| rest.strip_prefix('.'));
+    let found = E::EVENTS.iter().enumerate().find(|(_, spec)| Some(spec.name) == name);
+    found.ok_or_else(|| "this module has no such event".to_owned())
+}
+
+/// An event as it was recorded, in any form that is read; none if its data was erased.
+pub(crate) fn recorded<E: Events>(
+    aggregate: &str,
+    event_type: &str,
+    version: u32,
+    data: Option<&Payload>,
+) -> Result<Option<E>, String> {
+    let (index, spec) = spec_of::<E>(aggregate, event_type)?;
+    match data {
+        Some(data) => spec.read(index, version, payload::text(data)?).map(Some),
+        // It holds nothing that could have been erased.
+        None if spec.is_unit => spec.read(index, spec.version, "null").map(Some),
+        None => Ok(None),
     }
 }

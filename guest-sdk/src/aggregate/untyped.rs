@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aggregate::decision::Accepted;
-use crate::aggregate::names::{CommandSpec, EventSpec, Presence};
+use crate::aggregate::names::{self, CommandSpec, EventSpec, Presence};
 use crate::aggregate::variant;
 use crate::bindings::aggregates::exports::amends::module::aggregate as wit;
 use crate::bindings::imports::amends::module::types::Payload;
@@ -60,8 +60,8 @@ where
 
     fn upcast(&self, event_type: &str, version: u32, data: &Payload) -> Result<Payload, Failure> {
         let failed = |why: String| Failure::new("unreadable", format_args!("{event_type} version {version}: {why}"));
-        let (index, spec) = self.spec(event_type).map_err(failed)?;
-        let event = text(data).and_then(|text| spec.read(index, version, text)).and_then(|event| variant::write(&event));
+        let (index, spec) = names::spec_of::<E>(&self.name, event_type).map_err(failed)?;
+        let event = payload::text(data).and_then(|text| spec.read(index, version, text)).and_then(|event| variant::write(&event));
         event.map(payload::json).map_err(failed)
     }
 
@@ -101,11 +101,8 @@ where
     }
 
     fn take_recorded(&self, state: &mut S, event: &wit::Event) -> Result<(), String> {
-        let (index, spec) = self.spec(&event.event_type)?;
-        match &event.data {
-            Some(data) => (self.evolve)(state, spec.read(index, event.version, text(data)?)?),
-            // It holds nothing that could have been erased.
-            None if spec.is_unit => (self.evolve)(state, spec.read(index, spec.version, "null")?),
+        match names::recorded(&self.name, &event.event_type, event.version, event.data.as_ref())? {
+            Some(read) => (self.evolve)(state, read),
             None => (self.evolve_erased)(state, &event.event_type),
         }
         Ok(())
@@ -116,7 +113,8 @@ where
         let bad = |why: String| Failure::new("bad_command", format_args!("{} of {}: {why}", command.name, self.name));
         let index = C::COMMANDS.iter().position(|spec| spec.name == command.name);
         let index = index.ok_or_else(|| bad("there is no such command".to_owned()))?;
-        let read = variant::read_command(index, text(&command.data).map_err(bad)?).map_err(|error| bad(error.to_string()))?;
+        let read =
+            variant::read_command(index, payload::text(&command.data).map_err(bad)?).map_err(|error| bad(error.to_string()))?;
         (self.decide)(state, read, sent).0
     }
 
@@ -139,13 +137,6 @@ where
         let at = EventAt { id, event_type: &event_type, version, revision: None };
         host::folding(at, || (self.evolve)(state, read));
         wit::NewEvent { event_type, version, data: payload::json(data), tags }
-    }
-
-    /// The event of this type, with its number.
-    fn spec(&self, event_type: &str) -> Result<(usize, &'static EventSpec<E>), String> {
-        let name = event_type.strip_prefix(&*self.name).and_then(|rest| rest.strip_prefix('.'));
-        let found = E::EVENTS.iter().enumerate().find(|(_, spec)| Some(spec.name) == name);
-        found.ok_or_else(|| "this module has no such event".to_owned())
     }
 
     fn event_type(&self, spec: &EventSpec<E>) -> String {
@@ -175,14 +166,6 @@ where
             keep_every: self.keep_every,
             state_version: self.state_version,
         }
-    }
-}
-
-/// Bytes are taken for JSON too, as everywhere.
-fn text(data: &Payload) -> Result<&str, String> {
-    match data {
-        Payload::Json(text) => Ok(text),
-        Payload::Bytes(bytes) => std::str::from_utf8(bytes).map_err(|error| error.to_string()),
     }
 }
 

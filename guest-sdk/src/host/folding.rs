@@ -1,4 +1,4 @@
-//! Which event is being taken into a state when it panics. A panic ends the component at once, so its hook is the last place to say.
+//! Which event is being taken when a fold panics. A panic ends the component at once, so its hook is the last place to say.
 
 use std::cell::RefCell;
 use std::panic;
@@ -12,25 +12,26 @@ struct AtHand {
     event_type: String,
     version: u32,
     revision: Option<u64>,
-    is_folding: bool,
+    /// The function that takes it; none: there is no event at hand.
+    by: Option<&'static str>,
 }
 
 thread_local! {
     static AT_HAND: RefCell<AtHand> = const {
-        RefCell::new(AtHand { id: String::new(), event_type: String::new(), version: 0, revision: None, is_folding: false })
+        RefCell::new(AtHand { id: String::new(), event_type: String::new(), version: 0, revision: None, by: None })
     };
 }
 
-pub(super) fn at<T>(event: EventAt<'_>, evolve: impl FnOnce() -> T) -> T {
+pub(super) fn at<T>(by: &'static str, event: EventAt<'_>, take: impl FnOnce() -> T) -> T {
     static HOOK: Once = Once::new();
     HOOK.call_once(add_hook);
     AT_HAND.with_borrow_mut(|at_hand| {
         event.id.clone_into(&mut at_hand.id);
         event.event_type.clone_into(&mut at_hand.event_type);
-        (at_hand.version, at_hand.revision, at_hand.is_folding) = (event.version, event.revision, true);
+        (at_hand.version, at_hand.revision, at_hand.by) = (event.version, event.revision, Some(by));
     });
-    let taken = evolve();
-    AT_HAND.with_borrow_mut(|at_hand| at_hand.is_folding = false);
+    let taken = take();
+    AT_HAND.with_borrow_mut(|at_hand| at_hand.by = None);
     taken
 }
 
@@ -38,9 +39,9 @@ fn add_hook() {
     let usual = panic::take_hook();
     panic::set_hook(Box::new(move |info| {
         usual(info);
-        AT_HAND.with_borrow(|AtHand { id, event_type, version, revision, is_folding }| {
-            if *is_folding {
-                eprintln!("evolve panicked at {}", EventAt { id, event_type, version: *version, revision: *revision });
+        AT_HAND.with_borrow(|AtHand { id, event_type, version, revision, by }| {
+            if let Some(by) = by {
+                eprintln!("{by} panicked at {}", EventAt { id, event_type, version: *version, revision: *revision });
             }
         });
     }));

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use crate::host::EventAt;
+use crate::host::{EventAt, Row};
 use crate::log::Level;
 use crate::{Moment, http};
 
@@ -19,6 +19,19 @@ pub(crate) trait World {
     fn secret(&self, name: &str) -> Option<String>;
     fn log(&self, level: Level, message: &str);
     fn send(&self, request: &http::Request) -> Result<http::Response, http::Error>;
+
+    /// The rows of the projection that is called. Nothing else reaches for them.
+    fn rows(&self) -> &dyn Rows {
+        panic!("only a projection has rows")
+    }
+}
+
+/// The rows of a projection, by key.
+pub(crate) trait Rows {
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>>;
+    fn put(&self, key: &[u8], value: &[u8]);
+    fn delete(&self, key: &[u8]);
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, limit: u32, reverse: bool) -> Vec<Row>;
 }
 
 thread_local! {
@@ -41,6 +54,12 @@ pub(crate) fn inside<T>(world: Rc<dyn World>, step: impl FnOnce() -> T) -> T {
 pub(crate) fn folding<T>(event: EventAt<'_>, evolve: impl FnOnce() -> T) -> T {
     let taken = inside(Rc::new(Nowhere), || catch_unwind(AssertUnwindSafe(evolve)));
     taken.unwrap_or_else(|panic| panic!("evolve panicked at {event}: {}", message(&*panic)))
+}
+
+/// Takes an event into the rows of the projection that the test kit put around.
+pub(crate) fn projecting<T>(event: EventAt<'_>, project: impl FnOnce() -> T) -> T {
+    let taken = catch_unwind(AssertUnwindSafe(project));
+    taken.unwrap_or_else(|panic| panic!("project panicked at {event}: {}", message(&*panic)))
 }
 
 fn message(panic: &(dyn Any + Send)) -> &str {
@@ -128,4 +147,21 @@ pub(crate) fn log(level: Level, message: &str) {
 
 pub(crate) fn send(request: &http::Request) -> Result<http::Response, http::Error> {
     world().send(request)
+}
+
+pub(crate) fn row(key: &[u8]) -> Option<Vec<u8>> {
+    world().rows().get(key)
+}
+
+pub(crate) fn put_row(key: &[u8], value: &[u8]) {
+    world().rows().put(key, value);
+}
+
+pub(crate) fn delete_row(key: &[u8]) {
+    world().rows().delete(key);
+}
+
+/// At most `limit` rows, which is at most 1,000: smallest key first, or largest first.
+pub(crate) fn scan_rows(prefix: &[u8], after: Option<&[u8]>, limit: u32, reverse: bool) -> Vec<Row> {
+    world().rows().scan(prefix, after, limit, reverse)
 }

@@ -1,7 +1,8 @@
 //! The surroundings in a component: the host's imports.
 
 use crate::bindings::imports::amends::module;
-use crate::host::EventAt;
+use crate::bindings::projections::amends::module::view;
+use crate::host::{EventAt, Row};
 use crate::log::Level;
 use crate::{Moment, http};
 
@@ -51,5 +52,27 @@ pub(crate) fn send(request: &http::Request) -> Result<http::Response, http::Erro
 
 /// Takes an event into a state.
 pub(crate) fn folding<T>(event: EventAt<'_>, evolve: impl FnOnce() -> T) -> T {
-    folding::at(event, evolve)
+    folding::at("evolve", event, evolve)
+}
+
+/// Takes an event into the rows of a projection.
+pub(crate) fn projecting<T>(event: EventAt<'_>, project: impl FnOnce() -> T) -> T {
+    folding::at("project", event, project)
+}
+
+pub(crate) fn row(key: &[u8]) -> Option<Vec<u8>> {
+    view::get(key)
+}
+
+pub(crate) fn put_row(key: &[u8], value: &[u8]) {
+    view::put(key, value);
+}
+
+pub(crate) fn delete_row(key: &[u8]) {
+    view::delete(key);
+}
+
+/// At most `limit` rows, which is at most 1,000: smallest key first, or largest first.
+pub(crate) fn scan_rows(prefix: &[u8], after: Option<&[u8]>, limit: u32, reverse: bool) -> Vec<Row> {
+    view::scan(prefix, after, limit, reverse)
 }

@@ -24,7 +24,7 @@ pub(super) fn check(triggers: &[Trigger], problems: &mut Vec<String>) {
 }
 
 /// Neither empty nor long, without control characters, and without marks that turn the reading direction.
-fn is_event_type(text: &str) -> bool {
+pub(super) fn is_event_type(text: &str) -> bool {
     let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     (1..=EVENT_TYPE_BYTES_MAX).contains(&text.len()) && !text.contains(|c: char| c.is_control() || turns(c))
 }
