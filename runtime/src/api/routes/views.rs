@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use amends_core::{event::Act, value::Payload};
+use amends_core::{event::Act, id::Namespace, value::Payload};
 use amends_wire::{
     error::ErrorBody,
     view::{
@@ -68,23 +68,30 @@ async fn query(
     caller::name(&view)?;
     caller::name(&query)?;
     let namespace = caller.origin.namespace;
+    arrived(&api, &namespace, &view).await?;
     let schema = api.views.schema(&namespace, &view, &query)?;
     let (parameters, at_least) = parameters(given, schema.as_deref())?;
     let at_least = at_least.map(|position| api.positions().read(&position)).transpose()?;
     let parameters = Payload::json(Value::Object(parameters).to_string());
     let parameters = caller::fitting(Part::Data, parameters, api.options.payload_bytes_max)?;
     let question = Question { namespace, view: view.clone(), query: query.clone(), parameters, at_least };
-    let given_up = async {
-        // Who waits for a view counts as one who waits.
-        let _time_is_up = api.waits.wait(std::future::pending::<()>(), BEHIND_MAX, api.stopped()).await;
-    };
-    let Answered { said, through, generation, module, version } = api.views.ask(question, given_up).await?;
+    let Answered { said, through, generation, module, version } = api.views.ask(question, given_up(&api)).await?;
     let data = match said {
         Ok(data) => json(&data),
         Err(failure) => return Err(unanswered(failure)),
     };
     let position = api.positions().show(through);
     Ok(written(&api, through, Json(ViewAnswer { view, query, data, position, generation, module, version })))
+}
+
+/// Ends when it is time to answer without what is waited for. Who waits for a view counts as one who waits.
+async fn given_up(api: &Api) {
+    let _time_is_up = api.waits.wait(std::future::pending::<()>(), BEHIND_MAX, api.stopped()).await;
+}
+
+/// A view of a module that was deployed a moment ago is there when this ends.
+async fn arrived(api: &Api, namespace: &Namespace, view: &str) -> Result<(), ApiError> {
+    Ok(api.views.arrived(namespace, view, given_up(api)).await?)
 }
 
 /// The query's own refusal.
@@ -139,6 +146,7 @@ async fn list(State(api): State<Arc<Api>>, caller: Caller) -> Result<Json<Projec
 )]
 async fn show(State(api): State<Arc<Api>>, caller: Caller, InPath(name): InPath<String>) -> Result<Json<Projection>, ApiError> {
     caller::name(&name)?;
+    arrived(&api, &caller.origin.namespace, &name).await?;
     let (views, positions) = (api.views.clone(), api.positions());
     let found = api.read(move |_| views.show(&caller.origin.namespace, &name)).await?;
     Ok(Json(shown(found, positions)))
@@ -253,6 +261,7 @@ async fn act(
     let verb = verb(&asked)?;
     let act = Act { note: checked_note(asked.note)?, by: caller.by };
     let (namespace, views, positions) = (caller.origin.namespace, api.views.clone(), api.positions());
+    arrived(api, &namespace, &name).await?;
     views.act(&namespace, &name, verb, act).await?;
     let found = api.read(move |_| views.show(&namespace, &name)).await?;
     Ok(Json(shown(found, positions)))

@@ -14,6 +14,7 @@ use super::{
 use crate::{
     engine::kernel::{
         commit::{Commit, Entry, Stream},
+        release::Release,
         request::{Origin, Said},
         row,
     },
@@ -232,8 +233,8 @@ fn append(
     let namespace = &origin.namespace;
     let id = StreamId { namespace: namespace.clone(), kind: StreamKind::Module, id: name.to_owned() };
     let mut stream = match modules.get(namespace, name) {
-        Some(module) => Stream::goes_on(id, module.stream, module.revision),
-        None => Stream::begins(StreamHead::new(id, name)),
+        Some(module) => Stream::goes_on(id.clone(), module.stream, module.revision),
+        None => Stream::begins(StreamHead::new(id.clone(), name)),
     };
     for event in events {
         let start = if stream.start == 0 { commit.last_position() + 1 } else { stream.start };
@@ -244,6 +245,8 @@ fn append(
         let at = commit.now;
         commit.record(&mut stream, Entry { at, actor: origin.actor.clone(), causation: None, fact: Fact::Module(event) });
     }
+    let revision = modules.get(namespace, name).map_or(0, |module| module.revision);
+    commit.release_at(commit.last_position(), Release::Changed(id, revision));
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use amends_core::{
 };
 
 use super::{
-    Shared, Views, builder,
+    Offer, Shared, Views, builder,
     generation::{Generation, Role},
     no_view,
     rows::ReadRows,
@@ -69,6 +69,31 @@ struct Found {
 }
 
 impl Views {
+    /// Waits for a view of a module that was activated a moment ago. One that nobody offers is not waited for.
+    pub async fn arrived(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        until_given_up: impl Future<Output = ()>,
+    ) -> Result<(), Refusal> {
+        let key = (namespace.clone(), name.to_owned());
+        let mut progress = self.0.progress.subscribe();
+        tokio::pin!(until_given_up);
+        loop {
+            progress.mark_unchanged();
+            if active(&self.0.state(), &key).is_ok() {
+                return Ok(());
+            }
+            if !self.0.is_offered(&key)? {
+                return Err(no_view(&self.0.state(), &key));
+            }
+            tokio::select! {
+                changed = progress.changed() => changed.map_err(|_| stopping())?,
+                () = &mut until_given_up => return Err(Refusal::new(RefusalCode::Behind, format!("the view `{name}` is not begun yet"))),
+            }
+        }
+    }
+
     /// The JSON Schema of a query's parameters, if it has one.
     pub fn schema(&self, namespace: &Namespace, view: &str, query: &str) -> Result<Option<String>, Refusal> {
         let key = (namespace.clone(), view.to_owned());
@@ -111,6 +136,13 @@ impl Views {
 }
 
 impl Shared {
+    fn is_offered(&self, (namespace, name): &ViewKey) -> Result<bool, Refusal> {
+        let offers = self.reader.projections();
+        let offers = offers.map_err(|error| Refusal::new(RefusalCode::StorageFailed, error.to_string()))?;
+        let is_meant = |offer: &Offer| offer.namespace == *namespace && offer.projection.definition.name == *name;
+        Ok(self.state().failed.is_none() && offers.iter().any(is_meant))
+    }
+
     async fn find(&self, question: &Question, until_given_up: impl Future<Output = ()>) -> Result<Found, Refusal> {
         let key = (question.namespace.clone(), question.view.clone());
         let mut progress = self.progress.subscribe();
