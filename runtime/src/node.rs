@@ -25,6 +25,7 @@ use crate::{
         deploy::{self, Deploys},
         disk::{Disk, Free},
         folds::Folds,
+        gate::Gate,
         health::{Failure, Health},
         intake::Intake,
         reader::Reader,
@@ -248,6 +249,7 @@ fn services(
     health: Health,
 ) -> Services {
     let intake = Intake::new(engine.clone(), is_low);
+    let gate = Gate::new(reader.clone(), folds.clone());
     let deploys = Deploys::new(deploy::Parts {
         components: Arc::new(components),
         intake: intake.clone(),
@@ -255,8 +257,9 @@ fn services(
         definitions: engine.definitions().clone(),
         limits: config.definitions,
         views: views.clone(),
+        gate: gate.clone(),
     });
-    Services { intake, reader, folds, views, deploys, health, clock: Arc::clone(&config.clocks.wall) }
+    Services { intake, reader, folds, views, gate, deploys, health, clock: Arc::clone(&config.clocks.wall) }
 }
 
 fn open_host(config: &Config, folder: &Folder, stages: Arc<Stages>) -> Result<Host, NodeError> {

@@ -1,12 +1,12 @@
 //! `amends activate`: sets the version on which new sagas start.
 
-use amends_wire::module;
+use amends_wire::module::{self, ActivateAll, Activated, ModuleVersion};
 use anyhow::Result;
 use clap::Args;
 
 use super::{
     deploy::broken,
-    exit::Exit,
+    exit::{Exit, Usage},
     session::{Form, Session, confirmed, print, print_json, say},
 };
 
@@ -14,7 +14,9 @@ use super::{
 ///
 /// The command first lists what would stop working, as a schedule whose saga this version does not have.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  amends activate trip 2\n  amends activate trip --previous")]
+#[command(
+    after_help = "Example:\n  amends activate trip 2\n  amends activate trip --previous\n  amends activate credit 3 --with billing=2"
+)]
 pub(super) struct Activate {
     /// The module.
     name: String,
@@ -24,6 +26,15 @@ pub(super) struct Activate {
     /// Activate the version that was active before.
     #[arg(long)]
     previous: bool,
+    /// Activate a version of another module in the same step: what one module gives up the other one may take.
+    #[arg(long, value_name = "NAME=VERSION", conflicts_with_all = ["previous", "accept_differences"])]
+    with: Vec<String>,
+    /// `deploy --verify` found so many streams of which the version makes another state, and that is meant.
+    #[arg(long, value_name = "NUMBER")]
+    accept_differences: Option<u64>,
+    /// The version cannot read so many recorded events, and they are not needed.
+    #[arg(long, value_name = "NUMBER")]
+    accept_unreadable: Option<u64>,
     /// The reason; recorded.
     #[arg(long)]
     note: Option<String>,
@@ -48,8 +59,16 @@ pub(super) fn run(activate: &Activate, session: &Session) -> Result<Exit> {
             }
         }
     }
-    let body =
-        module::Activate { version: activate.version, previous: activate.previous.then_some(true), note: activate.note.clone() };
+    if let (false, Some(version)) = (activate.with.is_empty(), activate.version) {
+        return together(activate, version, session);
+    }
+    let body = module::Activate {
+        version: activate.version,
+        previous: activate.previous.then_some(true),
+        accept_differences: activate.accept_differences,
+        accept_unreadable: activate.accept_unreadable,
+        note: activate.note.clone(),
+    };
     let active: module::Deployed = session.client.post(&["v1", "modules", &activate.name, "activate"], &body)?;
     if activate.form.json {
         print_json(&active)?;
@@ -58,6 +77,26 @@ pub(super) fn run(activate: &Activate, session: &Session) -> Result<Exit> {
         if activate.previous {
             print(&broken(&active.breaks, "no longer works"))?;
         }
+    }
+    Ok(Exit::Fine)
+}
+
+/// Several modules in one step.
+fn together(activate: &Activate, version: u32, session: &Session) -> Result<Exit> {
+    let mut modules = vec![ModuleVersion { name: activate.name.clone(), version }];
+    for text in &activate.with {
+        let named = text.split_once('=').and_then(|(name, version)| Some((name, version.parse().ok()?)));
+        let (name, version) =
+            named.ok_or_else(|| Usage(format!("`{}` is no version of a module; write it as billing=2", text.escape_debug())))?;
+        modules.push(ModuleVersion { name: name.to_owned(), version });
+    }
+    let body = ActivateAll { modules, accept_unreadable: activate.accept_unreadable, note: activate.note.clone() };
+    let active: Activated = session.client.post(&["v1", "activate"], &body)?;
+    if activate.form.json {
+        print_json(&active)?;
+    } else {
+        let lines = active.modules.iter().map(|module| format!("{} version {} is active\n", module.name, module.version));
+        print(&lines.collect::<String>())?;
     }
     Ok(Exit::Fine)
 }

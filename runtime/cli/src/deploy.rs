@@ -11,6 +11,7 @@ use clap::Args;
 use http::Method;
 
 use super::{
+    compare,
     exit::Exit,
     input,
     render::text::{clean, count, short},
@@ -25,7 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(300);
 ///
 /// Sagas in flight, their compensations included, stay on the version that they started with.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  amends deploy target/wasm32-wasip2/release/trip.wasm\n  amends deploy trip.wasm --plan")]
+#[command(
+    after_help = "Example:\n  amends deploy target/wasm32-wasip2/release/trip.wasm\n  amends deploy trip.wasm --plan\n  amends deploy credit.wasm --verify"
+)]
 pub(super) struct Deploy {
     /// The component.
     #[arg(value_name = "FILE.wasm")]
@@ -39,6 +42,9 @@ pub(super) struct Deploy {
     /// Only report what would change.
     #[arg(long, conflicts_with = "no_activate")]
     plan: bool,
+    /// Fold every stored stream by the new code and by the active code, and activate only if the states are equal.
+    #[arg(long, conflicts_with_all = ["no_activate", "plan"])]
+    verify: bool,
     #[command(flatten)]
     form: Form,
 }
@@ -46,7 +52,7 @@ pub(super) struct Deploy {
 pub(super) fn run(deploy: &Deploy, session: &Session) -> Result<Exit> {
     let bytes = input::component(&deploy.file)?;
     let path: Vec<&str> = ["v1", "modules"].into_iter().chain(deploy.name.as_deref()).collect();
-    let activate = if deploy.no_activate { "false" } else { "true" };
+    let activate = if deploy.no_activate || deploy.verify { "false" } else { "true" };
     let query = if deploy.plan { [("plan", "true")] } else { [("activate", activate)] };
     let write = Write {
         method: if deploy.name.is_some() { Method::PUT } else { Method::POST },
@@ -70,6 +76,9 @@ pub(super) fn run(deploy: &Deploy, session: &Session) -> Result<Exit> {
         .map(|()| Exit::Fine);
     }
     let (status, deployed): (_, Deployed) = session.client.write(&write)?;
+    if deploy.verify {
+        return compare::then_activate(&deployed, deploy.form, session);
+    }
     if deploy.form.json {
         print_json(&deployed)?;
     } else {

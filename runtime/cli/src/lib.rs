@@ -39,6 +39,8 @@ mod dev;
 
 mod deploy;
 
+mod compare;
+
 mod modules;
 
 mod activate;

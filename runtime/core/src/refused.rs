@@ -104,6 +104,10 @@ pub enum RefusalCode {
     NoSuchQuery,
     /// 503: a view has not read so far yet.
     Behind,
+    /// 409: the code cannot read events that were recorded.
+    ShapesUnreadable,
+    /// 409: the code makes other states of recorded events.
+    StatesDiffer,
 }
 
 impl RefusalCode {
@@ -151,6 +155,8 @@ impl RefusalCode {
             Self::NoSuchView => "no_such_view",
             Self::NoSuchQuery => "no_such_query",
             Self::Behind => "behind",
+            Self::ShapesUnreadable => "shapes_unreadable",
+            Self::StatesDiffer => "states_differ",
         }
     }
 }
@@ -204,6 +210,8 @@ mod tests {
             RefusalCode::NoSuchView,
             RefusalCode::NoSuchQuery,
             RefusalCode::Behind,
+            RefusalCode::ShapesUnreadable,
+            RefusalCode::StatesDiffer,
         ];
         let places: Vec<u8> = codes.iter().flat_map(|code| postcard::to_allocvec(code).unwrap()).collect();
         assert_eq!(places, (0..codes.len() as u8).collect::<Vec<_>>());

@@ -230,6 +230,8 @@ fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::Quarantined
         | RefusalCode::TooManySchedules
         | RefusalCode::Exists
+        | RefusalCode::ShapesUnreadable
+        | RefusalCode::StatesDiffer
         | RefusalCode::Locked => StatusCode::CONFLICT,
         RefusalCode::KeyReused
         | RefusalCode::NoLockKey

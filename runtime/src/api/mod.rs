@@ -60,7 +60,9 @@ use crate::{
     },
     held::Held,
     journal,
-    service::{Services, deploy::Deploys, folds::Folds, health::Health, intake::Intake, reader::Reader, views::Views},
+    service::{
+        Services, deploy::Deploys, folds::Folds, gate::Gate, health::Health, intake::Intake, reader::Reader, views::Views,
+    },
 };
 
 /// What every handler has: the services of the host, and what only the API needs.
@@ -69,6 +71,7 @@ pub struct Api {
     reader: Reader,
     folds: Folds,
     views: Views,
+    gate: Gate,
     deploys: Deploys,
     health: Health,
     clock: Clock,
@@ -112,7 +115,7 @@ impl Default for Options {
 
 /// The routes over a running host. When `stop` turns true, waiting requests are answered and streams end.
 pub fn router(services: Services, options: Options, stop: watch::Receiver<bool>) -> Router {
-    let Services { intake, reader, folds, views, deploys, health, clock } = services;
+    let Services { intake, reader, folds, views, gate, deploys, health, clock } = services;
     let waits = Waits::new(waits::WAITS_MAX, waits::WATCHES_MAX);
     let held = Held::new(options.held_bytes_max);
     routes::router(Arc::new(Api {
@@ -120,6 +123,7 @@ pub fn router(services: Services, options: Options, stop: watch::Receiver<bool>)
         reader,
         folds,
         views,
+        gate,
         deploys,
         health,
         clock,

@@ -35,8 +35,8 @@ pub enum Request {
     Publish(Origin, Publish, Answer<PublishAnswer>),
     /// A verified component.
     Deploy(Origin, Deploy, Answer<ModuleAnswer>),
-    /// Makes a version the one that new work starts on.
-    Activate(Origin, String, Which, Act, Answer<ModuleAnswer>),
+    /// Make a version of each of these modules the one that new work starts on, together. At least one.
+    Activate(Origin, Vec<(String, Which)>, Act, Answer<Vec<ModuleAnswer>>),
     /// Replaces what a module may reach.
     SetGrants(Origin, SetGrants, Answer<ModuleAnswer>),
     /// What is asked of one schedule.
@@ -70,7 +70,10 @@ impl Request {
             },
             Self::Deploy(origin, deploy, _) => stream(origin, StreamKind::Module, &deploy.module),
             Self::SetGrants(origin, set, _) => stream(origin, StreamKind::Module, &set.module),
-            Self::Activate(origin, module, ..) | Self::Remove(origin, module, ..) => stream(origin, StreamKind::Module, module),
+            Self::Activate(origin, asked, ..) => {
+                stream(origin, StreamKind::Module, asked.first().map_or("", |(module, _)| module))
+            }
+            Self::Remove(origin, module, ..) => stream(origin, StreamKind::Module, module),
             Self::Schedule(origin, asked, _) => stream(origin, StreamKind::Schedule, &asked.name),
             Self::Job(origin, job, _) => stream(origin, StreamKind::Job, &job.id),
             Self::StopJob(origin, id, ..) | Self::AwaitJob(origin, id, _) => stream(origin, StreamKind::Job, id),
@@ -123,12 +126,13 @@ impl Request {
             Self::Start(.., answer) => drop(answer.send(Err(refusal))),
             Self::Verb(.., answer) => drop(answer.send(Err(refusal))),
             Self::Publish(.., answer) => drop(answer.send(Err(refusal))),
-            Self::Deploy(.., answer) | Self::Activate(.., answer) | Self::SetGrants(.., answer) | Self::Remove(.., answer) => {
+            Self::Deploy(.., answer) | Self::SetGrants(.., answer) | Self::Remove(.., answer) => {
                 drop(answer.send(Err(refusal)));
             }
             Self::Schedule(.., answer) => drop(answer.send(Err(refusal))),
             Self::Job(.., answer) | Self::StopJob(.., answer) | Self::AwaitJob(.., answer) => drop(answer.send(Err(refusal))),
             Self::Command(.., answer) => drop(answer.send(Err(refusal))),
+            Self::Activate(.., answer) => drop(answer.send(Err(refusal))),
             Self::Modules(_, answer) => drop(answer.send(Err(refusal))),
             Self::Definitions(_, answer) => drop(answer.send(Err(refusal))),
         }

@@ -229,6 +229,9 @@ fn types_of(store: &dyn Store, namespace: &Namespace) -> Result<Vec<String>, Sto
 /// Rows that are in memory while events are counted.
 const COUNTED_AT_ONCE: usize = 4_096;
 
+/// And what the events take whose data must be looked at.
+const COUNTED_BYTES: usize = 4 << 20;
+
 /// How many events of some types there are behind a position; it stops to count at a number, where there are as many.
 pub(crate) fn count(
     store: &dyn Store,
@@ -250,6 +253,25 @@ pub(crate) fn count(
         }
     }
     Ok(count)
+}
+
+/// How many events of a type there are in one form; it stops to count at a number.
+pub(crate) fn count_of(
+    store: &dyn Store,
+    namespace: &Namespace,
+    (event_type, version): (&str, u32),
+    enough: usize,
+) -> Result<usize, StoreError> {
+    let (types, mut recent, mut after, mut count) = ([event_type.to_owned()], Recent::default(), 0, 0);
+    while count < enough {
+        let page = recent.page(store, namespace, &types, after, (COUNTED_AT_ONCE, COUNTED_BYTES))?;
+        count += page.events.iter().filter(|event| event.version == version).count();
+        if !page.has_more {
+            break;
+        }
+        after = page.through;
+    }
+    Ok(count.min(enough))
 }
 
 /// When the first event of some types behind a position was decided.

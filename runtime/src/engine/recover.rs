@@ -6,6 +6,7 @@ use amends_core::{Instant, id::Namespace};
 
 use crate::{
     engine::{
+        aggregate::{Aggregates, Shapes},
         broadcast,
         guests::Suspect,
         job,
@@ -54,7 +55,8 @@ pub(crate) fn recover(
     let schedules = schedule::recover::read(store)?;
     let jobs = job::read::running(store)?;
     let broadcasts = broadcast::recover::read(store)?;
-    let mut shard = Shard::new(kernel, modules, sagas, schedules, jobs, broadcasts);
+    let aggregates = Aggregates::new(Shapes::recover(store)?);
+    let mut shard = Shard::new(kernel, modules, sagas, aggregates, schedules, jobs, broadcasts);
     let actions = shard.begin();
     Ok(Recovered { shard, actions, sagas: live })
 }

@@ -131,11 +131,11 @@ impl Shard {
         kernel: Kernel,
         modules: Modules,
         sagas: Sagas,
+        aggregates: Aggregates,
         schedules: Schedules,
         jobs: Jobs,
         broadcasts: Broadcasts,
     ) -> Self {
-        let aggregates = Aggregates::default();
         Self {
             kernel,
             modules,

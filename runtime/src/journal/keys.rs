@@ -268,6 +268,27 @@ pub fn parse_event_name(key: &[u8]) -> Result<(Namespace, String, Position), Cor
     Parts::new(Table::EventNames, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.number()?)))
 }
 
+/// The row of [`Table::Shapes`] for a form of an event's data.
+pub fn shape(namespace: &Namespace, event_type: &str, version: u32) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(event_type).small_number(version).0
+}
+
+/// The fields of a key of [`Table::Shapes`].
+pub fn parse_shape(key: &[u8]) -> Result<(Namespace, String, u32), Corrupt> {
+    Parts::new(Table::Shapes, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.small_number()?)))
+}
+
+/// The forms of events of a namespace, by type.
+pub fn shapes(namespace: &Namespace, limit: usize) -> Range {
+    Range::under(Table::Shapes, &Key::default().text(namespace.as_str()).0, limit)
+}
+
+/// Aggregates of a name, by id.
+pub fn aggregates(namespace: &Namespace, name: &str, limit: usize) -> Range {
+    let all = StreamId { namespace: namespace.clone(), kind: StreamKind::Aggregate, id: format!("{name}/") };
+    Range::under(Table::ById, &by_id(&all), limit)
+}
+
 /// Events of a type behind a position, in order.
 pub fn events_named(namespace: &Namespace, event_type: &str, after: Position, limit: usize) -> Range {
     let under = Range::under(Table::EventNames, &Key::default().text(namespace.as_str()).text(event_type).0, limit);

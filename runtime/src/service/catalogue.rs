@@ -130,7 +130,7 @@ mod tests {
         check("another version");
         let act = Act { note: "back".into(), by: "ann".into() };
         let which = Which::Version(1);
-        run(host.services.intake.ask(|answer| Request::Activate(origin(), "trip".into(), which, act, answer))).unwrap();
+        run(host.services.intake.ask(|answer| Request::Activate(origin(), vec![("trip".into(), which)], act, answer))).unwrap();
         check("activated");
         run(host.services.deploys.remove(origin(), "trip".into(), 2)).unwrap();
         check("removed");

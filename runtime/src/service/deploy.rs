@@ -8,6 +8,7 @@
 use std::{fmt, sync::Arc};
 
 use amends_core::{
+    event::Act,
     id::{Name, Namespace},
     validate,
 };
@@ -16,6 +17,7 @@ use tokio::sync::{Mutex, MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use super::{
     components::{Components, NotKept},
+    gate::{Accepted, Gate},
     intake::Intake,
     reader::Reader,
     verify::{self, Unverified, Verified},
@@ -25,7 +27,7 @@ use crate::{
     engine::{
         guests::ModuleDigest,
         module::Definitions,
-        port::{Deploy, ModuleAnswer, ModuleView, Origin, Refusal, RefusalCode, Request},
+        port::{Deploy, ModuleAnswer, ModuleView, Origin, Refusal, RefusalCode, Request, Which},
     },
     trouble::Trouble,
 };
@@ -48,6 +50,8 @@ pub struct Parts {
     pub limits: validate::Limits,
     /// Needs the components that built them.
     pub views: Views,
+    /// Knows what versions make of recorded events.
+    pub gate: Gate,
 }
 
 /// Verifies, deploys and removes components. Cloning shares the places and the turn.
@@ -185,6 +189,26 @@ impl Deploys {
         .await
     }
 
+    /// Makes a version of each of these modules the one that new work starts on, together, if they can read what was recorded.
+    pub async fn activate(
+        &self,
+        origin: Origin,
+        asked: Vec<(String, Which)>,
+        act: Act,
+        accepted: Accepted,
+    ) -> Result<Vec<ModuleAnswer>, DeployError> {
+        let deploys = self.clone();
+        to_the_end(async move {
+            // A deploy beside it might make what was checked another one.
+            let _turn = deploys.turn().await;
+            let numbered = tokio::task::block_in_place(|| deploys.parts.reader.numbers(&origin.namespace, &asked))?;
+            deploys.parts.gate.check(&origin.namespace, &numbered, accepted).await?;
+            let asked = numbered.into_iter().map(|(module, version)| (module, Which::Version(version))).collect();
+            Ok(deploys.parts.intake.ask(|answer| Request::Activate(origin, asked, act, answer)).await?)
+        })
+        .await
+    }
+
     /// Has the removal of a version recorded, and deletes its component unless some other version is the same bytes.
     pub async fn remove(&self, origin: Origin, module: String, version: u32) -> Result<ModuleAnswer, DeployError> {
         let deploys = self.clone();
@@ -223,6 +247,10 @@ impl Deploys {
             verified.clone();
         let before = tokio::task::block_in_place(|| self.parts.reader.module(&upload.origin.namespace, &module));
         let before = before.inspect_err(|_| turn.discard(&digest))?;
+        if activate {
+            let checked = self.parts.gate.check_new(&upload.origin.namespace, &module, &aggregates).await;
+            checked.inspect_err(|_| turn.discard(&digest))?;
+        }
         if let Err(not_kept) = turn.keep(&upload.bytes) {
             turn.discard(&digest);
             return Err(not_kept.into());

@@ -22,12 +22,14 @@ mod alone;
 
 pub mod views;
 
+pub mod gate;
+
 pub mod health;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
-use self::{deploy::Deploys, folds::Folds, health::Health, intake::Intake, reader::Reader, views::Views};
+use self::{deploy::Deploys, folds::Folds, gate::Gate, health::Health, intake::Intake, reader::Reader, views::Views};
 use crate::engine::driver::Clock;
 
 /// The services of one running host.
@@ -41,6 +43,8 @@ pub struct Services {
     pub folds: Folds,
     /// Builds views, and answers from them.
     pub views: Views,
+    /// Compares what versions make of recorded events.
+    pub gate: Gate,
     /// Verifies, deploys and removes components.
     pub deploys: Deploys,
     /// Says how the host is.

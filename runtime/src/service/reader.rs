@@ -13,7 +13,7 @@ use amends_core::{
 
 use super::{catalogue::Catalogue, views::Offer};
 pub use crate::engine::{
-    aggregate::read::{Committed, EventPage, Until},
+    aggregate::read::{Committed, EventPage, Shape, Until},
     job::preview::JobPreview,
     saga::{
         load::RecordRange,
@@ -29,8 +29,8 @@ use crate::{
         aggregate,
         guests::ModuleDigest,
         job,
-        module::{ActiveProjection, Definitions, Modules},
-        port::{EventQuery, ModuleView, Offered, RecordedEvents},
+        module::{self, ActiveProjection, Definitions, Modules},
+        port::{EventQuery, ModuleView, Offered, RecordedEvents, Which},
         recorded,
         refusal::{Refusal, RefusalCode},
         saga::{
@@ -148,6 +148,18 @@ impl Reader {
         self.catalogue.modules(self.store.as_ref(), namespace).map_err(|error| failed(&error))
     }
 
+    /// Which versions are meant.
+    pub(super) fn numbers(&self, namespace: &Namespace, asked: &[(String, Which)]) -> Result<Vec<(String, u32)>, Refusal> {
+        let number = |modules: &Modules, name: &str, which| {
+            let known = modules.get(namespace, name).ok_or_else(|| module::no_module(name))?;
+            let number = module::number_of(known, name, which)?;
+            let is_there = known.versions.contains_key(&number);
+            is_there.then(|| (name.to_owned(), number)).ok_or_else(|| module::no_version(name, number))
+        };
+        let numbers = |modules: &Modules| Ok(asked.iter().map(|(name, which)| number(modules, name, *which)).collect());
+        self.catalogue.of(self.store.as_ref(), namespace, numbers).map_err(|error| failed(&error))?
+    }
+
     /// A module, if there is one.
     pub fn module(&self, namespace: &Namespace, name: &str) -> Result<Option<ModuleView>, Refusal> {
         Ok(self.modules(namespace)?.into_iter().find(|module| module.name == name))
@@ -221,6 +233,55 @@ impl Reader {
         let store = self.store.as_ref();
         let read = |modules: &Modules| aggregate::read::committed(store, modules, namespace, which, until);
         self.catalogue.of(store, namespace, read).map_err(|error| failed(&error))
+    }
+
+    /// The aggregates of a name behind one of them, in order of their ids: at most so many.
+    pub(super) fn aggregate_ids(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<String>, Refusal> {
+        aggregate::read::ids(self.store.as_ref(), namespace, name, after, limit).map_err(|error| failed(&error))
+    }
+
+    /// An aggregate as the active code sees it, and as a version of a module does that need not be active: both without their states,
+    /// at the same revision.
+    pub(super) fn aggregate_twice(
+        &self,
+        namespace: &Namespace,
+        which: (&str, &str),
+        (module, version): (&str, u32),
+    ) -> Result<(Option<Committed>, Option<Committed>), Refusal> {
+        let store = self.store.as_ref();
+        let read = |modules: &Modules| {
+            let active = aggregate::read::committed(store, modules, namespace, which, Until::Now)?;
+            let until = active.as_ref().map_or(Until::Now, |active| Until::Revision(active.revision));
+            let other = match modules.aggregate_of(namespace, module, version, which.0) {
+                Some(code) => aggregate::read::by(store, &code, aggregate::read::Kept::NotUsed, namespace, which, until)?,
+                None => None,
+            };
+            Ok((active, other))
+        };
+        self.catalogue.of(store, namespace, read).map_err(|error| failed(&error))
+    }
+
+    /// What is said of the modules of a namespace, and which forms of events it has.
+    pub(super) fn with_shapes<T>(
+        &self,
+        namespace: &Namespace,
+        said: impl FnOnce(&Modules, Vec<Shape>) -> T,
+    ) -> Result<T, Refusal> {
+        let shapes = aggregate::read::shapes(self.store.as_ref(), namespace).map_err(|error| failed(&error))?;
+        let said = |modules: &Modules| Ok(said(modules, shapes));
+        self.catalogue.of(self.store.as_ref(), namespace, said).map_err(|error| failed(&error))
+    }
+
+    /// How many events there are of a form, counted up to a number.
+    pub(super) fn count_of(&self, namespace: &Namespace, shape: &Shape, enough: usize) -> Result<usize, Refusal> {
+        recorded::count_of(self.store.as_ref(), namespace, (&shape.event_type, shape.version), enough)
+            .map_err(|error| failed(&error))
     }
 
     /// Whether there are records of an aggregate, and no active module that knows it.

@@ -29,6 +29,7 @@ use super::{
     components::{Components, NotKept},
     deploy::{self, Deploys, Upload},
     folds::Folds,
+    gate::Gate,
     health::{Failure, Health},
     intake::Intake,
     reader::Reader,
@@ -128,6 +129,9 @@ impl TestHost {
             is_low: Arc::new(|| false),
         };
         let building = views::Running::start(views, engine).expect("a thread starts");
+        let clock = Arc::new(move || api_clock.api_clock());
+        let folds = Folds::new(guests.clone(), clock.clone());
+        let gate = Gate::new(reader.clone(), folds.clone());
         let deploys = Deploys::new(deploy::Parts {
             components: shelf.clone(),
             intake: intake.clone(),
@@ -135,6 +139,7 @@ impl TestHost {
             definitions: engine.definitions().clone(),
             limits: validate::Limits::default(),
             views: building.views().clone(),
+            gate: gate.clone(),
         });
         let health = Health {
             recovered: engine.recovered,
@@ -145,9 +150,7 @@ impl TestHost {
             longest_turn: Arc::new(|| Duration::ZERO),
             attempts: Arc::new(Load::default),
         };
-        let clock = Arc::new(move || api_clock.api_clock());
-        let folds = Folds::new(guests.clone(), clock.clone());
-        let services = Services { intake, reader, folds, views: building.views().clone(), deploys, health, clock };
+        let services = Services { intake, reader, folds, views: building.views().clone(), gate, deploys, health, clock };
         Self { services, guests, shelf, store, failure, knobs, running: Some(running), building: Some(building) }
     }
 

@@ -68,6 +68,8 @@ tables! {
     EventNames 19 "event_names",
     /// (position of what is told): what many sagas are told, some of them in a turn, and how far it is. Until all were told.
     Broadcasts 28 "broadcasts",
+    /// (namespace, event type, version of its data): the position of the first event of an aggregate in this form.
+    Shapes 29 "shapes",
 }
 
 /// Numbers and names of tables that later features are designed with. A table that is built moves into the list above with the
@@ -122,7 +124,8 @@ mod tests {
             14 states
             16 claims
             19 event_names
-            28 broadcasts"#]]
+            28 broadcasts
+            29 shapes"#]]
         .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
         let lines = RESERVED.iter().map(|(id, name)| format!("{id} {name}"));
         expect![[r#"

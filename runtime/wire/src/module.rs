@@ -248,9 +248,121 @@ pub struct Activate {
     /// The version that was active before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<bool>,
+    /// A comparison found so many streams of which the version makes another state, or none, and that is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_differences: Option<u64>,
+    /// So many recorded events cannot be read any more, and are not needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_unreadable: Option<u64>,
     /// Why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
+}
+
+/// Versions that become active together: what one module gives up another one may take.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ActivateAll {
+    /// One of each module, 1 to 64.
+    pub modules: Vec<ModuleVersion>,
+    /// As for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_unreadable: Option<u64>,
+    /// Why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A version of a module.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModuleVersion {
+    /// The module.
+    pub name: String,
+    /// The version's number.
+    pub version: u32,
+}
+
+/// What became active together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Activated {
+    /// In the order in which they were named.
+    pub modules: Vec<ModuleVersion>,
+}
+
+/// What a version makes of the recorded events, compared with the active one. Nothing was changed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Comparison {
+    /// The module.
+    pub name: String,
+    /// The version that was compared.
+    pub version: u32,
+    /// The active one; null if none is.
+    #[schema(required)]
+    pub against: Option<u32>,
+    /// By name.
+    pub aggregates: Vec<AggregateComparison>,
+    /// Streams of which the version makes another state, or none: its activation wants this number, if it is not 0.
+    pub differences: u64,
+    /// Events that it cannot read; its activation wants this number, if it is not 0.
+    pub unreadable: u64,
+    /// How long it took.
+    pub took_ms: u64,
+}
+
+/// What a comparison found about the aggregates of a name.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AggregateComparison {
+    /// The name.
+    pub aggregate: String,
+    /// How many there are.
+    pub streams: u64,
+    /// How many events they have together.
+    pub events: u64,
+    /// Both versions make the same state of so many.
+    pub equal: u64,
+    /// They make different ones.
+    pub different: u64,
+    /// The version fails on the events of so many, and the active one does not.
+    pub trapped: u64,
+    /// The active version fails on so many.
+    pub broken: u64,
+    /// Events of forms that the version does not read, counted up to 100,000 for each form.
+    pub unreadable: u64,
+    /// The first one, by id, of which they make different states.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_different: Option<StateDifference>,
+    /// The first one, by id, on which the version fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_trapped: Option<FailedFold>,
+}
+
+/// A stream of which two versions make different states.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct StateDifference {
+    /// The aggregate's id.
+    pub id: String,
+    /// How many events it has.
+    pub revision: String,
+    /// The first place that differs, as `reserved.O9`; empty: all of it.
+    pub path: String,
+    /// What the active version has there, as JSON; null: nothing.
+    #[schema(required)]
+    pub active: Option<String>,
+    /// What the compared version has there.
+    #[schema(required)]
+    pub compared: Option<String>,
+}
+
+/// A stream on which a version fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FailedFold {
+    /// The aggregate's id.
+    pub id: String,
+    /// How many events it has.
+    pub revision: String,
+    /// What happened.
+    pub why: String,
 }
 
 /// The grants of a module.

@@ -10,7 +10,10 @@ use amends_core::{
 use amends_wire::{
     Time,
     error::ErrorBody,
-    module::{self, Activate, Breaks, DeployAnswer, Deployed, Module, Modules},
+    module::{
+        self, Activate, ActivateAll, Activated, AggregateComparison, Breaks, Comparison, DeployAnswer, Deployed, FailedFold,
+        Module, ModuleVersion, Modules, StateDifference,
+    },
     value::Binary,
 };
 use axum::{
@@ -32,17 +35,21 @@ use crate::{
         error::{ApiError, Part},
         present::{self, grants},
     },
-    engine::port::{ModuleAnswer, ModuleView, Request, VersionView, Which},
+    engine::port::{ModuleAnswer, ModuleView, Refusal, RefusalCode, VersionView, Which},
     service::{
         deploy::{Plan, Recorded, Upload},
+        gate::{self, Accepted},
         reader::{self, Candidate, Moves},
         verify::Verified,
     },
 };
 
 pub(super) fn routes() -> Routes {
-    routes![list, deploy, show, deploy_as, activate, remove, breaks]
+    routes![list, deploy, show, deploy_as, activate, activate_all, compare, remove, breaks]
 }
+
+/// Modules whose versions become active together.
+const TOGETHER_MAX: usize = 64;
 
 /// How to deploy.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -122,7 +129,10 @@ async fn show(State(api): State<Arc<Api>>, caller: Caller, InPath(name): InPath<
 /// Makes a version the one that new work starts on. Sagas in flight stay where they are.
 #[utoipa::path(
     post, operation_id = "activate_version", path = "/v1/modules/{name}/activate", tag = "modules", params(("name" = String, Path)), request_body = Activate,
-    responses((status = 200, body = Deployed), (status = 404, description = "no such module or version", body = ErrorBody))
+    responses(
+        (status = 200, body = Deployed), (status = 404, description = "no such module or version", body = ErrorBody),
+        (status = 409, description = "`shapes_unreadable`: it cannot read events that were recorded; `states_differ`: a comparison found so, and the number was not accepted; `name_taken`", body = ErrorBody),
+    )
 )]
 async fn activate(
     State(api): State<Arc<Api>>,
@@ -138,15 +148,103 @@ async fn activate(
         _ => return Err(ApiError::bad_request("give `version`, or `previous`: true")),
     };
     let act = Act { note: checked_note(asked.note)?, by: caller.by.clone() };
+    let accepted = Accepted { differences: asked.accept_differences, unreadable: asked.accept_unreadable };
     let before = find(&api, caller.clone(), &name).await;
     let namespace = caller.origin.namespace.clone();
-    let answer = api.ask(|answer| Request::Activate(caller.origin, name, which, act, answer)).await?;
+    let answers = api.deploys.activate(caller.origin, vec![(name, which)], act, accepted).await?;
+    let answer = answers.into_iter().next().ok_or_else(|| ApiError::internal("an activation without an answer"))?;
     let offer = answer.module.versions.iter().find(|version| version.version == answer.version).map(Offer::deployed);
     let breaks = match offer {
         Some(offer) => broken(&api, namespace, before, offer).await,
         None => Breaks::default(),
     };
     Ok(written(&api, answer.position, Json(deployed(&answer, Vec::new(), breaks)?)))
+}
+
+/// Makes a version of each of several modules the one that new work starts on, in one commit. So an aggregate moves from one module to
+/// another, and a rule goes live together with the view that shows it.
+#[utoipa::path(
+    post, operation_id = "activate_versions", path = "/v1/activate", tag = "modules", request_body = ActivateAll,
+    responses(
+        (status = 200, body = Activated), (status = 404, description = "no such module or version; nothing was changed", body = ErrorBody),
+        (status = 409, description = "as for one version; nothing was changed", body = ErrorBody),
+    )
+)]
+async fn activate_all(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<Response, ApiError> {
+    let asked: ActivateAll = caller::read_json(body, api.options.payload_bytes_max, &api.held.bodies).await?;
+    let mut wanted: Vec<(String, Which)> = Vec::with_capacity(asked.modules.len());
+    for ModuleVersion { name, version } in asked.modules {
+        let name = String::from(caller::name(&name)?);
+        if wanted.iter().any(|(other, _)| *other == name) {
+            return Err(ApiError::bad_request(format!("module `{name}` is named twice")));
+        }
+        wanted.push((name, Which::Version(version)));
+    }
+    if !(1..=TOGETHER_MAX).contains(&wanted.len()) {
+        return Err(ApiError::bad_request(format!("{} modules; name 1 to {TOGETHER_MAX}", wanted.len())));
+    }
+    let act = Act { note: checked_note(asked.note)?, by: caller.by.clone() };
+    let accepted = Accepted { differences: None, unreadable: asked.accept_unreadable };
+    let answers = api.deploys.activate(caller.origin, wanted, act, accepted).await?;
+    let position = answers.iter().map(|answer| answer.position).max().unwrap_or_default();
+    let active = answers.into_iter().map(|answer| ModuleVersion { name: answer.module.name, version: answer.version });
+    Ok(written(&api, position, Json(Activated { modules: active.collect() })))
+}
+
+/// Folds every stream of a version's aggregates by its code and by the active code, and compares the states. It changes nothing, and
+/// takes as long as it takes; commands go on meanwhile. What it found is remembered until the host stops: an activation of a version
+/// with differences wants their number.
+#[utoipa::path(
+    post, operation_id = "compare_version", path = "/v1/modules/{name}/versions/{version}/compare", tag = "modules",
+    params(("name" = String, Path), ("version" = u32, Path)),
+    responses((status = 200, body = Comparison), (status = 404, description = "no such module or version", body = ErrorBody))
+)]
+async fn compare(
+    State(api): State<Arc<Api>>,
+    caller: Caller,
+    InPath((name, version)): InPath<(String, u32)>,
+) -> Result<Json<Comparison>, ApiError> {
+    caller::name(&name)?;
+    let found = tokio::select! {
+        found = api.gate.compare(&caller.origin.namespace, &name, version) => found?,
+        () = api.stopped() => return Err(Refusal::new(RefusalCode::Stopping, "the host is stopping").into()),
+    };
+    Ok(Json(compared(name, found)))
+}
+
+fn compared(name: String, found: gate::Comparison) -> Comparison {
+    let (differences, unreadable) = (found.differences(), found.unreadable());
+    let aggregate = |found: gate::OfAggregate| AggregateComparison {
+        aggregate: found.aggregate,
+        streams: found.streams,
+        events: found.events,
+        equal: found.equal,
+        different: found.different,
+        trapped: found.trapped,
+        broken: found.broken,
+        unreadable: found.unreadable,
+        first_different: found.first_different.map(|first| StateDifference {
+            id: first.id,
+            revision: first.revision.to_string(),
+            path: first.path,
+            active: first.active,
+            compared: first.compared,
+        }),
+        first_trapped: found.first_trapped.map(|first| FailedFold {
+            id: first.id,
+            revision: first.revision.to_string(),
+            why: first.why,
+        }),
+    };
+    Comparison {
+        name,
+        version: found.version,
+        against: found.against,
+        aggregates: found.aggregates.into_iter().map(aggregate).collect(),
+        differences,
+        unreadable,
+        took_ms: u64::try_from(found.took.as_millis()).unwrap_or(u64::MAX),
+    }
 }
 
 /// What stops working when this version is activated: sagas and events that it drops, and schedules that start them.

@@ -4,6 +4,7 @@
 //! - [`read`]: committed reads
 //! - `call`: which commands go to a guest together; `report`: what comes of them
 //! - `resident`: an aggregate in memory; `rows`: kept states, claims and answers; `rest`: those that are asked nothing
+//! - `shapes`: which forms of events there are
 //!
 //! An aggregate has one owner, so no two commands meet the same state: they queue, and what one call decides about many of them is one
 //! commit. Decisions reach nothing outside, so the next call does not wait for the commit of the one before (law 3); the answers do.
@@ -24,6 +25,8 @@ mod rest;
 
 mod rows;
 
+mod shapes;
+
 use std::collections::{HashMap, VecDeque};
 
 pub(crate) use self::{
@@ -31,6 +34,7 @@ pub(crate) use self::{
     report::holders,
     request::{Asker, Told},
     resident::AggregateKey,
+    shapes::Shapes,
 };
 use self::{
     request::CommandAnswer,
@@ -61,9 +65,15 @@ pub(crate) struct Aggregates {
     stale: VecDeque<AggregateKey>,
     /// What attempts of this shard are told, in the same step.
     told: VecDeque<Told>,
+    shapes: Shapes,
 }
 
 impl Aggregates {
+    /// None in memory, where events of these forms are recorded.
+    pub(crate) fn new(shapes: Shapes) -> Self {
+        Self { shapes, ..Self::default() }
+    }
+
     /// How many calls end soon: a commit may wait for them.
     pub(crate) fn end_soon(&self) -> usize {
         self.calls

@@ -14,7 +14,7 @@ use crate::{
         module::{ActiveAggregate, Modules},
         recorded::RecordedEvent,
     },
-    journal::record,
+    journal::{keys, record},
     store::{Position, Store, StoreError, StreamRead, Table},
 };
 
@@ -64,9 +64,30 @@ pub(crate) fn committed(
     (name, id): (&str, &str),
     until: Until,
 ) -> Result<Option<Committed>, StoreError> {
-    let key = AggregateKey::new(namespace, name, id);
     let Some(active) = modules.aggregate(namespace, name) else { return Ok(None) };
-    let Some(resident) = resident(store, &key, &active, until)? else { return Ok(None) };
+    by(store, &active, Kept::Used, namespace, (name, id), until)
+}
+
+/// Whether a kept state may stand for the events before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// It saves their fold.
+    Used,
+    /// What the code makes of all events is asked.
+    NotUsed,
+}
+
+/// Reads an aggregate as this code sees it, if there is one.
+pub(crate) fn by(
+    store: &dyn Store,
+    code: &ActiveAggregate<'_>,
+    kept: Kept,
+    namespace: &Namespace,
+    (name, id): (&str, &str),
+    until: Until,
+) -> Result<Option<Committed>, StoreError> {
+    let key = AggregateKey::new(namespace, name, id);
+    let Some(resident) = resident(store, &key, code, kept, until)? else { return Ok(None) };
     let Resident { standing, last, base, tail, .. } = resident;
     let fits = |event: &PastEvent| match until {
         Until::Now => true,
@@ -80,9 +101,9 @@ pub(crate) fn committed(
         revision,
         changed_at: events.last().map(|event| event.at),
         position: last,
-        module: active.module.to_owned(),
-        version: active.number,
-        digest: active.digest,
+        module: code.module.to_owned(),
+        version: code.number,
+        digest: code.digest,
         standing,
         key,
         base,
@@ -93,17 +114,22 @@ pub(crate) fn committed(
 fn resident(
     store: &dyn Store,
     key: &AggregateKey,
-    active: &ActiveAggregate<'_>,
+    code: &ActiveAggregate<'_>,
+    kept: Kept,
     until: Until,
 ) -> Result<Option<Resident>, StoreError> {
-    let state_version = active.aggregate.definition.state_version;
-    let kept = store.row(Table::States, &rows::state_key(key))?.and_then(|row| rows::decode(key, &row)).filter(|kept| {
+    let state_version = code.aggregate.definition.state_version;
+    let row = match kept {
+        Kept::Used => store.row(Table::States, &rows::state_key(key))?,
+        Kept::NotUsed => None,
+    };
+    let kept = row.and_then(|row| rows::decode(key, &row)).filter(|kept| {
         let is_before = match until {
             Until::Now => true,
             Until::Revision(revision) => kept.base.revision <= revision,
             Until::Time(_) => false,
         };
-        is_before && kept.base.serves(&active.digest, state_version)
+        is_before && kept.base.serves(&code.digest, state_version)
     });
     let from = kept.as_ref().map_or(0, |kept| kept.standing.facts) + 1;
     let Some(records) = reads::tail(store, &key.stream(), from)? else { return Ok(None) };
@@ -181,4 +207,47 @@ pub(crate) fn events(
         events.extend(RecordedEvent::of_record((name, id), &record::decode_stored(stored)?));
     }
     Ok(Some(EventPage { events, next: (next <= end.revision).then_some(next) }))
+}
+
+/// Ids of the aggregates of a name behind one of them, in order.
+pub(crate) fn ids(
+    store: &dyn Store,
+    namespace: &Namespace,
+    name: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let all = keys::aggregates(namespace, name, limit);
+    let range = match after {
+        Some(id) => all.after(&keys::by_id(&AggregateKey::new(namespace, name, id).stream())),
+        None => all,
+    };
+    let mut ids = Vec::new();
+    for row in store.rows(&range)? {
+        let stream = keys::parse_by_id(&row.key)?;
+        ids.extend(AggregateKey::of(&stream).map(|key| key.id));
+    }
+    Ok(ids)
+}
+
+/// A form of an event that was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The aggregate's name.
+    pub aggregate: String,
+    /// The event's type.
+    pub event_type: String,
+    /// The form of its data.
+    pub version: u32,
+}
+
+/// The recorded forms of events of a namespace.
+pub(crate) fn shapes(store: &dyn Store, namespace: &Namespace) -> Result<Vec<Shape>, StoreError> {
+    let mut shapes = Vec::new();
+    for row in store.rows(&keys::shapes(namespace, usize::MAX))? {
+        let (_, event_type, version) = keys::parse_shape(&row.key)?;
+        let aggregate = event_type.split_once('.').map_or(event_type.as_str(), |(aggregate, _)| aggregate).to_owned();
+        shapes.push(Shape { aggregate, event_type, version });
+    }
+    Ok(shapes)
 }

@@ -9,7 +9,7 @@ use amends_core::{
 };
 
 use super::{
-    AggregateKey, Aggregates, answer, refuse,
+    AggregateKey, Aggregates, Shapes, answer, refuse,
     request::{Answered, Asker, CommandAnswer, Told},
     resident::{Call, Made, Resident, Waiting},
     rows::{self, Base, First, Kept},
@@ -65,8 +65,8 @@ impl Aggregates {
         self.calls -= 1;
         // What only sagas of this shard wait for is durable with what they record next.
         let is_awaited = commands.iter().flat_map(|waiting| &waiting.askers).any(|asker| matches!(asker, Asker::Client(_)));
-        let told = &mut self.told;
-        let ended = |commit: &mut Commit<'_>| Ended { commit, told, resident, key, made }.by(commands, report, holders);
+        let (told, shapes) = (&mut self.told, &mut self.shapes);
+        let ended = |commit: &mut Commit<'_>| Ended { commit, told, resident, shapes, key, made }.by(commands, report, holders);
         match is_awaited {
             true => ended(commit),
             false => commit.lazily(ended),
@@ -80,6 +80,7 @@ struct Ended<'a, 'k> {
     commit: &'a mut Commit<'k>,
     told: &'a mut VecDeque<Told>,
     resident: &'a mut Resident,
+    shapes: &'a mut Shapes,
     key: &'a AggregateKey,
     made: Made,
 }
@@ -256,6 +257,7 @@ impl Ended<'_, '_> {
             if let Some(event) = RecordedEvent::of_aggregate((&self.key.name, &self.key.id), &fact, position, at, correlation) {
                 let row_key = keys::event_name(&self.key.namespace, &event.event_type, position);
                 self.commit.put(Table::EventNames, row_key, recorded::row(Some(&self.key.id)));
+                self.shapes.record(self.commit, self.key, &event.event_type, event.version, position);
                 events.push(event);
             }
         }

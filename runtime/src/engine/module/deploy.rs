@@ -1,6 +1,6 @@
 //! What is asked about modules: deploy, activate, grant, remove. Each is a record in the module's stream.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
 use amends_core::{
     event::Act,
@@ -10,6 +10,7 @@ use amends_core::{
 use super::{
     Module, Modules,
     request::{Deploy, Force, ModuleAnswer, ModuleView, SetGrants, Which},
+    state::Named,
 };
 use crate::{
     engine::kernel::{
@@ -70,80 +71,63 @@ pub(crate) fn deploy(modules: &Modules, namespace: &Namespace, deploy: Deploy) -
         events.push(ModuleEvent::Triggers { version, triggers });
     }
     if activate && module.and_then(|module| module.active) != Some(version) {
-        let definitions: Vec<_> = definitions.into_iter().map(Arc::new).collect();
-        refuse_taken_names(modules, namespace, &name, &definitions)?;
-        refuse_taken_aggregates(modules, namespace, &name, aggregates.iter().map(|aggregate| aggregate.name.as_str()))?;
-        refuse_taken_projections(modules, namespace, &name, projections.iter().map(|projection| projection.name.as_str()))?;
+        let sagas = definitions.iter().map(|saga| (Named::Saga, saga.name.as_str()));
+        let aggregates = aggregates.iter().map(|aggregate| (Named::Aggregate, aggregate.name.as_str()));
+        let projections = projections.iter().map(|projection| (Named::Projection, projection.name.as_str()));
+        for (kind, of_kind) in sagas.chain(aggregates).chain(projections) {
+            if let Some(owner) = modules.owner(namespace, kind, of_kind).filter(|owner| *owner != name) {
+                return Err(name_taken(namespace, kind, of_kind, owner));
+            }
+        }
         events.push(ModuleEvent::Activated { version, act: Act::default() });
     }
     Ok(Decided { version, events })
 }
 
-fn refuse_taken_names(
-    modules: &Modules,
-    namespace: &Namespace,
-    module: &str,
-    definitions: &[Arc<amends_core::Definition>],
-) -> Result<(), Refusal> {
-    match modules.owner_of_any(namespace, module, definitions) {
-        Some((saga, owner)) => {
-            let said = format!("saga `{saga}` belongs to module `{owner}` in namespace `{namespace}`");
-            Err(Refusal::new(RefusalCode::NameTaken, said).hint("give the saga another name, or use another namespace"))
-        }
-        None => Ok(()),
-    }
-}
-
-fn refuse_taken_aggregates<'a>(
-    modules: &Modules,
-    namespace: &Namespace,
-    module: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Result<(), Refusal> {
-    match modules.owner_of_aggregate(namespace, module, names) {
-        Some((aggregate, owner)) => {
-            let said = format!("aggregate `{aggregate}` belongs to module `{owner}` in namespace `{namespace}`");
-            Err(Refusal::new(RefusalCode::NameTaken, said).hint("give the aggregate another name, or use another namespace"))
-        }
-        None => Ok(()),
-    }
-}
-
-fn refuse_taken_projections<'a>(
-    modules: &Modules,
-    namespace: &Namespace,
-    module: &str,
-    names: impl IntoIterator<Item = &'a str>,
-) -> Result<(), Refusal> {
-    match modules.owner_of_projection(namespace, module, names) {
-        Some((projection, owner)) => {
-            let said = format!("projection `{projection}` belongs to module `{owner}` in namespace `{namespace}`");
-            Err(Refusal::new(RefusalCode::NameTaken, said).hint("give the projection another name, or use another namespace"))
-        }
-        None => Ok(()),
-    }
+fn name_taken(namespace: &Namespace, kind: Named, name: &str, owner: &str) -> Refusal {
+    let kind = kind.as_str();
+    let said = format!("{kind} `{name}` belongs to module `{owner}` in namespace `{namespace}`");
+    Refusal::new(RefusalCode::NameTaken, said).hint(format!("give the {kind} another name, or use another namespace"))
 }
 
 fn unrecordable(what: &str, error: &serde_json::Error) -> Refusal {
     Refusal::new(RefusalCode::InputRefused, format!("the {what} cannot be recorded: {error}"))
 }
 
-/// A version is to be the one that new work starts on.
-pub(crate) fn activate(modules: &Modules, namespace: &Namespace, name: &str, which: Which, act: Act) -> Result<Decided, Refusal> {
-    let module = modules.get(namespace, name).ok_or_else(|| no_module(name))?;
-    let version = match which {
-        Which::Version(version) => version,
-        Which::Previous => previous(module, name)?,
-    };
-    let facts = module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
-    refuse_taken_names(modules, namespace, name, &facts.definitions)?;
-    refuse_taken_aggregates(modules, namespace, name, facts.aggregates.iter().map(|known| known.definition.name.as_str()))?;
-    refuse_taken_projections(modules, namespace, name, facts.projections.iter().map(|known| known.definition.name.as_str()))?;
-    let lifts = facts.quarantined.is_some();
-    if module.active == Some(version) && !lifts {
-        return Ok(Decided { version, events: Vec::new() });
+/// A version of each of these modules is to be the one that new work starts on, together: what one of them gives up another one may
+/// take.
+pub(crate) fn activate(
+    modules: &Modules,
+    namespace: &Namespace,
+    asked: &[(String, Which)],
+    act: &Act,
+) -> Result<Vec<(String, Decided)>, Refusal> {
+    let (mut decided, mut taken) = (Vec::new(), HashMap::new());
+    for (name, which) in asked {
+        let module = modules.get(namespace, name).ok_or_else(|| no_module(name))?;
+        let version = number_of(module, name, *which)?;
+        let facts = module.versions.get(&version).ok_or_else(|| no_version(name, version))?;
+        let is_outside = |owner: &str| asked.iter().all(|(other, _)| other != owner);
+        for (kind, of_kind) in facts.names() {
+            let owner = modules.owner(namespace, kind, of_kind).filter(|owner| *owner != name && is_outside(owner));
+            let owner = owner.or(taken.insert((kind, of_kind), name.as_str()));
+            if let Some(owner) = owner {
+                return Err(name_taken(namespace, kind, of_kind, owner));
+            }
+        }
+        let stays = module.active == Some(version) && facts.quarantined.is_none();
+        let events = if stays { Vec::new() } else { vec![ModuleEvent::Activated { version, act: act.clone() }] };
+        decided.push((name.clone(), Decided { version, events }));
     }
-    Ok(Decided { version, events: vec![ModuleEvent::Activated { version, act }] })
+    Ok(decided)
+}
+
+/// Which version is meant.
+pub(crate) fn number_of(module: &Module, name: &str, which: Which) -> Result<u32, Refusal> {
+    match which {
+        Which::Version(version) => Ok(version),
+        Which::Previous => previous(module, name),
+    }
 }
 
 /// What a module may reach is to be replaced.

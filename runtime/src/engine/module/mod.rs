@@ -16,7 +16,8 @@ pub(crate) mod recover;
 pub use self::state::Definitions;
 pub(crate) use self::{
     deploy::{
-        Decided, InFlight, activate, deploy, grants, lift_quarantine, no_module, no_version, quarantine, record, remove, views,
+        Decided, InFlight, activate, deploy, grants, lift_quarantine, no_module, no_version, number_of, quarantine, record,
+        remove, views,
     },
     state::{Active, ActiveAggregate, ActiveProjection, Module, Modules, Projection, Version},
 };

@@ -181,17 +181,28 @@ impl Modules {
         Some(Active { name, number, version, definition, plan, definition_hash, schema })
     }
 
-    /// Another module of the namespace whose active version has a saga of one of these names.
-    pub(crate) fn owner_of_any(
+    /// The module whose active version has what is called so.
+    pub(crate) fn owner(&self, namespace: &Namespace, kind: Named, name: &str) -> Option<&str> {
+        let owners = match kind {
+            Named::Saga => &self.owners,
+            Named::Aggregate => &self.aggregate_owners,
+            Named::Projection => &self.projection_owners,
+        };
+        owners.get(&(namespace.clone(), name.to_owned())).map(String::as_str)
+    }
+
+    /// A version of a module, as what decides for one of its aggregates.
+    pub(crate) fn aggregate_of(
         &self,
         namespace: &Namespace,
         module: &str,
-        definitions: &[Arc<Definition>],
-    ) -> Option<(String, String)> {
-        definitions.iter().find_map(|definition| {
-            let owner = self.owners.get(&(namespace.clone(), definition.name.clone()))?;
-            (owner != module).then(|| (definition.name.clone(), owner.clone()))
-        })
+        number: u32,
+        name: &str,
+    ) -> Option<ActiveAggregate<'_>> {
+        let (module, facts) = self.modules.get(namespace)?.get_key_value(module)?;
+        let version = facts.versions.get(&number)?;
+        let aggregate = version.aggregates.iter().find(|known| known.definition.name == name)?;
+        Some(ActiveAggregate { module, number, digest: version.digest, aggregate })
     }
 
     /// The active version that decides for the aggregates of a name.
@@ -208,19 +219,6 @@ impl Modules {
         self.aggregate_owners.keys().filter(move |(at, _)| at == namespace).map(|(_, name)| name.as_str())
     }
 
-    /// Another module of the namespace whose active version has an aggregate of one of these names.
-    pub(crate) fn owner_of_aggregate<'a>(
-        &self,
-        namespace: &Namespace,
-        module: &str,
-        names: impl IntoIterator<Item = &'a str>,
-    ) -> Option<(String, String)> {
-        names.into_iter().find_map(|name| {
-            let owner = self.aggregate_owners.get(&(namespace.clone(), name.to_owned()))?;
-            (owner != module).then(|| (name.to_owned(), owner.clone()))
-        })
-    }
-
     /// Every projection of the active versions, of all namespaces, by name in each.
     pub(crate) fn projections(&self) -> impl Iterator<Item = (&Namespace, ActiveProjection<'_>)> {
         self.projection_owners.iter().filter_map(|((namespace, name), module)| {
@@ -228,19 +226,6 @@ impl Modules {
             let version = self.get(namespace, module)?.versions.get(&number)?;
             let projection = version.projections.iter().find(|known| known.definition.name == *name)?;
             Some((namespace, ActiveProjection { module, number, digest: version.digest, projection }))
-        })
-    }
-
-    /// Another module of the namespace whose active version has a projection of one of these names.
-    pub(crate) fn owner_of_projection<'a>(
-        &self,
-        namespace: &Namespace,
-        module: &str,
-        names: impl IntoIterator<Item = &'a str>,
-    ) -> Option<(String, String)> {
-        names.into_iter().find_map(|name| {
-            let owner = self.projection_owners.get(&(namespace.clone(), name.to_owned()))?;
-            (owner != module).then(|| (name.to_owned(), owner.clone()))
         })
     }
 
@@ -381,6 +366,24 @@ impl Modules {
     }
 }
 
+/// What a name is of, which only one module of a namespace may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Named {
+    Saga,
+    Aggregate,
+    Projection,
+}
+
+impl Named {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Saga => "saga",
+            Self::Aggregate => "aggregate",
+            Self::Projection => "projection",
+        }
+    }
+}
+
 /// What a new saga of a definition starts on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Active<'a> {
@@ -467,6 +470,14 @@ impl Module {
 }
 
 impl Version {
+    /// What only this module of its namespace may have, while it is active.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (Named, &str)> {
+        let sagas = self.definitions.iter().map(|saga| (Named::Saga, saga.name.as_str()));
+        let aggregates = self.aggregates.iter().map(|known| (Named::Aggregate, known.definition.name.as_str()));
+        let projections = self.projections.iter().map(|known| (Named::Projection, known.definition.name.as_str()));
+        sagas.chain(aggregates).chain(projections)
+    }
+
     /// What the sagas of this name run on in this version, and the hash of their definition.
     pub(crate) fn offers(&self, definition: &str) -> Option<(Arc<Plan>, [u8; 32])> {
         let at = self.definitions.iter().position(|found| found.name == definition)?;

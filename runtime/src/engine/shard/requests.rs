@@ -105,10 +105,6 @@ impl Shard {
                 let decided = module::deploy(modules, &origin.namespace, deploy);
                 (origin, name, decided, answer)
             }
-            Request::Activate(origin, name, which, act, answer) => {
-                let decided = module::activate(modules, &origin.namespace, &name, which, act);
-                (origin, name, decided, answer)
-            }
             Request::SetGrants(origin, set, answer) => {
                 let name = set.module.clone();
                 let decided = module::grants(modules, sagas.live(), &origin.namespace, set);
@@ -117,6 +113,21 @@ impl Shard {
             Request::Remove(origin, name, version, answer) => {
                 let decided = module::remove(modules, sagas.live(), &origin.namespace, &name, version);
                 (origin, name, decided, answer)
+            }
+            Request::Activate(origin, asked, act, answer) => {
+                let decided = module::activate(modules, &origin.namespace, &asked, &act);
+                if decided.as_ref().is_ok_and(|all| all.iter().any(|(_, decided)| decided.changes())) {
+                    sagas.call_all_back(commit.now);
+                }
+                let said = decided.and_then(|all| {
+                    let record = |(name, decided): (String, module::Decided)| {
+                        module::record(&mut commit, modules, sagas.live(), &origin, &name, Ok(decided)).said
+                    };
+                    all.into_iter().map(record).collect()
+                });
+                let said = Said::new(commit.last_position(), said);
+                self.reply(said, answer);
+                return Ok(());
             }
             Request::Modules(origin, answer) => {
                 let said = Said::new(commit.last_position(), Ok(module::views(modules, sagas.live(), &origin.namespace)));

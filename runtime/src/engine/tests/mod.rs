@@ -362,7 +362,7 @@ impl Sim {
 
     pub(super) fn activate(&mut self, version: u32) {
         let which = Which::Version(version);
-        let answered = self.ask(|answer| Request::Activate(origin(), "demo".into(), which, Act::default(), answer));
+        let answered = self.ask(|answer| Request::Activate(origin(), vec![("demo".into(), which)], Act::default(), answer));
         self.settle();
         said(answered).expect("activated");
     }

@@ -76,7 +76,9 @@ impl ViewFile {
     fn on_backend(backend: impl StorageBackend, cache_bytes: usize) -> Result<Self, StoreError> {
         let database = caught(|| {
             let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)?;
-            let transaction = database.begin_write()?;
+            let mut transaction = database.begin_write()?;
+            // A durable commit without it forgets what the last one saved.
+            transaction.set_quick_repair(true);
             transaction.open_table(GENERATIONS)?;
             transaction.open_table(PROGRESS)?;
             transaction.commit()?;
