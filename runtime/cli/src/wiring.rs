@@ -59,7 +59,7 @@ pub fn open(config: &Config, listening: SocketAddr, lost_lines: Counter) -> Resu
     let mut node = Node::open(node::Config {
         data: config.store.data.clone(),
         store: store_options(config),
-        views_cache_bytes: config.store.views_cache.as_usize(),
+        views_cache_bytes: caches(config).1,
         guests: guest_limits(config),
         engine: engine_limits(config),
         definitions: definition_limits(config),
@@ -86,8 +86,13 @@ fn this_program() -> std::io::Result<PathBuf> {
     if running.exists() { Ok(running.to_owned()) } else { std::env::current_exe() }
 }
 
+/// Memory for the pages of the journal's file, and of that of the views.
+fn caches(config: &Config) -> (usize, usize) {
+    (config.store.cache.as_usize(), config.store.views_cache.as_usize())
+}
+
 fn store_options(config: &Config) -> redb::Options {
-    redb::Options { cache_bytes: config.store.cache.as_usize(), ..redb::Options::default() }
+    redb::Options { cache_bytes: caches(config).0, ..redb::Options::default() }
 }
 
 fn free(config: &Config) -> Free {
@@ -188,7 +193,7 @@ mod tests {
     /// What a host is built of, in words.
     fn built_of(config: &Config) -> String {
         let host = (guest_limits(config), engine_limits(config), definition_limits(config));
-        format!("{host:?} {} {:?} {:?}", store_options(config).cache_bytes, free(config), api_options(config))
+        format!("{host:?} {:?} {:?} {:?}", caches(config), free(config), api_options(config))
     }
 
     /// `drain` was read, logged, and given to the API alone; the engine waited for ten seconds whatever it said. The kind: a setting

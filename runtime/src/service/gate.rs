@@ -56,7 +56,7 @@ struct Found {
 pub struct Accepted {
     /// Streams whose states differ.
     pub differences: Option<u64>,
-    /// Events that cannot be read any more.
+    /// Events that cannot be read any more, at most.
     pub unreadable: Option<u64>,
 }
 
@@ -367,13 +367,14 @@ fn reads(definition: &Definition, shape: &Shape) -> bool {
 
 fn refuse_unreadable(unreadable: &[(Shape, u64)], accepted: Accepted) -> Result<(), Refusal> {
     let total: u64 = unreadable.iter().map(|(_, count)| count).sum();
-    if unreadable.is_empty() || accepted.unreadable == Some(total) {
+    // Commands go on, and there may be fewer than when somebody looked; or more, which is to be looked at again.
+    if unreadable.is_empty() || accepted.unreadable.is_some_and(|accepted| accepted >= total) {
         return Ok(());
     }
     let events = |count: u64| if count == 1 { "1 event".to_owned() } else { format!("{count} events") };
-    let mut refusal =
-        Refusal::new(RefusalCode::ShapesUnreadable, format!("{} that were recorded could not be read any more", events(total)))
-            .hint(format!("let the module read these forms; or accept {total} unreadable ones, if they are not needed"));
+    let recorded = if total == 1 { "1 recorded event".to_owned() } else { format!("{total} recorded events") };
+    let mut refusal = Refusal::new(RefusalCode::ShapesUnreadable, format!("{recorded} could not be read any more"))
+        .hint(format!("let the module read these forms; or accept {total} unreadable ones, if they are not needed"));
     refusal.reasons = unreadable
         .iter()
         .map(|(shape, count)| format!("{} of `{}` in form {}", events(*count), shape.event_type, shape.version))

@@ -251,7 +251,7 @@ pub struct Activate {
     /// A comparison found so many streams of which the version makes another state, or none, and that is meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_differences: Option<u64>,
-    /// So many recorded events cannot be read any more, and are not needed.
+    /// So many recorded events, or fewer, cannot be read any more, and are not needed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_unreadable: Option<u64>,
     /// Why.

@@ -13,6 +13,8 @@ use crate::harness::{
     ledger::Ledger,
 };
 
+mod gate;
+
 mod claims;
 mod credit;
 mod crowds;

@@ -261,6 +261,28 @@ impl Modules {
         names.into_iter().filter_map(|name| self.active(namespace, name).map(offered)).collect()
     }
 
+    /// Who has which name now. Streams are folded one after the other, so that on the way two modules may have one: what came before
+    /// says nothing of who has it in the end.
+    fn name_owners(&mut self, namespace: &Namespace) {
+        let modules = self.modules.get(namespace).into_iter().flatten();
+        let active = modules.filter_map(|(name, module)| Some((name, module.versions.get(&module.active?)?)));
+        let of_kind = |kind: Named| {
+            let names = |(module, version): (&String, &Version)| {
+                let names = version.names().filter(move |(of, _)| *of == kind);
+                let owned = |(_, name): (Named, &str)| ((namespace.clone(), name.to_owned()), module.clone());
+                names.map(owned).collect::<Vec<_>>()
+            };
+            active.clone().flat_map(names).collect::<Vec<_>>()
+        };
+        let [sagas, aggregates, projections] = [Named::Saga, Named::Aggregate, Named::Projection].map(of_kind);
+        for (owners, owned) in
+            [(&mut self.owners, sagas), (&mut self.aggregate_owners, aggregates), (&mut self.projection_owners, projections)]
+        {
+            owners.retain(|(at, _), _| at != namespace);
+            owners.extend(owned);
+        }
+    }
+
     /// Folds one fact of a module's stream, recorded at `stream` with the version `revision`.
     pub(crate) fn apply(
         &mut self,
@@ -308,19 +330,7 @@ impl Modules {
                 if let Some(facts) = module.versions.get_mut(version) {
                     facts.quarantined = None;
                 }
-                self.owners.retain(|(at, _), owner| at != namespace || owner != name);
-                self.aggregate_owners.retain(|(at, _), owner| at != namespace || owner != name);
-                self.projection_owners.retain(|(at, _), owner| at != namespace || owner != name);
-                let active = module.versions.get(version);
-                for definition in active.into_iter().flat_map(|version| &version.definitions) {
-                    self.owners.insert((namespace.clone(), definition.name.clone()), name.to_owned());
-                }
-                for aggregate in active.into_iter().flat_map(|version| &version.aggregates) {
-                    self.aggregate_owners.insert((namespace.clone(), aggregate.definition.name.clone()), name.to_owned());
-                }
-                for projection in active.into_iter().flat_map(|version| &version.projections) {
-                    self.projection_owners.insert((namespace.clone(), projection.definition.name.clone()), name.to_owned());
-                }
+                self.name_owners(namespace);
             }
             ModuleEvent::Granted(grant, _) => {
                 let mut grants: Vec<Grant> = module.grants.iter().filter(|held| !held.same_target(grant)).cloned().collect();

@@ -46,7 +46,8 @@ fn events_of_newer_code_stop_older_code_and_are_there_for_the_newer_one() {
     api.put("/v1/modules/ledger", &Ledger::default().second().component()).expect(201);
     send(&api, "ledger/L1", "note", &json!("two")).expect(200);
     let activate = |api: &crate::harness::api::Api, version: u32| {
-        api.post("/v1/modules/ledger/activate", &json!({"version": version})).expect(200);
+        let accepted = json!({"version": version, "accept_unreadable": 1});
+        api.post("/v1/modules/ledger/activate", &accepted).expect(200);
     };
     for version in [1, 2, 1, 2] {
         activate(&host.api(), version);
@@ -86,7 +87,9 @@ fn an_aggregate_whose_code_is_not_active_is_named_as_such_and_is_there_again_wit
     send(&api, "ledger/L1", "note", &json!("one")).expect(200);
     let other =
         Ledger { aggregate: "book".to_owned(), events: vec![("book.noted".to_owned(), 1, Vec::new())], ..Ledger::default() };
-    api.put("/v1/modules/ledger", &other.component()).expect(201);
+    api.put("/v1/modules/ledger?activate=false", &other.component()).expect(201);
+    let lost = json!({"version": 2, "accept_unreadable": 1});
+    api.post("/v1/modules/ledger/activate", &lost).expect(200);
     let told = "404 no_handler: no active module of this namespace has an aggregate `ledger`; the events of ledger L1 are there\n  \
                 hint: activate a version of its module that has it\n";
     assert_eq!(show(&api, "ledger/L1").error(), told);

@@ -90,6 +90,13 @@ impl Ledger {
         Self { events: self.events.iter().map(reads).collect(), evolve, ..self }
     }
 
+    /// One that does something else than the first with an event whose data begins with `f`: what this expression says, which gives a
+    /// digit or traps.
+    pub(crate) fn with_f(self, does: &str) -> Self {
+        let is_f = "(i32.eq (i32.load8_u offset=1 (i32.load offset=40 (local.get $event))) (i32.const 102))";
+        Self { evolve: format!("(if (result i32) {is_f} (then {does}) (else {VERSION}))"), ..self }
+    }
+
     /// The component.
     pub(crate) fn component(&self) -> Vec<u8> {
         let mut module = wat::parse_str(self.wat()).unwrap_or_else(|error| panic!("{error}"));
