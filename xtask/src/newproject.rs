@@ -11,14 +11,19 @@ use crate::process;
 use crate::tally::Tally;
 use crate::workspace::Workspace;
 
-/// A name with a hyphen, which the name of the component's file does not have.
-const NAME: &str = "tea-shop";
+/// Names with a hyphen, which the names of the components' files do not have, and what each has.
+const PROJECTS: [(&str, &[&str]); 2] = [("tea-shop", &[]), ("tea-account", &["--aggregate"])];
 
-/// Creates a module, checks it with fmt and clippy, and runs and counts its tests.
+/// Creates a module of each kind, checks it with fmt and clippy, and runs and counts its tests.
 pub(crate) fn test(workspace: &Workspace, tally: &mut Tally, screen: &mut dyn Write) -> Result<()> {
-    let folder = workspace.target().join("newproject").join(NAME);
+    PROJECTS.iter().try_for_each(|(name, options)| test_one(workspace, name, options, tally, screen))
+}
+
+fn test_one(workspace: &Workspace, name: &str, options: &[&str], tally: &mut Tally, screen: &mut dyn Write) -> Result<()> {
+    let folder = workspace.target().join("newproject").join(name);
     remove(&folder)?;
-    process::run(command(workspace, workspace.root(), &workspace.user_binary()).args(["new", NAME, "--dir"]).arg(&folder))?;
+    let mut new = command(workspace, workspace.root(), &workspace.user_binary());
+    process::run(new.args(["new", name]).args(options).arg("--dir").arg(&folder))?;
     // The versions of this repository's dependencies, so that the result does not depend on new releases.
     let lock = folder.join("Cargo.lock");
     fs::copy(workspace.root().join("Cargo.lock"), &lock).with_context(|| format!("cannot write {}", lock.display()))?;

@@ -22,13 +22,37 @@ const NAME: &str = "my-module";
 /// The same in the name of the file that cargo builds.
 const FILE: &str = "MY_FILE";
 
-const TEMPLATE: &[File] = &[
+/// The files of every template.
+const COMMON: &[File] = &[
     File { path: "Cargo.toml", text: include_str!("template/Cargo.toml") },
-    File { path: "README.md", text: include_str!("template/README.md") },
     File { path: "rustfmt.toml", text: include_str!("template/rustfmt.toml") },
     File { path: ".gitignore", text: include_str!("template/gitignore") },
-    File { path: "src/lib.rs", text: include_str!("template/src/lib.rs") },
 ];
+
+/// What a new module has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Template {
+    /// A saga.
+    Saga,
+    /// An aggregate, and a view of its events.
+    Aggregate,
+}
+
+impl Template {
+    fn files(self) -> &'static [File] {
+        match self {
+            Self::Saga => &[
+                File { path: "README.md", text: include_str!("template/README.md") },
+                File { path: "src/lib.rs", text: include_str!("template/src/lib.rs") },
+            ],
+            Self::Aggregate => &[
+                File { path: "README.md", text: include_str!("template/aggregate/README.md") },
+                File { path: "names.lock", text: include_str!("template/aggregate/names.lock") },
+                File { path: "src/lib.rs", text: include_str!("template/aggregate/src/lib.rs") },
+            ],
+        }
+    }
+}
 
 /// Names that a module may have and its crate may not: words of the language, and crates that it depends on.
 const TAKEN: &[&str] = &[
@@ -105,7 +129,7 @@ pub(super) fn checked(name: &str) -> Result<Name, Usage> {
 }
 
 /// Writes a module into a folder that is empty or not there; in it is either all or nothing.
-pub(super) fn create(name: &Name, folder: &Path) -> Result<()> {
+pub(super) fn create(name: &Name, template: Template, folder: &Path) -> Result<()> {
     let shown = folder.display();
     match fs::read_dir(folder).map(|mut entries| entries.next()) {
         Ok(None) => {}
@@ -122,24 +146,26 @@ pub(super) fn create(name: &Name, folder: &Path) -> Result<()> {
         }
         Err(error) => return Err(error).with_context(|| format!("cannot read {shown}")),
     }
-    let written = files().try_for_each(|file| write(file, name, folder));
+    let mut ours = COMMON.iter().chain(template.files());
+    let written = ours.try_for_each(|file| write(file.path, &named(file, name), folder));
+    let written = written.and_then(|()| vendored().try_for_each(|file| write(file.path, file.text, folder)));
     if written.is_err() {
         clear(folder);
     }
     written
 }
 
-fn files() -> impl Iterator<Item = &'static File> {
-    TEMPLATE.iter().chain(vendor::SDK).chain(vendor::BESIDE)
+fn vendored() -> impl Iterator<Item = &'static File> {
+    vendor::SDK.iter().chain(vendor::BESIDE)
 }
 
-fn write(file: &File, name: &Name, folder: &Path) -> Result<()> {
-    let path = folder.join(file.path);
-    let is_ours = TEMPLATE.iter().any(|template| template.path == file.path);
-    let text = match is_ours {
-        true => file.text.replace(NAME, name.as_str()).replace(FILE, &name.as_str().replace('-', "_")),
-        false => file.text.to_owned(),
-    };
+/// The text of a template's file, with the module's name.
+fn named(file: &File, name: &Name) -> String {
+    file.text.replace(NAME, name.as_str()).replace(FILE, &name.as_str().replace('-', "_"))
+}
+
+fn write(path: &str, text: &str, folder: &Path) -> Result<()> {
+    let path = folder.join(path);
     let parent = path.parent().unwrap_or(folder);
     fs::create_dir_all(parent).and_then(|()| fs::write(&path, text)).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -166,8 +192,8 @@ mod tests {
     fn a_module_has_its_name_wherever_it_is_written() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("deep/tea-shop");
-        create(&name("tea-shop"), &folder).unwrap();
-        for file in files() {
+        create(&name("tea-shop"), Template::Saga, &folder).unwrap();
+        for file in COMMON.iter().chain(Template::Saga.files()).chain(vendored()) {
             let text = fs::read_to_string(folder.join(file.path)).unwrap();
             assert!(!text.contains(NAME) && !text.contains(FILE), "{}", file.path);
         }
@@ -180,12 +206,14 @@ mod tests {
     #[test]
     fn a_module_is_a_small_crate_with_the_sdk_beside_it() {
         let is_source = |path: &&str| path.starts_with("vendor/amends-sdk/") && path.contains("/src/");
-        let paths = files().map(|file| file.path).filter(|path| !is_source(path));
+        let ours = COMMON.iter().chain(Template::Aggregate.files());
+        let paths = ours.chain(vendored()).map(|file| file.path).filter(|path| !is_source(path));
         expect![[r#"
             Cargo.toml
-            README.md
             rustfmt.toml
             .gitignore
+            README.md
+            names.lock
             src/lib.rs
             vendor/amends-sdk/Cargo.toml
             vendor/amends-sdk/derive/Cargo.toml
@@ -200,26 +228,24 @@ mod tests {
     fn a_folder_that_is_not_empty_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        create(&name("shop"), folder).unwrap();
+        create(&name("shop"), Template::Saga, folder).unwrap();
         fs::remove_dir_all(folder.join("vendor")).unwrap();
         for path in ["Cargo.toml", "README.md", "rustfmt.toml", ".gitignore"] {
             fs::remove_file(folder.join(path)).unwrap();
         }
-        let error = create(&name("shop"), folder).unwrap_err().to_string();
+        let error = create(&name("shop"), Template::Saga, folder).unwrap_err().to_string();
         assert_eq!(error, format!("{} is not empty: it holds `src`; name another folder with --dir", folder.display()));
         assert!(!folder.join("Cargo.toml").exists());
         let file = folder.join("src/lib.rs");
-        let error = create(&name("shop"), &file).unwrap_err().to_string();
+        let error = create(&name("shop"), Template::Saga, &file).unwrap_err().to_string();
         assert_eq!(error, format!("{} is a file; name another folder with --dir", file.display()));
     }
 
     #[test]
     fn a_module_that_cannot_be_written_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let there = File { path: "src/lib.rs", text: "" };
-        let blocked = File { path: "src/lib.rs/x", text: "" };
-        write(&there, &name("shop"), folder.path()).unwrap();
-        let error = write(&blocked, &name("shop"), folder.path()).unwrap_err().to_string();
+        write("src/lib.rs", "", folder.path()).unwrap();
+        let error = write("src/lib.rs/x", "", folder.path()).unwrap_err().to_string();
         assert!(error.starts_with("cannot write "), "{error}");
         clear(folder.path());
         assert!(fs::read_dir(folder.path()).unwrap().next().is_none());
