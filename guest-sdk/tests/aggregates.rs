@@ -530,3 +530,70 @@ fn a_module_that_exports_half_of_what_it_has_is_refused_at_deploy() {
     assert_eq!(exports::describe_aggregates(both(), &["saga", "aggregate"]).aggregates.len(), 1);
     assert_eq!(exports::describe(Module::new("m").saga(saga()), &["saga"]).sagas.len(), 1);
 }
+
+/// ES-22: an order whose lines are children, and a rule that counts those that somebody must look at.
+mod reviewed {
+    use super::*;
+
+    #[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
+    pub(super) struct Order {
+        pub(super) lines: Vec<Line>,
+        pub(super) flags: u32,
+        pub(super) needs_review: bool,
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    pub(super) struct Line {
+        pub(super) cents: u64,
+        pub(super) units: u32,
+    }
+
+    #[derive(Command, Serialize, Deserialize)]
+    pub(super) enum Do {
+        #[command(new)]
+        Place { lines: Vec<Line> },
+    }
+
+    #[derive(Event, Serialize, Deserialize)]
+    #[event(aggregate = "reviewed")]
+    pub(super) enum Did {
+        LineAdded(Line),
+        LineFlagged { line: usize },
+    }
+
+    /// The rule of a line: it is dear, or there are many.
+    fn is_odd(line: &Line) -> bool {
+        line.cents > 100_000 || line.units > 100
+    }
+
+    fn decide(_: &Order, Do::Place { lines }: Do) -> Decision<Did> {
+        let flagged: Vec<Did> =
+            lines.iter().enumerate().filter(|(_, line)| is_odd(line)).map(|(line, _)| Did::LineFlagged { line }).collect();
+        accept(lines.into_iter().map(Did::LineAdded).chain(flagged).collect::<Vec<_>>())
+    }
+
+    fn evolve(order: &mut Order, event: Did) {
+        match event {
+            Did::LineAdded(line) => order.lines.push(line),
+            Did::LineFlagged { .. } => (order.flags, order.needs_review) = (order.flags + 1, true),
+        }
+    }
+
+    pub(super) fn order() -> Aggregate<Order, Do, Did> {
+        Aggregate::new("reviewed", decide, evolve)
+    }
+}
+
+#[test]
+fn es_22_a_rule_of_lines_is_counted_at_their_order_by_the_same_decision() {
+    let line = |cents, units| reviewed::Line { cents, units };
+    let lines = vec![line(120_000, 1), line(500, 150), line(1_000, 1)];
+    let order = given(reviewed::order()).when(reviewed::Do::Place { lines }).then(
+        r#"line-added {"cents":120000,"units":1}
+           line-added {"cents":500,"units":150}
+           line-added {"cents":1000,"units":1}
+           line-flagged {"line":0}
+           line-flagged {"line":1}"#,
+    );
+    assert_eq!((order.state().flags, order.state().needs_review), (2, true));
+}

@@ -104,6 +104,7 @@ impl Demo {
         self.roll_one_back()?;
         self.kill_the_host()?;
         self.swap_the_code()?;
+        self.order_on_credit()?;
         self.say_what_to_try(fate);
         Ok(())
     }
@@ -192,6 +193,30 @@ impl Demo {
             let ran_on = self.saga(id)?["output"]["version"].clone();
             self.screen.expect_equal(&format!("{id} was run by version {version} to its end"), &ran_on, &json!(version));
         }
+        Ok(())
+    }
+
+    /// A command and its events, a saga over two aggregates, a view that includes what was just done, and what followed from what.
+    fn order_on_credit(&mut self) -> Result<()> {
+        self.screen.chapter("A customer with a credit limit: commands, events, a view of them, and a trace");
+        self.deploy("credit")?;
+        self.amends_well(&["send", "customer", "C1", "open", "--data", r#"{"limit_cents": 1500}"#])?;
+        let order = |id: &str, cents: u32| json!({"order": id, "customer": "C1", "total_cents": cents}).to_string();
+        let first = self.amends(&["start", "place-order", "--id", "O1", "--wait", "--input", &order("O1", 1234)])?;
+        self.screen.expect_equal("the order fits the limit: it exits with 0", &first, &0);
+        let second = self.amends(&["start", "place-order", "--id", "O2", "--wait", "--input", &order("O2", 12_340)])?;
+        self.screen.expect_equal("the second one does not: it exits with 3, and was undone", &second, &3);
+        self.amends_well(&["events", "--key", "C1"])?;
+        let position = self.json(&["send", "customer", "C2", "open", "--data", r#"{"limit_cents": 900}"#])?["position"].clone();
+        let position = position.as_str().unwrap_or_default().to_owned();
+        self.screen.gap();
+        self.screen.remark("A view is built of the events, and waits until it includes a position:");
+        let query = ["query", "order-history", "by-customer", "customer=C1", "--at-least", &position];
+        self.amends_well(&query)?;
+        let history = self.json(&query)?["data"]["orders"].clone();
+        let statuses = ["O1", "O2"].map(|order| history[order]["status"].clone());
+        self.screen.expect_equal("it shows both orders", &statuses, &[json!("approved"), json!("rejected")]);
+        self.amends_well(&["trace", "O1"])?;
         Ok(())
     }
 

@@ -47,7 +47,9 @@ pub struct Metrics {
     started: Family<BySaga, Counter>,
     ended: Family<ByStatus, Counter>,
     attempts: Family<ByOutcome, Counter>,
-    /// The counters of these three families that were used before, by name, so that counting makes no set of labels.
+    commands: Family<ByDecision, Counter>,
+    longest_streams: Family<ByAggregate, Gauge>,
+    /// The counters of these four families that were used before, by name, so that counting makes no set of labels.
     known: Known,
     attempt_seconds: Histogram,
     refused: Family<ByReason, Counter>,
@@ -102,6 +104,17 @@ struct ByOutcome {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByDecision {
+    aggregate: String,
+    decision: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByAggregate {
+    aggregate: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByReason {
     reason: String,
 }
@@ -141,6 +154,8 @@ impl Default for Metrics {
             started: Family::default(),
             ended: Family::default(),
             attempts: Family::default(),
+            commands: Family::default(),
+            longest_streams: Family::default(),
             known: Known::default(),
             attempt_seconds: seconds(),
             refused: Family::default(),
@@ -169,6 +184,12 @@ impl Default for Metrics {
         registry.register("sagas_ended", "Sagas ended, by status", metrics.ended.clone());
         registry.register("sagas_live", "Sagas that have not ended, by status", metrics.live.clone());
         registry.register("attempts", "Attempts ended, by direction and outcome", metrics.attempts.clone());
+        registry.register("commands", "Commands that aggregates decided, by decision", metrics.commands.clone());
+        registry.register(
+            "longest_stream_events",
+            "Events of the longest stream of an aggregate's name that was written since start, in hundreds",
+            metrics.longest_streams.clone(),
+        );
         registry.register("attempt_seconds", "How long attempts took, from their intent", metrics.attempt_seconds.clone());
         registry.register("guest_kills", "Attempts that the host ended, by reason", metrics.guest_kills.clone());
         registry.register("egress_denied", "Outgoing calls without a grant", metrics.egress_denied.clone());
@@ -296,6 +317,21 @@ impl Metrics {
             Outcome::Trapped(failure) => drop(self.guest_kills.get_or_create(&ByReason { reason: failure.code.clone() }).inc()),
             Outcome::Denied(_) => drop(self.egress_denied.inc()),
             _ => {}
+        }
+    }
+
+    /// An aggregate of this name decided a command.
+    pub(crate) fn decided(&self, aggregate: &str, decision: &'static str) {
+        let by = || ByDecision { aggregate: aggregate.to_owned(), decision };
+        self.known.count(aggregate, "command", decision, || self.commands.get_or_create_owned(&by()));
+    }
+
+    /// A stream of this aggregate's name has so many events.
+    pub(crate) fn stream_grew(&self, aggregate: &str, events: u64) {
+        let gauge = self.longest_streams.get_or_create_owned(&ByAggregate { aggregate: aggregate.to_owned() });
+        let events = i64::try_from(events).unwrap_or(i64::MAX);
+        if gauge.get() < events {
+            gauge.set(events);
         }
     }
 

@@ -75,6 +75,12 @@ impl Aggregates {
     }
 }
 
+/// The length of a stream is shown in steps of so many events.
+const LENGTH_STEP: u64 = 100;
+
+/// A stream is said to be long at each so many events.
+const LONG_STREAM: u64 = 10_000;
+
 /// A call that has ended, and what changes by it.
 struct Ended<'a, 'k> {
     commit: &'a mut Commit<'k>,
@@ -227,6 +233,8 @@ impl Ended<'_, '_> {
     fn say(&mut self, mut waiting: Waiting, decision: Answered, rests_on: Position) {
         let (revision, version) = (self.resident.standing.revision, self.made.version);
         let position = self.resident.last.max(rests_on);
+        let decided = if let Answered::Accepted { .. } = &decision { "accepted" } else { "refused" };
+        self.commit.metrics.decided(&self.key.name, decided);
         if let Some(answer_key) = waiting.answer_key.take() {
             let (events, data, refused) = match &decision {
                 Answered::Accepted { events, data } => (events.len(), data.clone(), None),
@@ -261,11 +269,25 @@ impl Ended<'_, '_> {
                 events.push(event);
             }
         }
+        self.note_length(events.len() as u64);
         if !events.is_empty() {
             let changed = Release::Changed(self.key.stream(), self.resident.standing.revision);
             self.commit.release_at(self.resident.last, changed);
         }
         events
+    }
+
+    /// A stream that has grown long is said so, before the fold of all of it takes long.
+    fn note_length(&self, more: u64) {
+        let revision = self.resident.standing.revision;
+        let passes = |step: u64| more > 0 && revision / step > (revision - more) / step;
+        if passes(LENGTH_STEP) {
+            self.commit.metrics.stream_grew(&self.key.name, revision);
+        }
+        if passes(LONG_STREAM) {
+            let advice = "end it and go on in another one, or keep states more often: without a kept state all events are folded";
+            tracing::warn!(aggregate = %self.key, events = revision, advice, "the stream of an aggregate has grown long");
+        }
     }
 
     /// A call with commands came to nothing.
@@ -284,6 +306,7 @@ impl Ended<'_, '_> {
             self.back_in_line(commands);
         } else if let Some(waiting) = commands.pop_front() {
             let Failure { code, message, .. } = &fault.failure;
+            self.commit.metrics.decided(&self.key.name, "failed");
             self.refuse(waiting, &self.guest_failed(&format!("{message} ({code})")));
         }
     }

@@ -177,3 +177,49 @@ fn aggregates_of_two_namespaces_never_meet() {
     assert_eq!((show(&ours, "ledger/L2").status, state(&theirs, "ledger/L1")), (404, json!("1")));
     assert_eq!(send(&ours, "ledger/L3", "note", &json!("c:mail")).code(), "409 taken");
 }
+
+#[test]
+fn xr_10_a_command_without_a_handler_is_an_error_and_a_second_handler_is_refused() {
+    let host = host_with(&Ledger::default());
+    let api = host.api();
+    let told = answers_text([
+        ("no aggregate", send(&api, "legder/L1", "note", &json!("x")).error()),
+        ("no command", send(&api, "ledger/L1", "nota", &json!("x")).error()),
+        ("a second handler", {
+            let second = Ledger { module: "books".to_owned(), ..Ledger::default() };
+            api.put("/v1/modules/books", &second.component()).error()
+        }),
+    ]);
+    expect![[r#"
+        no aggregate
+          404 no_handler: no active module of namespace `default` has an aggregate `legder`
+          hint: did you mean `ledger`?
+        no command
+          404 no_handler: the aggregate `ledger` has no command `nota`
+          hint: did you mean `note`?
+        a second handler
+          409 name_taken: aggregate `ledger` belongs to module `ledger` in namespace `default`
+          hint: give the aggregate another name, or use another namespace
+    "#]]
+    .assert_eq(&told);
+    // An event that nobody handles is recorded all the same.
+    send(&api, "ledger/L1", "note", &json!("heard by nobody")).expect(200);
+    assert_eq!(events(&api, "ledger/L1").len(), 1);
+}
+
+#[test]
+fn decisions_are_counted_and_a_stream_that_grows_long_is_shown_and_said() {
+    let host = host_with(&Ledger::default());
+    let api = host.api();
+    for _ in 0..10 {
+        send(&api, "ledger/L1", "note", &json!("k:")).expect(200);
+    }
+    send(&api, "ledger/L2", "note", &json!("r:")).expect(409);
+    send(&api, "ledger/L2", "note", &json!("t:")).expect(500);
+    let counted = |decision: &str| api.metric(&format!("amends_commands_total{{aggregate=\"ledger\",decision=\"{decision}\"}}"));
+    assert_eq!(["accepted", "refused", "failed"].map(counted), [10.0, 1.0, 1.0]);
+    assert_eq!(api.metric("amends_longest_stream_events"), 10_000.0);
+    let log = host.log();
+    let said: Vec<&str> = log.lines().filter(|line| line.contains("the stream of an aggregate has grown long")).collect();
+    assert!(said.len() == 1 && said[0].contains("ledger L1") && said[0].contains("events=10000"), "{log}");
+}
