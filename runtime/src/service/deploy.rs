@@ -215,7 +215,7 @@ impl Deploys {
         to_the_end(async move {
             let turn = deploys.turn().await;
             let digest = tokio::task::block_in_place(|| deploys.digest_of(&origin.namespace, &module, version))?;
-            digest.iter().try_for_each(|digest| deploys.refuse_needed(digest, &module, version))?;
+            digest.iter().try_for_each(|digest| deploys.refuse_needed(&origin.namespace, digest, &module, version))?;
             let answer = deploys.parts.intake.ask(|answer| Request::Remove(origin, module, version, answer)).await?;
             digest.iter().for_each(|digest| turn.discard(digest));
             Ok(answer)
@@ -270,8 +270,8 @@ impl Deploys {
     }
 
     /// A view answers with the code that built it, until it has another generation.
-    fn refuse_needed(&self, digest: &ModuleDigest, module: &str, version: u32) -> Result<(), Refusal> {
-        match self.parts.views.need(digest).as_slice() {
+    fn refuse_needed(&self, namespace: &Namespace, digest: &ModuleDigest, module: &str, version: u32) -> Result<(), Refusal> {
+        match self.parts.views.need(namespace, digest).as_slice() {
             [] => Ok(()),
             views => {
                 let said = format!("{module} v{version} cannot be removed: it answers for the views {}", views.join(", "));

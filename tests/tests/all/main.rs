@@ -60,6 +60,8 @@ mod schedules;
 
 mod aggregates;
 
+mod views;
+
 mod lints;
 
 mod imports;

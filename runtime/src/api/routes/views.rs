@@ -119,14 +119,17 @@ fn parameters(given: Vec<(String, String)>, schema: Option<&str>) -> Result<(Map
     Ok((parameters, at_least))
 }
 
-/// A text as the schema wants it: one that is not of that type stays text, and the schema says what is wrong with it.
+/// A text as the schema wants it: one that is not of that type stays text, and the schema says what is wrong with it. Where text is one
+/// of several types, it is text.
 fn value(text: &str, wanted: Option<&Value>) -> Value {
-    match wanted.and_then(Value::as_str) {
-        Some("integer" | "number" | "boolean" | "array" | "object" | "null") => {
-            serde_json::from_str(text).unwrap_or_else(|_| Value::from(text))
-        }
-        Some(_) | None => Value::from(text),
-    }
+    let is_other = |wanted: &Value| wanted.as_str().is_some_and(|wanted| wanted != "string");
+    let is_read = match wanted {
+        Some(Value::Array(several)) => !several.is_empty() && several.iter().all(is_other),
+        Some(one) => is_other(one),
+        None => false,
+    };
+    let read = is_read.then(|| serde_json::from_str(text).ok()).flatten();
+    read.unwrap_or_else(|| Value::from(text))
 }
 
 /// Lists the views, by name.

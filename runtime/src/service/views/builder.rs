@@ -149,7 +149,7 @@ impl Builder {
         let (events, is_cut) = (&wanted[..readable], readable < wanted.len());
         let Some(last) = events.last() else {
             return match wanted.first() {
-                Some(event) => Ok(self.stop(event, unreadable(event, &known.definition))),
+                Some(event) => Ok(self.stop(&known, event, unreadable(event, &known.definition))),
                 None => Ok(self.passed(Progress { through: page.through, ..progress }, page.has_more)),
             };
         };
@@ -162,7 +162,7 @@ impl Builder {
                 *size = events.len().div_ceil(2);
                 return Ok(After::More);
             }
-            Err(CallFault { failure, .. }) => return Ok(self.stop(last, failure)),
+            Err(CallFault { failure, .. }) => return Ok(self.stop(&known, last, failure)),
         }
         let through = if is_cut { last.position } else { page.through };
         let progress = Progress { through, events: progress.events + events.len() as u64 };
@@ -220,7 +220,7 @@ impl Builder {
     }
 
     /// It does not go on behind this event.
-    fn stop(&self, event: &RecordedEvent, failure: Failure) -> After {
+    fn stop(&self, known: &Generation, event: &RecordedEvent, failure: Failure) -> After {
         let Failure { code, message, .. } = &failure;
         tracing::warn!(
             generation = self.number,
@@ -230,7 +230,7 @@ impl Builder {
             "a view stopped at an event that it cannot take"
         );
         let (position, event) = (event.position, event.id.clone());
-        self.shared.tell(Ask::Stopped(self.number, Stopped::Poison { position, event, failure }));
+        self.shared.tell(Ask::Stopped(self.number, known.digest, Stopped::Poison { position, event, failure }));
         After::Over
     }
 
@@ -245,11 +245,8 @@ impl Builder {
         loop {
             let until_sync = SYNC_EVERY.saturating_sub(self.bench.synced_at.get().elapsed());
             tokio::select! {
-                // The shard is gone: what is asked for meanwhile comes by the other way.
-                changed = self.recorded.changed() => match changed {
-                    Ok(()) => return,
-                    Err(_) => hurry.notified().await,
-                },
+                // If the shard is gone, nothing is recorded any more: what is asked for meanwhile comes by the other way.
+                Ok(()) = self.recorded.changed() => return,
                 () = hurry.notified() => return,
                 () = tokio::time::sleep(until_sync), if self.bench.is_dirty.get() => {
                     self.bench.synced();

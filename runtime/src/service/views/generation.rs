@@ -35,6 +35,9 @@ pub struct Generation {
     pub stopped: Option<Stopped>,
     /// Events that it left out, because somebody said so.
     pub skipped: Vec<Skipped>,
+    /// Somebody wanted it to answer instead of this component, which is active: it does so until another one is.
+    #[serde(default)]
+    pub instead_of: Option<ModuleDigest>,
 }
 
 /// What a generation is for.
@@ -101,6 +104,7 @@ impl Generation {
             begun_at: now,
             stopped: None,
             skipped: Vec::new(),
+            instead_of: None,
         }
     }
 
@@ -118,13 +122,14 @@ impl Generation {
         self.digest == offer.digest || is_same_form
     }
 
-    /// Goes on with another component, whose rows it serves.
+    /// Goes on with another component, whose rows it serves. At an event that the one before could not take, that one is asked again.
     pub(super) fn adopt(&mut self, offer: &Offer) -> bool {
         if self.digest == offer.digest {
             return false;
         }
         (self.module, self.version, self.digest) = (offer.module.clone(), offer.version, offer.digest);
         self.definition = offer.projection.definition.as_ref().clone();
+        self.stopped.take_if(|stopped| matches!(stopped, Stopped::Poison { .. }));
         true
     }
 

@@ -16,7 +16,10 @@ use super::{
     state::{Live, View, ViewKey},
 };
 use crate::{
-    engine::refusal::{Refusal, RefusalCode},
+    engine::{
+        guests::ModuleDigest,
+        refusal::{Refusal, RefusalCode},
+    },
     store::{
         StoreError,
         redb::views::{Kept, Progress},
@@ -28,8 +31,8 @@ use crate::{
 pub(super) enum Ask {
     /// A generation has read everything.
     CaughtUp(u64),
-    /// A generation does not go on.
-    Stopped(u64, Stopped),
+    /// A generation does not go on, with this component.
+    Stopped(u64, ModuleDigest, Stopped),
     /// Somebody wants something.
     Do(ViewKey, Verb, Act, oneshot::Sender<Result<(), Refusal>>),
     /// The host stops.
@@ -83,7 +86,7 @@ impl Keeper {
                 },
                 ask = asks.recv() => match ask {
                     Some(Ask::CaughtUp(number)) => self.caught_up(number),
-                    Some(Ask::Stopped(number, stopped)) => self.stopped(number, stopped),
+                    Some(Ask::Stopped(number, digest, stopped)) => self.stopped(number, &digest, stopped),
                     Some(Ask::Do(key, verb, act, answer)) => {
                         let done = self.act(&key, verb, &act);
                         let said = done.as_ref().map_or_else(|error| Err(failed(error)), Clone::clone);
@@ -146,22 +149,26 @@ impl Keeper {
         let gone = self.shared.state().views.values().flat_map(|view| numbers(view, is_gone)).collect();
         self.change(Vec::new(), gone)?;
         for (key, offer) in offers {
-            self.offered(&key, offer)?;
+            self.offered(&key, offer, &deployed)?;
         }
         self.shared.progressed();
         Ok(())
     }
 
-    fn offered(&mut self, key: &ViewKey, offer: Offer) -> Result<(), StoreError> {
+    fn offered(&mut self, key: &ViewKey, offer: Offer, deployed: &[ModuleDigest]) -> Result<(), StoreError> {
         let mut state = self.shared.state();
         let view = state.views.entry(key.clone()).or_default();
         view.offer = Some(offer.clone());
         let serves = |role: Role| view.of_role(role).filter(|live| live.known.serves(&offer)).map(|live| live.known.clone());
         let (active, building, previous) = (serves(Role::Active), serves(Role::Building), serves(Role::Previous));
         let has_active = view.of_role(Role::Active).is_some();
+        let is_wanted = |known: &Generation| known.instead_of == Some(offer.digest) && deployed.contains(&known.digest);
+        let is_switched_back = view.of_role(Role::Active).is_some_and(|live| is_wanted(&live.known));
         let others = numbers(view, |known| known.role == Role::Building && !known.serves(&offer));
         drop(state);
         match (active, building, previous) {
+            // Somebody went back to it from this code.
+            (None, ..) if is_switched_back => self.change(Vec::new(), others)?,
             (Some(active), building, _) => {
                 let serving = [Some(active), building].into_iter().flatten();
                 let adopted = serving.filter_map(|mut known| known.adopt(&offer).then_some(known)).collect();
@@ -225,14 +232,15 @@ impl Keeper {
             return Ok(());
         }
         gone.iter().for_each(|number| self.end(*number));
+        // Nobody may find it without its rows.
+        for view in self.shared.state().views.values_mut() {
+            view.generations.retain(|live| !gone.contains(&live.known.number));
+        }
         // Who builds it read what is known of it before a batch: it begins anew.
         changed.iter().for_each(|known| self.end(known.number));
         let keep = changed.iter().map(|known| (known.number, kept(known))).chain(gone.iter().map(|number| (*number, Kept::Gone)));
         self.shared.file.keep(&keep.collect::<Vec<_>>())?;
         let mut state = self.shared.state();
-        for view in state.views.values_mut() {
-            view.generations.retain(|live| !gone.contains(&live.known.number));
-        }
         for known in changed {
             if let Some(live) = state.live_mut(known.number) {
                 *live = Live { hurry: Arc::clone(&live.hurry), since: live.since, ..Live::new(known, live.progress) };
@@ -249,7 +257,7 @@ impl Keeper {
             let state = self.shared.state();
             let Some(view) = state.views.get(key) else { return Ok(()) };
             let of_role = |role| view.of_role(role).map(|live| live.known.clone()).filter(|known| known.number != to.number);
-            let active = of_role(Role::Active).map(|active| Generation { role: Role::Previous, ..active });
+            let active = of_role(Role::Active).map(|active| Generation { role: Role::Previous, instead_of: None, ..active });
             (Vec::from_iter(active), Vec::from_iter(of_role(Role::Previous).map(|previous| previous.number)))
         };
         tracing::info!(view = key.1, generation = to.number, version = to.version, "a view answers from another generation");
@@ -268,8 +276,10 @@ impl Keeper {
         built.map_or(Ok(()), |(key, known)| self.switch(&key, known))
     }
 
-    fn stopped(&mut self, number: u64, stopped: Stopped) -> Result<(), StoreError> {
+    fn stopped(&mut self, number: u64, digest: &ModuleDigest, stopped: Stopped) -> Result<(), StoreError> {
         let known = self.shared.state().live(number).map(|live| live.known.clone());
+        // Another component has taken over meanwhile, and may be able to take the event.
+        let known = known.filter(|known| known.digest == *digest);
         let known = known.map(|known| Generation { stopped: Some(stopped), ..known });
         self.change(Vec::from_iter(known), Vec::new())
     }
@@ -316,7 +326,10 @@ fn decide(view: &View, (_, name): &ViewKey, verb: Verb, act: &Act, now: amends_c
             None => Err(refused(format!("no active module has the projection `{name}`"))),
         },
         Verb::SwitchBack => match of_role(Role::Previous) {
-            Some(previous) => Ok(Decided::Switch(Box::new(previous))),
+            Some(previous) => {
+                let instead_of = view.offer.as_ref().filter(|offer| !previous.serves(offer)).map(|offer| offer.digest);
+                Ok(Decided::Switch(Box::new(Generation { instead_of, ..previous })))
+            }
             None => Err(refused(format!("the view `{name}` has no previous generation")).hint("build it again instead")),
         },
         Verb::Stop => match (of_role(Role::Building), of_role(Role::Active)) {

@@ -153,12 +153,12 @@ impl Views {
         answered.await.unwrap_or_else(|_| Err(stopping()))
     }
 
-    /// The views that need a component, by name: its code answers for them, or builds what will.
-    pub fn need(&self, digest: &ModuleDigest) -> Vec<String> {
+    /// The views of a namespace that need a component, by name: its code answers for them, or builds what will.
+    pub fn need(&self, namespace: &Namespace, digest: &ModuleDigest) -> Vec<String> {
         let state = self.0.state();
-        let needs = |(_, view): &(&ViewKey, &state::View)| {
+        let needs = |((at, _), view): &(&ViewKey, &state::View)| {
             let needs = |live: &Live| live.known.digest == *digest && live.known.role != Role::Previous;
-            view.generations.iter().any(needs)
+            at == namespace && view.generations.iter().any(needs)
         };
         state.views.iter().filter(needs).map(|((_, name), _)| name.clone()).collect()
     }

@@ -24,6 +24,9 @@ const WRITTEN_BYTES_MAX: usize = 16 << 20;
 /// The most rows that one call may read.
 const READS_MAX: u32 = 100_000;
 
+/// What the rows of one scan may take: they are in memory twice.
+const SCAN_BYTES_MAX: usize = 16 << 20;
+
 /// The rows for a batch of events: what is written is seen by later reads of the same call, and kept apart until the call has ended.
 #[derive(Debug)]
 pub(super) struct BatchRows {
@@ -88,11 +91,12 @@ impl ViewRows for BatchRows {
     fn scan(&self, scan: &RowScan) -> Result<Vec<RowPair>, RowsFault> {
         let mut used = self.used();
         let limit = limit(scan.limit)?;
-        read(&mut used.reads, scan.limit)?;
+        read(&mut used.reads, 1)?;
         let (mut from, mut to) = bounds(scan);
         let mut found = Vec::new();
         loop {
             let stored = range(&self.before, (&from, &to), scan.reverse, limit)?;
+            read(&mut used.reads, stored.len() as u32)?;
             let is_last = stored.len() < limit;
             let edge = stored.last().map(|(key, _)| key.clone());
             // What was written lies between what is stored: up to the last stored row of this part, both are known.
@@ -121,7 +125,7 @@ impl ViewRows for BatchRows {
             }
         }
         found.truncate(limit);
-        Ok(found)
+        within_bytes(found)
     }
 }
 
@@ -154,14 +158,16 @@ impl ViewRows for ReadRows {
 
     fn scan(&self, scan: &RowScan) -> Result<Vec<RowPair>, RowsFault> {
         let limit = limit(scan.limit)?;
-        self.read(scan.limit)?;
+        self.read(1)?;
         let (from, to) = bounds(scan);
-        range(&self.rows, (&from, &to), scan.reverse, limit)
+        let found = range(&self.rows, (&from, &to), scan.reverse, limit)?;
+        self.read(found.len() as u32)?;
+        Ok(found)
     }
 }
 
 fn read(reads: &mut u32, rows: u32) -> Result<(), RowsFault> {
-    *reads = reads.saturating_add(rows.max(1));
+    *reads = reads.saturating_add(rows);
     match *reads > READS_MAX {
         true => Err(RowsFault::Guest(format!("one call read more than {READS_MAX} rows"))),
         false => Ok(()),
@@ -214,7 +220,17 @@ fn is_in_order(from: &Edge, to: &Edge) -> bool {
 }
 
 fn range(rows: &Snapshot, (from, to): (&Edge, &Edge), reverse: bool, limit: usize) -> Result<Vec<RowPair>, RowsFault> {
-    rows.range(slice(from), slice(to), reverse, limit).map_err(unreadable)
+    let found = rows.range((slice(from), slice(to)), reverse, (limit, SCAN_BYTES_MAX));
+    within_bytes(found.map_err(unreadable)?)
+}
+
+fn within_bytes(rows: Vec<RowPair>) -> Result<Vec<RowPair>, RowsFault> {
+    match rows.iter().map(|(key, value)| key.len() + value.len()).sum::<usize>() > SCAN_BYTES_MAX {
+        true => {
+            Err(RowsFault::Guest(format!("the rows of a scan have more than {SCAN_BYTES_MAX} bytes; ask for fewer at a time")))
+        }
+        false => Ok(rows),
+    }
 }
 
 fn slice(edge: &Edge) -> Bound<&[u8]> {
@@ -294,9 +310,18 @@ mod tests {
             read.change(key("a"), None).unwrap_err(),
         ];
         told.extend((0..300).find_map(|number: u32| batch.change(number.to_be_bytes().to_vec(), Some(vec![0; 65_536])).err()));
+        let large: Changes = (0..300_u32).map(|number| (number.to_be_bytes().to_vec(), Some(vec![0; 65_536]))).collect();
+        let file = ViewFile::in_memory();
+        file.advance(1, Progress::default(), &large, Sync::Now).unwrap();
+        let (large, beside) = (ReadRows::new(file.snapshot(1).unwrap()), BatchRows::new(file.snapshot(1).unwrap()));
+        assert_eq!(large.scan(&scan(200)).unwrap().len(), 200);
+        told.extend([large.scan(&scan(1_000)).unwrap_err(), beside.scan(&scan(1_000)).unwrap_err()]);
         let many = BatchRows::new(before());
         told.extend((0..10_001_u32).find_map(|number| many.change(number.to_be_bytes().to_vec(), None).err()));
-        told.extend((0..101).find_map(|_| read.scan(&scan(1_000)).err()));
+        // Each row counts, and each look: 16,666 times there are 5 rows.
+        let times = (0..20_000).take_while(|_| read.scan(&scan(1_000)).is_ok()).count();
+        assert_eq!(times, 16_666);
+        told.extend(read.scan(&scan(1_000)).err());
         let lines: Vec<String> = told.into_iter().map(|fault| format!("{fault:?}")).collect();
         expect_test::expect![[r#"
             Guest("a row's key has 0 bytes, and may have 1 to 1024")
@@ -305,6 +330,8 @@ mod tests {
             Guest("a scan asked for 1001 rows, and may ask for 1000")
             Guest("a query wrote a row; only `project` may")
             Guest("one call wrote 256 rows of 16778240 bytes, and may write 10000 and 16777216")
+            Guest("the rows of a scan have more than 16777216 bytes; ask for fewer at a time")
+            Guest("the rows of a scan have more than 16777216 bytes; ask for fewer at a time")
             Guest("one call wrote 10001 rows of 40004 bytes, and may write 10000 and 16777216")
             Guest("one call read more than 100000 rows")"#]]
         .assert_eq(&lines.join("\n"));

@@ -186,16 +186,24 @@ impl Snapshot {
         caught(|| Ok(rows.get(key)?.map(|value| value.value().to_vec())))
     }
 
-    /// At most so many rows between two keys, both excluded if they say so, smallest key first or largest first.
-    pub fn range(&self, from: Bound<&[u8]>, to: Bound<&[u8]>, reverse: bool, limit: usize) -> Result<Vec<Pair>, StoreError> {
+    /// Rows between two keys, both excluded if they say so, smallest key first or largest first: at most so many, and they end with the
+    /// one with which they are larger than that.
+    pub fn range(
+        &self,
+        (from, to): (Bound<&[u8]>, Bound<&[u8]>),
+        reverse: bool,
+        (limit, bytes_max): (usize, usize),
+    ) -> Result<Vec<Pair>, StoreError> {
         let Some(rows) = self.rows.as_ref().filter(|_| !is_empty(from, to)) else { return Ok(Vec::new()) };
         caught(|| {
             let mut range = rows.range::<&[u8]>((from, to))?;
-            let mut found = Vec::new();
+            let (mut found, mut bytes) = (Vec::new(), 0);
             while found.len() < limit
+                && bytes <= bytes_max
                 && let Some(row) = if reverse { range.next_back() } else { range.next() }
             {
                 let (key, value) = row?;
+                bytes += key.value().len() + value.value().len();
                 found.push((key.value().to_vec(), value.value().to_vec()));
             }
             Ok(found)
@@ -251,9 +259,10 @@ mod tests {
         file.advance(2, to(1), &rows(&[("a", Some("9"))]), Sync::Later).unwrap();
         file.advance(1, to(4), &rows(&[("b", None)]), Sync::Now).unwrap();
         let one = file.snapshot(1).unwrap();
-        assert_eq!(shown(&one.range(Bound::Unbounded, Bound::Unbounded, false, 9).unwrap()), "a=1 c=3 ");
-        assert_eq!(shown(&one.range(Bound::Included(b"a"), Bound::Excluded(b"c"), true, 9).unwrap()), "a=1 ");
-        assert_eq!(shown(&one.range(Bound::Excluded(b"c"), Bound::Excluded(b"a"), true, 9).unwrap()), "");
+        assert_eq!(shown(&one.range((Bound::Unbounded, Bound::Unbounded), false, (9, 1_000)).unwrap()), "a=1 c=3 ");
+        assert_eq!(shown(&one.range((Bound::Included(b"a"), Bound::Excluded(b"c")), true, (9, 1_000)).unwrap()), "a=1 ");
+        assert_eq!(shown(&one.range((Bound::Excluded(b"c"), Bound::Excluded(b"a")), true, (9, 1_000)).unwrap()), "");
+        assert_eq!(shown(&one.range((Bound::Unbounded, Bound::Unbounded), false, (9, 1)).unwrap()), "a=1 ");
         assert_eq!(one.get(b"b").unwrap(), None);
         let all = [(1, Bytes::from_static(b"one"), to(4)), (2, Bytes::from_static(b"two"), to(1))];
         assert_eq!(file.generations().unwrap(), all);

@@ -330,7 +330,7 @@ fn letters(trap: &str) -> String {
 }
 
 /// The exports of a saga that is never started.
-const SAGA: &str = r#"
+pub(super) const SAGA: &str = r#"
     (func (export "amends:module/saga@0.1.0#describe") (result i32) (i32.const DESCRIPTION))
     (func (export "amends:module/saga@0.1.0#execute") (param i32) (result i32) unreachable)
     (func (export "amends:module/saga@0.1.0#compensate") (param i32) (result i32) unreachable)
@@ -343,7 +343,7 @@ world reaching { include plain; import wasi:http/outgoing-handler@0.2.0; }
 world reaching-beside-a-saga { include reaching; include amends:module/saga-module@0.1.0; }";
 
 /// The few functions that it calls. Types that cross must be whole; functions may be left out.
-const HTTP: &str = "
+pub(super) const HTTP: &str = "
 package wasi:http@0.2.0;
 interface types {
   record DNS-error-payload { rcode: option<string>, info-code: option<u16> }
@@ -377,7 +377,7 @@ interface outgoing-handler {
   handle: func(request: own<outgoing-request>, options: option<own<request-options>>) -> result<own<future-incoming-response>, error-code>;
 }";
 
-const IMPORTS: &str = r#"
+pub(super) const IMPORTS: &str = r#"
     (import "wasi:http/types@0.2.0" "[constructor]fields" (func $fields (result i32)))
     (import "wasi:http/types@0.2.0" "[constructor]outgoing-request" (func $request (param i32) (result i32)))
     (import "wasi:http/types@0.2.0" "[method]outgoing-request.set-authority" (func $authority (param i32 i32 i32 i32) (result i32)))
@@ -385,7 +385,7 @@ const IMPORTS: &str = r#"
     (import "wasi:http/outgoing-handler@0.2.0" "handle" (func $handle (param i32 i32 i32 i32)))"#;
 
 /// Sends `GET https://probe/`.
-const ASK: &str = r#"
+pub(super) const ASK: &str = r#"
     (func $ask
         (local $request i32)
         (local.set $request (call $request (call $fields)))

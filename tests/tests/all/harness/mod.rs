@@ -20,6 +20,8 @@ pub(crate) mod probe;
 
 pub(crate) mod ledger;
 
+pub(crate) mod viewer;
+
 use std::thread;
 
 use api::Api;
