@@ -18,7 +18,7 @@ use amends_core::{
     event::Attempt,
     id::{Direction, Name, Namespace},
     outcome::{Left, Outcome, Report},
-    validate,
+    projection, validate,
     value::{Failure as StepFailure, Instant, Payload},
 };
 use bytes::Bytes;
@@ -40,15 +40,18 @@ use crate::{
     engine::{
         driver::{Parts, Running},
         guests::{
-            CallFault, CallId, Caller, Decided, Decision, FoldCall, GuestCall, GuestReport, Guests, ModuleDigest, NewEvent, Work,
+            CallFault, CallId, Caller, Decided, Decision, FoldCall, GuestCall, GuestReport, Guests, ModuleDigest, NewEvent,
+            ProjectCall, QueryCall, Work,
         },
         limits::Limits,
         metrics::Metrics,
-        port::Origin,
+        port::{Origin, Request, SendCommand},
+        refusal::Refusal,
+        view::RowScan,
     },
     host::{Description, Load, Problem, Verified, VerifyError},
     journal::{Actor, StreamId},
-    store::{Store, memory::MemoryStore, ownership::ByLock, redb::views::ViewFile},
+    store::{Position, Store, memory::MemoryStore, ownership::ByLock, redb::views::ViewFile},
 };
 
 /// Nothing here takes so long: a test that waits for what never comes fails then, and does not hang.
@@ -69,6 +72,8 @@ pub(crate) struct TestHost {
 #[derive(Debug)]
 struct Knobs {
     now: AtomicU64,
+    /// Commands so far.
+    told: AtomicU64,
     disk_is_low: AtomicBool,
     api_clock_is_broken: AtomicBool,
     /// The engine stops where it reads its clock, which is before each step.
@@ -94,6 +99,7 @@ impl TestHost {
     pub(crate) fn empty() -> Self {
         let knobs = Arc::new(Knobs {
             now: AtomicU64::new(NOON.0),
+            told: AtomicU64::default(),
             disk_is_low: AtomicBool::default(),
             api_clock_is_broken: AtomicBool::default(),
             engine_is_held: Mutex::default(),
@@ -177,6 +183,28 @@ impl TestHost {
     pub(crate) fn upload(&self, bytes: &'static [u8]) -> Upload {
         let place = self.services.deploys.place().expect("a place");
         Upload { place, bytes: Bytes::from_static(bytes), name: None, origin: origin() }
+    }
+
+    /// Counts something in a counter, whose module is deployed, and begins that if there is none; gives the position of the decision.
+    pub(crate) fn count(&self, counter: &str, data: &str) -> Position {
+        self.tell(counter, "count", data).or_else(|_| self.tell(counter, "begin", data)).expect("counted")
+    }
+
+    fn tell(&self, counter: &str, command: &str, data: &str) -> Result<Position, Refusal> {
+        let sent = SendCommand {
+            aggregate: "counter".to_owned(),
+            id: counter.to_owned(),
+            name: command.to_owned(),
+            data: Payload::json(data.to_owned()),
+            data_hash: Sha256::digest(data).into(),
+            command: format!("{command} {}", self.knobs.told.fetch_add(1, Ordering::SeqCst)),
+            expect_revision: None,
+            trace_context: None,
+            sender: None,
+            correlation: None,
+        };
+        let answer = self.services.intake.ask(|answer| Request::Command(origin(), Box::new(sent), answer));
+        run(answer).map(|answer| answer.position)
     }
 
     pub(crate) fn advance(&self, ms: u64) {
@@ -265,9 +293,38 @@ pub(crate) struct Scripted {
     scripts: Mutex<BTreeMap<String, Script>>,
     held: Mutex<Vec<Held>>,
     called: Condvar,
+    /// The sizes of the batches that projections were given.
+    batches: Mutex<Vec<usize>>,
+    has_no_place: AtomicBool,
 }
 
 impl Scripted {
+    /// The sizes of the batches that projections were given so far.
+    pub(crate) fn batches(&self) -> Vec<usize> {
+        self.batches.lock().unwrap().clone()
+    }
+
+    /// No projection is called, as on a host that has no place for it.
+    pub(crate) fn set_has_no_place(&self, has_none: bool) {
+        self.has_no_place.store(has_none, Ordering::SeqCst);
+    }
+
+    /// Writes the data of each event under its id; 666 is too much for it.
+    fn project(&self, project: &ProjectCall) -> Result<(), CallFault> {
+        if self.has_no_place.load(Ordering::SeqCst) {
+            return Err(CallFault { failure: StepFailure::new("host_busy", "there is no place"), is_hosts: true });
+        }
+        self.batches.lock().unwrap().push(project.events.len());
+        for event in &project.events {
+            let data = event.data.as_ref().map(|data| data.bytes.to_vec()).unwrap_or_default();
+            if data == b"666" {
+                return Err(CallFault { failure: StepFailure::new("trap", "666 is too much"), is_hosts: false });
+            }
+            project.rows.change(event.id.clone().into_bytes(), Some(data)).expect("a row");
+        }
+        Ok(())
+    }
+
     /// From now on every attempt of this step ends so.
     pub(crate) fn say(&self, step: &str, outcome: Outcome) {
         self.scripts.lock().unwrap().insert(step.to_owned(), Script::Says(outcome));
@@ -305,8 +362,11 @@ impl Scripted {
 
 impl Guests for Scripted {
     fn run(&self, call: GuestCall, caller: Box<dyn Caller>) {
-        if !matches!(call.work, Work::Step(_)) {
-            return self.report(caller, counted(&call.work));
+        match &call.work {
+            Work::Step(_) => {}
+            Work::Project(project) => return self.report(caller, GuestReport::Projected(self.project(project))),
+            Work::Query(query) => return self.report(caller, GuestReport::Queried(Ok(Ok(listed(query))))),
+            Work::Decide(_) | Work::Fold(_) => return self.report(caller, counted(&call.work)),
         }
         let called = call.step();
         let attempt = called.attempt.clone();
@@ -338,7 +398,8 @@ fn reported(attempt: Attempt, outcome: Outcome) -> GuestReport {
 }
 
 /// Components in memory. `\0asm NAME WORD` is the module of that name, with one saga of the same name. The word `empty` leaves the
-/// saga out, with `brittle` every attempt is the only one, `counting` adds the aggregate `counter`; any other word just makes other bytes of the same module.
+/// saga out, with `brittle` every attempt is the only one, `counting` adds the aggregate `counter`, `viewing` the views of what that
+/// counts; any other word just makes other bytes of the same module.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
     compiled: Mutex<BTreeSet<ModuleDigest>>,
@@ -390,6 +451,25 @@ fn counter() -> aggregate::Definition {
     }
 }
 
+/// Two views of what counters counted: the same rows, twice.
+fn counts_shown() -> Vec<projection::Definition> {
+    let view = |name: &str| projection::Definition {
+        name: name.to_owned(),
+        reads: vec![projection::Reading { event_type: "counter.counted".to_owned(), versions: vec![1] }],
+        queries: vec![projection::QueryDefinition { name: "all".to_owned(), schema: None }],
+        rows_version: None,
+    };
+    vec![view("counts"), view("counts-too")]
+}
+
+/// The values of all rows, at most 1,000.
+fn listed(query: &QueryCall) -> Payload {
+    let scan = RowScan { prefix: Vec::new(), after: None, limit: 1_000, reverse: false };
+    let rows = query.rows.scan(&scan).expect("rows");
+    let values: Vec<String> = rows.into_iter().map(|(_, value)| String::from_utf8(value).expect("text")).collect();
+    Payload::json(format!("[{}]", values.join(",")))
+}
+
 /// What the counter says.
 fn counted(work: &Work) -> GuestReport {
     let state = |fold: &FoldCall, more: usize| {
@@ -436,8 +516,9 @@ impl Components for Shelf {
         let saga = Definition { name: module.clone(), ..trip() };
         let word = words.next();
         let aggregates = if word == Some("counting") { vec![counter()] } else { Vec::new() };
+        let projections = if word == Some("viewing") { counts_shown() } else { Vec::new() };
         let sagas = match word {
-            Some("empty") => Vec::new(),
+            Some("empty" | "viewing") => Vec::new(),
             Some("brittle") => vec![brittle(saga)],
             Some(_) | None => vec![saga],
         };
@@ -445,7 +526,7 @@ impl Components for Shelf {
             sagas.iter().map(|saga| Trigger { saga: saga.name.clone(), event_type: format!("{module}.wanted") }).collect();
         Ok(Verified {
             digest: digest(bytes),
-            description: Description { module, sagas, triggers, aggregates, projections: Vec::new() },
+            description: Description { module, sagas, triggers, aggregates, projections },
             imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned()],
             exports: Vec::new(),
         })

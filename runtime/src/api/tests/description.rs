@@ -99,6 +99,7 @@ fn c2_36_each_operation_answers_as_it_is_described() {
     for request in ["GET /v1/jobs".to_owned(), format!("GET /v1/jobs/{id}"), format!("POST /v1/jobs/{id}/stop")] {
         hear(&host, &mut heard, &request);
     }
+    hear_of_views(&host, &mut heard);
     let mut unheard: BTreeSet<String> = BTreeSet::new();
     for operation in document()["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values()) {
         unheard.extend(operation.get("operationId").and_then(Value::as_str).map(str::to_owned));
@@ -106,4 +107,33 @@ fn c2_36_each_operation_answers_as_it_is_described() {
     unheard.retain(|id| !heard.contains(id));
     // No saga here has lock keys, and the streams of all sagas and of all events do not end.
     assert_eq!(Vec::from_iter(unheard), ["follow_events", "unlock_key", "watch_sagas"]);
+}
+
+/// A view that stops at its second event, and what can be done with it.
+fn hear_of_views(host: &TestHost, heard: &mut BTreeSet<String>) {
+    hear(host, heard, "POST /v1/aggregates/counter/C1/count\n\n666");
+    hear(host, heard, "PUT /v1/modules/view\n\n\0asm view viewing");
+    let until = |wanted: &dyn Fn(&Value) -> bool| {
+        while !wanted(&json(host, "GET /v1/projections/counts")) {
+            std::thread::yield_now();
+        }
+    };
+    until(&|shown| !shown["generations"][0]["stopped"].is_null());
+    hear(host, heard, "POST /v1/projections/counts/skip\n\n{\"event\":\"counter/C1/2\",\"note\":\"too much\"}");
+    until(&|shown| shown["generations"][0]["lag"] == 0);
+    for request in [
+        "GET /v1/projections",
+        "GET /v1/projections/counts",
+        "GET /v1/views/counts/all",
+        "POST /v1/projections/counts/stop",
+        "POST /v1/projections/counts/resume\n\n{\"note\":\"again\"}",
+        "POST /v1/projections/counts/rebuild",
+    ] {
+        hear(host, heard, request);
+    }
+    // The build stops at the event: nothing switches to it, and it is ended.
+    until(&|shown| !shown["generations"][1]["stopped"].is_null());
+    hear(host, heard, "POST /v1/projections/counts/skip\n\n{\"event\":\"counter/C1/2\",\"note\":\"too much\"}");
+    until(&|shown| shown["generations"][1]["role"] == "previous");
+    hear(host, heard, "POST /v1/projections/counts/switch");
 }

@@ -148,6 +148,7 @@ fn facts() -> Vec<Fact> {
             triggers: vec![Trigger { saga: "fulfil".into(), event_type: "order.placed".into() }],
         },
         ModuleEvent::Aggregates { version: 1, description: "[]".into() },
+        ModuleEvent::Projections { version: 1, description: "[]".into() },
     ];
     let to = Some("T1".into());
     let message = [
@@ -466,6 +467,7 @@ fn every_body_keeps_its_bytes() {
         105 removed 01
         106 triggers 01010666756c66696c0c6f726465722e706c61636564
         107 aggregates 01025b5d
+        108 projections 01025b5d
         200 event 0363726d02653108617070726f76616c0234320102543101010178
         200 event 0002653208617070726f76616c0234320000
         201 kept 80a0f1c2b134
