@@ -247,7 +247,8 @@ impl Deploys {
             verified.clone();
         let before = tokio::task::block_in_place(|| self.parts.reader.module(&upload.origin.namespace, &module));
         let before = before.inspect_err(|_| turn.discard(&digest))?;
-        if activate {
+        // Where no aggregate is active, no recorded event gets other code.
+        if activate && before.as_ref().is_some_and(has_aggregates) {
             let checked = self.parts.gate.check_new(&upload.origin.namespace, &module, &aggregates).await;
             checked.inspect_err(|_| turn.discard(&digest))?;
         }
@@ -284,6 +285,12 @@ impl Deploys {
     async fn turn(&self) -> Turn<'_> {
         Turn { parts: &self.parts, _one_at_a_time: self.turn.lock().await }
     }
+}
+
+/// The active version of a module has aggregates.
+fn has_aggregates(module: &ModuleView) -> bool {
+    let active = module.versions.iter().find(|known| module.active == Some(known.version));
+    active.is_some_and(|version| !version.aggregates.is_empty())
 }
 
 /// The right to keep and to discard components. Only one deploy or removal has it at a time.
