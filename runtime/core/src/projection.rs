@@ -145,8 +145,8 @@ mod tests {
         let expected = "\
 projection `order-history`: event `order.created` is read twice
 projection `order-history`: event `order.created`: name 1 to 256 versions that it can read, which count from 1
-projection `order-history`: event `a\u{fffd}`: a type has 1 to 255 printable bytes
-projection `order-history`: event `a\u{fffd}`: name 1 to 256 versions that it can read, which count from 1
+projection `order-history`: event `a\u{1b}`: a type has 1 to 255 printable bytes
+projection `order-history`: event `a\u{1b}`: name 1 to 256 versions that it can read, which count from 1
 projection `order-history`: query `by-customer` is defined twice
 projection `order-history`: query `By`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter
 projection `Orders`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter

@@ -524,10 +524,12 @@ impl Components for Shelf {
         };
         let triggers =
             sagas.iter().map(|saga| Trigger { saga: saga.name.clone(), event_type: format!("{module}.wanted") }).collect();
+        // Nobody but a saga may use it.
+        let imports = if projections.is_empty() { vec!["wasi:http/outgoing-handler@0.2.3".to_owned()] } else { Vec::new() };
         Ok(Verified {
             digest: digest(bytes),
             description: Description { module, sagas, triggers, aggregates, projections },
-            imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned()],
+            imports,
             exports: Vec::new(),
         })
     }

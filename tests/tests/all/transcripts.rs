@@ -121,6 +121,7 @@ const READING: &[&str] = &[
     "amends journal ",
     "amends list",
     "amends modules",
+    "amends query ",
     "amends schedule show ",
     "amends show ",
     "curl -s http://127.0.0.1:8420/metrics",

@@ -256,7 +256,8 @@ mod tests {
 
     /// `a1` to `a4`, and `b`.
     fn before() -> Snapshot {
-        let file = ViewFile::in_memory();
+        // The rows can be read as long as their file is open.
+        let file = Box::leak(Box::new(ViewFile::in_memory()));
         let rows: Changes = ["a1", "a2", "a3", "a4", "b"].map(|name| (key(name), Some(key("old")))).into();
         file.advance(1, Progress::default(), &rows, Sync::Now).unwrap();
         file.snapshot(1).unwrap()

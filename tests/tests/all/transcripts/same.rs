@@ -18,6 +18,8 @@ const DIFFERS: &[(&str, &str)] = &[
     (r"\b\d+\.\d [KM]iB\b", "SIZE"),
     (r"\b[0-9a-f]{32}\b", "ID"),
     (r"\b[0-9A-HJKMNP-TV-Z]{26}\b", "ID"),
+    // Positions: how many records there are depends on what was tried again.
+    (r"\b0-\d-\d+\b", "POSITION"),
     // Columns are as wide as what is in them.
     (r"[ ─]{2,}", "  "),
     (r"(?m) +$", ""),
@@ -42,6 +44,7 @@ fn what_differs_between_two_runs_is_replaced_and_nothing_else() {
   attempts: 30s each, no limit within 1day, 200ms apart ×2 up to 1m ±20%
 amends 0.1.0 ready on http://127.0.0.1:8420 data=./amends-data recovered=1 in 0.02s
 uploading order.wasm (216.3 KiB); event R1/18d579473faedbbdbd76e479df11d98c woke 1 saga, price 870.00
+customer C1  accepted  revision 1  position 0-1-445
 amends: saga T5 completed at 2026-11-30T04:01:05Z, and R4 is kept until 2026-11-29 07:17:44";
     expect_test::expect![[r"
         trip T4  stuck  no_car  trip v1 (DIGEST)  started TIME  AGO
@@ -53,6 +56,7 @@ amends: saga T5 completed at 2026-11-30T04:01:05Z, and R4 is kept until 2026-11-
           attempts: 30s each, no limit within 1day, 200ms apart ×2 up to 1m ±20%
         amends 0.1.0 ready on http://127.0.0.1:8420 data=./amends-data recovered=1 in DURATION
         uploading order.wasm (SIZE); event R1/ID woke 1 saga, price 870.00
+        customer C1  accepted  revision 1  position POSITION
         amends: saga T5 completed at TIME, and R4 is kept until TIME
     "]]
     .assert_eq(&format!("{}\n", same(shown)));
