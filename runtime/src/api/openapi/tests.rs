@@ -76,6 +76,8 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         get_module: get /v1/modules/{name}
         get_grants: get /v1/modules/{name}/grants
         get_breaks: get /v1/modules/{name}/versions/{version}/breaks
+        list_projections: get /v1/projections
+        get_projection: get /v1/projections/{name}
         list_sagas: get /v1/sagas
         get_saga: get /v1/sagas/{id}
         get_journal: get /v1/sagas/{id}/journal
@@ -84,6 +86,7 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         get_schedule: get /v1/schedules/{name}
         get_aggregate_events: get /v1/streams/{aggregate}/{id}/events
         list_stuck: get /v1/stuck
+        query_view: get /v1/views/{view}/{query}
         watch_sagas: get /v1/watch
         send_command: post /v1/aggregates/{aggregate}/{id}/{command}
         start_saga: post /v1/definitions/{saga}/sagas
@@ -92,6 +95,11 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         stop_job: post /v1/jobs/{id}/stop
         deploy_module: post /v1/modules
         activate_version: post /v1/modules/{name}/activate
+        rebuild_projection: post /v1/projections/{name}/rebuild
+        resume_projection: post /v1/projections/{name}/resume
+        skip_event: post /v1/projections/{name}/skip
+        stop_projection: post /v1/projections/{name}/stop
+        switch_projection: post /v1/projections/{name}/switch
         abandon_saga: post /v1/sagas/{id}/abandon
         cancel_saga: post /v1/sagas/{id}/cancel
         move_saga: post /v1/sagas/{id}/move

@@ -178,6 +178,7 @@ fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_other
         get /v1/schedules/{name}: at_least
         get /v1/streams/{aggregate}/{id}/events: from limit at_least
         get /v1/stuck: saga module version step failure
+        get /v1/views/{view}/{query}: at_least
     "#]]
     .assert_eq(&said);
     let start = &description["paths"]["/v1/definitions/{saga}/sagas"]["post"];
