@@ -203,7 +203,7 @@ mod tests {
     fn c2_04_every_setting_changes_what_a_host_is_built_of() {
         let in_file = |key: &str| match key {
             "server.drain" | "server.listen" | "server.log_format" => Some(include_str!("serve.rs")),
-            "store.data" | "guest.secrets" => Some(include_str!("wiring.rs")),
+            "store.data" | "store.views_cache" | "guest.secrets" => Some(include_str!("wiring.rs")),
             _ => None,
         };
         let defaults = toml::Table::try_from(Config::default()).unwrap();
