@@ -307,6 +307,22 @@ pub fn next_event_type(namespace: &Namespace, after: Option<&str>) -> Range {
     }
 }
 
+/// The row of [`Table::Correlations`] for a record that something of this id caused.
+pub fn correlation(namespace: &Namespace, id: &str, position: Position) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(id).number(position).0
+}
+
+/// The fields of a key of [`Table::Correlations`].
+pub fn parse_correlation(key: &[u8]) -> Result<(Namespace, String, Position), Corrupt> {
+    Parts::new(Table::Correlations, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.number()?)))
+}
+
+/// What something of this id caused behind a position, in order.
+pub fn caused_by(namespace: &Namespace, id: &str, after: Position, limit: usize) -> Range {
+    let under = Range::under(Table::Correlations, &Key::default().text(namespace.as_str()).text(id).0, limit);
+    Range { from: correlation(namespace, id, after.saturating_add(1)), ..under }
+}
+
 /// A key that is being written.
 #[derive(Default)]
 struct Key(Vec<u8>);

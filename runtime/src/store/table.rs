@@ -66,6 +66,9 @@ tables! {
     Claims 16 "claims",
     /// (namespace, event type, position): who has the event: the id of an aggregate, or nobody, if it was published.
     EventNames 19 "event_names",
+    /// (namespace, id of what caused it, position): where what a command, a saga or a published event led to is recorded, in the
+    /// stream of something else.
+    Correlations 21 "correlations",
     /// (position of what is told): what many sagas are told, some of them in a turn, and how far it is. Until all were told.
     Broadcasts 28 "broadcasts",
     /// (namespace, event type, version of its data): the position of the first event of an aggregate in this form.
@@ -74,15 +77,14 @@ tables! {
 
 /// Numbers and names of tables that later features are designed with. A table that is built moves into the list above with the
 /// number and the name that it has here; until then no store has it, and nothing else may be called so.
-pub const RESERVED: [(u8, &str); 11] = [
+pub const RESERVED: [(u8, &str); 10] = [
     // Aggregates: commands without an answer; (namespace, tag, position), for decisions over several streams.
     (15, "commands"),
     (17, "tags"),
     // Policies, projections and whoever else follows the journal: (follower) to the position up to which it has read; (follower,
-    // sequence, position) of what waits for an operator; (correlation, position).
+    // sequence, position) of what waits for an operator.
     (18, "cursors"),
     (20, "parked"),
-    (21, "correlations"),
     // Views: (view, generation, key) to a row of the view; (view, generation) to the position that it shows.
     (22, "views"),
     (23, "checkpoints"),
@@ -124,6 +126,7 @@ mod tests {
             14 states
             16 claims
             19 event_names
+            21 correlations
             28 broadcasts
             29 shapes"#]]
         .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
@@ -133,7 +136,6 @@ mod tests {
             17 tags
             18 cursors
             20 parked
-            21 correlations
             22 views
             23 checkpoints
             24 relays

@@ -262,6 +262,9 @@ impl Ended<'_, '_> {
             self.resident.start = stream.start;
             self.resident.apply(&fact, position, at);
             let correlation = chain.correlation.as_deref().unwrap_or_default();
+            if fact.command().is_some() {
+                self.commit.caused(&self.key.namespace, correlation, position);
+            }
             if let Some(event) = RecordedEvent::of_aggregate((&self.key.name, &self.key.id), &fact, position, at, correlation) {
                 let row_key = keys::event_name(&self.key.namespace, &event.event_type, position);
                 self.commit.put(Table::EventNames, row_key, recorded::row(Some(&self.key.id)));

@@ -128,6 +128,9 @@ fn start_one(
         let cause = Cause { actor: Actor::Host, record: Some(event.record_id()), root: Some(event.id.clone()) };
         sagas.begin(commit, modules, key, start, cause)?;
         sagas.flush(commit, key);
+        if let Some(position) = sagas.started_at(key) {
+            commit.caused(&key.namespace, &event.id, position);
+        }
     }
     Ok(())
 }

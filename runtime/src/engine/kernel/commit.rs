@@ -5,12 +5,12 @@
 
 use std::ops::Deref;
 
-use amends_core::Instant;
+use amends_core::{Instant, id::Namespace};
 use bytes::Bytes;
 
 use super::{Kernel, action::Action, release::Release, row::End, timers::Timer};
 use crate::{
-    journal::{Actor, Fact, GENERATION, Record, RecordId, StreamHead, StreamId, TimerKind, record},
+    journal::{Actor, Fact, GENERATION, Record, RecordId, StreamHead, StreamId, TimerKind, keys, record},
     store::{Append, Batch, Position, RowChange, Table},
 };
 
@@ -206,6 +206,12 @@ impl<'k> Commit<'k> {
         self.kernel.grows();
         self.kernel.overlay.set(self.kernel.next_commit, change.table, &change.key, change.value.clone());
         self.kernel.batching.batch.rows.push(change);
+    }
+
+    /// Something of this id, in another stream or outside, caused the record at a position: a trace finds it there. What a stream
+    /// causes in itself needs no row.
+    pub(crate) fn caused(&mut self, namespace: &Namespace, by: &str, position: Position) {
+        self.put(Table::Correlations, keys::correlation(namespace, by, position), Bytes::new());
     }
 
     /// Moves the timer of what begins at `start`, with its row; none: there is none before, or afterwards.

@@ -1,5 +1,7 @@
 //! Decided records of a saga get their places, with the rows that follow from them.
 
+use amends_core::Event;
+
 use super::{
     News, SagaKey, Sagas,
     resident::{Decided, Flushed},
@@ -37,6 +39,9 @@ impl Sagas {
         let mut position = 0;
         for Decided { at, actor, causation, event } in resident.unflushed.drain(..) {
             self.failpoints.placed(commit.last_position() + 1, &event);
+            if let Event::Arrived(_, arrival) = &event {
+                commit.caused(&key.namespace, &arrival.id, commit.last_position() + 1);
+            }
             let recorded = commit.record(&mut stream, Entry { at, actor, causation, fact: Fact::Saga(event) });
             resident.journal_bytes += recorded.bytes;
             position = recorded.position;

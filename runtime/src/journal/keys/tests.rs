@@ -107,6 +107,13 @@ fn lock_keys_sort_by_namespace_key_and_who_came_first() {
 }
 
 #[test]
+fn what_was_caused_sorts_by_namespace_by_what_caused_it_and_then_by_position() {
+    let keys = |space: &str| TEXTS.map(|id| NUMBERS.map(|position| (namespace(space), id.to_owned(), position))).concat();
+    let all = [keys("a"), keys("a-b")].concat();
+    check(all, |(space, id, position)| correlation(space, id, *position), parse_correlation);
+}
+
+#[test]
 fn jobs_sort_by_namespace_and_then_by_who_was_asked_first() {
     let said = ["a", "a-b"].map(|space| NUMBERS.map(|start| (namespace(space), start))).concat();
     check(said, |(space, start)| job(space, *start), parse_job);
