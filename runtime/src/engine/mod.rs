@@ -8,6 +8,7 @@
 //! - `kernel`: reads before a decision, the commit of it, what leaves afterwards, timers, first answers, followers
 //! - `module`, `saga`, `event`, `schedule`, `job`, `aggregate`: the kinds; each knows the kernel and the kinds before it
 //! - `broadcast`: what many sagas are told, some of them in a turn
+//! - `recorded`, `starter`, `trace`: committed reads over the kinds
 //! - `recover`: start-up; [`driver`]: threads and the clock
 //! - [`limits`]: what a shard takes; [`metrics`]: counters
 
@@ -38,6 +39,8 @@ pub(crate) mod aggregate;
 pub(crate) mod starter;
 
 pub mod recorded;
+
+pub(crate) mod trace;
 
 pub mod view;
 

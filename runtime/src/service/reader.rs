@@ -23,6 +23,7 @@ pub use crate::engine::{
     },
     schedule::look::ScheduleView,
     starter::{EventName, Starter},
+    trace::{Candidate as TraceCandidate, Found, IdKind, NODES_MAX, Node, NodeKind, Trace, TraceQuery},
 };
 use crate::{
     engine::{
@@ -38,7 +39,7 @@ use crate::{
             load::{self, LoadError, Source},
             moves, read, stuck,
         },
-        schedule, starter,
+        schedule, starter, trace,
     },
     held::{Room, Share},
     journal::Record,
@@ -307,6 +308,13 @@ impl Reader {
         recorded::events(self.store.as_ref(), namespace, query).map_err(|error| failed(&error))
     }
 
+    /// The chain of causes that what has an id is part of.
+    pub fn trace(&self, namespace: &Namespace, query: &TraceQuery) -> Result<Found, Refusal> {
+        let modules = self.modules(namespace)?;
+        let module_of = |aggregate: &str, version: u32| module_of(&modules, aggregate, version);
+        trace::trace(self.store.as_ref(), namespace, query, &module_of).map_err(|error| failed(&error))
+    }
+
     /// Which sagas in flight could move to a component. Only so many are read.
     pub fn moves(&self, namespace: &Namespace, candidate: &Candidate) -> Result<Moves, Refusal> {
         moves::could_move(self.source(), namespace, candidate).map_err(|error| failed(&error))
@@ -322,6 +330,18 @@ impl Reader {
         let next = range.from.saturating_add(records.len() as u64);
         Ok(Some(Records { records, next: (next <= end.revision).then_some(next) }))
     }
+}
+
+/// The one module whose version has an aggregate. A record says the number of the version alone, and which module it is of follows from
+/// what was deployed.
+fn module_of(modules: &[ModuleView], aggregate: &str, version: u32) -> Option<String> {
+    let has = |module: &&ModuleView| {
+        let mut versions = module.versions.iter().filter(|known| known.version == version);
+        versions.any(|known| known.aggregates.iter().any(|name| name == aggregate))
+    };
+    let mut with = modules.iter().filter(has);
+    let first = with.next()?;
+    with.next().is_none().then(|| first.name.clone())
 }
 
 fn unreadable(id: &SagaId, error: &LoadError) -> Refusal {

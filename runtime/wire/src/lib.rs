@@ -35,6 +35,8 @@ pub mod event;
 
 pub mod aggregate;
 
+pub mod trace;
+
 pub mod view;
 
 pub mod schedule;
@@ -101,6 +103,8 @@ mod tests {
         check(job::JobStatus::ALL, job::JobStatus::as_str);
         check(schedule::Overlap::ALL, schedule::Overlap::as_str);
         check(schedule::ScheduleStatus::ALL, schedule::ScheduleStatus::as_str);
+        check(trace::TraceIdKind::ALL, trace::TraceIdKind::as_str);
+        check(trace::TraceNodeKind::ALL, trace::TraceNodeKind::as_str);
         check(verb::Verb::ALL, verb::Verb::as_str);
     }
 }

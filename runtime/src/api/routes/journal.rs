@@ -131,7 +131,8 @@ fn record_type(event: &Event) -> RecordType {
     }
 }
 
-fn actor(actor: &Actor) -> String {
+/// Who, as `local`, `host`, or `token:` and its id.
+pub(super) fn actor(actor: &Actor) -> String {
     match actor {
         Actor::Host => "host".to_owned(),
         Actor::Local => "local".to_owned(),

@@ -39,6 +39,8 @@ mod aggregates;
 
 mod recorded;
 
+mod trace;
+
 mod views;
 
 mod schedules;
@@ -80,6 +82,7 @@ fn routes() -> Routes {
         .and(events::routes())
         .and(aggregates::routes())
         .and(recorded::routes())
+        .and(trace::routes())
         .and(views::routes())
         .and(schedules::routes())
         .and(stuck::routes())

@@ -86,6 +86,12 @@ struct EventRow {
 }
 
 /// An event's name. Its source and its id may hold any text; the source is escaped, so that the first `/` ends it.
-fn name_of(source: &str, id: &str) -> String {
+pub(crate) fn name_of(source: &str, id: &str) -> String {
     format!("{}/{id}", source.replace('%', "%25").replace('/', "%2F"))
+}
+
+/// The source and the id that a name was made of.
+pub(crate) fn parts_of(name: &str) -> (String, &str) {
+    let (source, id) = name.split_once('/').unwrap_or((name, ""));
+    (source.replace("%2F", "/").replace("%25", "%"), id)
 }

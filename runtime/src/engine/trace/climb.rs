@@ -1,0 +1,60 @@
+//! From something in a chain of causes to what began it.
+
+use amends_core::{aggregate::Sender, id::Namespace};
+
+use super::{Anchor, head_at, record_at};
+use crate::{
+    engine::kernel::reads,
+    journal::{Fact, RecordId, StreamId, StreamKind},
+    store::{Store, StoreError},
+};
+
+/// What lies on the way from the beginning of a chain to one thing in it.
+pub(super) struct Path {
+    /// A moment of a schedule, before all of them.
+    pub(super) schedule: Option<RecordId>,
+    /// From the beginning on; the last one is where the climb began.
+    pub(super) anchors: Vec<Anchor>,
+}
+
+/// The way up. It ends: what caused something was recorded before it.
+pub(super) fn path(store: &dyn Store, namespace: &Namespace, from: Anchor) -> Result<Path, StoreError> {
+    let mut path = Path { schedule: None, anchors: vec![from] };
+    let mut here = from;
+    while let Some(above) = above(store, namespace, here, &mut path.schedule)? {
+        path.anchors.insert(0, above);
+        here = above;
+    }
+    Ok(path)
+}
+
+fn above(
+    store: &dyn Store,
+    namespace: &Namespace,
+    here: Anchor,
+    schedule: &mut Option<RecordId>,
+) -> Result<Option<Anchor>, StoreError> {
+    match here {
+        Anchor::Published(_) => Ok(None),
+        Anchor::Decision(position) => {
+            let Some(record) = record_at(store, position)? else { return Ok(None) };
+            let Fact::Aggregate(fact) = &record.fact else { return Ok(None) };
+            let Some(Sender::Saga { id, .. }) = fact.command().and_then(|command| command.sender.as_ref()) else {
+                return Ok(None);
+            };
+            let name = StreamId { namespace: namespace.clone(), kind: StreamKind::Saga, id: id.clone() };
+            Ok(reads::end_of(store, &name)?.map(|end| Anchor::Saga(end.start)))
+        }
+        Anchor::Saga(start) => {
+            let Some(cause) = record_at(store, start)?.and_then(|started| started.causation) else { return Ok(None) };
+            match head_at(store, cause.stream)?.map(|head| head.stream.kind) {
+                Some(StreamKind::Event) => Ok(Some(Anchor::Published(cause.stream))),
+                Some(StreamKind::Schedule) => {
+                    *schedule = Some(cause);
+                    Ok(None)
+                }
+                _ => Ok(None),
+            }
+        }
+    }
+}

@@ -1,0 +1,234 @@
+//! What followed from what: the tree of one chain of causes, as it is recorded. These are committed reads; nothing is decided here.
+//!
+//! - `find`: what an id may be; `climb`: from there to what began the chain
+//! - `grow`: from there to all that followed; `saga`: of a saga its legs, and what was done with it
+//!
+//! What a stream causes in itself is in its records, one behind the other. What it causes in another one is found by the rows of
+//! [`Table::Correlations`](crate::store::Table::Correlations).
+
+mod find;
+
+mod climb;
+
+mod grow;
+
+mod saga;
+
+use amends_core::{
+    Failure, Instant,
+    id::{Namespace, SagaId},
+    view::Status,
+};
+
+use crate::{
+    journal::{Actor, Record, StreamHead, record},
+    store::{Position, Store, StoreError},
+};
+
+/// A tree has at most so many nodes: it is for people.
+pub const NODES_MAX: usize = 1_000;
+
+/// Records that are read for one tree: what it costs is bounded, whatever the chain is.
+const RECORDS_MAX: usize = 50_000;
+
+/// Records or rows that are read at a time.
+const PAGE: usize = 256;
+
+/// What is looked for.
+#[derive(Clone, Debug)]
+pub struct TraceQuery {
+    /// An id that a client knows.
+    pub id: String,
+    /// Only as this.
+    pub kind: Option<IdKind>,
+    /// Sagas that the id would be the idempotency key of.
+    pub keyed: Vec<SagaId>,
+}
+
+/// What an id may be of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IdKind {
+    /// A saga.
+    Saga,
+    /// A command: its idempotency key, also behind its aggregate, as `customer/C1/R1`.
+    Command,
+    /// An aggregate, as `customer/C1`: what its last command was part of.
+    Aggregate,
+    /// An event of an aggregate, as `customer/C1/2`.
+    Event,
+    /// An event that was published, as SOURCE/ID.
+    Published,
+}
+
+/// Something that an id is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// What it is.
+    pub kind: IdKind,
+    /// The id that names it, and nothing else of its kind.
+    pub id: String,
+    anchor: Anchor,
+    /// Where the node that was asked for is recorded.
+    asked: Position,
+}
+
+/// Where a chain is taken hold of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Anchor {
+    /// A saga, by its start.
+    Saga(Position),
+    /// The first record of a decision of an aggregate.
+    Decision(Position),
+    /// An event that was published.
+    Published(Position),
+}
+
+/// What came of the search.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// Nothing has this id.
+    Nothing,
+    /// Several things have it.
+    Several(Vec<Candidate>),
+    /// The tree of what has it.
+    Tree(Box<Trace>),
+}
+
+/// A chain of causes.
+#[derive(Clone, Debug)]
+pub struct Trace {
+    /// What the id is of.
+    pub found: Candidate,
+    /// What began it, and all that followed.
+    pub root: Node,
+    /// How many nodes it has.
+    pub nodes: usize,
+    /// There is more than these.
+    pub is_cut: bool,
+    /// Sagas of it that have not ended.
+    pub open: Vec<(String, Status)>,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What it is.
+    pub kind: NodeKind,
+    /// Its name, by what it is: `customer/C1/reserve-credit`, `customer.credit-reserved`, `charge`.
+    pub what: String,
+    /// Its id, if it has one.
+    pub id: Option<String>,
+    /// The version that decided it, and its module, if it is known which.
+    pub code: Option<(Option<String>, u32)>,
+    /// When it was recorded, or began.
+    pub at: Instant,
+    /// When it came to its end.
+    pub ended_at: Option<Instant>,
+    /// Its record.
+    pub position: Position,
+    /// Who wanted it.
+    pub actor: Option<Actor>,
+    /// How it stands.
+    pub outcome: Option<String>,
+    /// Why.
+    pub failure: Option<Failure>,
+    /// How often it was tried; 0 of what is not tried.
+    pub attempts: u32,
+    /// It is what was asked for.
+    pub is_asked: bool,
+    /// What followed, in the order in which it was recorded.
+    pub children: Vec<Node>,
+}
+
+/// What a node is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeKind {
+    /// What somebody outside asked for.
+    Request,
+    /// A moment of a schedule.
+    Schedule,
+    /// A command of a saga's step.
+    Command,
+    /// An event that an aggregate decided.
+    Event,
+    /// An event that was published, or a signal.
+    Published,
+    /// A saga.
+    Saga,
+    /// A step of it.
+    Step,
+    /// The compensation of a step.
+    Undo,
+    /// The question whether a step happened.
+    Check,
+    /// The saga went back from here on.
+    Rollback,
+    /// An operator did something with the saga.
+    Act,
+    /// An event came for which a step waited.
+    Arrived,
+    /// A saga took the event. It has a cause of its own, and is not shown here.
+    Woke,
+    /// A saga that the event was to start, and never will.
+    NotStarted,
+}
+
+impl Node {
+    fn new(kind: NodeKind, what: String, record: &Record) -> Self {
+        Self {
+            kind,
+            what,
+            id: None,
+            code: None,
+            at: record.at,
+            ended_at: None,
+            position: record.position,
+            actor: None,
+            outcome: None,
+            failure: None,
+            attempts: 0,
+            is_asked: false,
+            children: Vec::new(),
+        }
+    }
+}
+
+/// The chain of what has an id. `module_of` says which module's version has an aggregate.
+pub(crate) fn trace(
+    store: &dyn Store,
+    namespace: &Namespace,
+    query: &TraceQuery,
+    module_of: &dyn Fn(&str, u32) -> Option<String>,
+) -> Result<Found, StoreError> {
+    let mut candidates = find::candidates(store, namespace, query)?;
+    let Some(found) = candidates.pop() else { return Ok(Found::Nothing) };
+    if !candidates.is_empty() {
+        candidates.push(found);
+        return Ok(Found::Several(candidates));
+    }
+    let path = climb::path(store, namespace, found.anchor)?;
+    let mut trace = grow::tree(store, namespace, module_of, path, found)?;
+    let kinds: &[NodeKind] = match trace.found.kind {
+        IdKind::Saga => &[NodeKind::Saga],
+        IdKind::Command | IdKind::Aggregate => &[NodeKind::Request, NodeKind::Command],
+        IdKind::Event => &[NodeKind::Event],
+        IdKind::Published => &[NodeKind::Published],
+    };
+    mark(&mut trace.root, kinds, trace.found.asked);
+    Ok(Found::Tree(Box::new(trace)))
+}
+
+fn mark(node: &mut Node, kinds: &[NodeKind], position: Position) {
+    node.is_asked = node.position == position && kinds.contains(&node.kind);
+    node.children.iter_mut().for_each(|child| mark(child, kinds, position));
+}
+
+/// The record at a position.
+fn record_at(store: &dyn Store, position: Position) -> Result<Option<Record>, StoreError> {
+    Ok(store.log(position, 1)?.first().map(record::decode_stored).transpose()?)
+}
+
+/// The head of the stream that begins at a position.
+fn head_at(store: &dyn Store, start: Position) -> Result<Option<StreamHead>, StoreError> {
+    Ok(record_at(store, start)?.and_then(|first| first.head))
+}
