@@ -86,6 +86,7 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         get_schedule: get /v1/schedules/{name}
         get_aggregate_events: get /v1/streams/{aggregate}/{id}/events
         list_stuck: get /v1/stuck
+        get_trace: get /v1/trace/{id}
         query_view: get /v1/views/{view}/{query}
         watch_sagas: get /v1/watch
         send_command: post /v1/aggregates/{aggregate}/{id}/{command}

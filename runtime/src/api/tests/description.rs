@@ -85,6 +85,7 @@ fn c2_36_each_operation_answers_as_it_is_described() {
         "GET /v1/aggregates/counter/C1?at=1",
         "GET /v1/streams/counter/C1/events",
         "GET /v1/events?name=counter.counted,approval&limit=1",
+        "GET /v1/trace/R1",
         "GET /healthz",
         "GET /readyz",
         "GET /metrics",

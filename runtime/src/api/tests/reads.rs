@@ -118,7 +118,7 @@ fn c2_02_a_host_whose_engine_cannot_answer_is_not_ready() {
 fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
     let description = document();
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 48);
+    assert_eq!(paths.len(), 51);
     let host = TestHost::new();
     for (path, operations) in paths {
         let path = path
@@ -178,6 +178,7 @@ fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_other
         get /v1/schedules/{name}: at_least
         get /v1/streams/{aggregate}/{id}/events: from limit at_least
         get /v1/stuck: saga module version step failure
+        get /v1/trace/{id}: as at_least
         get /v1/views/{view}/{query}: at_least
     "#]]
     .assert_eq(&said);
