@@ -89,6 +89,8 @@ mod send;
 
 mod events;
 
+mod trace;
+
 mod query;
 
 mod projections;
@@ -157,6 +159,7 @@ enum Verb {
     Publish(publish::Publish),
     Send(send::Send),
     Events(events::Events),
+    Trace(trace::Trace),
     Query(query::Query),
     Projections(projections::Projections),
     Schedule(schedule::Schedule),
@@ -263,6 +266,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Publish(verb) => publish::run(&verb, &open()?),
         Verb::Send(verb) => send::run(&verb, &open()?),
         Verb::Events(verb) => events::run(&verb, &open()?),
+        Verb::Trace(verb) => trace::run(&verb, &open()?),
         Verb::Query(verb) => query::run(&verb, &open()?),
         Verb::Projections(verb) => projections::run(&verb, &open()?),
         Verb::Schedule(verb) => schedule::run(&verb, &open()?),

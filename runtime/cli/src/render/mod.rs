@@ -19,6 +19,8 @@ pub(crate) mod text;
 
 pub(crate) mod time;
 
+pub(crate) mod trace;
+
 pub(crate) mod tree;
 
 #[cfg(test)]
