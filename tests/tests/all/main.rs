@@ -43,6 +43,8 @@ mod correspondence;
 
 mod triggers;
 
+mod trace;
+
 mod promptness;
 
 mod operators;

@@ -124,6 +124,7 @@ const READING: &[&str] = &[
     "amends query ",
     "amends schedule show ",
     "amends show ",
+    "amends trace ",
     "curl -s http://127.0.0.1:8420/metrics",
     "curl -s http://127.0.0.1:8430/state",
 ];

@@ -11,8 +11,12 @@ const DIFFERS: &[(&str, &str)] = &[
     (r"\b\d{8}T\d{6}Z", "TIME"),
     (r"\b\d{4}-\d\d-\d\d\b", "DATE"),
     // How long something took, how long ago it was, and in how long it will be.
-    (r"\b(took|done|undone|undoing|running|waited|attempts,|in) \d+(\.\d+)?(ms|s|m|h|d)( \d+(ms|s|m|h))*\b", "$1 DURATION"),
+    (
+        r"\b(took|done|undone|undoing|running|waited|attempts,|in|within) \d+(\.\d+)?(ms|s|m|h|d)( \d+(ms|s|m|h))*\b",
+        "$1 DURATION",
+    ),
     (r"\b(\d+(\.\d+)?(ms|s|m|h|d)( \d+(ms|s|m|h))* ago|just now)\b", "AGO"),
+    (r"\+\d+(\.\d+)?(ms|s|m|h|d)( \d+(ms|s|m|h))*", "LATER"),
     // Digests and sizes of modules, ids that the host makes.
     (r"\b[0-9a-f]{12}\b", "DIGEST"),
     (r"\b\d+\.\d [KM]iB\b", "SIZE"),
@@ -45,6 +49,7 @@ fn what_differs_between_two_runs_is_replaced_and_nothing_else() {
 amends 0.1.0 ready on http://127.0.0.1:8420 data=./amends-data recovered=1 in 0.02s
 uploading order.wasm (216.3 KiB); event R1/18d579473faedbbdbd76e479df11d98c woke 1 saga, price 870.00
 customer C1  accepted  revision 1  position 0-1-445
+└─ event customer/C1/2  ←    +1m 5s   credit v1, all within 1.3s
 amends: saga T5 completed at 2026-11-30T04:01:05Z, and R4 is kept until 2026-11-29 07:17:44";
     expect_test::expect![[r"
         trip T4  stuck  no_car  trip v1 (DIGEST)  started TIME  AGO
@@ -57,6 +62,7 @@ amends: saga T5 completed at 2026-11-30T04:01:05Z, and R4 is kept until 2026-11-
         amends 0.1.0 ready on http://127.0.0.1:8420 data=./amends-data recovered=1 in DURATION
         uploading order.wasm (SIZE); event R1/ID woke 1 saga, price 870.00
         customer C1  accepted  revision 1  position POSITION
+        └  event customer/C1/2  ←  LATER  credit v1, all within DURATION
         amends: saga T5 completed at TIME, and R4 is kept until TIME
     "]]
     .assert_eq(&format!("{}\n", same(shown)));
