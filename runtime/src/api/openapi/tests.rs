@@ -89,6 +89,7 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         get_trace: get /v1/trace/{id}
         query_view: get /v1/views/{view}/{query}
         watch_sagas: get /v1/watch
+        activate_versions: post /v1/activate
         send_command: post /v1/aggregates/{aggregate}/{id}/{command}
         start_saga: post /v1/definitions/{saga}/sagas
         publish_event: post /v1/events
@@ -96,6 +97,7 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         stop_job: post /v1/jobs/{id}/stop
         deploy_module: post /v1/modules
         activate_version: post /v1/modules/{name}/activate
+        compare_version: post /v1/modules/{name}/versions/{version}/compare
         rebuild_projection: post /v1/projections/{name}/rebuild
         resume_projection: post /v1/projections/{name}/resume
         skip_event: post /v1/projections/{name}/skip

@@ -83,6 +83,8 @@ fn c2_36_each_operation_answers_as_it_is_described() {
         "POST /v1/aggregates/counter/C1/begin\nidempotency-key: R1\n\n1",
         "POST /v1/aggregates/counter/C1/begin\nidempotency-key: R1\n\n1",
         "GET /v1/aggregates/counter/C1?at=1",
+        "POST /v1/modules/sums/versions/1/compare",
+        "POST /v1/activate\n\n{\"modules\":[{\"name\":\"sums\",\"version\":1}]}",
         "GET /v1/streams/counter/C1/events",
         "GET /v1/events?name=counter.counted,approval&limit=1",
         "GET /v1/trace/R1",
