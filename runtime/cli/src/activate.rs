@@ -27,7 +27,7 @@ pub(super) struct Activate {
     #[arg(long)]
     previous: bool,
     /// Activate a version of another module in the same step: what one module gives up the other one may take.
-    #[arg(long, value_name = "NAME=VERSION", conflicts_with_all = ["previous", "accept_differences"])]
+    #[arg(long, value_name = "NAME=VERSION", conflicts_with = "previous")]
     with: Vec<String>,
     /// `deploy --verify` found so many streams of which the version makes another state, and that is meant.
     #[arg(long, value_name = "NUMBER")]
@@ -90,7 +90,12 @@ fn together(activate: &Activate, version: u32, session: &Session) -> Result<Exit
             named.ok_or_else(|| Usage(format!("`{}` is no version of a module; write it as billing=2", text.escape_debug())))?;
         modules.push(ModuleVersion { name: name.to_owned(), version });
     }
-    let body = ActivateAll { modules, accept_unreadable: activate.accept_unreadable, note: activate.note.clone() };
+    let body = ActivateAll {
+        modules,
+        accept_differences: activate.accept_differences,
+        accept_unreadable: activate.accept_unreadable,
+        note: activate.note.clone(),
+    };
     let active: Activated = session.client.post(&["v1", "activate"], &body)?;
     if activate.form.json {
         print_json(&active)?;

@@ -9,7 +9,7 @@ pub use crate::engine::{
     event::request::{NotStarted, Publish, PublishAnswer, Seed, StartedSaga},
     job::request::{JobAnswer, JobRequest},
     kernel::request::{Answer, Origin},
-    module::request::{Deploy, Force, ModuleAnswer, ModuleView, Offered, SetGrants, VersionView, Which},
+    module::request::{Activation, Deploy, Force, ModuleAnswer, ModuleView, Offered, SetGrants, VersionView, Which},
     recorded::{EventQuery, RecordedEvent, RecordedEvents},
     refusal::{Hint, Refusal, RefusalCode, Remedy},
     saga::request::{Change, SagaAnswer, Start, VerbAnswer, VerbRequest},
@@ -36,7 +36,7 @@ pub enum Request {
     /// A verified component.
     Deploy(Origin, Deploy, Answer<ModuleAnswer>),
     /// Make a version of each of these modules the one that new work starts on, together. At least one.
-    Activate(Origin, Vec<(String, Which)>, Act, Answer<Vec<ModuleAnswer>>),
+    Activate(Origin, Activation, Answer<Vec<ModuleAnswer>>),
     /// Replaces what a module may reach.
     SetGrants(Origin, SetGrants, Answer<ModuleAnswer>),
     /// What is asked of one schedule.
@@ -70,8 +70,8 @@ impl Request {
             },
             Self::Deploy(origin, deploy, _) => stream(origin, StreamKind::Module, &deploy.module),
             Self::SetGrants(origin, set, _) => stream(origin, StreamKind::Module, &set.module),
-            Self::Activate(origin, asked, ..) => {
-                stream(origin, StreamKind::Module, asked.first().map_or("", |(module, _)| module))
+            Self::Activate(origin, asked, _) => {
+                stream(origin, StreamKind::Module, asked.versions.first().map_or("", |(module, _)| module))
             }
             Self::Remove(origin, module, ..) => stream(origin, StreamKind::Module, module),
             Self::Schedule(origin, asked, _) => stream(origin, StreamKind::Schedule, &asked.name),

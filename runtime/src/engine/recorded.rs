@@ -255,7 +255,10 @@ pub(crate) fn count(
     Ok(count)
 }
 
-/// How many events of a type there are in one form; it stops to count at a number.
+/// Events that are looked at while those of a form are counted.
+const LOOKED_AT_MAX: usize = 1_000_000;
+
+/// How many events of a type there are in one form; it stops to count at a number, and after a million events of the type.
 pub(crate) fn count_of(
     store: &dyn Store,
     namespace: &Namespace,
@@ -263,10 +266,13 @@ pub(crate) fn count_of(
     enough: usize,
 ) -> Result<usize, StoreError> {
     let (types, mut recent, mut after, mut count) = ([event_type.to_owned()], Recent::default(), 0, 0);
+    let mut looked_at = 0;
     while count < enough {
         let page = recent.page(store, namespace, &types, after, (COUNTED_AT_ONCE, COUNTED_BYTES))?;
-        count += page.events.iter().filter(|event| event.version == version).count();
-        if !page.has_more {
+        // Somebody may have published an event of this type.
+        count += page.events.iter().filter(|event| event.version == version && event.revision > 0).count();
+        looked_at += page.events.len();
+        if !page.has_more || looked_at >= LOOKED_AT_MAX {
             break;
         }
         after = page.through;

@@ -53,10 +53,14 @@ impl Catalogue {
             namespaces.push(namespace);
         }
         namespaces.dedup();
+        let mut modules = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for namespace in &namespaces {
-            drop(self.caught_up(store, namespace)?);
+            if let Err(error) = catch_up(&mut modules, store, namespace) {
+                *modules = Modules::default();
+                return Err(error);
+            }
         }
-        Ok(said(&self.0.lock().unwrap_or_else(PoisonError::into_inner)))
+        Ok(said(&modules))
     }
 
     /// The fold, with every record of the namespace's modules that is committed now.
@@ -98,7 +102,7 @@ mod tests {
     use amends_core::{event::Act, id::Namespace};
 
     use crate::{
-        engine::port::{Request, Which},
+        engine::port::{Activation, Request, Which},
         service::{
             reader::Reader,
             testing::{TestHost, namespace, origin, run},
@@ -130,7 +134,10 @@ mod tests {
         check("another version");
         let act = Act { note: "back".into(), by: "ann".into() };
         let which = Which::Version(1);
-        run(host.services.intake.ask(|answer| Request::Activate(origin(), vec![("trip".into(), which)], act, answer))).unwrap();
+        run(host.services.intake.ask(|answer| {
+            Request::Activate(origin(), Activation { versions: vec![("trip".into(), which)], act, ..Default::default() }, answer)
+        }))
+        .unwrap();
         check("activated");
         run(host.services.deploys.remove(origin(), "trip".into(), 2)).unwrap();
         check("removed");

@@ -27,7 +27,7 @@ use crate::{
     engine::{
         guests::ModuleDigest,
         module::Definitions,
-        port::{Deploy, ModuleAnswer, ModuleView, Origin, Refusal, RefusalCode, Request, Which},
+        port::{Activation, Deploy, ModuleAnswer, ModuleView, Origin, Refusal, RefusalCode, Request, Which},
     },
     trouble::Trouble,
 };
@@ -202,9 +202,10 @@ impl Deploys {
             // A deploy beside it might make what was checked another one.
             let _turn = deploys.turn().await;
             let numbered = tokio::task::block_in_place(|| deploys.parts.reader.numbers(&origin.namespace, &asked))?;
-            deploys.parts.gate.check(&origin.namespace, &numbered, accepted).await?;
-            let asked = numbered.into_iter().map(|(module, version)| (module, Which::Version(version))).collect();
-            Ok(deploys.parts.intake.ask(|answer| Request::Activate(origin, asked, act, answer)).await?)
+            let lost = deploys.parts.gate.check(&origin.namespace, &numbered, accepted).await?;
+            let versions = numbered.into_iter().map(|(module, version)| (module, Which::Version(version))).collect();
+            let activation = Activation { versions, act, lost };
+            Ok(deploys.parts.intake.ask(|answer| Request::Activate(origin, activation, answer)).await?)
         })
         .await
     }
@@ -247,9 +248,14 @@ impl Deploys {
             verified.clone();
         let before = tokio::task::block_in_place(|| self.parts.reader.module(&upload.origin.namespace, &module));
         let before = before.inspect_err(|_| turn.discard(&digest))?;
-        // Where no aggregate is active, no recorded event gets other code.
-        if activate && before.as_ref().is_some_and(has_aggregates) {
-            let checked = self.parts.gate.check_new(&upload.origin.namespace, &module, &aggregates).await;
+        // Without aggregates before and after, no recorded event gets other code.
+        if activate && (!aggregates.is_empty() || before.as_ref().is_some_and(has_aggregates)) {
+            let known = before.iter().flat_map(|module| &module.versions).find(|known| known.digest == digest);
+            let (gate, namespace) = (&self.parts.gate, &upload.origin.namespace);
+            let checked = match known {
+                Some(known) => gate.check(namespace, &[(module.clone(), known.version)], Accepted::default()).await.map(drop),
+                None => gate.check_new(namespace, &module, &aggregates).await,
+            };
             checked.inspect_err(|_| turn.discard(&digest))?;
         }
         if let Err(not_kept) = turn.keep(&upload.bytes) {

@@ -4,7 +4,7 @@
 //! every stream: the states of the active code and of the other one are compared. Nothing is written, and commands go on meanwhile.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant as Moment},
 };
@@ -12,21 +12,27 @@ use std::{
 use amends_core::{aggregate::Definition, id::Namespace, value::Payload};
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::{
     folds::Folds,
     reader::{Committed, Reader, Shape},
 };
 use crate::engine::{
+    aggregate::shapes,
     module::Modules,
     refusal::{Refusal, RefusalCode},
 };
 
 /// Streams that are folded at a time: they share the places for guests with everybody else.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 4;
 
 /// Ids that are read at a time.
 const IDS: usize = 512;
+
+/// How often a stream is tried again that the host had no room for, and how long after.
+const TRIES_MAX: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Events of an unreadable form are counted up to so many.
 const COUNTED_MAX: usize = 100_000;
@@ -36,6 +42,8 @@ const COUNTED_MAX: usize = 100_000;
 pub struct Gate {
     reader: Reader,
     folds: Folds,
+    /// One comparison at a time: the streams that it folds are in memory, whole.
+    place: Arc<Semaphore>,
     /// What the last comparison of each version found, as long as this host lives.
     found: Arc<Mutex<HashMap<Candidate, Found>>>,
 }
@@ -149,11 +157,15 @@ enum Outcome {
 impl Gate {
     /// A gate over these reads and folds.
     pub fn new(reader: Reader, folds: Folds) -> Self {
-        Self { reader, folds, found: Arc::default() }
+        Self { reader, folds, place: Arc::new(Semaphore::new(1)), found: Arc::default() }
     }
 
     /// Folds every stream of a version's aggregates by its code and by the active code, and compares the states.
     pub async fn compare(&self, namespace: &Namespace, module: &str, version: u32) -> Result<Comparison, Refusal> {
+        let _place = self.place.try_acquire().map_err(|_| {
+            let said = "another version is being compared, and the streams of one are in memory";
+            Refusal::new(RefusalCode::Overloaded, said).hint("try again when it has ended")
+        })?;
         let began = Moment::now();
         let (against, names) = self
             .blocking({
@@ -175,8 +187,12 @@ impl Gate {
     }
 
     /// Whether versions may become active, as far as recorded events go.
-    pub async fn check(&self, namespace: &Namespace, asked: &[(String, u32)], accepted: Accepted) -> Result<(), Refusal> {
-        refuse_unreadable(&self.unreadable(namespace, asked, None).await?, accepted)?;
+    ///
+    /// Answers which forms are given up by that: the owner of the journal holds the change to them, for commands go on meanwhile.
+    pub async fn check(&self, namespace: &Namespace, asked: &[(String, u32)], accepted: Accepted) -> Result<Vec<Shape>, Refusal> {
+        let unreadable = self.unreadable(namespace, asked, None).await?;
+        refuse_unreadable(&unreadable, accepted)?;
+        let mut differences = 0;
         for (module, version) in asked {
             let active = self.blocking({
                 let (namespace, module) = (namespace.clone(), module.clone());
@@ -185,15 +201,16 @@ impl Gate {
             let active = active.await?;
             let found = self.found().get(&(namespace.clone(), module.clone(), *version)).copied();
             let found = found.filter(|found| found.against == active && active != Some(*version));
-            let differences = found.map_or(0, |found| found.differences);
-            if differences > 0 && accepted.differences != Some(differences) {
-                let streams = if differences == 1 { "1 stream" } else { &format!("{differences} streams") };
-                let said = format!("v{version} of `{module}` makes another state of {streams}, or none");
-                return Err(Refusal::new(RefusalCode::StatesDiffer, said)
-                    .hint(format!("if that is meant, accept {differences} differences; else mend the module")));
-            }
+            differences += found.map_or(0, |found| found.differences);
         }
-        Ok(())
+        if differences == 0 || accepted.differences == Some(differences) {
+            return Ok(unreadable.into_iter().map(|(shape, _)| shape).collect());
+        }
+        let streams = if differences == 1 { "1 stream" } else { &format!("{differences} streams") };
+        let names: Vec<String> = asked.iter().map(|(module, version)| format!("{module} v{version}")).collect();
+        let said = format!("{} makes another state of {streams}, or none", names.join(" and "));
+        Err(Refusal::new(RefusalCode::StatesDiffer, said)
+            .hint(format!("if that is meant, accept {differences} differences; else mend the module")))
     }
 
     /// The same for a version that is not deployed yet.
@@ -211,8 +228,15 @@ impl Gate {
     ) -> Result<Vec<(Shape, u64)>, Refusal> {
         let (namespace, asked) = (namespace.clone(), asked.to_vec());
         self.blocking(move |reader| {
-            let lost =
-                reader.with_shapes(&namespace, |modules, shapes| lost(modules, &namespace, shapes, &asked, new.as_ref()))?;
+            let lost = reader.with_shapes(&namespace, |modules, shapes| {
+                shapes::lost(
+                    modules,
+                    &namespace,
+                    shapes,
+                    &asked,
+                    new.as_ref().map(|(module, new)| (module.as_str(), new.as_slice())),
+                )
+            })?;
             let count = |shape: Shape| Ok((shape.clone(), reader.count_of(&namespace, &shape, COUNTED_MAX)? as u64));
             lost.into_iter().map(count).collect()
         })
@@ -274,7 +298,18 @@ impl Gate {
 
     /// The state, or why the code makes none.
     async fn state(&self, aggregate: Committed) -> Result<Result<Payload, String>, Refusal> {
-        match self.folds.complete(aggregate).await {
+        let mut tries = 0;
+        let folded = loop {
+            match self.folds.complete(aggregate.clone()).await {
+                // The host is busy: that says nothing of the code, and the comparison may have run for an hour.
+                Err(refusal) if refusal.code == RefusalCode::Overloaded && tries < TRIES_MAX => {
+                    tries += 1;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                folded => break folded,
+            }
+        };
+        match folded {
             Ok(folded) => Ok(folded.state().cloned().ok_or_else(|| "it has no events".to_owned())),
             Err(refusal) if refusal.code == RefusalCode::GuestFailed => Ok(Err(refusal.message)),
             Err(refusal) => Err(refusal),
@@ -335,34 +370,6 @@ fn aggregates_of(
     let mut names: Vec<String> = facts.aggregates.iter().map(|aggregate| aggregate.definition.name.clone()).collect();
     names.sort_unstable();
     Ok((known.active, names))
-}
-
-/// Of the recorded forms those whose aggregate a module has now that is to change, and that nothing reads afterwards.
-fn lost(
-    modules: &Modules,
-    namespace: &Namespace,
-    shapes: Vec<Shape>,
-    asked: &[(String, u32)],
-    new: Option<&(String, Vec<Definition>)>,
-) -> Vec<Shape> {
-    let mut after: BTreeMap<&str, &Definition> = BTreeMap::new();
-    for (module, version) in asked {
-        let facts = modules.get(namespace, module).and_then(|module| module.versions.get(version));
-        let aggregates = facts.into_iter().flat_map(|facts| &facts.aggregates);
-        after.extend(aggregates.map(|known| (known.definition.name.as_str(), known.definition.as_ref())));
-    }
-    after.extend(new.iter().flat_map(|(_, aggregates)| aggregates).map(|known| (known.name.as_str(), known)));
-    let changes = |owner: &str| asked.iter().any(|(module, _)| module == owner) || new.is_some_and(|(module, _)| module == owner);
-    let is_lost = |shape: &Shape| {
-        let owner = modules.aggregate(namespace, &shape.aggregate).map(|active| active.module);
-        owner.is_some_and(changes) && after.get(shape.aggregate.as_str()).is_none_or(|definition| !reads(definition, shape))
-    };
-    shapes.into_iter().filter(is_lost).collect()
-}
-
-fn reads(definition: &Definition, shape: &Shape) -> bool {
-    let event = definition.events.iter().find(|event| event.event_type == shape.event_type);
-    event.is_some_and(|event| event.version == shape.version || event.reads.contains(&shape.version))
 }
 
 fn refuse_unreadable(unreadable: &[(Shape, u64)], accepted: Accepted) -> Result<(), Refusal> {

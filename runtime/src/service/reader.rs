@@ -30,7 +30,7 @@ use crate::{
         aggregate,
         guests::ModuleDigest,
         job,
-        module::{self, ActiveProjection, Definitions, Modules},
+        module::{self, ActiveAggregate, ActiveProjection, Definitions, Modules},
         port::{EventQuery, ModuleView, Offered, RecordedEvents, Which},
         recorded,
         refusal::{Refusal, RefusalCode},
@@ -171,6 +171,12 @@ impl Reader {
         self.catalogue.definitions(self.store.as_ref(), namespace).map_err(|error| failed(&error))
     }
 
+    /// Whether an active version has a projection of this name.
+    pub(super) fn has_projection(&self, namespace: &Namespace, name: &str) -> Result<bool, Refusal> {
+        let has = |modules: &Modules| Ok(modules.owner(namespace, module::Named::Projection, name).is_some());
+        self.catalogue.of(self.store.as_ref(), namespace, has).map_err(|error| failed(&error))
+    }
+
     /// The components of all versions.
     pub(super) fn digests(&self) -> Vec<ModuleDigest> {
         self.definitions.digests()
@@ -256,16 +262,21 @@ impl Reader {
         (module, version): (&str, u32),
     ) -> Result<(Option<Committed>, Option<Committed>), Refusal> {
         let store = self.store.as_ref();
-        let read = |modules: &Modules| {
-            let active = aggregate::read::committed(store, modules, namespace, which, Until::Now)?;
-            let until = active.as_ref().map_or(Until::Now, |active| Until::Revision(active.revision));
-            let other = match modules.aggregate_of(namespace, module, version, which.0) {
-                Some(code) => aggregate::read::by(store, &code, aggregate::read::Kept::NotUsed, namespace, which, until)?,
-                None => None,
-            };
-            Ok((active, other))
+        let codes = |modules: &Modules| {
+            let active = modules.aggregate(namespace, which.0).map(Code::of);
+            Ok((active, modules.aggregate_of(namespace, module, version, which.0).map(Code::of)))
         };
-        self.catalogue.of(store, namespace, read).map_err(|error| failed(&error))
+        // Others look at the modules while the streams are read.
+        let (active, other) = self.catalogue.of(store, namespace, codes).map_err(|error| failed(&error))?;
+        let read = |code: Option<Code>, kept, until| match code {
+            Some(code) => {
+                aggregate::read::by(store, &code.active(), kept, namespace, which, until).map_err(|error| failed(&error))
+            }
+            None => Ok(None),
+        };
+        let active = read(active, aggregate::read::Kept::Used, Until::Now)?;
+        let until = active.as_ref().map_or(Until::Now, |active| Until::Revision(active.revision));
+        Ok((active, read(other, aggregate::read::Kept::NotUsed, until)?))
     }
 
     /// What is said of the modules of a namespace, and which forms of events it has.
@@ -342,6 +353,26 @@ fn module_of(modules: &[ModuleView], aggregate: &str, version: u32) -> Option<St
     let mut with = modules.iter().filter(has);
     let first = with.next()?;
     with.next().is_none().then(|| first.name.clone())
+}
+
+/// The code of an aggregate, apart from the modules.
+struct Code {
+    module: String,
+    number: u32,
+    digest: ModuleDigest,
+    aggregate: module::Aggregate,
+}
+
+impl Code {
+    fn of(active: ActiveAggregate<'_>) -> Self {
+        let ActiveAggregate { module, number, digest, aggregate } = active;
+        Self { module: module.to_owned(), number, digest, aggregate: aggregate.clone() }
+    }
+
+    fn active(&self) -> ActiveAggregate<'_> {
+        let Self { module, number, digest, aggregate } = self;
+        ActiveAggregate { module, number: *number, digest: *digest, aggregate }
+    }
 }
 
 fn unreadable(id: &SagaId, error: &LoadError) -> Refusal {

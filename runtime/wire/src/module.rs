@@ -265,6 +265,9 @@ pub struct Activate {
 pub struct ActivateAll {
     /// One of each module, 1 to 64.
     pub modules: Vec<ModuleVersion>,
+    /// Comparisons found so many streams, of all modules together, of which the versions make another state, and that is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accept_differences: Option<u64>,
     /// As for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accept_unreadable: Option<u64>,

@@ -184,7 +184,7 @@ async fn activate_all(State(api): State<Arc<Api>>, caller: Caller, body: Body) -
         return Err(ApiError::bad_request(format!("{} modules; name 1 to {TOGETHER_MAX}", wanted.len())));
     }
     let act = Act { note: checked_note(asked.note)?, by: caller.by.clone() };
-    let accepted = Accepted { differences: None, unreadable: asked.accept_unreadable };
+    let accepted = Accepted { differences: asked.accept_differences, unreadable: asked.accept_unreadable };
     let answers = api.deploys.activate(caller.origin, wanted, act, accepted).await?;
     let position = answers.iter().map(|answer| answer.position).max().unwrap_or_default();
     let active = answers.into_iter().map(|answer| ModuleVersion { name: answer.module.name, version: answer.version });

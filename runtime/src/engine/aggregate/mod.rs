@@ -25,7 +25,7 @@ mod rest;
 
 mod rows;
 
-mod shapes;
+pub(crate) mod shapes;
 
 use std::collections::{HashMap, VecDeque};
 
@@ -72,6 +72,11 @@ impl Aggregates {
     /// None in memory, where events of these forms are recorded.
     pub(crate) fn new(shapes: Shapes) -> Self {
         Self { shapes, ..Self::default() }
+    }
+
+    /// Which forms of events there are, durable or not.
+    pub(crate) fn shapes(&self) -> &Shapes {
+        &self.shapes
     }
 
     /// How many calls end soon: a commit may wait for them.

@@ -241,13 +241,20 @@ pub struct Shape {
     pub version: u32,
 }
 
+impl Shape {
+    /// A form of an aggregate's event, whose type begins with the aggregate's name.
+    pub(crate) fn new(event_type: String, version: u32) -> Self {
+        let aggregate = event_type.split_once('.').map_or(event_type.as_str(), |(aggregate, _)| aggregate).to_owned();
+        Self { aggregate, event_type, version }
+    }
+}
+
 /// The recorded forms of events of a namespace.
 pub(crate) fn shapes(store: &dyn Store, namespace: &Namespace) -> Result<Vec<Shape>, StoreError> {
     let mut shapes = Vec::new();
     for row in store.rows(&keys::shapes(namespace, usize::MAX))? {
         let (_, event_type, version) = keys::parse_shape(&row.key)?;
-        let aggregate = event_type.split_once('.').map_or(event_type.as_str(), |(aggregate, _)| aggregate).to_owned();
-        shapes.push(Shape { aggregate, event_type, version });
+        shapes.push(Shape::new(event_type, version));
     }
     Ok(shapes)
 }

@@ -66,7 +66,15 @@ impl Aggregates {
         // What only sagas of this shard wait for is durable with what they record next.
         let is_awaited = commands.iter().flat_map(|waiting| &waiting.askers).any(|asker| matches!(asker, Asker::Client(_)));
         let (told, shapes) = (&mut self.told, &mut self.shapes);
-        let ended = |commit: &mut Commit<'_>| Ended { commit, told, resident, shapes, key, made }.by(commands, report, holders);
+        // What code decided that is not active any more may be what the active one cannot read. It reached nothing: it is decided again.
+        let is_active = modules.aggregate(&key.namespace, &key.name).is_some_and(|active| active.digest == made.digest);
+        let ended = |commit: &mut Commit<'_>| {
+            let mut ended = Ended { commit, told, resident, shapes, key, made };
+            match (is_active, &report) {
+                (false, GuestReport::Decided(_)) => ended.back_in_line(commands),
+                _ => ended.by(commands, report, holders),
+            }
+        };
         match is_awaited {
             true => ended(commit),
             false => commit.lazily(ended),

@@ -15,7 +15,7 @@ use super::{
     triggers::{self, Starts},
 };
 use crate::{
-    engine::refusal::Refusal,
+    engine::refusal::{Refusal, RefusalCode},
     engine::{
         kernel::{
             answers::{self, Scope},
@@ -86,7 +86,8 @@ pub(crate) fn publish(
     let starts = triggers::asked(&mut reads, sagas, modules, origin, publish);
     let (takers, starts) = (takers?, starts?);
     let mut commit = reads.done()?;
-    let obstacle = commit.refuse_if_crowded().and_then(|()| refuse_ended(sagas, origin, publish)).and(starts);
+    let obstacle = commit.refuse_if_crowded().and_then(|()| refuse_ended(sagas, origin, publish));
+    let obstacle = obstacle.and_then(|()| refuse_borrowed(modules, origin, publish)).and(starts);
     let starts = match obstacle {
         Ok(starts) => starts,
         Err(refusal) => {
@@ -144,6 +145,18 @@ fn refuse_ended(sagas: &Sagas, origin: &Origin, publish: &Publish) -> Result<(),
     match sagas.get(&SagaKey::new(&origin.namespace, id)) {
         Some(saga) if saga.is_ended() => Err(saga::ended(id, saga)),
         Some(_) | None => Ok(()),
+    }
+}
+
+/// The types of an aggregate's events are its own: nobody else says what it decided.
+fn refuse_borrowed(modules: &Modules, origin: &Origin, publish: &Publish) -> Result<(), Refusal> {
+    let (Some((name, _)), None) = (publish.event_type.split_once('.'), &publish.to) else { return Ok(()) };
+    match modules.aggregate(&origin.namespace, name) {
+        Some(_) => {
+            let said = format!("events `{name}.…` are those of the aggregate `{name}` in namespace `{}`", origin.namespace);
+            Err(Refusal::new(RefusalCode::NameTaken, said).hint("give the event another type, or send the aggregate a command"))
+        }
+        None => Ok(()),
     }
 }
 

@@ -40,9 +40,21 @@ pub(crate) struct Decided {
 }
 
 impl Decided {
+    /// The version that it is about.
+    pub(crate) fn version(&self) -> u32 {
+        self.version
+    }
+
     /// Something changes.
     pub(crate) fn changes(&self) -> bool {
         !self.events.is_empty()
+    }
+}
+
+impl Deploy {
+    /// The host does not have this component yet, as a version of its module.
+    pub(crate) fn is_new(&self, modules: &Modules, namespace: &Namespace) -> bool {
+        modules.get(namespace, &self.module).and_then(|module| module.version_of(&self.digest)).is_none()
     }
 }
 

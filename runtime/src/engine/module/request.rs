@@ -3,9 +3,20 @@
 use amends_core::{Definition, Trigger, aggregate, event::Act, projection};
 
 use crate::{
-    engine::guests::ModuleDigest,
+    engine::{aggregate::read::Shape, guests::ModuleDigest},
     journal::{Grant, Quarantine},
 };
+
+/// Versions that are to become active together.
+#[derive(Clone, Debug, Default)]
+pub struct Activation {
+    /// Which one of each module. At least one.
+    pub versions: Vec<(String, Which)>,
+    /// Who wants it, and why.
+    pub act: Act,
+    /// Forms of recorded events that may be given up by it.
+    pub lost: Vec<Shape>,
+}
 
 /// A verified component, stored under its digest before the engine hears of it.
 #[derive(Clone, Debug)]

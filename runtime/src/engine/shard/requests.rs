@@ -13,7 +13,7 @@ use crate::engine::{
         request::{Answer, Said},
     },
     module,
-    port::Request,
+    port::{Activation, Request},
     saga::{self, Outcome, SagaKey},
 };
 
@@ -102,7 +102,13 @@ impl Shard {
         let (origin, name, decided, answer) = match request {
             Request::Deploy(origin, deploy, answer) => {
                 let name = deploy.module.clone();
-                let decided = module::deploy(modules, &origin.namespace, deploy);
+                let shapes = self.aggregates.shapes();
+                let new = Some((name.as_str(), deploy.aggregates.as_slice()));
+                let readable = match deploy.activate && deploy.is_new(modules, &origin.namespace) {
+                    true => shapes.refuse_lost(modules, &origin.namespace, &[], new, &[]),
+                    false => Ok(()),
+                };
+                let decided = readable.and_then(|()| module::deploy(modules, &origin.namespace, deploy));
                 (origin, name, decided, answer)
             }
             Request::SetGrants(origin, set, answer) => {
@@ -114,8 +120,14 @@ impl Shard {
                 let decided = module::remove(modules, sagas.live(), &origin.namespace, &name, version);
                 (origin, name, decided, answer)
             }
-            Request::Activate(origin, asked, act, answer) => {
-                let decided = module::activate(modules, &origin.namespace, &asked, &act);
+            Request::Activate(origin, Activation { versions, act, lost }, answer) => {
+                let decided = module::activate(modules, &origin.namespace, &versions, &act);
+                let decided = decided.and_then(|all| {
+                    let numbers: Vec<(String, u32)> =
+                        all.iter().map(|(name, decided)| (name.clone(), decided.version())).collect();
+                    self.aggregates.shapes().refuse_lost(modules, &origin.namespace, &numbers, None, &lost)?;
+                    Ok(all)
+                });
                 if decided.as_ref().is_ok_and(|all| all.iter().any(|(_, decided)| decided.changes())) {
                     sagas.call_all_back(commit.now);
                 }

@@ -378,8 +378,13 @@ fn the_number_of_a_removed_version_is_not_given_to_another_also_after_a_restart(
 fn going_back_passes_over_versions_that_were_removed_and_says_so_if_no_other_is_left() {
     let mut sim = Sim::new(all_done);
     let back = |sim: &mut Sim| {
-        let answered =
-            sim.ask(|answer| Request::Activate(origin(), vec![("demo".into(), Which::Previous)], Act::default(), answer));
+        let answered = sim.ask(|answer| {
+            Request::Activate(
+                origin(),
+                super::Activation { versions: vec![("demo".into(), Which::Previous)], ..Default::default() },
+                answer,
+            )
+        });
         sim.settle();
         said(answered).map(|activated| activated[0].version).map_err(|refusal| refusal.message)
     };

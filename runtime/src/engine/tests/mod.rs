@@ -55,8 +55,8 @@ use super::{
     metrics::Metrics,
     module,
     port::{
-        Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request, SagaAnswer, SetGrants,
-        Start, VerbAnswer, VerbRequest, Which,
+        Activation, Answer, Deploy, Force, ModuleAnswer, ModuleView, Origin, Publish, PublishAnswer, Refusal, Request,
+        SagaAnswer, SetGrants, Start, VerbAnswer, VerbRequest, Which,
     },
     recover::{Recovered, recover},
     saga::{SagaKey, load, read, rows},
@@ -362,7 +362,9 @@ impl Sim {
 
     pub(super) fn activate(&mut self, version: u32) {
         let which = Which::Version(version);
-        let answered = self.ask(|answer| Request::Activate(origin(), vec![("demo".into(), which)], Act::default(), answer));
+        let answered = self.ask(|answer| {
+            Request::Activate(origin(), Activation { versions: vec![("demo".into(), which)], ..Default::default() }, answer)
+        });
         self.settle();
         said(answered).expect("activated");
     }

@@ -173,7 +173,8 @@ impl Builder {
         if !page.has_more && events.len() < BATCH_MAX / 2 {
             tokio::select! {
                 () = tokio::time::sleep(GATHER) => {}
-                () = hurry.notified() => {}
+                // Somebody waits for what is not an event, which nothing else tells of.
+                () = hurry.notified() => return Ok(After::More),
             }
         }
         Ok(after)
@@ -189,7 +190,8 @@ impl Builder {
     async fn project(&self, known: &Generation, events: &[Arc<RecordedEvent>], rows: Arc<dyn ViewRows>) -> Result<(), CallFault> {
         let now = (self.shared.clock)();
         let call = GuestCall {
-            of: of(known),
+            // Apart from questions, which would hold it up.
+            of: StreamId { id: format!("{}#{}", known.definition.name, known.number), ..of(known) },
             module: known.module.clone(),
             version: known.version,
             digest: known.digest,
@@ -215,7 +217,8 @@ impl Builder {
 
     /// It has read up to here.
     fn passed(&self, progress: Progress, has_more: bool) -> After {
-        self.shared.change(self.number, |live| (live.progress, live.delayed) = (progress, None));
+        // Who waits is woken by what is new: each of them asks for another look.
+        self.shared.passed(self.number, progress);
         if has_more { After::More } else { After::Idle }
     }
 

@@ -134,11 +134,12 @@ impl Keeper {
 
     /// Holds what there is against what is active: code that no generation serves gets one, and views without code go.
     fn reconcile(&mut self) -> Result<(), StoreError> {
-        let mut offers: HashMap<ViewKey, Offer> = HashMap::new();
-        for offer in self.shared.reader.projections()? {
-            offers.insert((offer.namespace.clone(), offer.projection.definition.name.clone()), offer);
-        }
+        let Some(offers) = self.offers() else { return Ok(()) };
         let known: Vec<ViewKey> = self.shared.state().views.keys().cloned().collect();
+        let is_missing = |offers: &HashMap<ViewKey, Offer>| known.iter().any(|key| !offers.contains_key(key));
+        // Modules are read one after the other: a projection that moved meanwhile is seen by the next look, and its rows stay.
+        let offers = if is_missing(&offers) { self.offers() } else { Some(offers) };
+        let Some(offers) = offers else { return Ok(()) };
         for key in known.iter().filter(|key| !offers.contains_key(*key)) {
             let numbers = self.shared.state().views.get(key).map(|view| numbers(view, |_| true)).unwrap_or_default();
             self.change(Vec::new(), numbers)?;
@@ -153,6 +154,14 @@ impl Keeper {
         }
         self.shared.progressed();
         Ok(())
+    }
+
+    /// What is active, by view. Where the journal cannot be read, it is looked at again at the next change; the views go on.
+    fn offers(&self) -> Option<HashMap<ViewKey, Offer>> {
+        let offers = self.shared.reader.projections();
+        let offers = offers.inspect_err(|error| tracing::error!(%error, "which views there are cannot be read")).ok()?;
+        let key = |offer: &Offer| (offer.namespace.clone(), offer.projection.definition.name.clone());
+        Some(offers.into_iter().map(|offer| (key(&offer), offer)).collect())
     }
 
     fn offered(&mut self, key: &ViewKey, offer: Offer, deployed: &[ModuleDigest]) -> Result<(), StoreError> {
@@ -178,11 +187,11 @@ impl Keeper {
                 let adopted = building.adopt(&offer).then_some(building).into_iter().collect();
                 self.change(adopted, others)?;
             }
-            // Going back to the code of before: its rows are there, and were kept up to date.
+            // Going back to the code of before: its rows are there. It answers as soon as it has read everything, which is at once if
+            // nothing stopped it.
             (None, None, Some(mut previous)) => {
-                self.change(Vec::new(), others)?;
                 previous.adopt(&offer);
-                self.switch(key, previous)?;
+                self.change(vec![Generation { role: Role::Building, stopped: None, ..previous }], others)?;
             }
             (None, None, None) => {
                 self.change(Vec::new(), others)?;
@@ -333,7 +342,14 @@ fn decide(view: &View, (_, name): &ViewKey, verb: Verb, act: &Act, now: amends_c
             None => Err(refused(format!("the view `{name}` has no previous generation")).hint("build it again instead")),
         },
         Verb::Stop => match (of_role(Role::Building), of_role(Role::Active)) {
-            (Some(building), _) => Ok(Decided::Change(Vec::new(), vec![building.number])),
+            // The code whose build was ended is not to begin another one by itself.
+            (Some(building), active) => {
+                let kept = |active: Generation| {
+                    let instead_of = view.offer.as_ref().filter(|offer| !active.serves(offer)).map(|offer| offer.digest);
+                    Generation { instead_of, ..active }
+                };
+                Ok(Decided::Change(Vec::from_iter(active.map(kept)), vec![building.number]))
+            }
             (None, Some(active)) if active.stopped.is_none() => {
                 let stopped = Some(Stopped::Asked { note: act.note.clone(), by: act.by.clone() });
                 Ok(Decided::Change(vec![Generation { stopped, ..active }], Vec::new()))

@@ -53,7 +53,10 @@ use crate::{
         module::Projection,
         refusal::{Refusal, RefusalCode, nearest},
     },
-    store::{Store, StoreError, redb::views::ViewFile},
+    store::{
+        Store, StoreError,
+        redb::views::{Progress, ViewFile},
+    },
 };
 
 /// A projection of an active version.
@@ -179,6 +182,18 @@ impl Shared {
             change(live);
         }
         self.progressed();
+    }
+
+    /// A generation has read up to here.
+    fn passed(&self, number: u64, progress: Progress) {
+        let mut state = self.state();
+        let Some(live) = state.live_mut(number) else { return };
+        let is_new = live.progress != progress || live.delayed.is_some();
+        (live.progress, live.delayed) = (progress, None);
+        drop(state);
+        if is_new {
+            self.progressed();
+        }
     }
 
     fn progressed(&self) {

@@ -8,7 +8,7 @@ use amends_core::{
 };
 
 use super::{
-    Offer, Shared, Views, builder,
+    Shared, Views, builder,
     generation::{Generation, Role},
     no_view,
     rows::ReadRows,
@@ -77,15 +77,28 @@ impl Views {
         until_given_up: impl Future<Output = ()>,
     ) -> Result<(), Refusal> {
         let key = (namespace.clone(), name.to_owned());
+        if active(&self.0.state(), &key).is_ok() {
+            return Ok(());
+        }
         let mut progress = self.0.progress.subscribe();
         tokio::pin!(until_given_up);
+        let (reader, asked) = (self.0.reader.clone(), key.clone());
+        let is_offered = tokio::task::spawn_blocking(move || reader.has_projection(&asked.0, &asked.1)).await;
+        if !is_offered.map_err(|_| stopping())?? {
+            return Err(no_view(&self.0.state(), &key));
+        }
         loop {
             progress.mark_unchanged();
-            if active(&self.0.state(), &key).is_ok() {
-                return Ok(());
-            }
-            if !self.0.is_offered(&key)? {
-                return Err(no_view(&self.0.state(), &key));
+            let failed = {
+                let state = self.0.state();
+                if active(&state, &key).is_ok() {
+                    return Ok(());
+                }
+                state.failed.clone()
+            };
+            if let Some(why) = failed {
+                let said = format!("the view `{name}` is not built, because the file of the views failed: {why}");
+                return Err(Refusal::new(RefusalCode::StorageFailed, said));
             }
             tokio::select! {
                 changed = progress.changed() => changed.map_err(|_| stopping())?,
@@ -136,15 +149,26 @@ impl Views {
 }
 
 impl Shared {
-    fn is_offered(&self, (namespace, name): &ViewKey) -> Result<bool, Refusal> {
-        let offers = self.reader.projections();
-        let offers = offers.map_err(|error| Refusal::new(RefusalCode::StorageFailed, error.to_string()))?;
-        let is_meant = |offer: &Offer| offer.namespace == *namespace && offer.projection.definition.name == *name;
-        Ok(self.state().failed.is_none() && offers.iter().any(is_meant))
+    /// Holds a question against what its query declares. A schema may take its time: it is asked before anything is locked.
+    fn check(&self, key: &ViewKey, question: &Question) -> Result<(), Refusal> {
+        let (projection, query) = {
+            let state = self.state();
+            let live = active(&state, key)?;
+            let query = live.known.definition.query(&question.query).ok_or_else(|| no_query(live, &question.query))?;
+            (live.projection.clone(), query.clone())
+        };
+        match projection.misfit(&query, &question.parameters) {
+            Some(misfit) => {
+                let said = format!("the parameters do not fit the query `{}` of `{}`: {misfit}", query.name, key.1);
+                Err(Refusal::new(RefusalCode::InputDoesNotFit, said).hint("send parameters that fit its schema"))
+            }
+            None => Ok(()),
+        }
     }
 
     async fn find(&self, question: &Question, until_given_up: impl Future<Output = ()>) -> Result<Found, Refusal> {
         let key = (question.namespace.clone(), question.view.clone());
+        self.check(&key, question)?;
         let mut progress = self.progress.subscribe();
         tokio::pin!(until_given_up);
         loop {
@@ -163,10 +187,9 @@ impl Shared {
     fn look(&self, key: &ViewKey, question: &Question) -> Result<Option<Found>, Refusal> {
         let state = self.state();
         let live = active(&state, key)?;
-        let query = live.known.definition.query(&question.query).ok_or_else(|| no_query(live, &question.query))?;
-        if let Some(misfit) = live.projection.misfit(query, &question.parameters) {
-            let said = format!("the parameters do not fit the query `{}` of `{}`: {misfit}", query.name, key.1);
-            return Err(Refusal::new(RefusalCode::InputDoesNotFit, said).hint("send parameters that fit its schema"));
+        if live.known.definition.query(&question.query).is_none() {
+            // Another version answers meanwhile.
+            return Err(no_query(live, &question.query));
         }
         if question.at_least.is_some_and(|position| live.progress.through < position) {
             if live.known.stopped.is_some() || state.failed.is_some() {
