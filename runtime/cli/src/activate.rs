@@ -32,7 +32,7 @@ pub(super) struct Activate {
     /// `deploy --verify` found so many streams of which the version makes another state, and that is meant.
     #[arg(long, value_name = "NUMBER")]
     accept_differences: Option<u64>,
-    /// The version cannot read so many recorded events, and they are not needed.
+    /// The version cannot read so many recorded events, or fewer, and they are not needed.
     #[arg(long, value_name = "NUMBER")]
     accept_unreadable: Option<u64>,
     /// The reason; recorded.

@@ -139,7 +139,8 @@ fn one(view: &Projection, now: &Now) -> String {
         }
         for skipped in &generation.skipped {
             let (event, by, note) = (clean(&skipped.event), clean(&skipped.by), clean(&skipped.note));
-            text += &format!("generation {number} left out {event}: {note} ({by}, {})\n", now.clock(skipped.at));
+            let by = if by.is_empty() { String::new() } else { format!("{by}, ") };
+            text += &format!("generation {number} left out {event}: {note} ({by}{})\n", now.clock(skipped.at));
         }
     }
     text

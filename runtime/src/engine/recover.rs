@@ -6,8 +6,7 @@ use amends_core::{Instant, id::Namespace};
 
 use crate::{
     engine::{
-        aggregate::{Aggregates, Shapes},
-        broadcast,
+        aggregate, broadcast,
         guests::Suspect,
         job,
         kernel::{
@@ -55,7 +54,7 @@ pub(crate) fn recover(
     let schedules = schedule::recover::read(store)?;
     let jobs = job::read::running(store)?;
     let broadcasts = broadcast::recover::read(store)?;
-    let aggregates = Aggregates::new(Shapes::recover(store)?);
+    let aggregates = aggregate::recover::read(store)?;
     let mut shard = Shard::new(kernel, modules, sagas, aggregates, schedules, jobs, broadcasts);
     let actions = shard.begin();
     Ok(Recovered { shard, actions, sagas: live })

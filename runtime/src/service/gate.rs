@@ -9,14 +9,18 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
-use amends_core::{aggregate::Definition, id::Namespace, value::Payload};
+use amends_core::{
+    aggregate::{Definition, Shape},
+    id::Namespace,
+    value::Payload,
+};
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use super::{
     folds::Folds,
-    reader::{Committed, Reader, Shape},
+    reader::{Committed, Reader},
 };
 use crate::engine::{
     aggregate::shapes,
@@ -175,10 +179,21 @@ impl Gate {
             .await?;
         let unreadable = self.unreadable(namespace, &[(module.to_owned(), version)], None).await?;
         let mut aggregates = Vec::new();
-        for name in names {
-            let of_it = unreadable.iter().filter(|(shape, _)| shape.aggregate == name).map(|(_, count)| count).sum();
-            let found = self.compare_all(namespace, &name, (module, version)).await?;
+        for name in &names {
+            let of_it = unreadable.iter().filter(|(shape, _)| shape.aggregate == *name).map(|(_, count)| count).sum();
+            let found = self.compare_all(namespace, name, (module, version)).await?;
             aggregates.push(OfAggregate { unreadable: of_it, ..found });
+        }
+        // Aggregates that the version does not have.
+        for (shape, count) in &unreadable {
+            match aggregates.iter_mut().find(|found| found.aggregate == shape.aggregate) {
+                Some(found) if !names.contains(&shape.aggregate) => found.unreadable += count,
+                Some(_) => {}
+                None => {
+                    let (aggregate, unreadable) = (shape.aggregate.clone(), *count);
+                    aggregates.push(OfAggregate { aggregate, unreadable, ..OfAggregate::default() });
+                }
+            }
         }
         let comparison = Comparison { version, against, aggregates, took: began.elapsed() };
         let found = Found { against, differences: comparison.differences() };
@@ -380,13 +395,15 @@ fn refuse_unreadable(unreadable: &[(Shape, u64)], accepted: Accepted) -> Result<
     }
     let events = |count: u64| if count == 1 { "1 event".to_owned() } else { format!("{count} events") };
     let recorded = if total == 1 { "1 recorded event".to_owned() } else { format!("{total} recorded events") };
-    let mut refusal = Refusal::new(RefusalCode::ShapesUnreadable, format!("{recorded} could not be read any more"))
-        .hint(format!("let the module read these forms; or accept {total} unreadable ones, if they are not needed"));
-    refusal.reasons = unreadable
+    let reasons: Vec<String> = unreadable
         .iter()
         .map(|(shape, count)| format!("{} of `{}` in form {}", events(*count), shape.event_type, shape.version))
         .collect();
-    Err(refusal)
+    let said = format!("{recorded} could no longer be read: {}", reasons.join(", "));
+    let hint = format!(
+        "let the module read these forms; or store the version without activating it, and activate it with `accept_unreadable` {total}"
+    );
+    Err(Refusal { reasons, ..Refusal::new(RefusalCode::ShapesUnreadable, said).hint(hint) })
 }
 
 /// The first place at which two states differ, in the order of the first one's names, and what each has there.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use amends_core::{
     Instant,
+    aggregate::Shape,
     id::{Namespace, SagaId},
     job::{Job, SagaFilter},
     preview::CancelPreview,
@@ -13,7 +14,7 @@ use amends_core::{
 
 use super::{catalogue::Catalogue, views::Offer};
 pub use crate::engine::{
-    aggregate::read::{Committed, EventPage, Shape, Until},
+    aggregate::read::{Committed, EventPage, Until},
     job::preview::JobPreview,
     saga::{
         load::RecordRange,

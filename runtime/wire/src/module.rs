@@ -307,7 +307,7 @@ pub struct Comparison {
     pub aggregates: Vec<AggregateComparison>,
     /// Streams of which the version makes another state, or none: its activation wants this number, if it is not 0.
     pub differences: u64,
-    /// Events that it cannot read; its activation wants this number, if it is not 0.
+    /// Events that it cannot read; its activation wants this number or a greater one, if it is not 0.
     pub unreadable: u64,
     /// How long it took.
     pub took_ms: u64,

@@ -67,7 +67,7 @@ pub struct Generation {
     pub events: u64,
     /// It includes every event up to here; opaque.
     pub position: String,
-    /// Events that it has not taken yet, counted up to 100,000.
+    /// Events that it has not taken yet, counted up to 10,000.
     pub lag: u64,
     /// When the first of those was recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]

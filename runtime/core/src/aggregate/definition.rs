@@ -56,6 +56,25 @@ pub struct EventDefinition {
     pub reads: Vec<u32>,
 }
 
+/// A form of an aggregate's event that was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape {
+    /// The aggregate's name.
+    pub aggregate: String,
+    /// The event's type, which begins with that.
+    pub event_type: String,
+    /// The form of its data.
+    pub version: u32,
+}
+
+impl Shape {
+    /// The form of an event of this type.
+    pub fn new(event_type: String, version: u32) -> Self {
+        let aggregate = event_type.split_once('.').map_or(event_type.as_str(), |(aggregate, _)| aggregate).to_owned();
+        Self { aggregate, event_type, version }
+    }
+}
+
 /// The most commands of an aggregate, and the most events.
 const ENTRIES_MAX: usize = 256;
 
@@ -66,6 +85,12 @@ impl Definition {
     /// The command of this name.
     pub fn command(&self, name: &str) -> Option<&CommandDefinition> {
         self.commands.iter().find(|command| command.name == name)
+    }
+
+    /// Whether it can read events of this form.
+    pub fn reads(&self, shape: &Shape) -> bool {
+        let event = self.events.iter().find(|event| event.event_type == shape.event_type);
+        event.is_some_and(|event| event.version == shape.version || event.reads.contains(&shape.version))
     }
 
     /// Whether it records events of this type in this form.

@@ -10,7 +10,7 @@ mod facts;
 mod standing;
 
 pub use self::{
-    definition::{CommandDefinition, Definition, EventDefinition, Presence, problems},
+    definition::{CommandDefinition, Definition, EventDefinition, Presence, Shape, problems},
     facts::{AggregateEvent, Claim, Command, Sender},
     standing::{Admission, Misfit, Standing},
 };

@@ -4,7 +4,7 @@
 //! - [`read`]: committed reads
 //! - `call`: which commands go to a guest together; `report`: what comes of them
 //! - `resident`: an aggregate in memory; `rows`: kept states, claims and answers; `rest`: those that are asked nothing
-//! - `shapes`: which forms of events there are
+//! - `shapes`: which forms of events there are; `recover`: start-up
 //!
 //! An aggregate has one owner, so no two commands meet the same state: they queue, and what one call decides about many of them is one
 //! commit. Decisions reach nothing outside, so the next call does not wait for the commit of the one before (law 3); the answers do.
@@ -16,6 +16,8 @@ mod ask;
 mod call;
 
 pub(crate) mod read;
+
+pub(crate) mod recover;
 
 mod report;
 
@@ -70,7 +72,7 @@ pub(crate) struct Aggregates {
 
 impl Aggregates {
     /// None in memory, where events of these forms are recorded.
-    pub(crate) fn new(shapes: Shapes) -> Self {
+    fn new(shapes: Shapes) -> Self {
         Self { shapes, ..Self::default() }
     }
 

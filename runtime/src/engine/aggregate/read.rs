@@ -1,7 +1,7 @@
 //! Committed reads: an aggregate's events, and how it stands.
 
 use amends_core::{
-    aggregate::Standing,
+    aggregate::{Shape, Standing},
     id::Namespace,
     value::{Instant, Payload},
 };
@@ -228,25 +228,6 @@ pub(crate) fn ids(
         ids.extend(AggregateKey::of(&stream).map(|key| key.id));
     }
     Ok(ids)
-}
-
-/// A form of an event that was recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Shape {
-    /// The aggregate's name.
-    pub aggregate: String,
-    /// The event's type.
-    pub event_type: String,
-    /// The form of its data.
-    pub version: u32,
-}
-
-impl Shape {
-    /// A form of an aggregate's event, whose type begins with the aggregate's name.
-    pub(crate) fn new(event_type: String, version: u32) -> Self {
-        let aggregate = event_type.split_once('.').map_or(event_type.as_str(), |(aggregate, _)| aggregate).to_owned();
-        Self { aggregate, event_type, version }
-    }
 }
 
 /// The recorded forms of events of a namespace.

@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use amends_core::{aggregate::Definition, id::Namespace};
+use amends_core::{
+    aggregate::{Definition, Shape},
+    id::Namespace,
+};
 
-use super::{read::Shape, resident::AggregateKey};
+use super::resident::AggregateKey;
 use crate::{
     engine::{
         kernel::{commit::Commit, row},
@@ -12,7 +15,7 @@ use crate::{
         refusal::{Refusal, RefusalCode},
     },
     journal::keys,
-    store::{Position, Range, Store, StoreError, Table},
+    store::{Position, Table},
 };
 
 /// The forms that have a row.
@@ -20,16 +23,6 @@ use crate::{
 pub(crate) struct Shapes(BTreeMap<Namespace, HashMap<String, Vec<u32>>>);
 
 impl Shapes {
-    /// What was recorded before this start.
-    pub(crate) fn recover(store: &dyn Store) -> Result<Self, StoreError> {
-        let mut shapes = Self::default();
-        for row in store.rows(&Range::under(Table::Shapes, &[], usize::MAX))? {
-            let (namespace, event_type, version) = keys::parse_shape(&row.key)?;
-            shapes.insert(&namespace, &event_type, version);
-        }
-        Ok(shapes)
-    }
-
     /// An event is recorded: the first one of its form has a row.
     pub(super) fn record(&mut self, commit: &mut Commit<'_>, key: &AggregateKey, event_type: &str, version: u32, at: Position) {
         let known = self.0.get(&key.namespace).and_then(|types| types.get(event_type));
@@ -66,7 +59,7 @@ impl Shapes {
         }
     }
 
-    fn insert(&mut self, namespace: &Namespace, event_type: &str, version: u32) {
+    pub(super) fn insert(&mut self, namespace: &Namespace, event_type: &str, version: u32) {
         self.0.entry(namespace.clone()).or_default().entry(event_type.to_owned()).or_default().push(version);
     }
 }
@@ -89,19 +82,14 @@ pub(crate) fn lost(
     after.extend(new.iter().flat_map(|(_, aggregates)| *aggregates).map(|known| (known.name.as_str(), known)));
     let changes = |owner: &str| asked.iter().any(|(module, _)| module == owner) || new.is_some_and(|(module, _)| module == owner);
     let is_lost = |shape: &Shape| {
-        let is_read_then = after.get(shape.aggregate.as_str()).map(|definition| reads(definition, shape));
+        let is_read_then = after.get(shape.aggregate.as_str()).map(|definition| definition.reads(shape));
         match modules.aggregate(namespace, &shape.aggregate) {
             // What cannot be read now is not lost by the change.
-            Some(active) if changes(active.module) => reads(&active.aggregate.definition, shape) && is_read_then != Some(true),
+            Some(active) if changes(active.module) => active.aggregate.definition.reads(shape) && is_read_then != Some(true),
             Some(_) => false,
             // Nobody has it now: who takes it must be able to read it.
             None => is_read_then == Some(false),
         }
     };
     shapes.into_iter().filter(is_lost).collect()
-}
-
-fn reads(definition: &Definition, shape: &Shape) -> bool {
-    let event = definition.events.iter().find(|event| event.event_type == shape.event_type);
-    event.is_some_and(|event| event.version == shape.version || event.reads.contains(&shape.version))
 }

@@ -1,9 +1,14 @@
 //! What may be asked about modules, and the answers.
 
-use amends_core::{Definition, Trigger, aggregate, event::Act, projection};
+use amends_core::{
+    Definition, Trigger,
+    aggregate::{self, Shape},
+    event::Act,
+    projection,
+};
 
 use crate::{
-    engine::{aggregate::read::Shape, guests::ModuleDigest},
+    engine::guests::ModuleDigest,
     journal::{Grant, Quarantine},
 };
 

@@ -48,7 +48,7 @@ pub struct GenerationView {
     pub events: u64,
     /// Everything up to here that it reads is in it.
     pub through: Position,
-    /// Events that it has not taken yet, counted up to 100,000.
+    /// Events that it has not taken yet, counted up to 10,000.
     pub lag: u64,
     /// When the first of them was recorded.
     pub waiting_since: Option<Instant>,
@@ -63,7 +63,7 @@ pub struct GenerationView {
 }
 
 /// Events that a generation has not taken are counted up to so many.
-const LAG_MAX: u64 = 100_000;
+const LAG_MAX: u64 = 10_000;
 
 /// A generation before its lag is counted.
 type Standing = (GenerationView, Vec<String>);

@@ -85,7 +85,11 @@ impl Live {
             Stopped::Poison { event, failure, .. } => {
                 format!("it stopped at the event {event}: {} ({})", failure.message, failure.code)
             }
-            Stopped::Asked { by, note } => format!("{by} stopped it: {note}"),
+            Stopped::Asked { by, note } => match (by.as_str(), note.as_str()) {
+                ("", "") => "somebody stopped it".to_owned(),
+                ("", note) => format!("somebody stopped it: {note}"),
+                (by, note) => format!("{by} stopped it: {note}"),
+            },
         })
     }
 }

@@ -91,7 +91,7 @@ fn a_version_that_cannot_read_a_recorded_form_is_not_activated_in_any_way_unless
     api.put("/v1/modules/ledger", &second.component()).expect(201);
     send(&api, "ledger/L1", "note", &json!("second")).expect(200);
     send(&api, "ledger/L2", "note", &json!("second")).expect(200);
-    let told = "2 recorded events could not be read any more";
+    let told = "2 recorded events could no longer be read: 2 events of `ledger.noted` in form 2";
     let reasons = json!(["2 events of `ledger.noted` in form 2"]);
     let assert_refused = |answer: crate::harness::api::Answer| {
         assert_eq!(answer.code(), "409 shapes_unreadable", "{}", answer.body);
@@ -110,7 +110,10 @@ fn a_version_that_cannot_read_a_recorded_form_is_not_activated_in_any_way_unless
     let without = Ledger { aggregate: "other".to_owned(), events: vec![("other.noted".to_owned(), 1, Vec::new())], ..second };
     let answer = api.put("/v1/modules/ledger", &without.component());
     assert_eq!(answer.code(), "409 shapes_unreadable", "{}", answer.body);
-    assert_eq!(answer.body["error"]["message"], "3 recorded events could not be read any more");
+    assert_eq!(
+        answer.body["error"]["message"],
+        "3 recorded events could no longer be read: 1 event of `ledger.noted` in form 1, 2 events of `ledger.noted` in form 2"
+    );
     let found = compared(&api, 1);
     assert_eq!((&found["unreadable"], &found["differences"]), (&json!(2), &json!(1)));
     assert_eq!(activated(&api, &json!({"version": 1, "accept_unreadable": 1})), "409 shapes_unreadable");
