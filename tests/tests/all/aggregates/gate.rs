@@ -47,7 +47,10 @@ fn of_ten_thousand_streams_those_are_found_of_which_a_forgetful_evolve_makes_ano
         "name": "ledger", "version": 2, "against": 1, "aggregates": [aggregate], "differences": 2, "unreadable": 0,
     });
     assert_eq!(compared(&api, 2), found);
-    // Nothing has changed, and a number that is not the one that was seen changes nothing either.
+    // Nothing has changed, and a number that is not the one that was seen changes nothing either. A deploy of the same bytes is no way
+    // round it.
+    let again = api.put("/v1/modules/ledger", &Ledger::default().with_f(FORGETFUL).component());
+    assert_eq!(again.code(), "409 states_differ", "{}", again.body);
     assert_eq!(activated(&api, &json!({"version": 2})), "409 states_differ");
     assert_eq!(activated(&api, &json!({"version": 2, "accept_differences": 3})), "409 states_differ");
     assert_eq!(state(&api, "ledger/L4242"), "11");
@@ -202,4 +205,23 @@ fn what_is_not_there_is_not_compared() {
         "404 module_not_found"
     );
     assert_eq!(compared(&api, 1)["aggregates"][0]["streams"], 0);
+}
+
+/// Whoever may publish could write into the views of a bank: they take events by type.
+#[test]
+fn an_event_of_an_aggregates_type_cannot_be_published() {
+    let host = host_with(&Ledger::default());
+    let api = host.api();
+    let publish = |id: &str, event_type: &str| {
+        let event = json!({"specversion": "1.0", "id": id, "source": "shop", "type": event_type, "subject": "L1", "data": "x"});
+        api.post("/v1/events", &event).code()
+    };
+    assert_eq!(publish("e1", "ledger.noted"), "409 name_taken");
+    assert_eq!(publish("e2", "ledger.unheard"), "409 name_taken");
+    assert_eq!([publish("e3", "ledgers.noted"), publish("e4", "ledger")], ["202", "202"]);
+    assert_eq!(api.get("/v1/events?name=ledger.noted").expect(200)["events"], json!([]));
+    // Elsewhere the name is nobody's.
+    let elsewhere = api.in_namespace("other");
+    let event = json!({"specversion": "1.0", "id": "e1", "source": "shop", "type": "ledger.noted", "subject": "L1"});
+    assert_eq!(elsewhere.post("/v1/events", &event).code(), "202");
 }
