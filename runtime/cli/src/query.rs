@@ -12,8 +12,7 @@ use super::{
 
 /// Ask a view, and print its answer.
 ///
-/// With --at-least the answer includes everything up to that position, as `send` and `start` print it with --json: the view is waited for,
-/// up to five seconds.
+/// With --at-least the answer includes everything up to that position, which `send` prints: the view is waited for, up to five seconds.
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  amends query order-history by-customer customer=C1")]
 pub(super) struct Query {

@@ -4,7 +4,7 @@
 //! every stream: the states of the active code and of the other one are compared. Nothing is written, and commands go on meanwhile.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant as Moment},
 };
@@ -79,7 +79,7 @@ pub struct Comparison {
     pub version: u32,
     /// The active one; none if none is.
     pub against: Option<u32>,
-    /// By name.
+    /// By name, and behind them those that the version does not have.
     pub aggregates: Vec<OfAggregate>,
     /// How long it took.
     pub took: Duration,
@@ -185,16 +185,15 @@ impl Gate {
             aggregates.push(OfAggregate { unreadable: of_it, ..found });
         }
         // Aggregates that the version does not have.
-        for (shape, count) in &unreadable {
-            match aggregates.iter_mut().find(|found| found.aggregate == shape.aggregate) {
-                Some(found) if !names.contains(&shape.aggregate) => found.unreadable += count,
-                Some(_) => {}
-                None => {
-                    let (aggregate, unreadable) = (shape.aggregate.clone(), *count);
-                    aggregates.push(OfAggregate { aggregate, unreadable, ..OfAggregate::default() });
-                }
-            }
+        let mut dropped: BTreeMap<&String, u64> = BTreeMap::new();
+        for (shape, count) in unreadable.iter().filter(|(shape, _)| !names.contains(&shape.aggregate)) {
+            *dropped.entry(&shape.aggregate).or_default() += count;
         }
+        aggregates.extend(dropped.into_iter().map(|(aggregate, unreadable)| OfAggregate {
+            aggregate: aggregate.clone(),
+            unreadable,
+            ..OfAggregate::default()
+        }));
         let comparison = Comparison { version, against, aggregates, took: began.elapsed() };
         let found = Found { against, differences: comparison.differences() };
         self.found().insert((namespace.clone(), module.to_owned(), version), found);
@@ -223,7 +222,7 @@ impl Gate {
         }
         let streams = if differences == 1 { "1 stream" } else { &format!("{differences} streams") };
         let names: Vec<String> = asked.iter().map(|(module, version)| format!("{module} v{version}")).collect();
-        let said = format!("{} makes another state of {streams}, or none", names.join(" and "));
+        let said = format!("the states of {streams} differ by the code of {}, or cannot be computed by it", names.join(" and "));
         Err(Refusal::new(RefusalCode::StatesDiffer, said)
             .hint(format!("if that is meant, accept {differences} differences; else mend the module")))
     }
@@ -234,7 +233,7 @@ impl Gate {
         refuse_unreadable(&self.unreadable(namespace, &[], Some(new)).await?, Accepted::default())
     }
 
-    /// The recorded forms that nobody could read any more, who can now, with how many events have each.
+    /// The recorded forms that are read now and would not be afterwards, with the number of events of each.
     async fn unreadable(
         &self,
         namespace: &Namespace,
@@ -347,12 +346,8 @@ impl Gate {
 
 impl OfAggregate {
     fn count(&mut self, revision: u64, outcome: Outcome) {
-        if let Outcome::Nothing = outcome {
-            return;
-        }
-        self.streams += 1;
-        self.events += revision;
         match outcome {
+            Outcome::Nothing => return,
             Outcome::Equal => self.equal += 1,
             Outcome::Different(difference) => {
                 self.different += 1;
@@ -363,8 +358,9 @@ impl OfAggregate {
                 self.first_trapped.get_or_insert(trapped);
             }
             Outcome::Broken => self.broken += 1,
-            Outcome::Nothing => {}
         }
+        self.streams += 1;
+        self.events += revision;
     }
 }
 

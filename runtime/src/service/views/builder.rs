@@ -142,7 +142,7 @@ impl Builder {
             progress.through,
             (*size, BATCH_BYTES_MAX),
         );
-        let page = read.map_err(|error| self.unread(&error))?;
+        let page = read.map_err(|error| unread(&error))?;
         let is_left_out = |event: &&Arc<RecordedEvent>| !known.skipped.iter().any(|skipped| skipped.position == event.position);
         let wanted: Vec<Arc<RecordedEvent>> = page.events.iter().filter(is_left_out).cloned().collect();
         let readable = wanted.iter().take_while(|event| known.definition.can_read(&event.event_type, event.version)).count();
@@ -237,11 +237,6 @@ impl Builder {
         After::Over
     }
 
-    /// A damaged record stops the view that needs it, and nobody else. A store that failed is another matter: the host ends over it.
-    fn unread(&self, error: &StoreError) -> Trouble {
-        Trouble::Host(Failure::new("unreadable", format!("the journal cannot be read: {error}")))
-    }
-
     /// Waits for something new. What is not on the disk yet is put there meanwhile.
     async fn rest(&mut self) {
         let Some((_, _, hurry)) = self.stands() else { return };
@@ -268,6 +263,11 @@ enum Trouble {
     Host(Failure),
     /// The file of the views failed.
     Store(StoreError),
+}
+
+/// A damaged record delays the view that needs it, and nobody else. If the store failed, the host ends over it.
+fn unread(error: &StoreError) -> Trouble {
+    Trouble::Host(Failure::new("unreadable", format!("the journal cannot be read: {error}")))
 }
 
 fn unreadable(event: &RecordedEvent, definition: &Definition) -> Failure {
