@@ -28,6 +28,7 @@ pub mod saga {
             "amends:module/log@0.1.0": super::imports::amends::module::log,
             "amends:module/config@0.1.0": super::imports::amends::module::config,
             "amends:module/secrets@0.1.0": super::imports::amends::module::secrets,
+            "amends:module/messages@0.1.0": super::imports::amends::module::messages,
         },
     });
 }

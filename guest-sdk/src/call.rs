@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::stop::{Failure, Result, Stop, Wait, refused, transient};
-use crate::{Moment, RollbackCause, context, log, payload};
+use crate::{Decided, Moment, RollbackCause, context, log, payload};
 
 /// What a step knows in addition to its input: the saga, the key, the number of the attempt, and earlier outputs and failures.
 ///
@@ -138,8 +138,7 @@ impl Call {
         match self.raw.arrived.as_ref()? {
             wit::Arrival::Timer => Some(Arrival::Timer),
             wit::Arrival::Event(event) => Some(Arrival::Event(Event::new(event, Wait::event(&event.event_type, &event.key)))),
-            // No wait of this SDK asks for the answer to a command.
-            wit::Arrival::Answer(_) => None,
+            wit::Arrival::Answer(answered) => Some(Arrival::Answer(Decided::from(answered))),
         }
     }
 
@@ -164,6 +163,7 @@ impl Call {
         match self.wait(Wait::event(event_type, key))? {
             Arrival::Event(event) => Ok(event),
             Arrival::Timer => Err(transient("unexpected_timer", "a timer ended a wait that has none")),
+            Arrival::Answer(_) => Err(transient("unexpected_answer", "the answer to a command ended a wait that has none")),
         }
     }
 
@@ -171,7 +171,7 @@ impl Call {
     pub fn event_until(&self, event_type: &str, key: &str, until: Moment) -> Result<Option<Event>> {
         Ok(match self.wait(Wait::event(event_type, key).or_until(until))? {
             Arrival::Event(event) => Some(event),
-            Arrival::Timer => None,
+            Arrival::Timer | Arrival::Answer(_) => None,
         })
     }
 
@@ -186,16 +186,19 @@ impl Call {
     }
 
     fn wait(&self, wait: Wait) -> Result<Arrival> {
-        if self.waited.replace(true) {
-            return Err(transient("second_wait", format_args!("step {} waits twice; make it two steps", self.step())));
-        }
+        self.waits_once()?;
         match &self.raw.arrived {
             Some(wit::Arrival::Event(event)) => Ok(Arrival::Event(Event::new(event, wait))),
             Some(wit::Arrival::Timer) => Ok(Arrival::Timer),
-            Some(wit::Arrival::Answer(_)) => {
-                Err(transient("unexpected_answer", "the answer to a command ended a wait that has none"))
-            }
+            Some(wit::Arrival::Answer(answered)) => Ok(Arrival::Answer(Decided::from(answered))),
             None => Err(wait.into()),
+        }
+    }
+
+    pub(crate) fn waits_once(&self) -> Result<()> {
+        match self.waited.replace(true) {
+            true => Err(transient("second_wait", format_args!("step {} waits twice; make it two steps", self.step()))),
+            false => Ok(()),
         }
     }
 }
@@ -213,6 +216,8 @@ pub enum Arrival {
     Event(Event),
     /// The moment was reached.
     Timer,
+    /// The answer to a command.
+    Answer(Decided),
 }
 
 /// An event that a step waited for.

@@ -21,7 +21,7 @@ pub type Result<T = (), E = Stop> = std::result::Result<T, E>;
 /// | [`refused`] | a business decision: nothing happened, and nothing will happen | rolls the saga back |
 /// | [`transient`] | nothing happened, and another attempt may succeed | retries |
 /// | [`unknown`] | it may have happened | follows the policy of the step: retry with the same key, check, or never run it again |
-/// | [`Wait`] | the step waits for an event or a moment | calls the step again with the event |
+/// | [`Wait`] | the step waits for an event, a moment or an answer | calls the step again with it |
 ///
 /// After the point of no return a refusal makes the saga stuck. A compensation cannot refuse: there, `refused` counts as
 /// `transient`. A panic is a trap: it counts as `transient` if the attempt sent nothing, and as `unknown` otherwise.
@@ -45,7 +45,7 @@ pub enum Stop {
     Transient(Failure),
     /// It may have happened.
     Unknown(Failure),
-    /// The step waits for an event or a moment.
+    /// The step waits for an event, a moment or an answer.
     Wait(Wait),
 }
 
@@ -97,25 +97,31 @@ impl Failure {
     }
 }
 
-/// What a step waits for: an event, a moment, or whichever comes first.
+/// What a step waits for: an event, a moment, the answer to a command, or whichever comes first.
 ///
-/// Most steps use [`Call::event`](crate::Call::event), [`Call::event_until`](crate::Call::event_until) or
-/// [`Call::sleep`](crate::Call::sleep). While it waits a saga uses no memory of the host. A wait is at most ten years.
+/// Most steps use [`Call::event`](crate::Call::event), [`Call::event_until`](crate::Call::event_until),
+/// [`Call::sleep`](crate::Call::sleep) or [`Call::ask`](crate::Call::ask). While it waits a saga uses no memory of the host. A wait is at most ten years.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wait {
     event: Option<(String, String)>,
     until: Option<Moment>,
+    answer: Option<String>,
 }
 
 impl Wait {
     /// Waits for the first event of this type and key that this saga has not consumed; it may have arrived before.
     pub fn event(event_type: impl Into<String>, key: impl Into<String>) -> Wait {
-        Wait { event: Some((event_type.into(), key.into())), until: None }
+        Wait { event: Some((event_type.into(), key.into())), until: None, answer: None }
     }
 
     /// Waits for a moment.
     pub fn until(moment: Moment) -> Wait {
-        Wait { event: None, until: Some(moment) }
+        Wait { event: None, until: Some(moment), answer: None }
+    }
+
+    /// Waits for the answer to a command that this step has [sent](crate::Call::send), in this attempt or an earlier one.
+    pub fn answer(command: impl Into<String>) -> Wait {
+        Wait { event: None, until: None, answer: Some(command.into()) }
     }
 
     /// Waits no longer than this.
@@ -161,9 +167,12 @@ impl fmt::Display for Wait {
         if let Some((event_type, key)) = &self.event {
             write!(f, "event {event_type}/{key}")?;
         }
-        match (self.until, &self.event) {
-            (Some(until), Some(_)) => write!(f, " until {until}"),
-            (Some(until), None) => write!(f, "{until}"),
+        if let Some(command) = &self.answer {
+            write!(f, "the answer to command {command}")?;
+        }
+        match (self.until, self.event.is_some() || self.answer.is_some()) {
+            (Some(until), true) => write!(f, " until {until}"),
+            (Some(until), false) => write!(f, "{until}"),
             (None, _) => Ok(()),
         }
     }
@@ -190,7 +199,7 @@ impl From<Wait> for wit_saga::Wait {
         wit_saga::Wait {
             event: wait.event.map(|(event_type, key)| wit_saga::EventWait { event_type, key }),
             until: wait.until.map(Moment::as_millis),
-            answer: None,
+            answer: wait.answer,
         }
     }
 }

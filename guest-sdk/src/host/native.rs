@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use crate::bindings::imports::amends::module::messages::{Command, Event};
 use crate::host::{EventAt, Row};
 use crate::log::Level;
 use crate::{Moment, http};
@@ -19,6 +20,16 @@ pub(crate) trait World {
     fn secret(&self, name: &str) -> Option<String>;
     fn log(&self, level: Level, message: &str);
     fn send(&self, request: &http::Request) -> Result<http::Response, http::Error>;
+
+    /// Sends a command with the outcome of the attempt, and gives its id.
+    fn send_command(&self, command: &Command) -> String {
+        panic!("only a step sends commands, and this one is for {} {}", command.aggregate, command.id)
+    }
+
+    /// Publishes an event with the outcome of the attempt.
+    fn publish(&self, event: &Event) {
+        panic!("only a step publishes events, and this one is {}", event.event_type)
+    }
 
     /// The rows of the projection that is called. Nothing else reaches for them.
     fn rows(&self) -> &dyn Rows {
@@ -147,6 +158,14 @@ pub(crate) fn log(level: Level, message: &str) {
 
 pub(crate) fn send(request: &http::Request) -> Result<http::Response, http::Error> {
     world().send(request)
+}
+
+pub(crate) fn send_command(command: &Command) -> String {
+    world().send_command(command)
+}
+
+pub(crate) fn publish(event: &Event) {
+    world().publish(event);
 }
 
 pub(crate) fn row(key: &[u8]) -> Option<Vec<u8>> {

@@ -35,6 +35,14 @@ pub(crate) fn secret(name: &str) -> Option<String> {
     module::secrets::get(name)
 }
 
+pub(crate) fn send_command(command: &module::messages::Command) -> String {
+    module::messages::send(command)
+}
+
+pub(crate) fn publish(event: &module::messages::Event) {
+    module::messages::publish(event);
+}
+
 pub(crate) fn log(level: Level, message: &str) {
     let level = match level {
         Level::Trace => module::log::Level::Trace,

@@ -2,6 +2,7 @@
 
 mod call;
 mod command;
+mod messages;
 mod undo;
 
 use std::rc::Rc;
@@ -138,6 +139,9 @@ impl Leg {
     fn attempt(&mut self, course: &mut Course) -> Option<Failed> {
         let outcome = self.execute(course);
         let (now, name) = (course.now(), self.name());
+        if let Outcome::Done(_) | Outcome::Wait(_) = outcome {
+            self.send_messages(&name, Direction::Forward, course);
+        }
         let reaches_outside = !self.step.spec.effect_free;
         let forward = &mut self.way.forward;
         match outcome {

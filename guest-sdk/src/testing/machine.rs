@@ -197,6 +197,7 @@ impl Machine {
         if !self.course.rolls_back() && self.saga.is_done() {
             return self.end(Status::Completed, None);
         }
+        self.take_kept();
         self.fire_timers();
         if self.deadline.is_some_and(|deadline| deadline <= self.course.now()) {
             self.deadline = None;
@@ -222,6 +223,16 @@ impl Machine {
         let end = failure.as_ref().map_or("completed".to_owned(), |failure| format!("compensated {}", failure.code));
         self.course.trace.push(end);
         self.phase = Phase::Ended(status, failure);
+    }
+
+    /// What a step has published may be for a step that waits beside it.
+    fn take_kept(&mut self) {
+        let now = self.course.now();
+        for tries in self.saga.legs_mut().into_iter().flat_map(Leg::tries_mut) {
+            if let Some(position) = self.course.kept.iter().position(|event| tries.waits_for(event)) {
+                tries.arrive(Arrival::Event(self.course.kept.remove(position)), now);
+            }
+        }
     }
 
     fn fire_timers(&mut self) {

@@ -40,8 +40,9 @@ impl Trace {
 /// `waits for event approval/42 until +1h`, as seen at `now`.
 pub(super) fn waiting(wait: &Wait, now: Moment) -> String {
     let event = wait.event.as_ref().map(|event| format!(" for event {}/{}", event.event_type, event.key));
+    let answer = if wait.answer.is_some() { " for the answer" } else { "" };
     let until = wait.until.map(|until| format!(" until +{}", short(Moment::from_millis(until).since(now))));
-    format!("waits{}{}", event.unwrap_or_default(), until.unwrap_or_default())
+    format!("waits{}{answer}{}", event.unwrap_or_default(), until.unwrap_or_default())
 }
 
 /// In the largest unit that leaves no rest.

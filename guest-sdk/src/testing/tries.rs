@@ -1,9 +1,10 @@
 //! The attempts of one leg: where it stands, how many there were, when the next is due, and what it waits for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::bindings::saga::exports::amends::module::saga::{
-    Arrival, EventArrival, Failure as WitFailure, Retry as WitRetry, Wait,
+    Answered, Arrival, EventArrival, Failure as WitFailure, Retry as WitRetry, Wait,
 };
 use crate::moment::millis;
 use crate::{Moment, Retry};
@@ -28,6 +29,9 @@ pub(super) struct Tries {
     /// Stays until the next wait: an approval is not lost to a retry.
     pub(super) arrived: Option<Arrival>,
     pub(super) last_failure: Option<WitFailure>,
+    /// How many commands its attempts have sent, and the answers by their ids.
+    pub(super) commands: u32,
+    pub(super) answers: BTreeMap<String, Answered>,
 }
 
 /// Where a leg stands.
@@ -113,6 +117,12 @@ impl Tries {
     /// Begins to wait. A moment that has passed is a little later, so that a step that always asks for one ends sometime.
     pub(super) fn wait(&mut self, wait: Wait, kept: &mut Vec<EventArrival>, now: Moment) {
         self.state = State::Waiting(wait, now);
+        let State::Waiting(Wait { answer, .. }, _) = &self.state else { return };
+        if let Some(command) = answer {
+            let answer = self.answers.get(command).cloned();
+            let answer = answer.unwrap_or_else(|| panic!("a wait for the answer to {command}, which is no command of this step"));
+            return self.arrive(Arrival::Answer(answer), now);
+        }
         if let Some(position) = kept.iter().position(|event| self.waits_for(event)) {
             self.arrive(Arrival::Event(kept.remove(position)), now);
         }
@@ -143,7 +153,8 @@ impl Tries {
 /// A wait as the host takes it from the attempt of this number: a moment is at least a little later than now, and from the fifth
 /// attempt on twice as much with each one, up to 1.28 seconds.
 pub(super) fn taken(wait: Wait, attempt: u32, now: Moment) -> Wait {
-    assert!(wait.event.is_some() || wait.until.is_some(), "a wait needs an event or a moment");
+    let is_bounded = wait.event.is_some() || wait.until.is_some() || wait.answer.is_some();
+    assert!(is_bounded, "a wait needs an event, a moment or an answer");
     let shortest = AGAIN_MIN * (1 << attempt.saturating_sub(4).min(7));
     let until = wait.until.map(|until| until.max((now + shortest).as_millis()));
     Wait { until, ..wait }

@@ -3,11 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
+use crate::bindings::imports::amends::module::messages::{Command, Event};
 use crate::bindings::saga::exports::amends::module::saga::{Direction, Outcome};
 use crate::host::World;
 use crate::log::Level;
 use crate::testing::aggregates::{Aggregates, Sent};
-use crate::{Call, Moment, http};
+use crate::{Call, Moment, http, payload};
 
 type Participants = Box<dyn FnMut(&http::Request) -> Result<http::Response, http::Error>>;
 
@@ -39,6 +40,16 @@ struct Attempt {
     ids: u64,
     random: u64,
     sent: Vec<String>,
+    /// What it sends with its outcome, and how many commands its leg had sent before; none in a check.
+    messages: Vec<Message>,
+    commands: u32,
+}
+
+/// What an attempt sends with its outcome.
+pub(super) enum Message {
+    /// A command and its id.
+    Command(Sent, String),
+    Event(Event),
 }
 
 impl TestWorld {
@@ -67,7 +78,7 @@ impl TestWorld {
         self.secrets.borrow_mut().insert(name, value);
     }
 
-    pub(super) fn begin(&self, call: &Call, ready: Moment, effect_free: bool) {
+    pub(super) fn begin(&self, call: &Call, ready: Moment, effect_free: bool, commands: u32) {
         http::begin();
         self.attempt.replace(Attempt {
             step: call.step().to_owned(),
@@ -77,8 +88,14 @@ impl TestWorld {
             effect_free,
             checks: call.raw.direction == Direction::Check,
             random: seed(call.key()),
+            commands,
             ..Attempt::default()
         });
+    }
+
+    /// What the attempt in hand sends with its outcome.
+    pub(super) fn take_messages(&self) -> Vec<Message> {
+        std::mem::take(&mut self.attempt.borrow_mut().messages)
     }
 
     /// A step's command, and what it comes to.
@@ -135,6 +152,24 @@ impl World for TestWorld {
 
     fn log(&self, level: Level, message: &str) {
         self.logs.borrow_mut().push(format!("{level} {message}"));
+    }
+
+    fn send_command(&self, command: &Command) -> String {
+        let Command { aggregate, id, name, data, .. } = command;
+        let mut attempt = self.attempt.borrow_mut();
+        assert!(!attempt.checks, "the check of step {} sends {name} to {aggregate} {id}; a check only asks", attempt.step);
+        let key = format!("{}.{}", attempt.key, attempt.commands);
+        attempt.commands += 1;
+        let data = payload::decode(data).unwrap_or_default();
+        let sent = Sent { aggregate: aggregate.clone(), id: id.clone(), name: name.clone(), data };
+        attempt.messages.push(Message::Command(sent, key.clone()));
+        key
+    }
+
+    fn publish(&self, event: &Event) {
+        let mut attempt = self.attempt.borrow_mut();
+        assert!(!attempt.checks, "the check of step {} publishes {}; a check only asks", attempt.step, event.event_type);
+        attempt.messages.push(Message::Event(event.clone()));
     }
 
     fn send(&self, request: &http::Request) -> Result<http::Response, http::Error> {

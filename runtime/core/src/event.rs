@@ -39,6 +39,12 @@ pub enum Event {
     Arrived(Leg, Arrival),
     /// The moment that a leg waited for.
     TimerFired(Leg),
+    /// The attempt that ends now sends a command. It leaves with the attempt's outcome.
+    Sent(Attempt, Box<Sent>),
+    /// The attempt that ends now publishes an event. It leaves with the attempt's outcome.
+    Published(Attempt, Box<Published>),
+    /// The answer to a command that a leg has sent, whether it waits for it or not.
+    Answered(Leg, Box<Answered>),
     /// An outcome of an attempt that is not open. It changes nothing.
     Stale(Attempt, OutcomeKind),
     /// The leg is tried again at this moment.
@@ -164,13 +170,15 @@ pub enum Charge {
     HostFault,
 }
 
-/// What a leg waits for: an event, a moment, or whichever comes first.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// What a leg waits for: an event, a moment, the answer to a command, or whichever comes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wait {
     /// An event of this type and key.
     pub event: Option<Topic>,
     /// A moment.
     pub until: Option<Instant>,
+    /// The answer to the leg's command of this number.
+    pub answer: Option<u32>,
 }
 
 /// The type and correlation key of an event.
@@ -202,6 +210,82 @@ pub enum Woken {
     Event(Arrival),
     /// The moment was reached.
     Timer,
+    /// The answer came.
+    Answer(Answered),
+}
+
+/// A command that an attempt sends. Its id is made of the leg's key and its number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    /// Which one of its leg, from 0.
+    pub number: u32,
+    /// The aggregate's name.
+    pub aggregate: String,
+    /// The aggregate's id.
+    pub to: String,
+    /// The command's name.
+    pub name: String,
+    /// What it says.
+    pub data: Payload,
+    /// Only if the aggregate has so many events.
+    pub expect_revision: Option<u64>,
+}
+
+/// An event that an attempt publishes. Its id is made of the leg's key and its number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// Which one of its leg, from 0.
+    pub number: u32,
+    /// Its type and key.
+    pub topic: Topic,
+    /// What it says.
+    pub data: Payload,
+}
+
+/// The answer to a command that an attempt has sent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answered {
+    /// Which command of its leg.
+    pub number: u32,
+    /// The aggregate's name.
+    pub aggregate: String,
+    /// The aggregate's id.
+    pub from: String,
+    /// What was decided.
+    pub answer: Answer,
+}
+
+/// What was decided about a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// It is done.
+    Accepted {
+        /// How many events the aggregate had then.
+        revision: u64,
+        /// What was recorded, in order.
+        events: Vec<AnsweredEvent>,
+        /// What the aggregate says beside it.
+        data: Option<Payload>,
+    },
+    /// It is not, and will not be: the aggregate refused it, or it cannot be decided.
+    Refused(Failure),
+}
+
+/// An event that a command recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnsweredEvent {
+    /// Its type.
+    pub event_type: String,
+    /// The form of its data.
+    pub version: u32,
+    /// Its number among the aggregate's events.
+    pub revision: u64,
+    /// Its place in the journal.
+    pub position: u64,
+    /// When it was decided.
+    pub at: Instant,
+    /// None where the events of a command are larger together than what goes from step to step.
+    pub data: Option<Payload>,
 }
 
 /// Why a rollback began.
@@ -341,6 +425,9 @@ impl Event {
             Self::Wait(..) => "wait",
             Self::Arrived(..) => "arrived",
             Self::TimerFired(_) => "timer_fired",
+            Self::Sent(..) => "sent",
+            Self::Published(..) => "published",
+            Self::Answered(..) => "answered",
             Self::Stale(..) => "stale",
             Self::Backoff(..) => "backoff",
             Self::RollbackBegun(_) => "rollback_begun",

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     denial::Denial,
-    event::{Attempt, Wait},
+    event::{Attempt, Published, Sent, Wait},
     id::Direction,
     value::{Failure, Instant, Payload},
 };
@@ -115,6 +115,17 @@ pub struct Report {
     pub outcome: Outcome,
     /// What left meanwhile.
     pub left: Left,
+    /// What leaves with the outcome, if that is done or a wait, in order; with every other one nothing does.
+    pub messages: Vec<Message>,
+}
+
+/// What an attempt sends inside the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A command to an aggregate.
+    Command(Sent),
+    /// An event for whoever waits for it.
+    Event(Published),
 }
 
 /// An outcome after law 5.
@@ -148,10 +159,13 @@ pub(crate) fn recorded(direction: Direction, outcome: Outcome, left: Left, reach
         (Outcome::Trapped(failure) | Outcome::HostFault(failure), _) => trapped(failure),
         (Outcome::NotDone, _) => trapped(Failure::new("bad_output", "only a check may say not-done")),
         (Outcome::Wait(_), Direction::Check) => trapped(Failure::new("bad_output", "a check does not wait")),
-        (Outcome::Wait(_), _) => trapped(Failure::new("bad_wait", "wait for an event, or for a moment within ten years")),
+        (Outcome::Wait(_), _) => {
+            trapped(Failure::new("bad_wait", "wait for an event, for an answer, or for a moment within ten years"))
+        }
     }
 }
 
 fn is_bounded(wait: &Wait, now: Instant) -> bool {
-    (wait.event.is_some() || wait.until.is_some()) && wait.until.is_none_or(|until| until <= now.plus(WAIT_MS_MAX))
+    (wait.event.is_some() || wait.until.is_some() || wait.answer.is_some())
+        && wait.until.is_none_or(|until| until <= now.plus(WAIT_MS_MAX))
 }

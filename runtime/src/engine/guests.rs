@@ -8,6 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use amends_core::{
     aggregate::Claim,
+    effects::Counts,
     event::{Attempt, RollbackCause, Woken},
     id::{Direction, StepKey},
     outcome::{Left, Outcome, Report},
@@ -225,6 +226,8 @@ pub struct StepCall {
     pub may_have_run: bool,
     /// What ended the wait before this attempt.
     pub arrived: Option<Woken>,
+    /// How many commands and events its leg has sent before.
+    pub sent: Counts,
 }
 
 /// The state of an aggregate after some events.
@@ -379,7 +382,9 @@ impl GuestReport {
     pub fn withdrawn(call: CallId) -> Self {
         let failure = Failure::new("withdrawn", "the attempt had not begun when its saga had no use for it any more");
         match call {
-            CallId::Step(attempt) => Self::Step(Report { attempt, outcome: Outcome::HostFault(failure), left: Left::Nothing }),
+            CallId::Step(attempt) => {
+                Self::Step(Report { attempt, outcome: Outcome::HostFault(failure), left: Left::Nothing, messages: Vec::new() })
+            }
             CallId::Decide { .. } => Self::Decided(Err(CallFault { failure, is_hosts: true })),
             CallId::Fold { .. } => Self::Folded(Err(CallFault { failure, is_hosts: true })),
             CallId::Project { .. } => Self::Projected(Err(CallFault { failure, is_hosts: true })),
@@ -391,7 +396,9 @@ impl GuestReport {
     pub fn ended(call: CallId) -> Self {
         let failure = Failure::new("ended", "the attempt was ended, because its saga has ended");
         match call {
-            CallId::Step(attempt) => Self::Step(Report { attempt, outcome: Outcome::HostFault(failure), left: Left::Unanswered }),
+            CallId::Step(attempt) => {
+                Self::Step(Report { attempt, outcome: Outcome::HostFault(failure), left: Left::Unanswered, messages: Vec::new() })
+            }
             CallId::Decide { .. } => Self::Decided(Err(CallFault { failure, is_hosts: true })),
             CallId::Fold { .. } => Self::Folded(Err(CallFault { failure, is_hosts: true })),
             CallId::Project { .. } => Self::Projected(Err(CallFault { failure, is_hosts: true })),

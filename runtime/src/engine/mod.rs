@@ -7,7 +7,7 @@
 //! - [`refusal`]: why a request is refused
 //! - `kernel`: reads before a decision, the commit of it, what leaves afterwards, timers, first answers, followers
 //! - `module`, `saga`, `event`, `schedule`, `job`, `aggregate`: the kinds; each knows the kernel and the kinds before it
-//! - `broadcast`: what many sagas are told, some of them in a turn
+//! - `broadcast`: what many sagas are told, some of them in a turn; `messages`: what is recorded reaches whom it is for
 //! - `recorded`, `starter`, `trace`: committed reads over the kinds
 //! - `recover`: start-up; [`driver`]: threads and the clock
 //! - [`limits`]: what a shard takes; [`metrics`]: counters
@@ -35,6 +35,8 @@ pub(crate) mod schedule;
 pub(crate) mod job;
 
 pub(crate) mod aggregate;
+
+pub(crate) mod messages;
 
 pub(crate) mod starter;
 

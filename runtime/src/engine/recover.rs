@@ -15,9 +15,10 @@ use crate::{
             reads, timers,
         },
         limits::Limits,
+        messages,
         metrics::Metrics,
         module, saga, schedule,
-        shard::{Action, Shard},
+        shard::{Action, Kinds, Shard},
     },
     journal::{Actor, Fact, HostEvent, StreamHead, StreamId, StreamKind},
     store::{Store, StoreError, ownership::Owned},
@@ -55,7 +56,8 @@ pub(crate) fn recover(
     let jobs = job::read::running(store)?;
     let broadcasts = broadcast::recover::read(store)?;
     let aggregates = aggregate::recover::read(store)?;
-    let mut shard = Shard::new(kernel, modules, sagas, aggregates, schedules, jobs, broadcasts);
+    let messages = messages::recover::read(store)?;
+    let mut shard = Shard::new(kernel, Kinds { modules, sagas, aggregates, schedules, jobs, broadcasts, messages });
     let actions = shard.begin();
     Ok(Recovered { shard, actions, sagas: live })
 }

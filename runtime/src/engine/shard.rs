@@ -5,7 +5,7 @@
 //! Here is only who gets which input: what it means is the kinds' own.
 //!
 //! - `requests`: which kind answers a request; `clock`: what the clock makes happen
-//! - `commands`: what sagas and aggregates say to each other
+//! - `commands`: what sagas and aggregates say to each other; `messages`: what is recorded reaches whom it is for
 
 mod requests;
 
@@ -13,13 +13,19 @@ mod clock;
 
 mod commands;
 
-use amends_core::{Instant, event::Topic, outcome::Report};
+mod messages;
+
+use amends_core::{
+    Instant,
+    event::{Answer, Topic},
+    outcome::Report,
+};
 
 pub use crate::engine::kernel::action::Action;
 use crate::{
     engine::refusal::{Refusal, RefusalCode},
     engine::{
-        aggregate::{self, AggregateKey, Aggregates, Told},
+        aggregate::{self, AggregateKey, Aggregates, Insider, Met, Told},
         broadcast::Broadcasts,
         event,
         guests::{CallId, GuestReport},
@@ -32,6 +38,7 @@ use crate::{
             release::Release,
             timers::{self, Timer},
         },
+        messages::{Message, Messages},
         module::Modules,
         port::Request,
         saga::{self, News, Order, SagaKey, Sagas},
@@ -70,11 +77,23 @@ pub struct Shard {
     pub(crate) jobs: Jobs,
     pub(crate) broadcasts: Broadcasts,
     pub(crate) aggregates: Aggregates,
+    pub(crate) messages: Messages,
     desk: Desk<Work, Lane>,
     /// What the clock may still make happen before the next input has its turn.
     fires_left: usize,
     /// What follows from a decision is being done: what follows from that is done after it, and not within it.
     follows_up: bool,
+}
+
+/// What a shard is made of, beside its kernel.
+pub(crate) struct Kinds {
+    pub(crate) modules: Modules,
+    pub(crate) sagas: Sagas,
+    pub(crate) aggregates: Aggregates,
+    pub(crate) schedules: Schedules,
+    pub(crate) jobs: Jobs,
+    pub(crate) broadcasts: Broadcasts,
+    pub(crate) messages: Messages,
 }
 
 /// One thing to decide. What it needs is read first; where something is missing it waits, and is tried again from its beginning.
@@ -95,6 +114,10 @@ enum Work {
     Decided(AggregateKey, GuestReport),
     /// The events of an aggregate are to be read again.
     Reload(AggregateKey),
+    /// What is recorded and has not reached everybody that it is for.
+    Message(Message),
+    /// The answer to a command that a step sent.
+    Answered(Box<Message>, Answer),
     JobTurn,
     BroadcastTurn,
     /// The window of timers is used up.
@@ -127,15 +150,8 @@ impl Undecided {
 }
 
 impl Shard {
-    pub(crate) fn new(
-        kernel: Kernel,
-        modules: Modules,
-        sagas: Sagas,
-        aggregates: Aggregates,
-        schedules: Schedules,
-        jobs: Jobs,
-        broadcasts: Broadcasts,
-    ) -> Self {
+    pub(crate) fn new(kernel: Kernel, kinds: Kinds) -> Self {
+        let Kinds { modules, sagas, aggregates, schedules, jobs, broadcasts, messages } = kinds;
         Self {
             kernel,
             modules,
@@ -144,6 +160,7 @@ impl Shard {
             jobs,
             broadcasts,
             aggregates,
+            messages,
             desk: Desk::default(),
             fires_left: 0,
             follows_up: false,
@@ -173,6 +190,7 @@ impl Shard {
     /// Takes one input at a time and says what is to be done.
     pub fn step(&mut self, input: Input, now: Instant) -> Vec<Action> {
         self.kernel.now = now;
+        self.messages.renew();
         if let Some(refusal) = self.kernel.failure() {
             // Law 14: nothing that was not durable by then is decided on, and nothing leaves.
             if let Input::Request(request) = input {
@@ -251,7 +269,9 @@ impl Shard {
         let schedule = self.schedules.wake_at(&self.kernel, &self.sagas);
         let timer = self.kernel.next_timer().filter(|_| is_free(Lane::Timers));
         let batch = self.kernel.hand_over_at();
-        self.sagas.flush_at().into_iter().chain(batch).chain(timer).chain(schedule).chain(turn).min()
+        let message = if self.messages.has_turn() { Some(self.kernel.now) } else { self.messages.wake_at() };
+        let message = message.filter(|_| !self.kernel.stopping);
+        self.sagas.flush_at().into_iter().chain(batch).chain(timer).chain(schedule).chain(turn).chain(message).min()
     }
 
     /// How many attempts of guests end soon.
@@ -342,11 +362,16 @@ impl Shard {
                 News::Waits(key, topics) => self.take(Work::Look(key, topics)),
                 News::Ended(key) => self.schedules.saga_ended(&key),
                 News::HasLocks(key) => self.take(Work::HandOver(key)),
+                News::Message(message) => self.messages.push(message),
             }
         } else if let Some(key) = self.aggregates.next_stale() {
             self.take(Work::Reload(key));
         } else if let Some(told) = self.aggregates.next_told() {
             self.told(told);
+        } else if let Some(message) = self.aggregates.next_heard() {
+            self.messages.push(message);
+        } else if let Some(message) = self.next_message() {
+            self.take(Work::Message(message));
         } else {
             return false;
         }
@@ -366,9 +391,8 @@ impl Shard {
                 }
                 Ok(())
             }
-            Work::Look(key, topics) => {
-                event::look(reads, sagas, modules, &key, &topics).map_err(|why| Undecided::new(why, Work::Look(key, topics)))
-            }
+            Work::Look(key, topics) => event::look(reads, sagas, &self.aggregates, modules, &key, &topics)
+                .map_err(|why| Undecided::new(why, Work::Look(key, topics))),
             Work::HandOver(key) => sagas.has_locks(reads, modules, &key).map_err(|why| Undecided::new(why, Work::HandOver(key))),
             Work::Due(timer) => self.due(timer).map_err(|why| Undecided::new(why, Work::Due(timer))),
             Work::Schedule(held) => {
@@ -377,9 +401,12 @@ impl Shard {
             Work::Order(order) => self.order(order),
             Work::Decided(key, report) => {
                 let mut reads = reads;
-                let ready = aggregate::holders(&mut reads, &key, &report).and_then(|holders| Ok((holders, reads.done()?)));
-                match ready {
-                    Ok((holders, mut commit)) => self.aggregates.reported(&mut commit, modules, &key, report, &holders),
+                // Both are asked for before what is missing ends this.
+                let holders = aggregate::holders(&mut reads, &key, &report);
+                let heard = event::heard::heard(&mut reads, sagas, modules, &key, &report);
+                let met = holders.and_then(|holders| Ok(Met { holders, heard: heard? }));
+                match met.and_then(|met| Ok((met, reads.done()?))) {
+                    Ok((met, mut commit)) => self.aggregates.reported(&mut commit, modules, &key, report, &met),
                     Err(why) => return Err(Undecided::new(why, Work::Decided(key, report))),
                 }
                 Ok(())
@@ -387,6 +414,8 @@ impl Shard {
             Work::Reload(key) => {
                 self.aggregates.reload(reads, modules, &key).map_err(|why| Undecided::new(why, Work::Reload(key)))
             }
+            Work::Message(message) => self.pass_on(message),
+            Work::Answered(message, answer) => self.answered(message, answer),
             Work::JobTurn => self.jobs.turn(reads, sagas, modules).map_err(|why| Undecided::new(why, Work::JobTurn)),
             Work::BroadcastTurn => {
                 self.broadcasts.turn(reads, sagas, modules).map_err(|why| Undecided::new(why, Work::BroadcastTurn))
@@ -422,12 +451,26 @@ impl Shard {
             }
             Work::Order(order) => {
                 let refusal = Refusal::new(RefusalCode::StorageFailed, format!("its aggregate cannot be read: {why}"));
-                self.told(Told { of: order.saga.stream(), attempt: order.attempt, said: Err(refusal) });
+                self.told(Told { to: Insider::Attempt(order.saga.stream(), order.attempt), said: Err(refusal) });
             }
             Work::Decided(key, _) | Work::Reload(key) => {
                 tracing::error!(aggregate = %key, namespace = %key.namespace, why, "an aggregate is corrupt: its commands are refused");
                 let refusal = Refusal::new(RefusalCode::StorageFailed, format!("{key} cannot be read: {why}"));
                 self.aggregates.unreadable(&mut self.kernel.commit(), &key, &refusal);
+            }
+            Work::Message(message) => {
+                let Message { position, line, .. } = message;
+                tracing::error!(
+                    position,
+                    why,
+                    "what is recorded there cannot be passed on: it is left for the next start of the host"
+                );
+                self.messages.done(&line);
+                self.follow_up();
+            }
+            Work::Answered(message, _) => {
+                let (position, saga) = (message.position, &message.of.id);
+                tracing::error!(position, saga, why, "the saga that sent a command cannot be told of its answer");
             }
             Work::JobTurn => {
                 self.jobs.give_up(&mut self.kernel.commit(), &why);
@@ -511,6 +554,9 @@ impl Work {
             Self::Schedule(held) => Some(Lane::Of(schedule::stream(&held.key))),
             // Whose they are is read first.
             Self::Due(_) => None,
+            // They have lines of their own.
+            Self::Message(_) => None,
+            Self::Answered(message, _) => Some(Lane::Of(message.of.clone())),
             Self::JobTurn => Some(Lane::Jobs),
             Self::BroadcastTurn => Some(Lane::Broadcasts),
             Self::Refill => Some(Lane::Timers),

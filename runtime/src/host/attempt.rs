@@ -7,7 +7,10 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 
-use amends_core::{denial::Denial, outcome::Left};
+use amends_core::{
+    denial::Denial,
+    outcome::{Left, Message},
+};
 use wasmtime::{
     Store, UpdateDeadline,
     component::{ComponentExportIndex, ComponentNamedList, Instance, Lift, Lower},
@@ -44,12 +47,14 @@ pub(super) struct End<T> {
     pub(super) said: Result<T, Fate>,
     /// What had left by then.
     pub(super) left: Left,
+    /// What it wants to send inside the host.
+    pub(super) messages: Vec<Message>,
 }
 
 impl<T> End<T> {
     /// No guest ran.
     pub(super) fn before_it_began(fault: Fault) -> Self {
-        Self { said: Err(Fate::Fault(fault)), left: Left::Nothing }
+        Self { said: Err(Fate::Fault(fault)), left: Left::Nothing, messages: Vec::new() }
     }
 }
 
@@ -75,6 +80,7 @@ where
     F: for<'s> FnOnce(&'s Ready, Instance, &'s mut Store<Guest>) -> Call<'s, T> + Send,
 {
     let facts = Facts::of(call);
+    let outbox = facts.outbox.clone();
     let traffic = Traffic::default();
     // An attempt that is ended before its time is dropped: what it would read on for closes with it.
     let _closes = traffic.closes();
@@ -86,7 +92,7 @@ where
         Some(denied) => Err(Fate::Denied(denied)),
         None => end.map_err(Fate::Fault),
     };
-    End { said, left }
+    End { said, left, messages: outbox.map(|outbox| outbox.take()).unwrap_or_default() }
 }
 
 /// Asks a module what is in it, without authority and without a deadline: it cannot wait, and its processor time is limited.

@@ -4,8 +4,8 @@
 //! guest's fault; a failure that is not well-formed is still that failure.
 
 use amends_core::{
-    event::{Reason, RollbackCause, Topic, Wait, Woken},
-    id::{Direction, StepPath},
+    event::{Answer, Answered, AnsweredEvent, Reason, RollbackCause, Topic, Wait, Woken},
+    id::{Direction, StepKey, StepPath},
     outcome::{Outcome, WAIT_MS_MAX},
     plain::{is_hostile, shown},
     value::{Failure, Format, Instant, Payload},
@@ -15,8 +15,12 @@ use super::{
     bindings::{amends::module::types as wit, exports::amends::module::saga},
     fault::{Fault, FaultCode, cut},
     json,
+    messages::{command_id, command_number},
 };
-use crate::engine::guests::{GuestCall, StepCall};
+use crate::{
+    engine::guests::{GuestCall, StepCall},
+    journal,
+};
 
 /// The longest code of a failure: it is for machines.
 const CODE_BYTES_MAX: usize = 128;
@@ -54,7 +58,7 @@ pub(super) fn call(call: &GuestCall, step: &StepCall, payload_bytes_max: usize) 
         last_failure: step.last_failure.as_ref().map(|failure| failure_in(failure, payload_bytes_max)).transpose()?,
         rollback_cause: step.rollback_cause.as_ref().map(|cause| cause_in(cause, payload_bytes_max)).transpose()?,
         may_have_run: step.may_have_run,
-        arrived: step.arrived.as_ref().map(|woken| woken_in(woken, payload_bytes_max)).transpose()?,
+        arrived: step.arrived.as_ref().map(|woken| woken_in(woken, call, step, payload_bytes_max)).transpose()?,
     })
 }
 
@@ -95,6 +99,8 @@ pub(super) struct Bounds {
     pub(super) payload_bytes_max: usize,
     /// When the step became ready: a wait is counted from it.
     pub(super) now: Instant,
+    /// The leg to whose commands a wait may want the answer.
+    pub(super) key: StepKey,
 }
 
 impl Bounds {
@@ -126,14 +132,20 @@ impl Bounds {
     }
 
     fn wait(&self, wait: saga::Wait, path: &str) -> Result<Wait, Fault> {
-        if let Some(command) = wait.answer {
-            let command = shown(&command).escape_debug();
-            return Err(Fault::bad_output(format!(
-                "step {path} waits for the answer to the command `{command}`, and no host sends commands yet; wait for an event or a moment"
-            )));
-        }
-        if wait.event.is_none() && wait.until.is_none() {
-            return Err(Fault::bad_output("a wait needs an event, a moment, or both; this one would never end"));
+        let answer = wait.answer.map(|command| {
+            let unknown = || {
+                let command = shown(&command).escape_debug();
+                Fault::bad_output(format!(
+                    "step {path} waits for the answer to the command `{command}`, which is none that it has sent"
+                ))
+            };
+            command_number(self.key, &command).ok_or_else(unknown)
+        });
+        let answer = answer.transpose()?;
+        if wait.event.is_none() && wait.until.is_none() && answer.is_none() {
+            return Err(Fault::bad_output(
+                "a wait needs an event, a moment, or the answer to a command; this one would never end",
+            ));
         }
         let until = wait.until.map(Instant);
         if let Some(until) = until.filter(|until| until.since(self.now) > WAIT_MS_MAX) {
@@ -143,7 +155,7 @@ impl Bounds {
             )));
         }
         let event = wait.event.map(topic).transpose()?;
-        Ok(Wait { event, until })
+        Ok(Wait { event, until, answer })
     }
 }
 
@@ -158,9 +170,13 @@ fn code(code: &str, unnamed: &str) -> String {
     }
 }
 
+/// Whether a text may be the key of an event.
+pub(super) fn is_key(text: &str) -> bool {
+    text.len() <= TOPIC_BYTES_MAX && !text.chars().any(char::is_control)
+}
+
 fn topic(event: saga::EventWait) -> Result<Topic, Fault> {
-    let fits = |text: &str| text.len() <= TOPIC_BYTES_MAX && !text.chars().any(char::is_control);
-    if event.event_type.is_empty() || !fits(&event.event_type) || !fits(&event.key) {
+    if event.event_type.is_empty() || !is_key(&event.event_type) || !is_key(&event.key) {
         return Err(Fault::bad_output(format!(
             "the type and key of an awaited event have at most {TOPIC_BYTES_MAX} bytes without control characters, and the type is not empty"
         )));
@@ -206,8 +222,9 @@ fn cause_in(cause: &RollbackCause, bytes_max: usize) -> Result<saga::RollbackCau
     })
 }
 
-fn woken_in(woken: &Woken, bytes_max: usize) -> Result<saga::Arrival, Fault> {
+fn woken_in(woken: &Woken, call: &GuestCall, step: &StepCall, bytes_max: usize) -> Result<saga::Arrival, Fault> {
     Ok(match woken {
+        Woken::Answer(answered) => saga::Arrival::Answer(answered_in(answered, call, step, bytes_max)?),
         Woken::Timer => saga::Arrival::Timer,
         Woken::Event(arrival) => saga::Arrival::Event(saga::EventArrival {
             id: arrival.id.clone(),
@@ -218,11 +235,38 @@ fn woken_in(woken: &Woken, bytes_max: usize) -> Result<saga::Arrival, Fault> {
     })
 }
 
+fn answered_in(answered: &Answered, call: &GuestCall, step: &StepCall, bytes_max: usize) -> Result<wit::Answered, Fault> {
+    let Answered { number, aggregate, from, answer } = answered;
+    let answer = match answer {
+        Answer::Refused(failure) => wit::Answer::Refused(failure_in(failure, bytes_max)?),
+        Answer::Accepted { revision, events, data } => {
+            let event = |event: &AnsweredEvent| {
+                Ok(wit::RecordedEvent {
+                    id: format!("{aggregate}/{from}/{}", event.revision),
+                    event_type: event.event_type.clone(),
+                    version: event.version,
+                    source: aggregate.clone(),
+                    key: from.clone(),
+                    revision: event.revision,
+                    position: journal::position_text(event.position),
+                    at: event.at.0,
+                    correlation: call.of.id.clone(),
+                    data: event.data.as_ref().map(|data| payload_in(data, bytes_max)).transpose()?,
+                })
+            };
+            let events = events.iter().map(event).collect::<Result<_, Fault>>()?;
+            let data = data.as_ref().map(|data| payload_in(data, bytes_max)).transpose()?;
+            wit::Answer::Accepted(wit::Accepted { revision: *revision, events, data })
+        }
+    };
+    Ok(wit::Answered { command: command_id(step.key, *number), answer })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { payload_bytes_max: 16, now: Instant(0) };
+    const BOUNDS: Bounds = Bounds { payload_bytes_max: 16, now: Instant(0), key: StepKey([0; 16]) };
 
     fn failure(code: &str, data: Option<wit::Payload>) -> wit::Failure {
         wit::Failure { code: code.to_owned(), message: "sold out".to_owned(), data }

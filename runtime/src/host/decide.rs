@@ -121,13 +121,16 @@ fn bad_text(what: &str, text: &str) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use amends_core::value::{Instant, Payload};
+    use amends_core::{
+        id::StepKey,
+        value::{Instant, Payload},
+    };
     use expect_test::expect;
 
     use super::*;
     use crate::host::bindings::amends::module::types::Payload as WitPayload;
 
-    const BOUNDS: Bounds = Bounds { payload_bytes_max: 1 << 20, now: Instant(0) };
+    const BOUNDS: Bounds = Bounds { payload_bytes_max: 1 << 20, now: Instant(0), key: StepKey([0; 16]) };
 
     fn json(text: &str) -> WitPayload {
         WitPayload::Json(text.to_owned())

@@ -35,6 +35,7 @@ use super::{
     headers,
     label::Label,
     limits::{Limits, usize_of},
+    messages::Outbox,
     random::{self, Seed, Use},
     secrets::Secrets,
 };
@@ -60,6 +61,8 @@ pub(super) struct Facts {
     pub(super) grants: Arc<[Grant]>,
     /// The rows of the view that the call is about.
     pub(super) rows: Option<Arc<dyn ViewRows>>,
+    /// What the call sends, if it may.
+    pub(super) outbox: Option<Arc<Outbox>>,
     /// `traceparent` of what this attempt sends, if what it is for is part of a trace.
     pub(super) traceparent: Option<HeaderValue>,
 }
@@ -94,6 +97,7 @@ impl Facts {
             reach,
             grants: call.grants.clone(),
             rows: call.work.rows().cloned(),
+            outbox: Outbox::of(call).map(Arc::new),
             traceparent: call.trace_context.as_deref().and_then(|context| headers::traceparent(context, mark)),
         }
     }
@@ -108,6 +112,7 @@ impl Facts {
             reach: Reach::EffectFree,
             grants: Arc::new([]),
             rows: None,
+            outbox: None,
             traceparent: None,
         }
     }
@@ -122,6 +127,7 @@ pub(super) struct Guest {
     /// Secrets that this attempt has asked for and may have: each is read once, and missed once in the log.
     asked: BTreeMap<String, Option<String>>,
     usage: Usage,
+    payload_bytes_max: usize,
     bytes: ChaCha12Rng,
     ids: ChaCha12Rng,
     wasi: WasiCtx,
@@ -162,6 +168,7 @@ impl Guest {
             secrets,
             asked: BTreeMap::new(),
             usage: Usage::new(limits, budget),
+            payload_bytes_max: usize_of(limits.payload),
             bytes: seed.stream(Use::Bytes),
             ids: seed.stream(Use::Ids),
             wasi,
@@ -173,6 +180,14 @@ impl Guest {
 
     pub(super) fn rows(&self) -> Option<&Arc<dyn ViewRows>> {
         self.facts.rows.as_ref()
+    }
+
+    pub(super) fn payload_bytes_max(&self) -> usize {
+        self.payload_bytes_max
+    }
+
+    pub(super) fn outbox(&self) -> Option<&Outbox> {
+        self.facts.outbox.as_deref()
     }
 
     pub(super) fn limiter(&mut self) -> &mut dyn ResourceLimiter {

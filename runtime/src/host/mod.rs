@@ -39,6 +39,8 @@ mod budget;
 
 mod machine;
 
+mod messages;
+
 mod console;
 
 mod random;

@@ -259,6 +259,7 @@ pub(super) fn call(digest: ModuleDigest) -> GuestCall {
         rollback_cause: None,
         may_have_run: false,
         arrived: None,
+        sent: Default::default(),
     };
     GuestCall {
         of: StreamId { namespace: Namespace::new("default").unwrap(), kind: StreamKind::Saga, id: "S1".to_owned() },

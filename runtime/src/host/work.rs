@@ -28,7 +28,8 @@ use crate::engine::guests::{CallFault, CallId, GuestCall, GuestReport, Work};
 
 /// Makes a call and says what came of it.
 pub(super) async fn run(shared: &Shared, module: &Ready, call: &GuestCall, deadline: Deadline, lane: &Lane) -> GuestReport {
-    let bounds = Bounds { payload_bytes_max: usize_of(shared.limits.payload), now: call.now };
+    let key = call.work.mark().key;
+    let bounds = Bounds { payload_bytes_max: usize_of(shared.limits.payload), now: call.now, key };
     match &call.work {
         Work::Step(step) => {
             let direction = step.attempt.leg.direction;
@@ -131,7 +132,7 @@ pub(super) fn way(work: &Work) -> Way {
 /// What is reported of a call that the host could not make, or not to its end.
 pub(super) fn failed(id: CallId, fault: Fault, left: Left) -> GuestReport {
     match id {
-        CallId::Step(attempt) => step_ended(attempt, End { said: Err(Fate::Fault(fault)), left }),
+        CallId::Step(attempt) => step_ended(attempt, End { said: Err(Fate::Fault(fault)), left, messages: Vec::new() }),
         CallId::Decide { .. } => GuestReport::Decided(Err(call_fault(Fate::Fault(fault)))),
         CallId::Fold { .. } => GuestReport::Folded(Err(call_fault(Fate::Fault(fault)))),
         CallId::Project { .. } => GuestReport::Projected(Err(call_fault(Fate::Fault(fault)))),
@@ -162,7 +163,7 @@ fn step_ended(attempt: Attempt, end: End<Outcome>) -> GuestReport {
         Err(Fate::Denied(denial)) => Outcome::Denied(denial),
         Err(Fate::Fault(fault)) => fault.into_outcome(),
     };
-    GuestReport::Step(Report { attempt, outcome, left: end.left })
+    GuestReport::Step(Report { attempt, outcome, left: end.left, messages: end.messages })
 }
 
 async fn of_step(

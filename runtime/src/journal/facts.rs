@@ -5,7 +5,7 @@
 
 use amends_core::{
     aggregate::AggregateEvent,
-    event::{Event as SagaEvent, Reason, Resolution, Why},
+    event::{Answer, Event as SagaEvent, Reason, Resolution, Why},
     job::JobEvent,
     schedule::ScheduleEvent,
     value::{Failure, Payload},
@@ -106,6 +106,9 @@ facts! {
         27 "lock_taken" LockTaken {}
         28 "lock_broken" LockBroken { 0: key, 1: act }
         29 "listed" Listed { 0: path, 1: elements }
+        30 "sent" Sent { 0: attempt, 1: sent }
+        31 "published" Published { 0: attempt, 1: published }
+        32 "answered" Answered { 0: leg, 1: answered }
     }
     Module(ModuleEvent) {
         100 "deployed" Deployed {
@@ -198,6 +201,12 @@ fn saga_payload(event: &SagaEvent) -> Option<&Payload> {
             failure.data.as_ref()
         }
         SagaEvent::Arrived(_, arrival) => arrival.data.as_ref(),
+        SagaEvent::Sent(_, sent) => Some(&sent.data),
+        SagaEvent::Published(_, published) => Some(&published.data),
+        SagaEvent::Answered(_, answered) => match &answered.answer {
+            Answer::Accepted { data, .. } => data.as_ref(),
+            Answer::Refused(failure) => failure.data.as_ref(),
+        },
         SagaEvent::RollbackBegun(reason) => reason_failure(reason)?.data.as_ref(),
         SagaEvent::Stuck(_, why) => why_failure(why)?.data.as_ref(),
         SagaEvent::NotDone(_)

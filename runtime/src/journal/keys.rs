@@ -92,6 +92,11 @@ pub fn waits_for(namespace: &Namespace, topic: &Topic, (after, before): (Positio
     Range { table: Table::Waits, from, to: Some(to), order: Order::Ascending, limit }
 }
 
+/// Sagas that wait for events of a type, whatever their key.
+pub fn waits_of_type(namespace: &Namespace, event_type: &str, limit: usize) -> Range {
+    Range::under(Table::Waits, &Key::default().text(namespace.as_str()).text(event_type).0, limit)
+}
+
 /// The row of [`Table::Denied`] for a saga that lacks a grant of a module.
 pub fn denied(namespace: &Namespace, module: &str, start: Position) -> Vec<u8> {
     Key::default().text(namespace.as_str()).text(module).number(start).0
@@ -236,6 +241,16 @@ pub fn broadcast(start: Position) -> Vec<u8> {
 /// The broadcast that a key of [`Table::Broadcasts`] names.
 pub fn parse_broadcast(key: &[u8]) -> Result<Position, Corrupt> {
     Parts::new(Table::Broadcasts, key).whole(Parts::number)
+}
+
+/// The row of [`Table::Messages`] for what is recorded at a position.
+pub fn message(position: Position) -> Vec<u8> {
+    Key::default().number(position).0
+}
+
+/// The position that a key of [`Table::Messages`] names.
+pub fn parse_message(key: &[u8]) -> Result<Position, Corrupt> {
+    Parts::new(Table::Messages, key).whole(Parts::number)
 }
 
 /// The row of [`Table::States`] with the kept state of an aggregate.

@@ -394,7 +394,7 @@ impl Guests for Scripted {
 
 /// The end of an attempt that sent nothing.
 fn reported(attempt: Attempt, outcome: Outcome) -> GuestReport {
-    GuestReport::Step(Report { attempt, outcome, left: Left::Nothing })
+    GuestReport::Step(Report { attempt, outcome, left: Left::Nothing, messages: Vec::new() })
 }
 
 /// Components in memory. `\0asm NAME WORD` is the module of that name, with one saga of the same name. The word `empty` leaves the

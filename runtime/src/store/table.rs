@@ -73,13 +73,14 @@ tables! {
     Broadcasts 28 "broadcasts",
     /// (namespace, event type, version of its data): the position of the first event of an aggregate in this form.
     Shapes 29 "shapes",
+    /// (position): what is recorded there and has not reached everybody in the shard that it is for.
+    Messages 30 "messages",
 }
 
 /// Numbers and names of tables that later features are designed with. A table that is built moves into the list above with the
 /// number and the name that it has here; until then no store has it, and nothing else may be called so.
-pub const RESERVED: [(u8, &str); 10] = [
-    // Aggregates: commands without an answer; (namespace, tag, position), for decisions over several streams.
-    (15, "commands"),
+pub const RESERVED: [(u8, &str); 9] = [
+    // Aggregates: (namespace, tag, position), for decisions over several streams.
     (17, "tags"),
     // Policies, projections and whoever else follows the journal: (follower) to the position up to which it has read; (follower,
     // sequence, position) of what waits for an operator.
@@ -128,11 +129,11 @@ mod tests {
             19 event_names
             21 correlations
             28 broadcasts
-            29 shapes"#]]
+            29 shapes
+            30 messages"#]]
         .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
         let lines = RESERVED.iter().map(|(id, name)| format!("{id} {name}"));
         expect![[r#"
-            15 commands
             17 tags
             18 cursors
             20 parked

@@ -46,6 +46,12 @@ names! {
         Arrived = "arrived",
         /// The awaited moment was reached.
         TimerFired = "timer_fired",
+        /// An attempt sent a command, with its outcome.
+        Sent = "sent",
+        /// An attempt published an event, with its outcome.
+        Published = "published",
+        /// A command that was sent has its answer.
+        Answered = "answered",
         /// The outcome of an attempt that is not open any more.
         Stale = "stale",
         /// The leg is retried later.
@@ -157,6 +163,12 @@ pub struct Entry {
     /// The event that arrived.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Arrived>,
+    /// The command that was sent, or that has its answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<SentCommand>,
+    /// The event that was published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedEvent>,
     /// How many elements a fan-out has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub elements: Option<usize>,
@@ -223,4 +235,32 @@ pub struct Arrived {
     /// Its data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Json>,
+}
+
+/// A command that an attempt sent, and its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct SentCommand {
+    /// Which command of its leg, from 0.
+    pub number: u32,
+    /// The aggregate, as `customer/C1`.
+    pub to: String,
+    /// The command's name; not with the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    /// What it says; with the answer, what the aggregate says beside its events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<Json>,
+    /// With the answer: the aggregate's revision afterwards. None: the command was refused, and `failure` says why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+}
+
+/// An event that an attempt published.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PublishedEvent {
+    /// Its type and key.
+    #[serde(flatten)]
+    pub topic: Topic,
+    /// Its data.
+    pub data: Json,
 }

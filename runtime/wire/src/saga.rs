@@ -321,7 +321,7 @@ pub struct FailureCount {
     pub times: u32,
 }
 
-/// What a step waits for: an event, a moment, or whichever comes first.
+/// What a step waits for: an event, a moment, the answer to a command, or whichever comes first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct WaitsFor {
     /// The event.
@@ -330,6 +330,22 @@ pub struct WaitsFor {
     /// The moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Time>,
+    /// The command whose answer it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AwaitedAnswer>,
+}
+
+/// A command that the step has sent, and whose answer it waits for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AwaitedAnswer {
+    /// Which command of its leg, from 0.
+    pub number: u32,
+    /// The aggregate, as `customer/C1`; not in the record of a wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// The command's name; not in the record of a wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
 }
 
 /// The type and correlation key of an event.

@@ -119,7 +119,7 @@ impl<'a> Host<'a> {
     fn end_of(&mut self, intent: &Intent) -> Option<Report> {
         if let Some(command) = self.saga.command(intent) {
             let outcome = self.outcome_of(command, intent.attempt.leg.direction);
-            return Some(Report { attempt: intent.attempt.clone(), outcome, left: Left::Nothing });
+            return Some(Report { attempt: intent.attempt.clone(), outcome, left: Left::Nothing, messages: Vec::new() });
         }
         let call = self.saga.call(intent)?;
         let leg = &intent.attempt.leg;
@@ -134,6 +134,7 @@ impl<'a> Host<'a> {
             None => "nothing".to_owned(),
             Some(Woken::Timer) => "timer".to_owned(),
             Some(Woken::Event(arrival)) => format!("{}/{}", arrival.topic.event_type, arrival.topic.key),
+            Some(Woken::Answer(answered)) => format!("answer {}", answered.number),
         };
         let needs = call.outputs.iter().filter(|_| !path.contains('/')).map(|(name, output)| format!("{name}={}", value(output)));
         let cause = call.rollback_cause.as_ref().map(|cause| match cause {
@@ -160,7 +161,7 @@ impl<'a> Host<'a> {
             since_start(call.deadline_at),
         ));
         let outcome = self.outcome(asked, path, self.case.answer(&attempt));
-        Some(Report { attempt: intent.attempt.clone(), outcome, left: Left::Answered })
+        Some(Report { attempt: intent.attempt.clone(), outcome, left: Left::Answered, messages: Vec::new() })
     }
 
     /// As the host says it: a compensation is not refused.
@@ -195,7 +196,7 @@ impl<'a> Host<'a> {
             Answer::Transient(code) => Outcome::Transient(failure(code)),
             Answer::Unknown(code) => Outcome::Unknown(failure(code)),
             Answer::Wait { event, for_ms } => {
-                Outcome::Wait(Wait { event: event.then(|| topic(path)), until: for_ms.map(|ms| self.now.plus(ms)) })
+                Outcome::Wait(Wait { event: event.then(|| topic(path)), until: for_ms.map(|ms| self.now.plus(ms)), answer: None })
             }
         }
     }
@@ -293,6 +294,9 @@ impl<'a> Host<'a> {
                 | Event::Backoff(..)
                 | Event::RollbackBegun(_) => None,
                 Event::Stale(..)
+                | Event::Sent(..)
+                | Event::Published(..)
+                | Event::Answered(..)
                 | Event::Unstuck(_)
                 | Event::Retried(..)
                 | Event::Resolved(..)

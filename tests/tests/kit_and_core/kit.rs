@@ -266,6 +266,7 @@ impl Author {
         let arrived = match call.arrived() {
             None => "nothing".to_owned(),
             Some(Arrival::Timer) => "timer".to_owned(),
+            Some(Arrival::Answer(_)) => "answer".to_owned(),
             Some(Arrival::Event(event)) => format!("{}/{}", event.event_type, event.key),
         };
         let cause = call.rollback_cause().map(|cause| match cause {

@@ -29,8 +29,8 @@ pub(in crate::testing) struct Place {
 impl Leg {
     /// Runs the open attempt of this direction.
     pub(super) fn inside<T>(&self, direction: Direction, course: &Course, run: fn(&Erased, &Call) -> T) -> T {
-        let (call, ready) = (self.call(direction, course), self.in_direction(direction).ready);
-        course.world.begin(&call, ready, self.is_effect_free(direction));
+        let (call, tries) = (self.call(direction, course), self.in_direction(direction));
+        course.world.begin(&call, tries.ready, self.is_effect_free(direction), tries.commands);
         host::inside(course.world.clone(), || run(&self.step, &call))
     }
 
@@ -48,6 +48,14 @@ impl Leg {
             Direction::Forward => &self.way.forward,
             Direction::Undo => &self.way.undo,
             Direction::Check => &self.way.check,
+        }
+    }
+
+    pub(super) fn in_direction_mut(&mut self, direction: Direction) -> &mut Tries {
+        match direction {
+            Direction::Forward => &mut self.way.forward,
+            Direction::Undo => &mut self.way.undo,
+            Direction::Check => &mut self.way.check,
         }
     }
 

@@ -1,7 +1,7 @@
 //! The way back of one step: its compensation, then the compensation's alternates.
 
 use super::{Leg, Verdict};
-use crate::bindings::saga::exports::amends::module::saga::{RollbackCause, Undo, UndoOutcome};
+use crate::bindings::saga::exports::amends::module::saga::{Direction, RollbackCause, Undo, UndoOutcome};
 use crate::testing::course::Course;
 use crate::testing::trace::waiting;
 use crate::testing::tries::{State, Tries, taken};
@@ -38,6 +38,9 @@ impl Leg {
             0 => name.clone(),
             alternate => format!("{name} by alternate {alternate}"),
         };
+        if let UndoOutcome::Done | UndoOutcome::Wait(_) = outcome {
+            self.send_messages(&by, Direction::Undo, course);
+        }
         let reaches_outside = !policy.effect_free;
         let (word, failure) = match outcome {
             UndoOutcome::Done => {

@@ -1,7 +1,7 @@
 //! A saga's records as lines.
 
 use amends_wire::{
-    journal::{Entry, RecordType},
+    journal::{Entry, PublishedEvent, RecordType},
     saga::{Direction, Rollback},
 };
 use anstyle::Style;
@@ -40,6 +40,9 @@ fn style(kind: RecordType) -> Style {
         | RecordType::Wait
         | RecordType::Arrived
         | RecordType::TimerFired
+        | RecordType::Sent
+        | RecordType::Published
+        | RecordType::Answered
         | RecordType::RoundBegun
         | RecordType::Resolved
         | RecordType::Skipped
@@ -90,7 +93,17 @@ fn detail(entry: &Entry, now: &Now) -> Option<String> {
     parts.extend(entry.until.map(|until| format!("until {}", now.clock_ms(until))));
     if let Some(waits) = &entry.waits_for {
         parts.extend(waits.event.as_ref().map(|topic| format!("for event {}/{}", clean(&topic.event_type), clean(&topic.key))));
+        parts.extend(waits.answer.as_ref().map(|answer| format!("for the answer to command {}", answer.number)));
         parts.extend(waits.until.map(|until| format!("until {}", now.clock_short(until))));
+    }
+    if let Some(command) = &entry.command {
+        let name = command.command.as_ref().map(|name| format!("{} to ", clean(name))).unwrap_or_default();
+        let revision = command.revision.as_ref().map(|revision| format!("  accepted, revision {revision}")).unwrap_or_default();
+        parts.push(format!("command {} {name}{}{revision}", command.number, clean(&command.to)));
+        parts.extend(command.data.as_ref().map(|data| clean(data.as_str()).into_owned()));
+    }
+    if let Some(PublishedEvent { topic, data }) = &entry.published {
+        parts.push(format!("{}/{}  {}", clean(&topic.event_type), clean(&topic.key), clean(data.as_str())));
     }
     if let Some(event) = &entry.event {
         parts.push(format!("{}/{} (event {})", clean(&event.topic.event_type), clean(&event.topic.key), clean(&event.id)));

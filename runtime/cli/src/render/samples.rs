@@ -158,7 +158,7 @@ pub(crate) fn waiting() -> Saga {
     done(&mut view, 0, 41);
     view.steps[1].status = StepStatus::Waiting;
     let event = Some(Topic { event_type: "approval".to_owned(), key: "42".to_owned() });
-    let waits_for = Some(Wait { event, until: Some(NOON.plus(7_200_000)) });
+    let waits_for = Some(Wait { event, until: Some(NOON.plus(7_200_000)), answer: None });
     view.steps[1].forward = LegView { waits_for, ended_at: None, ..ran(50, 0) };
     shown(&view, 3_720_000)
 }
@@ -376,7 +376,7 @@ pub(crate) fn journal() -> Vec<Entry> {
         intent(attempt("reserve-hotel", Direction::Forward, 1), true),
         Event::Wait(
             attempt("reserve-hotel", Direction::Forward, 1),
-            Wait { event: Some(topic), until: Some(Instant(NOON.0 + 7_200_000)) },
+            Wait { event: Some(topic), until: Some(Instant(NOON.0 + 7_200_000)), answer: None },
         ),
         Event::TimerFired(leg("reserve-hotel")),
         Event::Refused(attempt("reserve-hotel", Direction::Forward, 2), failure("no_room", "H1 is full")),

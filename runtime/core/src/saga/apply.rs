@@ -50,6 +50,9 @@ impl Saga {
             Event::Wait(attempt, wait) => self.fold_wait(attempt, wait, at),
             Event::Arrived(leg, arrival) => self.fold_arrived(leg, arrival, at),
             Event::TimerFired(leg) => self.fold_timer_fired(leg, at),
+            Event::Sent(attempt, sent) => self.fold_sent(attempt, sent),
+            Event::Published(attempt, published) => self.fold_published(attempt, published),
+            Event::Answered(leg, answered) => self.fold_answered(leg, answered, at),
             Event::Stale(attempt, _) => self.open(attempt).map_or(Ok(()), |_| Err(format!("{} is open, not stale", attempt.leg))),
             Event::Backoff(leg, until) => self.fold_at_rest(leg, LegState::BackingOff { since: at, until: *until }),
             Event::Stuck(leg, why) => self.fold_at_rest(leg, LegState::Stuck { why: why.clone(), since: at }),
@@ -222,14 +225,17 @@ impl Saga {
     }
 
     fn fold_wait(&mut self, attempt: &Attempt, wait: &Wait, at: Instant) -> Result<(), String> {
-        if attempt.leg.direction == Direction::Check || (wait.event.is_none() && wait.until.is_none()) {
+        let is_endless = wait.event.is_none() && wait.until.is_none() && wait.answer.is_none();
+        if attempt.leg.direction == Direction::Check || is_endless {
             return Err(format!("{} cannot wait for that", attempt.leg));
         }
+        self.can_be_answered(&attempt.leg, wait)?;
         let doubt = self.open(attempt).is_some_and(|intent| intent.reaches_outside);
         let leg = self.closing(attempt, Charge::Leg, at)?.leg_mut(attempt.leg.direction);
         leg.doubtful += u32::from(doubt);
         leg.ended_at = None;
         leg.state = LegState::Waiting { wait: wait.clone(), since: at };
+        self.find_answer(&attempt.leg, at);
         self.close_if_backward(&attempt.leg, at);
         Ok(())
     }
@@ -374,7 +380,7 @@ impl Saga {
         Ok(run)
     }
 
-    fn waking(&mut self, leg: &Leg, awaited: impl Fn(&Wait) -> bool, at: Instant) -> Result<&mut LegRun, String> {
+    pub(super) fn waking(&mut self, leg: &Leg, awaited: impl Fn(&Wait) -> bool, at: Instant) -> Result<&mut LegRun, String> {
         let run = self.named(leg)?;
         match &run.state {
             LegState::Waiting { wait, since } if awaited(wait) => {

@@ -55,6 +55,17 @@ pub struct Call {
     pub may_have_run: bool,
     /// What ended the wait before this attempt.
     pub arrived: Option<Woken>,
+    /// How many commands and events its leg has sent before.
+    pub sent: Counts,
+}
+
+/// How many commands and events a leg has sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Commands.
+    pub commands: u32,
+    /// Events.
+    pub events: u32,
 }
 
 impl Saga {
@@ -111,6 +122,7 @@ impl Saga {
                 Direction::Check => true,
             },
             arrived: used.arrived.clone(),
+            sent: Counts { commands: u32::try_from(used.commands.len()).unwrap_or(u32::MAX), events: used.published },
         })
     }
 

@@ -14,7 +14,7 @@ use super::{
     state::{Locking, Phase, Saga},
 };
 use crate::{
-    event::{Arrival, Attempt, Cancel, Event, Intent, Reason, Round, Started, Why},
+    event::{Answered, Arrival, Attempt, Cancel, Event, Intent, Reason, Round, Started, Why},
     id::{Direction, Leg},
     outcome::Report,
     value::Instant,
@@ -55,6 +55,8 @@ pub enum Input {
     Wake,
     /// An event came that a leg waits for, or not.
     Arrived(Arrival),
+    /// The answer to a command of a leg came.
+    Answered(Leg, Answered),
     /// The host stopped uncleanly: open attempts are over. Named are those whose guests were executing at the last heartbeat.
     HostStopped {
         /// Executing, not awaiting the host.
@@ -86,6 +88,7 @@ impl Saga {
             Input::Report(report) => turn.report(report),
             Input::Wake => {}
             Input::Arrived(arrival) => turn.arrived(arrival),
+            Input::Answered(leg, answered) => turn.answered(leg, answered),
             Input::HostStopped { executing } => turn.host_stopped(&executing),
             Input::LocksTaken => turn.locked(Event::LockTaken),
             Input::LocksQueued(behind) => turn.locked(Event::LockQueued(behind)),

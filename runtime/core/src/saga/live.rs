@@ -192,7 +192,7 @@ mod tests {
     fn states() -> Vec<LegState> {
         let since = Instant(1_000);
         let topic = Topic { event_type: "paid".into(), key: "7".into() };
-        let waits = |event: Option<Topic>, until| LegState::Waiting { wait: Wait { event, until }, since };
+        let waits = |event: Option<Topic>, until| LegState::Waiting { wait: Wait { event, until, answer: None }, since };
         let denied = Why::Denied(Denial::new("http://127.0.0.1:1", DenialReason::NotGranted));
         let stuck = |why| LegState::Stuck { why, since };
         let backs_off = |ms| LegState::BackingOff { since, until: since.plus(ms) };

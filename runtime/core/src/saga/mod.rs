@@ -44,6 +44,8 @@ pub mod handle;
 
 mod reports;
 
+mod messages;
+
 pub mod verbs;
 
 pub mod locks;

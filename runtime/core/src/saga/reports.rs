@@ -25,18 +25,31 @@ pub(crate) enum GiveUp {
 
 impl Turn<'_> {
     pub(crate) fn report(&mut self, report: Report) {
-        let Report { attempt, outcome, left } = report;
+        let Report { attempt, outcome, left, messages } = report;
         let Some(intent) = self.saga.open(&attempt) else {
             return self.emit(Event::Stale(attempt, outcome.kind()));
         };
         // In an attempt that cannot reach outside nothing left, whatever is said of it.
-        let left = if intent.reaches_outside { left } else { Left::Nothing };
+        let reaches_outside = intent.reaches_outside;
+        let left = if reaches_outside { left } else { Left::Nothing };
         if let Outcome::HostFault(failure) = outcome {
             return self.host_failed(attempt, failure, left);
         }
-        match recorded(attempt.leg.direction, outcome, left, intent.reaches_outside, self.context.now) {
-            Recorded::Done(_) if matches!(attempt.leg.direction, Direction::Undo(_)) => self.emit(Event::Undone(attempt)),
-            Recorded::Done(output) => self.emit(Event::Done(attempt, output)),
+        let outcome = match outcome {
+            Outcome::Wait(wait) if !self.will_be_answered(&attempt, &wait, &messages) => {
+                Outcome::Trapped(Failure::new("bad_wait", "it waits for the answer to a command that it has not sent"))
+            }
+            outcome => outcome,
+        };
+        match recorded(attempt.leg.direction, outcome, left, reaches_outside, self.context.now) {
+            Recorded::Done(_) if matches!(attempt.leg.direction, Direction::Undo(_)) => {
+                self.send(&attempt, messages);
+                self.emit(Event::Undone(attempt));
+            }
+            Recorded::Done(output) => {
+                self.send(&attempt, messages);
+                self.emit(Event::Done(attempt, output));
+            }
             Recorded::Refused(failure) => {
                 self.emit(Event::Refused(attempt.clone(), failure.clone()));
                 if self.may_move(&attempt.leg) && !self.goes_on_otherwise(&attempt.leg) {
@@ -56,11 +69,12 @@ impl Turn<'_> {
                 let failure = Failure::new("not_done", "the check found that it did not happen");
                 self.try_again(&attempt.leg.turned(Direction::Forward), failure);
             }
-            Recorded::Wait(Wait { event, until }) => {
+            Recorded::Wait(Wait { event, until, answer }) => {
+                self.send(&attempt, messages);
                 // A moment that has passed would call a guest that always says so again without end in between.
                 let least = self.context.now.plus(shortest_wait_ms(attempt.number));
                 let until = until.map(|until| until.max(least));
-                self.emit(Event::Wait(attempt, Wait { event, until }));
+                self.emit(Event::Wait(attempt, Wait { event, until, answer }));
             }
             Recorded::Denied(denial) => self.denied(attempt, denial, left),
         }

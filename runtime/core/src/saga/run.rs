@@ -4,7 +4,7 @@ use std::ops::{Deref, DerefMut};
 
 use super::tree::{ElementOf, Shape};
 use crate::{
-    event::{Intent, RollbackCause, Wait, Why, Woken},
+    event::{Answer, Intent, RollbackCause, Wait, Why, Woken},
     id::{Direction, Leg, StepPath},
     value::{Failure, Instant, Payload},
 };
@@ -88,6 +88,21 @@ pub(crate) struct LegRun {
     pub(crate) last_failure: Option<Failure>,
     /// What ended the last wait.
     pub(crate) arrived: Option<Woken>,
+    /// The commands that its attempts have sent, by number.
+    pub(crate) commands: Vec<CommandRun>,
+    /// How many events its attempts have published.
+    pub(crate) published: u32,
+}
+
+/// A command that a leg has sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CommandRun {
+    /// The aggregate's name and id.
+    pub(crate) to: (String, String),
+    /// The command's name.
+    pub(crate) name: String,
+    /// Until it has come, and while the leg may wait for it.
+    pub(crate) answer: Option<Answer>,
 }
 
 /// A leg that takes no memory until something happens to it: of the 100,000 elements of a fan-out most have not begun, and few are
@@ -112,6 +127,8 @@ static IDLE: LegRun = LegRun {
     failures: Vec::new(),
     last_failure: None,
     arrived: None,
+    commands: Vec::new(),
+    published: 0,
 };
 
 impl LazyLeg {

@@ -106,14 +106,19 @@ impl Saga {
 
     /// The next stage begins when every step of this one is done; after the last one the child is.
     fn settle_scope(&mut self, scope: usize, at: Instant) {
-        let Some(nodes) = self.scopes[scope].stages.get(self.scopes[scope].stage) else { return };
-        if !nodes.iter().all(|node| self.steps[*node].is_done()) {
-            return;
+        // After a move to a version without them, the stages that were left are none.
+        if let Some(nodes) = self.scopes[scope].stages.get(self.scopes[scope].stage) {
+            if !nodes.iter().all(|node| self.steps[*node].is_done()) {
+                return;
+            }
+            self.scopes[scope].stage += 1;
+            self.begin_stage(scope, at);
         }
-        self.scopes[scope].stage += 1;
-        self.begin_stage(scope, at);
         let over = self.scopes[scope].stage == self.scopes[scope].stages.len();
-        if over && let Some(owner) = self.scopes[scope].owner {
+        if over
+            && let Some(owner) = self.scopes[scope].owner
+            && !self.steps[owner].is_done()
+        {
             let output = output::of_scope(self, scope);
             self.touch(owner).end_above(output, at);
         }

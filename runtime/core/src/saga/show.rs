@@ -9,7 +9,7 @@ use super::{
     state::{Locking, Phase, Saga},
     tree::Shape,
     verbs,
-    view::{BodyView, LegView, LocksView, PastView, Status, StepStatus, StepView, StuckView, View},
+    view::{AwaitedAnswer, BodyView, LegView, LocksView, PastView, Status, StepStatus, StepView, StuckView, View},
 };
 use crate::{event::Reason, id::StepPath, value::Failure};
 
@@ -259,6 +259,15 @@ impl LegRun {
             },
             waits_for: match &self.state {
                 LegState::Waiting { wait, .. } => Some(wait.clone()),
+                _ => None,
+            },
+            answer_from: match &self.state {
+                LegState::Waiting { wait, .. } => {
+                    wait.answer.and_then(|number| self.commands.get(number as usize)).map(|command| {
+                        let (aggregate, id) = command.to.clone();
+                        AwaitedAnswer { aggregate, id, command: command.name.clone() }
+                    })
+                }
                 _ => None,
             },
         }

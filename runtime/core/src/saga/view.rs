@@ -249,6 +249,19 @@ pub struct LegView {
     pub retry_at: Option<Instant>,
     /// What it waits for.
     pub waits_for: Option<Wait>,
+    /// The command whose answer that is, if it waits for one.
+    pub answer_from: Option<AwaitedAnswer>,
+}
+
+/// A command that a step has sent, and whose answer it waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwaitedAnswer {
+    /// The aggregate's name.
+    pub aggregate: String,
+    /// Its id.
+    pub id: String,
+    /// The command's name.
+    pub command: String,
 }
 
 /// A leg that needs an operator.

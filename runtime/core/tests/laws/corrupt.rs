@@ -117,10 +117,15 @@ fn turn(event: &mut Event, other: Leg, number: u32) {
         | Event::NotDone(attempt)
         | Event::Wait(attempt, _)
         | Event::Stale(attempt, _)
+        | Event::Sent(attempt, _)
+        | Event::Published(attempt, _)
         | Event::Undone(attempt) => attempt.leg = other,
-        Event::Arrived(leg, _) | Event::TimerFired(leg) | Event::Backoff(leg, _) | Event::Stuck(leg, _) | Event::Unstuck(leg) => {
-            *leg = other
-        }
+        Event::Answered(leg, _)
+        | Event::Arrived(leg, _)
+        | Event::TimerFired(leg)
+        | Event::Backoff(leg, _)
+        | Event::Stuck(leg, _)
+        | Event::Unstuck(leg) => *leg = other,
         Event::Resolved(path, ..) | Event::Skipped(path, _) | Event::Listed(path, _) => *path = other.path,
         Event::Retried(legs, _) => legs.push(other),
         Event::Started(_)

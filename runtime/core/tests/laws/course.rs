@@ -17,7 +17,7 @@ use amends_core::{
 };
 
 use crate::{
-    model::{Law, Model, is_undo, law},
+    model::{At, Law, Model, is_undo, law},
     play::Play,
     random::{Random, any_move, any_saga},
     script::{Given, Move, Said},
@@ -305,7 +305,7 @@ impl<'a> Course<'a> {
         if let Some(intent) = effects.run.first() {
             let outcome = Said::Outcome(Outcome::Done(Payload::null()));
             let leg = intent.attempt.leg.clone();
-            return Some(Move::Report { leg, number: None, outcome, left: Left::Answered });
+            return Some(Move::Report { leg, number: None, outcome, left: Left::Answered, sends: 0 });
         }
         let no_list = |why: &Why| matches!(why, Why::Refused(failure) if failure.code == "no_list");
         if stuck.iter().any(|stuck| no_list(&stuck.why)) {
@@ -319,6 +319,13 @@ impl<'a> Course<'a> {
         }
         if let Some(topic) = effects.topics.first() {
             return Some(Move::Event { topic: topic.clone(), id: format!("help-{}", self.play.saga.revision()) });
+        }
+        let unanswered = self.model.legs().find_map(|(leg, at)| match at {
+            At::Waits(wait, _) => Some((leg, wait.answer?)),
+            _ => None,
+        });
+        if let Some((leg, number)) = unanswered {
+            return Some(Move::Answer { leg, number, accepted: true });
         }
         effects.wake_at.map(|at| Move::Pass(at.since(self.play.now)))
     }

@@ -8,7 +8,7 @@ use amends_core::{
     Context, Definition, Event, Failure, Instant, Room,
     definition::{Body, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     elements::Element,
-    event::{Attempt, Cancel, Charge, Intent, Reason, Resolution, RollbackCause, Round, Wait, Why, Woken},
+    event::{Answered, Attempt, Cancel, Charge, Intent, Reason, Resolution, RollbackCause, Round, Wait, Why, Woken},
     id::{Direction, Leg, StepPath},
     retry::AGAIN_MS_MIN,
 };
@@ -99,6 +99,8 @@ pub(crate) struct StepModel {
 pub(crate) struct LegModel {
     pub(crate) at: At,
     pub(crate) attempts: u32,
+    /// The commands that it has sent, each with its answer when that has come.
+    pub(crate) commands: Vec<Option<Answered>>,
     /// Failures that count, since the budget was fresh.
     pub(crate) charged: u32,
     pub(crate) since: Option<Instant>,
@@ -210,12 +212,43 @@ impl Model {
             }
             Event::Wait(attempt, wait) => {
                 let reached = self.ends(attempt, Charge::Leg, now)?;
-                law!(wait.event.is_some() || wait.until.is_some(), "a wait for nothing");
+                law!(wait.event.is_some() || wait.until.is_some() || wait.answer.is_some(), "a wait for nothing");
                 let rolls_back = self.rolls_back;
                 let step = self.step(&attempt.leg.path)?;
                 step.doubts += u32::from(reached && attempt.leg.direction == Direction::Forward);
                 if is_undo(&attempt.leg) || !rolls_back {
-                    step.leg(&attempt.leg).at = At::Waits(wait.clone(), now);
+                    let leg = step.leg(&attempt.leg);
+                    // An answer that came before the wait ends it at once.
+                    let known = wait.answer.and_then(|number| leg.commands.get(number as usize).cloned().flatten());
+                    law!(wait.answer.is_none_or(|number| leg.commands.len() > number as usize), "a wait for no command");
+                    leg.at = At::Waits(wait.clone(), now);
+                    if let Some(answered) = known {
+                        self.wakes(&attempt.leg, |_| true, Woken::Answer(answered), now)?;
+                    }
+                }
+            }
+            Event::Sent(attempt, sent) => {
+                self.sends(attempt)?;
+                let step = self.step(&attempt.leg.path)?;
+                step.doubts += u32::from(attempt.leg.direction == Direction::Forward);
+                let commands = &mut step.leg(&attempt.leg).commands;
+                law!(commands.len() == sent.number as usize, "command {} of {} is out of order", sent.number, attempt.leg);
+                commands.push(None);
+            }
+            Event::Published(attempt, _) => {
+                self.sends(attempt)?;
+                self.step(&attempt.leg.path)?.doubts += u32::from(attempt.leg.direction == Direction::Forward);
+            }
+            Event::Answered(leg, answered) => {
+                let used = self.step(&leg.path)?.leg(leg);
+                let command = used.commands.get_mut(answered.number as usize);
+                law!(command.as_ref().is_some_and(|command| command.is_none()), "{leg} gets an answer that it does not wait for");
+                if let Some(command) = command {
+                    *command = Some((**answered).clone());
+                }
+                let awaited = |wait: &Wait| wait.answer == Some(answered.number);
+                if matches!(&used.at, At::Waits(wait, _) if awaited(wait)) {
+                    self.wakes(leg, awaited, Woken::Answer((**answered).clone()), now)?;
                 }
             }
             Event::Arrived(leg, arrival) => {
@@ -472,6 +505,13 @@ impl Model {
         law!(!step.done, "{path} is done twice");
         step.done = true;
         (step.forward.at, step.check.at) = (At::Nowhere, At::Nowhere);
+        Ok(())
+    }
+
+    /// An attempt that sends something is open, and no question.
+    fn sends(&mut self, attempt: &Attempt) -> Law {
+        law!(self.is_open(attempt), "attempt {} of {} sends something and is not open", attempt.number, attempt.leg);
+        law!(attempt.leg.direction != Direction::Check, "a check sends something");
         Ok(())
     }
 

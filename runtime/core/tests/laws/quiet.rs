@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use amends_core::{
     Context, Event, Input, Instant, Saga,
     definition::{Kind, Undo},
-    event::{Charge, Intent, Wait, Why},
+    event::{Attempt, Charge, Intent, Wait, Why},
     id::{Direction, Leg, StepPath},
-    outcome::{Left, Outcome, Report},
+    outcome::{Left, Message, Outcome, Report},
     view::Status,
 };
 
@@ -38,6 +38,14 @@ impl Model {
                     law!(recorded, "{} was open when the host stopped", intent.attempt.leg);
                 }
             }
+            Some(Input::Answered(leg, answered)) => {
+                let is_in_hand = self.legs().any(|(known, _)| known == *leg);
+                let used = self.step(&leg.path).ok().map(|step| step.leg(leg).clone()).filter(|_| is_in_hand);
+                let command = used.and_then(|used| used.commands.get(answered.number as usize).cloned());
+                let is_news = command.is_some_and(|command| command.is_none()) && self.ended.is_none();
+                let first = matches!(events.first(), Some(Event::Answered(..)));
+                law!(first == is_news, "the answer to a command that was sent is recorded, once");
+            }
             Some(Input::Wake | Input::GrantsChanged | Input::LocksTaken | Input::LocksQueued(_)) | None => {}
         }
         events.iter().try_for_each(|event| self.fold(event, context))?;
@@ -49,12 +57,17 @@ impl Model {
 
     /// Law 5: what was said and what left decide what is recorded.
     fn report(&mut self, report: &Report, events: &[Event], context: &Context) -> Law {
-        let Report { attempt, outcome, left } = report;
+        let Report { attempt, outcome, left, messages } = report;
         let open = self.step(&attempt.leg.path).ok().and_then(|step| {
             let used = step.leg(&attempt.leg);
             used.is_open(attempt).then(|| used.reaches_outside())
         });
-        let first = events.first().map_or("nothing", Event::name);
+        // What an attempt sends is recorded in front of its outcome.
+        let is_sent = |event: &&Event| matches!(event, Event::Sent(..) | Event::Published(..));
+        let sent = events.iter().take_while(is_sent).count();
+        let first = events.get(sent).map_or("nothing", Event::name);
+        let leaves = open.is_some() && attempt.leg.direction != Direction::Check && ["done", "undone", "wait"].contains(&first);
+        law!(sent == if leaves { messages.len() } else { 0 }, "{} {first} leaves with {sent} messages", attempt.leg);
         let Some(reaches) = open else {
             law!(first == "stale", "{} was not open, and is recorded as {first}", attempt.leg);
             return Ok(());
@@ -72,7 +85,9 @@ impl Model {
             (Outcome::Unknown(_), _) => "transient",
             (Outcome::NotDone, Direction::Check) => "not_done",
             (Outcome::Wait(_), Direction::Check) => trap,
-            (Outcome::Wait(wait), _) if is_within_ten_years(wait, context.now) => "wait",
+            (Outcome::Wait(wait), _) if is_within_ten_years(wait, context.now) && self.has_sent(attempt, wait, messages) => {
+                "wait"
+            }
             (Outcome::Wait(_) | Outcome::Trapped(_) | Outcome::HostFault(_) | Outcome::NotDone | Outcome::Denied(_), _) => trap,
         };
         law!(first == says, "{} {} is recorded as {first}, not {says}", attempt.leg, outcome.name());
@@ -80,6 +95,14 @@ impl Model {
             law!(matches!(events.get(1), Some(Event::Stuck(..))), "{} was denied and is not stuck", attempt.leg);
         }
         Ok(())
+    }
+
+    /// An answer that is waited for is one to a command that the leg has sent, now or before.
+    fn has_sent(&mut self, attempt: &Attempt, wait: &Wait, messages: &[Message]) -> bool {
+        let Some(number) = wait.answer else { return true };
+        let before = self.step(&attempt.leg.path).map_or(0, |step| step.leg(&attempt.leg).commands.len());
+        let now = messages.iter().any(|message| matches!(message, Message::Command(sent) if sent.number == number));
+        now || before > number as usize
     }
 
     /// What holds between two inputs.
@@ -280,5 +303,5 @@ fn open(at: &At) -> Option<&Intent> {
 
 fn is_within_ten_years(wait: &Wait, now: Instant) -> bool {
     let ten_years = now.plus(3_653 * 86_400_000);
-    (wait.event.is_some() || wait.until.is_some()) && wait.until.is_none_or(|until| until <= ten_years)
+    (wait.event.is_some() || wait.until.is_some() || wait.answer.is_some()) && wait.until.is_none_or(|until| until <= ten_years)
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::{
-    Definition, Payload, Room,
+    Definition, Event, Payload, Room,
     definition::{Body, Each, EachMode, Kind, LockKey, OnExhausted, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
     denial::{Denial, DenialReason},
     effects::Effects,
@@ -208,7 +208,8 @@ pub(crate) fn any_move(random: &mut Random, play: &Play) -> Move {
             let leg = random.pick(&effects.run).attempt.leg.clone();
             any_report(random, leg, None)
         }
-        0..=19 => any_event(random, &effects),
+        0..=5 => any_answer(random, play),
+        6..=19 => any_event(random, &effects),
         20..=29 => Move::Verb(any_verb(random, play)),
         60..=62 => {
             let leg = any_leg(random, play);
@@ -220,7 +221,8 @@ pub(crate) fn any_move(random: &mut Random, play: &Play) -> Move {
             let ms = i64::try_from(any_pause(random, play, &effects)).unwrap();
             Move::Clock(if random.percent(30) { -ms.min(30_000) } else { ms })
         }
-        79..=82 => any_event(random, &effects),
+        79..=80 => any_answer(random, play),
+        81..=82 => any_event(random, &effects),
         83 if random.percent(50) => Move::Verb(Verb::Cancel),
         83..=90 => Move::Verb(any_verb(random, play)),
         91..=95 => {
@@ -280,15 +282,38 @@ fn any_report(random: &mut Random, leg: Leg, number: Option<u32>) -> Move {
         65..=76 => Outcome::Unknown(failure("lost")),
         77..=82 => Outcome::Trapped(failure("trap")),
         83..=85 => Outcome::HostFault(failure("host_busy")),
-        86..=93 => return Move::Report { leg, number, outcome: any_wait(random), left },
+        86..=93 => return Move::Report { leg, number, outcome: any_wait(random), left, sends: any_sends(random) },
         94..=97 => Outcome::Denied(Denial::new("http://x:80", DenialReason::NotGranted)),
         _ => Outcome::NotDone,
     };
-    Move::Report { leg, number, outcome: Said::Outcome(said), left }
+    Move::Report { leg, number, outcome: Said::Outcome(said), left, sends: any_sends(random) }
+}
+
+/// How many commands an attempt wants to send: mostly none.
+fn any_sends(random: &mut Random) -> u32 {
+    if random.percent(15) { u32::try_from(random.below(3)).unwrap() } else { 0 }
+}
+
+/// An answer to a command that some leg may have sent.
+fn any_answer(random: &mut Random, play: &Play) -> Move {
+    let sent = play.history.iter().filter_map(|(_, event)| match event {
+        Event::Sent(attempt, sent) => Some((attempt.leg.clone(), sent.number)),
+        _ => None,
+    });
+    let sent: Vec<(Leg, u32)> = sent.collect();
+    let (leg, number) = match sent.is_empty() || random.percent(5) {
+        true => (any_leg(random, play), u32::try_from(random.below(3)).unwrap()),
+        false => random.pick(&sent).clone(),
+    };
+    Move::Answer { leg, number, accepted: random.percent(70) }
 }
 
 fn any_wait(random: &mut Random) -> Said {
     let event = random.percent(50).then(|| any_topic(random));
+    if random.percent(30) {
+        let answer = Some(u32::try_from(random.below(2)).unwrap());
+        return Said::Wait { event, for_ms: random.percent(30).then_some(2_000), answer };
+    }
     let for_ms = match random.below(10) {
         0..=4 => Some(*random.pick(&[0, 1, 1_000, 5_000, 3_600_000])),
         5 if event.is_none() => None,
@@ -296,7 +321,7 @@ fn any_wait(random: &mut Random) -> Said {
         _ if event.is_some() => None,
         _ => Some(2_000),
     };
-    Said::Wait { event, for_ms }
+    Said::Wait { event, for_ms, answer: None }
 }
 
 fn any_topic(random: &mut Random) -> Topic {

@@ -193,6 +193,7 @@ fn call_text(call: &Call) -> String {
         None => {}
         Some(Woken::Timer) => text.push_str(", timer"),
         Some(Woken::Event(arrival)) => write!(text, ", arrived {}", arrival.id).unwrap(),
+        Some(Woken::Answer(answered)) => write!(text, ", answer to command {}", answered.number).unwrap(),
     }
     text.push('\n');
     text

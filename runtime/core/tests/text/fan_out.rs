@@ -834,7 +834,8 @@ fn ten_thousand_elements_are_done_and_undone() {
         let attempt = open[0].attempt.clone();
         let refused = attempt.leg.path.as_str() == "z";
         let outcome = if refused { Outcome::Refused(failure("no")) } else { Outcome::Done(Payload::null()) };
-        history.extend(saga.handle(Input::Report(Report { attempt, outcome, left: Left::Answered }), context));
+        history
+            .extend(saga.handle(Input::Report(Report { attempt, outcome, left: Left::Answered, messages: Vec::new() }), context));
     }
     assert_eq!(saga.status(), Status::Compensated);
     assert_eq!(history.len(), 1 + 1 + 2 * n + 3 + 2 * n + 1);

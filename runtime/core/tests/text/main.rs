@@ -27,6 +27,8 @@ mod host;
 
 mod waits;
 
+mod messages;
+
 mod alternates;
 
 mod savepoints;

@@ -454,3 +454,22 @@ fn the_way_in_which_an_element_is_undone_is_kept() {
     "#]],
     );
 }
+
+/// A child whose turn was at its last stage went over to a version that ends before it. Everything of it was done, nothing said so to
+/// the step that it stands for, and the saga stood still.
+#[test]
+fn a_child_that_loses_the_stages_that_were_left_is_done_with_those_before() {
+    moved(
+        "t(child c) | z where c = a | b",
+        "journal full · t/a done 7 · journal has room",
+        "t(child c) | z where c = a",
+        "z done",
+        expect![[r#"
+            moved to version 2
+            intent z #1
+            done z #1
+            completed
+            = completed
+        "#]],
+    );
+}

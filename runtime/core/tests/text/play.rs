@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use amends_core::{
     Context, Event, Input, Instant, Plan, ReplayError, Room, Saga,
-    event::{Act, Arrival, Attempt, Code, Moved},
+    event::{Act, Answer, Answered, Arrival, Attempt, Code, Moved, Published, Sent, Topic},
     id::Leg,
-    outcome::Report,
+    outcome::{Message, Report},
+    value::Payload,
     verbs::Rejected,
 };
 
-use crate::script::{Given, Move, T0};
+use crate::script::{Given, Move, T0, failure};
 
 /// A saga, its history and what surrounds it.
 pub(crate) struct Play {
@@ -87,10 +88,19 @@ impl Play {
     /// What the move tells the saga, if it tells it anything.
     pub(crate) fn input(&self, step: &Move) -> Option<Input> {
         Some(match step {
-            Move::Report { leg, number, outcome, left } => {
+            Move::Report { leg, number, outcome, left, sends } => {
                 let number = number.unwrap_or_else(|| self.attempts(leg));
                 let attempt = Attempt { leg: leg.clone(), number };
-                Input::Report(Report { attempt, outcome: outcome.at(self.now), left: *left })
+                let messages = self.messages(leg, *sends);
+                Input::Report(Report { attempt, outcome: outcome.at(self.now), left: *left, messages })
+            }
+            Move::Answer { leg, number, accepted } => {
+                let answer = match accepted {
+                    true => Answer::Accepted { revision: 1, events: Vec::new(), data: None },
+                    false => Answer::Refused(failure("no")),
+                };
+                let answered = Answered { number: *number, aggregate: "account".into(), from: "A".into(), answer };
+                Input::Answered(leg.clone(), answered)
             }
             Move::Pass(_) => Input::Wake,
             Move::Event { topic, id } => {
@@ -106,6 +116,26 @@ impl Play {
             Move::Verb(_) | Move::Edit(_) | Move::Clock(_) | Move::Reach(_) | Move::Journal(_) => return None,
             Move::Show | Move::Unwanted | Move::Call(_) => return None,
         })
+    }
+
+    /// Commands that the open attempt of a leg sends, and an event with the first one.
+    fn messages(&self, leg: &Leg, sends: u32) -> Vec<Message> {
+        let open = self.saga.effects().run.into_iter().find(|intent| intent.attempt.leg == *leg);
+        let before = open.and_then(|intent| self.saga.call(&intent)).map(|call| call.sent).unwrap_or_default();
+        let command = |index: u32| {
+            let (aggregate, to, name) = ("account".into(), "A".into(), "put".into());
+            Message::Command(Sent {
+                number: before.commands + index,
+                aggregate,
+                to,
+                name,
+                data: Payload::null(),
+                expect_revision: None,
+            })
+        };
+        let topic = Topic { event_type: "put".into(), key: "A".into() };
+        let event = Message::Event(Published { number: before.events, topic, data: Payload::null() });
+        (0..sends).map(command).chain((sends > 0).then_some(event)).collect()
     }
 
     /// The number of the leg's last attempt, by its history.

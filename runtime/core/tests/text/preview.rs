@@ -99,7 +99,12 @@ fn the_compensations_that_were_told_are_those_that_run() {
         assert_eq!(intent.attempt.leg.direction, Direction::Undo(0));
         done.push(intent.attempt.leg.to_string());
         events = play.saga.handle(
-            Input::Report(Report { attempt: intent.attempt, outcome: Outcome::Done(Payload::null()), left: Left::Answered }),
+            Input::Report(Report {
+                attempt: intent.attempt,
+                outcome: Outcome::Done(Payload::null()),
+                left: Left::Answered,
+                messages: Vec::new(),
+            }),
             play.context(),
         );
     }

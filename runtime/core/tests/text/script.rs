@@ -8,7 +8,7 @@ use amends_core::{
         Body, CommandStep, Each, EachMode, Kind, LockKey, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy,
     },
     denial::{Denial, DenialReason},
-    event::{Cancel, Charge, Reason, Resolution, Started, Topic, Wait, Why},
+    event::{Answer, Cancel, Charge, Reason, Resolution, Started, Topic, Wait, Why},
     id::{Direction, Incarnation, Leg, StepPath},
     locks::keys_of,
     outcome::{Left, Outcome},
@@ -23,8 +23,10 @@ pub(crate) const T0: Instant = Instant(1_000_000_000_000);
 /// What a test does to a saga, one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
-    /// `reserve-car refused no_car answered`, `undo reserve-car #2 done`, `check charge not-done`.
-    Report { leg: Leg, number: Option<u32>, outcome: Said, left: Left },
+    /// `reserve-car refused no_car answered`, `undo reserve-car #2 done`, `check charge not-done`, `order waits for answer 0 sends 2`.
+    Report { leg: Leg, number: Option<u32>, outcome: Said, left: Left, sends: u32 },
+    /// `answer LEG 0 accepted`, `answer LEG 0 refused`: to a command that the leg has sent.
+    Answer { leg: Leg, number: u32, accepted: bool },
     /// `+30s`: time passes, and the saga is woken.
     Pass(u64),
     /// `clock +30s`, `clock -30s`: the clock moves, and nobody tells the saga.
@@ -57,14 +59,16 @@ pub(crate) enum Move {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     Outcome(Outcome),
-    Wait { event: Option<Topic>, for_ms: Option<u64> },
+    Wait { event: Option<Topic>, for_ms: Option<u64>, answer: Option<u32> },
 }
 
 impl Said {
     pub(crate) fn at(&self, now: Instant) -> Outcome {
         match self {
             Self::Outcome(outcome) => outcome.clone(),
-            Self::Wait { event, for_ms } => Outcome::Wait(Wait { event: event.clone(), until: for_ms.map(|ms| now.plus(ms)) }),
+            Self::Wait { event, for_ms, answer } => {
+                Outcome::Wait(Wait { event: event.clone(), until: for_ms.map(|ms| now.plus(ms)), answer: *answer })
+            }
         }
     }
 }
@@ -296,6 +300,9 @@ fn parse(line: &str) -> Move {
         ["show"] => Move::Show,
         ["unwanted"] => Move::Unwanted,
         ["call", leg @ ..] => Move::Call(leg_of(leg).0),
+        ["answer", leg @ .., command, said] => {
+            Move::Answer { leg: leg_of(leg).0, number: number(command), accepted: *said == "accepted" }
+        }
         words => report(words),
     }
 }
@@ -307,6 +314,10 @@ fn report(words: &[&str]) -> Move {
         && let Some(n) = first.strip_prefix('#')
     {
         (attempt, rest) = (Some(number(n)), more);
+    }
+    let mut sends = 0;
+    if let [more @ .., "sends", count] = rest {
+        (sends, rest) = (number(count), more);
     }
     let left = match rest {
         [more @ .., "unanswered"] => {
@@ -332,13 +343,22 @@ fn report(words: &[&str]) -> Move {
         ["not-done"] => said(Outcome::NotDone),
         ["denied", "effect_free", origin] => said(Outcome::Denied(Denial::new(*origin, DenialReason::EffectFree))),
         ["denied", origin] => said(Outcome::Denied(Denial::new(*origin, DenialReason::NotGranted))),
-        ["waits", "for", "nothing"] => Said::Wait { event: None, for_ms: None },
-        ["waits", "for", on, "or", length] => Said::Wait { event: Some(topic(on)), for_ms: Some(ms(length)) },
-        ["waits", "for", on] if on.contains('/') => Said::Wait { event: Some(topic(on)), for_ms: None },
-        ["waits", "for", length] => Said::Wait { event: None, for_ms: Some(ms(length)) },
+        ["waits", "for", "nothing"] => Said::Wait { event: None, for_ms: None, answer: None },
+        ["waits", "for", parts @ ..] => {
+            let (mut event, mut for_ms, mut answer) = (None, None, None);
+            for part in parts.split(|word| *word == "or") {
+                match part {
+                    ["answer", command] => answer = Some(number(command)),
+                    [on] if on.contains('/') => event = Some(topic(on)),
+                    [length] => for_ms = Some(ms(length)),
+                    _ => panic!("no wait: {}", words.join(" ")),
+                }
+            }
+            Said::Wait { event, for_ms, answer }
+        }
         _ => panic!("no move: {}", words.join(" ")),
     };
-    Move::Report { leg, number: attempt, outcome, left }
+    Move::Report { leg, number: attempt, outcome, left, sends }
 }
 
 fn leg_of<'a, 'b>(words: &'a [&'b str]) -> (Leg, &'a [&'b str]) {
@@ -405,18 +425,18 @@ fn on(topic: &Topic) -> String {
 }
 
 pub(crate) fn wait_text(wait: &Wait) -> String {
-    match (&wait.event, wait.until) {
-        (Some(topic), Some(until)) => format!("{} or {}", on(topic), moment(until)),
-        (Some(topic), None) => on(topic),
-        (None, Some(until)) => moment(until),
-        (None, None) => "nothing".into(),
-    }
+    let answer = wait.answer.map(|number| format!("answer {number}"));
+    let parts: Vec<String> = wait.event.iter().map(on).chain(answer).chain(wait.until.map(moment)).collect();
+    if parts.is_empty() { "nothing".into() } else { parts.join(" or ") }
 }
 
 impl fmt::Display for Move {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Report { leg, number, outcome, left } => {
+            Self::Answer { leg, number, accepted } => {
+                write!(f, "answer {leg} {number} {}", if *accepted { "accepted" } else { "refused" })
+            }
+            Self::Report { leg, number, outcome, left, sends } => {
                 write!(f, "{leg}")?;
                 number.map_or(Ok(()), |n| write!(f, " #{n}"))?;
                 match outcome {
@@ -429,16 +449,18 @@ impl fmt::Display for Move {
                     Said::Outcome(Outcome::NotDone) => write!(f, " not-done")?,
                     Said::Outcome(Outcome::Denied(denial)) => write!(f, " denied {}", denial_text(denial))?,
                     Said::Outcome(Outcome::Wait(_)) => panic!("a script's waits are relative"),
-                    Said::Wait { event, for_ms } => {
-                        let parts: Vec<String> = event.iter().map(on).chain(for_ms.map(length)).collect();
+                    Said::Wait { event, for_ms, answer } => {
+                        let answer = answer.map(|number| format!("answer {number}"));
+                        let parts: Vec<String> = event.iter().map(on).chain(answer).chain(for_ms.map(length)).collect();
                         write!(f, " waits for {}", if parts.is_empty() { "nothing".into() } else { parts.join(" or ") })?;
                     }
                 }
                 match left {
-                    Left::Nothing => Ok(()),
-                    Left::Answered => write!(f, " answered"),
-                    Left::Unanswered => write!(f, " unanswered"),
+                    Left::Nothing => {}
+                    Left::Answered => write!(f, " answered")?,
+                    Left::Unanswered => write!(f, " unanswered")?,
                 }
+                if *sends > 0 { write!(f, " sends {sends}") } else { Ok(()) }
             }
             Self::Pass(ms) => write!(f, "+{}", length(*ms)),
             Self::Clock(ms) if *ms < 0 => write!(f, "clock -{}", length(ms.unsigned_abs())),
@@ -554,6 +576,17 @@ pub(crate) fn event_text(event: &Event) -> String {
         Event::Wait(attempt, wait) => format!("{} #{} for {}", attempt.leg, attempt.number, wait_text(wait)),
         Event::Arrived(leg, arrival) => format!("{leg} {}", on(&arrival.topic)),
         Event::TimerFired(leg) | Event::Unstuck(leg) => leg.to_string(),
+        Event::Sent(attempt, sent) => {
+            format!("{} #{} {} to {}/{}{}", attempt.leg, attempt.number, sent.name, sent.aggregate, sent.to, and_json(&sent.data))
+        }
+        Event::Published(attempt, published) => format!("{} #{} {}", attempt.leg, attempt.number, on(&published.topic)),
+        Event::Answered(leg, answered) => {
+            let said = match &answered.answer {
+                Answer::Accepted { revision, .. } => format!("accepted, revision {revision}"),
+                Answer::Refused(failure) => format!("refused {}", failure.code),
+            };
+            format!("{leg} command {} by {}/{}: {said}", answered.number, answered.aggregate, answered.from)
+        }
         Event::Stale(attempt, outcome) => format!("{} #{} {}", attempt.leg, attempt.number, outcome.name()),
         Event::Backoff(leg, until) => format!("{leg} until {}", moment(*until)),
         Event::RollbackBegun(reason) => reason_text(reason),

@@ -4,7 +4,7 @@ use amends_core::{
     event::{Reason, Topic, Wait},
     id::{Namespace, SagaId},
     value::{self, Instant, Payload},
-    view::{BodyView, LegView, PastView, Status, StepView, View},
+    view::{AwaitedAnswer, BodyView, LegView, PastView, Status, StepView, View},
 };
 use amends_wire::{
     Time,
@@ -133,7 +133,8 @@ pub fn why_rolled_back(reason: &Reason) -> saga::Failure {
 
 /// What a leg waits for.
 pub fn waits_for(wait: &Wait) -> saga::WaitsFor {
-    saga::WaitsFor { event: wait.event.as_ref().map(topic), until: wait.until.map(time) }
+    let answer = wait.answer.map(|number| saga::AwaitedAnswer { number, to: None, command: None });
+    saga::WaitsFor { event: wait.event.as_ref().map(topic), until: wait.until.map(time), answer }
 }
 
 /// A type and a key.
@@ -197,7 +198,14 @@ fn leg(leg: &LegView) -> saga::Leg {
         failures: leg.failures.iter().map(|(code, times)| saga::FailureCount { code: code.clone(), times: *times }).collect(),
         last_failure: leg.last_failure.as_ref().map(|failure| failure.message.clone()),
         retry_at: leg.retry_at.map(time),
-        waits_for: leg.waits_for.as_ref().map(waits_for),
+        waits_for: leg.waits_for.as_ref().map(|wait| {
+            let answer = wait.answer.map(|number| saga::AwaitedAnswer {
+                number,
+                to: leg.answer_from.as_ref().map(|from| format!("{}/{}", from.aggregate, from.id)),
+                command: leg.answer_from.as_ref().map(|from| from.command.clone()),
+            });
+            saga::WaitsFor { answer, ..waits_for(wait) }
+        }),
     }
 }
 
@@ -214,7 +222,7 @@ fn reason(id: &SagaId, view: &View) -> Option<String> {
             Some(undo) => (undo, format!("the compensation of {}", step.path)),
             None => (&step.forward, step.path.to_string()),
         };
-        let wait = leg.waits_for.as_ref().map(wait_in_words);
+        let wait = leg.waits_for.as_ref().map(|wait| wait_in_words(wait, leg.answer_from.as_ref()));
         let backoff = || leg.retry_at.map(|at| format!("tries again at {}", time(at)));
         wait.or_else(backoff).map(|what| format!("{who} {what}"))
     })
@@ -224,13 +232,11 @@ fn waits(leg: &LegView) -> bool {
     leg.waits_for.is_some() || leg.retry_at.is_some()
 }
 
-fn wait_in_words(wait: &Wait) -> String {
-    let event = wait.event.as_ref().map(|topic| format!("waits for event {}/{}", topic.event_type, topic.key));
-    let until = wait.until.map(|at| format!("until {}", time(at)));
-    match (event, until) {
-        (Some(event), Some(until)) => format!("{event} {until}"),
-        (Some(event), None) => event,
-        (None, Some(until)) => format!("waits {until}"),
-        (None, None) => "waits".to_owned(),
-    }
+fn wait_in_words(wait: &Wait, answer_from: Option<&AwaitedAnswer>) -> String {
+    let event = wait.event.as_ref().map(|topic| format!("event {}/{}", topic.event_type, topic.key));
+    let answer = answer_from.map(|from| format!("the answer of {}/{} to {}", from.aggregate, from.id, from.command));
+    let what: Vec<String> = event.into_iter().chain(answer).collect();
+    let what = if what.is_empty() { String::new() } else { format!(" for {}", what.join(" or ")) };
+    let until = wait.until.map(|at| format!(" until {}", time(at))).unwrap_or_default();
+    format!("waits{what}{until}")
 }

@@ -92,6 +92,7 @@ async fn publish(State(api): State<Arc<Api>>, caller: Caller, headers: HeaderMap
         to: None,
         data,
         seed: Some(seed),
+        cause: None,
     };
     send(&api, caller, publish).await
 }
@@ -127,7 +128,8 @@ async fn signal(
         None => mint::fresh(api.now()).map_err(mint::no_randomness)?,
     };
     let key = saga.as_str().to_owned();
-    let publish = Publish { source: SIGNALS.to_owned(), id: event_id, event_type, key, to: Some(saga), data, seed: None };
+    let publish =
+        Publish { source: SIGNALS.to_owned(), id: event_id, event_type, key, to: Some(saga), data, seed: None, cause: None };
     send(&api, caller, publish).await
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use amends_core::{
-    event::{Act, Arrival, Attempt, Cancel, Event, Intent, Resolution, Started},
+    event::{Act, Answer, Answered, Arrival, Attempt, Cancel, Event, Intent, Resolution, Sent, Started},
     id::{Direction, Leg},
 };
 use amends_wire::{
@@ -110,6 +110,9 @@ fn record_type(event: &Event) -> RecordType {
         Event::Wait(..) => RecordType::Wait,
         Event::Arrived(..) => RecordType::Arrived,
         Event::TimerFired(_) => RecordType::TimerFired,
+        Event::Sent(..) => RecordType::Sent,
+        Event::Published(..) => RecordType::Published,
+        Event::Answered(..) => RecordType::Answered,
         Event::Stale(..) => RecordType::Stale,
         Event::Backoff(..) => RecordType::Backoff,
         Event::RollbackBegun(_) => RecordType::RollbackBegun,
@@ -152,6 +155,12 @@ fn with_event(entry: journal::Entry, event: &Event) -> journal::Entry {
         Event::Wait(attempt, wait) => journal::Entry { waits_for: Some(saga::waits_for(wait)), ..with_attempt(entry, attempt) },
         Event::Arrived(leg, arrival) => journal::Entry { event: Some(arrived(arrival)), ..with_leg(entry, leg) },
         Event::TimerFired(leg) | Event::Unstuck(leg) => with_leg(entry, leg),
+        Event::Sent(attempt, sent) => journal::Entry { command: Some(command(sent)), ..with_attempt(entry, attempt) },
+        Event::Published(attempt, published) => {
+            let published = journal::PublishedEvent { topic: saga::topic(&published.topic), data: json(&published.data) };
+            journal::Entry { published: Some(published), ..with_attempt(entry, attempt) }
+        }
+        Event::Answered(leg, answered) => with_answer(with_leg(entry, leg), answered),
         Event::Stale(attempt, outcome) => journal::Entry { why: Some(outcome.name().to_owned()), ..with_attempt(entry, attempt) },
         Event::Backoff(leg, until) => journal::Entry { until: Some(time(*until)), ..with_leg(entry, leg) },
         Event::RollbackBegun(reason) => {
@@ -232,6 +241,29 @@ fn with_resolution(entry: journal::Entry, resolution: &Resolution) -> journal::E
         Resolution::Undone => (journal::Resolution::Undone, None),
     };
     journal::Entry { resolution: Some(said), output, ..entry }
+}
+
+fn command(sent: &Sent) -> journal::SentCommand {
+    let to = format!("{}/{}", sent.aggregate, sent.to);
+    journal::SentCommand {
+        number: sent.number,
+        to,
+        command: Some(sent.name.clone()),
+        data: Some(json(&sent.data)),
+        revision: None,
+    }
+}
+
+fn with_answer(entry: journal::Entry, answered: &Answered) -> journal::Entry {
+    let to = format!("{}/{}", answered.aggregate, answered.from);
+    let command = journal::SentCommand { number: answered.number, to, command: None, data: None, revision: None };
+    match &answered.answer {
+        Answer::Accepted { revision, data, .. } => {
+            let (revision, data) = (Some(revision.to_string()), data.as_ref().map(json));
+            journal::Entry { command: Some(journal::SentCommand { revision, data, ..command }), ..entry }
+        }
+        Answer::Refused(failure) => journal::Entry { command: Some(command), failure: Some(saga::failure(failure)), ..entry },
+    }
 }
 
 fn arrived(arrival: &Arrival) -> journal::Arrived {

@@ -33,8 +33,8 @@ use std::collections::{HashMap, VecDeque};
 
 pub(crate) use self::{
     ask::Asked,
-    report::holders,
-    request::{Asker, Told},
+    report::{Met, holders},
+    request::{Asker, Insider, Told},
     resident::AggregateKey,
     shapes::Shapes,
 };
@@ -50,6 +50,7 @@ use crate::{
             reads::{Reads, Unready},
             release::{Release, Reply},
         },
+        messages::Message,
         module::{ActiveAggregate, Modules},
         refusal::Refusal,
     },
@@ -67,6 +68,8 @@ pub(crate) struct Aggregates {
     stale: VecDeque<AggregateKey>,
     /// What attempts of this shard are told, in the same step.
     told: VecDeque<Told>,
+    /// Events that somebody hears, to be passed on in the same step.
+    heard: VecDeque<Message>,
     shapes: Shapes,
 }
 
@@ -99,6 +102,16 @@ impl Aggregates {
     /// The next attempt of this shard whose command has its answer.
     pub(crate) fn next_told(&mut self) -> Option<Told> {
         self.told.pop_front()
+    }
+
+    /// The next event that somebody hears.
+    pub(crate) fn next_heard(&mut self) -> Option<Message> {
+        self.heard.pop_front()
+    }
+
+    /// The position of the last record of an aggregate that is in memory; 0: it is not, and all of its records are durable.
+    pub(crate) fn last_of(&self, key: &AggregateKey) -> Position {
+        self.residents.get(key).map_or(0, |resident| resident.last)
     }
 
     /// Makes sure that an aggregate is in memory.
@@ -190,6 +203,6 @@ fn answer(commit: &mut Commit<'_>, told: &mut VecDeque<Told>, waiting: Waiting, 
 fn tell(commit: &mut Commit<'_>, told: &mut VecDeque<Told>, at: Position, asker: Asker, said: Result<CommandAnswer, Refusal>) {
     match asker {
         Asker::Client(answer) => commit.release_at(at, Release::Reply(Reply::new(answer, said))),
-        Asker::Attempt(of, attempt) => told.push_back(Told { of, attempt, said }),
+        Asker::Insider(to) => told.push_back(Told { to, said }),
     }
 }

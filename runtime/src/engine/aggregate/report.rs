@@ -1,6 +1,6 @@
 //! What comes of a call: decisions become facts, claims and answers, in one commit.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use amends_core::{
     aggregate::{AggregateEvent, Claim, Command, Sender},
@@ -23,6 +23,7 @@ use crate::{
             reads::{Reads, Unready},
             release::Release,
         },
+        messages::{Line, Message},
         module::Modules,
         recorded::{self, RecordedEvent},
         refusal::{Refusal, RefusalCode},
@@ -33,6 +34,14 @@ use crate::{
 
 /// Who holds the keys that are to be taken.
 pub(crate) type Holders = HashMap<String, String>;
+
+/// What decisions meet beside their aggregate.
+#[derive(Debug, Default)]
+pub(crate) struct Met {
+    pub(crate) holders: Holders,
+    /// The types of events that somebody hears.
+    pub(crate) heard: HashSet<String>,
+}
 
 /// Who holds what is to be claimed by these decisions.
 pub(crate) fn holders(reads: &mut Reads<'_>, key: &AggregateKey, report: &GuestReport) -> Result<Holders, Unready> {
@@ -58,21 +67,21 @@ impl Aggregates {
         modules: &Modules,
         key: &AggregateKey,
         report: GuestReport,
-        holders: &Holders,
+        met: &Met,
     ) {
         let Some(resident) = self.residents.get_mut(key) else { return };
         let Some(Call { commands, made }) = resident.call.take() else { return };
         self.calls -= 1;
         // What only sagas of this shard wait for is durable with what they record next.
         let is_awaited = commands.iter().flat_map(|waiting| &waiting.askers).any(|asker| matches!(asker, Asker::Client(_)));
-        let (told, shapes) = (&mut self.told, &mut self.shapes);
+        let (told, heard, shapes) = (&mut self.told, &mut self.heard, &mut self.shapes);
         // What code decided that is not active any more may be what the active one cannot read. It reached nothing: it is decided again.
         let is_active = modules.aggregate(&key.namespace, &key.name).is_some_and(|active| active.digest == made.digest);
         let ended = |commit: &mut Commit<'_>| {
-            let mut ended = Ended { commit, told, resident, shapes, key, made };
+            let mut ended = Ended { commit, told, heard, met, resident, shapes, key, made };
             match (is_active, &report) {
                 (false, GuestReport::Decided(_)) => ended.back_in_line(commands),
-                _ => ended.by(commands, report, holders),
+                _ => ended.by(commands, report),
             }
         };
         match is_awaited {
@@ -93,6 +102,8 @@ const LONG_STREAM: u64 = 10_000;
 struct Ended<'a, 'k> {
     commit: &'a mut Commit<'k>,
     told: &'a mut VecDeque<Told>,
+    heard: &'a mut VecDeque<Message>,
+    met: &'a Met,
     resident: &'a mut Resident,
     shapes: &'a mut Shapes,
     key: &'a AggregateKey,
@@ -108,9 +119,9 @@ enum Outcome {
 }
 
 impl Ended<'_, '_> {
-    fn by(&mut self, commands: VecDeque<Waiting>, report: GuestReport, holders: &Holders) {
+    fn by(&mut self, commands: VecDeque<Waiting>, report: GuestReport) {
         match report {
-            GuestReport::Decided(Ok(decided)) => self.record_all(commands, decided, holders),
+            GuestReport::Decided(Ok(decided)) => self.record_all(commands, decided),
             GuestReport::Decided(Err(fault)) => self.failed(commands, &fault),
             GuestReport::Folded(Ok(state)) => self.folded(state),
             GuestReport::Folded(Err(fault)) => self.cannot_fold(fault),
@@ -121,10 +132,10 @@ impl Ended<'_, '_> {
 
     /// Records what was decided, command by command, up to the first decision that does not stand: those after it rest on it, and are
     /// decided again.
-    fn record_all(&mut self, mut commands: VecDeque<Waiting>, decided: Decided, holders: &Holders) {
+    fn record_all(&mut self, mut commands: VecDeque<Waiting>, decided: Decided) {
         for decision in decided.decisions {
             let Some(waiting) = commands.pop_front() else { break };
-            if let Outcome::Falls = self.record(waiting, decision, holders) {
+            if let Outcome::Falls = self.record(waiting, decision) {
                 return self.back_in_line(commands);
             }
         }
@@ -154,7 +165,7 @@ impl Ended<'_, '_> {
     }
 
     /// Records one decision and answers it.
-    fn record(&mut self, waiting: Waiting, decision: Decision, holders: &Holders) -> Outcome {
+    fn record(&mut self, waiting: Waiting, decision: Decision) -> Outcome {
         let (events, claims, answer) = match decision {
             Decision::Refused(failure) => {
                 self.refused(waiting, failure);
@@ -169,7 +180,7 @@ impl Ended<'_, '_> {
             self.refuse(waiting, &self.guest_failed(&why));
             return Outcome::Falls;
         }
-        if let Some(taken) = taken(self.key, &claims, holders) {
+        if let Some(taken) = taken(self.key, &claims, &self.met.holders) {
             // Whoever holds the key may not be durable yet: the answer waits for all that is decided.
             let at = self.commit.last_position();
             self.refused_at(waiting, taken, at);
@@ -277,6 +288,12 @@ impl Ended<'_, '_> {
                 let row_key = keys::event_name(&self.key.namespace, &event.event_type, position);
                 self.commit.put(Table::EventNames, row_key, recorded::row(Some(&self.key.id)));
                 self.shapes.record(self.commit, self.key, &event.event_type, event.version, position);
+                if self.met.heard.contains(&event.event_type) {
+                    let of = self.key.stream();
+                    let message = Message::new(Line::EventsOf(of.clone()), of, position);
+                    message.keep(self.commit);
+                    self.heard.push_back(message);
+                }
                 events.push(event);
             }
         }

@@ -1,7 +1,7 @@
 //! What may be asked of an aggregate, and the answers.
 
 use crate::{
-    engine::{kernel::request::Answer, recorded::RecordedEvent, refusal::Refusal},
+    engine::{kernel::request::Answer, messages::Message, recorded::RecordedEvent, refusal::Refusal},
     journal::StreamId,
     store::Position,
 };
@@ -41,15 +41,23 @@ pub struct SendCommand {
 pub(crate) enum Asker {
     /// A client, which is told once that is durable.
     Client(Answer<CommandAnswer>),
-    /// An attempt of a stream of this shard, which goes on at once: what it does is recorded behind it.
-    Attempt(StreamId, Attempt),
+    /// Somebody in this shard, who goes on at once: what that does is recorded behind it.
+    Insider(Insider),
 }
 
-/// What an attempt is told about its command.
+/// Who in this shard waits for the answer to a command.
+#[derive(Debug)]
+pub(crate) enum Insider {
+    /// An attempt of a stream, which is that command.
+    Attempt(StreamId, Attempt),
+    /// What a step has sent.
+    Message(Box<Message>),
+}
+
+/// What is told in this shard about a command.
 #[derive(Debug)]
 pub(crate) struct Told {
-    pub(crate) of: StreamId,
-    pub(crate) attempt: Attempt,
+    pub(crate) to: Insider,
     pub(crate) said: Result<CommandAnswer, Refusal>,
 }
 

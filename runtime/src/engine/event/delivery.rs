@@ -4,7 +4,7 @@ use amends_core::{Instant, event::Topic, id::Namespace};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Published, name_of,
+    Published, begun_at, name_of,
     publish::{self, First},
     request::PublishAnswer,
     triggers::Starts,
@@ -77,7 +77,7 @@ impl Delivery {
     /// Everybody was told: what became of it is recorded, and is the answer from now on.
     pub(crate) fn end(self, commit: &mut Commit<'_>, namespace: &Namespace) -> PublishAnswer {
         let Self { position, topic, source, id, until, version, woke, starts } = self;
-        let event = Published { position, source, id, topic, to: None, data: None };
+        let event = Published { position, record: begun_at(position), source, id, topic, to: None, data: None };
         // Its time may be over before everybody was told.
         let is_kept = woke == 0 && starts.started.is_empty() && until > commit.now;
         if is_kept {

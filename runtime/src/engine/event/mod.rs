@@ -2,7 +2,7 @@
 //!
 //! - [`request`]: what may be asked; `publish`: what it means; `delivery`: an event for which many wait
 //! - `wait`: a saga that begins to wait looks for what came before; `expire`: the end of an event's time
-//! - `triggers`: sagas that an event starts
+//! - `triggers`: sagas that an event starts; [`heard`]: events of aggregates, which end waits and start sagas as well
 
 pub(crate) mod request;
 
@@ -15,6 +15,8 @@ mod triggers;
 mod wait;
 
 mod expire;
+
+pub(crate) mod heard;
 
 pub(crate) use self::{
     delivery::Delivery,
@@ -32,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     engine::{
         kernel::reads::{Reads, Unready},
+        recorded::RecordedEvent,
         saga::Arrived,
     },
     journal::{Fact, MessageEvent, RecordId, record},
@@ -42,6 +45,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct Published {
     position: Position,
+    record: RecordId,
     source: String,
     id: String,
     topic: Topic,
@@ -57,11 +61,17 @@ impl Published {
         let Fact::Message(MessageEvent::Event { source, id, topic, to, data }) = record::decode_stored(&stored)?.fact else {
             return Ok(None);
         };
-        Ok(Some(Self { position, source, id, topic, to, data }))
+        Ok(Some(Self { position, record: begun_at(position), source, id, topic, to, data }))
+    }
+
+    /// An event that an aggregate recorded.
+    fn of_aggregate(event: RecordedEvent, record: RecordId) -> Self {
+        let RecordedEvent { source, id, event_type, key, position, data, .. } = event;
+        Self { position, record, source, id, topic: Topic { event_type, key }, to: None, data }
     }
 
     fn record_id(&self) -> RecordId {
-        RecordId { stream: self.position, version: 1 }
+        self.record
     }
 
     /// The event on its way to a saga.
@@ -69,6 +79,11 @@ impl Published {
         let Self { source, id, topic, data, .. } = self.clone();
         Arrived { arrival: Arrival { source, id, topic, data }, cause: self.record_id() }
     }
+}
+
+/// The first record of a stream.
+fn begun_at(position: Position) -> RecordId {
+    RecordId { stream: position, version: 1 }
 }
 
 /// The row of an event: enough to match it without reading its record.

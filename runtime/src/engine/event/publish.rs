@@ -8,7 +8,7 @@ use amends_core::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    EventRow, Published,
+    EventRow, Published, begun_at,
     delivery::Delivery,
     name_of,
     request::{Publish, PublishAnswer},
@@ -176,13 +176,19 @@ fn record(
     let fact =
         MessageEvent::Event { source: source.clone(), id: id.clone(), topic: topic.clone(), to: to.clone(), data: data.clone() };
     let name = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: name_of(&source, &id) };
-    let mut stream = Stream::begins(StreamHead::new(name.clone(), to.clone().unwrap_or_else(|| id.clone())));
-    let position = append(commit, &mut stream, origin, fact);
+    let cause = publish.cause.as_ref();
+    let root = cause.map(|cause| cause.saga.clone()).or_else(|| to.clone()).unwrap_or_else(|| id.clone());
+    let mut stream = Stream::begins(StreamHead::new(name.clone(), root));
+    let (at, actor, causation) = (commit.now, origin.actor.clone(), cause.map(|cause| cause.record));
+    let position = commit.record(&mut stream, Entry { at, actor, causation, fact: Fact::Message(fact) }).position;
+    if let Some(cause) = cause {
+        commit.caused(&origin.namespace, &cause.saga, position);
+    }
     if to.is_none() {
         commit.put(Table::EventNames, keys::event_name(&origin.namespace, &topic.event_type, position), recorded::row(None));
         commit.release_at(position, Release::Changed(name, 1));
     }
-    let event = Published { position, source, id, topic, to, data };
+    let event = Published { position, record: begun_at(position), source, id, topic, to, data };
     let mut woke = 0;
     if let Takers::These(keys) = &takers {
         for key in keys {

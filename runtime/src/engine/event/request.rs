@@ -3,7 +3,10 @@
 use amends_core::{event::Topic, id::SagaId, value::Payload};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::refusal::{Hint, RefusalCode};
+use crate::{
+    engine::refusal::{Hint, RefusalCode},
+    journal::RecordId,
+};
 
 /// An event from outside.
 #[derive(Clone, Debug)]
@@ -22,6 +25,17 @@ pub struct Publish {
     pub data: Option<Payload>,
     /// What the sagas that it starts begin with; none for a signal, which starts none.
     pub seed: Option<Seed>,
+    /// The step that publishes it; none: somebody outside does.
+    pub cause: Option<Cause>,
+}
+
+/// The step of a saga that publishes an event.
+#[derive(Clone, Debug)]
+pub struct Cause {
+    /// Its record.
+    pub record: RecordId,
+    /// The saga's id, which is the root of the event's chain of causes.
+    pub saga: String,
 }
 
 impl Publish {

@@ -5,14 +5,16 @@ use amends_core::{Saga, event::Topic};
 use super::{EventRow, Published};
 use crate::{
     engine::{
+        aggregate::{AggregateKey, Aggregates},
         kernel::{
             reads::{Reads, Unready},
             row,
         },
         module::Modules,
+        recorded::RecordedEvent,
         saga::{SagaKey, Sagas},
     },
-    journal::keys,
+    journal::{keys, record},
     store::Position,
 };
 
@@ -23,23 +25,61 @@ const PAGE: usize = 64;
 pub(crate) fn look(
     mut reads: Reads<'_>,
     sagas: &mut Sagas,
+    aggregates: &Aggregates,
     modules: &mut Modules,
     key: &SagaKey,
     topics: &[Topic],
 ) -> Result<(), Unready> {
     let mut found = None;
     for topic in topics {
-        let first = match sagas.get(key) {
-            Some(saga) => first_kept(&mut reads, saga, sagas.started_at(key), key, topic)?,
+        let Some(saga) = sagas.get(key) else { break };
+        let started = sagas.started_at(key);
+        let kept = match first_kept(&mut reads, saga, started, key, topic)? {
+            Some(position) => Published::read(&mut reads, position)?,
             None => None,
         };
-        if let Some(position) = first {
-            found = Published::read(&mut reads, position)?.map(|event| event.arrived());
+        let recorded = match (aggregate_of(modules, key, topic), started) {
+            (Some(aggregate), Some(started)) => first_recorded(&mut reads, aggregates, saga, started, &aggregate, topic)?,
+            _ => None,
+        };
+        found = kept.into_iter().chain(recorded).min_by_key(|event| event.position);
+        if found.is_some() {
             break;
         }
     }
-    sagas.looked(&mut reads.done()?, modules, key, found);
+    sagas.looked(&mut reads.done()?, modules, key, found.map(|event| event.arrived()));
     Ok(())
+}
+
+/// The aggregate whose events those of a topic are.
+fn aggregate_of(modules: &Modules, key: &SagaKey, topic: &Topic) -> Option<AggregateKey> {
+    let (name, _) = topic.event_type.split_once('.')?;
+    modules.aggregate(&key.namespace, name)?;
+    Some(AggregateKey::new(&key.namespace, name, &topic.key))
+}
+
+/// The first event of a topic that its aggregate recorded after the start of a saga, and that the saga may take.
+fn first_recorded(
+    reads: &mut Reads<'_>,
+    aggregates: &Aggregates,
+    saga: &Saga,
+    started: Position,
+    key: &AggregateKey,
+    topic: &Topic,
+) -> Result<Option<Published>, Unready> {
+    // An event that is on its way to the store was recorded when nobody waited for it: nobody would tell it.
+    let last = aggregates.last_of(key);
+    if last > reads.durable() {
+        return Err(reads.must_wait());
+    }
+    for stored in reads.since(&key.stream(), started, last)?.unwrap_or_default() {
+        let record = record::decode_stored(&stored)?;
+        let Some(event) = RecordedEvent::of_record((&key.name, &key.id), &record) else { continue };
+        if event.event_type == topic.event_type && !saga.has_consumed(&event.source, &event.id) {
+            return Ok(Some(Published::of_aggregate(event, record.id)));
+        }
+    }
+    Ok(None)
 }
 
 /// The first event of a topic that a saga may take: one that is addressed to it, whenever it came, or one that came after its start.

@@ -36,6 +36,8 @@ pub enum Look {
     Stream(Box<StreamId>),
     /// The records of a stream from this version on.
     Tail(Box<StreamId>, u64),
+    /// The records of a stream behind this position, as far as it went up to that one: what is asked for after it grew is another look.
+    Since(Box<StreamId>, Position, Position),
     /// One record.
     Record(Position),
 }
@@ -105,7 +107,9 @@ impl Lookups {
     /// A stream grows: what was read of it is not all of it any more.
     pub(crate) fn outdated(&mut self, stream: &StreamId) {
         if !self.found.is_empty() {
-            self.found.retain(|look, _| !matches!(look, Look::Stream(name) | Look::Tail(name, _) if **name == *stream));
+            self.found.retain(
+                |look, _| !matches!(look, Look::Stream(name) | Look::Tail(name, _) | Look::Since(name, ..) if **name == *stream),
+            );
         }
     }
 }
@@ -180,6 +184,14 @@ impl<'k> Reads<'k> {
         }
     }
 
+    /// The durable records of a stream behind a position. `known`: the last one that is known to be durable.
+    pub(crate) fn since(&mut self, name: &StreamId, after: Position, known: Position) -> Result<Option<Vec<Stored>>, Unready> {
+        match self.look(Look::Since(Box::new(name.clone()), after, known))? {
+            Found::Stream(records) => Ok(records),
+            other => Err(Unready::Corrupt(format!("the end of a stream was asked for, and {other:?} came"))),
+        }
+    }
+
     /// One record, durable or on its way.
     pub(crate) fn record(&mut self, position: Position) -> Result<Option<Stored>, Unready> {
         if let Some(decided) = self.kernel.overlay.record(position) {
@@ -218,7 +230,7 @@ pub(crate) fn carry_out(store: &dyn Store, looks: &[Look]) -> Result<Vec<Answer>
         match look {
             Look::Row(table, key) => keys.push((*table, key.clone())),
             Look::Stream(name) => names.push(&**name),
-            Look::Rows(_) | Look::Record(_) | Look::Tail(..) => {}
+            Look::Rows(_) | Look::Record(_) | Look::Tail(..) | Look::Since(..) => {}
         }
     }
     let mut rows = if keys.is_empty() { Vec::new() } else { store.rows_at(&keys)? }.into_iter();
@@ -227,6 +239,7 @@ pub(crate) fn carry_out(store: &dyn Store, looks: &[Look]) -> Result<Vec<Answer>
         Look::Row(..) => Ok(next(&mut rows)?.map(Found::Row).map_err(|corrupt| corrupt.0)),
         Look::Stream(_) => Ok(next(&mut streams)?.map(Found::Stream).map_err(|corrupt| corrupt.0)),
         Look::Tail(name, from) => readable(tail(store, name, *from).map(Found::Stream)),
+        Look::Since(name, after, _) => readable(since(store, name, *after).map(Found::Stream)),
         Look::Rows(range) => readable(store.rows(range).map(Found::Rows)),
         Look::Record(position) => readable(store.log(*position, 1).map(|mut records| Found::Record(records.pop()))),
     };
@@ -286,6 +299,21 @@ pub(crate) fn tail(store: &dyn Store, name: &StreamId, from: u64) -> Result<Whol
         end.check_positions(name, records.len(), position_at)?;
     }
     Ok(Some(records))
+}
+
+/// The committed records of a stream behind a position; none: no stream has this name.
+pub(crate) fn since(store: &dyn Store, name: &StreamId, after: Position) -> Result<Whole, StoreError> {
+    let Some(end) = end_of(store, name)? else { return Ok(None) };
+    // Positions grow with versions: the first record behind the position is found by halves.
+    let (mut low, mut high) = (1, end.revision + 1);
+    while low < high {
+        let middle = low.midpoint(high);
+        match store.stream(end.start, middle, 1)?.first() {
+            Some(stored) if stored.position <= after => low = middle + 1,
+            Some(_) | None => high = middle,
+        }
+    }
+    tail(store, name, low)
 }
 
 /// Where a stream is, and its first records.

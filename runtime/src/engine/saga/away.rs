@@ -11,7 +11,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use amends_core::{Context, Input, Instant, Saga, event::Attempt, outcome::Report};
+use amends_core::{Context, Event, Input, Instant, Saga, event::Attempt, outcome::Report};
 
 use super::{SagaKey, launch::call, resident::Decided};
 use crate::{
@@ -132,10 +132,11 @@ impl Errand {
         self.failpoints.of_attempt("outcome-seen", &report.attempt);
         let context = Context { now, jitter: self.jitter.next(), ..self.context };
         let events = self.saga.handle(Input::Report(report), context);
+        let sends = events.iter().any(|event| matches!(event, Event::Sent(..) | Event::Published(..)));
         let decided = |event| Decided { event, at: now, actor: Actor::Host, causation: None };
         self.decided.extend(events.into_iter().map(decided));
         let is_bounded = self.decided.len() >= self.records_max || now >= self.until || self.is_crowded.load(Ordering::Relaxed);
-        if is_bounded {
+        if is_bounded || sends {
             return None;
         }
         let effects = self.saga.effects();

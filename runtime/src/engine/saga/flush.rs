@@ -1,6 +1,9 @@
 //! Decided records of a saga get their places, with the rows that follow from them.
 
-use amends_core::Event;
+use amends_core::{
+    Event,
+    id::{Incarnation, StepKey},
+};
 
 use super::{
     News, SagaKey, Sagas,
@@ -13,6 +16,7 @@ use crate::{
             commit::{Commit, Entry, Stream},
             release::Release,
         },
+        messages::{Line, Message},
         metrics::Counts,
     },
     journal::Fact,
@@ -31,7 +35,7 @@ impl Sagas {
             return;
         }
         let before = resident.flushed.take();
-        let head = rows::saga_head(key);
+        let (head, of) = (rows::saga_head(key), key.stream());
         let mut stream = match &before {
             Some(before) => Stream::goes_on(head.stream, before.stream, before.version),
             None => Stream::begins(head.rooted(resident.root.take())),
@@ -42,14 +46,21 @@ impl Sagas {
             if let Event::Arrived(_, arrival) = &event {
                 commit.caused(&key.namespace, &arrival.id, commit.last_position() + 1);
             }
+            let sent = sent(key, resident.saga.started().incarnation, &event);
             let recorded = commit.record(&mut stream, Entry { at, actor, causation, fact: Fact::Saga(event) });
             resident.journal_bytes += recorded.bytes;
             position = recorded.position;
+            if let Some((line, key)) = sent {
+                let message = Message::new(line, of.clone(), position).of_step(key);
+                message.keep(commit);
+                self.news.push_back(News::Message(message));
+            }
         }
         let saga = &resident.saga;
         let after = Flushed::of(saga, stream.start, stream.version, position);
         let module = saga.started().module.clone();
         rows::write(commit, key, saga, before.as_ref(), &after);
+        self.listeners.note(&key.namespace, &after);
         let is_live = |flushed: &&Flushed| !flushed.status.is_ended();
         let lived_on = before.as_ref().filter(is_live).map(|before| before.code);
         let lives_on = Some(&after).filter(is_live).map(|after| after.code);
@@ -104,4 +115,10 @@ impl Sagas {
             }
         }
     }
+}
+
+/// Where a message of a step goes, with the key of its leg; none: the fact is no message.
+fn sent(key: &SagaKey, incarnation: Incarnation, event: &Event) -> Option<(Line, StepKey)> {
+    let (Event::Sent(attempt, _) | Event::Published(attempt, _)) = event else { return None };
+    Some((Line::of(&key.stream(), event)?, attempt.leg.key(&key.namespace, &key.id, incarnation)))
 }

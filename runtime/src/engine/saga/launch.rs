@@ -267,6 +267,7 @@ pub(super) fn call(key: &SagaKey, saga: &Saga, grants: Arc<[Grant]>, intent: &In
         rollback_cause: call.rollback_cause,
         may_have_run: call.may_have_run,
         arrived: call.arrived,
+        sent: call.sent,
     };
     Some(GuestCall {
         of: key.stream(),

@@ -4,7 +4,8 @@
 //! - `turn`: one decision of one saga, and what follows; `flush`: decided records get their places; `launch`: attempts for the guests
 //! - [`away`]: a saga that goes on where its guest ran
 //! - [`resident`]: a saga in memory; `warm`: those that rest and may be needed again soon; [`load`]: from records to a saga
-//! - [`rows`]: derived state; [`lockers`]: who has which lock key; [`live`]: how many have not ended; `waiters`: who waits for an end
+//! - [`rows`]: derived state; [`lockers`]: who has which lock key; [`live`]: how many have not ended; `waiters`: who waits for an end; `listeners`: which types of
+//!   aggregates' events some saga waits for
 //! - [`recover`]: start-up; [`read`], [`scan`], [`stuck`], [`moves`]: committed reads; [`filter`]: which sagas, and which of their legs
 
 pub(crate) mod request;
@@ -37,6 +38,8 @@ pub(crate) mod live;
 
 mod waiters;
 
+mod listeners;
+
 pub(crate) mod recover;
 
 pub(crate) mod read;
@@ -58,7 +61,10 @@ use amends_core::{
     id::{Namespace, StepKey},
 };
 
-use self::{launch::Launches, live::Live, load::LoadError, lockers::Lockers, rows::Recipients, waiters::Waiters, warm::Warm};
+use self::{
+    launch::Launches, listeners::Listeners, live::Live, load::LoadError, lockers::Lockers, rows::Recipients, waiters::Waiters,
+    warm::Warm,
+};
 pub(crate) use self::{
     resident::{Resident, SagaKey},
     start::{Cause, Outcome, does_not_fit, ended, no_definition, no_lock_key, refuse_quarantined},
@@ -75,6 +81,7 @@ use crate::{
             reads::{Reads, Unready},
             release::Reply,
         },
+        messages::Message,
         module::{Definitions, Modules},
     },
     store::Position,
@@ -97,6 +104,7 @@ pub(crate) struct Sagas {
     failpoints: Failpoints,
     /// What other kinds hear of in the same step.
     news: VecDeque<News>,
+    listeners: Listeners,
 }
 
 /// What sagas say to the kinds above them.
@@ -110,6 +118,8 @@ pub(crate) enum News {
     Ended(SagaKey),
     /// An attempt is a command: its answer is the outcome.
     Sends(Box<Order>),
+    /// An attempt has sent something.
+    Message(Message),
 }
 
 /// The command of an attempt.
@@ -137,6 +147,7 @@ impl Default for Sagas {
             launches: Launches::default(),
             failpoints: Failpoints::from_environment(),
             news: VecDeque::new(),
+            listeners: Listeners::default(),
         }
     }
 }

@@ -2,12 +2,18 @@
 
 use amends_core::{
     Context, Event, Input as SagaInput, Room, Saga,
-    event::{Arrival, Attempt, Why},
+    event::{Answered, Arrival, Attempt, Why},
+    id::Leg,
     outcome::{Outcome, Report},
     view::Status,
 };
 
-use super::{News, SagaKey, Sagas, away::Away, request::SagaAnswer, resident::UNFLUSHED_MAX};
+use super::{
+    News, SagaKey, Sagas,
+    away::Away,
+    request::SagaAnswer,
+    resident::{Decided, UNFLUSHED_MAX},
+};
 use crate::{
     engine::{
         guests::{CallId, GuestReport, ModuleDigest},
@@ -59,6 +65,20 @@ impl Sagas {
         commit.not_before(after);
         self.let_held_go(commit, modules);
         self.follow(commit, modules, key, None);
+    }
+
+    /// The answer to a command that a saga has sent reaches it, and is recorded with the commit.
+    pub(crate) fn answered(
+        &mut self,
+        commit: &mut Commit<'_>,
+        modules: &mut Modules,
+        key: &SagaKey,
+        leg: Leg,
+        answered: Answered,
+    ) {
+        self.tell(commit, modules, key, SagaInput::Answered(leg, answered));
+        self.flush(commit, key);
+        self.park(commit, key);
     }
 
     /// Tells a saga something that the host knows.
@@ -181,7 +201,8 @@ impl Sagas {
         let status = resident.saga.status();
         let settles = was_denied != resident.saga.is_denied();
         let answers = if status.is_ended() || status == Status::Stuck { self.waiters.take(key) } else { Vec::new() };
-        let sends = ahead.iter().any(|intent| resident.saga.is_command(intent));
+        let is_message = |decided: &Decided| matches!(decided.event, Event::Sent(..) | Event::Published(..));
+        let sends = ahead.iter().any(|intent| resident.saga.is_command(intent)) || resident.unflushed.iter().any(is_message);
         if rests || is_full || settles || !at_commit.is_empty() || !answers.is_empty() {
             self.flush(commit, key);
         } else if sends {

@@ -55,6 +55,7 @@ impl Shard {
     pub(super) fn tick(&mut self) {
         self.fires_left = FIRED_AT_ONCE;
         self.fire();
+        self.messages.wake(self.kernel.now);
         if self.jobs.has_turn(&self.kernel, &self.sagas) && !self.desk.is_busy(&Lane::Jobs) {
             self.take(Work::JobTurn);
         }

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 use super::{Lane, Shard, Undecided, Work};
 use crate::{
     engine::{
-        aggregate::{AggregateKey, Asked, Asker, Told},
+        aggregate::{AggregateKey, Asked, Asker, Insider, Told},
         port::{Answered, CommandAnswer, Origin, RecordedEvent, RefusalCode, SendCommand},
         refusal::Refusal,
         saga::{Order, SagaKey},
@@ -40,7 +40,7 @@ impl Shard {
             Err(failure) => {
                 let outcome =
                     if is_undo(&order) { Outcome::Transient(failure.clone()) } else { Outcome::Refused(failure.clone()) };
-                let report = Report { attempt: order.attempt, outcome, left: Left::Nothing };
+                let report = Report { attempt: order.attempt, outcome, left: Left::Nothing, messages: Vec::new() };
                 self.take(Work::Report(order.saga, report));
                 return Ok(());
             }
@@ -60,9 +60,11 @@ impl Shard {
         };
         let origin = Origin { namespace: order.saga.namespace.clone(), actor: Actor::Host, idempotency_key: Some(key) };
         match self.aggregates.ask(self.kernel.reads(), &self.modules, &origin, &sent) {
-            Ok(Asked::Said(said)) => self.told(Told { of: order.saga.stream(), attempt: order.attempt, said: said.said }),
+            Ok(Asked::Said(said)) => {
+                self.told(Told { to: Insider::Attempt(order.saga.stream(), order.attempt), said: said.said });
+            }
             Ok(Asked::Waits) => {
-                let asker = Asker::Attempt(order.saga.stream(), order.attempt);
+                let asker = Asker::Insider(Insider::Attempt(order.saga.stream(), order.attempt));
                 self.aggregates.put_in_line(&mut self.kernel.commit(), &self.modules, origin, Box::new(sent), asker);
             }
             Err(unready) => return Err(Undecided::new(unready, Work::Order(order))),
@@ -70,12 +72,15 @@ impl Shard {
         Ok(())
     }
 
-    /// A step's command has its answer.
+    /// A command of a saga has its answer.
     pub(super) fn told(&mut self, told: Told) {
-        let Told { of, attempt, said } = told;
-        if let Some(key) = SagaKey::of(&of) {
-            let outcome = outcome(attempt.leg.direction, said);
-            self.take(Work::Report(key, Report { attempt, outcome, left: Left::Nothing }));
+        match told.to {
+            Insider::Attempt(of, attempt) => {
+                let Some(key) = SagaKey::of(&of) else { return };
+                let outcome = outcome(attempt.leg.direction, told.said);
+                self.take(Work::Report(key, Report { attempt, outcome, left: Left::Nothing, messages: Vec::new() }));
+            }
+            Insider::Message(message) => self.was_decided(message, told.said),
         }
     }
 }
@@ -117,7 +122,7 @@ fn outcome(direction: Direction, said: Result<CommandAnswer, Refusal>) -> Outcom
 }
 
 /// Events of a command may be larger together than what goes from step to step: their data is left out then.
-const OUTPUT_BYTES_MAX: usize = 256 << 10;
+pub(super) const OUTPUT_BYTES_MAX: usize = 256 << 10;
 
 /// The output of a step that is a command.
 #[derive(Serialize)]

@@ -130,6 +130,7 @@ impl Shard {
                 });
                 if decided.as_ref().is_ok_and(|all| all.iter().any(|(_, decided)| decided.changes())) {
                     sagas.call_all_back(commit.now);
+                    self.messages.wake_all();
                 }
                 let said = decided.and_then(|all| {
                     let record = |(name, decided): (String, module::Decided)| {
@@ -151,6 +152,7 @@ impl Shard {
         let changes = decided.as_ref().is_ok_and(module::Decided::changes);
         if changes {
             sagas.call_all_back(commit.now);
+            self.messages.wake_all();
         }
         let said = module::record(&mut commit, modules, sagas.live(), &origin, &name, decided);
         if changes {

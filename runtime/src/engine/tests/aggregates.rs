@@ -15,7 +15,7 @@ use crate::engine::{
     port::{Answered, CommandAnswer, SendCommand},
 };
 
-fn definition_of(keep_every: u32) -> aggregate::Definition {
+pub(super) fn definition_of(keep_every: u32) -> aggregate::Definition {
     let command = |name: &str, on| CommandDefinition { name: name.into(), on, schema: None };
     let event = |name: &str| EventDefinition { event_type: format!("account.{name}"), version: 1, reads: Vec::new() };
     aggregate::Definition {
@@ -102,16 +102,20 @@ fn decided(name: &str, data: &str, balance: &mut i64) -> Result<Decision, CallFa
     })
 }
 
-struct Bank {
-    sim: Sim,
+pub(super) struct Bank {
+    pub(super) sim: Sim,
     /// What was sent, in order, and where its answer comes.
     sent: Vec<(String, Receiver<Result<CommandAnswer, Refusal>>)>,
     minted: u32,
 }
 
 impl Bank {
+    pub(super) fn of(sim: Sim) -> Self {
+        Self { sim, sent: Vec::new(), minted: 0 }
+    }
+
     fn new(keep_every: u32) -> Self {
-        let mut bank = Self { sim: Sim::new(all_done), sent: Vec::new(), minted: 0 };
+        let mut bank = Self::of(Sim::new(all_done));
         bank.deploy(1, keep_every);
         bank.sim.calls.clear();
         bank.sim.commits = 0;
@@ -127,7 +131,7 @@ impl Bank {
     }
 
     /// `A put 5`; `A put 5 key R1`; `A put 5 at 3`, if it has three events; `b:A put 5`, in namespace b.
-    fn send(&mut self, text: &str) {
+    pub(super) fn send(&mut self, text: &str) {
         let words: Vec<&str> = text.split(' ').collect();
         let after = |word: &str| words.iter().position(|known| *known == word).map(|at| words[at + 1].to_owned());
         let (space, id) = words[0].split_once(':').unwrap_or(("default", words[0]));
@@ -152,7 +156,7 @@ impl Bank {
     }
 
     /// What was said by now to those that were not told before, a line each.
-    fn told(&mut self) -> String {
+    pub(super) fn told(&mut self) -> String {
         let mut lines = Vec::new();
         self.sent.retain_mut(|(text, answered)| match answered.try_recv() {
             Ok(said) => {
@@ -169,7 +173,7 @@ impl Bank {
     }
 
     /// Sends each line, lets everything happen, and tells what was said. `-` between two lines lets everything happen before the next.
-    fn script(&mut self, script: &str) -> String {
+    pub(super) fn script(&mut self, script: &str) -> String {
         let mut told = Vec::new();
         for part in script.split("-\n") {
             part.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| self.send(line));

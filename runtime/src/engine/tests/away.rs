@@ -124,7 +124,8 @@ fn what_happens_to_a_saga_on_its_way_back_waits_for_it() {
     sim.grant();
     let started = sim.start("S1", "{}", true);
     let (_, call) = sim.open.pop_front().unwrap();
-    let report = Report { outcome: all_done(&call), attempt: call.step().attempt.clone(), left: Left::Nothing };
+    let report =
+        Report { outcome: all_done(&call), attempt: call.step().attempt.clone(), left: Left::Nothing, messages: Vec::new() };
     let away = sim.away.remove(&key("S1")).unwrap();
     assert!(matches!(away.report(GuestReport::Step(report), sim.now), Next::Return));
     let mut cancelled = sim.verb("S1", Verb::Cancel, "K1");
@@ -152,7 +153,8 @@ fn a_saga_that_comes_back_to_wait_does_so_before_what_waited_for_its_return() {
     let started = sim.start("S1", "{}", true);
     sim.end_one();
     let (_, call) = sim.open.pop_front().unwrap();
-    let report = Report { outcome: b_waits(&call), attempt: call.step().attempt.clone(), left: Left::Nothing };
+    let report =
+        Report { outcome: b_waits(&call), attempt: call.step().attempt.clone(), left: Left::Nothing, messages: Vec::new() };
     let away = sim.away.remove(&key("S1")).unwrap();
     assert!(matches!(away.report(GuestReport::Step(report), sim.now), Next::Return));
     let cancelled = sim.verb("S1", Verb::Cancel, "K1");
@@ -169,7 +171,8 @@ fn what_is_decided_after_a_return_is_not_earlier_than_what_came_back() {
     sim.deploy(1, definition(&["~a", "~b", "~c!"]));
     let _started = sim.start("S1", "{}", true);
     let (_, call) = sim.open.pop_front().unwrap();
-    let report = Report { outcome: all_done(&call), attempt: call.step().attempt.clone(), left: Left::Nothing };
+    let report =
+        Report { outcome: all_done(&call), attempt: call.step().attempt.clone(), left: Left::Nothing, messages: Vec::new() };
     let later = sim.now.plus(3);
     let Next::Call(next) = sim.away[&key("S1")].report(GuestReport::Step(report), later) else { panic!("it goes on") };
     sim.called(key("S1"), *next);

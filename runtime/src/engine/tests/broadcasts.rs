@@ -100,7 +100,7 @@ fn a_broadcast_goes_on_after_a_kill_at_any_commit_and_who_publishes_again_is_tol
 
 fn each_waits(call: &GuestCall) -> Outcome {
     match call.step().arrived {
-        None => Outcome::Wait(Wait { event: Some(topic()), until: None }),
+        None => Outcome::Wait(Wait { event: Some(topic()), until: None, answer: None }),
         Some(_) => all_done(call),
     }
 }

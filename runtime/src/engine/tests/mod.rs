@@ -18,6 +18,8 @@ mod schedules;
 
 mod triggers;
 
+mod heard;
+
 mod jobs;
 
 mod broadcasts;
@@ -262,7 +264,12 @@ impl Sim {
     /// The oldest running attempt ends.
     pub(super) fn end_one(&mut self) -> bool {
         let Some((key, call)) = self.open.pop_front() else { return false };
-        let report = Report { outcome: (self.world)(&call), attempt: call.step().attempt.clone(), left: Left::Nothing };
+        let report = Report {
+            outcome: (self.world)(&call),
+            attempt: call.step().attempt.clone(),
+            left: Left::Nothing,
+            messages: Vec::new(),
+        };
         let report = GuestReport::Step(report);
         let next = match self.away.get(&key) {
             Some(away) => away.report(report, self.now),
@@ -439,6 +446,7 @@ impl Sim {
             to: to.map(saga),
             data: Some(Payload::json("true")),
             seed: None,
+            cause: None,
         };
         self.ask_publish(publish)
     }
@@ -549,7 +557,7 @@ pub(super) fn b_waits(call: &GuestCall) -> Outcome {
     match (call.step().name.as_str(), &call.step().arrived) {
         ("b", None) => {
             let topic = amends_core::event::Topic { event_type: "approval".into(), key: "42".into() };
-            Outcome::Wait(Wait { event: Some(topic), until: Some(call.started_at.plus(3_600_000)) })
+            Outcome::Wait(Wait { event: Some(topic), until: Some(call.started_at.plus(3_600_000)), answer: None })
         }
         ("b", Some(Woken::Event(arrival))) => Outcome::Done(arrival.data.clone().unwrap_or_else(Payload::null)),
         ("b", Some(Woken::Timer)) => Outcome::Refused(Failure::new("late", "nobody approved")),

@@ -327,7 +327,7 @@ fn a_grant_reaches_a_saga_that_waits_for_something_else_too() {
 fn first_answers_are_kept_while_their_saga_lives_and_a_week_more() {
     const DAY: u64 = 86_400_000;
     let mut sim = Sim::new(|call| match call.step().arrived {
-        None => Outcome::Wait(Wait { event: None, until: Some(call.started_at.plus(30 * DAY)) }),
+        None => Outcome::Wait(Wait { event: None, until: Some(call.started_at.plus(30 * DAY)), answer: None }),
         Some(_) => Outcome::Done(Payload::null()),
     });
     sim.deploy(1, definition(&["~a"]));
@@ -361,6 +361,7 @@ fn events_of_two_publishers_may_have_the_same_id() {
         _ => Outcome::Wait(Wait {
             event: Some(amends_core::event::Topic { event_type: "approval".into(), key: "42".into() }),
             until: None,
+            answer: None,
         }),
     });
     sim.deploy(1, definition(&["~a", "~b"]));

@@ -72,7 +72,7 @@ impl Shell {
             self.slept += seconds;
             return self.send(&format!("export AMENDS_CLOCK=steered:{}", self.slept * 1_000));
         }
-        let command = self.with_ports(command);
+        let command = self.as_run_here(command);
         let (output, code) = match command.strip_suffix(" &") {
             Some(service) => (self.serve(service), 0),
             // On lines of their own, as the command may end in a comment. Nobody reads what the next commands are.
@@ -82,7 +82,7 @@ impl Shell {
             // The folder of a host is free when it has ended.
             self.services.drain(..).next().map(|ended| ended.recv_timeout(PATIENCE));
         }
-        (self.without_ports(output.trim_end_matches('\n')), code)
+        (self.as_on_the_page(output.trim_end_matches('\n')), code)
     }
 
     fn serve(&mut self, service: &str) -> String {
@@ -114,19 +114,35 @@ impl Shell {
         self.ended.recv_timeout(PATIENCE).unwrap_or_else(|error| panic!("`{text}` does not end: {error}"))
     }
 
-    fn with_ports(&self, text: &str) -> String {
-        PORTS
-            .iter()
-            .zip(self.ports)
-            .fold(text.to_owned(), |text, (page, ours)| text.replace(&format!(":{page}"), &format!(":{ours}")))
+    /// What is waited for may take longer here than where the page was recorded.
+    fn as_run_here(&self, text: &str) -> String {
+        let text = if text.contains("amends start ") { text.replace(" --wait ", " --wait=100s ") } else { text.to_owned() };
+        PORTS.iter().zip(self.ports).fold(text, |text, (page, ours)| with_port(&text, *page, ours))
     }
 
-    fn without_ports(&self, text: &str) -> String {
-        PORTS
-            .iter()
-            .zip(self.ports)
-            .fold(text.to_owned(), |text, (page, ours)| text.replace(&format!(":{ours}"), &format!(":{page}")))
+    fn as_on_the_page(&self, text: &str) -> String {
+        PORTS.iter().zip(self.ports).fold(text.to_owned(), |text, (page, ours)| with_port(&text, ours, *page))
     }
+}
+
+/// The text with another port, where it has this one. The first digits of a longer number are no port: an amount of 45000 was one on a
+/// machine that gave this shell the port 4500.
+fn with_port(text: &str, from: u16, to: u16) -> String {
+    let from = format!(":{from}");
+    let mut parts = text.split(&from);
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_longer = part.starts_with(|next: char| next.is_ascii_digit());
+        whole += if is_longer { from.clone() } else { format!(":{to}") }.as_str();
+        whole += part;
+    }
+    whole
+}
+
+#[test]
+fn a_port_is_replaced_where_it_is_one() {
+    let text = r#"http://127.0.0.1:4500/state {"cents":45000,"port":4500}"#;
+    assert_eq!(with_port(text, 4500, 8430), r#"http://127.0.0.1:8430/state {"cents":45000,"port":8430}"#);
 }
 
 impl Drop for Shell {

@@ -115,10 +115,16 @@ pub(super) fn about(step: &Step, now: &Now) -> Option<String> {
 fn waiting(leg: &Leg, now: &Now) -> Option<String> {
     let moment = |at| format!("{} ({})", now.clock_short(at), now.until(at));
     let retry = || leg.retry_at.map(|at| format!("tries again at {}", moment(at)));
-    let Some(WaitsFor { event, until }) = &leg.waits_for else { return retry() };
-    let event = event.as_ref().map(|topic| format!(" for event {}/{}", clean(&topic.event_type), clean(&topic.key)));
+    let Some(WaitsFor { event, until, answer }) = &leg.waits_for else { return retry() };
+    let event = event.as_ref().map(|topic| format!("event {}/{}", clean(&topic.event_type), clean(&topic.key)));
+    let answer = answer.as_ref().map(|answer| match (&answer.to, &answer.command) {
+        (Some(to), Some(command)) => format!("the answer of {} to {}", clean(to), clean(command)),
+        _ => format!("the answer to command {}", answer.number),
+    });
+    let what: Vec<String> = event.into_iter().chain(answer).collect();
+    let what = if what.is_empty() { String::new() } else { format!(" for {}", what.join(" or ")) };
     let until = until.map(|at| format!(" until {}", moment(at)));
-    Some(format!("waits{}{}", event.unwrap_or_default(), until.unwrap_or_default()))
+    Some(format!("waits{what}{}", until.unwrap_or_default()))
 }
 
 pub(super) fn remedies(stuck: &Stuck, now: &Now) -> Vec<String> {

@@ -158,7 +158,7 @@ fn what_is_missed_while_the_disk_is_nearly_full_is_recorded_in_one_when_it_has_r
 /// Half of the host is left to requests. Where those kept more than that for hours, every start was missed, and requests were served.
 #[test]
 fn what_is_held_for_long_is_started_beside_requests_that_keep_more_than_half() {
-    let mut sim = demo(|_| Outcome::Wait(Wait { event: None, until: Some(Instant(u64::MAX)) }), &["a"]);
+    let mut sim = demo(|_| Outcome::Wait(Wait { event: None, until: Some(Instant(u64::MAX)), answer: None }), &["a"]);
     for number in 0..10 {
         let _started = sim.start(&format!("S{number}"), "{}", false);
     }

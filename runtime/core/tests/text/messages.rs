@@ -1,0 +1,199 @@
+//! Commands and events that code of steps sends, and waits for answers.
+
+use expect_test::expect;
+
+use crate::check::check;
+
+#[test]
+fn what_a_step_sends_is_recorded_in_front_of_its_outcome_and_its_answer_ends_the_wait() {
+    check(
+        "a | b",
+        "a waits for answer 1 sends 2 · answer a 0 refused · show · answer a 1 accepted · answer a 1 accepted · call a · a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a waits for answer 1 sends 2
+              sent a #1 put to account/A
+              sent a #1 put to account/A
+              published a #1 put/A
+              wait a #1 for answer 1
+            > answer a 0 refused
+              answered a command 0 by account/A: refused no
+            > show
+              waiting revision 7
+              a waiting, may have run, 1 attempts from +0ms, waits for answer 1
+              b pending
+            > answer a 1 accepted
+              answered a command 1 by account/A: accepted, revision 1
+              intent a #2
+            > answer a 1 accepted
+            > call a
+              now +0ms, began +0ms, until +30s, may have run, answer to command 1
+            > a done
+              done a #2
+              intent b #1
+            = running, runs b
+        "#]],
+    );
+}
+
+#[test]
+fn an_answer_that_came_before_the_wait_ends_it_at_once() {
+    check(
+        "a~ | b",
+        "a waits for go/1 sends 1 · answer a 0 accepted · event go/1 · a waits for answer 0 · a done",
+        expect![[r#"
+        > start
+          started
+          intent a #1 (effect-free)
+        > a waits for go/1 sends 1
+          sent a #1 put to account/A
+          published a #1 put/A
+          wait a #1 for go/1
+        > answer a 0 accepted
+          answered a command 0 by account/A: accepted, revision 1
+        > event go/1
+          arrived a go/1
+          intent a #2 (effect-free)
+        > a waits for answer 0
+          wait a #2 for answer 0
+          intent a #3 (effect-free)
+        > a done
+          done a #3
+          intent b #1
+        = running, runs b
+    "#]],
+    );
+}
+
+#[test]
+fn an_attempt_that_fails_sends_nothing_and_a_check_never_does() {
+    check(
+        "a(check)",
+        "a transient x sends 1 · +1s · a unknown y sends 1 · check a done sends 1",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a transient x sends 1
+          transient a #1 x
+          backoff a until +1s
+        > +1s
+          intent a #2
+        > a unknown y sends 1
+          unknown a #2 y
+          intent check a #1
+        > check a done sends 1
+          done check a #1
+          completed
+        = completed
+    "#]],
+    );
+}
+
+#[test]
+fn a_step_that_has_sent_something_may_have_happened_and_is_undone() {
+    check(
+        "a~ | b",
+        "a waits for answer 0 sends 1 · answer a 0 refused · a refused no · undo a done sends 1",
+        expect![[r#"
+        > start
+          started
+          intent a #1 (effect-free)
+        > a waits for answer 0 sends 1
+          sent a #1 put to account/A
+          published a #1 put/A
+          wait a #1 for answer 0
+        > answer a 0 refused
+          answered a command 0 by account/A: refused no
+          intent a #2 (effect-free)
+        > a refused no
+          refused a #2 no
+          rollback_begun a refused no
+          intent undo a #1
+        > undo a done sends 1
+          sent undo a #1 put to account/A
+          published undo a #1 put/A
+          undone undo a #1
+          compensated
+        = compensated
+    "#]],
+    );
+    check(
+        "a~ | b",
+        "a waits for answer 0 or 1h sends 1 · cancel · undo a done · answer a 0 accepted",
+        expect![[r#"
+        > start
+          started
+          intent a #1 (effect-free)
+        > a waits for answer 0 or 1h sends 1
+          sent a #1 put to account/A
+          published a #1 put/A
+          wait a #1 for answer 0 or +1h
+        > cancel
+          cancel_requested asked
+          rollback_begun cancelled
+          intent undo a #1
+        > undo a done
+          undone undo a #1
+          compensated
+        > answer a 0 accepted
+        = compensated
+    "#]],
+    );
+}
+
+#[test]
+fn a_wait_for_the_answer_to_a_command_that_was_not_sent_is_a_failed_attempt() {
+    check(
+        "a(tries 2)",
+        "a waits for answer 0 · +1s · a waits for answer 1 answered sends 1",
+        expect![[r#"
+        > start
+          started
+          intent a #1
+        > a waits for answer 0
+          transient a #1 bad_wait
+          backoff a until +1s
+        > +1s
+          intent a #2
+        > a waits for answer 1 answered sends 1
+          unknown a #2 bad_wait
+          rollback_begun a exhausted bad_wait
+          intent undo a #1
+        = compensating, runs undo a, outstanding a
+    "#]],
+    );
+}
+
+#[test]
+fn the_answer_to_a_leg_that_is_over_concerns_nobody() {
+    check(
+        "a(alternates 1)",
+        "a waits for go/1 sends 1 · event go/1 · a refused no · undo a done · answer a 0 accepted · a alternate 1 done",
+        expect![[r#"
+            > start
+              started
+              intent a #1
+            > a waits for go/1 sends 1
+              sent a #1 put to account/A
+              published a #1 put/A
+              wait a #1 for go/1
+            > event go/1
+              arrived a go/1
+              intent a #2
+            > a refused no
+              refused a #2 no
+              intent undo a #1
+            > undo a done
+              undone undo a #1
+              intent a alternate 1 #1
+            > answer a 0 accepted
+            > a alternate 1 done
+              done a alternate 1 #1
+              completed
+            = completed
+        "#]],
+    );
+}

@@ -1,0 +1,146 @@
+//! Events of aggregates: which of them somebody hears, and what comes of those.
+//!
+//! Most events of aggregates end no wait and start nothing, and cost nothing here but a look at what is known of their types.
+
+use std::collections::{BTreeSet, HashSet};
+
+use amends_core::value::Payload;
+use sha2::{Digest, Sha256};
+
+use super::{
+    Published,
+    request::{Publish, Seed},
+    triggers,
+};
+use crate::{
+    engine::{
+        aggregate::AggregateKey,
+        guests::{Decided, Decision, GuestReport},
+        kernel::{
+            reads::{Reads, Unready},
+            request::Origin,
+        },
+        messages::{Line, Message},
+        module::Modules,
+        recorded::RecordedEvent,
+        refusal::Refusal,
+        saga::{
+            Sagas,
+            rows::{self, Recipients},
+        },
+    },
+    journal::{Actor, record},
+};
+
+/// The types of the events in a report that some saga waits for, or is started by.
+pub(crate) fn heard(
+    reads: &mut Reads<'_>,
+    sagas: &mut Sagas,
+    modules: &Modules,
+    key: &AggregateKey,
+    report: &GuestReport,
+) -> Result<HashSet<String>, Unready> {
+    let GuestReport::Decided(Ok(Decided { decisions, .. })) = report else { return Ok(HashSet::new()) };
+    let Some(active) = modules.aggregate(&key.namespace, &key.name) else { return Ok(HashSet::new()) };
+    let decided: BTreeSet<&str> = decisions.iter().flat_map(types).collect();
+    let declared = active.aggregate.definition.events.iter().map(|event| event.event_type.as_str());
+    let mut heard = HashSet::new();
+    for event_type in declared.filter(|event_type| decided.contains(event_type)) {
+        let starts = !modules.started_by(&key.namespace, event_type).is_empty();
+        if starts || sagas.listens(reads, &key.namespace, event_type)? {
+            heard.insert(event_type.to_owned());
+        }
+    }
+    Ok(heard)
+}
+
+fn types(decision: &Decision) -> impl Iterator<Item = &str> {
+    let events = match decision {
+        Decision::Accepted { events, .. } => events.as_slice(),
+        Decision::Refused(_) => &[],
+    };
+    events.iter().map(|event| event.event_type.as_str())
+}
+
+/// What a turn of a message leaves to do.
+pub(crate) enum Left {
+    /// Nothing.
+    Nothing,
+    /// Others are to be told, or what it starts is to begin.
+    Turn(Message),
+    /// All of it, later.
+    All(Message, Refusal),
+}
+
+/// Tells the next sagas that wait for an aggregate's event, those that had begun before it.
+pub(crate) fn tell(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Modules, message: &Message) -> Result<Left, Unready> {
+    let event = recorded(&mut reads, message)?;
+    let namespace = message.of.namespace.clone();
+    let between = (message.through, message.position);
+    let Recipients { keys, more_after } = rows::waiting_for(&mut reads, &namespace, &event.topic, between)?;
+    let keys = sagas.all_ready(&mut reads, modules.definitions(), keys)?;
+    let mut commit = reads.done()?;
+    for key in keys {
+        sagas.deliver(&mut commit, modules, &key, event.arrived());
+    }
+    let next = match more_after {
+        Some(through) => Message { through, ..message.clone() },
+        None if modules.started_by(&namespace, &event.topic.event_type).is_empty() => {
+            message.forget(&mut commit);
+            return Ok(Left::Nothing);
+        }
+        None => Message { line: Line::StartsBy(message.of.clone()), ..message.clone() },
+    };
+    next.keep(&mut commit);
+    Ok(Left::Turn(next))
+}
+
+/// Starts what an aggregate's event starts.
+pub(crate) fn start(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Modules, message: &Message) -> Result<Left, Unready> {
+    let event = recorded(&mut reads, message)?;
+    let origin = Origin { namespace: message.of.namespace.clone(), actor: Actor::Host, idempotency_key: None };
+    let starts = triggers::asked(&mut reads, sagas, modules, &origin, &asked(&event))?;
+    let mut commit = reads.done()?;
+    let starts = match starts {
+        Ok(starts) => starts,
+        Err(refusal) => return Ok(Left::All(message.clone(), refusal)),
+    };
+    for not in triggers::start(&mut commit, sagas, modules, &origin, &event, starts).not_started {
+        let (event, saga, code, why) = (&event.id, &not.saga, not.code.as_str(), &not.message);
+        commit.metrics.dead_letter();
+        tracing::error!(
+            event,
+            saga,
+            code,
+            why,
+            "an aggregate's event was to start a saga, and something stands against it for good"
+        );
+    }
+    message.forget(&mut commit);
+    Ok(Left::Nothing)
+}
+
+/// The event of a message.
+fn recorded(reads: &mut Reads<'_>, message: &Message) -> Result<Published, Unready> {
+    let stored = reads.record(message.position)?;
+    let record = stored.map(|stored| record::decode_stored(&stored)).transpose()?;
+    let key = AggregateKey::of(&message.of);
+    let event = record.zip(key).and_then(|(record, key)| {
+        let event = RecordedEvent::of_record((&key.name, &key.id), &record)?;
+        Some(Published::of_aggregate(event, record.id))
+    });
+    event.ok_or_else(|| Unready::Corrupt(format!("the record at {} is no event of an aggregate", message.position)))
+}
+
+/// The event, as if it was published: the keys of what it starts are made of it, so that it starts the same however often.
+fn asked(event: &Published) -> Publish {
+    let Published { source, id, topic, data, .. } = event.clone();
+    let mut incarnation = [0; 16];
+    let parts = [source.as_bytes(), id.as_bytes(), &event.position.to_be_bytes()];
+    let digest =
+        parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part.len().to_be_bytes()).chain_update(part)).finalize();
+    incarnation.copy_from_slice(&digest[..16]);
+    let input = data.clone().unwrap_or_else(Payload::null);
+    let seed = Seed { input_hash: Sha256::digest(&input.bytes).into(), incarnation, trace_context: None };
+    Publish { source, id, event_type: topic.event_type, key: topic.key, to: None, data, seed: Some(seed), cause: None }
+}

@@ -1,0 +1,237 @@
+//! What is recorded and has not reached everybody in the shard that it is for: events of aggregates that sagas wait for or are started
+//! by, and what steps of sagas sent.
+//!
+//! The row of a message is written with its record and deleted with what comes of it, so that a kill loses and doubles none. Messages of
+//! one line follow each other; of those that nobody can take now each is tried again by itself, while those behind it go on.
+
+pub(crate) mod recover;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use amends_core::{
+    Instant,
+    event::Topic,
+    id::{Namespace, StepKey},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    engine::kernel::{commit::Commit, row},
+    journal::{StreamId, keys},
+    store::{Position, Table},
+};
+
+/// Messages that keep their order.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Line {
+    /// The events of an aggregate, to those that wait for them.
+    EventsOf(StreamId),
+    /// The same events, to start sagas: what stands against a start holds nobody up that waits.
+    StartsBy(StreamId),
+    /// Commands of steps to an aggregate.
+    CommandsTo(StreamId),
+    /// Events of a topic, published by steps.
+    Events(Namespace, Topic),
+}
+
+/// A message on its way. What it says is in its record.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) line: Line,
+    /// The stream of its record.
+    pub(crate) of: StreamId,
+    /// Its record.
+    pub(crate) position: Position,
+    /// The saga that begins there was told last.
+    pub(crate) through: Position,
+    /// The key of the leg that sent it, if a step did.
+    pub(crate) key: Option<StepKey>,
+    /// How often it could not be taken.
+    pub(crate) tries: u32,
+}
+
+/// The row of a message: where its record is, and how far it is.
+#[derive(Debug, Serialize, Deserialize)]
+struct Row {
+    of: StreamId,
+    through: Position,
+    /// Everybody who waits for it was told; what it starts is left.
+    was_told: bool,
+    key: Option<StepKey>,
+}
+
+/// The messages on their way.
+#[derive(Debug, Default)]
+pub(crate) struct Messages {
+    lines: HashMap<Line, VecDeque<Message>>,
+    /// Lines whose first message can be passed on.
+    ready: VecDeque<Line>,
+    /// How many turns are left in this step of the shard.
+    turns_left: usize,
+    /// Messages that could not be taken, by when they are tried again.
+    resting: BTreeMap<(Instant, Position), Message>,
+}
+
+/// Turns of messages in one step of the shard, so that what is asked meanwhile does not wait for long.
+const TURNS_AT_ONCE: usize = 64;
+
+/// The wait after the first try, in milliseconds; it doubles with each further one.
+const FIRST_REST_MS: u64 = 200;
+
+/// And does not get longer than this.
+const REST_MS_MAX: u64 = 60_000;
+
+impl Message {
+    /// A message that is about to be recorded there.
+    pub(crate) fn new(line: Line, of: StreamId, position: Position) -> Self {
+        Self { line, of, position, through: 0, key: None, tries: 0 }
+    }
+
+    /// A message of a step, which has this key.
+    pub(crate) fn of_step(self, key: StepKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// Writes how far it is, with its record or with those that were told.
+    pub(crate) fn keep(&self, commit: &mut Commit<'_>) {
+        let row =
+            Row { of: self.of.clone(), through: self.through, was_told: matches!(self.line, Line::StartsBy(_)), key: self.key };
+        commit.put(Table::Messages, keys::message(self.position), row::encode(&row));
+    }
+
+    /// Everybody has it.
+    pub(crate) fn forget(&self, commit: &mut Commit<'_>) {
+        commit.delete(Table::Messages, keys::message(self.position));
+    }
+}
+
+impl Messages {
+    /// A message comes behind those of its line.
+    pub(crate) fn push(&mut self, message: Message) {
+        let line = message.line.clone();
+        match self.lines.get_mut(&line) {
+            Some(waiting) => waiting.push_back(message),
+            None => {
+                self.lines.insert(line.clone(), VecDeque::from([message]));
+                self.ready.push_back(line);
+            }
+        }
+    }
+
+    /// A step of the shard begins.
+    pub(crate) fn renew(&mut self) {
+        self.turns_left = TURNS_AT_ONCE;
+    }
+
+    /// Some can be passed on in the next step.
+    pub(crate) fn has_turn(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// The next message that can be passed on in this step; its line waits until it is [`done`](Self::done).
+    pub(crate) fn next(&mut self) -> Option<Message> {
+        self.turns_left = self.turns_left.checked_sub(1)?;
+        let line = self.ready.pop_front()?;
+        self.lines.get_mut(&line)?.pop_front()
+    }
+
+    /// The message of a line was passed on, or rests: the one behind it is next.
+    pub(crate) fn done(&mut self, line: &Line) {
+        match self.lines.get(line) {
+            Some(waiting) if waiting.is_empty() => drop(self.lines.remove(line)),
+            Some(_) => self.ready.push_back(line.clone()),
+            None => {}
+        }
+    }
+
+    /// A message that was told to some goes on when the others have had their turn.
+    pub(crate) fn goes_on(&mut self, message: Message) {
+        let line = message.line.clone();
+        self.lines.entry(line.clone()).or_default().push_front(message);
+        self.ready.push_back(line);
+    }
+
+    /// Nobody can take a message now.
+    pub(crate) fn rests(&mut self, now: Instant, message: Message) {
+        let ms = FIRST_REST_MS.saturating_mul(1 << message.tries.min(16)).min(REST_MS_MAX);
+        let tries = message.tries.saturating_add(1);
+        self.resting.insert((now.plus(ms), message.position), Message { tries, ..message });
+    }
+
+    /// When a message that rests is tried again.
+    pub(crate) fn wake_at(&self) -> Option<Instant> {
+        self.resting.first_key_value().map(|((until, _), _)| *until)
+    }
+
+    /// Those whose time has come are tried again.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        while let Some(first) = self.resting.first_entry().filter(|first| first.key().0 <= now) {
+            let message = first.remove();
+            self.push(message);
+        }
+    }
+
+    /// What stood against them may be gone: all are tried again at once.
+    pub(crate) fn wake_all(&mut self) {
+        for message in std::mem::take(&mut self.resting).into_values() {
+            self.push(message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use amends_core::id::Namespace;
+
+    use super::*;
+    use crate::journal::StreamKind;
+
+    fn message(aggregate: &str, position: Position) -> Message {
+        let of = StreamId { namespace: Namespace::new("default").unwrap(), kind: StreamKind::Aggregate, id: aggregate.into() };
+        Message::new(Line::EventsOf(of.clone()), of, position)
+    }
+
+    fn next(messages: &mut Messages) -> Option<(Position, Line)> {
+        messages.next().map(|message| (message.position, message.line))
+    }
+
+    #[test]
+    fn messages_of_one_line_follow_each_other_and_lines_do_not_wait_for_each_other() {
+        let mut messages = Messages { turns_left: 100, ..Messages::default() };
+        for (aggregate, position) in [("a", 1), ("a", 2), ("b", 3)] {
+            messages.push(message(aggregate, position));
+        }
+        let (first, line) = next(&mut messages).unwrap();
+        assert_eq!((first, next(&mut messages).unwrap().0, next(&mut messages)), (1, 3, None));
+        messages.done(&line);
+        assert_eq!(next(&mut messages).unwrap().0, 2);
+        messages.done(&line);
+        assert!(next(&mut messages).is_none() && !messages.lines.contains_key(&line));
+    }
+
+    #[test]
+    fn what_cannot_be_taken_is_tried_again_later_and_later_and_holds_nobody_up() {
+        let mut messages = Messages { turns_left: 100, ..Messages::default() };
+        messages.push(message("a", 1));
+        messages.push(message("a", 2));
+        let mut now = Instant(0);
+        let mut waits = Vec::new();
+        let refused = messages.next().unwrap();
+        messages.rests(now, refused.clone());
+        messages.done(&refused.line);
+        assert_eq!(next(&mut messages).unwrap().0, 2);
+        messages.done(&refused.line);
+        for _ in 0..10 {
+            let until = messages.wake_at().unwrap();
+            waits.push(until.since(now));
+            now = until;
+            messages.wake(now);
+            let refused = messages.next().unwrap();
+            messages.rests(now, refused.clone());
+            messages.done(&refused.line);
+        }
+        assert_eq!(waits, [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 60_000]);
+        messages.wake_all();
+        assert_eq!((messages.wake_at(), next(&mut messages).unwrap().0), (None, 1));
+    }
+}

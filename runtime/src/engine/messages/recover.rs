@@ -1,0 +1,54 @@
+//! Start-up: the messages that the host before this one did not pass on.
+
+use amends_core::event::Event;
+
+use super::{Line, Message, Messages, Row};
+use crate::{
+    engine::{aggregate::AggregateKey, kernel::row},
+    journal::{Corrupt, Fact, StreamId, StreamKind, keys, record},
+    store::{Position, Range, Store, StoreError, Table},
+};
+
+/// The messages that are on their way, in the order of the journal.
+pub(crate) fn read(store: &dyn Store) -> Result<Messages, StoreError> {
+    let mut messages = Messages::default();
+    for found in store.rows(&Range::under(Table::Messages, &[], usize::MAX))? {
+        let position = keys::parse_message(&found.key)?;
+        let Row { of, through, was_told, key } = row::decode(&found.value, "a message's row")?;
+        match line(store, &of, position, was_told) {
+            Ok(line) => messages.push(Message { through, key, ..Message::new(line, of, position) }),
+            Err(StoreError::Corrupt(why)) => tracing::error!(position, why, "a message cannot be read: it is left as it is"),
+            Err(failed) => return Err(failed),
+        }
+    }
+    Ok(messages)
+}
+
+fn line(store: &dyn Store, of: &StreamId, position: Position, was_told: bool) -> Result<Line, StoreError> {
+    if of.kind == StreamKind::Aggregate {
+        return Ok(if was_told { Line::StartsBy(of.clone()) } else { Line::EventsOf(of.clone()) });
+    }
+    let stored = store.log(position, 1)?.pop();
+    let fact = stored.map(|stored| record::decode_stored(&stored)).transpose()?.map(|record| record.fact);
+    match fact {
+        Some(Fact::Saga(event)) => Line::of(of, &event).ok_or_else(|| no_message(position)),
+        _ => Err(no_message(position)),
+    }
+}
+
+fn no_message(position: Position) -> StoreError {
+    Corrupt(format!("position {position} is no message, though a row says so")).into()
+}
+
+impl Line {
+    /// The line of what a step sent.
+    pub(crate) fn of(saga: &StreamId, event: &Event) -> Option<Self> {
+        match event {
+            Event::Sent(_, sent) => {
+                Some(Self::CommandsTo(AggregateKey::new(&saga.namespace, &sent.aggregate, &sent.to).stream()))
+            }
+            Event::Published(_, published) => Some(Self::Events(saga.namespace.clone(), published.topic.clone())),
+            _ => None,
+        }
+    }
+}

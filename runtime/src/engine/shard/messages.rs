@@ -1,0 +1,257 @@
+//! What is recorded reaches everybody in the shard that it is for.
+//!
+//! A command of a step is decided as one from outside is, under an id that stays the same; its answer is recorded with the saga, and only
+//! then the message is done. So a kill in between sends the command again, and it gets its first answer.
+
+use amends_core::{
+    aggregate::Sender,
+    event::{Answer, Answered, AnsweredEvent, Attempt, Event, Published, Sent},
+    id::StepKey,
+    value::Failure,
+};
+use sha2::{Digest, Sha256};
+
+use super::{Shard, Undecided, Work, commands::OUTPUT_BYTES_MAX};
+use crate::{
+    engine::{
+        aggregate::{Asked, Asker, Insider},
+        event::{
+            self, Heard,
+            heard::{self, Left},
+            request::{Cause, Publish, Seed},
+        },
+        kernel::{
+            reads::{Reads, Unready},
+            request::Origin,
+        },
+        messages::{Line, Message},
+        port::{Answered as Decision, CommandAnswer, RecordedEvent, RefusalCode, SendCommand},
+        refusal::Refusal,
+        saga::SagaKey,
+    },
+    journal::{Actor, Fact, Record, record},
+};
+
+impl Shard {
+    /// The next message that can be passed on. A host that stops leaves them to the next one.
+    pub(super) fn next_message(&mut self) -> Option<Message> {
+        if self.kernel.stopping { None } else { self.messages.next() }
+    }
+
+    /// One turn of a message.
+    pub(super) fn pass_on(&mut self, message: Message) -> Result<(), Undecided> {
+        let reads = self.kernel.reads();
+        let (sagas, modules) = (&mut self.sagas, &mut self.modules);
+        let left = match &message.line {
+            Line::EventsOf(_) => heard::tell(reads, sagas, modules, &message),
+            Line::StartsBy(_) => heard::start(reads, sagas, modules, &message),
+            Line::CommandsTo(_) => self.send(&message),
+            Line::Events(..) => self.publish(&message),
+        };
+        match left {
+            Ok(left) => self.passed_on(&message.line, left),
+            Err(why) => return Err(Undecided::new(why, Work::Message(message))),
+        }
+        Ok(())
+    }
+
+    fn passed_on(&mut self, line: &Line, left: Left) {
+        match left {
+            Left::Nothing => {}
+            Left::Turn(message) if message.line == *line => return self.messages.goes_on(message),
+            Left::Turn(message) => self.messages.push(message),
+            Left::All(message, refusal) => self.rests(message, &refusal),
+        }
+        self.messages.done(line);
+    }
+
+    fn rests(&mut self, message: Message, refusal: &Refusal) {
+        let Message { position, tries, of, .. } = &message;
+        let (of, code, why) = (&of.id, refusal.code.as_str(), &refusal.message);
+        // The first tries may meet what is over in a moment.
+        match *tries < 5 {
+            true => {
+                tracing::debug!(position, of, tries, code, why, "what is recorded there cannot be taken now: it is tried again")
+            }
+            false => tracing::warn!(position, of, tries, code, why, "what is recorded there cannot be taken: it is tried again"),
+        }
+        self.messages.rests(self.kernel.now, message);
+    }
+
+    /// A command of a step comes to its aggregate.
+    fn send(&mut self, message: &Message) -> Result<Left, Unready> {
+        let mut reads = self.kernel.reads();
+        let ((attempt, sent), _) = sent(&mut reads, message)?;
+        let (origin, command) = command(message, attempt, sent);
+        match self.aggregates.ask(reads, &self.modules, &origin, &command)? {
+            Asked::Said(said) => self.was_decided(Box::new(message.clone()), said.said),
+            Asked::Waits => {
+                let asker = Asker::Insider(Insider::Message(Box::new(message.clone())));
+                self.aggregates.put_in_line(&mut self.kernel.commit(), &self.modules, origin, Box::new(command), asker);
+            }
+        }
+        Ok(Left::Nothing)
+    }
+
+    /// A command of a step has its answer, or nobody can decide it now.
+    pub(super) fn was_decided(&mut self, message: Box<Message>, said: Result<CommandAnswer, Refusal>) {
+        let answer = match said {
+            Ok(CommandAnswer { decision: Decision::Refused(failure), .. }) => Answer::Refused(failure),
+            Ok(CommandAnswer { decision: Decision::Accepted { events, data }, revision, .. }) => {
+                Answer::Accepted { revision, events: answered_events(events), data }
+            }
+            Err(refusal) if is_final(refusal.code) => Answer::Refused(Failure::new(refusal.code.as_str(), refusal.message)),
+            Err(refusal) => return self.rests(*message, &refusal),
+        };
+        self.take(Work::Answered(message, answer));
+    }
+
+    /// The answer to a command of a step is recorded with its saga, if that goes on.
+    pub(super) fn answered(&mut self, message: Box<Message>, answer: Answer) -> Result<(), Undecided> {
+        match self.is_told(&message, &answer) {
+            Ok(()) => Ok(()),
+            Err(why) => Err(Undecided::new(why, Work::Answered(message, answer))),
+        }
+    }
+
+    fn is_told(&mut self, message: &Message, answer: &Answer) -> Result<(), Unready> {
+        let mut reads = self.kernel.reads();
+        let ((attempt, sent), _) = sent(&mut reads, message)?;
+        let saga = SagaKey::of(&message.of);
+        let lives = match &saga {
+            Some(key) => self.sagas.ready(&mut reads, self.modules.definitions(), key)?,
+            None => false,
+        };
+        let mut commit = reads.done()?;
+        if let Some(key) = saga.filter(|_| lives) {
+            let Sent { number, aggregate, to: from, .. } = sent;
+            let answered = Answered { number, aggregate, from, answer: answer.clone() };
+            self.sagas.answered(&mut commit, &mut self.modules, &key, attempt.leg, answered);
+        }
+        message.forget(&mut commit);
+        Ok(())
+    }
+
+    /// An event of a step is published.
+    fn publish(&mut self, message: &Message) -> Result<Left, Unready> {
+        let mut reads = self.kernel.reads();
+        let (published, record) = published(&mut reads, message)?;
+        let origin = Origin { namespace: message.of.namespace.clone(), actor: Actor::Host, idempotency_key: None };
+        let publish = publication(message, &published, &record);
+        if let Err(refusal) = self.broadcasts.refuse_new() {
+            return Ok(Left::All(message.clone(), refusal));
+        }
+        let is_behind = self.broadcasts.has_topic(&origin.namespace, &publish.topic());
+        let heard = event::publish(reads, &mut self.sagas, &mut self.modules, &origin, &publish, is_behind)?;
+        let commit = &mut self.kernel.commit();
+        match heard {
+            Heard::Begins(delivery) => drop(self.broadcasts.deliver(commit, &origin.namespace, *delivery)),
+            Heard::Said(said) => match said.said {
+                Err(refusal) if refusal.code == RefusalCode::NameTaken => {
+                    let (saga, event_type, why) = (&message.of.id, &publish.event_type, &refusal.message);
+                    commit.metrics.dead_letter();
+                    tracing::error!(saga, event_type, why, "an event of a step is not published");
+                }
+                Err(refusal) => return Ok(Left::All(message.clone(), refusal)),
+                Ok(_) => {}
+            },
+            Heard::UnderWay(_) => {}
+        }
+        message.forget(commit);
+        Ok(Left::Nothing)
+    }
+}
+
+/// No later try would end in another way.
+fn is_final(code: RefusalCode) -> bool {
+    matches!(
+        code,
+        RefusalCode::NoSuchAggregate | RefusalCode::Exists | RefusalCode::InputDoesNotFit | RefusalCode::RevisionChanged
+    )
+}
+
+fn saga_record(reads: &mut Reads<'_>, message: &Message) -> Result<(Event, Record), Unready> {
+    let stored = reads.record(message.position)?;
+    let record = stored.map(|stored| record::decode_stored(&stored)).transpose()?;
+    match record {
+        Some(record) => match &record.fact {
+            Fact::Saga(event) => Ok((event.clone(), record)),
+            _ => Err(no_message(message)),
+        },
+        None => Err(no_message(message)),
+    }
+}
+
+fn no_message(message: &Message) -> Unready {
+    Unready::Corrupt(format!("the record at {} is no message of a step", message.position))
+}
+
+/// The command of a message.
+fn sent(reads: &mut Reads<'_>, message: &Message) -> Result<((Attempt, Sent), Record), Unready> {
+    match saga_record(reads, message)? {
+        (Event::Sent(attempt, sent), record) => Ok(((attempt, *sent), record)),
+        _ => Err(no_message(message)),
+    }
+}
+
+/// The event of a message.
+fn published(reads: &mut Reads<'_>, message: &Message) -> Result<(Published, Record), Unready> {
+    match saga_record(reads, message)? {
+        (Event::Published(_, published), record) => Ok((*published, record)),
+        _ => Err(no_message(message)),
+    }
+}
+
+fn command(message: &Message, attempt: Attempt, sent: Sent) -> (Origin, SendCommand) {
+    let Sent { number, aggregate, to, name, data, expect_revision } = sent;
+    let id = numbered(message, number);
+    let command = SendCommand {
+        aggregate,
+        id: to,
+        name,
+        data_hash: Sha256::digest(&data.bytes).into(),
+        data,
+        command: id.clone(),
+        expect_revision,
+        trace_context: None,
+        sender: Some(Sender::Saga { id: message.of.id.clone(), leg: attempt.leg }),
+        correlation: Some(message.of.id.clone()),
+    };
+    let origin = Origin { namespace: message.of.namespace.clone(), actor: Actor::Host, idempotency_key: Some(id) };
+    (origin, command)
+}
+
+/// The id of a message: the key of its leg and its number there.
+fn numbered(message: &Message, number: u32) -> String {
+    format!("{}.{number}", message.key.unwrap_or(StepKey([0; 16])))
+}
+
+/// Its own key is made of the message, so that what it starts is the same however often it is published.
+fn publication(message: &Message, published: &Published, record: &Record) -> Publish {
+    let Published { number, topic, data } = published.clone();
+    let id = numbered(message, number);
+    let mut incarnation = [0; 16];
+    incarnation.copy_from_slice(&Sha256::digest(format!("event {id}"))[..16]);
+    let seed = Seed { input_hash: Sha256::digest(&data.bytes).into(), incarnation, trace_context: None };
+    Publish {
+        source: format!("saga/{}", message.of.id),
+        id,
+        event_type: topic.event_type,
+        key: topic.key,
+        to: None,
+        data: Some(data),
+        seed: Some(seed),
+        cause: Some(Cause { record: record.id, saga: message.of.id.clone() }),
+    }
+}
+
+/// What goes back to the step: without data, where the events are larger together than what goes from step to step.
+fn answered_events(events: Vec<RecordedEvent>) -> Vec<AnsweredEvent> {
+    let bytes = |event: &RecordedEvent| event.data.as_ref().map_or(0, |data| data.bytes.len());
+    let is_large = events.iter().map(bytes).sum::<usize>() > OUTPUT_BYTES_MAX;
+    let answered = |event: RecordedEvent| {
+        let RecordedEvent { event_type, version, revision, position, at, data, .. } = event;
+        AnsweredEvent { event_type, version, revision, position, at, data: data.filter(|_| !is_large) }
+    };
+    events.into_iter().map(answered).collect()
+}
