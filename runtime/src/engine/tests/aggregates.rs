@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use amends_core::{
     aggregate::{self, Claim, CommandDefinition, EventDefinition, Presence},
-    definition::CommandStep,
+    definition::{CommandData, CommandStep, CommandUndo, Member},
     value::{Failure, Payload},
 };
 use expect_test::expect;
@@ -540,8 +540,8 @@ fn settle() -> Definition {
             aggregate: "account".into(),
             id: format!("/input/{id}"),
             command: name.into(),
-            data: "/input/cents".into(),
-            undo: undo.map(str::to_owned),
+            data: CommandData::At("/input/cents".into()),
+            undo: undo.map(|name| CommandUndo { command: name.into(), data: None }),
         };
         Step { body: Body::Command(command), ..step(text) }
     };
@@ -644,6 +644,76 @@ fn a_command_that_undoes_and_was_refused_is_decided_anew_in_the_next_attempt() {
     }
     assert_eq!(status(&mut bank.sim, "S1"), Status::Compensated);
     assert_eq!(bank.balances(), "10 (revision 4, v1)\n0 (revision 5, v1)\n0 (revision 1, v1)");
+}
+
+/// `label` names an account, and takes from another one; the first is unnamed with the reason.
+fn label(taken_from: &str) -> Definition {
+    let mut label = settle();
+    label.stages.truncate(2);
+    let [name, take] = [0, 1].map(|stage| label.stages[stage].steps[0].clone());
+    let (Body::Command(mut name_it), Body::Command(mut take_it)) = (name.body, take.body) else { panic!("no commands") };
+    let why = [("why", "/cause/code"), ("by", "/cause/step"), ("was", "/output/events/0/data"), ("of", "/input/from")];
+    let why = why.map(|(name, at)| Member { name: name.into(), at: at.into() }).to_vec();
+    name_it.command = "name".into();
+    name_it.undo = Some(CommandUndo { command: "unname".into(), data: Some(CommandData::Object(why)) });
+    (take_it.aggregate, take_it.command, take_it.undo) = (taken_from.into(), "take".into(), None);
+    label.stages[0].steps[0].body = Body::Command(name_it);
+    label.stages[1].steps[0] = Step { body: Body::Command(take_it), undo: Undo::Nothing, ..label.stages[1].steps[0].clone() };
+    label
+}
+
+/// What A was unnamed with, each time that it was.
+fn unnamed(bank: &Bank) -> Vec<String> {
+    let name = StreamId { namespace: namespace(), kind: crate::journal::StreamKind::Aggregate, id: "account/A".into() };
+    let stored = reads::stream(bank.sim.store.as_ref(), &name).unwrap().unwrap_or_default();
+    let data = stored.iter().filter_map(|stored| match crate::journal::record::decode_stored(stored).unwrap().fact {
+        crate::journal::Fact::Aggregate(aggregate::AggregateEvent::Recorded { event_type, data, .. })
+            if event_type == "account.unnamed" =>
+        {
+            Some(String::from_utf8(data.unwrap().bytes.to_vec()).unwrap())
+        }
+        _ => None,
+    });
+    data.collect()
+}
+
+/// A command that undoes had the data of the command that it undoes, so that no aggregate knew why. What it says is decided with its
+/// first attempt: an attempt that follows a kill is the same command.
+#[test]
+fn a_command_that_undoes_says_why_once_also_after_a_kill() {
+    let why = r#"{"why":"too_little","by":"give","was":4,"of":"A"}"#;
+    let mut undone = 0;
+    for kill_at in 0..18 {
+        let mut bank = Bank::of_saga(label("account"));
+        drop(bank.sim.start("S1", r#"{"from":"A","to":"B","cents":4}"#, true));
+        for _ in 0..kill_at {
+            let _ = bank.sim.answer_one() || bank.sim.end_one() || bank.sim.decide_one() || bank.sim.commit();
+        }
+        bank.sim = bank.sim.kill_and_restart();
+        bank.sim.settle();
+        bank.sim.pass(60_000);
+        match unnamed(&bank).as_slice() {
+            // The start was not durable.
+            [] => assert!(!bank.records("A").contains("named"), "killed after {kill_at}: {}", bank.records("A")),
+            [only] => {
+                assert_eq!((only.as_str(), status(&mut bank.sim, "S1")), (why, Status::Compensated), "killed after {kill_at}");
+                undone += 1;
+            }
+            more => panic!("killed after {kill_at}: {more:?}"),
+        }
+    }
+    assert!(undone >= 3, "{undone}");
+}
+
+#[test]
+fn a_command_that_undoes_says_that_the_saga_was_cancelled() {
+    let mut bank = Bank::of_saga(label("nobodys"));
+    drop(bank.sim.start("S1", r#"{"from":"A","to":"B","cents":4}"#, false));
+    bank.sim.pass(1_000);
+    drop(bank.sim.verb("S1", Verb::Cancel, "K1"));
+    bank.sim.settle();
+    assert_eq!(status(&mut bank.sim, "S1"), Status::Compensated);
+    assert_eq!(unnamed(&bank), [r#"{"why":"cancelled","by":null,"was":4,"of":"A"}"#]);
 }
 
 /// The end of `settle` of S1 that is killed after so many steps of the host, beside a client who takes part of one of its calls, when the
