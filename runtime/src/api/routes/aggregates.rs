@@ -211,8 +211,11 @@ async fn show(
     };
     let is_short = matches!(until, Until::Revision(revision) if revision > found.revision);
     if is_short || found.revision == 0 {
-        let message =
-            format!("{aggregate} {id} has {} events, and none at `{}`", found.standing.revision, query.at.unwrap_or_default());
+        let events = match found.standing.revision {
+            1 => "1 event".to_owned(),
+            count => format!("{count} events"),
+        };
+        let message = format!("{aggregate} {id} has {events}, and none at `{}`", query.at.unwrap_or_default());
         return Err(ApiError::new(StatusCode::NOT_FOUND, "no_such_revision", message));
     }
     let found = api.folds.complete(found).await?;

@@ -89,6 +89,8 @@ fn a_command_that_cannot_be_is_refused_by_name() {
         "POST /v1/aggregates/counter/a%2Fb/begin\n\n1",
         "GET /v1/aggregates/counter/C9",
         "GET /v1/aggregates/ledger/C1",
+        "POST /v1/aggregates/counter/C2/begin\n\n1",
+        "GET /v1/aggregates/counter/C2?at=9",
         "GET /v1/aggregates/counter/C1?at=9",
         "GET /v1/aggregates/counter/C1?at=1970-01-01T00:00:00Z",
         "GET /v1/aggregates/counter/C1?at=soon",
@@ -115,6 +117,8 @@ fn a_command_that_cannot_be_is_refused_by_name() {
         400 bad_name: bad id "a/b": use 1 to 128 printable bytes without `/`, not `.` or `..`
         404 no_such_aggregate: there is no counter C9 in this namespace
         404 no_such_aggregate: there is no ledger C1 in this namespace
+        200 counter/C2/1 1 revision 1 duplicate false
+        404 no_such_revision: counter C2 has 1 event, and none at `9`
         404 no_such_revision: counter C1 has 2 events, and none at `9`
         404 no_such_revision: counter C1 has 2 events, and none at `1970-01-01T00:00:00Z`
         400 bad_request: at `soon` is neither a revision nor a time; hint write it as 3, or as 2026-01-01T12:00:00Z
