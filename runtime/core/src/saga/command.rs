@@ -3,6 +3,8 @@
 //! Such a step has no code: its answer is its outcome. It reaches nothing outside, and its command's key is the leg's, so that an
 //! attempt after a crash is the same command and gets the first answer.
 
+use std::collections::BTreeSet;
+
 use super::{
     definition::{Body, CommandData, CommandStep, Step},
     output::{of_cause, of_members, token},
@@ -12,7 +14,7 @@ use super::{
 use crate::{
     aggregate::is_id,
     event::Intent,
-    id::Direction,
+    id::{Direction, Leg},
     json,
     value::{Failure, Format, Payload},
 };
@@ -70,6 +72,20 @@ impl Saga {
         let leg = &intent.attempt.leg;
         let run = self.run(&leg.path)?;
         Some(self.filled_in(run, self.step(run).command(leg.direction)?))
+    }
+
+    /// The aggregates whose commands wait for code that decides them.
+    pub fn undecided(&self) -> BTreeSet<String> {
+        self.undecided_legs().map(|(_, aggregate)| aggregate.to_owned()).collect()
+    }
+
+    /// The legs whose commands wait for code that decides them, with the aggregates.
+    pub(crate) fn undecided_legs(&self) -> impl Iterator<Item = (Leg, &str)> {
+        self.live.undecided().filter_map(|at| {
+            let (run, direction, _) = self.leg_at(at);
+            let sent = self.step(run).command(direction)?;
+            Some((run.name_leg(direction), sent.step.aggregate.as_str()))
+        })
     }
 
     fn filled_in(&self, run: &StepRun, sent: Sent<'_>) -> Result<StepCommand, Failure> {

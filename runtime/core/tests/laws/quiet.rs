@@ -38,7 +38,7 @@ impl Model {
                     law!(recorded, "{} was open when the host stopped", intent.attempt.leg);
                 }
             }
-            Some(Input::Wake | Input::GrantsChanged | Input::LocksTaken | Input::LocksQueued(_)) | None => {}
+            Some(Input::Wake | Input::GrantsChanged | Input::CodeCame(_) | Input::LocksTaken | Input::LocksQueued(_)) | None => {}
         }
         events.iter().try_for_each(|event| self.fold(event, context))?;
         let denied = self.legs().find(|(_, at)| matches!(at, At::Stuck(Why::Denied(_))));

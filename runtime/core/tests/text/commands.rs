@@ -348,3 +348,53 @@ fn each_element_is_undone_with_its_own_data() {
         "#]],
     );
 }
+
+/// A step that nobody could decide waited for up to a minute after somebody could.
+#[test]
+fn a_command_that_no_code_could_decide_is_sent_again_at_once_when_code_comes_for_its_aggregate() {
+    check(
+        "a~(command order create, undone by reject) \u{2016} b~(command customer open, undone by close) | pay*~ ; input {\"id\":\"O1\"}",
+        "a host-fails no_handler · b host-fails unavailable · code comes for customer · code comes for order · a done {} · +1s · b done {} \
+         · pay refused broke · undo a host-fails quarantined · undo b done · code comes for order · undo a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1 (effect-free)
+              intent b #1 (effect-free)
+            > a host-fails no_handler
+              transient a #1 no_handler (not charged)
+              backoff a until +194ms
+            > b host-fails unavailable
+              transient b #1 unavailable (not charged)
+              backoff b until +176ms
+            > code comes for customer
+            > code comes for order
+              unstuck a
+              intent a #2 (effect-free)
+            > a done {}
+              done a #2 {}
+            > +1s
+              intent b #2 (effect-free)
+            > b done {}
+              done b #2 {}
+              intent pay #1 (effect-free)
+            > pay refused broke
+              refused pay #1 broke
+              rollback_begun pay refused broke
+              intent undo a #1 (effect-free)
+              intent undo b #1 (effect-free)
+            > undo a host-fails quarantined
+              transient undo a #1 quarantined (not charged)
+              backoff undo a until +1206ms
+            > undo b done
+              undone undo b #1
+            > code comes for order
+              unstuck undo a
+              intent undo a #2 (effect-free)
+            > undo a done
+              undone undo a #2
+              compensated
+            = compensated
+        "#]],
+    );
+}

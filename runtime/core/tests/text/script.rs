@@ -40,6 +40,8 @@ pub(crate) enum Move {
     Locks(Option<Vec<String>>),
     /// `grants change`.
     GrantsChange,
+    /// `code comes for order`.
+    CodeComes(String),
     /// `move …`: to the next version, as [`Edit`] says.
     Edit(Edit),
     /// `reach on`, `reach off`: whether later attempts can reach outside.
@@ -317,6 +319,7 @@ fn parse(line: &str) -> Move {
         ["locks", "queued", keys @ ..] => Move::Locks(Some(keys.iter().map(ToString::to_string).collect())),
         ["unlock", key] => Move::Verb(Verb::Unlock((*key).into())),
         ["grants", "change"] => Move::GrantsChange,
+        ["code", "comes", "for", aggregate] => Move::CodeComes((*aggregate).into()),
         ["reach", switch] => Move::Reach(*switch == "on"),
         ["journal", "full"] => Move::Journal(Room::Full),
         ["journal", "spent"] => Move::Journal(Room::Spent),
@@ -489,6 +492,7 @@ impl fmt::Display for Move {
             Self::Locks(Some(keys)) => write!(f, "locks queued {}", keys.join(" ")),
             Self::Verb(Verb::Unlock(key)) => write!(f, "unlock {key}"),
             Self::GrantsChange => write!(f, "grants change"),
+            Self::CodeComes(aggregate) => write!(f, "code comes for {aggregate}"),
             Self::Edit(edit) => write!(f, "move {edit}"),
             Self::Reach(on) => write!(f, "reach {}", if *on { "on" } else { "off" }),
             Self::Journal(Room::Full) => f.write_str("journal full"),
