@@ -170,7 +170,7 @@ fn send(random: &mut Random, step: &mut Step, before: &[&String]) {
     let id = source(random, &["/input/id", "/input/id", "/input"]);
     let data = said(random, &["/input", "/input/l"]);
     let known_to_undo =
-        ["/input", "/cause", "/cause/code", "/cause/step", "/cause/data/x", "/output", "/output/data", "/output/events/0"];
+        ["/input", "/cause/kind", "/cause/code", "/cause/step", "/cause/data/x", "/output", "/output/data", "/output/events/0"];
     let undo = match (&step.undo, step.kind) {
         (Undo::Code(policy), Kind::Compensatable) => {
             Undo::Code(UndoPolicy { retry: policy.retry.clone(), deadline_ms: 30_000, alternates: 0, effect_free: true })
