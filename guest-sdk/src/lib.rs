@@ -221,7 +221,7 @@
 //! | [`Saga::savepoint`], [`Saga::rounds`] | where a rollback may stop, so that the steps after it run again |
 //! | [`Step::each`], [`Each`], [`Collected`] | a step for each element of a list |
 //! | [`Step::child`], [`Saga::parallel`] | parallel steps, and sagas as steps of other sagas |
-//! | [`Step::command`], [`At`], [`Answered`] | commands to aggregates as steps |
+//! | [`Step::command`], [`At`], [`CommandData`], [`Answered`] | commands to aggregates as steps |
 //! | [`Saga::started_by`] | sagas that an event starts |
 //! | [`Saga::lock`] | one saga at a time for a business object |
 //! | [`Call`] | what a step knows: key, attempt, outputs of other steps, the event for which it waited |
@@ -362,5 +362,5 @@ pub use projection::{Answer, Document, Documents, Erased, Folded, Key, Links, Pr
 pub use retry::Retry;
 pub use rollback::RollbackCause;
 pub use saga::{Saga, Stage, Steps};
-pub use step::{Answered, AnsweredEvent, At, Each, FromParent, Step, kind};
+pub use step::{Answered, AnsweredEvent, At, CommandData, Each, FromParent, Step, kind};
 pub use stop::{Failure, Result, Stop, Wait, refused, transient, unknown};

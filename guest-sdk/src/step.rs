@@ -20,7 +20,7 @@ use crate::stop::Result;
 use crate::{Call, Retry};
 
 pub use child::FromParent;
-pub use command::{Answered, AnsweredEvent, At};
+pub use command::{Answered, AnsweredEvent, At, CommandData};
 pub use each::Each;
 pub(crate) use erased::Erased;
 use erased::{input, output, own_output};

@@ -178,6 +178,55 @@ fn each_element_sends_its_own_command() {
     assert_eq!(run.state(account(), "B").paid, 0);
 }
 
+/// `bill` is written, and then paid by a bank that answers so; what the invoices were told.
+fn told(place: Saga<Value>, bank: fn(&Value) -> Result<Value>) -> (String, Vec<String>) {
+    let seen = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+    let commands = seen.clone();
+    let run = given(place)
+        .commands("invoice", move |command| {
+            commands.borrow_mut().push(format!("{} {} {}", command.name(), command.id(), command.data()));
+            Ok(json!({"bank": "b1"}))
+        })
+        .commands("bank", move |command| bank(command.data()))
+        .when(json!({"customer": "ada", "cents": 5}));
+    (run.to_string(), seen.take())
+}
+
+#[test]
+fn an_undo_says_why_and_what_was_recorded_and_the_same_in_every_attempt() {
+    let invoice = || At::new("invoice", "/input/customer");
+    let bill = || Step::command("bill", invoice(), "write").data([("for", "/input/cents")]);
+    let pay = || Step::pivot_command("pay", At::new("bank", "/outputs/bill/data/bank"), "pay").data("/input/cents");
+    let why = [("why", "/cause/code"), ("by", "/cause/step"), ("left", "/cause/data/left"), ("gone", "/cause/data/x/y")];
+    let (run, told) = self::told(Saga::new("bills").step(bill().undo_with("cancel", why)).step(pay()), |_| {
+        Err(refused("no_funds", "none").with(json!({"left": 2})))
+    });
+    assert_eq!(run, "bill done\npay refused no_funds\nundo bill done\ncompensated no_funds");
+    assert_eq!(told, [r#"write ada {"for":5}"#, r#"cancel ada {"by":"pay","gone":null,"left":2,"why":"no_funds"}"#]);
+
+    let undone = bill().undo_with("cancel", [("cause", "/cause"), ("bank", "/output/data/bank")]);
+    let (_, told) = self::told(Saga::new("bills").step(undone).step(pay()), |_| Err(refused("no_funds", "none")));
+    let cause = r#"{"code":"no_funds","data":null,"kind":"refused","message":"none","step":"pay"}"#;
+    assert_eq!(told[1], format!(r#"cancel ada {{"bank":"b1","cause":{cause}}}"#));
+
+    let only = bill().undo_with("cancel", "/cause/kind");
+    let (_, told) = self::told(Saga::new("bills").step(only).step(pay()), |_| Err(refused("no_funds", "none")));
+    assert_eq!(told[1], r#"cancel ada "refused""#);
+}
+
+#[test]
+fn an_undo_that_finds_nothing_in_the_input_is_not_sent_and_is_stuck_in_the_end() {
+    let bill = Step::command("bill", At::new("invoice", "/input/customer"), "write").undo_with("cancel", [("by", "/input/by")]);
+    let saga = Saga::new("bills").step(bill.undo_retry(Retry::attempts(2))).step(Step::pivot_command(
+        "pay",
+        At::new("bank", "/input/customer"),
+        "pay",
+    ));
+    let (run, told) = told(saga, |_| Err(refused("no_funds", "none")));
+    assert_eq!(run, "bill done\npay refused no_funds\nundo bill transient no_data ×2\nstuck at undo bill: no_data");
+    assert_eq!(told.len(), 1);
+}
+
 #[test]
 fn an_undo_that_is_refused_is_tried_as_its_policy_says_and_is_stuck_then() {
     let first = Step::command("first", account().at("/input/a"), "pay").data("/input/first").undo("give-back");
@@ -263,6 +312,38 @@ fn a_module_is_told_where_its_commands_find_nothing() {
          saga `wrong`, step `pay`: its command that undoes it: the name \"give~back\" is not of the form [a-z][a-z0-9-]{0,62}\n\
          saga `wrong`, step `pay`: its id of the aggregate is at no pointer that begins with /input or /outputs/<step>\n\
          saga `wrong`, step `pay`: its data is in the output of `close`, which is no step of an earlier stage\n\
-         saga `wrong`, step `close`: its id of the aggregate: `input/a` is no JSON pointer; it is empty or begins with `/`, and writes `~` as `~0`",
+         saga `wrong`, step `close`: its id of the aggregate is at no pointer that begins with /input or /outputs/<step>",
+    );
+}
+
+#[test]
+fn a_module_is_told_what_no_undo_can_say() {
+    let undone = |data: amends_sdk::CommandData| -> String {
+        let pay = Step::command("pay", At::new("account", "/input/a"), "pay").undo_with("give-back", data);
+        let saga: Saga<Value> =
+            Saga::new("s").step(pay).step(Step::pivot_command("close", At::new("account", "/input/a"), "close"));
+        Module::new("m").saga(saga).check().map_or_else(|problems| problems.to_string(), |()| String::new())
+    };
+    assert_eq!(undone([("why", "/cause/code"), ("event", "/output/events/0/type"), ("id", "/input/a")].into()), "");
+    assert_eq!(undone("/cause".into()), "");
+    let of = "saga `s`, step `pay`:";
+    let undo = "the data of the command that undoes it";
+    assert_eq!(
+        undone("/cause/reason".into()),
+        format!("{of} {undo} is at `/cause/reason`, where nothing ever is; there are kind, step, code, message, data")
+    );
+    assert_eq!(
+        undone([("a", "/outputs/close"), ("a", "/why"), ("b", "/cause/data/~x")].into()),
+        format!(
+            "{of} the member `a` of {undo} is in the output of `close`, which is no step of an earlier stage\n\
+             {of} {undo} has two members `a`\n\
+             {of} the member `a` of {undo} is at no pointer that begins with /input, /outputs/<step>, /output or /cause\n\
+             {of} the member `b` of {undo} is at no pointer that begins with /input, /outputs/<step>, /output or /cause"
+        )
+    );
+    let forward = Step::pivot_command("pay", At::new("account", "/input/a"), "pay").data([("why", "/cause/code")]);
+    assert_eq!(
+        Module::new("m").saga(Saga::<Value>::new("s").step(forward)).check().unwrap_err().to_string(),
+        format!("{of} the member `why` of its data is at no pointer that begins with /input or /outputs/<step>")
     );
 }

@@ -15,6 +15,11 @@ pub fn escape_json(text: &str) -> String {
     spelled(text, is_hostile, |c, safe| _ = write!(safe, "\\u{:04x}", u32::from(c)))
 }
 
+/// A whole number in its one spelling: without a sign, and without zeros before it.
+pub fn whole(text: &str) -> Option<u64> {
+    text.parse::<u64>().ok().filter(|number| number.to_string() == text)
+}
+
 fn spelled(text: &str, is_meant: impl Fn(char) -> bool, spell: impl Fn(char, &mut String)) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -26,6 +31,15 @@ fn spelled(text: &str, is_meant: impl Fn(char) -> bool, spell: impl Fn(char, &mu
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_whole_number_has_one_spelling() {
+        let numbers = ["0", "7", "18446744073709551615"].map(whole);
+        assert_eq!(numbers, [Some(0), Some(7), Some(u64::MAX)]);
+        for other in ["", "+2", "-2", "02", "00", "2 ", "2.0", "2e0", "18446744073709551616", "٢"] {
+            assert_eq!(whole(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn what_is_hostile_is_spelled_out() {

@@ -28,18 +28,24 @@ pub enum Status {
     Cancelled,
 }
 
-/// Why an order was rejected.
+/// Why an order was rejected. The aliases are the codes for which its saga rolls back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The total is above what is left of the customer's limit.
+    #[serde(alias = "credit_limit_exceeded")]
     InsufficientCredit,
     /// There is no such customer.
+    #[serde(alias = "no_such_aggregate")]
     UnknownCustomer,
     /// Nobody answered in time.
+    #[serde(alias = "deadline")]
     Timeout,
-    /// The saga that made it was rolled back, and its journal says why: a command that undoes another has the data of that one.
+    /// Somebody cancelled the saga that made it.
+    Cancelled,
+    /// The saga that made it was rolled back for something else, and its journal says why.
     #[default]
+    #[serde(other)]
     RolledBack,
 }
 
@@ -315,9 +321,18 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_is_undone_is_rejected_for_that() {
-        let o1 = o1([created()]).command("reject", serde_json::json!({"order": "O1", "customer": "C1", "total_cents": 1234}));
-        o1.then(r#"rejected {"reason":"rolled_back"}"#);
+    fn an_order_is_rejected_for_what_its_saga_rolls_back_for() {
+        for (code, reason) in [
+            ("credit_limit_exceeded", "insufficient_credit"),
+            ("no_such_aggregate", "unknown_customer"),
+            ("deadline", "timeout"),
+            ("cancelled", "cancelled"),
+            ("released", "rolled_back"),
+        ] {
+            let o1 = o1([created()]).command("reject", serde_json::json!({"reason": code}));
+            o1.then(&format!(r#"rejected {{"reason":"{reason}"}}"#));
+        }
+        o1([created()]).command("reject", serde_json::json!({})).then(r#"rejected {"reason":"rolled_back"}"#);
     }
 
     #[test]

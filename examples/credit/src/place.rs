@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::customer::customer;
 use crate::order::order;
 
-/// The input, which is also the data of its commands: each takes the fields that it knows.
+/// The input, which is also the data of its commands, but for the one that rejects: each takes the fields that it knows.
 #[derive(Serialize, Deserialize)]
 pub struct Placed {
     /// The order's id.
@@ -21,7 +21,7 @@ pub struct Placed {
 /// The saga.
 pub fn place_order() -> Saga<Placed> {
     Saga::new("place-order")
-        .step(Step::command("create", order().at("/input/order"), "create").undo("reject"))
+        .step(Step::command("create", order().at("/input/order"), "create").undo_with("reject", [("reason", "/cause/code")]))
         .step(Step::pivot_command("reserve-credit", customer().at("/input/customer"), "reserve-credit"))
         .step(Step::retriable_command("approve", order().at("/input/order"), "approve"))
         .output("reserve-credit")
@@ -35,7 +35,7 @@ mod tests {
 
     use super::*;
     use crate::customer::{Available, Did};
-    use crate::order::Status;
+    use crate::order::{Reason, Status};
 
     /// With the customer C1, whose limit is 15.00.
     fn shop() -> Given {
@@ -71,7 +71,7 @@ mod tests {
              undo create done
              compensated credit_limit_exceeded",
         );
-        assert_eq!(after(&run), (Some(Status::Rejected(crate::order::Reason::RolledBack)), 1500));
+        assert_eq!(after(&run), (Some(Status::Rejected(Reason::InsufficientCredit)), 1500));
         assert_eq!(run.failure().unwrap().message, "1500 cents are left");
     }
 
@@ -83,7 +83,7 @@ mod tests {
              undo create done
              compensated no_such_aggregate",
         );
-        assert_eq!(after(&run).0, Some(Status::Rejected(crate::order::Reason::RolledBack)));
+        assert_eq!(after(&run).0, Some(Status::Rejected(Reason::UnknownCustomer)));
     }
 
     #[test]

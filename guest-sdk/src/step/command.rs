@@ -45,6 +45,40 @@ impl<S, C: Commands, E: Events> Aggregate<S, C, E> {
     }
 }
 
+/// What a step's command says: the value at a JSON pointer, or an object that is made of such values.
+///
+/// `"/input/credit"` and `[("order", "/input/order"), ("cents", "/outputs/quote/cents")]` are such data; the input is that of the
+/// saga, or the element of [`each`](Step::each), and the steps of outputs are of earlier stages. See [`Step::data`] and
+/// [`Step::undo_with`].
+#[derive(Clone, Debug)]
+#[must_use = "it says nothing until a step has it"]
+pub struct CommandData(wit::CommandData);
+
+impl From<&str> for CommandData {
+    fn from(pointer: &str) -> CommandData {
+        CommandData::from(pointer.to_owned())
+    }
+}
+
+impl From<String> for CommandData {
+    fn from(pointer: String) -> CommandData {
+        CommandData(wit::CommandData::At(pointer))
+    }
+}
+
+impl<N: Into<String>, P: Into<String>, const MEMBERS: usize> From<[(N, P); MEMBERS]> for CommandData {
+    fn from(members: [(N, P); MEMBERS]) -> CommandData {
+        CommandData::from(Vec::from(members))
+    }
+}
+
+impl<N: Into<String>, P: Into<String>> From<Vec<(N, P)>> for CommandData {
+    fn from(members: Vec<(N, P)>) -> CommandData {
+        let member = |(name, at): (N, P)| wit::Member { name: name.into(), at: at.into() };
+        CommandData(wit::CommandData::Object(members.into_iter().map(member).collect()))
+    }
+}
+
 /// The output of a step that is a command: what its aggregate recorded, and answered.
 ///
 /// A later step reads it with [`Call::output`](crate::Call::output), and a later command by a pointer: `/outputs/bill/data/invoice`.
@@ -75,7 +109,7 @@ pub struct AnsweredEvent {
 // `Answered` does not serialize, so that no step of code has it as its output: a step with it is a command.
 impl<I> Step<kind::WithoutUndo, I, Answered> {
     /// A command to an aggregate in place of a function, undone by another command: [`undo`](Self::undo), or
-    /// [`undo_nothing`](Self::undo_nothing).
+    /// [`undo_with`](Self::undo_with) data of its own; or [`undo_nothing`](Self::undo_nothing).
     ///
     /// What the aggregate decides is the step's outcome: what it refuses is refused, with the same failure, and all else is done.
     /// Nothing else runs: the step is data, and needs neither code nor the disk. Its command is the same in every attempt, so it
@@ -142,11 +176,59 @@ impl<I> Step<kind::WithoutUndo, I, Answered> {
     ///
     /// It must not refuse when there is nothing to undo. A refusal of it is tried again 20 times by default, then the saga is
     /// stuck: see [`undo_retry`](Step::undo_retry).
-    pub fn undo(mut self, command: impl Into<String>) -> Step<kind::Compensatable, I, Answered> {
+    pub fn undo(self, command: impl Into<String>) -> Step<kind::Compensatable, I, Answered> {
+        self.undone_by(wit::CommandUndo { command: command.into(), data: None })
+    }
+
+    /// The command that undoes the step, to the same aggregate, and what it says. Otherwise as [`undo`](Self::undo).
+    ///
+    /// Its pointers may also lead to the output of the step, `/output`, and to why it is undone, `/cause`:
+    ///
+    /// | pointer | |
+    /// |---|---|
+    /// | `/cause/kind` | `refused`, `exhausted`, `unknown`, `cancelled`, `deadline`, or `alternate_refused`: see [`RollbackCause`](crate::RollbackCause) |
+    /// | `/cause/code` | the code of the failure that the saga rolls back for; or `cancelled`, `deadline` |
+    /// | `/cause/message`, `/cause/data` | the rest of that failure |
+    /// | `/cause/step` | the path of the step that failed |
+    ///
+    /// What the output or the cause does not have is `null`. The command is the same in every attempt, also if the saga is cancelled
+    /// meanwhile. Where a pointer into the input or an earlier output finds nothing, it is not sent; the saga is stuck in the end.
+    ///
+    /// ```
+    /// use amends_sdk::testing::given;
+    /// use amends_sdk::{At, Saga, Step, refused};
+    /// use serde_json::{Value, json};
+    ///
+    /// let order = || At::new("order", "/input/order");
+    /// let why = [("reason", "/cause/code"), ("left", "/cause/data/left")];
+    /// let place: Saga<Value> = Saga::new("place")
+    ///     .step(Step::command("create", order(), "create").undo_with("reject", why))
+    ///     .step(Step::pivot_command("reserve", At::new("customer", "/input/customer"), "reserve"));
+    /// given(place)
+    ///     .commands("order", |command| {
+    ///         if command.name() == "reject" {
+    ///             assert_eq!(*command.data(), json!({"reason": "no_credit", "left": 266}));
+    ///         }
+    ///         Ok(json!(null))
+    ///     })
+    ///     .commands("customer", |_| Err(refused("no_credit", "266 cents are left").with(json!({"left": 266}))))
+    ///     .when(json!({"order": "O1", "customer": "C1"}))
+    ///     .then(
+    ///         "create done
+    ///          reserve refused no_credit
+    ///          undo create done
+    ///          compensated no_credit",
+    ///     );
+    /// ```
+    pub fn undo_with(self, command: impl Into<String>, data: impl Into<CommandData>) -> Step<kind::Compensatable, I, Answered> {
+        self.undone_by(wit::CommandUndo { command: command.into(), data: Some(data.into().0) })
+    }
+
+    fn undone_by(mut self, undo: wit::CommandUndo) -> Step<kind::Compensatable, I, Answered> {
         let policy = wit::UndoPolicy { retry: Retry::until_stuck().0, deadline_ms: 30_000, alternates: 0, effect_free: true };
         self.erased.spec.undo = wit::Undo::Code(policy);
         if let wit::Body::Command(step) = &mut self.erased.spec.body {
-            step.undo = Some(command.into());
+            step.undo = Some(undo);
         }
         Step { erased: self.erased, types: PhantomData }
     }
@@ -176,7 +258,7 @@ impl<I> Step<kind::Retriable, I, Answered> {
 impl<K, I> Step<K, I, Answered> {
     fn sends(name: Cow<'static, str>, kind: wit::Kind, at: At, command: String) -> Self {
         let At { aggregate, id, commands } = at;
-        let step = wit::CommandStep { aggregate, id, command, data: "/input".to_owned(), undo: None };
+        let step = wit::CommandStep { aggregate, id, command, data: CommandData::from("/input").0, undo: None };
         let mut spec = spec(name.into_owned(), kind, wit::Body::Command(step));
         spec.effect_free = true;
         let (execute, compensate) = (Vec::new(), Vec::new());
@@ -184,13 +266,14 @@ impl<K, I> Step<K, I, Answered> {
         Step { erased, types: PhantomData }
     }
 
-    /// Where the command's data is: a JSON pointer as `/input/credit`, or `/outputs/quote` for the output of the step `quote`,
-    /// which is of an earlier stage. By default it is the whole input, or the element of [`each`](Step::each).
+    /// What the command says: what is at a JSON pointer as `/input/credit`, or `/outputs/quote` for the output of the step `quote`,
+    /// which is of an earlier stage; or an object of that, as `[("order", "/input/order"), ("price", "/outputs/quote/price")]`. By
+    /// default it is the whole input, or the element of [`each`](Step::each).
     ///
     /// A command whose variant holds nothing takes any object, and one with fields takes those that it has.
-    pub fn data(mut self, pointer: impl Into<String>) -> Self {
+    pub fn data(mut self, data: impl Into<CommandData>) -> Self {
         if let wit::Body::Command(step) = &mut self.erased.spec.body {
-            step.data = pointer.into();
+            step.data = data.into().0;
         }
         self
     }

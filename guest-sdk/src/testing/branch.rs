@@ -5,7 +5,7 @@ use std::rc::Rc;
 use serde_json::{Map, Value, json};
 
 use crate::bindings::imports::amends::module::types::{Named, Payload};
-use crate::bindings::saga::exports::amends::module::saga::{Body, Failure as WitFailure};
+use crate::bindings::saga::exports::amends::module::saga::{Body, CommandData, Failure as WitFailure};
 use crate::saga::Definition;
 use crate::step::Erased;
 use crate::testing::course::{Course, Failed};
@@ -96,7 +96,12 @@ impl Branch {
     /// The outputs to which the pointers of a command lead.
     fn outputs_for(&self, body: &Body) -> Map<String, Value> {
         let Body::Command(command) = body else { return Map::new() };
-        let names = [&command.id, &command.data].into_iter().filter_map(|pointer| pointer.strip_prefix("/outputs/"));
+        let undo = command.undo.as_ref().and_then(|undo| undo.data.as_ref());
+        let said = [Some(&command.data), undo].into_iter().flatten().flat_map(|data| match data {
+            CommandData::At(at) => vec![at],
+            CommandData::Object(members) => members.iter().map(|member| &member.at).collect(),
+        });
+        let names = said.chain([&command.id]).filter_map(|pointer| pointer.strip_prefix("/outputs/"));
         let names = names.filter_map(|rest| rest.split('/').next());
         let output = |name: &str| payload::decode(&self.output_of(name)?).ok();
         names.filter_map(|name| Some((name.to_owned(), output(name)?))).collect()

@@ -5,7 +5,7 @@ use anyhow::Result;
 use clap::Args;
 
 use super::{
-    deploy::broken,
+    deploy::{broken, uses},
     exit::{Exit, Usage},
     session::{Form, Session, confirmed, print, print_json, say},
 };
@@ -73,7 +73,8 @@ pub(super) fn run(activate: &Activate, session: &Session) -> Result<Exit> {
     if activate.form.json {
         print_json(&active)?;
     } else {
-        print(&format!("{} version {} is active: new sagas start on it\n", active.name, active.version))?;
+        let uses = uses(&active.sagas, &active.aggregates, "it");
+        print(&format!("{} version {} is active: {uses}\n", active.name, active.version))?;
         if activate.previous {
             print(&broken(&active.breaks, "no longer works"))?;
         }

@@ -101,8 +101,12 @@ pub(super) fn activate(component: &[u8], session: &Session) -> Result<(Deployed,
 
 fn report(deployed: &Deployed, is_new: bool) -> String {
     let standing = match deployed.active {
-        Some(active) if active == deployed.version => "active: new sagas start on it".to_owned(),
-        Some(active) => format!("not active: new sagas start on version {active}"),
+        Some(active) if active == deployed.version => {
+            format!("active: {}", uses(&deployed.sagas, &deployed.aggregates, "it"))
+        }
+        Some(active) => {
+            format!("not active: {}", uses(&deployed.sagas, &deployed.aggregates, &format!("version {active}")))
+        }
         None => format!("not active; `amends activate {} {}` makes it so", deployed.name, deployed.version),
     };
     let news = if is_new { "" } else { " (the host had this component already)" };
@@ -114,18 +118,25 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
         + &remarks(&deployed.missing_grants, &deployed.warnings)
 }
 
+/// What a module of this content uses its active version for.
+pub(super) fn uses(sagas: &[String], aggregates: &[String], active: &str) -> String {
+    match (sagas, aggregates) {
+        ([], []) => format!("its views are built by {active}"),
+        ([], _) => format!("its aggregates are decided by {active}"),
+        _ => format!("new sagas start on {active}"),
+    }
+}
+
 fn planned(plan: &Plan) -> String {
     let what = match (plan.deployed, plan.active == Some(plan.version)) {
         (true, true) => {
             format!("{} version {} has this component already and is active: nothing would change\n", plan.name, plan.version)
         }
         (true, false) => format!("{} version {} has this component already; it would become active\n", plan.name, plan.version),
-        (false, _) => format!(
-            "{} would get version {} (sha256 {}), and new sagas would start on it\n",
-            plan.name,
-            plan.version,
-            short(&plan.digest)
-        ),
+        (false, _) => {
+            let active = if plan.sagas.is_empty() { "it would become active" } else { "new sagas would start on it" };
+            format!("{} would get version {} (sha256 {}), and {active}\n", plan.name, plan.version, short(&plan.digest))
+        }
     };
     let stays = match plan.in_flight.as_slice() {
         [] => "no saga is in flight on this module\n".to_owned(),
@@ -257,6 +268,41 @@ mod tests {
             warning: step `charge` is never undone
         "#]]
         .assert_eq(&report(&deployed, true));
+    }
+
+    /// Each module was told of new sagas, also one that has none.
+    #[test]
+    fn a_deploy_says_what_the_active_version_is_used_for() {
+        let deployed = |active, sagas: &[&str], aggregates: &[&str]| Deployed {
+            name: "ledger".to_owned(),
+            version: 2,
+            digest: "3f9c".repeat(16),
+            active,
+            sagas: sagas.iter().map(ToString::to_string).collect(),
+            triggers: Vec::new(),
+            aggregates: aggregates.iter().map(ToString::to_string).collect(),
+            projections: vec!["balances".to_owned()],
+            imports: Vec::new(),
+            missing_grants: Vec::new(),
+            warnings: Vec::new(),
+            breaks: Breaks::default(),
+        };
+        let head = |deployed: &Deployed| report(deployed, true).lines().next().unwrap_or_default().to_owned() + "\n";
+        let heads = [
+            deployed(Some(2), &["move"], &["account"]),
+            deployed(Some(2), &[], &["account"]),
+            deployed(Some(1), &[], &["account"]),
+            deployed(Some(2), &[], &[]),
+            deployed(None, &[], &[]),
+        ];
+        expect![[r#"
+            ledger version 2  sha256 3f9c3f9c3f9c  active: new sagas start on it
+            ledger version 2  sha256 3f9c3f9c3f9c  active: its aggregates are decided by it
+            ledger version 2  sha256 3f9c3f9c3f9c  not active: its aggregates are decided by version 1
+            ledger version 2  sha256 3f9c3f9c3f9c  active: its views are built by it
+            ledger version 2  sha256 3f9c3f9c3f9c  not active; `amends activate ledger 2` makes it so
+        "#]]
+        .assert_eq(&heads.map(|deployed| head(&deployed)).concat());
     }
 
     #[test]

@@ -258,6 +258,45 @@ mod tests {
     }
 
     #[test]
+    fn a_command_is_shown_with_what_it_says_and_what_undoes_it() {
+        let mut saga = samples::trip();
+        let command = |command: &str, data, undo| {
+            let (aggregate, id, command) = ("order".to_owned(), "/input/order".to_owned(), command.to_owned());
+            Body::Command(core::CommandStep { aggregate, id, command, data, undo })
+        };
+        let at = |pointer: &str| core::CommandData::At(pointer.to_owned());
+        let member = |name: &str, at: &str| core::Member { name: name.to_owned(), at: at.to_owned() };
+        let why = core::CommandData::Object(vec![member("reason", "/cause/code"), member("by", "/input/by")]);
+        let reject = core::CommandUndo { command: "reject".to_owned(), data: Some(why) };
+        let take_back = core::CommandUndo { command: "take-back".to_owned(), data: None };
+        saga.stages[0].steps[0].body = command("create", at("/input"), Some(reject));
+        saga.stages[0].steps[1].body = command("add", at("/input/line"), Some(take_back));
+        saga.stages[1].steps[0].body = command("approve", core::CommandData::Object(Vec::new()), None);
+        let saga = super::super::present::definition::definition("trip", None, &saga);
+        let text = draw(&saga, Format::Text);
+        let steps: Vec<&str> = text.lines().skip(2).take(3).collect();
+        expect![[r#"
+              1  reserve-flight  compensatable  sends create to order /input/order saying /input, undone by the command reject saying {by: /input/by, reason: /cause/code}
+              ‖  reserve-hotel   compensatable  sends add to order /input/order saying /input/line, undone by the command take-back
+              2  charge          pivot          sends approve to order /input/order saying {}"#]].assert_eq(&steps.join("\n"));
+        expect![[r#"
+            {
+              "aggregate": "order",
+              "id": "/input/order",
+              "name": "create",
+              "data": "/input",
+              "undo": {
+                "name": "reject",
+                "data": {
+                  "by": "/input/by",
+                  "reason": "/cause/code"
+                }
+              }
+            }"#]]
+        .assert_eq(&serde_json::to_string_pretty(&saga.stages[0].steps[0].command).unwrap());
+    }
+
+    #[test]
     fn a_definition_draws_as_mermaid() {
         expect![[r#"
             flowchart TD

@@ -136,8 +136,8 @@ fn step(step: wit::Step) -> core::Step {
                 aggregate: command.aggregate,
                 id: command.id,
                 command: command.command,
-                data: command.data,
-                undo: command.undo,
+                data: command_data(command.data),
+                undo: command.undo.map(|undo| core::CommandUndo { command: undo.command, data: undo.data.map(command_data) }),
             }),
         },
         effect_free: step.effect_free,
@@ -174,6 +174,15 @@ fn step(step: wit::Step) -> core::Step {
             },
             concurrency: each.concurrency,
         }),
+    }
+}
+
+fn command_data(data: wit::CommandData) -> core::CommandData {
+    match data {
+        wit::CommandData::At(pointer) => core::CommandData::At(pointer),
+        wit::CommandData::Object(members) => core::CommandData::Object(
+            members.into_iter().map(|member| core::Member { name: member.name, at: member.at }).collect(),
+        ),
     }
 }
 

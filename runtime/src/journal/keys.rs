@@ -117,6 +117,19 @@ pub fn denied_of(namespace: &Namespace, module: &str, (after, before): (Position
     Range { table: Table::Denied, from, to: Some(to), order: Order::Ascending, limit }
 }
 
+/// What stands for a module in the row of a saga whose command no module decides. A module's name is never empty.
+const NO_MODULE: &str = "";
+
+/// The row of [`Table::Denied`] for a saga that goes on when code is active for an aggregate.
+pub fn undecided(namespace: &Namespace, start: Position) -> Vec<u8> {
+    denied(namespace, NO_MODULE, start)
+}
+
+/// Sagas that wait for such code, of those that began between these positions, oldest first.
+pub fn undecided_of(namespace: &Namespace, between: (Position, Position), limit: usize) -> Range {
+    denied_of(namespace, NO_MODULE, between, limit)
+}
+
 /// The row of [`Table::Locks`] for a saga that holds a lock key or waits for it.
 pub fn lock(namespace: &Namespace, key: &str, start: Position) -> Vec<u8> {
     Key::default().text(namespace.as_str()).text(key).number(start).0

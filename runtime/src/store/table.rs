@@ -52,7 +52,8 @@ tables! {
     Modules 8 "modules",
     /// (namespace, idempotency key): answers of verbs and of deduplicated messages.
     Answers 9 "answers",
-    /// (namespace, module, start position): sagas that a grant to the module would let go on.
+    /// (namespace, module, start position): sagas that a grant to the module would let go on; without a module, sagas that code for
+    /// an aggregate would let go on.
     Denied 10 "denied",
     /// (namespace, lock key, start position): who holds a lock key, and who waits for it, first come first.
     Locks 11 "locks",

@@ -1,5 +1,7 @@
 //! What a module declares about a saga, as `/v1/definitions` answers it.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -103,6 +105,9 @@ pub struct StepDefinition {
     /// The child saga of the same module whose steps it consists of; null for a step with code.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub child: Option<String>,
+    /// The command that it is, if it is one; null for a step with code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandDefinition>,
     /// The list for whose elements it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub each: Option<Each>,
@@ -123,6 +128,46 @@ pub struct StepDefinition {
     pub on_exhausted: OnExhausted,
     /// How it is undone.
     pub undo: Undo,
+}
+
+/// A step that is a command to an aggregate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CommandDefinition {
+    /// The aggregate's name.
+    #[schema(example = "order")]
+    pub aggregate: String,
+    /// A JSON pointer to the aggregate's id.
+    #[schema(example = "/input/order")]
+    pub id: String,
+    /// The command's name.
+    #[schema(example = "create")]
+    pub name: String,
+    /// What it says.
+    pub data: CommandData,
+    /// The command that undoes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<CommandUndo>,
+}
+
+/// The origin of what a command says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum CommandData {
+    /// The value at a JSON pointer.
+    At(String),
+    /// An object of values: of each name the JSON pointer.
+    Object(BTreeMap<String, String>),
+}
+
+/// A command that undoes another one, at the same aggregate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CommandUndo {
+    /// The command's name.
+    #[schema(example = "reject")]
+    pub name: String,
+    /// What it says; null: the same as the command that it undoes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<CommandData>,
 }
 
 names! {

@@ -119,7 +119,7 @@ fn co_02_an_order_above_the_limit_is_rejected_and_stays() {
     let api = host.api();
     assert_eq!(place(&api, "O1", "C1", 12340), "compensated credit_limit_exceeded");
     laws::hold(&api, "O1");
-    assert_eq!((order(&api, "O1"), credit(&api, "C1")), ("O1 Rejected rolled_back".into(), "left 15.00".into()));
+    assert_eq!((order(&api, "O1"), credit(&api, "C1")), ("O1 Rejected insufficient_credit".into(), "left 15.00".into()));
     let failure = &api.saga("O1")["failure"];
     assert_eq!((&failure["message"], &failure["data"]["available_cents"]), (&json!("1500 cents are left"), &json!(1500)));
 }
@@ -130,7 +130,7 @@ fn co_03_an_order_of_nobody_is_rejected_and_makes_no_customer() {
     let api = host.api();
     assert_eq!(place(&api, "O1", "C9", 12340), "compensated no_such_aggregate");
     laws::hold(&api, "O1");
-    assert_eq!(order(&api, "O1"), "O1 Rejected rolled_back");
+    assert_eq!(order(&api, "O1"), "O1 Rejected unknown_customer");
     assert_eq!(api.get("/v1/aggregates/customer/C9").code(), "404 no_such_aggregate");
 }
 
@@ -155,7 +155,7 @@ fn co_05_of_two_orders_at_once_that_do_not_fit_together_one_is_approved_a_hundre
     for number in 0..100 {
         let both = [order(&api, &format!("O{}", 2 * number)), order(&api, &format!("O{}", 2 * number + 1))];
         let approved = both.iter().filter(|order| order.ends_with("Approved")).count();
-        let rejected = both.iter().filter(|order| order.ends_with("Rejected rolled_back")).count();
+        let rejected = both.iter().filter(|order| order.ends_with("Rejected insufficient_credit")).count();
         assert_eq!((approved, rejected), (1, 1), "{both:?}");
         let credit = credit(&api, &format!("D{number}"));
         assert!(credit.ends_with("10.00, left 5.00"), "{credit}");
@@ -285,7 +285,8 @@ fn co_11_a_kill_at_every_point_leaves_the_order_approved() {
 
 #[test]
 fn co_11_a_kill_at_every_point_leaves_the_order_rejected_that_has_no_credit() {
-    let kills = killed_at_every_point(12340, ["compensated credit_limit_exceeded", "O1 Rejected rolled_back", "left 15.00"]);
+    let kills =
+        killed_at_every_point(12340, ["compensated credit_limit_exceeded", "O1 Rejected insufficient_credit", "left 15.00"]);
     assert!(kills >= 8, "only {kills} kills");
 }
 
@@ -338,7 +339,7 @@ fn co_12_an_order_that_is_cancelled_meanwhile_is_rejected_and_reserves_nothing_l
     assert_eq!(cancelled.code, 0, "{}", cancelled.stderr);
     assert_eq!(ended(&api, "O1"), "compensated cancelled");
     with_customers_again(&host);
-    assert_eq!((order(&api, "O1"), credit(&api, "C1")), ("O1 Rejected rolled_back".into(), "left 15.00".into()));
+    assert_eq!((order(&api, "O1"), credit(&api, "C1")), ("O1 Rejected cancelled".into(), "left 15.00".into()));
 }
 
 #[test]
@@ -392,7 +393,7 @@ fn co_19_credit_that_is_given_back_does_not_revive_an_order_that_was_rejected() 
     assert_eq!(ended(&api, "X1"), "completed");
     assert_eq!(place(&api, "O3", "C1", 1234), "completed");
     let orders = ["O1", "O2", "O3"].map(|id| order(&api, id));
-    assert_eq!(orders, ["O1 Cancelled", "O2 Rejected rolled_back", "O3 Approved"]);
+    assert_eq!(orders, ["O1 Cancelled", "O2 Rejected insufficient_credit", "O3 Approved"]);
     assert_eq!(credit(&api, "C1"), "O3 12.34, left 2.66");
 }
 
@@ -420,7 +421,7 @@ fn co_20_no_order_gets_credit_of_one_whose_cancel_is_refused_later() {
         assert_eq!(ended(&api, "X1"), "compensated on_its_way");
         second(3);
         assert_eq!(ended(&api, "O2"), "compensated credit_limit_exceeded");
-        assert_eq!([order(&api, "O1"), order(&api, "O2")], ["O1 Approved", "O2 Rejected rolled_back"], "{when}");
+        assert_eq!([order(&api, "O1"), order(&api, "O2")], ["O1 Approved", "O2 Rejected insufficient_credit"], "{when}");
         assert_eq!(credit(&api, "C1"), "O1 12.34, left 2.66", "{when}");
     }
 }

@@ -213,6 +213,10 @@ fn an_event_that_starts_a_saga_that_sends_a_command_is_one_tree_from_each_of_its
     for id in ["e-1", &saga, "order/O7", "order/O7/1"] {
         assert_eq!(body(&without_keys(&tree(&api, id))), body(&whole), "{id}");
     }
+    // A revision has one spelling: these were read as 1.
+    for id in ["order/O7/01", "order/O7/+1"] {
+        assert_eq!(api.get(&format!("/v1/trace/{}", urlencoded(id))).status, 404, "{id}");
+    }
 }
 
 #[test]

@@ -9,8 +9,8 @@ use std::{
 
 use amends_core::definition::{self, Body, Definition, EachMode, Kind, OnExhausted, OnUnknown, Undo};
 use amends_sdk::{
-    Answered, Arrival, At, Call, Each, FromParent, Moment, Result, Retry, RollbackCause, Saga, Stage, Step, Stop, Wait, context,
-    kind, refused,
+    Answered, Arrival, At, Call, CommandData, Each, FromParent, Moment, Result, Retry, RollbackCause, Saga, Stage, Step, Stop,
+    Wait, context, kind, refused,
     testing::{Run, Sent, Status, given},
     transient, unknown,
 };
@@ -305,16 +305,29 @@ impl Author {
 }
 
 fn command_of<I: Input>(step: &definition::Step, command: &definition::CommandStep) -> AnyCommand<I> {
-    let (name, sent, data) = (step.name.clone(), command.command.clone(), command.data.clone());
+    let (name, sent, data) = (step.name.clone(), command.command.clone(), said(&command.data));
     let at = At::new(command.aggregate.clone(), command.id.clone());
     match (step.kind, &step.undo, &command.undo) {
         (Kind::Compensatable, Undo::Code(policy), Some(undo)) => {
-            let undone = Step::command(name, at, sent).data(data).undo(undo.clone());
+            let sends = Step::command(name, at, sent).data(data);
+            let undone = match &undo.data {
+                None => sends.undo(undo.command.clone()),
+                Some(data) => sends.undo_with(undo.command.clone(), said(data)),
+            };
             AnyCommand::Undone(undone.undo_retry(retry_of(&policy.retry)))
         }
         (Kind::Compensatable, _, _) => AnyCommand::Left(Step::command(name, at, sent).data(data).undo_nothing()),
         (Kind::Pivot, _, _) => AnyCommand::Pivot(Step::pivot_command(name, at, sent).data(data)),
         (Kind::Retriable, _, _) => AnyCommand::Retriable(Step::retriable_command(name, at, sent).data(data)),
+    }
+}
+
+fn said(data: &definition::CommandData) -> CommandData {
+    match data {
+        definition::CommandData::At(pointer) => pointer.clone().into(),
+        definition::CommandData::Object(members) => {
+            members.iter().map(|member| (member.name.clone(), member.at.clone())).collect::<Vec<_>>().into()
+        }
     }
 }
 

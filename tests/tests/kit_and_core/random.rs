@@ -5,7 +5,8 @@ use std::sync::Arc;
 use amends_core::{
     Definition,
     definition::{
-        Body, CommandStep, Each, EachMode, Kind, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy,
+        Body, CommandData, CommandStep, CommandUndo, Each, EachMode, Kind, Member, OnExhausted, OnLocked, OnUnknown, Retry,
+        Stage, Step, Undo, UndoPolicy,
     },
 };
 
@@ -152,12 +153,24 @@ fn stand_for(step: &mut Step, child: &str) {
 
 /// Makes a command of a step: data, with no policies but that of its undo.
 fn send(random: &mut Random, step: &mut Step, before: &[&String]) {
-    let mut source = |known: &[&str]| match random.below(8) {
+    let source = |random: &mut Random, known: &[&str]| match random.below(8) {
         0 if !before.is_empty() => format!("/outputs/{}", random.pick(before)),
         1 => "/input/none".to_owned(),
         _ => (*random.pick(known)).to_owned(),
     };
-    let (id, data) = (source(&["/input/id", "/input/id", "/input"]), source(&["/input", "/input/l"]));
+    let said = |random: &mut Random, known: &[&str]| {
+        let names: &[&str] = match random.below(4) {
+            0 | 1 => return CommandData::At(source(random, known)),
+            2 => &["a"],
+            _ => &["a", "b"],
+        };
+        let member = |name: &&str| Member { name: (*name).to_owned(), at: source(random, known) };
+        CommandData::Object(names.iter().map(member).collect())
+    };
+    let id = source(random, &["/input/id", "/input/id", "/input"]);
+    let data = said(random, &["/input", "/input/l"]);
+    let known_to_undo =
+        ["/input", "/cause/kind", "/cause/code", "/cause/step", "/cause/data/x", "/output", "/output/data", "/output/events/0"];
     let undo = match (&step.undo, step.kind) {
         (Undo::Code(policy), Kind::Compensatable) => {
             Undo::Code(UndoPolicy { retry: policy.retry.clone(), deadline_ms: 30_000, alternates: 0, effect_free: true })
@@ -165,7 +178,10 @@ fn send(random: &mut Random, step: &mut Step, before: &[&String]) {
         (_, Kind::Compensatable) => Undo::Nothing,
         (_, Kind::Pivot | Kind::Retriable) => Undo::None,
     };
-    let undone_by = matches!(undo, Undo::Code(_)).then(|| "undo".to_owned());
+    let undone_by = matches!(undo, Undo::Code(_)).then(|| {
+        let data = random.percent(60).then(|| said(random, &known_to_undo));
+        CommandUndo { command: "undo".into(), data }
+    });
     let command = CommandStep { aggregate: "other".into(), id, command: "act".into(), data, undo: undone_by };
     let each = step.each.clone().map(|each| Each { mode: EachMode::FailFast, ..each });
     *step = Step { body: Body::Command(command), effect_free: true, undo, each, ..plain(&step.name, step.kind) };

@@ -100,10 +100,38 @@ pub struct CommandStep {
     pub id: String,
     /// The command's name.
     pub command: String,
-    /// A JSON pointer: the command's data.
-    pub data: String,
+    /// What it says.
+    pub data: CommandData,
     /// The command that undoes it.
-    pub undo: Option<String>,
+    pub undo: Option<CommandUndo>,
+}
+
+/// Where what a command says comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CommandData {
+    /// A JSON pointer: the value there.
+    At(String),
+    /// An object of such values.
+    Object(Vec<Member>),
+}
+
+/// A member of an object that is made for a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Unique in its object.
+    pub name: String,
+    /// A JSON pointer: its value.
+    pub at: String,
+}
+
+/// A command that undoes another one, at the same aggregate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandUndo {
+    /// The command's name.
+    pub command: String,
+    /// What it says; none: what the other one says.
+    pub data: Option<CommandData>,
 }
 
 /// How a step is undone.

@@ -3,7 +3,7 @@
 //! `handle` applies each event as it decides it, so that the next decision sees it: afterwards the saga is what
 //! replaying the returned events onto it as it was would give. Nothing else mutates it.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     definition::{Each, Kind, Undo},
@@ -68,6 +68,8 @@ pub enum Input {
     LocksQueued(Vec<String>),
     /// Grants changed: what was denied may be tried again.
     GrantsChanged,
+    /// Active code decides for these aggregates: commands that came when there was none are sent again now.
+    CodeCame(BTreeSet<String>),
 }
 
 impl Saga {
@@ -93,6 +95,7 @@ impl Saga {
             Input::LocksTaken => turn.locked(Event::LockTaken),
             Input::LocksQueued(behind) => turn.locked(Event::LockQueued(behind)),
             Input::GrantsChanged => turn.grants_changed(),
+            Input::CodeCame(aggregates) => turn.code_came(&aggregates),
         }
         turn.advance();
         turn.events
@@ -148,6 +151,13 @@ impl Turn<'_> {
                 Some(failure) => self.after_unknown(&leg, failure),
                 None => self.emit(Event::Unstuck(leg)),
             }
+        }
+    }
+
+    fn code_came(&mut self, aggregates: &BTreeSet<String>) {
+        let legs = self.saga.undecided_legs().filter(|(_, aggregate)| aggregates.contains(*aggregate));
+        for leg in legs.map(|(leg, _)| leg).collect::<Vec<_>>() {
+            self.emit(Event::Unstuck(leg));
         }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::run::LegState;
+use super::run::{LegRun, LegState};
 use crate::{event::Why, value::Instant};
 
 /// A leg: its step, and its place among the step's legs.
@@ -36,6 +36,8 @@ pub(crate) struct Counts {
     pub(crate) stuck: usize,
     /// They were denied something that a grant would permit.
     pub(crate) denied: usize,
+    /// They back off because nobody could decide their command.
+    pub(crate) undecided: usize,
 }
 
 /// What a leg does, as far as decisions look for it.
@@ -43,15 +45,15 @@ pub(crate) struct Counts {
 enum LegStatus {
     Ready,
     Open,
-    BacksOff { until: Instant, long: bool },
+    BacksOff { until: Instant, long: bool, undecided: bool },
     Waits { until: Option<Instant>, listens: bool },
     Stuck { denied: bool },
 }
 
 impl Live {
-    /// A leg is in this state now.
-    pub(crate) fn put(&mut self, at: LegIndex, state: &LegState) {
-        let now = LegStatus::of(state);
+    /// A leg is like this now.
+    pub(crate) fn put(&mut self, at: LegIndex, leg: &LegRun) {
+        let now = LegStatus::of(leg);
         if self.legs.get(&at).copied() == now {
             return;
         }
@@ -80,6 +82,12 @@ impl Live {
     /// Those that wait for an event.
     pub(crate) fn listening(&self) -> impl Iterator<Item = LegIndex> {
         self.listening.iter().copied()
+    }
+
+    /// Those that back off because nobody could decide their command, in the order of their steps.
+    pub(crate) fn undecided(&self) -> impl Iterator<Item = LegIndex> {
+        let is = |status: &LegStatus| matches!(status, LegStatus::BacksOff { undecided: true, .. });
+        self.legs.iter().filter(move |(_, status)| is(status)).map(|(at, _)| *at)
     }
 
     /// Those whose next attempt may begin by then, in the order of their steps.
@@ -140,6 +148,9 @@ impl Counts {
         if place < 2 {
             change(&mut self.forward);
         }
+        if matches!(status, LegStatus::BacksOff { undecided: true, .. }) {
+            change(&mut self.undecided);
+        }
         match status {
             LegStatus::Ready => {}
             LegStatus::Open => change(&mut self.open),
@@ -156,12 +167,15 @@ impl Counts {
 }
 
 impl LegStatus {
-    fn of(state: &LegState) -> Option<Self> {
+    fn of(leg: &LegRun) -> Option<Self> {
+        let state = &leg.state;
         Some(match state {
             LegState::Idle | LegState::Closed => return None,
             LegState::Ready => Self::Ready,
             LegState::Open { .. } => Self::Open,
-            LegState::BackingOff { until, .. } => Self::BacksOff { until: *until, long: state.is_long_wait() },
+            LegState::BackingOff { until, .. } => {
+                Self::BacksOff { until: *until, long: state.is_long_wait(), undecided: leg.is_undecided() }
+            }
             LegState::Waiting { wait, .. } => Self::Waits { until: wait.until, listens: wait.event.is_some() },
             LegState::Stuck { why, .. } => Self::Stuck { denied: matches!(why, Why::Denied(_)) },
         })
@@ -187,9 +201,10 @@ mod tests {
         denial::{Denial, DenialReason},
         event::{Attempt, Intent, Topic, Wait},
         id::{Leg, StepPath},
+        value::Failure,
     };
 
-    fn states() -> Vec<LegState> {
+    fn states() -> Vec<LegRun> {
         let since = Instant(1_000);
         let topic = Topic { event_type: "paid".into(), key: "7".into() };
         let waits = |event: Option<Topic>, until| LegState::Waiting { wait: Wait { event, until, answer: None }, since };
@@ -209,7 +224,10 @@ mod tests {
             LegState::Closed,
             LegState::Open { intent, since },
         ];
-        waits.into_iter().chain(others).collect()
+        let leg = |state| LegRun { state, ..LegRun::default() };
+        let failure = Some(Failure::new("no_handler", "nobody has it"));
+        let undecided = LegRun { last_failure: failure, host_failed: true, ..leg(backs_off(7)) };
+        waits.into_iter().chain(others).map(leg).chain([undecided]).collect()
     }
 
     /// Whatever a leg was before, what is known of it is what it is now: nothing of an earlier state stays in a set or in a count.
@@ -233,12 +251,13 @@ mod tests {
     fn what_may_begin_and_what_is_over_come_in_the_order_of_their_steps() {
         let mut live = Live::default();
         for (node, state) in states().iter().enumerate() {
-            live.put((10 - node, 0), state);
+            live.put((11 - node, 0), state);
         }
         let nodes = |legs: BTreeSet<LegIndex>| legs.into_iter().map(|(node, _)| node).collect::<Vec<_>>();
-        assert_eq!((nodes(live.startable(Instant(1_005))), nodes(live.due_waits(Instant(1_007)))), (vec![5, 6], vec![8, 9]));
+        assert_eq!((nodes(live.startable(Instant(1_005))), nodes(live.due_waits(Instant(1_007)))), (vec![6, 7], vec![9, 10]));
         assert_eq!(live.wake_at(), Some(Instant(1_000)));
-        let Counts { forward, open, long_waits, short_backoffs, stuck, denied } = live.counts();
-        assert_eq!((forward, open, long_waits, short_backoffs, stuck, denied), (9, 1, 4, 1, 2, 1));
+        let Counts { forward, open, long_waits, short_backoffs, stuck, denied, undecided } = live.counts();
+        assert_eq!((forward, open, long_waits, short_backoffs, stuck, denied, undecided), (10, 1, 4, 2, 2, 1, 1));
+        assert_eq!(live.undecided().collect::<Vec<_>>(), [(0, 0)]);
     }
 }

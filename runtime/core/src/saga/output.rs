@@ -10,7 +10,10 @@ use super::{
     state::{Phase, Saga},
     tree::{EachRun, Shape},
 };
-use crate::value::{Failure, Format, Payload};
+use crate::{
+    event::{Reason, RollbackCause},
+    value::{Failure, Format, Payload},
+};
 
 impl Saga {
     /// The saga's output: of the step that the definition names, else of the last stage.
@@ -74,6 +77,45 @@ pub(crate) fn of_scope(saga: &Saga, scope: usize) -> Payload {
         [only] => only.output().cloned().unwrap_or_else(Payload::null),
         many => Payload::json(object(many.iter().map(|run| (saga.step(run).name.as_str(), json(run.output()))))),
     }
+}
+
+/// Why a step is undone, as commands read it. Each member is always there.
+pub(crate) fn of_cause(cause: &RollbackCause) -> Payload {
+    let plain = |code: &str, message: &str| (None, Failure::new(code, message));
+    let (kind, (step, failure)) = match cause {
+        RollbackCause::Saga(reason) => match &**reason {
+            Reason::Refused(step, failure) => ("refused", (Some(step), failure.clone())),
+            Reason::Exhausted(step, failure) => ("exhausted", (Some(step), failure.clone())),
+            Reason::Unknown(step, failure) => ("unknown", (Some(step), failure.clone())),
+            Reason::Cancelled => ("cancelled", plain("cancelled", "the saga was cancelled")),
+            Reason::Deadline => ("deadline", plain("deadline", "the saga's deadline passed")),
+        },
+        RollbackCause::AlternateRefused(failure) => ("alternate_refused", (None, failure.clone())),
+    };
+    let text = |text: &str| Payload::json(string(text));
+    of_members(&[
+        ("kind", text(kind)),
+        ("step", step.map_or_else(Payload::null, |step| text(step.as_str()))),
+        ("code", text(&failure.code)),
+        ("message", text(&failure.message)),
+        ("data", failure.data.unwrap_or_else(Payload::null)),
+    ])
+}
+
+/// An object whose names may be of any characters.
+pub(crate) fn of_members(members: &[(&str, Payload)]) -> Payload {
+    let mut text = Vec::with_capacity(2 + members.iter().map(|(name, value)| name.len() + value.bytes.len() + 4).sum::<usize>());
+    text.push(b'{');
+    for (index, (name, value)) in members.iter().enumerate() {
+        if index > 0 {
+            text.push(b',');
+        }
+        text.extend(string(name));
+        text.push(b':');
+        text.extend_from_slice(json(Some(value)));
+    }
+    text.push(b'}');
+    Payload::json(text)
 }
 
 /// The output of a fan-out. `fail-fast`: the elements' outputs, in the list's order. `collect`: an object with `done`, a list of

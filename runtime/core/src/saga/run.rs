@@ -6,6 +6,7 @@ use super::tree::{ElementOf, Shape};
 use crate::{
     event::{Answer, Intent, RollbackCause, Wait, Why, Woken},
     id::{Direction, Leg, StepPath},
+    refused::RefusalCode,
     value::{Failure, Instant, Payload},
 };
 
@@ -130,6 +131,18 @@ static IDLE: LegRun = LegRun {
     commands: Vec::new(),
     published: 0,
 };
+
+impl LegRun {
+    /// Its command came when no active code could decide it, and it backs off.
+    pub(crate) fn is_undecided(&self) -> bool {
+        let waits_for_code = |failure: &Failure| {
+            let codes = [RefusalCode::NoHandler, RefusalCode::Quarantined];
+            codes.iter().any(|code| failure.code == code.as_str())
+        };
+        let backs_off = matches!(self.state, LegState::BackingOff { .. });
+        backs_off && self.host_failed && self.last_failure.as_ref().is_some_and(waits_for_code)
+    }
+}
 
 impl LazyLeg {
     /// Closes the leg, if anything has happened to it.

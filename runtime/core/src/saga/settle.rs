@@ -36,7 +36,7 @@ impl Saga {
     /// Keeps the list of legs that are ready, open, at rest or stuck: all that is ever looked through.
     fn index(&mut self, node: usize) {
         for direction in self.steps[node].directions() {
-            self.live.put((node, place_of(direction)), &self.steps[node].leg(direction).state);
+            self.live.put((node, place_of(direction)), self.steps[node].leg(direction));
         }
     }
 

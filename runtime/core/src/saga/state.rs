@@ -223,6 +223,11 @@ impl Saga {
         self.live.counts().denied > 0
     }
 
+    /// A command of it waits for code that decides for its aggregate.
+    pub fn is_undecided(&self) -> bool {
+        self.live.counts().undecided > 0
+    }
+
     /// The pivot is done, or a retriable step was begun where there is no pivot (law 8).
     pub fn is_past_point_of_no_return(&self) -> bool {
         self.past_point_of_no_return

@@ -3,11 +3,14 @@
 use std::{fmt, sync::Arc};
 
 use super::{
-    definition::{Body, CommandStep, Definition, Each, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
+    definition::{Body, CommandData, CommandStep, Definition, Each, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     output::token,
     plan::Plan,
 };
-use crate::{id::Name, plain::shown};
+use crate::{
+    id::Name,
+    plain::{is_printable, shown},
+};
 
 /// The limits of a definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -209,14 +212,17 @@ fn check_step(definition: &Definition, stage: usize, step: &Step, limits: &Limit
 
 /// A step that is a command: its names, and where its id and its data are.
 fn check_command(definition: &Definition, stage: usize, step: &Step, command: &CommandStep, found: &mut Found<'_>) {
-    let undo = command.undo.as_ref().map(|name| ("command that undoes it", name));
+    let undo = command.undo.as_ref().map(|undo| ("command that undoes it", &undo.command));
     for (what, name) in [("aggregate", &command.aggregate), ("command", &command.command)].into_iter().chain(undo) {
         if let Err(bad) = Name::new(name) {
             found.step(step, format!("its {what} `{}`: {bad}", shown(name)));
         }
     }
-    for (what, pointer) in [("id of the aggregate", &command.id), ("data", &command.data)] {
-        check_source(definition, stage, step, what, pointer, found);
+    check_source(definition, stage, step, "id of the aggregate", &command.id, found);
+    check_data(step, "its data", &command.data, found, |pointer| misplaced(definition, stage, pointer, FORWARD));
+    if let Some(data) = command.undo.as_ref().and_then(|undo| undo.data.as_ref()) {
+        let what = "the data of the command that undoes it";
+        check_data(step, what, data, found, |pointer| misplaced_in_undo(definition, stage, pointer));
     }
     if command.undo.is_some() && !matches!(step.undo, Undo::Code(_)) {
         found.step(step, "a command undoes it, and it has no policy for that; give it one");
@@ -226,21 +232,75 @@ fn check_command(definition: &Definition, stage: usize, step: &Step, command: &C
     }
 }
 
+/// Members of an object that is made for a command. Each is as large as a payload at most.
+const MEMBERS_MAX: usize = 64;
+
+/// In bytes.
+const MEMBER_NAME_MAX: usize = 128;
+
+/// What a command says: one value, or an object of several. `misplaced` says what is wrong with a pointer.
+fn check_data(step: &Step, what: &str, data: &CommandData, found: &mut Found<'_>, misplaced: impl Fn(&str) -> Option<String>) {
+    let members = match data {
+        CommandData::At(pointer) => {
+            if let Some(problem) = misplaced(pointer) {
+                found.step(step, format!("{what} {problem}"));
+            }
+            return;
+        }
+        CommandData::Object(members) => members,
+    };
+    if members.len() > MEMBERS_MAX {
+        found.step(step, format!("{what} has {} members; at most {MEMBERS_MAX}", members.len()));
+    }
+    for (index, member) in members.iter().enumerate() {
+        let name = shown(&member.name).escape_debug();
+        if !(1..=MEMBER_NAME_MAX).contains(&member.name.len()) || !is_printable(&member.name) {
+            found.step(step, format!("{what} has a member `{name}`; use 1 to {MEMBER_NAME_MAX} printable bytes"));
+        }
+        if members[..index].iter().any(|earlier| earlier.name == member.name) {
+            found.step(step, format!("{what} has two members `{name}`"));
+        }
+        if let Some(problem) = misplaced(&member.at) {
+            found.step(step, format!("the member `{name}` of {what} {problem}"));
+        }
+    }
+}
+
 /// What is read of the input or of an earlier output.
 fn check_source(definition: &Definition, stage: usize, step: &Step, what: &str, pointer: &str, found: &mut Found<'_>) {
-    let from = token(pointer).and_then(|(first, rest)| match first {
+    if let Some(problem) = misplaced(definition, stage, pointer, FORWARD) {
+        found.step(step, format!("its {what} {problem}"));
+    }
+}
+
+const FORWARD: &str = "/input or /outputs/<step>";
+
+/// What is wrong with a pointer into the input or an earlier output; `roots` is what it may begin with.
+fn misplaced(definition: &Definition, stage: usize, pointer: &str, roots: &str) -> Option<String> {
+    let from = token(pointer).filter(|_| is_pointer(pointer)).and_then(|(first, rest)| match first {
         "input" => Some(None),
         "outputs" => Some(Some(token(rest)?.0)),
         _ => None,
     });
     match from {
-        Some(None) => {}
-        Some(Some(name)) if definition.step(name).is_some_and(|(at, _)| at < stage) => {}
-        Some(Some(name)) => {
-            found.step(step, format!("its {what} is in the output of `{}`, which is no step of an earlier stage", shown(name)));
-        }
-        None => found.step(step, format!("its {what} is at no pointer that begins with /input or /outputs/<step>")),
+        Some(None) => None,
+        Some(Some(name)) if definition.step(name).is_some_and(|(at, _)| at < stage) => None,
+        Some(Some(name)) => Some(format!("is in the output of `{}`, which is no step of an earlier stage", shown(name))),
+        None => Some(format!("is at no pointer that begins with {roots}")),
     }
+}
+
+/// The same where a step is undone: its own output can be read, and why it is undone. What these do not have is `null`, so that
+/// nobody would find a misspelled name later.
+fn misplaced_in_undo(definition: &Definition, stage: usize, pointer: &str) -> Option<String> {
+    let (root, rest) = token(pointer).filter(|_| is_pointer(pointer)).unwrap_or_default();
+    let members: &[&str] = match root {
+        "output" => &["revision", "data", "events"],
+        "cause" => &["kind", "step", "code", "message", "data"],
+        _ => return misplaced(definition, stage, pointer, "/input, /outputs/<step>, /output or /cause"),
+    };
+    let (member, _) = token(rest).filter(|(member, _)| !members.contains(member))?;
+    Some(format!("is at `/{root}/{}`, where nothing ever is; there are {}", shown(member), members.join(", ")))
 }
 
 /// A step that stands for a saga: what it is and does not have.
@@ -283,7 +343,7 @@ fn kind_text(kind: Kind) -> &'static str {
 fn check_each(definition: &Definition, stage: usize, step: &Step, each: &Each, found: &mut Found<'_>) {
     check_source(definition, stage, step, "list", &each.items, found);
     if each.key.as_ref().is_some_and(|key| !is_pointer(key)) {
-        found.step(step, "the key of its elements is no JSON pointer; it is empty or begins with /");
+        found.step(step, "the key of its elements is no JSON pointer; it is empty or begins with /, and writes ~ as ~0");
     }
     if each.concurrency == 0 {
         found.step(step, "none of its elements may run; the concurrency is at least 1");
@@ -303,7 +363,10 @@ fn check_locks(definition: &Definition, found: &mut Found<'_>) {
             found.saga(format!("its lock key `{}`: {bad}", shown(&lock.name)));
         }
         if !is_pointer(&lock.pointer) {
-            found.saga(format!("its lock key `{}` is at no JSON pointer; it is empty or begins with /", shown(&lock.name)));
+            found.saga(format!(
+                "its lock key `{}` is at no JSON pointer; it is empty or begins with /, and writes ~ as ~0",
+                shown(&lock.name)
+            ));
         }
         if definition.locks[..index].contains(lock) {
             found.saga(format!("it has the lock key `{}` twice", shown(&lock.name)));
@@ -312,7 +375,8 @@ fn check_locks(definition: &Definition, found: &mut Found<'_>) {
 }
 
 fn is_pointer(text: &str) -> bool {
-    text.is_empty() || text.starts_with('/')
+    let escapes = text.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']));
+    escapes && (text.is_empty() || text.starts_with('/'))
 }
 
 fn check_undo(step: &Step, limits: &Limits, found: &mut Found<'_>) {

@@ -46,7 +46,7 @@ impl Model {
                 let first = matches!(events.first(), Some(Event::Answered(..)));
                 law!(first == is_news, "the answer to a command that was sent is recorded, once");
             }
-            Some(Input::Wake | Input::GrantsChanged | Input::LocksTaken | Input::LocksQueued(_)) | None => {}
+            Some(Input::Wake | Input::GrantsChanged | Input::CodeCame(_) | Input::LocksTaken | Input::LocksQueued(_)) | None => {}
         }
         events.iter().try_for_each(|event| self.fold(event, context))?;
         let denied = self.legs().find(|(_, at)| matches!(at, At::Stuck(Why::Denied(_))));

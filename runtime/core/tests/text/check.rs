@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use amends_core::{
     Saga,
+    command::StepCommand,
     effects::Call,
     event::{RollbackCause, Woken},
     id::StepPath,
@@ -45,8 +46,16 @@ pub(crate) fn check(definition: &str, script: &str, expect: Expect) {
             }
             Move::Call(leg) => {
                 let open = play.saga.effects().run;
-                let call = open.iter().find(|intent| intent.attempt.leg == *leg).and_then(|intent| play.saga.call(intent));
+                let intent = open.iter().find(|intent| intent.attempt.leg == *leg);
+                let call = intent.and_then(|intent| play.saga.call(intent));
                 text.push_str(&call.map_or("  no such attempt is open\n".into(), |call| call_text(&call)));
+                match intent.and_then(|intent| play.saga.command(intent)) {
+                    None => {}
+                    Some(Ok(StepCommand { aggregate, id, name, data })) => {
+                        writeln!(text, "  sends {name} to {aggregate} {id}: {}", json(&data)).unwrap();
+                    }
+                    Some(Err(failure)) => writeln!(text, "  sends nothing: {} {}", failure.code, failure.message).unwrap(),
+                }
             }
             _ => {}
         }

@@ -43,6 +43,8 @@ mod lint;
 
 mod children;
 
+mod commands;
+
 mod fan_out;
 
 mod rollback;

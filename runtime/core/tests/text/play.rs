@@ -113,6 +113,7 @@ impl Play {
             Move::Locks(None) => Input::LocksTaken,
             Move::Locks(Some(behind)) => Input::LocksQueued(behind.clone()),
             Move::GrantsChange => Input::GrantsChanged,
+            Move::CodeComes(aggregate) => Input::CodeCame([aggregate.clone()].into()),
             Move::Verb(_) | Move::Edit(_) | Move::Clock(_) | Move::Reach(_) | Move::Journal(_) => return None,
             Move::Show | Move::Unwanted | Move::Call(_) => return None,
         })

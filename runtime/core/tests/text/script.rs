@@ -5,7 +5,8 @@ use std::{fmt, sync::Arc};
 use amends_core::{
     Definition, Event, Failure, Instant, Payload, Plan, Room,
     definition::{
-        Body, CommandStep, Each, EachMode, Kind, LockKey, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy,
+        Body, CommandData, CommandStep, CommandUndo, Each, EachMode, Kind, LockKey, Member, OnExhausted, OnLocked, OnUnknown,
+        Retry, Stage, Step, Undo, UndoPolicy,
     },
     denial::{Denial, DenialReason},
     event::{Answer, Cancel, Charge, Reason, Resolution, Started, Topic, Wait, Why},
@@ -41,6 +42,8 @@ pub(crate) enum Move {
     Locks(Option<Vec<String>>),
     /// `grants change`.
     GrantsChange,
+    /// `code comes for order`.
+    CodeComes(String),
     /// `move …`: to the next version, as [`Edit`] says.
     Edit(Edit),
     /// `reach on`, `reach off`: whether later attempts can reach outside.
@@ -80,7 +83,8 @@ pub(crate) fn failure(code: &str) -> Failure {
 /// `reserve-flight | a ‖ b | charge*(check) | issue> ; deadline 60s`.
 ///
 /// `a !s | b` has the savepoint `s` between `a` and `b`; `; rounds 2` allows two more rounds.
-/// `child NAME`, `command AGGREGATE COMMAND`, `each /input/list [by /id]`, then `collect` and `at once N`.
+/// `child NAME`, `command AGGREGATE COMMAND`, then `says /input` or `says a=/input/x b=/input/y` and `undone by COMMAND [/cause/code]`,
+/// `each /input/list [by /id]`, then `collect` and `at once N`.
 /// `*` is a pivot, `>` retriable, `~` effect-free. In brackets: `check` `once-rollback` `once-stop` · `stuck` `rollback` ·
 /// `tries N` `any tries` `first 1s` `jitter 20` `box 10s` `no box` `deadline 30s` · `undo` `undo nothing` `no undo` `undo tries N` · `needs STEP` ·
 /// `alternates N` `undo alternates N` `undo effect-free` (after `undo`).
@@ -166,8 +170,20 @@ pub(crate) fn step(text: &str) -> Step {
             ["needs", need] => step.needs.push((*need).into()),
             ["command", aggregate, command] => {
                 let [aggregate, command] = [aggregate, command].map(ToString::to_string);
-                let (id, data) = ("/input/id".into(), "/input".into());
+                let (id, data) = ("/input/id".into(), CommandData::At("/input".into()));
                 step.body = Body::Command(CommandStep { aggregate, id, command, data, undo: None });
+            }
+            ["says", said @ ..] => match &mut step.body {
+                Body::Command(command) => command.data = said_at(said),
+                _ => panic!("no command to say something"),
+            },
+            ["undone", "by", name, said @ ..] => {
+                let Body::Command(command) = &mut step.body else { panic!("no command to be undone by one") };
+                command.undo = Some(CommandUndo { command: (*name).into(), data: (!said.is_empty()).then(|| said_at(said)) });
+                match &mut step.undo {
+                    Undo::Code(policy) => policy.effect_free = true,
+                    _ => step.undo = Undo::Code(UndoPolicy { effect_free: true, ..undo.clone() }),
+                }
             }
             ["child", name] => (step.body, step.undo) = (Body::Child((*name).into()), Undo::None),
             ["each", items] => step.each = Some(each(items, None)),
@@ -198,6 +214,20 @@ pub(crate) fn step(text: &str) -> Step {
         }
     }
     step
+}
+
+/// `/input`, or `reason=/cause/code cents=/input/cents` for an object.
+fn said_at(words: &[&str]) -> CommandData {
+    match words {
+        [at] if at.starts_with('/') => CommandData::At((*at).into()),
+        members => CommandData::Object(
+            members
+                .iter()
+                .map(|member| member.split_once('=').unwrap())
+                .map(|(name, at)| Member { name: name.into(), at: at.into() })
+                .collect(),
+        ),
+    }
 }
 
 fn each(items: &str, key: Option<String>) -> Each {
@@ -293,6 +323,7 @@ fn parse(line: &str) -> Move {
         ["locks", "queued", keys @ ..] => Move::Locks(Some(keys.iter().map(ToString::to_string).collect())),
         ["unlock", key] => Move::Verb(Verb::Unlock((*key).into())),
         ["grants", "change"] => Move::GrantsChange,
+        ["code", "comes", "for", aggregate] => Move::CodeComes((*aggregate).into()),
         ["reach", switch] => Move::Reach(*switch == "on"),
         ["journal", "full"] => Move::Journal(Room::Full),
         ["journal", "spent"] => Move::Journal(Room::Spent),
@@ -483,6 +514,7 @@ impl fmt::Display for Move {
             Self::Locks(Some(keys)) => write!(f, "locks queued {}", keys.join(" ")),
             Self::Verb(Verb::Unlock(key)) => write!(f, "unlock {key}"),
             Self::GrantsChange => write!(f, "grants change"),
+            Self::CodeComes(aggregate) => write!(f, "code comes for {aggregate}"),
             Self::Edit(edit) => write!(f, "move {edit}"),
             Self::Reach(on) => write!(f, "reach {}", if *on { "on" } else { "off" }),
             Self::Journal(Room::Full) => f.write_str("journal full"),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amends_core::{
     Definition,
-    definition::{Body, CommandStep, LockKey, Undo},
+    definition::{Body, CommandData, CommandStep, CommandUndo, LockKey, Undo},
     trigger::{self, Trigger},
     validate::{Limits, problems},
 };
@@ -44,8 +44,8 @@ fn a_command_names_an_aggregate_and_where_its_id_and_its_data_are() {
             command(definition, &|command| {
                 command.aggregate = "Order".into();
                 command.id = "/order".into();
-                command.data = "/outputs/send/data".into();
-                command.undo = Some("un settle".into());
+                command.data = CommandData::At("/outputs/send/data".into());
+                command.undo = Some(CommandUndo { command: "un settle".into(), data: None });
             });
             definition.stages[1].steps[0].alternates = 1;
         },
@@ -63,6 +63,65 @@ fn a_command_names_an_aggregate_and_where_its_id_and_its_data_are() {
         expect![
             "saga `test`, step `pay`: it is compensatable and has no compensation; give it one, or say that it leaves nothing to undo"
         ],
+    );
+}
+
+#[test]
+fn a_command_says_only_what_is_known_when_it_is_sent() {
+    refused("a | pay(command order settle, says id=/input/id a=/outputs/a) | send>", expect![[""]]);
+    refused(
+        "a | pay(command order settle, says why=/cause own=/output send=/outputs/send none=input/x tilde=/input/~2) | send>",
+        expect![[r#"
+            saga `test`, step `pay`: the member `why` of its data is at no pointer that begins with /input or /outputs/<step>
+            saga `test`, step `pay`: the member `own` of its data is at no pointer that begins with /input or /outputs/<step>
+            saga `test`, step `pay`: the member `send` of its data is in the output of `send`, which is no step of an earlier stage
+            saga `test`, step `pay`: the member `none` of its data is at no pointer that begins with /input or /outputs/<step>
+            saga `test`, step `pay`: the member `tilde` of its data is at no pointer that begins with /input or /outputs/<step>"#]],
+    );
+    refused(
+        "pay(command order settle, says /cause/code)",
+        expect!["saga `test`, step `pay`: its data is at no pointer that begins with /input or /outputs/<step>"],
+    );
+}
+
+#[test]
+fn the_command_that_undoes_says_what_every_rollback_has() {
+    let says =
+        "why=/cause code=/cause/code left=/cause/data/left own=/output event=/output/events/0/type id=/input/id a=/outputs/a";
+    refused(&format!("a | pay(command order settle, undone by reopen {says}) | send>"), expect![[""]]);
+    refused("a | pay(command order settle, undone by reopen /cause) | send>", expect![[""]]);
+    let says = "cod=/cause/cod state=/output/state send=/outputs/send own=/outputs/pay causes=/causes none=x tilde=/cause/data/~";
+    refused(
+        &format!("a | pay(command order settle, undone by reopen {says}) | send>"),
+        expect![[r#"
+        saga `test`, step `pay`: the member `cod` of the data of the command that undoes it is at `/cause/cod`, where nothing ever is; there are kind, step, code, message, data
+        saga `test`, step `pay`: the member `state` of the data of the command that undoes it is at `/output/state`, where nothing ever is; there are revision, data, events
+        saga `test`, step `pay`: the member `send` of the data of the command that undoes it is in the output of `send`, which is no step of an earlier stage
+        saga `test`, step `pay`: the member `own` of the data of the command that undoes it is in the output of `pay`, which is no step of an earlier stage
+        saga `test`, step `pay`: the member `causes` of the data of the command that undoes it is at no pointer that begins with /input, /outputs/<step>, /output or /cause
+        saga `test`, step `pay`: the member `none` of the data of the command that undoes it is at no pointer that begins with /input, /outputs/<step>, /output or /cause
+        saga `test`, step `pay`: the member `tilde` of the data of the command that undoes it is at no pointer that begins with /input, /outputs/<step>, /output or /cause"#]],
+    );
+    refused(
+        "a | pay(command order settle, undone by reopen /cause/reason) | send>",
+        expect![
+            "saga `test`, step `pay`: the data of the command that undoes it is at `/cause/reason`, where nothing ever is; there are kind, step, code, message, data"
+        ],
+    );
+}
+
+#[test]
+fn the_members_of_what_a_command_says_have_names_and_are_not_many() {
+    refused(
+        "pay(command order settle, says a=/input/a a=/input/b =/input/c)",
+        expect![[r#"
+        saga `test`, step `pay`: its data has two members `a`
+        saga `test`, step `pay`: its data has a member ``; use 1 to 128 printable bytes"#]],
+    );
+    let many: Vec<String> = (0..65).map(|n| format!("m{n}=/input/m")).collect();
+    refused(
+        &format!("pay(command order settle, says {})", many.join(" ")),
+        expect!["saga `test`, step `pay`: its data has 65 members; at most 64"],
     );
 }
 
@@ -304,7 +363,7 @@ fn a_fan_out_names_a_list_that_there_is_by_then() {
         "a(each rooms by id, at once 0)",
         expect![[r#"
         saga `test`, step `a`: its list is at no pointer that begins with /input or /outputs/<step>
-        saga `test`, step `a`: the key of its elements is no JSON pointer; it is empty or begins with /
+        saga `test`, step `a`: the key of its elements is no JSON pointer; it is empty or begins with /, and writes ~ as ~0
         saga `test`, step `a`: none of its elements may run; the concurrency is at least 1"#]],
     );
     family("a*(each /input)", expect!["saga `test`, step `a`: it is a pivot and fans out; a pivot is one decision"]);
@@ -325,7 +384,7 @@ fn lock_keys_have_names_and_pointers() {
         |it| it.locks = vec![lock("Order", "id"), lock("seat", "/s"), lock("seat", "/s")],
         expect![[r#"
         saga `test`: its lock key `Order`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter
-        saga `test`: its lock key `Order` is at no JSON pointer; it is empty or begins with /
+        saga `test`: its lock key `Order` is at no JSON pointer; it is empty or begins with /, and writes ~ as ~0
         saga `test`: it has the lock key `seat` twice"#]],
     );
 }

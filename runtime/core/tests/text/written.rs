@@ -2,7 +2,7 @@
 
 use amends_core::{
     Definition,
-    definition::{Body, EachMode, Kind, OnExhausted, OnUnknown, Stage, Step, Undo},
+    definition::{Body, CommandData, CommandUndo, EachMode, Kind, OnExhausted, OnUnknown, Stage, Step, Undo},
 };
 
 use crate::script::{Given, length};
@@ -68,7 +68,14 @@ pub(crate) fn step_text(step: &Step) -> String {
     match &step.body {
         Body::Code => {}
         Body::Child(name) => options = vec![format!("child {name}")],
-        Body::Command(command) => options.push(format!("command {} {}", command.aggregate, command.command)),
+        Body::Command(command) => {
+            options.push(format!("command {} {}", command.aggregate, command.command));
+            options.push(format!("says {}", said_text(&command.data)));
+            if let Some(CommandUndo { command, data }) = &command.undo {
+                let said = data.as_ref().map(|data| format!(" {}", said_text(data)));
+                options.push(format!("undone by {command}{}", said.unwrap_or_default()));
+            }
+        }
     }
     if let Some(each) = &step.each {
         let by = each.key.as_ref().map(|key| format!(" by {key}")).unwrap_or_default();
@@ -81,4 +88,13 @@ pub(crate) fn step_text(step: &Step) -> String {
     }
     let free = if step.effect_free { "~" } else { "" };
     format!("{}{kind}{free}({})", step.name, options.join(", "))
+}
+
+fn said_text(data: &CommandData) -> String {
+    match data {
+        CommandData::At(at) => at.clone(),
+        CommandData::Object(members) => {
+            members.iter().map(|member| format!("{}={}", member.name, member.at)).collect::<Vec<_>>().join(" ")
+        }
+    }
 }

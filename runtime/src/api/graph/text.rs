@@ -3,7 +3,8 @@
 use std::fmt::{self, Write};
 
 use amends_wire::definition::{
-    Definition, Each, EachMode, Kind, LockDefinition, OnExhausted, OnLocked, OnUnknown, RetryPolicy, StepDefinition, Undo,
+    CommandData, CommandDefinition, CommandUndo, Definition, Each, EachMode, Kind, LockDefinition, OnExhausted, OnLocked,
+    OnUnknown, RetryPolicy, StepDefinition, Undo,
 };
 
 use super::{kind, steps};
@@ -78,17 +79,22 @@ pub(super) fn rounds(rounds: u32) -> String {
 /// What a step is and needs, on its line.
 fn remarks(step: &StepDefinition) -> String {
     let child = step.child.as_ref().map(|saga| format!("saga {saga}"));
+    let command = step.command.as_ref().map(command);
     let each = step.each.as_ref().map(each);
     let needs = (!step.needs.is_empty()).then(|| format!("needs {}", step.needs.join(" and ")));
     let ways = (step.alternates > 0).then(|| format!("{} ways", step.alternates + 1));
-    let undo = match &step.undo {
-        Undo::Code { alternates, effect_free, .. } => {
+    let undone_by = step.command.as_ref().and_then(|command| command.undo.as_ref());
+    let undo = match (&step.undo, undone_by) {
+        (Undo::Code { .. }, Some(CommandUndo { name, data })) => {
+            Some(format!("undone by the command {name}{}", data.as_ref().map(saying).unwrap_or_default()))
+        }
+        (Undo::Code { alternates, effect_free, .. }, None) => {
             let reach = if *effect_free { " (effect-free)" } else { "" };
             let ways = if *alternates > 0 { format!(", in {} ways", alternates + 1) } else { String::new() };
             Some(format!("undone by code{reach}{ways}"))
         }
-        Undo::Nothing => Some("nothing to undo".to_owned()),
-        Undo::None => None,
+        (Undo::Nothing, _) => Some("nothing to undo".to_owned()),
+        (Undo::None, _) => None,
     };
     let unknown = match step.on_unknown {
         OnUnknown::Retry => None,
@@ -97,7 +103,24 @@ fn remarks(step: &StepDefinition) -> String {
         OnUnknown::OnceThenStop => Some("if unknown: not retried, stopped".to_owned()),
     };
     let effect_free = step.effect_free.then(|| "effect-free".to_owned());
-    [child, each, needs, ways, undo, effect_free, unknown].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    [child, command, each, needs, ways, undo, effect_free, unknown].into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+/// `sends create to order /input/order saying /input/total`.
+fn command(command: &CommandDefinition) -> String {
+    let CommandDefinition { aggregate, id, name, data, undo: _ } = command;
+    format!("sends {name} to {aggregate} {}{}", escape(id), saying(data))
+}
+
+/// `saying {reason: /cause/code}`.
+fn saying(data: &CommandData) -> String {
+    let said = match data {
+        CommandData::At(pointer) => pointer.clone(),
+        CommandData::Object(members) => {
+            format!("{{{}}}", members.iter().map(|(name, at)| format!("{name}: {at}")).collect::<Vec<_>>().join(", "))
+        }
+    };
+    format!(" saying {}", escape(&said))
 }
 
 /// `for each of /input/stays by /id, 10 at once, collected`.

@@ -2,7 +2,10 @@
 
 use amends_core::{
     Definition,
-    definition::{Body, Each, EachMode, LockKey, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo, UndoPolicy},
+    definition::{
+        Body, CommandData, CommandStep, Each, EachMode, LockKey, OnExhausted, OnLocked, OnUnknown, Retry, Stage, Step, Undo,
+        UndoPolicy,
+    },
 };
 use amends_wire::definition;
 
@@ -64,6 +67,10 @@ fn step(step: &Step) -> definition::StepDefinition {
             Body::Code | Body::Command(_) => None,
             Body::Child(saga) => Some(saga.clone()),
         },
+        command: match &step.body {
+            Body::Command(command) => Some(self::command(command)),
+            Body::Code | Body::Child(_) => None,
+        },
         each: step.each.as_ref().map(each),
         alternates: step.alternates,
         effect_free: step.effect_free,
@@ -90,6 +97,26 @@ fn step(step: &Step) -> definition::StepDefinition {
                 effect_free: *effect_free,
             },
         },
+    }
+}
+
+fn command(step: &CommandStep) -> definition::CommandDefinition {
+    let CommandStep { aggregate, id, command, data, undo } = step.clone();
+    definition::CommandDefinition {
+        aggregate,
+        id,
+        name: command,
+        data: command_data(data),
+        undo: undo.map(|undo| definition::CommandUndo { name: undo.command, data: undo.data.map(command_data) }),
+    }
+}
+
+fn command_data(data: CommandData) -> definition::CommandData {
+    match data {
+        CommandData::At(pointer) => definition::CommandData::At(pointer),
+        CommandData::Object(members) => {
+            definition::CommandData::Object(members.into_iter().map(|member| (member.name, member.at)).collect())
+        }
     }
 }
 

@@ -37,6 +37,7 @@ use crate::{
         strict,
     },
     engine::port::{self, Answered, Request, SendCommand},
+    plain,
     service::reader::Until,
 };
 
@@ -144,8 +145,8 @@ fn tag(response: &mut Response, revision: u64) {
 /// The revision that the client says the aggregate has.
 fn expected(headers: &HeaderMap) -> Result<Option<u64>, ApiError> {
     let Some(text) = headers::text(headers, header::IF_MATCH.as_str())? else { return Ok(None) };
-    let number = text.trim_matches('"').parse().map(Some);
-    number.map_err(|_| {
+    let revision = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
+    plain::whole(revision).map(Some).ok_or_else(|| {
         ApiError::bad_request(format!("`{}` in if-match is no revision", text.escape_debug())).hint("send one as \"3\"")
     })
 }
@@ -210,8 +211,11 @@ async fn show(
     };
     let is_short = matches!(until, Until::Revision(revision) if revision > found.revision);
     if is_short || found.revision == 0 {
-        let message =
-            format!("{aggregate} {id} has {} events, and none at `{}`", found.standing.revision, query.at.unwrap_or_default());
+        let events = match found.standing.revision {
+            1 => "1 event".to_owned(),
+            count => format!("{count} events"),
+        };
+        let message = format!("{aggregate} {id} has {events}, and none at `{}`", query.at.unwrap_or_default());
         return Err(ApiError::new(StatusCode::NOT_FOUND, "no_such_revision", message));
     }
     let found = api.folds.complete(found).await?;
@@ -235,7 +239,7 @@ async fn show(
 
 fn until(text: &str) -> Result<Until, ApiError> {
     let moment = || text.parse::<Time>().ok().map(|time| Until::Time(amends_core::Instant(time.ms())));
-    text.parse().ok().map(Until::Revision).or_else(moment).ok_or_else(|| {
+    plain::whole(text).map(Until::Revision).or_else(moment).ok_or_else(|| {
         ApiError::bad_request(format!("at `{}` is neither a revision nor a time", text.escape_debug()))
             .hint("write it as 3, or as 2026-01-01T12:00:00Z")
     })

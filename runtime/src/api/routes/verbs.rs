@@ -28,6 +28,7 @@ use crate::{
         present,
     },
     engine::port::{self, VerbRequest},
+    plain,
 };
 
 pub(super) fn routes() -> Routes {
@@ -207,5 +208,5 @@ fn step(text: &str) -> Result<Legs, ApiError> {
 }
 
 pub(super) fn revision(text: &str) -> Result<u64, ApiError> {
-    text.parse().map_err(|_| ApiError::bad_request(format!("expect_revision `{text}` is no revision")))
+    plain::whole(text).ok_or_else(|| ApiError::bad_request(format!("expect_revision `{text}` is no revision")))
 }

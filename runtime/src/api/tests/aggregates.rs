@@ -74,6 +74,10 @@ fn a_command_that_cannot_be_is_refused_by_name() {
         "POST /v1/aggregates/counter/C1/begin\n\n1",
         "POST /v1/aggregates/counter/C1/count\nif-match: \"7\"\n\n1",
         "POST /v1/aggregates/counter/C1/count\nif-match: *\n\n1",
+        "POST /v1/aggregates/counter/C1/count\nif-match: +1\n\n1",
+        "POST /v1/aggregates/counter/C1/count\nif-match: \"+1\"\n\n1",
+        "POST /v1/aggregates/counter/C1/count\nif-match: \"01\"\n\n1",
+        "POST /v1/aggregates/counter/C1/count\nif-match: \"1\n\n1",
         "POST /v1/aggregates/counter/C1/count\nidempotency-key: R1\n\n1",
         "POST /v1/aggregates/counter/C1/count\nidempotency-key: R1\n\n2",
         "POST /v1/aggregates/counter/C1/count\n\n13",
@@ -85,6 +89,8 @@ fn a_command_that_cannot_be_is_refused_by_name() {
         "POST /v1/aggregates/counter/a%2Fb/begin\n\n1",
         "GET /v1/aggregates/counter/C9",
         "GET /v1/aggregates/ledger/C1",
+        "POST /v1/aggregates/counter/C2/begin\n\n1",
+        "GET /v1/aggregates/counter/C2?at=9",
         "GET /v1/aggregates/counter/C1?at=9",
         "GET /v1/aggregates/counter/C1?at=1970-01-01T00:00:00Z",
         "GET /v1/aggregates/counter/C1?at=soon",
@@ -96,6 +102,10 @@ fn a_command_that_cannot_be_is_refused_by_name() {
         409 exists: counter C1 is there already, and `begin` makes a new one; hint choose another id
         412 revision_changed: counter C1 is at revision 1, not 7; revision 1; hint look at it again, and send the command with what you read
         400 bad_request: `*` in if-match is no revision; hint send one as "3"
+        400 bad_request: `+1` in if-match is no revision; hint send one as "3"
+        400 bad_request: `\"+1\"` in if-match is no revision; hint send one as "3"
+        400 bad_request: `\"01\"` in if-match is no revision; hint send one as "3"
+        400 bad_request: `\"1` in if-match is no revision; hint send one as "3"
         200 counter/C1/2 1 revision 2 duplicate false
         422 key_reused: this Idempotency-Key was used for another request; hint use a fresh key
         500 guest_failed: `sums` v1 failed on a command of counter C1: 13 is too much (trap); hint nothing was recorded; mend the module, or send another command
@@ -107,6 +117,8 @@ fn a_command_that_cannot_be_is_refused_by_name() {
         400 bad_name: bad id "a/b": use 1 to 128 printable bytes without `/`, not `.` or `..`
         404 no_such_aggregate: there is no counter C9 in this namespace
         404 no_such_aggregate: there is no ledger C1 in this namespace
+        200 counter/C2/1 1 revision 1 duplicate false
+        404 no_such_revision: counter C2 has 1 event, and none at `9`
         404 no_such_revision: counter C1 has 2 events, and none at `9`
         404 no_such_revision: counter C1 has 2 events, and none at `1970-01-01T00:00:00Z`
         400 bad_request: at `soon` is neither a revision nor a time; hint write it as 3, or as 2026-01-01T12:00:00Z

@@ -160,6 +160,7 @@ fn a_verb_that_says_nothing_clear_is_refused() {
             "POST /v1/sagas/T1/resolve\n\n{\"step\":\"charge\",\"output\":1,\"undone\":true}",
             "POST /v1/sagas/T1/cancel\n\n{\"nota\":\"x\"}",
             "POST /v1/sagas/T1/cancel\n\n{\"expect_revision\":\"x\"}",
+            "POST /v1/sagas/T1/cancel\n\n{\"expect_revision\":\"+1\"}",
             "POST /v1/sagas/T1/cancel\n\n[]",
             "POST /v1/sagas/T1/cancel\n\n{\"note\":\"\\u001b[2J\"}",
             "POST /v1/sagas/T1/unlock",
@@ -179,6 +180,7 @@ fn a_verb_that_says_nothing_clear_is_refused() {
             400 bad_request: give exactly one of `output`, `not_done` and `undone`
             400 bad_request: the body does not fit: unknown field `nota`, expected `note` or `expect_revision` at line 1 column 7
             400 bad_request: expect_revision `x` is no revision
+            400 bad_request: expect_revision `+1` is no revision
             400 bad_request: the body is not a JSON object
             400 bad_request: the note holds control characters
             400 bad_request: the body does not fit: missing field `key` at line 1 column 2

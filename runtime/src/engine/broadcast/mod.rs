@@ -1,4 +1,4 @@
-//! What many sagas are told, some of them in a turn: an event for which many wait, a grant that lets many go on.
+//! What many sagas are told, some of them in a turn: an event for which many wait, a grant or code that lets many go on.
 //!
 //! What is told is recorded first. What a turn tells and how far it is then are one commit, so that a kill neither passes a saga over nor
 //! tells it twice; requests have their turns in between. Broadcasts take turns; two about the same thing follow each other.
@@ -46,6 +46,8 @@ enum What {
     Event(Delivery),
     /// Grants changed, to those that were denied something by this module's.
     Grants(String),
+    /// Other code is active, to those whose commands nobody could decide.
+    Code,
 }
 
 /// What a broadcast is about. Of two about the same, the later one waits for the earlier one.
@@ -53,6 +55,7 @@ enum What {
 enum Subject<'a> {
     Topic(&'a Topic),
     Module(&'a str),
+    Code,
 }
 
 impl Broadcast {
@@ -60,6 +63,7 @@ impl Broadcast {
         let subject = match &self.what {
             What::Event(delivery) => Subject::Topic(delivery.topic()),
             What::Grants(module) => Subject::Module(module),
+            What::Code => Subject::Code,
         };
         (&self.namespace, subject)
     }
@@ -107,6 +111,12 @@ impl Broadcasts {
     pub(crate) fn grant(&mut self, commit: &mut Commit<'_>, namespace: &Namespace, module: &str) {
         let start = commit.last_position();
         self.begin(commit, namespace, start, What::Grants(module.to_owned()));
+    }
+
+    /// The sagas whose commands nobody could decide begin to be told of code that is active now, by the last record.
+    pub(crate) fn code(&mut self, commit: &mut Commit<'_>, namespace: &Namespace) {
+        let start = commit.last_position();
+        self.begin(commit, namespace, start, What::Code);
     }
 
     fn begin(&mut self, commit: &mut Commit<'_>, namespace: &Namespace, start: Position, what: What) {

@@ -29,13 +29,14 @@ impl Broadcasts {
         let Recipients { keys, more_after } = next_sagas(&mut reads, &broadcast, start)?;
         let event = match &broadcast.what {
             What::Event(delivery) => Some(delivery.event(&mut reads)?),
-            What::Grants(_) => None,
+            What::Grants(_) | What::Code => None,
         };
         let keys = sagas.all_ready(&mut reads, modules.definitions(), keys)?;
         let mut commit = reads.done()?;
         match (&mut broadcast.what, event) {
             (What::Event(delivery), Some(event)) => delivery.tell(&mut commit, sagas, modules, &event, keys),
             (What::Event(_), None) => {}
+            (What::Code, _) => keys.iter().for_each(|key| sagas.tell_of_code(&mut commit, modules, key)),
             (What::Grants(_), _) => keys.iter().for_each(|key| sagas.tell(&mut commit, modules, key, Input::GrantsChanged)),
         }
         (self.last, self.last_turn) = (start, commit.now);
@@ -91,5 +92,6 @@ fn next_sagas(reads: &mut Reads<'_>, broadcast: &Broadcast, start: Position) -> 
     match what {
         What::Event(delivery) => rows::waiting_for(reads, namespace, delivery.topic(), (*through, start)),
         What::Grants(module) => rows::denied(reads, namespace, module, (*through, start)),
+        What::Code => rows::undecided(reads, namespace, (*through, start)),
     }
 }

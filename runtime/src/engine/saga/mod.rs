@@ -332,6 +332,11 @@ pub(crate) fn corrupt(key: &SagaKey, why: &str) {
     tracing::error!(saga = %key.id, namespace = %key.namespace, why, "a saga's stream is corrupt: it is quarantined");
 }
 
+/// Whether there are sagas whose commands wait for code that decides them.
+pub(crate) fn waits_for_code(reads: &mut Reads<'_>, namespace: &Namespace) -> Result<bool, Unready> {
+    Ok(!rows::undecided(reads, namespace, (0, Position::MAX))?.keys.is_empty())
+}
+
 /// The sagas that a grant to this module would let go on, ready to be told. `None`: there are more than are told at once.
 pub(crate) fn denied(
     reads: &mut Reads<'_>,

@@ -89,6 +89,8 @@ pub(crate) struct Flushed {
     pub(crate) topics: Vec<Topic>,
     /// A grant would let it go on.
     pub(crate) is_denied: bool,
+    /// Code for an aggregate would.
+    pub(crate) is_undecided: bool,
     /// The lock keys that it has or waits for.
     pub(crate) lock_keys: Vec<String>,
     /// It has them.
@@ -108,6 +110,7 @@ impl Flushed {
             wake_at: saga.wake_at(),
             topics: saga.topics(),
             is_denied: saga.is_denied(),
+            is_undecided: saga.is_undecided(),
             lock_keys: saga.lock_keys().cloned().collect(),
             holds: saga.has_its_locks(),
             code: saga.code().version,

@@ -56,13 +56,14 @@ pub(super) fn write(commit: &mut Commit<'_>, key: &SagaKey, saga: &Saga, before:
     }
     commit.timer(TimerKind::Saga, start, before.and_then(|before| before.wake_at), after.wake_at);
     let was_denied = before.is_some_and(|before| before.is_denied);
-    if was_denied != after.is_denied {
-        let row_key = keys::denied(&key.namespace, &saga.started().module, start);
-        match after.is_denied {
-            true => commit.put(Table::Denied, row_key, row::encode(&key.id)),
-            false => commit.delete(Table::Denied, row_key),
-        }
-    }
+    let was_undecided = before.is_some_and(|before| before.is_undecided);
+    let mut held_up = |was: bool, is: bool, row_key: Vec<u8>| match (was, is) {
+        (false, true) => commit.put(Table::Denied, row_key, row::encode(&key.id)),
+        (true, false) => commit.delete(Table::Denied, row_key),
+        (false, false) | (true, true) => {}
+    };
+    held_up(was_denied, after.is_denied, keys::denied(&key.namespace, &saga.started().module, start));
+    held_up(was_undecided, after.is_undecided, keys::undecided(&key.namespace, start));
     let waited: BTreeSet<&Topic> = before.map_or(&[][..], |before| &before.topics).iter().collect();
     let waits: BTreeSet<&Topic> = after.topics.iter().collect();
     for gone in waited.difference(&waits) {
@@ -135,6 +136,15 @@ pub(crate) fn denied(
     between: (Position, Position),
 ) -> Result<Recipients, Unready> {
     recipients(reads, namespace, &keys::denied_of(namespace, module, between, TOLD_AT_ONCE), keys::parse_denied)
+}
+
+/// Sagas whose commands wait for code that decides for their aggregates, of those that began between these positions.
+pub(crate) fn undecided(
+    reads: &mut Reads<'_>,
+    namespace: &Namespace,
+    between: (Position, Position),
+) -> Result<Recipients, Unready> {
+    recipients(reads, namespace, &keys::undecided_of(namespace, between, TOLD_AT_ONCE), keys::parse_denied)
 }
 
 /// The sagas that the values of rows name.

@@ -86,6 +86,15 @@ impl Sagas {
         self.turn(commit, modules, key, &Actor::Host, None, |saga, context| saga.handle(input, context));
     }
 
+    /// Other code is active: a saga sends the commands again that nobody could decide, where somebody can now.
+    pub(crate) fn tell_of_code(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey) {
+        let mut came = self.get(key).map(Saga::undecided).unwrap_or_default();
+        came.retain(|aggregate| modules.aggregate(&key.namespace, aggregate).is_some());
+        if !came.is_empty() {
+            self.tell(commit, modules, key, SagaInput::CodeCame(came));
+        }
+    }
+
     /// An event reaches one saga; true if the saga took it. Whoever sent it is told so: that must be durable with the answer, also
     /// where the saga runs ahead.
     pub(crate) fn deliver(&mut self, commit: &mut Commit<'_>, modules: &mut Modules, key: &SagaKey, arrived: Arrived) -> bool {
@@ -196,10 +205,10 @@ impl Sagas {
             resident.launch(decided).into_iter().partition(|intent| intent.reaches_outside || intent.solo || is_cautious);
         let rests = resident.saga.open_attempts() == 0;
         let is_full = resident.unflushed.len() >= UNFLUSHED_MAX;
-        // Rows of what a grant would let go on must not lag: nothing else finds it.
-        let was_denied = resident.flushed.as_ref().is_some_and(|flushed| flushed.is_denied);
+        // Rows of what a grant, or code, would let go on must not lag: nothing else finds it.
+        let was_held = resident.flushed.as_ref().map_or((false, false), |flushed| (flushed.is_denied, flushed.is_undecided));
         let status = resident.saga.status();
-        let settles = was_denied != resident.saga.is_denied();
+        let settles = was_held != (resident.saga.is_denied(), resident.saga.is_undecided());
         let answers = if status.is_ended() || status == Status::Stuck { self.waiters.take(key) } else { Vec::new() };
         let is_message = |decided: &Decided| matches!(decided.event, Event::Sent(..) | Event::Published(..));
         let sends = ahead.iter().any(|intent| resident.saga.is_command(intent)) || resident.unflushed.iter().any(is_message);

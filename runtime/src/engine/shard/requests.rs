@@ -93,8 +93,12 @@ impl Shard {
             Request::SetGrants(origin, set, _) => saga::denied(&mut reads, sagas, modules, &origin.namespace, &set.module),
             _ => Ok(Some(Vec::new())),
         };
-        let ready = sagas.must_settle(&mut reads).and(denied).and_then(|denied| Ok((denied, reads.done()?)));
-        let (denied, mut commit) = match ready {
+        let waits_for_code = match &request {
+            Request::Deploy(origin, ..) | Request::Activate(origin, ..) => saga::waits_for_code(&mut reads, &origin.namespace),
+            _ => Ok(false),
+        };
+        let ready = sagas.must_settle(&mut reads).and(denied).and_then(|denied| Ok((denied, waits_for_code?, reads.done()?)));
+        let (denied, waits_for_code, mut commit) = match ready {
             Ok(ready) => ready,
             Err(unready) => return again(unready, request),
         };
@@ -128,7 +132,8 @@ impl Shard {
                     self.aggregates.shapes().refuse_lost(modules, &origin.namespace, &numbers, None, &lost)?;
                     Ok(all)
                 });
-                if decided.as_ref().is_ok_and(|all| all.iter().any(|(_, decided)| decided.changes())) {
+                let changes = decided.as_ref().is_ok_and(|all| all.iter().any(|(_, decided)| decided.changes()));
+                if changes {
                     sagas.call_all_back(commit.now);
                     self.messages.wake_all();
                 }
@@ -138,6 +143,9 @@ impl Shard {
                     };
                     all.into_iter().map(record).collect()
                 });
+                if changes && waits_for_code {
+                    self.broadcasts.code(&mut commit, &origin.namespace);
+                }
                 let said = Said::new(commit.last_position(), said);
                 self.reply(said, answer);
                 return Ok(());
@@ -160,6 +168,9 @@ impl Shard {
             match denied {
                 Some(denied) => denied.iter().for_each(|key| sagas.tell(&mut commit, modules, key, SagaInput::GrantsChanged)),
                 None => self.broadcasts.grant(&mut commit, &origin.namespace, &name),
+            }
+            if waits_for_code {
+                self.broadcasts.code(&mut commit, &origin.namespace);
             }
         }
         self.reply(said, answer);

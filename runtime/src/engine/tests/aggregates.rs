@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use amends_core::{
     aggregate::{self, Claim, CommandDefinition, EventDefinition, Presence},
-    definition::CommandStep,
+    definition::{CommandData, CommandStep, CommandUndo, Member},
     value::{Failure, Payload},
 };
 use expect_test::expect;
@@ -544,8 +544,8 @@ fn settle() -> Definition {
             aggregate: "account".into(),
             id: format!("/input/{id}"),
             command: name.into(),
-            data: "/input/cents".into(),
-            undo: undo.map(str::to_owned),
+            data: CommandData::At("/input/cents".into()),
+            undo: undo.map(|name| CommandUndo { command: name.into(), data: None }),
         };
         Step { body: Body::Command(command), ..step(text) }
     };
@@ -650,6 +650,108 @@ fn a_command_that_undoes_and_was_refused_is_decided_anew_in_the_next_attempt() {
     assert_eq!(bank.balances(), "10 (revision 4, v1)\n0 (revision 5, v1)\n0 (revision 1, v1)");
 }
 
+/// `label` names an account, and takes from another one; the first is unnamed with the reason.
+fn label(taken_from: &str) -> Definition {
+    let mut label = settle();
+    label.stages.truncate(2);
+    let [name, take] = [0, 1].map(|stage| label.stages[stage].steps[0].clone());
+    let (Body::Command(mut name_it), Body::Command(mut take_it)) = (name.body, take.body) else { panic!("no commands") };
+    let why = [("why", "/cause/code"), ("by", "/cause/step"), ("was", "/output/events/0/data"), ("of", "/input/from")];
+    let why = why.map(|(name, at)| Member { name: name.into(), at: at.into() }).to_vec();
+    name_it.command = "name".into();
+    name_it.undo = Some(CommandUndo { command: "unname".into(), data: Some(CommandData::Object(why)) });
+    (take_it.aggregate, take_it.command, take_it.undo) = (taken_from.into(), "take".into(), None);
+    label.stages[0].steps[0].body = Body::Command(name_it);
+    label.stages[1].steps[0] = Step { body: Body::Command(take_it), undo: Undo::Nothing, ..label.stages[1].steps[0].clone() };
+    label
+}
+
+/// What A was unnamed with, each time that it was.
+fn unnamed(bank: &Bank) -> Vec<String> {
+    let name = StreamId { namespace: namespace(), kind: crate::journal::StreamKind::Aggregate, id: "account/A".into() };
+    let stored = reads::stream(bank.sim.store.as_ref(), &name).unwrap().unwrap_or_default();
+    let data = stored.iter().filter_map(|stored| match crate::journal::record::decode_stored(stored).unwrap().fact {
+        crate::journal::Fact::Aggregate(aggregate::AggregateEvent::Recorded { event_type, data, .. })
+            if event_type == "account.unnamed" =>
+        {
+            Some(String::from_utf8(data.unwrap().bytes.to_vec()).unwrap())
+        }
+        _ => None,
+    });
+    data.collect()
+}
+
+/// A command that undoes had the data of the command that it undoes, so that no aggregate knew why. What it says is decided with its
+/// first attempt: an attempt that follows a kill is the same command.
+#[test]
+fn a_command_that_undoes_says_why_once_also_after_a_kill() {
+    let why = r#"{"why":"too_little","by":"give","was":4,"of":"A"}"#;
+    let mut undone = 0;
+    for kill_at in 0..18 {
+        let mut bank = Bank::of_saga(label("account"));
+        drop(bank.sim.start("S1", r#"{"from":"A","to":"B","cents":4}"#, true));
+        for _ in 0..kill_at {
+            let _ = bank.sim.answer_one() || bank.sim.end_one() || bank.sim.decide_one() || bank.sim.commit();
+        }
+        bank.sim = bank.sim.kill_and_restart();
+        bank.sim.settle();
+        bank.sim.pass(60_000);
+        match unnamed(&bank).as_slice() {
+            // The start was not durable.
+            [] => assert!(!bank.records("A").contains("named"), "killed after {kill_at}: {}", bank.records("A")),
+            [only] => {
+                assert_eq!((only.as_str(), status(&mut bank.sim, "S1")), (why, Status::Compensated), "killed after {kill_at}");
+                undone += 1;
+            }
+            more => panic!("killed after {kill_at}: {more:?}"),
+        }
+    }
+    assert!(undone >= 3, "{undone}");
+}
+
+#[test]
+fn a_command_that_undoes_says_that_the_saga_was_cancelled() {
+    let mut bank = Bank::of_saga(label("nobodys"));
+    drop(bank.sim.start("S1", r#"{"from":"A","to":"B","cents":4}"#, false));
+    bank.sim.pass(1_000);
+    drop(bank.sim.verb("S1", Verb::Cancel, "K1"));
+    bank.sim.settle();
+    assert_eq!(status(&mut bank.sim, "S1"), Status::Compensated);
+    assert_eq!(unnamed(&bank), [r#"{"why":"cancelled","by":null,"was":4,"of":"A"}"#]);
+}
+
+/// A command that nobody could decide was sent again at the end of a backoff of up to a minute, however soon somebody could.
+#[test]
+fn commands_that_no_module_could_decide_are_sent_again_when_one_is_active_that_can() {
+    let mut settle = settle();
+    let Body::Command(note) = &mut settle.stages[2].steps[0].body else { panic!("no command") };
+    (note.aggregate, note.command) = ("ledger".into(), "touch".into());
+    let mut bank = Bank::of_saga(settle);
+    let names: Vec<String> = (0..80).map(|number| format!("S{number}")).collect();
+    bank.script("A put 1000");
+    for name in &names {
+        drop(bank.sim.start(name, r#"{"from":"A","to":"B","book":"C","cents":1}"#, false));
+    }
+    // Until they back off for long.
+    for _ in 0..8 {
+        bank.sim.pass(60_000);
+    }
+    bank.sim = bank.sim.kill_and_restart();
+    bank.sim.settle();
+    let active = |bank: &mut Bank, digest: u8, aggregate: &str| {
+        let aggregate = aggregate::Definition { name: aggregate.into(), ..definition_of(0) };
+        let module = format!("of-{}", aggregate.name);
+        let answered = bank.sim.ask_deploy(Deploy { module, aggregates: vec![aggregate], ..deploy(digest, Vec::new()) });
+        bank.sim.settle();
+        said(answered).expect("deployed");
+    };
+    let completed = |bank: &mut Bank| names.iter().filter(|name| status(&mut bank.sim, name) == Status::Completed).count();
+    active(&mut bank, 2, "journal");
+    assert_eq!(completed(&mut bank), 0);
+    active(&mut bank, 3, "ledger");
+    assert_eq!(completed(&mut bank), 80);
+}
+
 /// The end of `settle` of S1 that is killed after so many steps of the host, beside a client who takes part of one of its calls, when the
 /// host comes back so much later: whether there is a saga, and where the money is.
 fn killed(kill_at: usize, deadline_ms: Option<u64>, away_ms: u64) -> String {
@@ -728,7 +830,12 @@ fn twenty_thousand_commands_that_are_refused_at_once_are_told_one_after_the_othe
 #[test]
 fn tb_21_a_command_that_no_code_can_decide_waits_for_the_code_and_uses_up_no_attempts() {
     let mut bank = Bank { sim: Sim::new(all_done), sent: Vec::new(), minted: 0 };
-    bank.sim.deploy(1, settle());
+    let mut touches = settle();
+    for step in touches.stages.iter_mut().flat_map(|stage| &mut stage.steps) {
+        let Body::Command(command) = &mut step.body else { panic!("no command") };
+        command.command = "touch".into();
+    }
+    bank.sim.deploy(1, touches);
     drop(bank.sim.start("S1", r#"{"from":"A","to":"B","book":"C","cents":4}"#, false));
     bank.sim.pass(600_000);
     assert!(matches!(status(&mut bank.sim, "S1"), Status::Waiting | Status::Running));
@@ -736,12 +843,7 @@ fn tb_21_a_command_that_no_code_can_decide_waits_for_the_code_and_uses_up_no_att
     let answered = bank.sim.ask_deploy(aggregates);
     bank.sim.settle();
     said(answered).expect("deployed");
-    bank.script("A open\n B open\n C open\n -\n A put 10");
-    for _ in 0..4 {
-        bank.sim.pass(60_000);
-    }
     assert_eq!(status(&mut bank.sim, "S1"), Status::Completed);
-    assert_eq!(bank.balances(), "6 (revision 3, v1)\n4 (revision 2, v1)\n4 (revision 2, v1)");
 }
 
 /// What only sagas wait for stays in memory until the saga is recorded. A client that asks in between must not wait for that.

@@ -12,6 +12,7 @@ use crate::{
         kernel::{reads, row::End},
     },
     journal::{Fact, Record, StreamId, StreamKind, keys, record},
+    plain,
     store::{Position, Store, StoreError},
 };
 
@@ -115,7 +116,7 @@ impl Search<'_> {
             }
             Some(rest) => {
                 if let Some((version, asked)) =
-                    rest.parse().ok().map(|revision| self.event(end.start, revision)).transpose()?.flatten()
+                    plain::whole(rest).map(|revision| self.event(end.start, revision)).transpose()?.flatten()
                     && let Some(decision) = self.decision_before(end.start, version)?
                 {
                     found.push(Candidate { kind: IdKind::Event, id: id.to_owned(), anchor: Anchor::Decision(decision), asked });

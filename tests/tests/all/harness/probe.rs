@@ -340,7 +340,9 @@ impl Step {
 
 /// A command of this name to the aggregate `order`.
 fn command(name: &str) -> Value {
-    record([text("order"), text("/input/id"), text(name), text("/input"), optional_text(None)])
+    let data = |pointer| Value::Case(0, Some(Box::new(text(pointer))), Box::new(text("")));
+    let undo = record([text(""), Value::None(Box::new(data("")))]);
+    record([text("order"), text("/input/id"), text(name), data("/input"), Value::None(Box::new(undo))])
 }
 
 /// A value of the component model. What is absent is still given a value of its type, for its size.

@@ -50,7 +50,7 @@ fn orders(api: &Api) {
 fn history() -> Value {
     json!({"limit_cents": 1500, "orders": {
         "O1": {"total_cents": 1234, "status": "cancelled", "has_credit": false},
-        "O2": {"total_cents": 500, "status": "rejected", "reason": "rolled_back", "has_credit": false},
+        "O2": {"total_cents": 500, "status": "rejected", "reason": "insufficient_credit", "has_credit": false},
         "O3": {"total_cents": 266, "status": "approved", "has_credit": true},
     }})
 }

@@ -119,6 +119,27 @@ fn an_operator_stops_a_view_and_lets_it_go_on() {
     assert_eq!(rows_at(&host.api(), "notes", &last), ["1one", "1two"]);
 }
 
+/// Who did it is the name that the command line has of its user, as in the verbs of sagas.
+#[test]
+fn a_view_says_who_stopped_it_and_who_left_out_an_event_by_the_command_line() {
+    let host = host_with(&Viewer::default());
+    let api = host.api();
+    let done = |arguments: &[&str]| {
+        let output = host.cli(arguments);
+        assert_eq!(output.code, 0, "{arguments:?}: {}", output.stderr);
+        output.stdout
+    };
+    rows_at(&api, "notes", &note(&api, "L1", "one"));
+    let stopped = done(&["projections", "stop", "notes", "--note", "a migration"]);
+    assert!(stopped.contains("stopped by tester: a migration"), "{stopped}");
+    assert_eq!(generation(&shown(&api, "notes"), "active")["stopped"]["by"], "tester");
+    done(&["projections", "resume", "notes"]);
+    note(&api, "L1", "T: this");
+    assert_eq!(until_stopped(&api, "notes")["stopped"]["event"], "ledger/L1/2");
+    let skipped = done(&["projections", "skip", "notes", "ledger/L1/2", "--note", "it is wrong"]);
+    assert!(skipped.contains("left out ledger/L1/2: it is wrong (tester, "), "{skipped}");
+}
+
 /// Ending a build leaves the view as it was.
 #[test]
 fn a_build_that_is_stopped_is_gone() {
