@@ -102,15 +102,15 @@ fn decided(name: &str, data: &str, balance: &mut i64) -> Result<Decision, CallFa
     })
 }
 
-struct Bank {
-    sim: Sim,
+pub(super) struct Bank {
+    pub(super) sim: Sim,
     /// What was sent, in order, and where its answer comes.
     sent: Vec<(String, Receiver<Result<CommandAnswer, Refusal>>)>,
     minted: u32,
 }
 
 impl Bank {
-    fn new(keep_every: u32) -> Self {
+    pub(super) fn new(keep_every: u32) -> Self {
         let mut bank = Self { sim: Sim::new(all_done), sent: Vec::new(), minted: 0 };
         bank.deploy(1, keep_every);
         bank.sim.calls.clear();
@@ -119,7 +119,7 @@ impl Bank {
     }
 
     /// A version with this digest, made active.
-    fn deploy(&mut self, digest: u8, keep_every: u32) {
+    pub(super) fn deploy(&mut self, digest: u8, keep_every: u32) {
         let deploy = Deploy { aggregates: vec![definition_of(keep_every)], ..deploy(digest, Vec::new()) };
         let answered = self.sim.ask_deploy(deploy);
         self.sim.settle();
@@ -127,7 +127,7 @@ impl Bank {
     }
 
     /// `A put 5`; `A put 5 key R1`; `A put 5 at 3`, if it has three events; `b:A put 5`, in namespace b.
-    fn send(&mut self, text: &str) {
+    pub(super) fn send(&mut self, text: &str) {
         let words: Vec<&str> = text.split(' ').collect();
         let after = |word: &str| words.iter().position(|known| *known == word).map(|at| words[at + 1].to_owned());
         let (space, id) = words[0].split_once(':').unwrap_or(("default", words[0]));
@@ -152,7 +152,7 @@ impl Bank {
     }
 
     /// What was said by now to those that were not told before, a line each.
-    fn told(&mut self) -> String {
+    pub(super) fn told(&mut self) -> String {
         let mut lines = Vec::new();
         self.sent.retain_mut(|(text, answered)| match answered.try_recv() {
             Ok(said) => {
@@ -169,7 +169,7 @@ impl Bank {
     }
 
     /// Sends each line, lets everything happen, and tells what was said. `-` between two lines lets everything happen before the next.
-    fn script(&mut self, script: &str) -> String {
+    pub(super) fn script(&mut self, script: &str) -> String {
         let mut told = Vec::new();
         for part in script.split("-\n") {
             part.lines().map(str::trim).filter(|line| !line.is_empty()).for_each(|line| self.send(line));
@@ -180,7 +180,7 @@ impl Bank {
     }
 
     /// The records of a stream, without their times.
-    fn records(&self, id: &str) -> String {
+    pub(super) fn records(&self, id: &str) -> String {
         let name = StreamId { namespace: namespace(), kind: crate::journal::StreamKind::Aggregate, id: format!("account/{id}") };
         let stored = reads::stream(self.sim.store.as_ref(), &name).unwrap().unwrap_or_default();
         let line = |record: crate::journal::Record| {
@@ -195,6 +195,9 @@ impl Bank {
                     format!("decided{command} {}", refused.as_ref().map_or("nothing to do", |failure| &failure.code))
                 }
                 aggregate::AggregateEvent::Quarantined { module_version, .. } => format!("quarantined v{module_version}"),
+                aggregate::AggregateEvent::Imported { revision, event_type, .. } => {
+                    format!("#{revision} {event_type} imported ({of})")
+                }
             }
         };
         stored.iter().map(|stored| line(crate::journal::record::decode_stored(stored).unwrap())).collect::<Vec<_>>().join("\n")
