@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 mod recent;
 
-pub(crate) use self::recent::Recent;
+pub(crate) use self::recent::{Page, Recent};
 
 use crate::{
     journal::{Corrupt, Fact, MessageEvent, Record, keys, record},
