@@ -27,6 +27,7 @@ use crate::{
         folds::Folds,
         gate::Gate,
         health::{Failure, Health},
+        import::Imports,
         intake::Intake,
         reader::Reader,
         views,
@@ -250,6 +251,8 @@ fn services(
 ) -> Services {
     let intake = Intake::new(engine.clone(), is_low);
     let gate = Gate::new(reader.clone(), folds.clone());
+    let clock = Arc::clone(&config.clocks.wall);
+    let imports = Imports::new(reader.clone(), folds.clone(), intake.clone(), Arc::clone(&clock));
     let deploys = Deploys::new(deploy::Parts {
         components: Arc::new(components),
         intake: intake.clone(),
@@ -259,7 +262,7 @@ fn services(
         views: views.clone(),
         gate: gate.clone(),
     });
-    Services { intake, reader, folds, views, gate, deploys, health, clock: Arc::clone(&config.clocks.wall) }
+    Services { intake, reader, folds, views, gate, imports, deploys, health, clock }
 }
 
 fn open_host(config: &Config, folder: &Folder, stages: Arc<Stages>) -> Result<Host, NodeError> {

@@ -111,6 +111,7 @@ mod tests {
             revision: Some("2".to_owned()),
             position: "0-1-48".to_owned(),
             at,
+            imported: None,
             correlation: "R1".to_owned(),
             data: Some(RawValue::from_string(r#"{"order":"O1"}"#.to_owned()).unwrap().into()),
             tags: Vec::new(),

@@ -36,7 +36,8 @@ pub enum Exit {
 pub const HELP: &str = "\
 Exit codes:
   0 success
-  1 the host refused, or the command failed; with --all, the verb did not apply to some sagas
+  1 the host refused, or the command failed; with --all, the verb did not apply to some sagas;
+    import refused some lines
   2 wrong usage
   3 the saga is compensated
   4 the saga is stuck

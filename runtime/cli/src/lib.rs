@@ -89,6 +89,8 @@ mod send;
 
 mod events;
 
+mod import;
+
 mod trace;
 
 mod query;
@@ -159,6 +161,7 @@ enum Verb {
     Publish(publish::Publish),
     Send(send::Send),
     Events(events::Events),
+    Import(import::Import),
     Trace(trace::Trace),
     Query(query::Query),
     Projections(projections::Projections),
@@ -266,6 +269,7 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Publish(verb) => publish::run(&verb, &open()?),
         Verb::Send(verb) => send::run(&verb, &open()?),
         Verb::Events(verb) => events::run(&verb, &open()?),
+        Verb::Import(verb) => import::run(&verb, &open()?),
         Verb::Trace(verb) => trace::run(&verb, &open()?),
         Verb::Query(verb) => query::run(&verb, &open()?),
         Verb::Projections(verb) => projections::run(&verb, &open()?),

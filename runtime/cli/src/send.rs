@@ -102,6 +102,7 @@ mod tests {
             correlation: "R1".to_owned(),
             position: "0-1-48".to_owned(),
             at: Time::from_ms(0),
+            imported: None,
             data: json(data),
             tags: Vec::new(),
             module_version: Some(1),

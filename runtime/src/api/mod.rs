@@ -61,7 +61,8 @@ use crate::{
     held::Held,
     journal,
     service::{
-        Services, deploy::Deploys, folds::Folds, gate::Gate, health::Health, intake::Intake, reader::Reader, views::Views,
+        Services, deploy::Deploys, folds::Folds, gate::Gate, health::Health, import::Imports, intake::Intake, reader::Reader,
+        views::Views,
     },
 };
 
@@ -72,6 +73,7 @@ pub struct Api {
     folds: Folds,
     views: Views,
     gate: Gate,
+    imports: Imports,
     deploys: Deploys,
     health: Health,
     clock: Clock,
@@ -115,7 +117,7 @@ impl Default for Options {
 
 /// The routes over a running host. When `stop` turns true, waiting requests are answered and streams end.
 pub fn router(services: Services, options: Options, stop: watch::Receiver<bool>) -> Router {
-    let Services { intake, reader, folds, views, gate, deploys, health, clock } = services;
+    let Services { intake, reader, folds, views, gate, imports, deploys, health, clock } = services;
     let waits = Waits::new(waits::WAITS_MAX, waits::WATCHES_MAX);
     let held = Held::new(options.held_bytes_max);
     routes::router(Arc::new(Api {
@@ -124,6 +126,7 @@ pub fn router(services: Services, options: Options, stop: watch::Receiver<bool>)
         folds,
         views,
         gate,
+        imports,
         deploys,
         health,
         clock,

@@ -7,7 +7,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use amends_core::{
-    aggregate::Claim,
+    aggregate::{AggregateEvent, Claim},
     effects::Counts,
     event::{Attempt, RollbackCause, Woken},
     id::{Direction, StepKey},
@@ -289,6 +289,22 @@ pub struct PastEvent {
     pub at: Instant,
     /// None: it was erased.
     pub data: Option<Payload>,
+}
+
+impl PastEvent {
+    /// The event that a fact records, if it records one: with the time at which it was decided, here or elsewhere.
+    pub(crate) fn of(fact: &AggregateEvent, recorded_at: Instant) -> Option<Self> {
+        let (revision, event_type, version, data, at) = match fact {
+            AggregateEvent::Recorded { revision, event_type, version, data, .. } => {
+                (revision, event_type, version, data, recorded_at)
+            }
+            AggregateEvent::Imported { revision, event_type, version, data, at, .. } => {
+                (revision, event_type, version, data, *at)
+            }
+            AggregateEvent::Decided { .. } | AggregateEvent::Quarantined { .. } => return None,
+        };
+        Some(Self { event_type: event_type.clone(), version: *version, revision: *revision, at, data: data.clone() })
+    }
 }
 
 /// Commands for an aggregate.

@@ -5,6 +5,7 @@
 use amends_core::event::Act;
 
 pub use crate::engine::{
+    aggregate::import::{IMPORT_EVENTS_MAX, Import, ImportAnswer, ImportEvent, ImportStream},
     aggregate::request::{Answered, CommandAnswer, SendCommand},
     event::request::{NotStarted, Publish, PublishAnswer, Seed, StartedSaga},
     job::request::{JobAnswer, JobRequest},
@@ -49,6 +50,8 @@ pub enum Request {
     StopJob(Origin, String, Act, Answer<JobAnswer>),
     /// A command for an aggregate.
     Command(Origin, Box<SendCommand>, Answer<CommandAnswer>),
+    /// Events that another system recorded.
+    Import(Origin, Box<Import>, Answer<ImportAnswer>),
     /// Answers when the job of this id has ended.
     AwaitJob(Origin, String, Answer<JobAnswer>),
     /// The modules of a namespace.
@@ -78,6 +81,8 @@ impl Request {
             Self::Job(origin, job, _) => stream(origin, StreamKind::Job, &job.id),
             Self::StopJob(origin, id, ..) | Self::AwaitJob(origin, id, _) => stream(origin, StreamKind::Job, id),
             Self::Command(origin, command, _) => AggregateKey::new(&origin.namespace, &command.aggregate, &command.id).stream(),
+            // They keep their order; each says itself where its streams are to stand.
+            Self::Import(origin, ..) => stream(origin, StreamKind::Aggregate, ""),
             Self::Modules(origin, _) | Self::Definitions(origin, _) => stream(origin, StreamKind::Module, ""),
         }
     }
@@ -86,6 +91,7 @@ impl Request {
     pub(crate) fn subject(&self) -> String {
         let StreamId { kind, id, .. } = self.about();
         match kind {
+            StreamKind::Aggregate if id.is_empty() => "what is imported".to_owned(),
             StreamKind::Saga => format!("saga {id}"),
             StreamKind::Module => format!("module `{id}`"),
             StreamKind::Event => format!("what waits for event {id}"),
@@ -100,7 +106,7 @@ impl Request {
     /// Whether it brings new work. Everything else may be what open work needs to end, and is taken on a full disk too.
     pub(crate) fn brings_work(&self) -> bool {
         match self {
-            Self::Start(..) | Self::Deploy(..) | Self::Command(..) => true,
+            Self::Start(..) | Self::Deploy(..) | Self::Command(..) | Self::Import(..) => true,
             Self::Schedule(_, request, _) => match request.asked {
                 OfSchedule::Put(_) => true,
                 OfSchedule::Pause | OfSchedule::Resume | OfSchedule::Trigger(_) | OfSchedule::Remove => false,
@@ -132,6 +138,7 @@ impl Request {
             Self::Schedule(.., answer) => drop(answer.send(Err(refusal))),
             Self::Job(.., answer) | Self::StopJob(.., answer) | Self::AwaitJob(.., answer) => drop(answer.send(Err(refusal))),
             Self::Command(.., answer) => drop(answer.send(Err(refusal))),
+            Self::Import(.., answer) => drop(answer.send(Err(refusal))),
             Self::Activate(.., answer) => drop(answer.send(Err(refusal))),
             Self::Modules(_, answer) => drop(answer.send(Err(refusal))),
             Self::Definitions(_, answer) => drop(answer.send(Err(refusal))),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 mod recent;
 
-pub(crate) use self::recent::Recent;
+pub(crate) use self::recent::{Page, Recent};
 
 use crate::{
     journal::{Corrupt, Fact, MessageEvent, Record, keys, record},
@@ -35,14 +35,25 @@ pub struct RecordedEvent {
     pub position: Position,
     /// When it was decided.
     pub at: Instant,
+    /// If another system recorded it: how it came here.
+    pub imported: Option<Import>,
     /// The root of its chain of causes.
     pub correlation: String,
     /// What it says; none: nothing, or it was erased.
     pub data: Option<Payload>,
     /// What else it is about.
     pub tags: Vec<String>,
-    /// The module's version that decided it; 0: it was published.
+    /// The module's version that decided it; 0: it was published, or imported.
     pub module_version: u32,
+}
+
+/// How an event came here that another system recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Import {
+    /// When.
+    pub at: Instant,
+    /// Who imported it, as the client said.
+    pub by: String,
 }
 
 impl RecordedEvent {
@@ -64,13 +75,38 @@ impl RecordedEvent {
                 revision: *revision,
                 position,
                 at,
+                imported: None,
                 correlation: correlation.to_owned(),
                 data: data.clone(),
                 tags: tags.clone(),
                 module_version: *module_version,
             }),
+            AggregateEvent::Imported { revision, event_type, version, data, tags, at: decided_at, by, .. } => {
+                let event_id = format!("{name}/{id}/{revision}");
+                Some(Self {
+                    source: name.to_owned(),
+                    key: id.to_owned(),
+                    event_type: event_type.clone(),
+                    version: *version,
+                    revision: *revision,
+                    position,
+                    at: *decided_at,
+                    imported: Some(Import { at, by: by.clone() }),
+                    // If nobody said what led to it, it begins a chain.
+                    correlation: if correlation.is_empty() { event_id.clone() } else { correlation.to_owned() },
+                    id: event_id,
+                    data: data.clone(),
+                    tags: tags.clone(),
+                    module_version: 0,
+                })
+            }
             AggregateEvent::Decided { .. } | AggregateEvent::Quarantined { .. } => None,
         }
+    }
+
+    /// When it was recorded here.
+    pub fn recorded_at(&self) -> Instant {
+        self.imported.as_ref().map_or(self.at, |import| import.at)
     }
 
     /// The event of a record of an aggregate.
@@ -92,6 +128,7 @@ impl RecordedEvent {
                 revision: 0,
                 position: record.position,
                 at: record.at,
+                imported: None,
                 correlation,
                 data,
                 tags: Vec::new(),
@@ -280,7 +317,7 @@ pub(crate) fn count_of(
     Ok(count.min(enough))
 }
 
-/// When the first event of some types behind a position was decided.
+/// When the first event of some types behind a position was recorded.
 pub(crate) fn first_at(
     store: &dyn Store,
     namespace: &Namespace,
@@ -288,7 +325,7 @@ pub(crate) fn first_at(
     after: Position,
 ) -> Result<Option<Instant>, StoreError> {
     let query = EventQuery { types: types.to_vec(), key: None, after, limit: 1, bytes_max: usize::MAX };
-    Ok(events(store, namespace, &query)?.events.first().map(|event| event.at))
+    Ok(events(store, namespace, &query)?.events.first().map(RecordedEvent::recorded_at))
 }
 
 fn one(store: &dyn Store, position: Position, event_type: &str, aggregate_id: &str) -> Result<RecordedEvent, StoreError> {

@@ -3,8 +3,8 @@
 //! What comes out is hostile: it is counted, and its sizes and texts are checked. Whether an event was declared the engine says.
 
 use amends_core::{
-    aggregate::{Claim, TAGS_MAX, TEXT_BYTES_MAX},
-    plain::{is_printable, shown},
+    aggregate::{Claim, EVENT_BYTES_MAX, TAGS_MAX, TEXT_BYTES_MAX, is_text},
+    plain::shown,
 };
 
 use super::{
@@ -16,9 +16,6 @@ use crate::engine::guests::{DecideCall, Decided, Decision, FoldCall, NewEvent, P
 
 /// The most events of one decision.
 const EVENTS_MAX: usize = 1_000;
-
-/// The largest data of an event: a stream is folded again and again.
-const EVENT_BYTES_MAX: usize = 256 << 10;
 
 /// The most claims of one decision.
 const CLAIMS_MAX: usize = 64;
@@ -108,11 +105,6 @@ fn claim_of(claim: wit::Claim) -> Result<Claim, Fault> {
         true => Ok(Claim { key: claim.key, held: claim.held }),
         false => Err(bad_text("claim", &claim.key)),
     }
-}
-
-/// Whether it may be a part of row keys.
-fn is_text(text: &str) -> bool {
-    (1..=TEXT_BYTES_MAX).contains(&text.len()) && is_printable(text)
 }
 
 fn bad_text(what: &str, text: &str) -> Fault {

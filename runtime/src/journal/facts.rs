@@ -162,6 +162,15 @@ facts! {
         }
         601 "decided" Decided { command: command, refused: refused, module_version: module_version }
         602 "unfolded" Quarantined { module_version: module_version, digest: digest, failure: failure }
+        603 "imported" Imported {
+            revision: revision,
+            event_type: event_type,
+            version: version,
+            data: data,
+            tags: tags,
+            at: at,
+            by: by
+        }
     }
 }
 
@@ -172,7 +181,7 @@ impl Fact {
             Self::Saga(event) => saga_payload(event),
             Self::Message(MessageEvent::Event { data, .. }) => data.as_ref(),
             Self::Schedule(ScheduleEvent::Scheduled { input, .. }) => Some(input),
-            Self::Aggregate(AggregateEvent::Recorded { data, .. }) => data.as_ref(),
+            Self::Aggregate(AggregateEvent::Recorded { data, .. } | AggregateEvent::Imported { data, .. }) => data.as_ref(),
             Self::Aggregate(AggregateEvent::Decided { command, .. }) => Some(&command.data),
             Self::Aggregate(AggregateEvent::Quarantined { .. })
             | Self::Schedule(

@@ -24,12 +24,16 @@ pub mod views;
 
 pub mod gate;
 
+pub mod import;
+
 pub mod health;
 
 #[cfg(test)]
 pub(crate) mod testing;
 
-use self::{deploy::Deploys, folds::Folds, gate::Gate, health::Health, intake::Intake, reader::Reader, views::Views};
+use self::{
+    deploy::Deploys, folds::Folds, gate::Gate, health::Health, import::Imports, intake::Intake, reader::Reader, views::Views,
+};
 use crate::engine::driver::Clock;
 
 /// The services of one running host.
@@ -45,6 +49,8 @@ pub struct Services {
     pub views: Views,
     /// Compares what versions make of recorded events.
     pub gate: Gate,
+    /// Brings in what another system recorded.
+    pub imports: Imports,
     /// Verifies, deploys and removes components.
     pub deploys: Deploys,
     /// Says how the host is.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amends_core::{
     Instant,
-    aggregate::Shape,
+    aggregate::{Definition, Shape},
     id::{Namespace, SagaId},
     job::{Job, SagaFilter},
     preview::CancelPreview,
@@ -243,6 +243,32 @@ impl Reader {
         self.catalogue.of(store, namespace, read).map_err(|error| failed(&error))
     }
 
+    /// The active code of the aggregates of a name, or why there is none.
+    pub(super) fn code(&self, namespace: &Namespace, name: &str) -> Result<Result<Code, Refusal>, Refusal> {
+        let code = |modules: &Modules| {
+            let active = modules.aggregate(namespace, name).map(Code::of);
+            Ok(active.ok_or_else(|| aggregate::no_such(modules, namespace, name)))
+        };
+        self.catalogue.of(self.store.as_ref(), namespace, code).map_err(|error| failed(&error))
+    }
+
+    /// An aggregate as this code sees it, if it has events.
+    pub(super) fn aggregate_by(
+        &self,
+        namespace: &Namespace,
+        which: (&str, &str),
+        code: &Code,
+    ) -> Result<Option<Committed>, Refusal> {
+        let kept = aggregate::read::Kept::Used;
+        aggregate::read::by(self.store.as_ref(), &code.active(), kept, namespace, which, Until::Now)
+            .map_err(|error| failed(&error))
+    }
+
+    /// Whether there are records of these aggregates.
+    pub(super) fn are_there(&self, namespace: &Namespace, which: &[(String, String)]) -> Result<Vec<bool>, Refusal> {
+        aggregate::read::are_there(self.store.as_ref(), namespace, which).map_err(|error| failed(&error))
+    }
+
     /// The aggregates of a name behind one of them, in order of their ids: at most so many.
     pub(super) fn aggregate_ids(
         &self,
@@ -357,7 +383,8 @@ fn module_of(modules: &[ModuleView], aggregate: &str, version: u32) -> Option<St
 }
 
 /// The code of an aggregate, apart from the modules.
-struct Code {
+#[derive(Clone)]
+pub(super) struct Code {
     module: String,
     number: u32,
     digest: ModuleDigest,
@@ -368,6 +395,19 @@ impl Code {
     fn of(active: ActiveAggregate<'_>) -> Self {
         let ActiveAggregate { module, number, digest, aggregate } = active;
         Self { module: module.to_owned(), number, digest, aggregate: aggregate.clone() }
+    }
+
+    pub(super) fn definition(&self) -> &Definition {
+        &self.aggregate.definition
+    }
+
+    pub(super) fn digest(&self) -> ModuleDigest {
+        self.digest
+    }
+
+    /// An aggregate that has no events yet.
+    pub(super) fn begins(&self, namespace: &Namespace, which: (&str, &str)) -> Committed {
+        Committed::begins(&self.active(), namespace, which)
     }
 
     fn active(&self) -> ActiveAggregate<'_> {

@@ -31,6 +31,7 @@ use super::{
     folds::Folds,
     gate::Gate,
     health::{Failure, Health},
+    import::Imports,
     intake::Intake,
     reader::Reader,
     views,
@@ -138,6 +139,7 @@ impl TestHost {
         let clock = Arc::new(move || api_clock.api_clock());
         let folds = Folds::new(guests.clone(), clock.clone());
         let gate = Gate::new(reader.clone(), folds.clone());
+        let imports = Imports::new(reader.clone(), folds.clone(), intake.clone(), clock.clone());
         let deploys = Deploys::new(deploy::Parts {
             components: shelf.clone(),
             intake: intake.clone(),
@@ -156,7 +158,7 @@ impl TestHost {
             longest_turn: Arc::new(|| Duration::ZERO),
             attempts: Arc::new(Load::default),
         };
-        let services = Services { intake, reader, folds, views: building.views().clone(), gate, deploys, health, clock };
+        let services = Services { intake, reader, folds, views: building.views().clone(), gate, imports, deploys, health, clock };
         Self { services, guests, shelf, store, failure, knobs, running: Some(running), building: Some(building) }
     }
 

@@ -108,6 +108,9 @@ pub struct RecordedEvent {
     pub position: String,
     /// When it was decided.
     pub at: Time,
+    /// How it came here, if another system recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Import>,
     /// The root of its chain of causes: the id of a command, of a saga, or of a published event.
     pub correlation: String,
     /// Its data; null also if it was erased.
@@ -116,9 +119,18 @@ pub struct RecordedEvent {
     /// What else it is about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
-    /// The version of the module that decided it; of a published event there is none.
+    /// The version of the module that decided it; of a published event, and of one that was imported, there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module_version: Option<u32>,
+}
+
+/// How an event came here that another system recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Import {
+    /// When it was imported.
+    pub at: Time,
+    /// Who imported it, as the client said.
+    pub by: String,
 }
 
 /// A page of events.

@@ -33,6 +33,8 @@ pub mod job;
 
 pub mod event;
 
+pub mod import;
+
 pub mod aggregate;
 
 pub mod trace;

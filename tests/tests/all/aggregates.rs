@@ -20,6 +20,7 @@ mod credit;
 mod crowds;
 mod hostile;
 mod ids;
+mod import;
 mod kills;
 mod modules;
 mod rules;

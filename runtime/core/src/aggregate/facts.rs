@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     id::Leg,
-    value::{Failure, Payload},
+    value::{Failure, Instant, Payload},
 };
 
 /// A fact about an aggregate.
@@ -46,6 +46,23 @@ pub enum AggregateEvent {
         digest: [u8; 32],
         /// What came of the fold.
         failure: Failure,
+    },
+    /// An event that another system recorded. The record's own time is that of the import.
+    Imported {
+        /// Its number among the aggregate's events, from 1.
+        revision: u64,
+        /// `customer.opened`.
+        event_type: String,
+        /// The form of its data.
+        version: u32,
+        /// What it says; none: it was erased.
+        data: Option<Payload>,
+        /// What else it is about.
+        tags: Vec<String>,
+        /// When it was decided there.
+        at: Instant,
+        /// Who imported it, as the client says.
+        by: String,
     },
 }
 
@@ -93,7 +110,15 @@ impl AggregateEvent {
         match self {
             Self::Recorded { command, .. } => command.as_deref(),
             Self::Decided { command, .. } => Some(command),
-            Self::Quarantined { .. } => None,
+            Self::Quarantined { .. } | Self::Imported { .. } => None,
+        }
+    }
+
+    /// The number of the event that it records, if it records one.
+    pub fn revision(&self) -> Option<u64> {
+        match self {
+            Self::Recorded { revision, .. } | Self::Imported { revision, .. } => Some(*revision),
+            Self::Decided { .. } | Self::Quarantined { .. } => None,
         }
     }
 }

@@ -24,6 +24,14 @@ pub const TEXT_BYTES_MAX: usize = 255;
 /// The most tags of an event.
 pub const TAGS_MAX: usize = 8;
 
+/// The largest data of an event: a stream is folded again and again.
+pub const EVENT_BYTES_MAX: usize = 256 << 10;
+
+/// Whether it may be the tag of an event or the key of a claim.
+pub fn is_text(text: &str) -> bool {
+    (1..=TEXT_BYTES_MAX).contains(&text.len()) && crate::plain::is_printable(text)
+}
+
 /// Whether an aggregate may have this id: 1 to 128 printable bytes without `/`, which stands between an aggregate's name and its id.
 /// Neither `.` nor `..`: in a URL, clients take them for folders.
 pub fn is_id(text: &str) -> bool {

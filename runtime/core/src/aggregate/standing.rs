@@ -51,7 +51,7 @@ impl Standing {
     pub fn apply(&mut self, fact: &AggregateEvent) {
         self.facts += 1;
         match fact {
-            AggregateEvent::Recorded { revision, .. } => self.revision = *revision,
+            AggregateEvent::Recorded { revision, .. } | AggregateEvent::Imported { revision, .. } => self.revision = *revision,
             AggregateEvent::Decided { .. } => {}
             AggregateEvent::Quarantined { digest, .. } => self.quarantined = Some(*digest),
         }

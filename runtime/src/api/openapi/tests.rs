@@ -93,6 +93,7 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         send_command: post /v1/aggregates/{aggregate}/{id}/{command}
         start_saga: post /v1/definitions/{saga}/sagas
         publish_event: post /v1/events
+        import_events: post /v1/import
         create_job: post /v1/jobs
         stop_job: post /v1/jobs/{id}/stop
         deploy_module: post /v1/modules

@@ -17,9 +17,10 @@ pub fn event(event: &RecordedEvent, positions: Positions) -> event::RecordedEven
         revision: is_of_aggregate.then(|| event.revision.to_string()),
         position: positions.show(event.position),
         at: time(event.at),
+        imported: event.imported.as_ref().map(|import| event::Import { at: time(import.at), by: import.by.clone() }),
         correlation: event.correlation.clone(),
         data: event.data.as_ref().map(json),
         tags: event.tags.clone(),
-        module_version: is_of_aggregate.then_some(event.module_version),
+        module_version: (is_of_aggregate && event.imported.is_none()).then_some(event.module_version),
     }
 }

@@ -37,6 +37,8 @@ mod events;
 
 mod aggregates;
 
+pub mod import;
+
 mod recorded;
 
 mod trace;
@@ -81,6 +83,7 @@ fn routes() -> Routes {
         .and(verbs::routes())
         .and(events::routes())
         .and(aggregates::routes())
+        .and(import::routes())
         .and(recorded::routes())
         .and(trace::routes())
         .and(views::routes())

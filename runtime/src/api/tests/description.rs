@@ -87,6 +87,8 @@ fn c2_36_each_operation_answers_as_it_is_described() {
         "POST /v1/activate\n\n{\"modules\":[{\"name\":\"sums\",\"version\":1}]}",
         "GET /v1/streams/counter/C1/events",
         "GET /v1/events?name=counter.counted,approval&limit=1",
+        "POST /v1/import\n\n{\"source\":\"counter\",\"key\":\"I1\",\"type\":\"counter.counted\",\"revision\":1,\"data\":1}\nnonsense",
+        "GET /v1/streams/counter/I1/events",
         "GET /v1/trace/R1",
         "GET /healthz",
         "GET /readyz",

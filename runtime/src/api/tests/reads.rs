@@ -118,7 +118,7 @@ fn c2_02_a_host_whose_engine_cannot_answer_is_not_ready() {
 fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
     let description = document();
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 51);
+    assert_eq!(paths.len(), 52);
     let host = TestHost::new();
     for (path, operations) in paths {
         let path = path

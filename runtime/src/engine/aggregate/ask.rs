@@ -1,6 +1,6 @@
 //! A command comes in: it was decided before, is refused at once, or waits in the line of its aggregate.
 
-use amends_core::aggregate;
+use amends_core::{aggregate, id::Namespace};
 
 use super::{
     AggregateKey, Aggregates,
@@ -110,11 +110,16 @@ fn handler<'m>(modules: &'m Modules, key: &AggregateKey, command: &SendCommand) 
 }
 
 pub(super) fn no_aggregate(modules: &Modules, key: &AggregateKey) -> Refusal {
-    let said = format!("no active module of namespace `{}` has an aggregate `{}`", key.namespace, key.name);
+    no_such(modules, &key.namespace, &key.name)
+}
+
+/// No active module has aggregates of this name.
+pub(crate) fn no_such(modules: &Modules, namespace: &Namespace, name: &str) -> Refusal {
+    let said = format!("no active module of namespace `{namespace}` has an aggregate `{name}`");
     let refusal = Refusal::new(RefusalCode::NoHandler, said);
-    let mut names: Vec<&str> = modules.aggregates(&key.namespace).collect();
+    let mut names: Vec<&str> = modules.aggregates(namespace).collect();
     names.sort_unstable();
-    match nearest(&key.name, names.iter().copied()) {
+    match nearest(name, names.iter().copied()) {
         Some(name) => refusal.hint(format!("did you mean `{name}`?")),
         None => refusal.remedy("deploy a module that has it", Remedy::Deploy),
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`request`]: what may be asked; `ask`: a command comes in, and is refused, repeated or put in line
 //! - [`read`]: committed reads
+//! - `import`: events that another system recorded; `grow`: what is written when a stream grows
 //! - `call`: which commands go to a guest together; `report`: what comes of them
 //! - `resident`: an aggregate in memory; `rows`: kept states, claims and answers; `rest`: those that are asked nothing
 //! - `shapes`: which forms of events there are; `recover`: start-up
@@ -14,6 +15,10 @@ pub(crate) mod request;
 mod ask;
 
 mod call;
+
+mod grow;
+
+pub(crate) mod import;
 
 pub(crate) mod read;
 
@@ -32,7 +37,7 @@ pub(crate) mod shapes;
 use std::collections::{HashMap, VecDeque};
 
 pub(crate) use self::{
-    ask::Asked,
+    ask::{Asked, no_such},
     report::{Met, holders},
     request::{Asker, Insider, Told},
     resident::AggregateKey,

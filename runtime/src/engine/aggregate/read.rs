@@ -14,7 +14,7 @@ use crate::{
         module::{ActiveAggregate, Modules},
         recorded::RecordedEvent,
     },
-    journal::{keys, record},
+    journal::{StreamId, keys, record},
     store::{Position, Store, StoreError, StreamRead, Table},
 };
 
@@ -138,6 +138,30 @@ fn resident(
 }
 
 impl Committed {
+    /// An aggregate that has no events yet, as this code sees it.
+    pub(crate) fn begins(code: &ActiveAggregate<'_>, namespace: &Namespace, (name, id): (&str, &str)) -> Self {
+        Self {
+            standing: Standing::default(),
+            revision: 0,
+            position: 0,
+            changed_at: None,
+            module: code.module.to_owned(),
+            version: code.number,
+            digest: code.digest,
+            key: AggregateKey::new(namespace, name, id),
+            base: None,
+            events: Vec::new(),
+        }
+    }
+
+    /// The same with these events behind those that are recorded.
+    #[must_use]
+    pub(crate) fn and(mut self, events: Vec<PastEvent>) -> Self {
+        self.revision += events.len() as u64;
+        self.events.extend(events);
+        self
+    }
+
     /// The next part of the fold that makes its state, and the revision after it; none: the state is there.
     pub fn next_fold(&mut self, now: Instant) -> Option<(u64, GuestCall)> {
         if self.events.is_empty() {
@@ -207,6 +231,13 @@ pub(crate) fn events(
         events.extend(RecordedEvent::of_record((name, id), &record::decode_stored(stored)?));
     }
     Ok(Some(EventPage { events, next: (next <= end.revision).then_some(next) }))
+}
+
+/// Whether there are records of these aggregates: one read for all.
+pub(crate) fn are_there(store: &dyn Store, namespace: &Namespace, which: &[(String, String)]) -> Result<Vec<bool>, StoreError> {
+    let streams: Vec<StreamId> = which.iter().map(|(name, id)| AggregateKey::new(namespace, name, id).stream()).collect();
+    let ends = reads::ends_of(store, &streams.iter().collect::<Vec<_>>())?;
+    ends.into_iter().map(|end| Ok(end?.is_some())).collect()
 }
 
 /// Ids of the aggregates of a name behind one of them, in order.

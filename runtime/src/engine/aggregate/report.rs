@@ -9,27 +9,28 @@ use amends_core::{
 };
 
 use super::{
-    AggregateKey, Aggregates, Shapes, answer, refuse,
+    AggregateKey, Aggregates, Shapes, answer,
+    grow::Growing,
+    refuse,
     request::{Answered, Asker, CommandAnswer, Told},
     resident::{Call, Made, Resident, Waiting},
-    rows::{self, Base, First, Kept},
+    rows::{self, Base, First},
 };
 use crate::{
     engine::{
         guests::{CallFault, Decided, Decision, GuestReport, NewEvent},
         kernel::{
             answers,
-            commit::{Chain, Commit, Entry, Stream},
+            commit::{Chain, Commit},
             reads::{Reads, Unready},
-            release::Release,
         },
         messages::{Line, Message},
         module::Modules,
-        recorded::{self, RecordedEvent},
+        recorded::RecordedEvent,
         refusal::{Refusal, RefusalCode},
     },
-    journal::{Actor, Fact, StreamHead, StreamId, StreamKind, keys},
-    store::{Position, Table},
+    journal::{Actor, StreamId, StreamKind},
+    store::Position,
 };
 
 /// Who holds the keys that are to be taken.
@@ -92,12 +93,6 @@ impl Aggregates {
     }
 }
 
-/// The length of a stream is shown in steps of so many events.
-const LENGTH_STEP: u64 = 100;
-
-/// A stream is said to be long at each so many events.
-const LONG_STREAM: u64 = 10_000;
-
 /// A call that has ended, and what changes by it.
 struct Ended<'a, 'k> {
     commit: &'a mut Commit<'k>,
@@ -118,7 +113,7 @@ enum Outcome {
     Falls,
 }
 
-impl Ended<'_, '_> {
+impl<'k> Ended<'_, 'k> {
     fn by(&mut self, commands: VecDeque<Waiting>, report: GuestReport) {
         match report {
             GuestReport::Decided(Ok(decided)) => self.record_all(commands, decided),
@@ -143,18 +138,7 @@ impl Ended<'_, '_> {
         let (state_version, every) = (definition.state_version, definition.keep_every);
         let revision = self.resident.standing.revision;
         self.resident.folded(Base { digest, state_version, revision, state: decided.state });
-        self.keep(every);
-    }
-
-    /// Keeps the state, if enough events have come since the last time.
-    fn keep(&mut self, every: u32) {
-        let resident = &mut *self.resident;
-        let is_due = every > 0 && resident.standing.revision >= resident.kept_at + u64::from(every);
-        if let Some(base) = resident.base.as_ref().filter(|_| is_due) {
-            let (base, standing) = (base.clone(), resident.standing.clone());
-            resident.kept_at = base.revision;
-            rows::keep(self.commit, self.key, &Kept { base, standing, start: resident.start, last: resident.last });
-        }
+        self.growing().keep(every);
     }
 
     /// Commands whose decisions do not count are first in line again.
@@ -269,53 +253,21 @@ impl Ended<'_, '_> {
 
     /// Appends facts to the stream, and gives those that are events.
     fn append(&mut self, actor: &Actor, chain: &Chain, facts: Vec<AggregateEvent>) -> Vec<RecordedEvent> {
-        let name = self.key.stream();
-        let mut stream = match self.resident.standing.facts {
-            0 => Stream::begins(StreamHead::new(name.clone(), name.id)),
-            facts => Stream::goes_on(name, self.resident.start, facts),
-        };
-        let (at, mut events) = (self.made.at, Vec::new());
-        for fact in facts {
-            let entry = Entry { at, actor: actor.clone(), causation: None, fact: Fact::Aggregate(fact.clone()) };
-            let position = self.commit.record_in(chain.clone(), &mut stream, entry).position;
-            self.resident.start = stream.start;
-            self.resident.apply(&fact, position, at);
-            let correlation = chain.correlation.as_deref().unwrap_or_default();
-            if fact.command().is_some() {
-                self.commit.caused(&self.key.namespace, correlation, position);
-            }
-            if let Some(event) = RecordedEvent::of_aggregate((&self.key.name, &self.key.id), &fact, position, at, correlation) {
-                let row_key = keys::event_name(&self.key.namespace, &event.event_type, position);
-                self.commit.put(Table::EventNames, row_key, recorded::row(Some(&self.key.id)));
-                self.shapes.record(self.commit, self.key, &event.event_type, event.version, position);
-                if self.met.heard.contains(&event.event_type) {
-                    let of = self.key.stream();
-                    let message = Message::new(Line::EventsOf(of.clone()), of, position);
-                    message.keep(self.commit);
-                    self.heard.push_back(message);
-                }
-                events.push(event);
-            }
+        let at = self.made.at;
+        let mut growing = self.growing();
+        let recorded = facts.into_iter().filter_map(|fact| growing.record(at, actor, chain, fact)).collect::<Vec<_>>();
+        growing.grown(recorded.len() as u64);
+        for event in recorded.iter().filter(|event| self.met.heard.contains(&event.event_type)) {
+            let of = self.key.stream();
+            let message = Message::new(Line::EventsOf(of.clone()), of, event.position);
+            message.keep(self.commit);
+            self.heard.push_back(message);
         }
-        self.note_length(events.len() as u64);
-        if !events.is_empty() {
-            let changed = Release::Changed(self.key.stream(), self.resident.standing.revision);
-            self.commit.release_at(self.resident.last, changed);
-        }
-        events
+        recorded
     }
 
-    /// A stream that has grown long is said so, before the fold of all of it takes long.
-    fn note_length(&self, more: u64) {
-        let revision = self.resident.standing.revision;
-        let passes = |step: u64| more > 0 && revision / step > (revision - more) / step;
-        if passes(LENGTH_STEP) {
-            self.commit.metrics.stream_grew(&self.key.name, revision);
-        }
-        if passes(LONG_STREAM) {
-            let advice = "end it and go on in another one, or keep states more often: without a kept state all events are folded";
-            tracing::warn!(aggregate = %self.key, events = revision, advice, "the stream of an aggregate has grown long");
-        }
+    fn growing(&mut self) -> Growing<'_, 'k> {
+        Growing { commit: self.commit, resident: self.resident, shapes: self.shapes, key: self.key }
     }
 
     /// A call with commands came to nothing.

@@ -146,11 +146,8 @@ impl Resident {
         self.last = position;
         self.standing.apply(fact);
         let is_new = |revision: u64| self.base.as_ref().is_none_or(|base| base.revision < revision);
-        if let AggregateEvent::Recorded { revision, event_type, version, data, .. } = fact
-            && is_new(*revision)
-        {
-            let (event_type, version, revision, data) = (event_type.clone(), *version, *revision, data.clone());
-            self.tail.push_back(PastEvent { event_type, version, revision, at, data });
+        if let Some(event) = PastEvent::of(fact, at).filter(|event| is_new(event.revision)) {
+            self.tail.push_back(event);
         }
     }
 

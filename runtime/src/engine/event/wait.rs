@@ -75,7 +75,8 @@ fn first_recorded(
     for stored in reads.since(&key.stream(), started, last)?.unwrap_or_default() {
         let record = record::decode_stored(&stored)?;
         let Some(event) = RecordedEvent::of_record((&key.name, &key.id), &record) else { continue };
-        if event.event_type == topic.event_type && !saga.has_consumed(&event.source, &event.id) {
+        // What was imported happened elsewhere, long ago.
+        if event.imported.is_none() && event.event_type == topic.event_type && !saga.has_consumed(&event.source, &event.id) {
             return Ok(Some(Published::of_aggregate(event, record.id)));
         }
     }

@@ -173,6 +173,11 @@ impl<'k> Commit<'k> {
         Recorded { position, bytes: length }
     }
 
+    /// A stream changed that others than those in its lane may have read: what they wait with is not all of it any more.
+    pub(crate) fn outdated(&mut self, stream: &StreamId) {
+        self.kernel.lookups.outdated(stream);
+    }
+
     /// Records of one stream that follow each other are one append.
     fn append(&mut self, id: RecordId, position: Position, record: Bytes) {
         let appends = &mut self.kernel.batching.batch.appends;

@@ -57,6 +57,10 @@ impl Shard {
                 }
                 Err(unready) => return again(unready, Request::Command(origin, command, answer)),
             },
+            Request::Import(origin, import, answer) => match self.aggregates.import(reads, modules, &origin, &import) {
+                Ok(said) => self.reply_counted(said, answer),
+                Err(unready) => return again(unready, Request::Import(origin, import, answer)),
+            },
             Request::Schedule(origin, asked, answer) => match self.schedules.ask(reads, sagas, modules, &origin, &asked) {
                 Ok(said) => self.reply_counted(said, answer),
                 Err(unready) => return again(unready, Request::Schedule(origin, asked, answer)),

@@ -114,7 +114,7 @@ impl Bank {
         Self { sim, sent: Vec::new(), minted: 0 }
     }
 
-    fn new(keep_every: u32) -> Self {
+    pub(super) fn new(keep_every: u32) -> Self {
         let mut bank = Self::of(Sim::new(all_done));
         bank.deploy(1, keep_every);
         bank.sim.calls.clear();
@@ -123,7 +123,7 @@ impl Bank {
     }
 
     /// A version with this digest, made active.
-    fn deploy(&mut self, digest: u8, keep_every: u32) {
+    pub(super) fn deploy(&mut self, digest: u8, keep_every: u32) {
         let deploy = Deploy { aggregates: vec![definition_of(keep_every)], ..deploy(digest, Vec::new()) };
         let answered = self.sim.ask_deploy(deploy);
         self.sim.settle();
@@ -184,7 +184,7 @@ impl Bank {
     }
 
     /// The records of a stream, without their times.
-    fn records(&self, id: &str) -> String {
+    pub(super) fn records(&self, id: &str) -> String {
         let name = StreamId { namespace: namespace(), kind: crate::journal::StreamKind::Aggregate, id: format!("account/{id}") };
         let stored = reads::stream(self.sim.store.as_ref(), &name).unwrap().unwrap_or_default();
         let line = |record: crate::journal::Record| {
@@ -199,6 +199,9 @@ impl Bank {
                     format!("decided{command} {}", refused.as_ref().map_or("nothing to do", |failure| &failure.code))
                 }
                 aggregate::AggregateEvent::Quarantined { module_version, .. } => format!("quarantined v{module_version}"),
+                aggregate::AggregateEvent::Imported { revision, event_type, .. } => {
+                    format!("#{revision} {event_type} imported ({of})")
+                }
             }
         };
         stored.iter().map(|stored| line(crate::journal::record::decode_stored(stored).unwrap())).collect::<Vec<_>>().join("\n")

@@ -8,6 +8,8 @@ mod composed;
 
 mod fetches;
 
+mod imports;
+
 mod laws;
 
 mod locks;

@@ -105,7 +105,7 @@ impl Search<'_> {
         let mut found = Vec::new();
         match rest {
             None => {
-                if let Some(decision) = self.decision_before(end.start, end.revision)? {
+                if let Some(decision) = self.origin_of(end.start, end.revision)? {
                     found.push(Candidate {
                         kind: IdKind::Aggregate,
                         id: stream,
@@ -117,7 +117,7 @@ impl Search<'_> {
             Some(rest) => {
                 if let Some((version, asked)) =
                     plain::whole(rest).map(|revision| self.event(end.start, revision)).transpose()?.flatten()
-                    && let Some(decision) = self.decision_before(end.start, version)?
+                    && let Some(decision) = self.origin_of(end.start, version)?
                 {
                     found.push(Candidate { kind: IdKind::Event, id: id.to_owned(), anchor: Anchor::Decision(decision), asked });
                 }
@@ -136,14 +136,11 @@ impl Search<'_> {
             let mut next = from + page.len() as u64;
             for stored in &page {
                 let record = record::decode_stored(stored)?;
-                match &record.fact {
-                    Fact::Aggregate(aggregate::AggregateEvent::Recorded { revision: found, .. }) if *found == revision => {
-                        return Ok(Some((record.id.version, record.position)));
-                    }
-                    Fact::Aggregate(aggregate::AggregateEvent::Recorded { revision: found, .. }) if *found < revision => {
-                        next = next.max(record.id.version + (revision - found));
-                    }
-                    _ => {}
+                let Fact::Aggregate(fact) = &record.fact else { continue };
+                match fact.revision() {
+                    Some(found) if found == revision => return Ok(Some((record.id.version, record.position))),
+                    Some(found) if found < revision => next = next.max(record.id.version + (revision - found)),
+                    Some(_) | None => {}
                 }
             }
             if page.is_empty() {
@@ -151,6 +148,16 @@ impl Search<'_> {
             }
             from = next;
         }
+    }
+
+    /// Where the decision begins that led to the record of a version; an event that was imported stands for itself.
+    fn origin_of(&self, start: Position, version: u64) -> Result<Option<Position>, StoreError> {
+        if let Some(decision) = self.decision_before(start, version)? {
+            return Ok(Some(decision));
+        }
+        let record = self.store.stream(start, version, 1)?.first().map(record::decode_stored).transpose()?;
+        let is_imported = |fact: &Fact| matches!(fact, Fact::Aggregate(aggregate::AggregateEvent::Imported { .. }));
+        Ok(record.filter(|record| is_imported(&record.fact)).map(|record| record.position))
     }
 
     /// Where the decision begins that the record of a version is part of, or the last one before it.

@@ -143,11 +143,14 @@ impl Grower<'_> {
         let Some(first) = record_at(self.store, position)? else { return Ok(None) };
         let Some(head) = head_at(self.store, first.id.stream)? else { return Ok(None) };
         let Fact::Aggregate(fact) = &first.fact else { return Ok(None) };
+        let aggregate = head.stream.id.as_str();
+        if let AggregateEvent::Imported { revision, event_type, .. } = fact {
+            return Ok(Some(self.import(aggregate, *revision, event_type, &first)));
+        }
         let Some(command) = fact.command() else { return Ok(None) };
         if !self.grows_at(Anchor::Decision(position)) {
             return Ok(None);
         }
-        let aggregate = head.stream.id.as_str();
         let sends = if kind == NodeKind::Request { "send " } else { "" };
         let mut node = Node::new(kind, format!("{sends}{aggregate}/{}", command.name), &first);
         node.id = Some(command.id.clone());
@@ -163,9 +166,20 @@ impl Grower<'_> {
                 node.outcome = Some("accepted".to_owned());
                 self.events(aggregate, first, &mut node)?;
             }
-            AggregateEvent::Quarantined { .. } => {}
+            AggregateEvent::Quarantined { .. } | AggregateEvent::Imported { .. } => {}
         }
         Ok(Some(node))
+    }
+
+    /// An event that was imported: what led to it is not known here.
+    fn import(&mut self, aggregate: &str, revision: u64, event_type: &str, record: &Record) -> Node {
+        self.nodes += 2;
+        let mut node = Node::new(NodeKind::Request, format!("import {aggregate}"), record);
+        node.actor = Some(record.actor.clone());
+        let mut event = Node::new(NodeKind::Event, event_type.to_owned(), record);
+        event.id = Some(format!("{aggregate}/{revision}"));
+        node.children.push(event);
+        node
     }
 
     /// The events of a decision: those up to the next command.

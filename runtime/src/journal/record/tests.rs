@@ -191,7 +191,7 @@ fn facts() -> Vec<Fact> {
     facts.chain(aggregate_facts().map(Fact::Aggregate)).collect()
 }
 
-fn aggregate_facts() -> [AggregateEvent; 4] {
+fn aggregate_facts() -> [AggregateEvent; 5] {
     let command = || {
         Box::new(Command {
             id: "R1".into(),
@@ -217,6 +217,15 @@ fn aggregate_facts() -> [AggregateEvent; 4] {
         recorded(300, None, None),
         AggregateEvent::Decided { command: command(), refused: Some(failure()), module_version: 3 },
         AggregateEvent::Quarantined { module_version: 3, digest: [0x55; 32], failure: failure() },
+        AggregateEvent::Imported {
+            revision: 1,
+            event_type: "customer.opened".into(),
+            version: 2,
+            data: Some(Payload::json("7")),
+            tags: vec!["vip".into()],
+            at: Instant(1_700_000_000_000),
+            by: "ada".into(),
+        },
     ]
 }
 
@@ -503,6 +512,7 @@ fn every_body_keeps_its_bytes() {
         600 recorded ac020f637573746f6d65722e6f70656e65640200010376697001036164610300
         601 decided 025231046f70656e0001370100046e756c6c02066d61696c3a6101066d61696c3a620001000254311267726f75702f322f7061795b736b752d375d0102010301066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff03
         602 unfolded 035555555555555555555555555555555555555555555555555555555555555555066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        603 imported 010f637573746f6d65722e6f70656e65640201000137010376697080d095ffbc3103616461
     "#]].assert_eq(&bodies.collect::<String>());
 }
 

@@ -19,7 +19,7 @@ use super::{
 use crate::{
     engine::{
         guests::{CallFault, GuestCall, GuestReport, ProjectCall, Work},
-        recorded::{Recent, RecordedEvent},
+        recorded::{Page, Recent, RecordedEvent},
         view::ViewRows,
     },
     journal::{StreamId, StreamKind},
@@ -52,17 +52,22 @@ const AGAIN_MAX: Duration = Duration::from_secs(5);
 /// How often a nearly full disk is looked at. What is left of it is the journal's.
 const LOW_LOOK: Duration = Duration::from_secs(1);
 
+/// Pages that are read ahead at a time, of all who build: they are in memory beside the batches.
+const AHEAD_MAX: usize = 8;
+
 /// What all who build share: one thread has it.
 #[derive(Debug)]
 pub(super) struct Bench {
     pub(super) recent: RefCell<Recent>,
+    /// Each page that was read ahead holds it.
+    ahead: Rc<()>,
     synced_at: Cell<Moment>,
     is_dirty: Cell<bool>,
 }
 
 impl Bench {
     pub(super) fn new() -> Self {
-        Self { recent: RefCell::default(), synced_at: Cell::new(Moment::now()), is_dirty: Cell::new(false) }
+        Self { recent: RefCell::default(), ahead: Rc::default(), synced_at: Cell::new(Moment::now()), is_dirty: Cell::new(false) }
     }
 
     /// Whether the next commit is on the disk when it returns.
@@ -89,6 +94,15 @@ pub(super) struct Builder {
     pub(super) recorded: watch::Receiver<u64>,
 }
 
+/// A page that was read while the code had the one before.
+struct Ahead {
+    /// It was read behind this position, of these types.
+    after: u64,
+    types: Vec<String>,
+    page: Page,
+    _held: Rc<()>,
+}
+
 /// What comes after a batch.
 enum After {
     /// There may be more.
@@ -101,14 +115,14 @@ enum After {
 
 impl Builder {
     pub(super) async fn run(mut self) {
-        let (mut size, mut again, mut has_said_so) = (BATCH_MAX, AGAIN_FIRST, false);
+        let (mut size, mut again, mut has_said_so, mut ahead) = (BATCH_MAX, AGAIN_FIRST, false, None);
         loop {
             if (self.shared.is_low)() {
                 tokio::time::sleep(LOW_LOOK).await;
                 continue;
             }
             self.recorded.mark_unchanged();
-            match self.batch(&mut size).await {
+            match self.batch(&mut size, &mut ahead).await {
                 Ok(After::More) => again = AGAIN_FIRST,
                 Ok(After::Idle) => {
                     again = AGAIN_FIRST;
@@ -133,16 +147,14 @@ impl Builder {
     }
 
     /// Takes the next events, at most so many.
-    async fn batch(&self, size: &mut usize) -> Result<After, Trouble> {
+    async fn batch(&self, size: &mut usize, ahead: &mut Option<Ahead>) -> Result<After, Trouble> {
         let Some((known, progress, hurry)) = self.stands() else { return Ok(After::Over) };
-        let read = self.bench.recent.borrow_mut().page(
-            self.shared.store.as_ref(),
-            &known.namespace,
-            &known.types(),
-            progress.through,
-            (*size, BATCH_BYTES_MAX),
-        );
-        let page = read.map_err(|error| unread(&error))?;
+        let types = known.types();
+        let fits = |ahead: &Ahead| ahead.after == progress.through && ahead.types == types && ahead.page.events.len() <= *size;
+        let page = match ahead.take().filter(fits) {
+            Some(ahead) => ahead.page,
+            None => self.page(&known, progress.through, *size).map_err(|error| unread(&error))?,
+        };
         let is_left_out = |event: &&Arc<RecordedEvent>| !known.skipped.iter().any(|skipped| skipped.position == event.position);
         let wanted: Vec<Arc<RecordedEvent>> = page.events.iter().filter(is_left_out).cloned().collect();
         let readable = wanted.iter().take_while(|event| known.definition.can_read(&event.event_type, event.version)).count();
@@ -154,8 +166,13 @@ impl Builder {
             };
         };
         let rows = Arc::new(BatchRows::new(self.shared.file.snapshot(self.number).map_err(Trouble::Store)?));
-        match self.project(&known, events, Arc::clone(&rows) as Arc<dyn ViewRows>).await {
-            Ok(()) => {}
+        let through = if is_cut { last.position } else { page.through };
+        let next_size = (*size * 2).min(BATCH_MAX);
+        let next = async { page.has_more.then(|| self.read_ahead(&known, through, next_size)).flatten() };
+        // In this order: the code has its events before the next ones are read, on this thread.
+        let (projected, next) = tokio::join!(biased; self.project(&known, events, Arc::clone(&rows) as Arc<dyn ViewRows>), next);
+        match projected {
+            Ok(()) => *ahead = next,
             Err(CallFault { failure, is_hosts: true }) => return Err(Trouble::Host(failure)),
             // Which event it was is found by halves: all before it are taken.
             Err(_) if events.len() > 1 => {
@@ -164,11 +181,10 @@ impl Builder {
             }
             Err(CallFault { failure, .. }) => return Ok(self.stop(&known, last, failure)),
         }
-        let through = if is_cut { last.position } else { page.through };
         let progress = Progress { through, events: progress.events + events.len() as u64 };
         let advanced = self.shared.file.advance(self.number, progress, &rows.take_changes(), self.bench.sync());
         advanced.map_err(Trouble::Store)?;
-        *size = (*size * 2).min(BATCH_MAX);
+        *size = next_size;
         let after = self.passed(progress, page.has_more || is_cut);
         if !page.has_more && events.len() < BATCH_MAX / 2 {
             tokio::select! {
@@ -178,6 +194,21 @@ impl Builder {
             }
         }
         Ok(after)
+    }
+
+    fn page(&self, known: &Generation, after: u64, size: usize) -> Result<Page, StoreError> {
+        let (store, limits) = (self.shared.store.as_ref(), (size, BATCH_BYTES_MAX));
+        self.bench.recent.borrow_mut().page(store, &known.namespace, &known.types(), after, limits)
+    }
+
+    /// The page behind a position, for the next batch. None: there is no room, or nothing that is sure to be all there is: what is
+    /// recorded meanwhile is looked for when the batch begins, and an error is told then.
+    fn read_ahead(&self, known: &Generation, after: u64, size: usize) -> Option<Ahead> {
+        if Rc::strong_count(&self.bench.ahead) > AHEAD_MAX {
+            return None;
+        }
+        let page = self.page(known, after, size).ok().filter(|page| page.has_more)?;
+        Some(Ahead { after, types: known.types(), page, _held: Rc::clone(&self.bench.ahead) })
     }
 
     /// Where it stands; none if it is not to be built.

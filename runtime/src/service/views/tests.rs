@@ -7,7 +7,10 @@ use amends_core::{event::Act, value::Payload};
 use super::{Answered, GenerationView, Question, Role, Stopped, Verb};
 use crate::{
     engine::{recorded::Recent, refusal::Refusal},
-    service::testing::{TestHost, namespace, run},
+    service::{
+        import::{Event, Line},
+        testing::{TestHost, namespace, origin, run},
+    },
     store::{Position, Store},
 };
 
@@ -150,6 +153,40 @@ fn a_rebuild_takes_over_and_a_switch_changes_places_and_numbers_are_never_used_a
     assert_eq!(rows(&host, "counts", last), "[1,2,3]");
     let refused = act(&host, "cuonts", Verb::Rebuild).unwrap_err();
     assert_eq!(refused.message, "no active module of namespace `default` has a projection `cuonts`");
+}
+
+/// The events of a counter at once, from the first on; gives the position of the last.
+fn import(host: &TestHost, numbers: &[u64]) -> Position {
+    let line = |(number, revision): (&u64, u64)| {
+        let event_type = "counter.counted".to_owned();
+        let data = Payload::json(number.to_string());
+        let event = Event { event_type, version: 1, data, tags: Vec::new(), at: None, correlation: None };
+        Line { number: revision, aggregate: "counter".to_owned(), id: "C1".to_owned(), revision, event: Ok(event) }
+    };
+    let lines = numbers.iter().zip(1..).map(line).collect();
+    let imports = &host.services.imports;
+    let imported = run(async { imports.take(&origin(), "ann", lines, &imports.place().await).await }).unwrap();
+    assert_eq!((imported.taken, imported.refused), (numbers.len() as u64, Vec::new()));
+    imported.position
+}
+
+/// The code has a page while the next one is read, in which it fails.
+#[test]
+fn a_page_that_was_read_ahead_is_halved_and_an_event_of_it_left_out_and_each_is_taken_once() {
+    let host = counting();
+    let mut numbers: Vec<u64> = (10_001..=13_500).collect();
+    numbers[1_499] = 666;
+    import(&host, &numbers);
+    host.deploy(b"\0asm view viewing");
+    let stopped = until(&host, "counts", |generations| poison(generations).is_some());
+    assert_eq!((poison(&stopped), stopped[0].events, stopped[0].lag), (Some("counter/C1/1500"), 1_499, 2_001));
+    act(&host, "counts", Verb::Skip { event: "counter/C1/1500".to_owned() }).unwrap();
+    let complete = until(&host, "counts", |generations| generations[0].lag == 0);
+    assert_eq!((complete[0].events, &complete[0].stopped), (3_499, &None));
+    // What is recorded behind it is taken too.
+    let last = count(&host, &[7]);
+    rows(&host, "counts", last);
+    assert_eq!(until(&host, "counts", |generations| generations[0].lag == 0)[0].events, 3_500);
 }
 
 #[test]

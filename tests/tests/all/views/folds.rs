@@ -6,6 +6,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use ureq::http::Method;
 
 use super::{act, folded, generation, generations, host_with, list_at, note, notes, rows_at, shown, until, values};
 use crate::harness::{each, viewer::Viewer};
@@ -114,4 +115,24 @@ fn at_least_the_very_end_of_the_journal_is_answered_also_where_nothing_there_is_
         let answer = list_at(&api, "notes", &position).expect(200);
         assert_eq!(answer["data"].as_array().unwrap().len(), number + 1);
     }
+}
+
+#[test]
+fn imported_events_are_in_the_views() {
+    let host = host_with(&Viewer::default());
+    let api = host.api();
+    note(&api, "own", "before");
+    let line = |number: usize| {
+        let (key, revision) = (format!("L{}", number % 10), number / 10 + 1);
+        json!({"source": "ledger", "key": key, "type": "ledger.noted", "revision": revision, "data": format!("note {number}")})
+    };
+    let page: Vec<String> = (0..2_500).map(|number| line(number).to_string()).collect();
+    let answer = api.write(Method::POST, "/v1/import", page.join("\n").as_bytes()).expect(200);
+    assert_eq!(answer, json!({"begun": 10, "taken": 2500, "repeated": 0, "refused": 0}));
+    let last = note(&api, "L1", "after");
+    let rows = rows_at(&api, "notes", &last);
+    assert_eq!((rows.len(), &rows), (2_502, &folded(&api, 1)));
+    act(&api, "notes", "rebuild", &Value::Null).expect(200);
+    until(&api, "notes", |shown| generation(shown, "building").is_null());
+    assert_eq!(rows_at(&api, "notes", &last), rows);
 }

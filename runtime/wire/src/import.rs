@@ -1,0 +1,116 @@
+//! Histories that another system recorded: a line of them, and the answer to a page of lines.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
+use utoipa::ToSchema;
+
+use super::{Json, Time, event::Import};
+
+/// A line of an import: one event of an aggregate, as a `RecordedEvent` is shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImportLine {
+    /// The aggregate's name.
+    pub source: String,
+    /// The aggregate's id.
+    pub key: String,
+    /// The event's type.
+    #[serde(rename = "type")]
+    pub event_type: String,
+    /// The form of its data; 1, if it is left out.
+    #[serde(default = "first_version")]
+    pub version: u32,
+    /// Its number among the aggregate's events, from 1; also as a number.
+    #[serde(default, deserialize_with = "revision")]
+    pub revision: Option<String>,
+    /// When it was decided; if it is left out, when it is imported.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
+    /// Its data.
+    #[serde(default)]
+    pub data: Option<Json>,
+    /// What else it is about.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// The root of its chain of causes; if it is left out, the event itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub correlation: Option<String>,
+    /// As an event is shown; not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// As an event is shown; not read: the event gets a position of this journal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<String>,
+    /// As an event is shown; not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub module_version: Option<u32>,
+    /// As an event is shown that was imported before; not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Import>,
+}
+
+/// What came of a page of lines. Each line was taken, repeated or refused.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Imported {
+    /// How many aggregates began with these lines.
+    pub begun: u32,
+    /// How many events were recorded.
+    pub taken: u32,
+    /// How many lines were recorded before, as they are.
+    pub repeated: u32,
+    /// How many lines were not taken.
+    pub refused: u32,
+    /// Why: at most a thousand reasons, in the order of the lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub refusals: Vec<RefusedLines>,
+}
+
+/// Lines that were not taken, for one reason: a line that cannot be read, or the lines of an aggregate.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefusedLines {
+    /// The line that cannot be taken, from 1.
+    pub line: u32,
+    /// How many lines are not taken because of it: all of its aggregate.
+    pub lines: u32,
+    /// The event, as the line names it; none: the line cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(example = "customer/C1/2")]
+    pub event: Option<String>,
+    /// The reason, for machines.
+    #[schema(example = "gap")]
+    pub code: String,
+    /// The reason, for people.
+    pub message: String,
+}
+
+fn first_version() -> u32 {
+    1
+}
+
+/// A number, or a text of digits.
+fn revision<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    struct Revision;
+
+    impl de::Visitor<'_> for Revision {
+        type Value = Option<String>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number from 1 on")
+        }
+
+        fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+            Ok(Some(number.to_string()))
+        }
+
+        fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+            Ok(Some(text.to_owned()))
+        }
+
+        fn visit_unit<E>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+    }
+
+    deserializer.deserialize_any(Revision)
+}
