@@ -175,7 +175,8 @@ impl<I> Saga<I> {
     /// Lets every event of this type start one saga of this definition, with the event's data as its input. Call it once for each
     /// type.
     ///
-    /// Only published events start sagas, not signals to one saga. The saga's id is made of the event's source and id, so that a
+    /// Published events start sagas, and events of aggregates, as `order.approved`; signals to one saga do not. Of an aggregate's event
+    /// the input is an object with `source` (the aggregate's name), `key` (its id), `type`, `version`, `revision` and `data`. The saga's id is made of the event's source and id, so that a
     /// repeated event starts no second saga. An event that was published before the module was active starts nothing.
     ///
     /// ```

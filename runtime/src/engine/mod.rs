@@ -6,8 +6,9 @@
 //! - [`shard`]: inputs in, actions out: decide, enqueue, apply; release when committed. It says who gets which input
 //! - [`refusal`]: why a request is refused
 //! - `kernel`: reads before a decision, the commit of it, what leaves afterwards, timers, first answers, followers
-//! - `module`, `saga`, `event`, `schedule`, `job`, `aggregate`: the kinds; each knows the kernel and the kinds before it
-//! - `broadcast`: what many sagas are told, some of them in a turn; `messages`: what is recorded reaches whom it is for
+//! - `messages`: what is recorded and has not reached everybody that it is for
+//! - `module`, `saga`, `aggregate`, `event`, `schedule`, `job`: the kinds; each knows the kernel and the kinds before it
+//! - `broadcast`: what many sagas are told, some of them in a turn
 //! - `recorded`, `starter`, `trace`: committed reads over the kinds
 //! - `recover`: start-up; [`driver`]: threads and the clock
 //! - [`limits`]: what a shard takes; [`metrics`]: counters

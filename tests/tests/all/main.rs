@@ -45,6 +45,8 @@ mod triggers;
 
 mod trace;
 
+mod messages;
+
 mod promptness;
 
 mod operators;

@@ -20,6 +20,8 @@ impl Leg {
                     let outcome = course.world.send_command(&sent, &key);
                     let answer = answer(&sent, outcome, course);
                     let tries = self.in_direction_mut(direction);
+                    // What was refused did not happen.
+                    tries.may_have_run |= matches!(answer, Answer::Accepted(_));
                     tries.commands += 1;
                     tries.answers.insert(key.clone(), Answered { command: key, answer });
                 }
@@ -27,9 +29,9 @@ impl Leg {
                     course.trace.push(format!("{name} publishes {}/{}", event.event_type, event.key));
                     let id = format!("{}/published-{}", self.place.path, course.kept.len());
                     course.kept.push(EventArrival { id, event_type: event.event_type, key: event.key, data: Some(event.data) });
+                    self.in_direction_mut(direction).may_have_run = true;
                 }
             }
-            self.in_direction_mut(direction).may_have_run = true;
         }
     }
 }

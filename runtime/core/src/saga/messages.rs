@@ -9,7 +9,7 @@ use super::{
     state::Saga,
 };
 use crate::{
-    event::{Answered, Attempt, Event, Published, Sent, Wait, Woken},
+    event::{Answer, Answered, Attempt, Event, Published, Sent, Wait, Woken},
     id::{Direction, Leg},
     outcome::Message,
     value::Instant,
@@ -83,6 +83,10 @@ impl Saga {
         let command = used.commands.get_mut(answered.number as usize).filter(|command| command.answer.is_none());
         let command = command.ok_or_else(|| format!("{leg} has no command {} without an answer", answered.number))?;
         command.answer = Some(answered.answer.clone());
+        if let Answer::Refused(_) = answered.answer {
+            // Nothing of it stands.
+            used.doubtful = used.doubtful.saturating_sub(1);
+        }
         let waits = |wait: &Wait| wait.answer == Some(answered.number);
         if matches!(&used.state, LegState::Waiting { wait, .. } if waits(wait)) {
             self.waking(leg, waits, at)?.arrived = Some(Woken::Answer(answered.clone()));

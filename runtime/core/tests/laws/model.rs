@@ -8,7 +8,7 @@ use amends_core::{
     Context, Definition, Event, Failure, Instant, Room,
     definition::{Body, EachMode, Kind, OnExhausted, OnUnknown, Retry, Step, Undo},
     elements::Element,
-    event::{Answered, Attempt, Cancel, Charge, Intent, Reason, Resolution, RollbackCause, Round, Wait, Why, Woken},
+    event::{Answer, Answered, Attempt, Cancel, Charge, Intent, Reason, Resolution, RollbackCause, Round, Wait, Why, Woken},
     id::{Direction, Leg, StepPath},
     retry::AGAIN_MS_MIN,
 };
@@ -246,10 +246,14 @@ impl Model {
                 if let Some(command) = command {
                     *command = Some((**answered).clone());
                 }
+                let is_refused = matches!(answered.answer, Answer::Refused(_)) && leg.direction == Direction::Forward;
                 let awaited = |wait: &Wait| wait.answer == Some(answered.number);
                 if matches!(&used.at, At::Waits(wait, _) if awaited(wait)) {
                     self.wakes(leg, awaited, Woken::Answer((**answered).clone()), now)?;
                 }
+                // What was refused did not happen.
+                let step = self.step(&leg.path)?;
+                step.doubts = step.doubts.saturating_sub(u32::from(is_refused));
             }
             Event::Arrived(leg, arrival) => {
                 law!(self.consumed.insert(arrival.id.clone()), "event {} is consumed twice", arrival.id);

@@ -5,6 +5,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use amends_core::value::Payload;
+use serde::Serialize;
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -29,7 +31,7 @@ use crate::{
             rows::{self, Recipients},
         },
     },
-    journal::{Actor, record},
+    journal::{Actor, RecordId, record},
 };
 
 /// The types of the events in a report that some saga waits for, or is started by.
@@ -74,7 +76,7 @@ pub(crate) enum Left {
 
 /// Tells the next sagas that wait for an aggregate's event, those that had begun before it.
 pub(crate) fn tell(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Modules, message: &Message) -> Result<Left, Unready> {
-    let event = recorded(&mut reads, message)?;
+    let event = recorded(&mut reads, message).map(|(event, record)| Published::of_aggregate(event, record))?;
     let namespace = message.of.namespace.clone();
     let between = (message.through, message.position);
     let Recipients { keys, more_after } = rows::waiting_for(&mut reads, &namespace, &event.topic, between)?;
@@ -97,9 +99,11 @@ pub(crate) fn tell(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Module
 
 /// Starts what an aggregate's event starts.
 pub(crate) fn start(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Modules, message: &Message) -> Result<Left, Unready> {
-    let event = recorded(&mut reads, message)?;
+    let (event, record) = recorded(&mut reads, message)?;
+    let asked = asked(&event);
+    let event = Published::of_aggregate(event, record);
     let origin = Origin { namespace: message.of.namespace.clone(), actor: Actor::Host, idempotency_key: None };
-    let starts = triggers::asked(&mut reads, sagas, modules, &origin, &asked(&event))?;
+    let starts = triggers::asked(&mut reads, sagas, modules, &origin, &asked)?;
     let mut commit = reads.done()?;
     let starts = match starts {
         Ok(starts) => starts,
@@ -120,27 +124,53 @@ pub(crate) fn start(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Modul
     Ok(Left::Nothing)
 }
 
-/// The event of a message.
-fn recorded(reads: &mut Reads<'_>, message: &Message) -> Result<Published, Unready> {
+/// The event of a message, and its record.
+fn recorded(reads: &mut Reads<'_>, message: &Message) -> Result<(RecordedEvent, RecordId), Unready> {
     let stored = reads.record(message.position)?;
     let record = stored.map(|stored| record::decode_stored(&stored)).transpose()?;
     let key = AggregateKey::of(&message.of);
     let event = record.zip(key).and_then(|(record, key)| {
         let event = RecordedEvent::of_record((&key.name, &key.id), &record)?;
-        Some(Published::of_aggregate(event, record.id))
+        Some((event, record.id))
     });
     event.ok_or_else(|| Unready::Corrupt(format!("the record at {} is no event of an aggregate", message.position)))
 }
 
+/// The input of a saga that an aggregate's event starts: which event it is, with its data.
+#[derive(Serialize)]
+struct Input<'a> {
+    source: &'a str,
+    key: &'a str,
+    #[serde(rename = "type")]
+    event_type: &'a str,
+    version: u32,
+    revision: u64,
+    data: Option<&'a RawValue>,
+}
+
 /// The event, as if it was published: the keys of what it starts are made of it, so that it starts the same however often.
-fn asked(event: &Published) -> Publish {
-    let Published { source, id, topic, data, .. } = event.clone();
+fn asked(event: &RecordedEvent) -> Publish {
+    let RecordedEvent { source, key, id, event_type, version, revision, position, .. } = event;
     let mut incarnation = [0; 16];
-    let parts = [source.as_bytes(), id.as_bytes(), &event.position.to_be_bytes()];
-    let digest =
-        parts.iter().fold(Sha256::new(), |hash, part| hash.chain_update(part.len().to_be_bytes()).chain_update(part)).finalize();
+    let parts = [source.as_bytes(), id.as_bytes(), &position.to_be_bytes()];
+    let hashed = |hash: Sha256, part: &[u8]| hash.chain_update(part.len().to_be_bytes()).chain_update(part);
+    let digest = parts.into_iter().fold(Sha256::new(), hashed).finalize();
     incarnation.copy_from_slice(&digest[..16]);
-    let input = data.clone().unwrap_or_else(Payload::null);
+    let data = event.data.as_ref().and_then(|data| serde_json::from_slice(&data.bytes).ok());
+    let input = Input { source, key, event_type, version: *version, revision: *revision, data };
+    let input = match serde_json::to_vec(&input) {
+        Ok(text) => Payload::json(text),
+        Err(error) => unreachable!("texts, numbers and JSON are JSON: {error}"),
+    };
     let seed = Seed { input_hash: Sha256::digest(&input.bytes).into(), incarnation, trace_context: None };
-    Publish { source, id, event_type: topic.event_type, key: topic.key, to: None, data, seed: Some(seed), cause: None }
+    Publish {
+        source: source.clone(),
+        id: id.clone(),
+        event_type: event_type.clone(),
+        key: key.clone(),
+        to: None,
+        data: Some(input),
+        seed: Some(seed),
+        cause: None,
+    }
 }

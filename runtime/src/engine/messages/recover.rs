@@ -4,7 +4,7 @@ use amends_core::event::Event;
 
 use super::{Line, Message, Messages, Row};
 use crate::{
-    engine::{aggregate::AggregateKey, kernel::row},
+    engine::kernel::row,
     journal::{Corrupt, Fact, StreamId, StreamKind, keys, record},
     store::{Position, Range, Store, StoreError, Table},
 };
@@ -45,7 +45,8 @@ impl Line {
     pub(crate) fn of(saga: &StreamId, event: &Event) -> Option<Self> {
         match event {
             Event::Sent(_, sent) => {
-                Some(Self::CommandsTo(AggregateKey::new(&saga.namespace, &sent.aggregate, &sent.to).stream()))
+                let id = format!("{}/{}", sent.aggregate, sent.to);
+                Some(Self::CommandsTo(StreamId { namespace: saga.namespace.clone(), kind: StreamKind::Aggregate, id }))
             }
             Event::Published(_, published) => Some(Self::Events(saga.namespace.clone(), published.topic.clone())),
             _ => None,

@@ -136,7 +136,10 @@ fn an_event_starts_what_it_starts_once_with_its_data() {
         .map(|revision| amends_core::trigger::saga_id("demo", "account", &format!("account/B/{revision}")).unwrap().to_string())
         .collect();
     let input = |id: &String| String::from_utf8_lossy(&bank.sim.saga(&key(id)).started().input.bytes).into_owned();
-    assert_eq!(ids.iter().map(input).collect::<Vec<_>>(), ["null", "5"]);
+    expect![[r#"
+        {"source":"account","key":"B","type":"account.opened","version":1,"revision":1,"data":null}
+        {"source":"account","key":"B","type":"account.put","version":1,"revision":2,"data":5}"#]]
+    .assert_eq(&ids.iter().map(input).collect::<Vec<_>>().join("\n"));
     assert_eq!(pending(&bank), 0);
 }
 

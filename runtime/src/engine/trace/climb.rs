@@ -2,7 +2,7 @@
 
 use amends_core::{aggregate::Sender, id::Namespace};
 
-use super::{Anchor, head_at, record_at};
+use super::{Anchor, decision_before, head_at, record_at};
 use crate::{
     engine::kernel::reads,
     journal::{Fact, RecordId, StreamId, StreamKind},
@@ -35,7 +35,12 @@ fn above(
     schedule: &mut Option<RecordId>,
 ) -> Result<Option<Anchor>, StoreError> {
     match here {
-        Anchor::Published(_) => Ok(None),
+        // A step of a saga may have published it.
+        Anchor::Published(start) => {
+            let Some(cause) = record_at(store, start)?.and_then(|published| published.causation) else { return Ok(None) };
+            let is_saga = head_at(store, cause.stream)?.is_some_and(|head| head.stream.kind == StreamKind::Saga);
+            Ok(is_saga.then_some(Anchor::Saga(cause.stream)))
+        }
         Anchor::Decision(position) => {
             let Some(record) = record_at(store, position)? else { return Ok(None) };
             let Fact::Aggregate(fact) = &record.fact else { return Ok(None) };
@@ -49,6 +54,7 @@ fn above(
             let Some(cause) = record_at(store, start)?.and_then(|started| started.causation) else { return Ok(None) };
             match head_at(store, cause.stream)?.map(|head| head.stream.kind) {
                 Some(StreamKind::Event) => Ok(Some(Anchor::Published(cause.stream))),
+                Some(StreamKind::Aggregate) => Ok(decision_before(store, cause.stream, cause.version)?.map(Anchor::Decision)),
                 Some(StreamKind::Schedule) => {
                     *schedule = Some(cause);
                     Ok(None)

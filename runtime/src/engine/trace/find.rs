@@ -5,7 +5,7 @@ use amends_core::{
     id::{Namespace, SagaId},
 };
 
-use super::{Anchor, Candidate, IdKind, PAGE, TraceQuery, head_at, record_at};
+use super::{Anchor, Candidate, IdKind, PAGE, TraceQuery, decision_before, head_at, record_at};
 use crate::{
     engine::{
         event,
@@ -152,29 +152,12 @@ impl Search<'_> {
 
     /// Where the decision begins that led to the record of a version; an event that was imported stands for itself.
     fn origin_of(&self, start: Position, version: u64) -> Result<Option<Position>, StoreError> {
-        if let Some(decision) = self.decision_before(start, version)? {
+        if let Some(decision) = decision_before(self.store, start, version)? {
             return Ok(Some(decision));
         }
         let record = self.store.stream(start, version, 1)?.first().map(record::decode_stored).transpose()?;
         let is_imported = |fact: &Fact| matches!(fact, Fact::Aggregate(aggregate::AggregateEvent::Imported { .. }));
         Ok(record.filter(|record| is_imported(&record.fact)).map(|record| record.position))
-    }
-
-    /// Where the decision begins that the record of a version is part of, or the last one before it.
-    fn decision_before(&self, start: Position, version: u64) -> Result<Option<Position>, StoreError> {
-        let mut end = version;
-        while end > 0 {
-            let from = end.saturating_sub(PAGE as u64 - 1).max(1);
-            let limit = usize::try_from(end - from + 1).unwrap_or(PAGE);
-            for stored in self.store.stream(start, from, limit)?.iter().rev() {
-                let record = record::decode_stored(stored)?;
-                if matches!(&record.fact, Fact::Aggregate(fact) if fact.command().is_some()) {
-                    return Ok(Some(record.position));
-                }
-            }
-            end = from - 1;
-        }
-        Ok(None)
     }
 }
 

@@ -5,7 +5,7 @@ use amends_core::{Failure, aggregate::AggregateEvent, event::Event, id::Namespac
 use super::{Anchor, Candidate, NODES_MAX, Node, NodeKind, PAGE, RECORDS_MAX, Trace, climb::Path, head_at, record_at};
 use crate::{
     engine::saga::read,
-    journal::{Fact, MessageEvent, Record, keys, record},
+    journal::{Fact, MessageEvent, Record, RecordId, keys, record},
     store::{Position, Store, StoreError},
 };
 
@@ -202,6 +202,7 @@ impl Grower<'_> {
                 let mut event = Node::new(NodeKind::Event, event_type.clone(), record);
                 event.id = Some(format!("{aggregate}/{revision}"));
                 event.code = Some(self.code(aggregate, *module_version));
+                self.effects(record.id, &format!("{aggregate}/{revision}"), &mut event)?;
                 node.children.push(event);
             }
             let stored = self.store.stream(stream, next, PAGE)?;
@@ -236,9 +237,25 @@ impl Grower<'_> {
         for stored in self.store.stream(start, 2, PAGE)? {
             self.became(&mut event, &record::decode_stored(&stored)?);
         }
-        self.effects(start, id, &mut event)?;
+        self.effects(RecordId { stream: start, version: 1 }, id, &mut event)?;
         root.children.push(event);
         Ok(Some(root))
+    }
+
+    /// An event that a step of a saga published.
+    pub(super) fn published(&mut self, start: Position) -> Result<Option<Node>, StoreError> {
+        let Some(first) = record_at(self.store, start)? else { return Ok(None) };
+        let Fact::Message(MessageEvent::Event { source, id, topic, .. }) = &first.fact else { return Ok(None) };
+        if !self.grows_at(Anchor::Published(start)) {
+            return Ok(None);
+        }
+        let mut event = Node::new(NodeKind::Published, format!("{}/{}", topic.event_type, topic.key), &first);
+        event.id = Some(format!("{source}/{id}"));
+        for stored in self.store.stream(start, 2, PAGE)? {
+            self.became(&mut event, &record::decode_stored(&stored)?);
+        }
+        self.effects(first.id, id, &mut event)?;
+        Ok(Some(event))
     }
 
     /// What the later records of an event say of it.
@@ -256,7 +273,7 @@ impl Grower<'_> {
     }
 
     /// The sagas that an event started, and those that it woke.
-    fn effects(&mut self, start: Position, id: &str, event: &mut Node) -> Result<(), StoreError> {
+    fn effects(&mut self, cause: RecordId, id: &str, event: &mut Node) -> Result<(), StoreError> {
         for position in self.caused_by(id)? {
             if !self.has_room() && !self.path.contains(&Anchor::Saga(position)) {
                 self.is_cut = true;
@@ -264,7 +281,7 @@ impl Grower<'_> {
             }
             let Some(record) = record_at(self.store, position)? else { continue };
             // Another publisher may have an event of the same id.
-            if record.causation.is_none_or(|cause| cause.stream != start) {
+            if record.causation != Some(cause) {
                 continue;
             }
             match &record.fact {

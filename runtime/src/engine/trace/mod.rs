@@ -21,7 +21,7 @@ use amends_core::{
 };
 
 use crate::{
-    journal::{Actor, Record, StreamHead, record},
+    journal::{Actor, Fact, Record, StreamHead, record},
     store::{Position, Store, StoreError},
 };
 
@@ -226,6 +226,23 @@ fn mark(node: &mut Node, kinds: &[NodeKind], position: Position) {
 /// The record at a position.
 fn record_at(store: &dyn Store, position: Position) -> Result<Option<Record>, StoreError> {
     Ok(store.log(position, 1)?.first().map(record::decode_stored).transpose()?)
+}
+
+/// Where the decision of an aggregate begins that led to the record of a version.
+fn decision_before(store: &dyn Store, start: Position, version: u64) -> Result<Option<Position>, StoreError> {
+    let mut end = version;
+    while end > 0 {
+        let from = end.saturating_sub(PAGE as u64 - 1).max(1);
+        let limit = usize::try_from(end - from + 1).unwrap_or(PAGE);
+        for stored in store.stream(start, from, limit)?.iter().rev() {
+            let record = record::decode_stored(stored)?;
+            if matches!(&record.fact, Fact::Aggregate(fact) if fact.command().is_some()) {
+                return Ok(Some(record.position));
+            }
+        }
+        end = from - 1;
+    }
+    Ok(None)
 }
 
 /// The head of the stream that begins at a position.

@@ -201,10 +201,16 @@ impl Telling<'_, '_> {
         self.child(NodeKind::Act, what, record, |node| node.actor = Some(record.actor.clone()));
     }
 
-    /// The commands that its legs sent and that aggregates recorded.
+    /// The commands that its legs sent and that aggregates recorded, and the events that they published.
     fn commands(&mut self, id: &str) -> Result<(), StoreError> {
         for position in self.grower.caused_by(id)? {
             let Some(record) = record_at(self.grower.store, position)? else { continue };
+            if matches!(record.fact, Fact::Message(_)) && record.causation.is_some_and(|cause| cause.stream == self.saga.position)
+            {
+                let published = self.grower.published(position)?;
+                self.saga.children.extend(published);
+                continue;
+            }
             let Fact::Aggregate(fact) = &record.fact else { continue };
             let Some(Sender::Saga { id: sender, leg }) = fact.command().and_then(|command| command.sender.as_ref()) else {
                 continue;
