@@ -219,7 +219,7 @@ impl Saga {
         // A step without a compensation is taken at its check's word: the doubt could only make it stuck. One that has a
         // compensation keeps the mark, because a check cannot know of a request that is still on its way, and undoing does no harm.
         if !has_undo {
-            run.forward.doubtful = 0;
+            run.forward.clear_doubts();
         }
         Ok(())
     }

@@ -37,7 +37,7 @@ impl Saga {
                 run.check.close(at);
             }
             Resolution::NotDone => {
-                run.forward.doubtful = 0;
+                run.forward.clear_doubts();
                 run.forward.unknown = false;
                 run.check.close(at);
                 if backward || turns {

@@ -54,7 +54,7 @@ impl Saga {
         if leg.commands.len() != sent.number as usize {
             return Err(format!("command {} of {} is out of order", sent.number, attempt.leg));
         }
-        leg.commands.push(CommandRun { to: (sent.aggregate.clone(), sent.to.clone()), name: sent.name.clone(), answer: None });
+        leg.commands.push(CommandRun { to: (sent.aggregate.clone(), sent.to.clone()), name: sent.name.clone(), answer: None, stands: true });
         // Whatever else comes of the attempt, the command will be decided.
         leg.doubtful += 1;
         Ok(())
@@ -84,8 +84,8 @@ impl Saga {
         let command = command.ok_or_else(|| format!("{leg} has no command {} without an answer", answered.number))?;
         command.answer = Some(answered.answer.clone());
         if let Answer::Refused(_) = answered.answer {
-            // Nothing of it stands.
-            used.doubtful = used.doubtful.saturating_sub(1);
+            // It did not happen. What a check or an operator has said of the leg may have taken it into account before.
+            used.doubtful = used.doubtful.saturating_sub(u32::from(std::mem::take(&mut command.stands)));
         }
         let waits = |wait: &Wait| wait.answer == Some(answered.number);
         if matches!(&used.state, LegState::Waiting { wait, .. } if waits(wait)) {

@@ -102,8 +102,9 @@ pub(crate) struct CommandRun {
     pub(crate) to: (String, String),
     /// The command's name.
     pub(crate) name: String,
-    /// Until it has come, and while the leg may wait for it.
     pub(crate) answer: Option<Answer>,
+    /// It counts among what may have happened.
+    pub(crate) stands: bool,
 }
 
 /// A leg that takes no memory until something happens to it: of the 100,000 elements of a fan-out most have not begun, and few are
@@ -133,6 +134,12 @@ static IDLE: LegRun = LegRun {
 };
 
 impl LegRun {
+    /// Nothing of it has happened: somebody knows.
+    pub(crate) fn clear_doubts(&mut self) {
+        self.doubtful = 0;
+        self.commands.iter_mut().for_each(|command| command.stands = false);
+    }
+
     /// Its command came when no active code could decide it, and it backs off.
     pub(crate) fn is_undecided(&self) -> bool {
         let waits_for_code = |failure: &Failure| {

@@ -101,6 +101,8 @@ pub(crate) struct LegModel {
     pub(crate) attempts: u32,
     /// The commands that it has sent, each with its answer when that has come.
     pub(crate) commands: Vec<Option<Answered>>,
+    /// Those of them that count among what may have happened.
+    pub(crate) standing: BTreeSet<u32>,
     /// Failures that count, since the budget was fresh.
     pub(crate) charged: u32,
     pub(crate) since: Option<Instant>,
@@ -209,6 +211,9 @@ impl Model {
                 let step = self.step(&attempt.leg.path)?;
                 // What cannot be undone is taken at its check's word.
                 (step.must_ask, step.doubts) = (false, if step.has_undo() { step.doubts } else { 0 });
+                if !step.has_undo() {
+                    step.forward.standing.clear();
+                }
             }
             Event::Wait(attempt, wait) => {
                 let reached = self.ends(attempt, Charge::Leg, now)?;
@@ -231,7 +236,9 @@ impl Model {
                 self.sends(attempt)?;
                 let step = self.step(&attempt.leg.path)?;
                 step.doubts += u32::from(attempt.leg.direction == Direction::Forward);
-                let commands = &mut step.leg(&attempt.leg).commands;
+                let leg = step.leg(&attempt.leg);
+                leg.standing.insert(sent.number);
+                let commands = &mut leg.commands;
                 law!(commands.len() == sent.number as usize, "command {} of {} is out of order", sent.number, attempt.leg);
                 commands.push(None);
             }
@@ -246,14 +253,15 @@ impl Model {
                 if let Some(command) = command {
                     *command = Some((**answered).clone());
                 }
-                let is_refused = matches!(answered.answer, Answer::Refused(_)) && leg.direction == Direction::Forward;
+                let is_refused = matches!(answered.answer, Answer::Refused(_));
+                let falls = is_refused && used.standing.remove(&answered.number) && leg.direction == Direction::Forward;
                 let awaited = |wait: &Wait| wait.answer == Some(answered.number);
                 if matches!(&used.at, At::Waits(wait, _) if awaited(wait)) {
                     self.wakes(leg, awaited, Woken::Answer((**answered).clone()), now)?;
                 }
                 // What was refused did not happen.
                 let step = self.step(&leg.path)?;
-                step.doubts = step.doubts.saturating_sub(u32::from(is_refused));
+                step.doubts -= u32::from(falls);
             }
             Event::Arrived(leg, arrival) => {
                 law!(self.consumed.insert(arrival.id.clone()), "event {} is consumed twice", arrival.id);
@@ -678,6 +686,7 @@ impl Model {
             Resolution::NotDone => {
                 law!(!step.done, "{path} is done and said not to be");
                 (step.doubts, step.spent_its_once, step.must_ask) = (0, false, false);
+                step.forward.standing.clear();
                 (step.check.at, step.undo.at) = (At::Nowhere, At::Nowhere);
                 step.forward.beyond_budget = true;
                 let another = step.refused && (step.alternate < step.step.alternates || step.collects());
