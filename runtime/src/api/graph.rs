@@ -274,22 +274,29 @@ mod tests {
         saga.stages[1].steps[0].body = command("approve", core::CommandData::Object(Vec::new()), None);
         let saga = super::super::present::definition::definition("trip", None, &saga);
         let text = draw(&saga, Format::Text);
-        let steps: Vec<&str> = text.lines().skip(2).take(3).collect();
+        let steps: Vec<&str> = text.lines().skip(2).take(3).map(str::trim_start).collect();
         expect![[r#"
-              1  reserve-flight  compensatable  sends create to order /input/order saying /input, undone by the command reject saying {by: /input/by, reason: /cause/code}
-              ‖  reserve-hotel   compensatable  sends add to order /input/order saying /input/line, undone by the command take-back
-              2  charge          pivot          sends approve to order /input/order saying {}"#]].assert_eq(&steps.join("\n"));
+            1  reserve-flight  compensatable  sends create to order /input/order saying /input, undone by the command reject saying {by: /input/by, reason: /cause/code}
+            ‖  reserve-hotel   compensatable  sends add to order /input/order saying /input/line, undone by the command take-back
+            2  charge          pivot          sends approve to order /input/order saying {}"#]]
+        .assert_eq(&steps.join("\n"));
         expect![[r#"
             {
               "aggregate": "order",
               "id": "/input/order",
               "name": "create",
-              "data": "/input",
+              "data": {
+                "kind": "at",
+                "pointer": "/input"
+              },
               "undo": {
                 "name": "reject",
                 "data": {
-                  "by": "/input/by",
-                  "reason": "/cause/code"
+                  "kind": "object",
+                  "members": {
+                    "by": "/input/by",
+                    "reason": "/cause/code"
+                  }
                 }
               }
             }"#]]

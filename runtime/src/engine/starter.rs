@@ -1,7 +1,7 @@
 //! What started a saga, where it was no request: the record that its start says it follows from.
 
-use super::{aggregate::AggregateKey, recorded::RecordedEvent};
 use crate::{
+    engine::{aggregate::AggregateKey, recorded::RecordedEvent},
     journal::{Fact, MessageEvent, Record, RecordId, StreamKind, record},
     store::{Store, StoreError},
 };

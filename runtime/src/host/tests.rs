@@ -268,11 +268,11 @@ fn a_wait_for_nothing_and_a_wait_for_centuries_are_garbage() {
 
 /// The contract has a wait for the answer to a command before any host sends commands: a guest that asks for it is told so.
 #[test]
-fn a_wait_for_the_answer_to_a_command_is_garbage_and_says_what_to_do() {
+fn a_wait_for_the_answer_to_a_command_that_was_not_sent_is_garbage_and_says_so() {
     let answer = "(i32.store (i32.const 304) (i32.const 1)) (i32.store (i32.const 308) (i32.const 40)) (i32.store (i32.const 312) (i32.const 5))";
     let until = "(i32.store (i32.const 288) (i32.const 1)) (i64.store (i32.const 296) (i64.const 2000000))";
     let wait = format!("(i32.store (i32.const 256) (i32.const 4)) {until} {answer} (i32.const 256)");
-    let said = ["step poke", "the answer to the command `probe`", "wait for an event or a moment"];
+    let said = ["step poke", "the answer to the command `probe`", "none that it has sent"];
     check(&TestGuest::execute(wait), "bad_output", &said);
 }
 

@@ -151,12 +151,18 @@ pub struct CommandDefinition {
 
 /// The origin of what a command says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-#[serde(untagged)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum CommandData {
     /// The value at a JSON pointer.
-    At(String),
-    /// An object of values: of each name the JSON pointer.
-    Object(BTreeMap<String, String>),
+    At {
+        /// The pointer.
+        pointer: String,
+    },
+    /// An object of values.
+    Object {
+        /// Of each name the JSON pointer.
+        members: BTreeMap<String, String>,
+    },
 }
 
 /// A command that undoes another one, at the same aggregate.

@@ -54,7 +54,12 @@ impl Saga {
         if leg.commands.len() != sent.number as usize {
             return Err(format!("command {} of {} is out of order", sent.number, attempt.leg));
         }
-        leg.commands.push(CommandRun { to: (sent.aggregate.clone(), sent.to.clone()), name: sent.name.clone(), answer: None, stands: true });
+        leg.commands.push(CommandRun {
+            to: (sent.aggregate.clone(), sent.to.clone()),
+            name: sent.name.clone(),
+            answer: None,
+            stands: true,
+        });
         // Whatever else comes of the attempt, the command will be decided.
         leg.doubtful += 1;
         Ok(())

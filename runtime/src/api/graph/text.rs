@@ -115,8 +115,8 @@ fn command(command: &CommandDefinition) -> String {
 /// `saying {reason: /cause/code}`.
 fn saying(data: &CommandData) -> String {
     let said = match data {
-        CommandData::At(pointer) => pointer.clone(),
-        CommandData::Object(members) => {
+        CommandData::At { pointer } => pointer.clone(),
+        CommandData::Object { members } => {
             format!("{{{}}}", members.iter().map(|(name, at)| format!("{name}: {at}")).collect::<Vec<_>>().join(", "))
         }
     };

@@ -113,9 +113,9 @@ fn command(step: &CommandStep) -> definition::CommandDefinition {
 
 fn command_data(data: CommandData) -> definition::CommandData {
     match data {
-        CommandData::At(pointer) => definition::CommandData::At(pointer),
+        CommandData::At(pointer) => definition::CommandData::At { pointer },
         CommandData::Object(members) => {
-            definition::CommandData::Object(members.into_iter().map(|member| (member.name, member.at)).collect())
+            definition::CommandData::Object { members: members.into_iter().map(|member| (member.name, member.at)).collect() }
         }
     }
 }

@@ -6,7 +6,8 @@ use amends_core::{
     denial::{Address, Denial, DenialReason, Network},
     elements::Element,
     event::{
-        Act, Arrival, Attempt, Cancel, Charge, Code, Event, Intent, Moved, Reason, Resolution, Round, Started, Topic, Wait, Why,
+        Act, Answer, Answered, AnsweredEvent, Arrival, Attempt, Cancel, Charge, Code, Event, Intent, Moved, Published, Reason,
+        Resolution, Round, Sent, Started, Topic, Wait, Why,
     },
     id::{Direction, Incarnation, Leg, Namespace, StepPath},
     job::{JobEvent, Misfit, SagaFilter},
@@ -67,6 +68,10 @@ fn intent(element: Option<Payload>) -> Intent {
     Intent { attempt: attempt(), reaches_outside: true, snapshot: 9, deadline_at, solo: false, element }
 }
 
+fn answered(answer: Answer) -> Event {
+    Event::Answered(leg(), Box::new(Answered { number: 1, aggregate: "order".into(), from: "O1".into(), answer }))
+}
+
 /// At least one of every type, and of every variant inside them.
 fn facts() -> Vec<Fact> {
     let saga = [
@@ -82,6 +87,32 @@ fn facts() -> Vec<Fact> {
         Event::Wait(attempt(), Wait { event: None, until: Some(Instant(u64::MAX)), answer: None }),
         Event::Arrived(leg(), Arrival { source: "shop".into(), id: "e1".into(), topic: topic(), data: Some(Payload::null()) }),
         Event::TimerFired(leg()),
+        Event::Wait(attempt(), Wait { event: None, until: None, answer: Some(3) }),
+        Event::Sent(
+            attempt(),
+            Box::new(Sent {
+                number: 1,
+                aggregate: "order".into(),
+                to: "O1".into(),
+                name: "create".into(),
+                data: Payload::json("{}"),
+                expect_revision: Some(7),
+            }),
+        ),
+        Event::Published(attempt(), Box::new(Published { number: 2, topic: topic(), data: Payload::null() })),
+        answered(Answer::Refused(failure())),
+        answered(Answer::Accepted {
+            revision: 7,
+            events: vec![AnsweredEvent {
+                event_type: "order.created".into(),
+                version: 1,
+                revision: 7,
+                position: 300,
+                at: Instant(5),
+                data: Some(Payload::json("7")),
+            }],
+            data: Some(Payload::null()),
+        }),
         Event::Stale(attempt(), OutcomeKind::Done),
         Event::Stale(attempt(), OutcomeKind::Refused),
         Event::Stale(attempt(), OutcomeKind::Transient),
