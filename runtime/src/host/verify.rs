@@ -205,7 +205,8 @@ fn is_offered(import: &str) -> bool {
     let Some((package, name)) = interface.split_once('/') else { return false };
     match package {
         "amends:module" => {
-            matches!(name, "types" | "context" | "log" | "config" | "secrets" | "messages" | "view") && version.starts_with(CONTRACT_TRACK)
+            matches!(name, "types" | "context" | "log" | "config" | "secrets" | "messages" | "view")
+                && version.starts_with(CONTRACT_TRACK)
         }
         "wasi:io" | "wasi:cli" | "wasi:clocks" | "wasi:random" | "wasi:filesystem" | "wasi:sockets" | "wasi:http" => {
             version.starts_with("0.2.")

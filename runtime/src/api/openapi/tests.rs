@@ -263,6 +263,7 @@ fn c2_36_every_union_says_which_case_it_is() {
     });
     expect![[r#"
         /components/schemas/Break: saga, schedule, trigger
+        /components/schemas/CommandData: at, object
         /components/schemas/DeployAnswer: deployed, plan
         /components/schemas/Starter: event, schedule
         /components/schemas/StepBody: child, elements
