@@ -323,6 +323,7 @@ mod tests {
             check(&[
                 "amends:module/context@0.1.0",
                 "amends:module/secrets@0.1.0",
+                "amends:module/messages@0.1.0",
                 "wasi:io/poll@0.2.3",
                 "wasi:http/types@0.2.99",
                 "wasi:sockets/tcp@0.2.0",
@@ -333,7 +334,7 @@ mod tests {
             "wasi:keyvalue/store@0.2.0",
             "wasi:http/types@0.3.0",
             "amends:module/types@0.2.0",
-            "amends:module/messages@0.1.0",
+            "amends:module/queries@0.1.0",
             "env",
             "my:own/api@1.0.0",
         ];

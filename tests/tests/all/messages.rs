@@ -210,6 +210,5 @@ fn a_tree_goes_from_a_basket_over_the_order_to_what_its_approval_starts_and_that
         assert!(from_the_top.contains(part), "{part} is not in\n{from_the_top}");
     }
     let from_below = tree(&id);
-    let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
-    assert_eq!(first(&from_below), first(&from_the_top), "{from_below}");
+    assert!(from_below.starts_with("start checkout  B1  by local"), "{from_below}");
 }
