@@ -109,7 +109,7 @@ impl Call {
     ///     Ok(answer.data)
     /// }
     ///
-    /// let saga = Saga::new("stay").step(Step::new("price", price).undo_nothing());
+    /// let saga = Saga::new("stay").step(Step::compensatable("price", price).undo_nothing());
     /// given(saga)
     ///     .commands("customer", |sent| Ok(json!(sent.data()["cents"].as_u64().unwrap_or(0) * 9 / 10)))
     ///     .when(json!({"customer": "C1", "nights": 2}))
