@@ -24,7 +24,9 @@ pub use crate::engine::{
     },
     schedule::look::ScheduleView,
     starter::{EventName, Starter},
-    trace::{Candidate as TraceCandidate, Found, IdKind, NODES_MAX, Node, NodeKind, Trace, TraceQuery},
+    trace::{
+        Candidate as TraceCandidate, Found, IdKind, NODES_MAX, Node, NodeKind, ReadingState, Trace, TraceQuery, ViewReading,
+    },
 };
 use crate::{
     engine::{
@@ -346,11 +348,17 @@ impl Reader {
         recorded::events(self.store.as_ref(), namespace, query).map_err(|error| failed(&error))
     }
 
-    /// The chain of causes that what has an id is part of.
-    pub fn trace(&self, namespace: &Namespace, query: &TraceQuery) -> Result<Found, Refusal> {
+    /// The chain of causes that what has an id is part of. `views_of` says which views read an event, by its type and position.
+    pub fn trace(
+        &self,
+        namespace: &Namespace,
+        query: &TraceQuery,
+        views_of: &dyn Fn(&str, Position) -> Vec<ViewReading>,
+    ) -> Result<Found, Refusal> {
         let modules = self.modules(namespace)?;
         let module_of = |aggregate: &str, version: u32| module_of(&modules, aggregate, version);
-        trace::trace(self.store.as_ref(), namespace, query, &module_of).map_err(|error| failed(&error))
+        let beside = trace::Beside { module_of: &module_of, views_of };
+        trace::trace(self.store.as_ref(), namespace, query, beside).map_err(|error| failed(&error))
     }
 
     /// Which sagas in flight could move to a component. Only so many are read.

@@ -126,16 +126,8 @@ impl TestHost {
         let engine = running.engine();
         let reader = Reader::new(store.clone() as Arc<dyn Store>, engine.definitions().clone());
         let intake = Intake::new(engine.clone(), Arc::new(move || disk.disk_is_low.load(Ordering::SeqCst)));
-        let of_views = knobs.clone();
-        let views = views::Parts {
-            file: ViewFile::in_memory(),
-            store: store.clone(),
-            reader: reader.clone(),
-            guests: guests.clone(),
-            clock: Arc::new(move || Instant(of_views.now.load(Ordering::SeqCst))),
-            is_low: Arc::new(|| false),
-        };
-        let building = views::Running::start(views, engine).expect("a thread starts");
+        let parts = views_on(ViewFile::in_memory(), &store, &reader, &guests, &knobs);
+        let building = views::Running::start(parts, engine).expect("a thread starts");
         let clock = Arc::new(move || api_clock.api_clock());
         let folds = Folds::new(guests.clone(), clock.clone());
         let gate = Gate::new(reader.clone(), folds.clone());
@@ -174,6 +166,12 @@ impl TestHost {
         let host = Self::empty();
         host.deploy(b"\0asm trip brittle");
         host
+    }
+
+    /// Views beside its own, in a file that a test has.
+    pub(crate) fn views_on(&self, file: ViewFile) -> views::Running {
+        let parts = views_on(file, &self.store, &self.services.reader, &self.guests, &self.knobs);
+        views::Running::start(parts, self.running.as_ref().expect("it runs").engine()).expect("a thread starts")
     }
 
     /// Deploys these bytes.
@@ -245,6 +243,24 @@ impl TestHost {
     }
 }
 
+fn views_on(
+    file: ViewFile,
+    store: &Arc<MemoryStore>,
+    reader: &Reader,
+    guests: &Arc<Scripted>,
+    knobs: &Arc<Knobs>,
+) -> views::Parts {
+    let knobs = Arc::clone(knobs);
+    views::Parts {
+        file,
+        store: store.clone(),
+        reader: reader.clone(),
+        guests: guests.clone(),
+        clock: Arc::new(move || Instant(knobs.now.load(Ordering::SeqCst))),
+        is_low: Arc::new(|| false),
+    }
+}
+
 impl Drop for TestHost {
     fn drop(&mut self) {
         self.let_engine_go();
@@ -311,8 +327,8 @@ impl Scripted {
         self.has_no_place.store(has_none, Ordering::SeqCst);
     }
 
-    /// Writes the data of each event under its id; 666 is too much for it.
-    fn project(&self, project: &ProjectCall) -> Result<(), CallFault> {
+    /// Writes the data of each event under its id, in the view `stamped` behind the module's version; 666 is too much for it.
+    fn project(&self, project: &ProjectCall, version: u32) -> Result<(), CallFault> {
         if self.has_no_place.load(Ordering::SeqCst) {
             return Err(CallFault { failure: StepFailure::new("host_busy", "there is no place"), is_hosts: true });
         }
@@ -322,7 +338,8 @@ impl Scripted {
             if data == b"666" {
                 return Err(CallFault { failure: StepFailure::new("trap", "666 is too much"), is_hosts: false });
             }
-            project.rows.change(event.id.clone().into_bytes(), Some(data)).expect("a row");
+            let stamp = if project.projection == "stamped" { format!("{version}.").into_bytes() } else { Vec::new() };
+            project.rows.change(event.id.clone().into_bytes(), Some([stamp, data].concat())).expect("a row");
         }
         Ok(())
     }
@@ -366,7 +383,7 @@ impl Guests for Scripted {
     fn run(&self, call: GuestCall, caller: Box<dyn Caller>) {
         match &call.work {
             Work::Step(_) => {}
-            Work::Project(project) => return self.report(caller, GuestReport::Projected(self.project(project))),
+            Work::Project(project) => return self.report(caller, GuestReport::Projected(self.project(project, call.version))),
             Work::Query(query) => return self.report(caller, GuestReport::Queried(Ok(Ok(listed(query))))),
             Work::Decide(_) | Work::Fold(_) => return self.report(caller, counted(&call.work)),
         }
@@ -401,7 +418,7 @@ fn reported(attempt: Attempt, outcome: Outcome) -> GuestReport {
 
 /// Components in memory. `\0asm NAME WORD` is the module of that name, with one saga of the same name. The word `empty` leaves the
 /// saga out, with `brittle` every attempt is the only one, `counting` adds the aggregate `counter`, `viewing` the views of what that
-/// counts; any other word just makes other bytes of the same module.
+/// counts, `stamping` one whose rows say which version made them; any other word just makes other bytes of the same module.
 #[derive(Debug, Default)]
 pub(crate) struct Shelf {
     compiled: Mutex<BTreeSet<ModuleDigest>>,
@@ -453,15 +470,14 @@ fn counter() -> aggregate::Definition {
     }
 }
 
-/// Two views of what counters counted: the same rows, twice.
-fn counts_shown() -> Vec<projection::Definition> {
-    let view = |name: &str| projection::Definition {
-        name: name.to_owned(),
+/// A view of what counters counted.
+fn counts_shown(name: &&str) -> projection::Definition {
+    projection::Definition {
+        name: (*name).to_owned(),
         reads: vec![projection::Reading { event_type: "counter.counted".to_owned(), versions: vec![1] }],
         queries: vec![projection::QueryDefinition { name: "all".to_owned(), schema: None }],
         rows_version: None,
-    };
-    vec![view("counts"), view("counts-too")]
+    }
 }
 
 /// The values of all rows, at most 1,000.
@@ -518,9 +534,14 @@ impl Components for Shelf {
         let saga = Definition { name: module.clone(), ..trip() };
         let word = words.next();
         let aggregates = if word == Some("counting") { vec![counter()] } else { Vec::new() };
-        let projections = if word == Some("viewing") { counts_shown() } else { Vec::new() };
+        let projections: &[&str] = match word {
+            Some("viewing") => &["counts", "counts-too"],
+            Some("stamping") => &["stamped"],
+            Some(_) | None => &[],
+        };
+        let projections: Vec<_> = projections.iter().map(counts_shown).collect();
         let sagas = match word {
-            Some("empty" | "viewing") => Vec::new(),
+            Some("empty" | "viewing" | "stamping") => Vec::new(),
             Some("brittle") => vec![brittle(saga)],
             Some(_) | None => vec![saga],
         };

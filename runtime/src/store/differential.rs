@@ -155,7 +155,7 @@ fn answer<T: std::fmt::Debug>(result: Result<T, StoreError>) -> String {
 }
 
 /// SplitMix64: a seed says all.
-pub(super) struct Dice(pub(super) u64);
+pub(crate) struct Dice(pub(crate) u64);
 
 impl Dice {
     fn next(&mut self) -> u64 {
@@ -165,7 +165,7 @@ impl Dice {
         mixed ^ (mixed >> 31)
     }
 
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 

@@ -31,7 +31,7 @@ pub mod modules;
 mod contract;
 
 #[cfg(test)]
-mod differential;
+pub(crate) mod differential;
 
 #[cfg(any(test, feature = "testing"))]
 pub mod fault;

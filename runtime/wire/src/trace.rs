@@ -55,6 +55,20 @@ names! {
     }
 }
 
+names! {
+    /// Whether a view has an event.
+    pub enum TraceViewState {
+        /// It has it.
+        Taken = "taken",
+        /// An operator had it leave the event out.
+        Skipped = "skipped",
+        /// It has not come to it.
+        Behind = "behind",
+        /// It stopped at it, or before it.
+        Stopped = "stopped",
+    }
+}
+
 /// What followed from one request, as a tree. It is of what is recorded: a command that nothing was recorded of is not in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Trace {
@@ -63,7 +77,7 @@ pub struct Trace {
     pub id: String,
     /// What the id is of.
     pub found: TraceIdKind,
-    /// The number of nodes; at most 1000, and those on the way to what was asked for.
+    /// The number of nodes; at most 1000 with the views that are named, and those on the way to what was asked for.
     pub nodes: usize,
     /// Whether there are more than these. What is missing is found by its own id.
     pub cut: bool,
@@ -122,10 +136,35 @@ pub struct TraceNode {
     /// It is what was asked for.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asked: bool,
+    /// The views that read it, by name; of an event. They are as they are now: the journal does not say what they have read.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<TraceView>,
     /// What followed from it, in the order of the journal.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schema(no_recursion)]
     pub children: Vec<TraceNode>,
+}
+
+/// A view that reads an event.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct TraceView {
+    /// Its name.
+    #[schema(example = "order-history")]
+    pub view: String,
+    /// The generation that answers.
+    pub generation: u64,
+    /// The module whose code builds that.
+    pub module: String,
+    /// The version of the module.
+    pub version: u32,
+    /// Whether it has the event.
+    pub state: TraceViewState,
+    /// When it took the event; missing, if it has not, or if that is long ago. A view that was built again took it then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<Time>,
+    /// Why it does not have the event, if there is a reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// Why something is as it is.

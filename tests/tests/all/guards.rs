@@ -40,11 +40,13 @@ fn every_figure_of_a_page_is_that_of_the_code() {
         ("TESTING.md", "100,000 sequences; a minute", "number(\"AMENDS_SEQUENCES\", 100_000)"),
         ("TESTING.md", "random sagas of the laws test (100,000)", "number(\"AMENDS_SEQUENCES\", 100_000)"),
         ("TESTING.md", "power losses of the store's test (40;", "runs.parse().ok()).unwrap_or(40)"),
+        ("TESTING.md", "random lives of a view (20)", "lives.parse().ok()).unwrap_or(20)"),
         ("TESTING.md", "for at most 20 seconds", "const PATIENCE: Duration = Duration::from_secs(20);"),
         ("README.md", "At most 400 requests wait and 300 follow", "WAITS_MAX: usize = 400"),
         ("README.md", "At most 400 requests wait and 300 follow", "WATCHES_MAX: usize = 300"),
         ("README.md", "up to 100,000 elements", "ELEMENTS_MAX: usize = 100_000"),
         ("README.md", "10,000 sagas wait", "default_value_t = 10_000"),
+        ("ARCHITECTURE.md", "the newest 4,096 batches", "BATCHES_KEPT: u64 = 4_096"),
         ("ARCHITECTURE.md", "the earliest 4,096 timers", "WINDOW: usize = 4_096"),
     ] {
         let text = fs::read_to_string(repository().join(page)).unwrap();

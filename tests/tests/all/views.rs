@@ -22,6 +22,7 @@ mod hostile;
 mod kills;
 mod places;
 mod poison;
+mod traces;
 mod versions;
 
 /// A host with the ledger and this module.

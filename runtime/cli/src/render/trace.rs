@@ -1,8 +1,11 @@
 //! A chain of causes as a tree: what happened on the left, when and by which version on the right.
 
+use std::collections::BTreeSet;
+
 use amends_wire::{
+    Time,
     saga::Status,
-    trace::{Trace, TraceNode, TraceNodeKind as Kind, TraceOpen},
+    trace::{Trace, TraceNode, TraceNodeKind as Kind, TraceOpen, TraceView, TraceViewState as ViewState},
 };
 
 use super::{
@@ -22,30 +25,52 @@ pub(crate) fn tree(trace: &Trace, now: &Now) -> String {
     let mut lines = Vec::new();
     branch(&trace.root, "", "", &mut lines);
     let right = lines.iter().map(|line| width(&line.left)).filter(|width| *width <= LEFT_WIDTH_MAX).max().unwrap_or(0);
-    let since = lines.iter().map(|line| width(&since(trace, line.node, now))).max().unwrap_or(0);
-    let row = |line: &Line<'_>| {
-        let times = pad(&paint(DIM, self::since(trace, line.node, now)), since);
-        let row = format!("{}  {times}  {}", pad(&line.left, right), code(line.node));
+    let times: Vec<String> = lines.iter().enumerate().map(|(index, line)| since(trace, index, line.at, now)).collect();
+    let since = times.iter().map(|time| width(time)).max().unwrap_or(0);
+    let row = |(line, time): (&Line, &String)| {
+        let row = format!("{}  {}  {}", pad(&line.left, right), pad(&paint(DIM, time), since), line.code);
         // What ends with a colour has no space behind it.
         row.trim_end().to_owned()
     };
-    let mut text: Vec<String> = lines.iter().map(row).collect();
+    let mut text: Vec<String> = lines.iter().zip(&times).map(row).collect();
     text.push(footer(trace));
     text.join("\n") + "\n"
 }
 
-struct Line<'a> {
+struct Line {
     left: String,
-    node: &'a TraceNode,
+    /// Of a view that has not come to an event there is none.
+    at: Option<Time>,
+    code: String,
 }
 
-fn branch<'a>(node: &'a TraceNode, fork: &str, below: &str, lines: &mut Vec<Line<'a>>) {
-    lines.push(Line { left: format!("{fork}{}", left(node)), node });
-    let count = node.children.len();
+/// A node, the views that have it, and what followed from it.
+fn branch(node: &TraceNode, fork: &str, below: &str, lines: &mut Vec<Line>) {
+    let code = node.version.map(|version| code(node.module.as_deref(), version)).unwrap_or_default();
+    lines.push(Line { left: format!("{fork}{}", left(node)), at: Some(node.at), code });
+    let count = node.views.len() + node.children.len();
+    let forks = |index: usize| if index + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+    for (index, view) in node.views.iter().enumerate() {
+        let left = format!("{below}{}{}", forks(index).0, of_view(view));
+        lines.push(Line { left, at: view.taken_at, code: self::code(Some(&view.module), view.version) });
+    }
     for (index, child) in node.children.iter().enumerate() {
-        let (fork, rail) = if index + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
+        let (fork, rail) = forks(node.views.len() + index);
         branch(child, &format!("{below}{fork}"), &format!("{below}{rail}"), lines);
     }
+}
+
+/// A view, and whether it has the event; that it has it goes without saying.
+fn of_view(view: &TraceView) -> String {
+    let mut parts = vec![format!("view {}  generation {}", clean(&view.view), view.generation)];
+    parts.extend(match view.state {
+        ViewState::Taken => None,
+        ViewState::Skipped => Some(paint(BACK, "left it out")),
+        ViewState::Behind => Some(paint(LIVE, "behind")),
+        ViewState::Stopped => Some(paint(BAD, "stopped")),
+    });
+    parts.extend(view.why.as_deref().map(|why| clean(why).into_owned()));
+    parts.join("  ")
 }
 
 fn left(node: &TraceNode) -> String {
@@ -95,18 +120,18 @@ fn outcome(node: &TraceNode) -> Option<String> {
 }
 
 /// The first moment as the clock shows it, the others by how much later they are. The clock may have been set back.
-fn since(trace: &Trace, node: &TraceNode, now: &Now) -> String {
-    let began = trace.root.at;
-    match std::ptr::eq(node, &raw const trace.root) {
-        true => now.clock_ms(began),
-        false if node.at < began => format!("-{}", duration_text(began.since(node.at))),
-        false => format!("+{}", duration_text(node.at.since(began))),
+fn since(trace: &Trace, index: usize, at: Option<Time>, now: &Now) -> String {
+    let (Some(at), began) = (at, trace.root.at) else { return String::new() };
+    match index {
+        0 => now.clock_ms(began),
+        _ if at < began => format!("-{}", duration_text(began.since(at))),
+        _ => format!("+{}", duration_text(at.since(began))),
     }
 }
 
-fn code(node: &TraceNode) -> String {
-    let module = node.module.as_deref().map(|module| format!("{} ", clean(module))).unwrap_or_default();
-    node.version.map(|version| paint(DIM, format!("{module}v{version}"))).unwrap_or_default()
+fn code(module: Option<&str>, version: u32) -> String {
+    let module = module.map(|module| format!("{} ", clean(module))).unwrap_or_default();
+    paint(DIM, format!("{module}v{version}"))
 }
 
 /// How long it took, what is open, and what is not shown.
@@ -122,14 +147,24 @@ fn footer(trace: &Trace) -> String {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         parts.push(format!("open: {}{more}", named.join(", ")));
     }
+    parts.extend(stopped_views(&trace.root).iter().take(OPEN_SHOWN).map(|view| {
+        let view = clean(view);
+        format!("view {view} is {}: `amends projections {view}`", paint(BAD, "stopped"))
+    }));
     if trace.cut {
         parts.push(paint(BACK, format!("cut after {} nodes; trace a part by its own id", trace.nodes)));
     }
     parts.join("; ")
 }
 
-/// When the last thing happened.
-fn last(node: &TraceNode) -> amends_wire::Time {
+/// Each view once that does not have an event and will not.
+fn stopped_views(node: &TraceNode) -> BTreeSet<&str> {
+    let here = node.views.iter().filter(|view| view.state == ViewState::Stopped).map(|view| view.view.as_str());
+    here.chain(node.children.iter().flat_map(stopped_views)).collect()
+}
+
+/// When the last thing happened. When views took it is nothing that it waited for.
+fn last(node: &TraceNode) -> Time {
     let here = node.ended_at.map_or(node.at, |ended| ended.max(node.at));
     node.children.iter().map(last).fold(here, Ord::max)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amends_wire::{
     error::ErrorBody,
-    trace::{self, TraceIdKind, TraceNodeKind},
+    trace::{self, TraceIdKind, TraceNodeKind, TraceViewState},
 };
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use crate::{
         position::Positions,
         present::value::{status, time},
     },
-    service::reader::{Found, IdKind, Node, NodeKind, Reader, Trace, TraceCandidate, TraceQuery},
+    service::reader::{Found, IdKind, Node, NodeKind, Reader, ReadingState, Trace, TraceCandidate, TraceQuery, ViewReading},
 };
 
 pub(super) fn routes() -> Routes {
@@ -46,7 +46,8 @@ struct GetQuery {
     at_least: Option<String>,
 }
 
-/// What followed from a request, as a tree: commands, their events and the versions that decided them, sagas with their steps and undos.
+/// What followed from a request, as a tree: commands, their events and the versions that decided them, the views that have the events,
+/// sagas with their steps and undos.
 ///
 /// `id` is the id of a saga; the idempotency key of a command or of a start; an aggregate as TYPE/ID (its last command), one of its
 /// events as TYPE/ID/NUMBER, one of its commands as TYPE/ID/KEY; a published event as SOURCE/ID. A slash in it is sent as `%2F`. The
@@ -71,13 +72,14 @@ async fn get(
         return Err(ApiError::bad_request(format!("an id of {} bytes is too long", id.len())));
     }
     let kind = query.kind.as_deref().map(kind_named).transpose()?;
-    let (asked, namespace) = (id.clone(), caller.origin.namespace);
+    let (asked, namespace, views) = (id.clone(), caller.origin.namespace, api.views.clone());
     let read = move |reader: &Reader| {
         // A start under an idempotency key has an id that is made of both.
         let keyed =
             reader.definitions(&namespace)?.into_iter().map(|offered| mint::saga_id_from_key(&offered.definition.name, &asked));
         let query = TraceQuery { id: asked.clone(), kind, keyed: keyed.collect::<Result<_, _>>()? };
-        Ok::<_, ApiError>(reader.trace(&namespace, &query)?)
+        let readers = views.readers(&namespace);
+        Ok::<_, ApiError>(reader.trace(&namespace, &query, &|event_type, position| readers.of(event_type, position))?)
     };
     match api.read(read).await? {
         Found::Nothing => Err(not_found(&id)),
@@ -163,8 +165,20 @@ fn node(node: Node, positions: Positions) -> trace::TraceNode {
         failure: node.failure.map(|failure| trace::TraceFailure { code: failure.code, message: failure.message }),
         attempts: Some(node.attempts).filter(|attempts| *attempts > 0),
         asked: node.is_asked,
+        views: node.views.into_iter().map(view).collect(),
         children: node.children.into_iter().map(|child| self::node(child, positions)).collect(),
     }
+}
+
+fn view(reading: ViewReading) -> trace::TraceView {
+    let ViewReading { view, generation, module, version, state, taken_at, why } = reading;
+    let state = match state {
+        ReadingState::Taken => TraceViewState::Taken,
+        ReadingState::Skipped => TraceViewState::Skipped,
+        ReadingState::Behind => TraceViewState::Behind,
+        ReadingState::Stopped => TraceViewState::Stopped,
+    };
+    trace::TraceView { view, generation, module, version, state, taken_at: taken_at.map(time), why }
 }
 
 fn node_kind(kind: NodeKind) -> TraceNodeKind {

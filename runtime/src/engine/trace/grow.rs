@@ -2,7 +2,9 @@
 
 use amends_core::{Failure, aggregate::AggregateEvent, event::Event, id::Namespace, view::Status};
 
-use super::{Anchor, Candidate, NODES_MAX, Node, NodeKind, PAGE, RECORDS_MAX, Trace, climb::Path, head_at, record_at};
+use super::{
+    Anchor, Beside, Candidate, NODES_MAX, Node, NodeKind, PAGE, RECORDS_MAX, Trace, ViewReading, climb::Path, head_at, record_at,
+};
 use crate::{
     engine::saga::read,
     journal::{Fact, MessageEvent, Record, RecordId, keys, record},
@@ -13,7 +15,7 @@ use crate::{
 pub(super) struct Grower<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) namespace: &'a Namespace,
-    module_of: &'a dyn Fn(&str, u32) -> Option<String>,
+    beside: Beside<'a>,
     /// What is shown also where there is no room any more: the way to what was asked for.
     path: Vec<Anchor>,
     nodes: usize,
@@ -26,12 +28,12 @@ pub(super) struct Grower<'a> {
 pub(super) fn tree(
     store: &dyn Store,
     namespace: &Namespace,
-    module_of: &dyn Fn(&str, u32) -> Option<String>,
+    beside: Beside<'_>,
     Path { schedule, anchors }: Path,
     found: Candidate,
 ) -> Result<Trace, StoreError> {
     let first = anchors.first().copied().unwrap_or(found.anchor);
-    let mut grower = Grower { store, namespace, module_of, path: anchors, nodes: 0, records: 0, is_cut: false, open: Vec::new() };
+    let mut grower = Grower { store, namespace, beside, path: anchors, nodes: 0, records: 0, is_cut: false, open: Vec::new() };
     let scheduled = schedule.map(|cause| store.stream(cause.stream, cause.version, 1)).transpose()?;
     let scheduled = scheduled.iter().flatten().next().map(record::decode_stored).transpose()?;
     let root = match (scheduled, first) {
@@ -178,6 +180,7 @@ impl Grower<'_> {
         node.actor = Some(record.actor.clone());
         let mut event = Node::new(NodeKind::Event, event_type.to_owned(), record);
         event.id = Some(format!("{aggregate}/{revision}"));
+        event.views = self.views_of(event_type, record.position);
         node.children.push(event);
         node
     }
@@ -202,6 +205,7 @@ impl Grower<'_> {
                 let mut event = Node::new(NodeKind::Event, event_type.clone(), record);
                 event.id = Some(format!("{aggregate}/{revision}"));
                 event.code = Some(self.code(aggregate, *module_version));
+                event.views = self.views_of(event_type, record.position);
                 self.effects(record.id, &format!("{aggregate}/{revision}"), &mut event)?;
                 node.children.push(event);
             }
@@ -214,9 +218,15 @@ impl Grower<'_> {
         }
     }
 
+    /// The views that read an event, as long as there is room.
+    fn views_of(&mut self, event_type: &str, position: Position) -> Vec<ViewReading> {
+        let views = (self.beside.views_of)(event_type, position);
+        views.into_iter().take_while(|_| self.grows()).collect()
+    }
+
     fn code(&self, aggregate: &str, version: u32) -> (Option<String>, u32) {
         let name = aggregate.split_once('/').map_or(aggregate, |(name, _)| name);
-        ((self.module_of)(name, version), version)
+        ((self.beside.module_of)(name, version), version)
     }
 
     /// An event that somebody published, and the request.
@@ -234,6 +244,8 @@ impl Grower<'_> {
         root.actor = Some(first.actor.clone());
         let mut event = Node::new(NodeKind::Published, format!("{}/{}", topic.event_type, topic.key), &first);
         event.id = Some(name);
+        // A signal is for one saga: no view reads it.
+        event.views = if to.is_none() { self.views_of(&topic.event_type, start) } else { Vec::new() };
         for stored in self.store.stream(start, 2, PAGE)? {
             self.became(&mut event, &record::decode_stored(&stored)?);
         }
@@ -251,6 +263,7 @@ impl Grower<'_> {
         }
         let mut event = Node::new(NodeKind::Published, format!("{}/{}", topic.event_type, topic.key), &first);
         event.id = Some(format!("{source}/{id}"));
+        event.views = self.views_of(&topic.event_type, start);
         for stored in self.store.stream(start, 2, PAGE)? {
             self.became(&mut event, &record::decode_stored(&stored)?);
         }

@@ -136,8 +136,50 @@ pub struct Node {
     pub attempts: u32,
     /// It is what was asked for.
     pub is_asked: bool,
+    /// The views that read it, by name: of an event.
+    pub views: Vec<ViewReading>,
     /// What followed, in the order in which it was recorded.
     pub children: Vec<Node>,
+}
+
+/// A view that reads an event.
+#[derive(Clone, Debug)]
+pub struct ViewReading {
+    /// Its name.
+    pub view: String,
+    /// The generation that answers.
+    pub generation: u64,
+    /// The module whose code builds that.
+    pub module: String,
+    /// And its version.
+    pub version: u32,
+    /// Whether it has the event.
+    pub state: ReadingState,
+    /// When it took the event, if it has it and that is still known.
+    pub taken_at: Option<Instant>,
+    /// Why it does not have the event, if there is more to say than that it has not come to it.
+    pub why: Option<String>,
+}
+
+/// Whether a view has an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadingState {
+    /// It has it.
+    Taken,
+    /// An operator had it leave the event out.
+    Skipped,
+    /// It has not come to it.
+    Behind,
+    /// It stopped at it, or before it.
+    Stopped,
+}
+
+/// What a tree says beside what is in the journal.
+pub(crate) struct Beside<'a> {
+    /// Which module's version has an aggregate.
+    pub(crate) module_of: &'a dyn Fn(&str, u32) -> Option<String>,
+    /// The views that read events of a type, and whether each has the one at a position.
+    pub(crate) views_of: &'a dyn Fn(&str, Position) -> Vec<ViewReading>,
 }
 
 /// What a node is.
@@ -188,17 +230,18 @@ impl Node {
             failure: None,
             attempts: 0,
             is_asked: false,
+            views: Vec::new(),
             children: Vec::new(),
         }
     }
 }
 
-/// The chain of what has an id. `module_of` says which module's version has an aggregate.
+/// The chain of what has an id.
 pub(crate) fn trace(
     store: &dyn Store,
     namespace: &Namespace,
     query: &TraceQuery,
-    module_of: &dyn Fn(&str, u32) -> Option<String>,
+    beside: Beside<'_>,
 ) -> Result<Found, StoreError> {
     let mut candidates = find::candidates(store, namespace, query)?;
     let Some(found) = candidates.pop() else { return Ok(Found::Nothing) };
@@ -207,7 +250,7 @@ pub(crate) fn trace(
         return Ok(Found::Several(candidates));
     }
     let path = climb::path(store, namespace, found.anchor)?;
-    let mut trace = grow::tree(store, namespace, module_of, path, found)?;
+    let mut trace = grow::tree(store, namespace, beside, path, found)?;
     let kinds: &[NodeKind] = match trace.found.kind {
         IdKind::Saga => &[NodeKind::Saga],
         IdKind::Command | IdKind::Aggregate => &[NodeKind::Request, NodeKind::Command],

@@ -26,7 +26,7 @@ use crate::{
     service::alone,
     store::{
         StoreError,
-        redb::views::{Progress, Sync},
+        redb::views::{Batch, Progress, Sync},
     },
 };
 
@@ -181,11 +181,15 @@ impl Builder {
             }
             Err(CallFault { failure, .. }) => return Ok(self.stop(&known, last, failure)),
         }
-        let progress = Progress { through, events: progress.events + events.len() as u64 };
-        let advanced = self.shared.file.advance(self.number, progress, &rows.take_changes(), self.bench.sync());
+        let batch = Batch {
+            after: progress.through,
+            progress: Progress { through, events: progress.events + events.len() as u64 },
+            at: (self.shared.clock)(),
+        };
+        let advanced = self.shared.file.advance(self.number, batch, &rows.take_changes(), self.bench.sync());
         advanced.map_err(Trouble::Store)?;
         *size = next_size;
-        let after = self.passed(progress, page.has_more || is_cut);
+        let after = self.passed(batch.progress, page.has_more || is_cut);
         if !page.has_more && events.len() < BATCH_MAX / 2 {
             tokio::select! {
                 () = tokio::time::sleep(GATHER) => {}

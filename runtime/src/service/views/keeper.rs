@@ -1,6 +1,10 @@
 //! Decides which generations there are: begins one for new code, switches to it when it has read everything, and does what operators ask.
 
-use std::{collections::HashMap, rc::Rc, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+    sync::Arc,
+};
 
 use amends_core::event::Act;
 use bytes::Bytes;
@@ -136,7 +140,7 @@ impl Keeper {
     fn reconcile(&mut self) -> Result<(), StoreError> {
         let Some(offers) = self.offers() else { return Ok(()) };
         let known: Vec<ViewKey> = self.shared.state().views.keys().cloned().collect();
-        let is_missing = |offers: &HashMap<ViewKey, Offer>| known.iter().any(|key| !offers.contains_key(key));
+        let is_missing = |offers: &BTreeMap<ViewKey, Offer>| known.iter().any(|key| !offers.contains_key(key));
         // Modules are read one after the other: a projection that moved meanwhile is seen by the next look, and its rows stay.
         let offers = if is_missing(&offers) { self.offers() } else { Some(offers) };
         let Some(offers) = offers else { return Ok(()) };
@@ -157,7 +161,7 @@ impl Keeper {
     }
 
     /// What is active, by view. Where the journal cannot be read, it is looked at again at the next change; the views go on.
-    fn offers(&self) -> Option<HashMap<ViewKey, Offer>> {
+    fn offers(&self) -> Option<BTreeMap<ViewKey, Offer>> {
         let offers = self.shared.reader.projections();
         let offers = offers.inspect_err(|error| tracing::error!(%error, "which views there are cannot be read")).ok()?;
         let key = |offer: &Offer| (offer.namespace.clone(), offer.projection.definition.name.clone());

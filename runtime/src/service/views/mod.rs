@@ -6,7 +6,7 @@
 //!
 //! - `generation`, what is known of one; `state`, all that there are
 //! - `keeper`, which there are to be; `builder`, which takes events; `rows`, what guests see
-//! - `query`, questions and their answers; `look`, how views are shown
+//! - `query`, questions and their answers; `look`, how views are shown; `reading`, which of them have an event
 
 mod builder;
 
@@ -18,9 +18,14 @@ mod look;
 
 mod query;
 
+mod reading;
+
 mod rows;
 
 mod state;
+
+#[cfg(test)]
+mod laws;
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +44,7 @@ pub use self::{
     keeper::Verb,
     look::{GenerationView, ProjectionView},
     query::{Answered, Question},
+    reading::Readers,
 };
 use self::{
     keeper::{Ask, Keeper},

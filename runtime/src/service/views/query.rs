@@ -214,10 +214,8 @@ impl Shared {
         };
         let wanted = question.at_least.unwrap_or_default();
         let (is, wanted) = (journal::position_text(live.progress.through), journal::position_text(wanted));
-        let why = live.why_stopped().or_else(|| state.failed.clone());
-        let why = why.or_else(|| live.delayed.as_ref().map(|failure| failure.message.clone()));
         let said = format!("the view `{}` has read up to {is}, and not up to {wanted}", key.1);
-        match why {
+        match live.why(state.failed.as_deref()) {
             Some(why) => Refusal::new(RefusalCode::Behind, format!("{said}: {why}")),
             None => Refusal::new(RefusalCode::Behind, said).hint("ask again in a moment"),
         }

@@ -248,7 +248,7 @@ fn unreadable(error: StoreError) -> RowsFault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::redb::views::{Progress, Sync, ViewFile};
+    use crate::store::redb::views::{Batch, Sync, ViewFile};
 
     fn key(text: &str) -> Vec<u8> {
         text.as_bytes().to_vec()
@@ -259,7 +259,7 @@ mod tests {
         // The rows can be read as long as their file is open.
         let file = Box::leak(Box::new(ViewFile::in_memory()));
         let rows: Changes = ["a1", "a2", "a3", "a4", "b"].map(|name| (key(name), Some(key("old")))).into();
-        file.advance(1, Progress::default(), &rows, Sync::Now).unwrap();
+        file.advance(1, Batch::default(), &rows, Sync::Now).unwrap();
         file.snapshot(1).unwrap()
     }
 
@@ -313,7 +313,7 @@ mod tests {
         told.extend((0..300).find_map(|number: u32| batch.change(number.to_be_bytes().to_vec(), Some(vec![0; 65_536])).err()));
         let large: Changes = (0..300_u32).map(|number| (number.to_be_bytes().to_vec(), Some(vec![0; 65_536]))).collect();
         let file = ViewFile::in_memory();
-        file.advance(1, Progress::default(), &large, Sync::Now).unwrap();
+        file.advance(1, Batch::default(), &large, Sync::Now).unwrap();
         let (large, beside) = (ReadRows::new(file.snapshot(1).unwrap()), BatchRows::new(file.snapshot(1).unwrap()));
         assert_eq!(large.scan(&scan(200)).unwrap().len(), 200);
         told.extend([large.scan(&scan(1_000)).unwrap_err(), beside.scan(&scan(1_000)).unwrap_err()]);

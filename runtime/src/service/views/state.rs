@@ -79,6 +79,12 @@ impl Live {
         Self { known, progress, projection, delayed: None, hurry: Arc::default(), since: (Moment::now(), progress.events) }
     }
 
+    /// Why it is not further, in words, if there is a reason; `failed`: why none is built any more.
+    pub(super) fn why(&self, failed: Option<&str>) -> Option<String> {
+        let delayed = || self.delayed.as_ref().map(|failure| failure.message.clone());
+        self.why_stopped().or_else(|| failed.map(str::to_owned)).or_else(delayed)
+    }
+
     /// Why it does not go on, in words; none if it does.
     pub(super) fn why_stopped(&self) -> Option<String> {
         self.known.stopped.as_ref().map(|stopped| match stopped {

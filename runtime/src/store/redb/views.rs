@@ -6,9 +6,11 @@
 
 use std::{fs::OpenOptions, ops::Bound, os::unix::fs::OpenOptionsExt, path::Path};
 
+use amends_core::Instant;
 use bytes::Bytes;
 use redb::{
-    Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition, TableError, WriteTransaction,
+    Builder, Database, Durability, ReadOnlyTable, ReadableDatabase, ReadableTable, ReadableTableMetadata, TableDefinition,
+    TableError, WriteTransaction,
 };
 
 use super::{FileBackend, StorageBackend, caught, failed};
@@ -19,6 +21,9 @@ const GENERATIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("gener
 
 /// How far each generation has read, and how many events that was.
 const PROGRESS: TableDefinition<'_, u64, (u64, u64)> = TableDefinition::new("progress");
+
+/// Batches of a generation of which it is known when it took them. The newest ones: what happened a moment ago is what is asked about.
+const BATCHES_KEPT: u64 = 4_096;
 
 type Rows = ReadOnlyTable<&'static [u8], &'static [u8]>;
 
@@ -49,6 +54,17 @@ pub struct Progress {
     pub events: u64,
 }
 
+/// Events that a generation took together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// Where they begin: how far it had read before.
+    pub after: Position,
+    /// How far it has read with them.
+    pub progress: Progress,
+    /// When it took them.
+    pub at: Instant,
+}
+
 /// When a commit is on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sync {
@@ -73,7 +89,8 @@ impl ViewFile {
         Self::on_backend(redb::backends::InMemoryBackend::new(), 1 << 20).expect("memory does not fail")
     }
 
-    fn on_backend(backend: impl StorageBackend, cache_bytes: usize) -> Result<Self, StoreError> {
+    /// On a backend.
+    pub(crate) fn on_backend(backend: impl StorageBackend, cache_bytes: usize) -> Result<Self, StoreError> {
         let database = caught(|| {
             let database = Builder::new().set_cache_size(cache_bytes).create_with_backend(backend)?;
             let mut transaction = database.begin_write()?;
@@ -103,11 +120,11 @@ impl ViewFile {
         })
     }
 
-    /// Changes rows of one generation, and how far it has read, together.
+    /// Changes rows of one generation, how far it has read and when that was, together.
     pub fn advance<'a>(
         &self,
         number: u64,
-        progress: Progress,
+        batch: Batch,
         rows: impl IntoIterator<Item = (&'a Vec<u8>, &'a Option<Vec<u8>>)>,
         sync: Sync,
     ) -> Result<(), StoreError> {
@@ -120,7 +137,14 @@ impl ViewFile {
                     None => drop(table.remove(key.as_slice())?),
                 }
             }
+            let Batch { after, progress, at } = batch;
             transaction.open_table(PROGRESS)?.insert(number, (progress.through, progress.events))?;
+            let name = batches_of(number);
+            let mut batches = transaction.open_table(batch_definition(&name))?;
+            batches.insert(progress.through, (after, at.0))?;
+            if batches.len()? > BATCHES_KEPT {
+                batches.pop_first()?;
+            }
             Ok(())
         })
     }
@@ -136,6 +160,7 @@ impl ViewFile {
                         generations.remove(number)?;
                         transaction.open_table(PROGRESS)?.remove(number)?;
                         transaction.delete_table(definition(&table_of(*number)))?;
+                        transaction.delete_table(batch_definition(&batches_of(*number)))?;
                     }
                 }
             }
@@ -155,6 +180,21 @@ impl ViewFile {
             // Nothing was written to it.
             Err(TableError::TableDoesNotExist(_)) => Ok(Snapshot { rows: None }),
             Err(error) => Err(failed(&error)),
+        })
+    }
+
+    /// When a generation took the event at a position. None: it has not, or it is long ago.
+    pub fn taken_at(&self, number: u64, position: Position) -> Result<Option<Instant>, StoreError> {
+        caught(|| {
+            let batches = match self.database.begin_read()?.open_table(batch_definition(&batches_of(number))) {
+                Ok(batches) => batches,
+                Err(TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(failed(&error)),
+            };
+            let Some(first) = batches.range(position..)?.next() else { return Ok(None) };
+            let (after, at_ms) = first?.1.value();
+            // An event that is not in the oldest batch that is known was in one before it.
+            Ok((after < position).then_some(Instant(at_ms)))
         })
     }
 
@@ -224,6 +264,15 @@ fn table_of(number: u64) -> String {
     format!("rows-{number}")
 }
 
+fn batches_of(number: u64) -> String {
+    format!("batches-{number}")
+}
+
+/// By how far it had read then: behind which position that began, and when it was, in milliseconds.
+fn batch_definition(name: &str) -> TableDefinition<'_, u64, (u64, u64)> {
+    TableDefinition::new(name)
+}
+
 fn definition(name: &str) -> TableDefinition<'_, &'static [u8], &'static [u8]> {
     TableDefinition::new(name)
 }
@@ -247,6 +296,11 @@ mod tests {
         Progress { through, events: through }
     }
 
+    /// The one event at a position, as many milliseconds after the beginning of time.
+    fn batch(through: Position) -> Batch {
+        Batch { after: through - 1, progress: to(through), at: Instant(through) }
+    }
+
     fn known(known: &'static str) -> Kept {
         Kept::Is(Bytes::from_static(known.as_bytes()))
     }
@@ -255,9 +309,9 @@ mod tests {
     fn rows_and_how_far_their_generation_has_read_are_kept_together_and_apart_from_others() {
         let file = ViewFile::in_memory();
         file.keep(&[(1, known("one")), (2, known("two"))]).unwrap();
-        file.advance(1, to(3), &rows(&[("a", Some("1")), ("b", Some("2")), ("c", Some("3"))]), Sync::Later).unwrap();
-        file.advance(2, to(1), &rows(&[("a", Some("9"))]), Sync::Later).unwrap();
-        file.advance(1, to(4), &rows(&[("b", None)]), Sync::Now).unwrap();
+        file.advance(1, batch(3), &rows(&[("a", Some("1")), ("b", Some("2")), ("c", Some("3"))]), Sync::Later).unwrap();
+        file.advance(2, batch(1), &rows(&[("a", Some("9"))]), Sync::Later).unwrap();
+        file.advance(1, batch(4), &rows(&[("b", None)]), Sync::Now).unwrap();
         let one = file.snapshot(1).unwrap();
         assert_eq!(shown(&one.range((Bound::Unbounded, Bound::Unbounded), false, (9, 1_000)).unwrap()), "a=1 c=3 ");
         assert_eq!(shown(&one.range((Bound::Included(b"a"), Bound::Excluded(b"c")), true, (9, 1_000)).unwrap()), "a=1 ");
@@ -273,6 +327,25 @@ mod tests {
         assert_eq!(file.generations().unwrap(), [(2, Bytes::from_static(b"active"), to(1))]);
     }
 
+    #[test]
+    fn of_the_newest_batches_it_is_known_when_they_were_taken() {
+        let file = ViewFile::in_memory();
+        assert_eq!(file.taken_at(1, 1).unwrap(), None);
+        let taken = |after, through, at_ms| Batch { after, progress: to(through), at: Instant(at_ms) };
+        let nothing: [(&Vec<u8>, &Option<Vec<u8>>); 0] = [];
+        file.advance(1, taken(0, 10, 7), nothing, Sync::Later).unwrap();
+        file.advance(1, taken(14, 20, 8), nothing, Sync::Later).unwrap();
+        let at = |position| file.taken_at(1, position).unwrap().map(|at| at.0);
+        // It had read up to 14 when it took what is behind it: at 11 to 14 there was nothing for it.
+        assert_eq!([1, 10, 14, 15, 20, 21].map(at), [Some(7), Some(7), None, Some(8), Some(8), None]);
+        for more in 0..BATCHES_KEPT - 1 {
+            file.advance(1, taken(20 + more, 21 + more, 100 + more), nothing, Sync::Later).unwrap();
+        }
+        assert_eq!([10, 15, 21].map(at), [None, Some(8), Some(100)]);
+        file.keep(&[(1, Kept::Gone)]).unwrap();
+        assert_eq!(at(21), None);
+    }
+
     /// A crash between two syncs: what was committed later is gone, rows and position alike.
     #[test]
     fn after_a_crash_a_generation_is_as_it_was_at_a_sync_rows_and_position_alike() {
@@ -280,8 +353,8 @@ mod tests {
         let (path, crashed) = (folder.path().join("views.redb"), folder.path().join("crashed.redb"));
         let file = ViewFile::open(&path, 1 << 20).unwrap();
         file.keep(&[(1, known("one"))]).unwrap();
-        file.advance(1, to(1), &rows(&[("a", Some("1"))]), Sync::Now).unwrap();
-        file.advance(1, to(2), &rows(&[("a", Some("2"))]), Sync::Later).unwrap();
+        file.advance(1, batch(1), &rows(&[("a", Some("1"))]), Sync::Now).unwrap();
+        file.advance(1, batch(2), &rows(&[("a", Some("2"))]), Sync::Later).unwrap();
         std::fs::copy(&path, &crashed).unwrap();
         let again = ViewFile::open(&crashed, 1 << 20).unwrap();
         assert_eq!(again.generations().unwrap(), [(1, Bytes::from_static(b"one"), to(1))]);

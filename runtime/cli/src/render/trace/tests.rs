@@ -1,6 +1,6 @@
 use amends_wire::{
     Time,
-    trace::{TraceFailure, TraceIdKind},
+    trace::{TraceFailure, TraceIdKind, TraceView},
 };
 use expect_test::expect;
 use jiff::tz::TimeZone;
@@ -25,6 +25,7 @@ fn node(kind: Kind, what: &str, id: &str, after_ms: u64) -> TraceNode {
         failure: None,
         attempts: None,
         asked: false,
+        views: Vec::new(),
         children: Vec::new(),
     }
 }
@@ -56,6 +57,43 @@ fn a_command_is_a_tree_of_its_events_with_times_and_versions() {
         all within 4ms; nothing is open
     "#]]
     .assert_eq(&shown(with(by(1, stands("accepted", root)), vec![by(1, event)]), Vec::new(), false));
+}
+
+#[test]
+fn the_views_that_read_an_event_stand_before_what_followed_from_it() {
+    let view = |view: &str, state, taken_after: Option<u64>, why: Option<&str>| TraceView {
+        view: view.to_owned(),
+        generation: 4,
+        module: "shop".to_owned(),
+        version: 7,
+        state,
+        taken_at: taken_after.map(|ms| Time::from_ms(NOON + ms)),
+        why: why.map(str::to_owned),
+    };
+    let event = TraceNode {
+        views: vec![
+            view("order-history", ViewState::Taken, Some(6), None),
+            view("old", ViewState::Taken, None, None),
+            view("overview", ViewState::Behind, None, None),
+            view("sums", ViewState::Skipped, None, None),
+            view("totals", ViewState::Stopped, None, Some("it stopped at the event order/O1/2: no\nnumber (no)")),
+        ],
+        ..node(Kind::Event, "order.created", "order/O1/1", 1)
+    };
+    let saga = stands("completed", node(Kind::Saga, "confirm", "S1", 2));
+    let root = by(1, stands("accepted", node(Kind::Request, "send order/O1/create", "R1", 0)));
+    expect![[r#"
+        send order/O1/create  R1                    12:00:00.000  credit v1
+        └─ event order/O1/1  order.created          +1ms          credit v1
+           ├─ view order-history  generation 4      +6ms          shop v7
+           ├─ view old  generation 4                              shop v7
+           ├─ view overview  generation 4  behind                 shop v7
+           ├─ view sums  generation 4  left it out                shop v7
+           ├─ view totals  generation 4  stopped  it stopped at the event order/O1/2: no number (no)                shop v7
+           └─ saga S1  confirm  completed           +2ms
+        all within 2ms; nothing is open; view totals is stopped: `amends projections totals`
+    "#]]
+    .assert_eq(&shown(with(root, vec![with(by(1, event), vec![saga])]), Vec::new(), false));
 }
 
 #[test]
