@@ -84,11 +84,13 @@ impl Saga {
     }
 
     pub(super) fn fold_answered(&mut self, leg: &Leg, answered: &Answered, at: Instant) -> Result<(), String> {
+        // A compensation that has begun goes on: it began because the command might have been decided.
+        let is_being_undone = self.run(&leg.path).is_some_and(|run| run.rollback_cause.is_some());
         let used = self.named(leg)?;
         let command = used.commands.get_mut(answered.number as usize).filter(|command| command.answer.is_none());
         let command = command.ok_or_else(|| format!("{leg} has no command {} without an answer", answered.number))?;
         command.answer = Some(answered.answer.clone());
-        if let Answer::Refused(_) = answered.answer {
+        if matches!(answered.answer, Answer::Refused(_)) && !is_being_undone {
             // It did not happen. What a check or an operator has said of the leg may have taken it into account before.
             used.doubtful = used.doubtful.saturating_sub(u32::from(std::mem::take(&mut command.stands)));
         }

@@ -20,7 +20,7 @@ use crate::{
     model::{At, Law, Model, is_undo, law},
     play::Play,
     random::{Random, any_move, any_saga},
-    script::{Given, Move, Said},
+    script::{Given, Move, Said, Sends},
 };
 
 /// How often what was seen: what was never seen was not tested.
@@ -305,7 +305,7 @@ impl<'a> Course<'a> {
         if let Some(intent) = effects.run.first() {
             let outcome = Said::Outcome(Outcome::Done(Payload::null()));
             let leg = intent.attempt.leg.clone();
-            return Some(Move::Report { leg, number: None, outcome, left: Left::Answered, sends: 0 });
+            return Some(Move::Report { leg, number: None, outcome, left: Left::Answered, sends: Sends::default() });
         }
         let no_list = |why: &Why| matches!(why, Why::Refused(failure) if failure.code == "no_list");
         if stuck.iter().any(|stuck| no_list(&stuck.why)) {

@@ -247,13 +247,16 @@ impl Model {
                 self.step(&attempt.leg.path)?.doubts += u32::from(attempt.leg.direction == Direction::Forward);
             }
             Event::Answered(leg, answered) => {
-                let used = self.step(&leg.path)?.leg(leg);
+                let step = self.step(&leg.path)?;
+                // What is being undone is undone to the end.
+                let is_being_undone = step.undone_for.is_some();
+                let used = step.leg(leg);
                 let command = used.commands.get_mut(answered.number as usize);
                 law!(command.as_ref().is_some_and(|command| command.is_none()), "{leg} gets an answer that it does not wait for");
                 if let Some(command) = command {
                     *command = Some((**answered).clone());
                 }
-                let is_refused = matches!(answered.answer, Answer::Refused(_));
+                let is_refused = matches!(answered.answer, Answer::Refused(_)) && !is_being_undone;
                 let falls = is_refused && used.standing.remove(&answered.number) && leg.direction == Direction::Forward;
                 let awaited = |wait: &Wait| wait.answer == Some(answered.number);
                 if matches!(&used.at, At::Waits(wait, _) if awaited(wait)) {

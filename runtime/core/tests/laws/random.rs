@@ -16,7 +16,7 @@ use amends_core::{
 use crate::{
     edit::{Change, Edit},
     play::Play,
-    script::{self, Given, Move, Said, definition, failure, step},
+    script::{self, Given, Move, Said, Sends, definition, failure, step},
 };
 
 /// SplitMix64: small, seeded, the same everywhere.
@@ -289,9 +289,12 @@ fn any_report(random: &mut Random, leg: Leg, number: Option<u32>) -> Move {
     Move::Report { leg, number, outcome: Said::Outcome(said), left, sends: any_sends(random) }
 }
 
-/// How many commands an attempt wants to send: mostly none.
-fn any_sends(random: &mut Random) -> u32 {
-    if random.percent(15) { u32::try_from(random.below(3)).unwrap() } else { 0 }
+/// What an attempt wants to send: mostly nothing. Commands alone leave no doubt when all of them were refused.
+fn any_sends(random: &mut Random) -> Sends {
+    match random.percent(15) {
+        true => Sends { commands: u32::try_from(1 + random.below(2)).unwrap(), events: u32::from(random.percent(40)) },
+        false => Sends::default(),
+    }
 }
 
 /// An answer to a command that some leg may have sent.

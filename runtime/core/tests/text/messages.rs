@@ -197,3 +197,72 @@ fn the_answer_to_a_leg_that_is_over_concerns_nobody() {
         "#]],
     );
 }
+
+/// A compensation began because the command might have been decided, and the answer comes while it runs: a refusal. Were the doubt taken
+/// away then, the step would need no compensation any more while one is open: the steps before it would be undone beside it, and a next
+/// attempt of it would be refused by the fold, in which a host ends.
+#[test]
+fn a_refusal_that_comes_while_the_step_is_undone_ends_no_compensation() {
+    check(
+        "x~ | a~",
+        "x done · a waits for answer 0 sends 1 alone · cancel · answer a 0 refused · show · undo a transient busy · +1s · undo a done · undo x done",
+        expect![[r#"
+            > start
+              started
+              intent x #1 (effect-free)
+            > x done
+              done x #1
+              intent a #1 (effect-free)
+            > a waits for answer 0 sends 1 alone
+              sent a #1 put to account/A
+              wait a #1 for answer 0
+            > cancel
+              cancel_requested asked
+              rollback_begun cancelled
+              intent undo a #1
+            > answer a 0 refused
+              answered a command 0 by account/A: refused no
+            > show
+              compensating revision 10, rolls back: cancelled
+              x done, 1 attempts from +0ms to +0ms
+              a compensating, may have run, 1 attempts from +0ms to +0ms; undo, 1 attempts from +0ms
+            > undo a transient busy
+              transient undo a #1 busy
+              backoff undo a until +1s
+            > +1s
+              intent undo a #2
+            > undo a done
+              undone undo a #2
+              intent undo x #1
+            > undo x done
+              undone undo x #1
+              compensated
+            = compensated
+        "#]],
+    );
+}
+
+/// The same refusal before the compensation has begun leaves nothing to undo.
+#[test]
+fn a_refusal_that_comes_before_the_step_is_undone_leaves_nothing_to_undo() {
+    check("x~ | a~", "x done · a waits for answer 0 sends 1 alone · answer a 0 refused · a refused no · undo x done", expect![[r#"
+        > start
+          started
+          intent x #1 (effect-free)
+        > x done
+          done x #1
+          intent a #1 (effect-free)
+        > a waits for answer 0 sends 1 alone
+          sent a #1 put to account/A
+          wait a #1 for answer 0
+        > answer a 0 refused
+          answered a command 0 by account/A: refused no
+          intent a #2 (effect-free)
+        > cancel
+          cancel_requested asked
+          rollback_begun cancelled
+        > undo x done
+          stale undo x #0 done
+        = compensating, runs a, outstanding x
+    "#]]);
+}

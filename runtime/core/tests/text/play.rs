@@ -11,7 +11,7 @@ use amends_core::{
     verbs::Rejected,
 };
 
-use crate::script::{Given, Move, T0, failure};
+use crate::script::{Given, Move, Sends, T0, failure};
 
 /// A saga, its history and what surrounds it.
 pub(crate) struct Play {
@@ -119,8 +119,8 @@ impl Play {
         })
     }
 
-    /// Commands that the open attempt of a leg sends, and an event with the first one.
-    fn messages(&self, leg: &Leg, sends: u32) -> Vec<Message> {
+    /// The commands that the open attempt of a leg sends, and the events.
+    fn messages(&self, leg: &Leg, sends: Sends) -> Vec<Message> {
         let open = self.saga.effects().run.into_iter().find(|intent| intent.attempt.leg == *leg);
         let before = open.and_then(|intent| self.saga.call(&intent)).map(|call| call.sent).unwrap_or_default();
         let command = |index: u32| {
@@ -135,8 +135,9 @@ impl Play {
             })
         };
         let topic = Topic { event_type: "put".into(), key: "A".into() };
-        let event = Message::Event(Published { number: before.events, topic, data: Payload::null() });
-        (0..sends).map(command).chain((sends > 0).then_some(event)).collect()
+        let event =
+            |index: u32| Message::Event(Published { number: before.events + index, topic: topic.clone(), data: Payload::null() });
+        (0..sends.commands).map(command).chain((0..sends.events).map(event)).collect()
     }
 
     /// The number of the leg's last attempt, by its history.

@@ -21,11 +21,19 @@ use crate::edit::Edit;
 /// The moment at which every saga of a test starts.
 pub(crate) const T0: Instant = Instant(1_000_000_000_000);
 
+/// What an attempt sends: so many commands, and events behind them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sends {
+    pub(crate) commands: u32,
+    pub(crate) events: u32,
+}
+
 /// What a test does to a saga, one line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Move {
-    /// `reserve-car refused no_car answered`, `undo reserve-car #2 done`, `check charge not-done`, `order waits for answer 0 sends 2`.
-    Report { leg: Leg, number: Option<u32>, outcome: Said, left: Left, sends: u32 },
+    /// `reserve-car refused no_car answered`, `undo reserve-car #2 done`, `check charge not-done`, `order waits for answer 0 sends 2`,
+    /// `order done sends 1 alone`.
+    Report { leg: Leg, number: Option<u32>, outcome: Said, left: Left, sends: Sends },
     /// `answer LEG 0 accepted`, `answer LEG 0 refused`: to a command that the leg has sent.
     Answer { leg: Leg, number: u32, accepted: bool },
     /// `+30s`: time passes, and the saga is woken.
@@ -346,9 +354,12 @@ fn report(words: &[&str]) -> Move {
     {
         (attempt, rest) = (Some(number(n)), more);
     }
-    let mut sends = 0;
+    let mut sends = Sends::default();
+    if let [more @ .., "sends", count, "alone"] = rest {
+        (sends, rest) = (Sends { commands: number(count), events: 0 }, more);
+    }
     if let [more @ .., "sends", count] = rest {
-        (sends, rest) = (number(count), more);
+        (sends, rest) = (Sends { commands: number(count), events: 1 }, more);
     }
     let left = match rest {
         [more @ .., "unanswered"] => {
@@ -491,7 +502,11 @@ impl fmt::Display for Move {
                     Left::Answered => write!(f, " answered")?,
                     Left::Unanswered => write!(f, " unanswered")?,
                 }
-                if *sends > 0 { write!(f, " sends {sends}") } else { Ok(()) }
+                match sends {
+                    Sends { commands: 0, .. } => Ok(()),
+                    Sends { commands, events: 0 } => write!(f, " sends {commands} alone"),
+                    Sends { commands, .. } => write!(f, " sends {commands}"),
+                }
             }
             Self::Pass(ms) => write!(f, "+{}", length(*ms)),
             Self::Clock(ms) if *ms < 0 => write!(f, "clock -{}", length(ms.unsigned_abs())),
