@@ -27,7 +27,7 @@ use crate::{
     engine::{
         aggregate::{self, AggregateKey, Aggregates, Insider, Met, Told},
         broadcast::Broadcasts,
-        event,
+        event::{self, heard::Left},
         guests::{CallId, GuestReport},
         job::Jobs,
         kernel::{
@@ -190,7 +190,6 @@ impl Shard {
     /// Takes one input at a time and says what is to be done.
     pub fn step(&mut self, input: Input, now: Instant) -> Vec<Action> {
         self.kernel.now = now;
-        self.messages.renew();
         if let Some(refusal) = self.kernel.failure() {
             // Law 14: nothing that was not durable by then is decided on, and nothing leaves.
             if let Input::Request(request) = input {
@@ -391,8 +390,9 @@ impl Shard {
                 }
                 Ok(())
             }
-            Work::Look(key, topics) => event::look(reads, sagas, &self.aggregates, modules, &key, &topics)
-                .map_err(|why| Undecided::new(why, Work::Look(key, topics))),
+            Work::Look(key, topics) => {
+                event::look(reads, sagas, modules, &key, &topics).map_err(|why| Undecided::new(why, Work::Look(key, topics)))
+            }
             Work::HandOver(key) => sagas.has_locks(reads, modules, &key).map_err(|why| Undecided::new(why, Work::HandOver(key))),
             Work::Due(timer) => self.due(timer).map_err(|why| Undecided::new(why, Work::Due(timer))),
             Work::Schedule(held) => {
@@ -459,13 +459,8 @@ impl Shard {
                 self.aggregates.unreadable(&mut self.kernel.commit(), &key, &refusal);
             }
             Work::Message(message) => {
-                let Message { position, line, .. } = message;
-                tracing::error!(
-                    position,
-                    why,
-                    "what is recorded there cannot be passed on: it is left for the next start of the host"
-                );
-                self.messages.done(&line);
+                let refusal = Refusal::new(RefusalCode::StorageFailed, format!("it cannot be read: {why}"));
+                self.passed_on(&message.line.clone(), Left::All(message, refusal));
                 self.follow_up();
             }
             Work::Answered(message, _) => {

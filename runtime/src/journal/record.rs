@@ -29,7 +29,7 @@ use amends_core::value::{Format, Instant, Payload};
 use bytes::Bytes;
 
 use super::{Actor, Corrupt, Fact, Record, RecordId, StreamHead, facts::BODY_VERSION};
-use crate::store::Stored;
+use crate::store::{Position, Stored};
 
 const HEADER_VERSION: u8 = 1;
 const HEADER_BYTES: usize = 52;
@@ -112,6 +112,11 @@ pub fn decode_stored(stored: &Stored) -> Result<Record, Corrupt> {
         return Err(Corrupt(format!("record at position {position}: it says that it belongs at {}", record.position)));
     }
     Ok(record)
+}
+
+/// The stream that a record is of, unchecked: to leave others out without reading them.
+pub fn stream_of(bytes: &[u8]) -> Option<Position> {
+    bytes.get(28..36).and_then(|stream| stream.try_into().ok()).map(u64::from_be_bytes)
 }
 
 fn read(bytes: &[u8]) -> Result<Record, String> {

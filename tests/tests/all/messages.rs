@@ -212,3 +212,28 @@ fn a_tree_goes_from_a_basket_over_the_order_to_what_its_approval_starts_and_that
     let from_below = tree(&id);
     assert!(from_below.starts_with("start checkout  B1  by local"), "{from_below}");
 }
+
+/// Both rest while no module has the order, the later one for a shorter time: it was decided first, refused for good because there was
+/// no order, and the order that was made then stood for ever.
+#[test]
+fn what_a_compensation_sends_is_decided_behind_what_it_undoes() {
+    let mut host = Host::start(DataFolder::empty(), Options::default());
+    host.api().put("/v1/modules/basket", &guest(Way::Plain, "basket")).expect(201);
+    host.api().start("checkout", "B1", &basket("O1", 600)).expect(201);
+    host.api().until("B1", |record| record["type"] == "wait");
+    for _ in 0..8 {
+        host.advance_ms(3_000);
+    }
+    assert_eq!(host.cli(&["cancel", "B1", "--yes", "--note", "too slow"]).code, 0);
+    host.api().until_type("B1", "compensated");
+    let api = host.api();
+    api.put("/v1/modules/credit", &guest(Way::Plain, "credit")).expect(201);
+    let began = std::time::Instant::now();
+    loop {
+        let order = api.get("/v1/aggregates/order/O1");
+        if order.body["state"]["status"]["Rejected"].is_string() {
+            break;
+        }
+        assert!(began.elapsed() < crate::harness::api::PATIENCE, "{}", order.body);
+    }
+}

@@ -58,6 +58,7 @@ impl Saga {
             to: (sent.aggregate.clone(), sent.to.clone()),
             name: sent.name.clone(),
             answer: None,
+            is_told: false,
             stands: true,
         });
         // Whatever else comes of the attempt, the command will be decided.
@@ -96,18 +97,21 @@ impl Saga {
         }
         let waits = |wait: &Wait| wait.answer == Some(answered.number);
         if matches!(&used.state, LegState::Waiting { wait, .. } if waits(wait)) {
+            command.is_told = true;
             self.waking(leg, waits, at)?.arrived = Some(Woken::Answer(answered.clone()));
         }
         Ok(())
     }
 
-    /// What a leg waits for is the answer to a command that it has sent, if it is an answer.
+    /// What a leg waits for is the answer to a command that it has sent, if it is an answer, and it waits once for each: one that it had
+    /// is there at once, and a guest that waits for it again and again would be called without end.
     pub(super) fn can_be_answered(&self, leg: &Leg, wait: &Wait) -> Result<(), String> {
         let Some(number) = wait.answer else { return Ok(()) };
-        let is_sent = |run: &StepRun| run.leg(leg.direction).commands.len() > number as usize;
-        match self.run(&leg.path).is_some_and(is_sent) {
-            true => Ok(()),
-            false => Err(format!("{leg} has sent no command {number}")),
+        let command = |run: &StepRun| run.leg(leg.direction).commands.get(number as usize).map(|command| command.is_told);
+        match self.run(&leg.path).and_then(command) {
+            Some(false) => Ok(()),
+            Some(true) => Err(format!("{leg} has had the answer to command {number}")),
+            None => Err(format!("{leg} has sent no command {number}")),
         }
     }
 
@@ -115,10 +119,9 @@ impl Saga {
     pub(super) fn find_answer(&mut self, leg: &Leg, at: Instant) {
         let Ok(used) = self.named(leg) else { return };
         let LegState::Waiting { wait: Wait { answer: Some(number), .. }, since } = used.state else { return };
-        let Some(CommandRun { to: (aggregate, from), answer: Some(answer), .. }) = used.commands.get(number as usize).cloned()
-        else {
-            return;
-        };
+        let Some(command) = used.commands.get_mut(number as usize) else { return };
+        let CommandRun { to: (aggregate, from), answer: Some(answer), .. } = command.clone() else { return };
+        command.is_told = true;
         used.waited_ms = used.waited_ms.saturating_add(at.since(since));
         used.state = LegState::Ready;
         used.arrived = Some(Woken::Answer(Answered { number, aggregate, from, answer }));

@@ -36,9 +36,10 @@ impl Turn<'_> {
             return self.host_failed(attempt, failure, left);
         }
         let outcome = match outcome {
-            Outcome::Wait(wait) if !self.will_be_answered(&attempt, &wait, &messages) => {
-                Outcome::Trapped(Failure::new("bad_wait", "it waits for the answer to a command that it has not sent"))
-            }
+            Outcome::Wait(wait) if !self.will_be_answered(&attempt, &wait, &messages) => Outcome::Trapped(Failure::new(
+                "bad_wait",
+                "it waits for the answer to a command that it has not sent, or whose answer it has had",
+            )),
             outcome => outcome,
         };
         match recorded(attempt.leg.direction, outcome, left, reaches_outside, self.context.now) {

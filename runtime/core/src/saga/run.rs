@@ -103,6 +103,8 @@ pub(crate) struct CommandRun {
     /// The command's name.
     pub(crate) name: String,
     pub(crate) answer: Option<Answer>,
+    /// The leg waited for the answer and went on with it.
+    pub(crate) is_told: bool,
     /// It counts among what may have happened.
     pub(crate) stands: bool,
 }

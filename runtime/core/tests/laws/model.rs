@@ -101,6 +101,8 @@ pub(crate) struct LegModel {
     pub(crate) attempts: u32,
     /// The commands that it has sent, each with its answer when that has come.
     pub(crate) commands: Vec<Option<Answered>>,
+    /// Those of them whose answer ended a wait.
+    pub(crate) told: BTreeSet<u32>,
     /// Those of them that count among what may have happened.
     pub(crate) standing: BTreeSet<u32>,
     /// Failures that count, since the budget was fresh.
@@ -226,6 +228,7 @@ impl Model {
                     // An answer that came before the wait ends it at once.
                     let known = wait.answer.and_then(|number| leg.commands.get(number as usize).cloned().flatten());
                     law!(wait.answer.is_none_or(|number| leg.commands.len() > number as usize), "a wait for no command");
+                    law!(wait.answer.is_none_or(|number| !leg.told.contains(&number)), "a wait for an answer that it has had");
                     leg.at = At::Waits(wait.clone(), now);
                     if let Some(answered) = known {
                         self.wakes(&attempt.leg, |_| true, Woken::Answer(answered), now)?;
@@ -536,6 +539,9 @@ impl Model {
         law!(awaited(wait), "{leg} does not wait for that");
         used.waited_ms += now.since(*since);
         used.at = At::Due;
+        if let Woken::Answer(answered) = &by {
+            used.told.insert(answered.number);
+        }
         used.arrived = Some(by);
         Ok(())
     }

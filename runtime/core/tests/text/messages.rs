@@ -245,24 +245,66 @@ fn a_refusal_that_comes_while_the_step_is_undone_ends_no_compensation() {
 /// The same refusal before the compensation has begun leaves nothing to undo.
 #[test]
 fn a_refusal_that_comes_before_the_step_is_undone_leaves_nothing_to_undo() {
-    check("x~ | a~", "x done · a waits for answer 0 sends 1 alone · answer a 0 refused · a refused no · undo x done", expect![[r#"
-        > start
-          started
-          intent x #1 (effect-free)
-        > x done
-          done x #1
-          intent a #1 (effect-free)
-        > a waits for answer 0 sends 1 alone
-          sent a #1 put to account/A
-          wait a #1 for answer 0
-        > answer a 0 refused
-          answered a command 0 by account/A: refused no
-          intent a #2 (effect-free)
-        > cancel
-          cancel_requested asked
-          rollback_begun cancelled
-        > undo x done
-          stale undo x #0 done
-        = compensating, runs a, outstanding x
-    "#]]);
+    check(
+        "x~ | a~",
+        "x done · a waits for answer 0 sends 1 alone · answer a 0 refused · a refused no · undo x done",
+        expect![[r#"
+            > start
+              started
+              intent x #1 (effect-free)
+            > x done
+              done x #1
+              intent a #1 (effect-free)
+            > a waits for answer 0 sends 1 alone
+              sent a #1 put to account/A
+              wait a #1 for answer 0
+            > answer a 0 refused
+              answered a command 0 by account/A: refused no
+              intent a #2 (effect-free)
+            > a refused no
+              refused a #2 no
+              rollback_begun a refused no
+              intent undo x #1
+            > undo x done
+              undone undo x #1
+              compensated
+            = compensated
+        "#]],
+    );
+}
+
+/// An answer that is there ends a wait for it at once. A guest that waits for the same one again and again was called without end and
+/// without a pause: the shortest wait is for moments.
+#[test]
+fn a_step_waits_for_an_answer_once() {
+    check(
+        "a~",
+        "a waits for answer 1 sends 2 alone · answer a 1 accepted · a waits for answer 1 · +1s · a waits for answer 0 · answer a 0 accepted · a done",
+        expect![[r#"
+            > start
+              started
+              intent a #1 (effect-free)
+            > a waits for answer 1 sends 2 alone
+              sent a #1 put to account/A
+              sent a #1 put to account/A
+              wait a #1 for answer 1
+            > answer a 1 accepted
+              answered a command 1 by account/A: accepted, revision 1
+              intent a #2 (effect-free)
+            > a waits for answer 1
+              transient a #2 bad_wait
+              backoff a until +1s
+            > +1s
+              intent a #3 (effect-free)
+            > a waits for answer 0
+              wait a #3 for answer 0
+            > answer a 0 accepted
+              answered a command 0 by account/A: accepted, revision 1
+              intent a #4 (effect-free)
+            > a done
+              done a #4
+              completed
+            = completed
+        "#]],
+    );
 }

@@ -114,11 +114,6 @@ impl Aggregates {
         self.heard.pop_front()
     }
 
-    /// The position of the last record of an aggregate that is in memory; 0: it is not, and all of its records are durable.
-    pub(crate) fn last_of(&self, key: &AggregateKey) -> Position {
-        self.residents.get(key).map_or(0, |resident| resident.last)
-    }
-
     /// Makes sure that an aggregate is in memory.
     fn ready(&mut self, reads: &mut Reads<'_>, key: &AggregateKey, active: &ActiveAggregate<'_>) -> Result<(), Unready> {
         if !self.residents.contains_key(key) {

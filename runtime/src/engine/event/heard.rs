@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use amends_core::value::Payload;
+use amends_core::{id::Namespace, value::Payload};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -49,11 +49,19 @@ pub(crate) fn heard(
     let mut heard = HashSet::new();
     for event_type in declared.filter(|event_type| decided.contains(event_type)) {
         let starts = !modules.started_by(&key.namespace, event_type).is_empty();
-        if starts || sagas.listens(reads, &key.namespace, event_type)? {
+        if starts || listens(reads, sagas, &key.namespace, event_type)? {
             heard.insert(event_type.to_owned());
         }
     }
     Ok(heard)
+}
+
+/// Whether some saga may wait for a type. If the rows of those who wait are damaged, the message fails by that and not the command.
+fn listens(reads: &mut Reads<'_>, sagas: &mut Sagas, namespace: &Namespace, event_type: &str) -> Result<bool, Unready> {
+    match sagas.listens(reads, namespace, event_type) {
+        Err(Unready::Corrupt(_)) => Ok(true),
+        listens => listens,
+    }
 }
 
 fn types(decision: &Decision) -> impl Iterator<Item = &str> {
@@ -68,20 +76,30 @@ fn types(decision: &Decision) -> impl Iterator<Item = &str> {
 pub(crate) enum Left {
     /// Nothing.
     Nothing,
+    /// Its answer: it was sent, and those behind it wait for that.
+    Answer,
     /// Others are to be told, or what it starts is to begin.
     Turn(Message),
     /// All of it, later.
     All(Message, Refusal),
+    /// All of it, and of those behind it, later.
+    Line(Message, Refusal),
 }
 
-/// Tells the next sagas that wait for an aggregate's event, those that had begun before it.
-pub(crate) fn tell(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Modules, message: &Message) -> Result<Left, Unready> {
+/// Tells the next sagas that wait for an aggregate's event, those that had begun before it, and says how many those were.
+pub(crate) fn tell(
+    mut reads: Reads<'_>,
+    sagas: &mut Sagas,
+    modules: &mut Modules,
+    message: &Message,
+) -> Result<(Left, usize), Unready> {
     let event = recorded(&mut reads, message).map(|(event, record)| Published::of_aggregate(event, record))?;
     let namespace = message.of.namespace.clone();
     let between = (message.through, message.position);
     let Recipients { keys, more_after } = rows::waiting_for(&mut reads, &namespace, &event.topic, between)?;
     let keys = sagas.all_ready(&mut reads, modules.definitions(), keys)?;
     let mut commit = reads.done()?;
+    let told = keys.len();
     for key in keys {
         sagas.deliver(&mut commit, modules, &key, event.arrived());
     }
@@ -89,12 +107,12 @@ pub(crate) fn tell(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Module
         Some(through) => Message { through, ..message.clone() },
         None if modules.started_by(&namespace, &event.topic.event_type).is_empty() => {
             message.forget(&mut commit);
-            return Ok(Left::Nothing);
+            return Ok((Left::Nothing, told));
         }
         None => Message { line: Line::StartsBy(message.of.clone()), ..message.clone() },
     };
     next.keep(&mut commit);
-    Ok(Left::Turn(next))
+    Ok((Left::Turn(next), told))
 }
 
 /// Starts what an aggregate's event starts.

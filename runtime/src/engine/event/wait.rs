@@ -1,20 +1,23 @@
 //! A saga begins to wait: an event that came before the wait may be for it.
+//!
+//! An event of an aggregate that is on its way to the store is looked at as well: it was recorded when nobody waited for it, so nobody
+//! would tell it.
 
 use amends_core::{Saga, event::Topic};
 
 use super::{EventRow, Published};
 use crate::{
     engine::{
-        aggregate::{AggregateKey, Aggregates},
+        aggregate::AggregateKey,
         kernel::{
-            reads::{Reads, Unready},
+            reads::{Reads, Since, Unready},
             row,
         },
         module::Modules,
         recorded::RecordedEvent,
         saga::{SagaKey, Sagas},
     },
-    journal::{keys, record},
+    journal::{RecordId, keys, record},
     store::Position,
 };
 
@@ -25,7 +28,6 @@ const PAGE: usize = 64;
 pub(crate) fn look(
     mut reads: Reads<'_>,
     sagas: &mut Sagas,
-    aggregates: &Aggregates,
     modules: &mut Modules,
     key: &SagaKey,
     topics: &[Topic],
@@ -38,9 +40,9 @@ pub(crate) fn look(
             Some(position) => Published::read(&mut reads, position)?,
             None => None,
         };
-        let recorded = match (aggregate_of(modules, key, topic), started) {
-            (Some(aggregate), Some(started)) => first_recorded(&mut reads, aggregates, saga, started, &aggregate, topic)?,
-            _ => None,
+        let recorded = match aggregate_of(key, topic) {
+            Some(aggregate) => first_recorded(&mut reads, saga, (started, sagas.cause_of(key)), &aggregate, topic)?,
+            None => None,
         };
         found = kept.into_iter().chain(recorded).min_by_key(|event| event.position);
         if found.is_some() {
@@ -51,33 +53,35 @@ pub(crate) fn look(
     Ok(())
 }
 
-/// The aggregate whose events those of a topic are.
-fn aggregate_of(modules: &Modules, key: &SagaKey, topic: &Topic) -> Option<AggregateKey> {
+/// The aggregate whose events those of a topic are, if there is one. What it has recorded counts also while no module has it.
+fn aggregate_of(key: &SagaKey, topic: &Topic) -> Option<AggregateKey> {
     let (name, _) = topic.event_type.split_once('.')?;
-    modules.aggregate(&key.namespace, name)?;
     Some(AggregateKey::new(&key.namespace, name, &topic.key))
 }
 
-/// The first event of a topic that its aggregate recorded after the start of a saga, and that the saga may take.
+/// The first event of a topic that its aggregate recorded after the start of a saga, and that the saga may take. A saga that an event of
+/// this aggregate started takes what came behind that event: the start may have come later than the next ones.
 fn first_recorded(
     reads: &mut Reads<'_>,
-    aggregates: &Aggregates,
     saga: &Saga,
-    started: Position,
+    (started, cause): (Option<Position>, Option<RecordId>),
     key: &AggregateKey,
     topic: &Topic,
 ) -> Result<Option<Published>, Unready> {
-    // An event that is on its way to the store was recorded when nobody waited for it: nobody would tell it.
-    let last = aggregates.last_of(key);
-    if last > reads.durable() {
-        return Err(reads.must_wait());
-    }
-    for stored in reads.since(&key.stream(), started, last)?.unwrap_or_default() {
-        let record = record::decode_stored(&stored)?;
-        let Some(event) = RecordedEvent::of_record((&key.name, &key.id), &record) else { continue };
-        // What was imported happened elsewhere, long ago.
-        if event.imported.is_none() && event.event_type == topic.event_type && !saga.has_consumed(&event.source, &event.id) {
-            return Ok(Some(Published::of_aggregate(event, record.id)));
+    let name = key.stream();
+    let Some(start) = reads.start_of(&name)? else { return Ok(None) };
+    let since = cause.filter(|cause| cause.stream == start).map(|cause| Since::Version(cause.version + 1));
+    let mut from = since.or(started.map(Since::Behind));
+    while let Some(here) = from {
+        let (records, next) = reads.next_of((&name, start), here)?;
+        from = next;
+        for stored in &records {
+            let record = record::decode_stored(stored)?;
+            let Some(event) = RecordedEvent::of_record((&key.name, &key.id), &record) else { continue };
+            // What was imported happened elsewhere, long ago.
+            if event.imported.is_none() && event.event_type == topic.event_type && !saga.has_consumed(&event.source, &event.id) {
+                return Ok(Some(Published::of_aggregate(event, record.id)));
+            }
         }
     }
     Ok(None)

@@ -7,7 +7,10 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 
-use crate::store::{Order, Position, Range, Row, Stored, Table};
+use crate::{
+    journal::record,
+    store::{Order, Position, Range, Row, Stored, Table},
+};
 
 /// A row by its table and key.
 type RowName = (Table, Vec<u8>);
@@ -85,6 +88,13 @@ impl Overlay {
         let behind = usize::try_from(self.last.checked_sub(position)?).ok()?;
         let at = self.records.len().checked_sub(behind + 1)?;
         self.records.get(at).map(|(_, record)| Stored { position, record: record.clone() })
+    }
+
+    /// Records of the stream that begins at a position, which the store may not have yet.
+    pub(crate) fn records_of(&self, stream: Position) -> impl Iterator<Item = Stored> {
+        let first = self.last + 1 - self.records.len() as Position;
+        let numbered = (first..).zip(&self.records).filter(move |(_, (_, record))| record::stream_of(record) == Some(stream));
+        numbered.map(|(position, (_, record))| Stored { position, record: record.clone() })
     }
 
     /// The store says itself what the commits up to this number changed.

@@ -21,7 +21,7 @@ use super::{
     row::{End, readable},
 };
 use crate::{
-    journal::{Corrupt, StreamId, keys},
+    journal::{Corrupt, StreamId, keys, record},
     store::{Position, Range, Row, Store, StoreError, Stored, StreamRead, Table},
 };
 
@@ -36,11 +36,24 @@ pub enum Look {
     Stream(Box<StreamId>),
     /// The records of a stream from this version on.
     Tail(Box<StreamId>, u64),
-    /// The records of a stream behind this position, as far as it went up to that one: what is asked for after it grew is another look.
-    Since(Box<StreamId>, Position, Position),
+    /// The next records of a stream from there on, at most [`RECORDS_AT_ONCE`]. What was recorded after they were read is in the
+    /// overlay.
+    Next(Box<StreamId>, Since),
     /// One record.
     Record(Position),
 }
+
+/// From which record of a stream on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Since {
+    /// The one of this version.
+    Version(u64),
+    /// The first one behind this position.
+    Behind(Position),
+}
+
+/// Records of a stream that are looked through at a time.
+pub(crate) const RECORDS_AT_ONCE: usize = 64;
 
 /// What a read of the store found.
 #[derive(Clone, Debug)]
@@ -107,9 +120,7 @@ impl Lookups {
     /// A stream grows: what was read of it is not all of it any more.
     pub(crate) fn outdated(&mut self, stream: &StreamId) {
         if !self.found.is_empty() {
-            self.found.retain(
-                |look, _| !matches!(look, Look::Stream(name) | Look::Tail(name, _) | Look::Since(name, ..) if **name == *stream),
-            );
+            self.found.retain(|look, _| !matches!(look, Look::Stream(name) | Look::Tail(name, _) if **name == *stream));
         }
     }
 }
@@ -184,12 +195,29 @@ impl<'k> Reads<'k> {
         }
     }
 
-    /// The durable records of a stream behind a position. `known`: the last one that is known to be durable.
-    pub(crate) fn since(&mut self, name: &StreamId, after: Position, known: Position) -> Result<Option<Vec<Stored>>, Unready> {
-        match self.look(Look::Since(Box::new(name.clone()), after, known))? {
-            Found::Stream(records) => Ok(records),
-            other => Err(Unready::Corrupt(format!("the end of a stream was asked for, and {other:?} came"))),
+    /// The next records of a stream from there on, durable or on their way, and from where on there may be more. `start`: where the
+    /// stream begins.
+    pub(crate) fn next_of(
+        &mut self,
+        (name, start): (&StreamId, Position),
+        from: Since,
+    ) -> Result<(Vec<Stored>, Option<Since>), Unready> {
+        let mut records = match self.look(Look::Next(Box::new(name.clone()), from))? {
+            Found::Stream(records) => records.unwrap_or_default(),
+            other => return Err(Unready::Corrupt(format!("records of a stream were asked for, and {other:?} came"))),
+        };
+        let behind = records.last().map_or(from, |last| Since::Behind(last.position));
+        if records.len() >= RECORDS_AT_ONCE {
+            return Ok((records, Some(behind)));
         }
+        for stored in self.kernel.overlay.records_of(start) {
+            let is_next = match behind {
+                Since::Behind(position) => stored.position > position,
+                Since::Version(version) => record::decode_stored(&stored)?.id.version >= version,
+            };
+            records.extend(is_next.then_some(stored));
+        }
+        Ok((records, None))
     }
 
     /// One record, durable or on its way.
@@ -230,7 +258,7 @@ pub(crate) fn carry_out(store: &dyn Store, looks: &[Look]) -> Result<Vec<Answer>
         match look {
             Look::Row(table, key) => keys.push((*table, key.clone())),
             Look::Stream(name) => names.push(&**name),
-            Look::Rows(_) | Look::Record(_) | Look::Tail(..) | Look::Since(..) => {}
+            Look::Rows(_) | Look::Record(_) | Look::Tail(..) | Look::Next(..) => {}
         }
     }
     let mut rows = if keys.is_empty() { Vec::new() } else { store.rows_at(&keys)? }.into_iter();
@@ -239,7 +267,7 @@ pub(crate) fn carry_out(store: &dyn Store, looks: &[Look]) -> Result<Vec<Answer>
         Look::Row(..) => Ok(next(&mut rows)?.map(Found::Row).map_err(|corrupt| corrupt.0)),
         Look::Stream(_) => Ok(next(&mut streams)?.map(Found::Stream).map_err(|corrupt| corrupt.0)),
         Look::Tail(name, from) => readable(tail(store, name, *from).map(Found::Stream)),
-        Look::Since(name, after, _) => readable(since(store, name, *after).map(Found::Stream)),
+        Look::Next(name, from) => readable(next_of(store, name, *from).map(Found::Stream)),
         Look::Rows(range) => readable(store.rows(range).map(Found::Rows)),
         Look::Record(position) => readable(store.log(*position, 1).map(|mut records| Found::Record(records.pop()))),
     };
@@ -301,19 +329,27 @@ pub(crate) fn tail(store: &dyn Store, name: &StreamId, from: u64) -> Result<Whol
     Ok(Some(records))
 }
 
-/// The committed records of a stream behind a position; none: no stream has this name.
-pub(crate) fn since(store: &dyn Store, name: &StreamId, after: Position) -> Result<Whole, StoreError> {
+/// The next committed records of a stream from there on; none: no stream has this name.
+fn next_of(store: &dyn Store, name: &StreamId, from: Since) -> Result<Whole, StoreError> {
     let Some(end) = end_of(store, name)? else { return Ok(None) };
-    // Positions grow with versions: the first record behind the position is found by halves.
+    let version = match from {
+        Since::Version(version) => version,
+        Since::Behind(position) => first_behind(store, end, position)?,
+    };
+    store.stream(end.start, version, RECORDS_AT_ONCE).map(Some)
+}
+
+/// The version of the first record behind a position, found by halves: positions grow with versions.
+fn first_behind(store: &dyn Store, end: End, position: Position) -> Result<u64, StoreError> {
     let (mut low, mut high) = (1, end.revision + 1);
     while low < high {
         let middle = low.midpoint(high);
         match store.stream(end.start, middle, 1)?.first() {
-            Some(stored) if stored.position <= after => low = middle + 1,
+            Some(stored) if stored.position <= position => low = middle + 1,
             Some(_) | None => high = middle,
         }
     }
-    tail(store, name, low)
+    Ok(low)
 }
 
 /// Where a stream is, and its first records.

@@ -2,7 +2,9 @@
 //! by, and what steps of sagas sent.
 //!
 //! The row of a message is written with its record and deleted with what comes of it, so that a kill loses and doubles none. Messages of
-//! one line follow each other; of those that nobody can take now each is tried again by itself, while those behind it go on.
+//! one line follow each other, and commands to one aggregate are decided in the order in which they were sent: the next one leaves when
+//! the one before has its answer. What stands against all of a line lets the line rest; what stands against one message lets that one
+//! rest, while those behind it go on.
 
 pub(crate) mod recover;
 
@@ -66,14 +68,23 @@ pub(crate) struct Messages {
     lines: HashMap<Line, VecDeque<Message>>,
     /// Lines whose first message can be passed on.
     ready: VecDeque<Line>,
-    /// How many turns are left in this step of the shard.
-    turns_left: usize,
-    /// Messages that could not be taken, by when they are tried again.
-    resting: BTreeMap<(Instant, Position), Message>,
+    /// What may still be done until the next tick.
+    left: usize,
+    /// What could not be taken, by when it is tried again.
+    resting: BTreeMap<(Instant, Position), Resting>,
 }
 
-/// Turns of messages in one step of the shard, so that what is asked meanwhile does not wait for long.
-const TURNS_AT_ONCE: usize = 64;
+/// What is tried again later.
+#[derive(Debug)]
+enum Resting {
+    /// A message.
+    One(Message),
+    /// A line, whose first message could not be taken.
+    All(Line),
+}
+
+/// Messages that are passed on, and sagas that are told, between two ticks. What is asked meanwhile does not wait for more.
+const AT_ONCE: usize = 64;
 
 /// The wait after the first try, in milliseconds; it doubles with each further one.
 const FIRST_REST_MS: u64 = 200;
@@ -99,6 +110,16 @@ impl Message {
         commit.put(Table::Messages, keys::message(self.position), row::encode(&row));
     }
 
+    /// It could not be taken once more.
+    fn tried(self) -> Self {
+        Self { tries: self.tries.saturating_add(1), ..self }
+    }
+
+    /// How long it rests after so many tries.
+    fn rest_ms(&self) -> u64 {
+        FIRST_REST_MS.saturating_mul(1 << self.tries.saturating_sub(1).min(16)).min(REST_MS_MAX)
+    }
+
     /// Everybody has it.
     pub(crate) fn forget(&self, commit: &mut Commit<'_>) {
         commit.delete(Table::Messages, keys::message(self.position));
@@ -118,9 +139,14 @@ impl Messages {
         }
     }
 
-    /// A step of the shard begins.
+    /// A tick: some more may be passed on.
     pub(crate) fn renew(&mut self) {
-        self.turns_left = TURNS_AT_ONCE;
+        self.left = AT_ONCE;
+    }
+
+    /// So many sagas were told in a turn.
+    pub(crate) fn spend(&mut self, told: usize) {
+        self.left = self.left.saturating_sub(told);
     }
 
     /// Some can be passed on in the next step.
@@ -128,14 +154,17 @@ impl Messages {
         !self.ready.is_empty()
     }
 
-    /// The next message that can be passed on in this step; its line waits until it is [`done`](Self::done).
+    /// The next message that can be passed on now; its line waits until it is [`done`](Self::done).
     pub(crate) fn next(&mut self) -> Option<Message> {
-        self.turns_left = self.turns_left.checked_sub(1)?;
+        if self.ready.is_empty() {
+            return None;
+        }
+        self.left = self.left.checked_sub(1)?;
         let line = self.ready.pop_front()?;
         self.lines.get_mut(&line)?.pop_front()
     }
 
-    /// The message of a line was passed on, or rests: the one behind it is next.
+    /// The message of a line was passed on: the one behind it is next.
     pub(crate) fn done(&mut self, line: &Line) {
         match self.lines.get(line) {
             Some(waiting) if waiting.is_empty() => drop(self.lines.remove(line)),
@@ -151,14 +180,21 @@ impl Messages {
         self.ready.push_back(line);
     }
 
-    /// Nobody can take a message now.
+    /// Nobody can take a message now: the one behind it is next.
     pub(crate) fn rests(&mut self, now: Instant, message: Message) {
-        let ms = FIRST_REST_MS.saturating_mul(1 << message.tries.min(16)).min(REST_MS_MAX);
-        let tries = message.tries.saturating_add(1);
-        self.resting.insert((now.plus(ms), message.position), Message { tries, ..message });
+        let (line, message) = (message.line.clone(), message.tried());
+        self.resting.insert((now.plus(message.rest_ms()), message.position), Resting::One(message));
+        self.done(&line);
     }
 
-    /// When a message that rests is tried again.
+    /// Nobody can take this message now, nor those behind it.
+    pub(crate) fn line_rests(&mut self, now: Instant, message: Message) {
+        let message = message.tried();
+        self.resting.insert((now.plus(message.rest_ms()), message.position), Resting::All(message.line.clone()));
+        self.lines.entry(message.line.clone()).or_default().push_front(message);
+    }
+
+    /// When something that rests is tried again.
     pub(crate) fn wake_at(&self) -> Option<Instant> {
         self.resting.first_key_value().map(|((until, _), _)| *until)
     }
@@ -166,15 +202,20 @@ impl Messages {
     /// Those whose time has come are tried again.
     pub(crate) fn wake(&mut self, now: Instant) {
         while let Some(first) = self.resting.first_entry().filter(|first| first.key().0 <= now) {
-            let message = first.remove();
-            self.push(message);
+            let rested = first.remove();
+            self.again(rested);
         }
     }
 
     /// What stood against them may be gone: all are tried again at once.
     pub(crate) fn wake_all(&mut self) {
-        for message in std::mem::take(&mut self.resting).into_values() {
-            self.push(message);
+        std::mem::take(&mut self.resting).into_values().for_each(|rested| self.again(rested));
+    }
+
+    fn again(&mut self, rested: Resting) {
+        match rested {
+            Resting::One(message) => self.push(message),
+            Resting::All(line) => self.ready.push_back(line),
         }
     }
 }
@@ -197,7 +238,7 @@ mod tests {
 
     #[test]
     fn messages_of_one_line_follow_each_other_and_lines_do_not_wait_for_each_other() {
-        let mut messages = Messages { turns_left: 100, ..Messages::default() };
+        let mut messages = Messages { left: 100, ..Messages::default() };
         for (aggregate, position) in [("a", 1), ("a", 2), ("b", 3)] {
             messages.push(message(aggregate, position));
         }
@@ -211,27 +252,66 @@ mod tests {
 
     #[test]
     fn what_cannot_be_taken_is_tried_again_later_and_later_and_holds_nobody_up() {
-        let mut messages = Messages { turns_left: 100, ..Messages::default() };
+        let mut messages = Messages { left: 100, ..Messages::default() };
         messages.push(message("a", 1));
         messages.push(message("a", 2));
         let mut now = Instant(0);
         let mut waits = Vec::new();
         let refused = messages.next().unwrap();
-        messages.rests(now, refused.clone());
-        messages.done(&refused.line);
-        assert_eq!(next(&mut messages).unwrap().0, 2);
-        messages.done(&refused.line);
+        messages.rests(now, refused);
+        let (second, line) = next(&mut messages).unwrap();
+        assert_eq!(second, 2);
+        messages.done(&line);
         for _ in 0..10 {
             let until = messages.wake_at().unwrap();
             waits.push(until.since(now));
             now = until;
             messages.wake(now);
             let refused = messages.next().unwrap();
-            messages.rests(now, refused.clone());
-            messages.done(&refused.line);
+            messages.rests(now, refused);
         }
         assert_eq!(waits, [200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 51_200, 60_000]);
         messages.wake_all();
         assert_eq!((messages.wake_at(), next(&mut messages).unwrap().0), (None, 1));
+    }
+
+    /// What hits every command to an aggregate hit each of them by itself: they came back in the order of their times, and one that undoes
+    /// another was decided before it.
+    #[test]
+    fn a_line_that_rests_keeps_its_order_and_takes_what_comes_meanwhile() {
+        let mut messages = Messages { left: 100, ..Messages::default() };
+        messages.push(message("a", 1));
+        messages.push(message("a", 2));
+        let first = messages.next().unwrap();
+        messages.line_rests(Instant(0), first);
+        messages.push(message("a", 3));
+        assert_eq!((messages.has_turn(), messages.wake_at()), (false, Some(Instant(200))));
+        messages.wake(Instant(200));
+        let first = messages.next().unwrap();
+        messages.line_rests(Instant(200), first);
+        assert_eq!(messages.wake_at(), Some(Instant(600)));
+        messages.wake_all();
+        for position in 1..=3 {
+            let (next, line) = next(&mut messages).unwrap();
+            assert_eq!(next, position);
+            messages.done(&line);
+        }
+        assert!(next(&mut messages).is_none() && messages.lines.is_empty());
+    }
+
+    #[test]
+    fn between_two_ticks_no_more_is_done_than_leaves_room_for_what_is_asked() {
+        let mut messages = Messages::default();
+        (1..=200).for_each(|position| messages.push(message(&position.to_string(), position)));
+        assert!(next(&mut messages).is_none());
+        messages.renew();
+        assert_eq!(std::iter::from_fn(|| next(&mut messages)).count(), AT_ONCE);
+        messages.renew();
+        let told = std::iter::from_fn(|| {
+            let message = messages.next()?;
+            messages.spend(32);
+            Some(message)
+        });
+        assert_eq!(told.count(), 2);
     }
 }

@@ -39,7 +39,9 @@ impl Sagas {
         if let Some(listens) = known {
             return Ok(*listens);
         }
-        let listens = !reads.rows(&keys::waits_of_type(namespace, event_type, 1))?.rows.is_empty();
+        // Where the only row that was read is deleted by what is on its way, there may be others behind it.
+        let page = reads.rows(&keys::waits_of_type(namespace, event_type, 1))?;
+        let listens = !page.rows.is_empty() || page.end.is_some();
         self.listeners.by_type.entry(namespace.clone()).or_default().insert(event_type.to_owned(), listens);
         Ok(listens)
     }

@@ -84,6 +84,7 @@ use crate::{
         messages::Message,
         module::{Definitions, Modules},
     },
+    journal::RecordId,
     store::Position,
 };
 
@@ -233,6 +234,11 @@ impl Sagas {
         self.resident(key)?.flushed.as_ref().map(|flushed| flushed.stream)
     }
 
+    /// What was recorded in another stream and started a saga in memory.
+    pub(crate) fn cause_of(&self, key: &SagaKey) -> Option<RecordId> {
+        self.resident(key)?.cause
+    }
+
     /// A saga in memory that something happens to.
     fn wake(&mut self, key: &SagaKey) -> Option<&mut Resident> {
         if let Some(resident) = self.warm.take(key) {
@@ -334,7 +340,8 @@ pub(crate) fn corrupt(key: &SagaKey, why: &str) {
 
 /// Whether there are sagas whose commands wait for code that decides them.
 pub(crate) fn waits_for_code(reads: &mut Reads<'_>, namespace: &Namespace) -> Result<bool, Unready> {
-    Ok(!rows::undecided(reads, namespace, (0, Position::MAX))?.keys.is_empty())
+    let page = rows::undecided(reads, namespace, (0, Position::MAX))?;
+    Ok(!page.keys.is_empty() || page.more_after.is_some())
 }
 
 /// The sagas that a grant to this module would let go on, ready to be told. `None`: there are more than are told at once.

@@ -60,6 +60,8 @@ pub(crate) struct Resident {
     pub(crate) away: Option<Away>,
     /// After an unclean stop nothing runs ahead: each recovered saga's first attempt has a durable intent.
     pub(crate) cautious: bool,
+    /// What was recorded in another stream and started it.
+    pub(crate) cause: Option<RecordId>,
     /// The root of its chain of causes until its first record has a place; none: it is itself.
     pub(crate) root: Option<String>,
     /// Bytes of its journal, for the limit.
@@ -129,6 +131,7 @@ impl Resident {
             looks_for_events: false,
             away: None,
             cautious: false,
+            cause: None,
             root: None,
             journal_bytes: 0,
         }
@@ -136,9 +139,10 @@ impl Resident {
 
     /// A saga read from the store: its rows say what it says.
     pub(crate) fn loaded(loaded: Loaded) -> Self {
-        let Loaded { saga, stream, position, bytes, .. } = loaded;
+        let Loaded { saga, cause, stream, position, bytes, .. } = loaded;
         let flushed = Flushed::of(&saga, stream, saga.revision(), position);
-        Self { waits: flushed.topics.iter().cloned().collect(), flushed: Some(flushed), journal_bytes: bytes, ..Self::new(saga) }
+        let waits = flushed.topics.iter().cloned().collect();
+        Self { waits, flushed: Some(flushed), cause, journal_bytes: bytes, ..Self::new(saga) }
     }
 
     /// Open attempts that were not launched yet; from here on they count as launched. `decided`: from which of the facts without a

@@ -157,7 +157,7 @@ impl Sagas {
             events.extend(saga.handle(input, context));
         }
         self.failpoints.reached("accepted");
-        self.residents.insert(key.clone(), Resident { root: cause.root, ..Resident::new(saga) });
+        self.residents.insert(key.clone(), Resident { cause: cause.record, root: cause.root, ..Resident::new(saga) });
         self.decided(commit, modules, key, events, &cause.actor, cause.record);
         if has_locks {
             // Nobody may see its keys taken before its start has a place: those who come later have later ones.

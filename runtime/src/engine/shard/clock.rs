@@ -56,6 +56,7 @@ impl Shard {
         self.fires_left = FIRED_AT_ONCE;
         self.fire();
         self.messages.wake(self.kernel.now);
+        self.messages.renew();
         if self.jobs.has_turn(&self.kernel, &self.sagas) && !self.desk.is_busy(&Lane::Jobs) {
             self.take(Work::JobTurn);
         }

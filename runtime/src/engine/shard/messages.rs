@@ -14,13 +14,14 @@ use sha2::{Digest, Sha256};
 use super::{Shard, Undecided, Work, commands::OUTPUT_BYTES_MAX};
 use crate::{
     engine::{
-        aggregate::{Asked, Asker, Insider},
+        aggregate::{AggregateKey, Asked, Asker, Insider},
         event::{
             self, Heard,
             heard::{self, Left},
             request::{Cause, Publish, Seed},
         },
         kernel::{
+            answers::Life,
             reads::{Reads, Unready},
             request::Origin,
         },
@@ -29,7 +30,7 @@ use crate::{
         refusal::Refusal,
         saga::SagaKey,
     },
-    journal::{Actor, Fact, Record, record},
+    journal::{Actor, Fact, Record, StreamId, record},
 };
 
 impl Shard {
@@ -43,7 +44,10 @@ impl Shard {
         let reads = self.kernel.reads();
         let (sagas, modules) = (&mut self.sagas, &mut self.modules);
         let left = match &message.line {
-            Line::EventsOf(_) => heard::tell(reads, sagas, modules, &message),
+            Line::EventsOf(_) => heard::tell(reads, sagas, modules, &message).map(|(left, told)| {
+                self.messages.spend(told);
+                left
+            }),
             Line::StartsBy(_) => heard::start(reads, sagas, modules, &message),
             Line::CommandsTo(_) => self.send(&message),
             Line::Events(..) => self.publish(&message),
@@ -55,27 +59,24 @@ impl Shard {
         Ok(())
     }
 
-    fn passed_on(&mut self, line: &Line, left: Left) {
+    pub(super) fn passed_on(&mut self, line: &Line, left: Left) {
         match left {
-            Left::Nothing => {}
-            Left::Turn(message) if message.line == *line => return self.messages.goes_on(message),
-            Left::Turn(message) => self.messages.push(message),
-            Left::All(message, refusal) => self.rests(message, &refusal),
-        }
-        self.messages.done(line);
-    }
-
-    fn rests(&mut self, message: Message, refusal: &Refusal) {
-        let Message { position, tries, of, .. } = &message;
-        let (of, code, why) = (&of.id, refusal.code.as_str(), &refusal.message);
-        // The first tries may meet what is over in a moment.
-        match *tries < 5 {
-            true => {
-                tracing::debug!(position, of, tries, code, why, "what is recorded there cannot be taken now: it is tried again")
+            Left::Nothing => self.messages.done(line),
+            Left::Answer => {}
+            Left::Turn(message) if message.line == *line => self.messages.goes_on(message),
+            Left::Turn(message) => {
+                self.messages.push(message);
+                self.messages.done(line);
             }
-            false => tracing::warn!(position, of, tries, code, why, "what is recorded there cannot be taken: it is tried again"),
+            Left::All(message, refusal) => {
+                cannot_be_taken(&message, &refusal);
+                self.messages.rests(self.kernel.now, message);
+            }
+            Left::Line(message, refusal) => {
+                cannot_be_taken(&message, &refusal);
+                self.messages.line_rests(self.kernel.now, message);
+            }
         }
-        self.messages.rests(self.kernel.now, message);
     }
 
     /// A command of a step comes to its aggregate.
@@ -84,26 +85,46 @@ impl Shard {
         let ((attempt, sent), _) = sent(&mut reads, message)?;
         let (origin, command) = command(message, attempt, sent);
         match self.aggregates.ask(reads, &self.modules, &origin, &command)? {
-            Asked::Said(said) => self.was_decided(Box::new(message.clone()), said.said),
+            Asked::Said(said) => Ok(self.decided(Box::new(message.clone()), said.said)),
             Asked::Waits => {
                 let asker = Asker::Insider(Insider::Message(Box::new(message.clone())));
                 self.aggregates.put_in_line(&mut self.kernel.commit(), &self.modules, origin, Box::new(command), asker);
+                Ok(Left::Answer)
             }
         }
-        Ok(Left::Nothing)
+    }
+
+    /// The answer to a command of a step came, for which those behind it waited.
+    pub(super) fn was_decided(&mut self, message: Box<Message>, said: Result<CommandAnswer, Refusal>) {
+        let line = message.line.clone();
+        let left = self.decided(message, said);
+        self.passed_on(&line, left);
     }
 
     /// A command of a step has its answer, or nobody can decide it now.
-    pub(super) fn was_decided(&mut self, message: Box<Message>, said: Result<CommandAnswer, Refusal>) {
+    fn decided(&mut self, message: Box<Message>, said: Result<CommandAnswer, Refusal>) -> Left {
         let answer = match said {
             Ok(CommandAnswer { decision: Decision::Refused(failure), .. }) => Answer::Refused(failure),
             Ok(CommandAnswer { decision: Decision::Accepted { events, data }, revision, .. }) => {
                 Answer::Accepted { revision, events: answered_events(events), data }
             }
             Err(refusal) if is_final(refusal.code) => Answer::Refused(Failure::new(refusal.code.as_str(), refusal.message)),
-            Err(refusal) => return self.rests(*message, &refusal),
+            Err(refusal) if self.is_the_commands(&message, refusal.code) => return Left::All(*message, refusal),
+            Err(refusal) => return Left::Line(*message, refusal),
         };
         self.take(Work::Answered(message, answer));
+        Left::Nothing
+    }
+
+    /// What stands against a command stands against no other one to its aggregate.
+    fn is_the_commands(&self, message: &Message, code: RefusalCode) -> bool {
+        let has_code =
+            |to: &StreamId| AggregateKey::of(to).is_some_and(|to| self.modules.aggregate(&to.namespace, &to.name).is_some());
+        match (code, &message.line) {
+            (RefusalCode::GuestFailed, _) => true,
+            (RefusalCode::NoHandler, Line::CommandsTo(to)) => has_code(to),
+            _ => false,
+        }
     }
 
     /// The answer to a command of a step is recorded with its saga, if that goes on.
@@ -118,9 +139,12 @@ impl Shard {
         let mut reads = self.kernel.reads();
         let ((attempt, sent), _) = sent(&mut reads, message)?;
         let saga = SagaKey::of(&message.of);
+        // One that has ended is not read again to be told nothing.
         let lives = match &saga {
-            Some(key) => self.sagas.ready(&mut reads, self.modules.definitions(), key)?,
-            None => false,
+            Some(key) if matches!(self.sagas.life(&mut reads, key)?, Life::Goes) => {
+                self.sagas.ready(&mut reads, self.modules.definitions(), key)?
+            }
+            Some(_) | None => false,
         };
         let mut commit = reads.done()?;
         if let Some(key) = saga.filter(|_| lives) {
@@ -166,8 +190,22 @@ impl Shard {
 fn is_final(code: RefusalCode) -> bool {
     matches!(
         code,
-        RefusalCode::NoSuchAggregate | RefusalCode::Exists | RefusalCode::InputDoesNotFit | RefusalCode::RevisionChanged
+        RefusalCode::NoSuchAggregate
+            | RefusalCode::Exists
+            | RefusalCode::InputDoesNotFit
+            | RefusalCode::RevisionChanged
+            | RefusalCode::KeyReused
     )
+}
+
+fn cannot_be_taken(message: &Message, refusal: &Refusal) {
+    let Message { position, tries, of, .. } = message;
+    let (of, code, why) = (&of.id, refusal.code.as_str(), &refusal.message);
+    // The first tries may meet what is over in a moment; and who reads the log knows after some lines.
+    match *tries >= 5 && tries.is_power_of_two() || *tries == 5 {
+        true => tracing::warn!(position, of, tries, code, why, "what is recorded there cannot be taken: it is tried again"),
+        false => tracing::debug!(position, of, tries, code, why, "what is recorded there cannot be taken now: it is tried again"),
+    }
 }
 
 fn saga_record(reads: &mut Reads<'_>, message: &Message) -> Result<(Event, Record), Unready> {

@@ -169,6 +169,74 @@ fn what_stands_against_a_start_holds_nobody_up_that_waits_and_is_tried_again() {
     assert_eq!(end_of(&mut bank, id.as_str()), "waiting ");
 }
 
+/// A saga that an event starts may begin to wait after the next events of the same aggregate: its start had to rest, or the host was
+/// killed in between. They lie before its start, and it heard of none of them.
+#[test]
+fn a_saga_that_an_event_started_finds_what_was_recorded_between_that_event_and_its_start() {
+    for is_killed in [false, true] {
+        let mut bank = bank(waits_for_a_put, &["~b"], &["account.taken"]);
+        bank.sim.shard.kernel.limits.residents_max = 0;
+        bank.script("A put 1\nA take 1\nA put 7\nA put 8");
+        assert_eq!(pending(&bank), 1);
+        let mut bank = if is_killed { Bank::of(bank.sim.kill_and_restart()) } else { bank };
+        bank.sim.shard.kernel.limits.residents_max = 100;
+        bank.sim.pass(200);
+        let id = amends_core::trigger::saga_id("demo", "account", "account/A/3").unwrap();
+        assert_eq!((pending(&bank), end_of(&mut bank, id.as_str()).as_str()), (0, "completed 7"), "{is_killed}");
+    }
+}
+
+/// The event was looked for again from the beginning whenever the aggregate had records on their way, and never found where it always
+/// has some; and until then nobody could do anything with the saga.
+#[test]
+fn a_saga_begins_to_wait_while_commands_to_its_aggregate_go_on() {
+    let mut bank = bank(waits_for_a_put, &["~b"], &[]);
+    let _started = bank.sim.start("S1", "{}", false);
+    bank.sim.commit();
+    for _ in 0..3 {
+        bank.send("A take 0");
+        while bank.sim.decide_one() {}
+    }
+    let before = bank.sim.queue.len();
+    assert!(bank.sim.end_one(), "the saga begins to wait");
+    while bank.sim.answer_one() {}
+    // Nothing was durable since.
+    assert_eq!((bank.sim.queue.len(), end_of(&mut bank, "S1").as_str()), (before + 1, "waiting "));
+    bank.script("A put 7");
+    assert_eq!(end_of(&mut bank, "S1"), "completed 7");
+}
+
+/// More than are read at a time lie between the start and the event.
+#[test]
+fn an_event_is_found_behind_any_number_of_others() {
+    let mut bank = bank(waits_for_a_put, &["a", "~b"], &[]);
+    bank.sim.grant();
+    let _started = bank.sim.start("S1", "{}", false);
+    bank.sim.commit();
+    for _ in 0..150 {
+        bank.send("A take 0");
+    }
+    while bank.sim.decide_one() || bank.sim.commit() {}
+    bank.send("A put 7");
+    bank.sim.settle();
+    assert_eq!(end_of(&mut bank, "S1"), "completed 7");
+}
+
+/// The only row that was read is deleted by a decision that is not durable yet; the rows of others behind it were not seen, and their
+/// type counted as one that nobody listens to until the host's end.
+#[test]
+fn a_type_is_listened_to_while_the_first_of_those_who_wait_goes() {
+    let mut bank = bank(waits_for_a_put, &["~b"], &[]);
+    waiting(&mut bank, &["S1", "S2"]);
+    let mut bank = Bank::of(bank.sim.kill_and_restart());
+    bank.sim.settle();
+    let _abandoned = bank.sim.verb("S1", AskedVerb::Abandon, "a1");
+    while bank.sim.answer_one() {}
+    bank.send("A put 7");
+    bank.sim.settle();
+    assert_eq!(end_of(&mut bank, "S2"), "completed 7");
+}
+
 /// Of a type that nobody listens to, this is looked up once; after that a command costs what it cost before there were listeners.
 #[test]
 fn an_event_that_nobody_hears_costs_no_read() {
