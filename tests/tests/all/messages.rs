@@ -144,6 +144,7 @@ fn the_event_of_an_aggregate_starts_a_saga_that_waits_for_another_one_of_it() {
         }
         assert!(began.elapsed() < crate::harness::api::PATIENCE);
     };
+    laws::chains(&api);
     assert_eq!((published.as_array().unwrap().len(), &published[0]["key"]), (1, &json!("O1")), "{published}");
     assert_eq!(published[0]["source"], format!("saga/{first}"));
 }
@@ -189,7 +190,7 @@ fn a_kill_at_every_point_leaves_each_command_decided_once() {
 }
 
 #[test]
-fn a_tree_goes_from_a_basket_over_the_order_to_what_its_approval_starts_and_that_publishes() {
+fn xr_19_a_tree_goes_from_a_basket_over_the_order_to_what_its_approval_starts_and_that_publishes() {
     let mut host = shop();
     assert_eq!(host.api().run("checkout", "B1", &basket("O1", 100))["status"], "completed");
     let id = grace(&host.api(), 1).remove(0);
@@ -209,6 +210,7 @@ fn a_tree_goes_from_a_basket_over_the_order_to_what_its_approval_starts_and_that
     ] {
         assert!(from_the_top.contains(part), "{part} is not in\n{from_the_top}");
     }
+    laws::chains(&host.api());
     let from_below = tree(&id);
     assert!(from_below.starts_with("start checkout  B1  by local"), "{from_below}");
 }

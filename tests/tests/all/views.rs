@@ -142,24 +142,10 @@ fn act(api: &Api, view: &str, verb: &str, body: &Value) -> Answer {
     api.post(&format!("/v1/projections/{view}/{verb}"), if body.is_null() { &nothing } else { body })
 }
 
-/// All events of the namespace, in the order of the journal.
-#[track_caller]
-fn log(api: &Api) -> Vec<Value> {
-    let (mut found, mut after) = (Vec::new(), String::new());
-    loop {
-        let page = api.get(&format!("/v1/events?limit=1000{after}")).expect(200);
-        found.extend(page["events"].as_array().cloned().unwrap_or_default());
-        if page["has_more"] != true {
-            return found;
-        }
-        after = format!("&after={}", page["through"].as_str().unwrap());
-    }
-}
-
 /// What a view of the ledger's notes has to show: the log, folded here.
 #[track_caller]
 fn folded(api: &Api, digit: u8) -> Vec<String> {
-    let notes = log(api).into_iter().filter(|event| event["type"] == "ledger.noted");
+    let notes = api.log().into_iter().filter(|event| event["type"] == "ledger.noted");
     let mut values: Vec<String> = notes.map(|event| value(digit, event["data"].as_str().unwrap_or_default())).collect();
     values.sort_unstable();
     values

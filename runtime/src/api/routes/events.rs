@@ -45,6 +45,9 @@ const ENVELOPE_BYTES_MAX: usize = 16 << 10;
 /// The source of signals, in which no publisher can be taken for another.
 const SIGNALS: &str = "amends:signal";
 
+/// What steps of sagas publish has a source that begins so. Whoever took the id of such an event would have it dropped as a duplicate.
+const SAGAS: &str = "saga/";
+
 /// Publishes an event: every saga that waits for its type and key goes on, and every definition that its type triggers starts one
 /// saga, whose input is the event's data. An event is the same by its source and id alone: whatever else is said under them later is
 /// answered as the first one was. An `Idempotency-Key` is not read.
@@ -68,8 +71,8 @@ async fn publish(State(api): State<Arc<Api>>, caller: Caller, headers: HeaderMap
     if event.specversion != "1.0" {
         return Err(ApiError::bad_request(format!("specversion `{}` is not 1.0", event.specversion)));
     }
-    if event.source == SIGNALS {
-        return Err(ApiError::bad_request(format!("the source `{SIGNALS}` is the host's own"))
+    if event.source == SIGNALS || event.source.starts_with(SAGAS) {
+        return Err(ApiError::bad_request(format!("the source `{}` is the host's own", event.source.escape_debug()))
             .hint("send a signal to a saga, or give the source a name of your own"));
     }
     let data = match (&event.data, &event.data_base64) {

@@ -1,6 +1,9 @@
 //! The stream of an aggregate grows: facts with the rows that follow from them, whoever decided them.
 
-use amends_core::{aggregate::AggregateEvent, value::Instant};
+use amends_core::{
+    aggregate::{AggregateEvent, Sender},
+    value::Instant,
+};
 
 use super::{
     AggregateKey, Shapes,
@@ -46,8 +49,12 @@ impl Growing<'_, '_> {
         self.resident.start = stream.start;
         self.resident.apply(&fact, position, at);
         let correlation = chain.correlation.as_deref().unwrap_or_default();
-        if fact.command().is_some() {
-            self.commit.caused(&self.key.namespace, correlation, position);
+        if let Some(command) = fact.command() {
+            let by = match &command.sender {
+                Some(Sender::Saga { id, .. }) => id,
+                None => &command.id,
+            };
+            self.commit.caused(&self.key.namespace, by, position);
         }
         let event = RecordedEvent::of_aggregate((&self.key.name, &self.key.id), &fact, position, at, correlation)?;
         let row_key = keys::event_name(&self.key.namespace, &event.event_type, position);

@@ -77,7 +77,9 @@ impl Delivery {
     /// Everybody was told: what became of it is recorded, and is the answer from now on.
     pub(crate) fn end(self, commit: &mut Commit<'_>, namespace: &Namespace) -> PublishAnswer {
         let Self { position, topic, source, id, until, version, woke, starts } = self;
-        let event = Published { position, record: begun_at(position), source, id, topic, to: None, data: None };
+        // Nothing follows from it any more: its rows need neither its root nor its data.
+        let (record, root) = (begun_at(position), String::new());
+        let event = Published { position, record, root, source, id, topic, to: None, data: None };
         // Its time may be over before everybody was told.
         let is_kept = woke == 0 && starts.started.is_empty() && until > commit.now;
         if is_kept {

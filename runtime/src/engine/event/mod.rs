@@ -37,7 +37,7 @@ use crate::{
         recorded::RecordedEvent,
         saga::Arrived,
     },
-    journal::{Fact, MessageEvent, RecordId, record},
+    journal::{Fact, MessageEvent, Record, RecordId, record},
     store::Position,
 };
 
@@ -46,6 +46,8 @@ use crate::{
 pub(crate) struct Published {
     position: Position,
     record: RecordId,
+    /// The root of its chain of causes.
+    root: String,
     source: String,
     id: String,
     topic: Topic,
@@ -58,16 +60,16 @@ impl Published {
     /// The record of the event at a position; `None`: there is another one.
     fn read(reads: &mut Reads<'_>, position: Position) -> Result<Option<Self>, Unready> {
         let Some(stored) = reads.record(position)? else { return Ok(None) };
-        let Fact::Message(MessageEvent::Event { source, id, topic, to, data }) = record::decode_stored(&stored)?.fact else {
-            return Ok(None);
-        };
-        Ok(Some(Self { position, record: begun_at(position), source, id, topic, to, data }))
+        let Record { head, fact, .. } = record::decode_stored(&stored)?;
+        let Fact::Message(MessageEvent::Event { source, id, topic, to, data }) = fact else { return Ok(None) };
+        let root = head.map(|head| head.correlation).unwrap_or_default();
+        Ok(Some(Self { position, record: begun_at(position), root, source, id, topic, to, data }))
     }
 
     /// An event that an aggregate recorded.
     fn of_aggregate(event: RecordedEvent, record: RecordId) -> Self {
-        let RecordedEvent { source, id, event_type, key, position, data, .. } = event;
-        Self { position, record, source, id, topic: Topic { event_type, key }, to: None, data }
+        let RecordedEvent { source, id, event_type, key, position, correlation: root, data, .. } = event;
+        Self { position, record, root, source, id, topic: Topic { event_type, key }, to: None, data }
     }
 
     fn record_id(&self) -> RecordId {

@@ -177,8 +177,8 @@ fn record(
         MessageEvent::Event { source: source.clone(), id: id.clone(), topic: topic.clone(), to: to.clone(), data: data.clone() };
     let name = StreamId { namespace: origin.namespace.clone(), kind: StreamKind::Event, id: name_of(&source, &id) };
     let cause = publish.cause.as_ref();
-    let root = cause.map(|cause| cause.saga.clone()).or_else(|| to.clone()).unwrap_or_else(|| id.clone());
-    let mut stream = Stream::begins(StreamHead::new(name.clone(), root));
+    let root = cause.map(|cause| cause.root.clone()).or_else(|| to.clone()).unwrap_or_else(|| id.clone());
+    let mut stream = Stream::begins(StreamHead::new(name.clone(), root.clone()));
     let (at, actor, causation) = (commit.now, origin.actor.clone(), cause.map(|cause| cause.record));
     let position = commit.record(&mut stream, Entry { at, actor, causation, fact: Fact::Message(fact) }).position;
     if let Some(cause) = cause {
@@ -188,7 +188,7 @@ fn record(
         commit.put(Table::EventNames, keys::event_name(&origin.namespace, &topic.event_type, position), recorded::row(None));
         commit.release_at(position, Release::Changed(name, 1));
     }
-    let event = Published { position, record: begun_at(position), source, id, topic, to, data };
+    let event = Published { position, record: begun_at(position), root, source, id, topic, to, data };
     let mut woke = 0;
     if let Takers::These(keys) = &takers {
         for key in keys {

@@ -34,8 +34,10 @@ pub struct Publish {
 pub struct Cause {
     /// Its record.
     pub record: RecordId,
-    /// The saga's id, which is the root of the event's chain of causes.
+    /// The saga's id.
     pub saga: String,
+    /// The root of its chain of causes.
+    pub root: String,
 }
 
 impl Publish {

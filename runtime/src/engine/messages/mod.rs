@@ -48,6 +48,8 @@ pub(crate) struct Message {
     pub(crate) through: Position,
     /// The key of the leg that sent it, if a step did.
     pub(crate) key: Option<StepKey>,
+    /// The root of the chain of causes of the saga whose step sent it; none: that saga.
+    pub(crate) root: Option<String>,
     /// How often it could not be taken.
     pub(crate) tries: u32,
 }
@@ -60,6 +62,7 @@ struct Row {
     /// Everybody who waits for it was told; what it starts is left.
     was_told: bool,
     key: Option<StepKey>,
+    root: Option<String>,
 }
 
 /// The messages on their way.
@@ -95,18 +98,28 @@ const REST_MS_MAX: u64 = 60_000;
 impl Message {
     /// A message that is about to be recorded there.
     pub(crate) fn new(line: Line, of: StreamId, position: Position) -> Self {
-        Self { line, of, position, through: 0, key: None, tries: 0 }
+        Self { line, of, position, through: 0, key: None, root: None, tries: 0 }
     }
 
-    /// A message of a step, which has this key.
-    pub(crate) fn of_step(self, key: StepKey) -> Self {
-        Self { key: Some(key), ..self }
+    /// A message of a step, which has this key; `root`: of the chain of causes that its saga is part of.
+    pub(crate) fn of_step(self, key: StepKey, root: Option<String>) -> Self {
+        Self { key: Some(key), root, ..self }
+    }
+
+    /// The root of the chain of causes that what comes of it is part of.
+    pub(crate) fn correlation(&self) -> String {
+        self.root.clone().unwrap_or_else(|| self.of.id.clone())
     }
 
     /// Writes how far it is, with its record or with those that were told.
     pub(crate) fn keep(&self, commit: &mut Commit<'_>) {
-        let row =
-            Row { of: self.of.clone(), through: self.through, was_told: matches!(self.line, Line::StartsBy(_)), key: self.key };
+        let row = Row {
+            of: self.of.clone(),
+            through: self.through,
+            was_told: matches!(self.line, Line::StartsBy(_)),
+            key: self.key,
+            root: self.root.clone(),
+        };
         commit.put(Table::Messages, keys::message(self.position), row::encode(&row));
     }
 

@@ -14,9 +14,9 @@ pub(crate) fn read(store: &dyn Store) -> Result<Messages, StoreError> {
     let mut messages = Messages::default();
     for found in store.rows(&Range::under(Table::Messages, &[], usize::MAX))? {
         let position = keys::parse_message(&found.key)?;
-        let Row { of, through, was_told, key } = row::decode(&found.value, "a message's row")?;
+        let Row { of, through, was_told, key, root } = row::decode(&found.value, "a message's row")?;
         match line(store, &of, position, was_told) {
-            Ok(line) => messages.push(Message { through, key, ..Message::new(line, of, position) }),
+            Ok(line) => messages.push(Message { through, key, root, ..Message::new(line, of, position) }),
             Err(StoreError::Corrupt(why)) => tracing::error!(position, why, "a message cannot be read: it is left as it is"),
             Err(failed) => return Err(failed),
         }

@@ -38,7 +38,7 @@ impl Sagas {
         let (head, of) = (rows::saga_head(key), key.stream());
         let mut stream = match &before {
             Some(before) => Stream::goes_on(head.stream, before.stream, before.version),
-            None => Stream::begins(head.rooted(resident.root.take())),
+            None => Stream::begins(head.rooted(resident.root.clone())),
         };
         let mut position = 0;
         for Decided { at, actor, causation, event } in resident.unflushed.drain(..) {
@@ -51,7 +51,7 @@ impl Sagas {
             resident.journal_bytes += recorded.bytes;
             position = recorded.position;
             if let Some((line, key)) = sent {
-                let message = Message::new(line, of.clone(), position).of_step(key);
+                let message = Message::new(line, of.clone(), position).of_step(key, resident.root.clone());
                 message.keep(commit);
                 self.news.push_back(News::Message(message));
             }

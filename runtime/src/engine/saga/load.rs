@@ -66,6 +66,8 @@ pub(crate) struct Loaded {
     pub(crate) saga: Saga,
     /// What it was started by; none: a request.
     pub(crate) cause: Option<RecordId>,
+    /// The root of its chain of causes, if that is not itself.
+    pub(crate) root: Option<String>,
     pub(crate) stream: Position,
     pub(crate) position: Position,
     pub(crate) bytes: u64,
@@ -165,6 +167,7 @@ struct History {
     positions: Vec<Position>,
     bytes: u64,
     cause: Option<RecordId>,
+    root: Option<String>,
     events: Vec<(Instant, Event)>,
 }
 
@@ -175,6 +178,7 @@ impl History {
             let record = record::decode_stored(&stored).map_err(|error| LoadError::Corrupt(error.0))?;
             if self.positions.is_empty() {
                 self.cause = record.causation;
+                self.root = record.head.as_ref().map(|head| head.correlation.clone());
             }
             self.positions.push(stored.position);
             self.bytes += stored.record.len() as u64;
@@ -189,7 +193,7 @@ impl History {
     }
 
     fn replayed(self, definitions: &Definitions, key: &SagaKey) -> Result<Loaded, LoadError> {
-        let Self { positions, bytes, cause, events } = self;
+        let Self { positions, bytes, cause, root, events } = self;
         let (Some(stream), Some(position)) = (positions.first().copied(), positions.last().copied()) else {
             return Err(LoadError::NotFound);
         };
@@ -203,7 +207,8 @@ impl History {
         }
         let saga = Saga::replay_moved(|digest| definitions.find(digest, &name), events)
             .map_err(|error| LoadError::Corrupt(format!("saga {}: {error}", key.id)))?;
-        Ok(Loaded { saga, cause, stream, position, bytes, share: None })
+        let root = root.filter(|root| root != key.id.as_str());
+        Ok(Loaded { saga, cause, root, stream, position, bytes, share: None })
     }
 }
 

@@ -239,6 +239,12 @@ impl Sagas {
         self.resident(key)?.cause
     }
 
+    /// The root of the chain of causes that a saga in memory is part of.
+    pub(crate) fn root_of(&self, key: &SagaKey) -> String {
+        let root = self.resident(key).and_then(|resident| resident.root.clone());
+        root.unwrap_or_else(|| key.id.as_str().to_owned())
+    }
+
     /// A saga in memory that something happens to.
     fn wake(&mut self, key: &SagaKey) -> Option<&mut Resident> {
         if let Some(resident) = self.warm.take(key) {

@@ -62,7 +62,7 @@ pub(crate) struct Resident {
     pub(crate) cautious: bool,
     /// What was recorded in another stream and started it.
     pub(crate) cause: Option<RecordId>,
-    /// The root of its chain of causes until its first record has a place; none: it is itself.
+    /// The root of its chain of causes; none: it is itself.
     pub(crate) root: Option<String>,
     /// Bytes of its journal, for the limit.
     pub(crate) journal_bytes: u64,
@@ -139,10 +139,10 @@ impl Resident {
 
     /// A saga read from the store: its rows say what it says.
     pub(crate) fn loaded(loaded: Loaded) -> Self {
-        let Loaded { saga, cause, stream, position, bytes, .. } = loaded;
+        let Loaded { saga, cause, root, stream, position, bytes, .. } = loaded;
         let flushed = Flushed::of(&saga, stream, saga.revision(), position);
         let waits = flushed.topics.iter().cloned().collect();
-        Self { waits, flushed: Some(flushed), cause, journal_bytes: bytes, ..Self::new(saga) }
+        Self { waits, flushed: Some(flushed), cause, root, journal_bytes: bytes, ..Self::new(saga) }
     }
 
     /// Open attempts that were not launched yet; from here on they count as launched. `decided`: from which of the facts without a

@@ -253,7 +253,7 @@ fn command(message: &Message, attempt: Attempt, sent: Sent) -> (Origin, SendComm
         expect_revision,
         trace_context: None,
         sender: Some(Sender::Saga { id: message.of.id.clone(), leg: attempt.leg }),
-        correlation: Some(message.of.id.clone()),
+        correlation: Some(message.correlation()),
     };
     let origin = Origin { namespace: message.of.namespace.clone(), actor: Actor::Host, idempotency_key: Some(id) };
     (origin, command)
@@ -279,7 +279,7 @@ fn publication(message: &Message, published: &Published, record: &Record) -> Pub
         to: None,
         data: Some(data),
         seed: Some(seed),
-        cause: Some(Cause { record: record.id, saga: message.of.id.clone() }),
+        cause: Some(Cause { record: record.id, saga: message.of.id.clone(), root: message.correlation() }),
     }
 }
 

@@ -208,6 +208,20 @@ impl Api {
         records
     }
 
+    /// All events of the namespace, in the order of the journal.
+    #[track_caller]
+    pub(crate) fn log(&self) -> Vec<Value> {
+        let (mut found, mut after) = (Vec::new(), String::new());
+        loop {
+            let page = self.get(&format!("/v1/events?limit=1000{after}")).expect(200);
+            found.extend(page["events"].as_array().cloned().unwrap_or_default());
+            if page["has_more"] != true {
+                return found;
+            }
+            after = format!("&after={}", page["through"].as_str().unwrap());
+        }
+    }
+
     /// Follows a saga until a record that matches, and returns it. Without such a record the test fails after the client's
     /// patience.
     #[track_caller]

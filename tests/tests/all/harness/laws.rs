@@ -2,7 +2,8 @@
 //!
 //! U1: one end, and nothing after it. U2: forward in the definition's order, then backward in reverse, and only what is done or
 //! may have run is undone; in children as in the saga, for each alternate and in each round. U9: a repeated start is the same
-//! saga, and a start with its id and another input is refused.
+//! saga, and a start with its id and another input is refused. U8: the chain of causes of each event goes up to what somebody outside
+//! asked for.
 
 use std::{
     cmp::Ordering,
@@ -27,6 +28,32 @@ pub(crate) fn hold(api: &Api, id: &str) {
     }
     fold.end(&saga);
     repeated_start(api, &saga);
+}
+
+/// Checks U8 (XR-19) on all that is recorded: each event is a part of the tree of what began its chain, whose root is its correlation.
+#[track_caller]
+pub(crate) fn chains(api: &Api) {
+    let events = api.log();
+    assert!(!events.is_empty(), "nothing is recorded");
+    for event in events {
+        let (kind, id) = match event["revision"].is_null() {
+            false => ("event", text(&event, "id")),
+            true => ("published", format!("{}/{}", text(&event, "source"), text(&event, "id"))),
+        };
+        let escaped: String = id.bytes().map(|byte| format!("%{byte:02X}")).collect();
+        let trace = api.get(&format!("/v1/trace/{escaped}?as={kind}")).expect(200);
+        let (root, correlation) = (&trace["root"], text(&event, "correlation"));
+        assert!(has_what_was_asked_for(root), "{id} is not in the tree of its chain: {trace}");
+        let began = ["request", "schedule"].contains(&root["kind"].as_str().unwrap_or_default());
+        let is_root =
+            |node: &Value| node["id"].as_str().is_some_and(|id| id == correlation || id.ends_with(&format!("/{correlation}")));
+        let has_root = is_root(root) || root["children"].as_array().is_some_and(|children| children.iter().any(is_root));
+        assert!(began && has_root, "{id} has the correlation {correlation}, and its chain begins otherwise: {trace}");
+    }
+}
+
+fn has_what_was_asked_for(node: &Value) -> bool {
+    node["asked"] == true || node["children"].as_array().is_some_and(|children| children.iter().any(has_what_was_asked_for))
 }
 
 /// The stage before the savepoint of the round.

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{log, shown, until};
+use super::{shown, until};
 use crate::harness::{
     api::{Api, Traffic},
     folder::DataFolder,
@@ -25,7 +25,7 @@ fn place(api: &Api, order: &str, customer: &str, total_cents: u64) -> Value {
 /// The position of the newest event.
 #[track_caller]
 fn newest(api: &Api) -> String {
-    log(api).last().unwrap()["position"].as_str().unwrap().to_owned()
+    api.log().last().unwrap()["position"].as_str().unwrap().to_owned()
 }
 
 /// What a view answers about something, with everything that is decided.
