@@ -462,6 +462,24 @@ fn a_version_that_is_activated_while_records_are_on_their_way_folds_them_once_th
     assert_eq!(bank.told(), "A put 5: #2 put 5 (revision 2, v1)\nA take 5: #3 taken 5 (revision 3, v2)");
 }
 
+/// What it decided may be what the active code cannot read, and it has reached nobody.
+#[test]
+fn what_code_decides_that_was_replaced_meanwhile_is_decided_again_and_recorded_once() {
+    let mut bank = Bank::new(0);
+    bank.script("A open");
+    bank.send("A put 5");
+    while bank.sim.answer_one() {}
+    assert_eq!(bank.sim.decisions.len(), 1, "the first version is asked");
+    let deploy = Deploy { aggregates: vec![definition_of(0)], ..deploy(2, Vec::new()) };
+    let deployed = bank.sim.ask_deploy(deploy);
+    while bank.sim.answer_one() || bank.sim.commit() {}
+    said(deployed).expect("deployed");
+    assert!(bank.sim.decide_one() && bank.told().is_empty(), "the first version has answered, and nobody is told");
+    bank.sim.settle();
+    assert_eq!(bank.told(), "A put 5: #2 put 5 (revision 2, v2)");
+    assert_eq!(bank.records("A").lines().count(), 2, "{}", bank.records("A"));
+}
+
 #[test]
 fn a_stream_that_the_code_cannot_fold_is_quarantined_until_other_code_is_active_and_others_go_on() {
     let mut bank = Bank::new(0);

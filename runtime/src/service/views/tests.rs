@@ -155,6 +155,52 @@ fn a_rebuild_takes_over_and_a_switch_changes_places_and_numbers_are_never_used_a
     assert_eq!(refused.message, "no active module of namespace `default` has a projection `cuonts`");
 }
 
+/// What goes on is what is not stopped: a build that cannot take an event waits for an operator or for other code, whatever else is
+/// deployed meanwhile, and the generation before it answers.
+#[test]
+fn a_build_that_stopped_stays_stopped_and_the_old_one_answers_until_somebody_says_how_it_goes_on() {
+    let host = counting();
+    host.deploy(b"\0asm view viewing");
+    let last = count(&host, &[1, 666, 2]);
+    until(&host, "counts", |generations| poison(generations).is_some());
+    act(&host, "counts", Verb::Skip { event: "counter/C1/2".to_owned() }).unwrap();
+    assert_eq!(rows(&host, "counts", last), "[1,2]");
+    // What was left out of one build is not left out of the next one by itself.
+    host.deploy(b"\0asm view viewing 2");
+    let stopped =
+        |generations: &[GenerationView]| generations.iter().any(|one| one.role == Role::Building && one.stopped.is_some());
+    let building = until(&host, "counts", stopped)[1].number;
+    host.deploy(b"\0asm other");
+    let last = count(&host, &[3]);
+    assert_eq!(rows(&host, "counts", last), "[1,2,3]");
+    let still = until(&host, "counts", stopped);
+    assert_eq!((still[0].version, still[1].number, still[1].events), (1, building, 1));
+    act(&host, "counts", Verb::Skip { event: "counter/C1/2".to_owned() }).unwrap();
+    let switched = until(&host, "counts", |generations| generations[0].number == building);
+    assert_eq!((switched[0].version, switched[1].version, rows(&host, "counts", last).as_str()), (2, 1, "[1,2,3]"));
+}
+
+#[test]
+fn who_goes_back_to_a_generation_that_is_stopped_gets_it_as_it_is_until_it_is_resumed() {
+    let host = counting();
+    host.deploy(b"\0asm view viewing");
+    let first = count(&host, &[1]);
+    assert_eq!(rows(&host, "counts", first), "[1]");
+    let number = until(&host, "counts", |generations| generations.len() == 1)[0].number;
+    act(&host, "counts", Verb::Stop).unwrap();
+    act(&host, "counts", Verb::Rebuild).unwrap();
+    until(&host, "counts", |generations| generations.len() == 2 && generations[0].number != number);
+    let last = count(&host, &[2]);
+    assert_eq!(rows(&host, "counts", last), "[1,2]");
+    act(&host, "counts", Verb::SwitchBack).unwrap();
+    let back = until(&host, "counts", |generations| generations[0].number == number);
+    assert_eq!(back[0].stopped, Some(Stopped::Asked { note: "a test".to_owned(), by: "ann".to_owned() }));
+    assert_eq!(*ask(&host, "counts", None).unwrap().said.unwrap().bytes, *b"[1]");
+    assert!(ask(&host, "counts", Some(last)).unwrap_err().message.ends_with("ann stopped it: a test"));
+    act(&host, "counts", Verb::Resume).unwrap();
+    assert_eq!(rows(&host, "counts", last), "[1,2]");
+}
+
 /// The events of a counter at once, from the first on; gives the position of the last.
 fn import(host: &TestHost, numbers: &[u64]) -> Position {
     let line = |(number, revision): (&u64, u64)| {

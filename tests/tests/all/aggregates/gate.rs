@@ -125,6 +125,34 @@ fn a_version_that_cannot_read_a_recorded_form_is_not_activated_in_any_way_unless
     assert_eq!(activated(&api, &accepted), "200");
 }
 
+/// What nobody has is not lost by a change, and whoever takes it later takes its events too.
+#[test]
+fn who_takes_an_aggregate_that_nobody_has_must_read_what_was_recorded_of_it() {
+    let host = host_with(&Ledger::default().second());
+    let api = host.api();
+    send(&api, "ledger/L1", "note", &json!("one")).expect(200);
+    send(&api, "ledger/L1", "note", &json!("two")).expect(200);
+    let without =
+        Ledger { aggregate: "other".to_owned(), events: vec![("other.noted".to_owned(), 1, Vec::new())], ..Ledger::default() };
+    stored(&api, &without);
+    assert_eq!(activated(&api, &json!({"version": 2, "accept_unreadable": 2})), "200");
+    assert_eq!(send(&api, "ledger/L1", "note", &json!("three")).code(), "404 no_handler");
+    // Others are deployed and activated as if there was nothing.
+    let third = Ledger { module: "third".to_owned(), ..without };
+    let third = Ledger { aggregate: "third".to_owned(), events: vec![("third.noted".to_owned(), 1, Vec::new())], ..third };
+    api.put("/v1/modules/third", &third.component()).expect(201);
+    let books = Ledger { module: "books".to_owned(), ..Ledger::default() };
+    let refused = api.put("/v1/modules/books", &books.component());
+    assert_eq!(refused.code(), "409 shapes_unreadable");
+    assert_eq!(
+        refused.body["error"]["message"],
+        "2 recorded events could no longer be read: 2 events of `ledger.noted` in form 2"
+    );
+    api.put("/v1/modules/books", &Ledger { module: "books".to_owned(), ..Ledger::default().second() }.component()).expect(201);
+    send(&api, "ledger/L1", "note", &json!("three")).expect(200);
+    assert_eq!(events(&api, "ledger/L1").len(), 3);
+}
+
 #[test]
 fn an_aggregate_moves_to_another_module_in_one_step_with_its_streams() {
     let mut host = host_with(&Ledger::default());
