@@ -36,6 +36,16 @@ pub(crate) fn run(workspace: &Workspace, ways: &[Way]) -> Result<()> {
     tested
 }
 
+/// Scenarios that end the same however often a message comes. Trips, orders and the like have a variant of their own for that.
+const SENT_TWICE: [&str; 6] = [
+    "aggregates::claims::",
+    "aggregates::credit::",
+    "aggregates::modules::",
+    "aggregates::rules::",
+    "aggregates::versions::",
+    "messages::",
+];
+
 fn run_tests(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut screen = std::io::stdout();
     say("test: units, examples, scenarios, crashes, hostile guests");
@@ -48,6 +58,10 @@ fn run_tests(workspace: &Workspace, tally: &mut Tally) -> Result<()> {
     let mut engine = cargo(workspace, "test");
     engine.args(["--workspace", "--lib", "--no-fail-fast", "engine::"]).env("AMENDS_TEST_AWAY", "never");
     tally.run(&mut engine, &mut screen)?;
+    say("test: aggregates and what steps send, with every message twice");
+    let mut twice = cargo(workspace, "test");
+    twice.args(["--workspace", "--test", "all", "--no-fail-fast", "--"]).args(SENT_TWICE);
+    tally.run(twice.env("AMENDS_TEST_TRAFFIC", "twice"), &mut screen)?;
     say("test: what the documentation shows");
     tally.run(cargo(workspace, "test").args(["--workspace", "--doc", "--no-fail-fast"]), &mut screen)?;
     say("test: a new module, as a user makes it");

@@ -41,7 +41,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             binary: BINARY.into(),
-            traffic: Traffic::Once,
+            traffic: Traffic::of_environment(),
             environment: Vec::new(),
             clock_ms: 0,
             under: Vec::new(),
