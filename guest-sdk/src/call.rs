@@ -132,7 +132,8 @@ impl Call {
         payload::decode(&named.payload).map_err(|error| refused("bad_output", format_args!("the output of {step}: {error}")))
     }
 
-    /// What ended the wait of this step. Most steps use [`event`](Call::event), [`event_until`](Call::event_until) or
+    /// What ended the wait of this step, until it waits again; what was refused to a compensation, in one attempt that counts: see
+    /// [`ask`](Call::ask). Most steps use [`event`](Call::event), [`event_until`](Call::event_until) or
     /// [`sleep`](Call::sleep) instead.
     pub fn arrived(&self) -> Option<Arrival> {
         match self.raw.arrived.as_ref()? {
@@ -146,7 +147,9 @@ impl Call {
     ///
     /// In the first attempt this returns a [`Stop::Wait`], which `?` passes to the host. When the event has arrived, also if it
     /// arrived before the wait, the host calls the step again from its beginning, and this returns the event. So a wait should be
-    /// the first operation of its step. A step waits only once: a second wait is `transient` with code `second_wait`.
+    /// the first operation of its step. A step waits only once, and in the same way in every attempt: a second wait is `transient`
+    /// with code `second_wait`, and so is a wait that something of another kind has ended, with the code `unexpected_answer` for the
+    /// answer to a command.
     ///
     /// ```
     /// # use amends_sdk::{Call, Result}; use serde::Deserialize;
@@ -162,17 +165,18 @@ impl Call {
     pub fn event(&self, event_type: &str, key: &str) -> Result<Event> {
         match self.wait(Wait::event(event_type, key))? {
             Arrival::Event(event) => Ok(event),
-            Arrival::Timer => Err(transient("unexpected_timer", "a timer ended a wait that has none")),
-            Arrival::Answer(_) => Err(transient("unexpected_answer", "the answer to a command ended a wait that has none")),
+            other => Err(other.unexpected()),
         }
     }
 
-    /// Waits for an event by type and key until a moment; none if no event arrived. Otherwise as [`event`](Call::event).
+    /// Waits for an event by type and key until a moment; none if no event arrived until then. Otherwise as
+    /// [`event`](Call::event).
     pub fn event_until(&self, event_type: &str, key: &str, until: Moment) -> Result<Option<Event>> {
-        Ok(match self.wait(Wait::event(event_type, key).or_until(until))? {
-            Arrival::Event(event) => Some(event),
-            Arrival::Timer | Arrival::Answer(_) => None,
-        })
+        match self.wait(Wait::event(event_type, key).or_until(until))? {
+            Arrival::Event(event) => Ok(Some(event)),
+            Arrival::Timer => Ok(None),
+            other => Err(other.unexpected()),
+        }
     }
 
     /// Waits for this long from the moment that the step became ready. Otherwise as [`event`](Call::event).
@@ -182,7 +186,10 @@ impl Call {
 
     /// Waits until a moment. Otherwise as [`event`](Call::event).
     pub fn sleep_until(&self, moment: Moment) -> Result<()> {
-        self.wait(Wait::until(moment)).map(|_| ())
+        match self.wait(Wait::until(moment))? {
+            Arrival::Timer => Ok(()),
+            other => Err(other.unexpected()),
+        }
     }
 
     fn wait(&self, wait: Wait) -> Result<Arrival> {
@@ -218,6 +225,17 @@ pub enum Arrival {
     Timer,
     /// The answer to a command.
     Answer(Decided),
+}
+
+impl Arrival {
+    /// It ended another wait than the one that the step waits in this attempt: what the step waits for depends on its input alone.
+    pub(crate) fn unexpected(&self) -> Stop {
+        match self {
+            Arrival::Event(_) => transient("unexpected_event", "an event ended a wait that has none"),
+            Arrival::Timer => transient("unexpected_timer", "a timer ended a wait that has none"),
+            Arrival::Answer(_) => transient("unexpected_answer", "the answer to a command ended a wait that has none"),
+        }
+    }
 }
 
 /// An event that a step waited for.

@@ -227,6 +227,7 @@
 //! | [`Call`] | what a step knows: key, attempt, outputs of other steps, the event for which it waited |
 //! | [`Result`], [`Stop`], [`refused`], [`transient`], [`unknown`] | how a step ends |
 //! | [`Call::event`], [`Call::sleep`] | waits, for minutes or months, that take no memory |
+//! | [`Call::ask`], [`Call::send`], [`Call::publish`], [`To`] | commands to aggregates, and events, that the code of a step sends |
 //! | [`http`] | calls to participants |
 //! | [`context`], [`config`], [`secrets`], [`log`] | time, ids and randomness that are the same in every attempt; granted settings and secrets; log lines |
 //! | [`Aggregate`], [`Decision`], [`accept`], [`nothing`], [`refuse`] | the definition of an aggregate, and what it decides |

@@ -6,9 +6,8 @@ use serde_json::Value;
 
 use crate::bindings::imports::amends::module::messages as wit;
 use crate::bindings::imports::amends::module::types;
-use crate::bindings::saga::exports::amends::module::saga::Arrival;
-use crate::stop::{Failure, Result, Stop, Wait, refused, transient};
-use crate::{Aggregate, Answered, AnsweredEvent, Call, Commands, Events, host, payload};
+use crate::stop::{Failure, Result, Stop, Wait, refused};
+use crate::{Aggregate, Answered, AnsweredEvent, Arrival, Call, Commands, Events, host, payload};
 
 /// To which aggregate a command is sent: its name and its id.
 ///
@@ -58,10 +57,14 @@ impl Call {
     /// leaves. It is decided once, however often the host stops. What the aggregate decides concerns the step only if it waits for
     /// it: [`ask`](Self::ask) does both.
     ///
-    /// After a wait a step runs from its beginning and would send again, so it sends behind its wait, or as its last operation. A
-    /// step that has sent something and fails later may have happened, and is undone.
+    /// The id is the same in every attempt that is repeated before its outcome was recorded. After a wait a step runs from its
+    /// beginning, and what it sends then is another command; so it sends behind its wait, or as its last operation. A step that has
+    /// sent something and fails later may have happened, and is undone.
     ///
-    /// A command that the aggregate does not have is `refused` with `no_command`, if the aggregate is one of this crate.
+    /// A command that the aggregate does not have is `refused` with `no_command`, if the aggregate is one of this crate. Names are of
+    /// the form `[a-z][a-z0-9-]{0,62}`, and an id has 1 to 128 printable bytes without `/` and is neither `.` nor `..`. One attempt
+    /// sends at most 64 messages, commands and events, with 1 MiB of data together. What breaks these rules ends the attempt, as a
+    /// panic does.
     ///
     /// ```
     /// use amends_sdk::{Call, Result, To};
@@ -94,6 +97,9 @@ impl Call {
     /// come, the host calls the step again from its beginning, and this returns the answer and sends nothing. A step waits once, so
     /// it asks once; where nothing is to be computed, a [command step](crate::Step::command) is simpler.
     ///
+    /// A compensation cannot be refused, and asks again: if the attempt that is told of the refusal fails, the next one sends the
+    /// command anew and waits, also the one after an operator's `retry`. So it goes on when the aggregate decides otherwise.
+    ///
     /// ```
     /// use amends_sdk::testing::given;
     /// use amends_sdk::{Call, Result, Saga, Step, To};
@@ -122,23 +128,23 @@ impl Call {
     /// ```
     pub fn ask<T: DeserializeOwned>(&self, to: To, command: &str, data: &impl Serialize) -> Result<Answered<T>> {
         self.waits_once()?;
-        match &self.raw.arrived {
+        match self.arrived() {
             None => Err(Wait::answer(self.send(to, command, data)?).into()),
-            Some(Arrival::Answer(answered)) => match Decided::from(answered) {
-                Decided::Refused(failure) => Err(Stop::Refused(failure)),
-                Decided::Accepted(Answered { revision, data, events }) => {
-                    let data = T::deserialize(data).map_err(|error| refused("bad_answer", error))?;
-                    Ok(Answered { revision, data, events })
-                }
-            },
-            Some(Arrival::Event(_) | Arrival::Timer) => {
-                Err(transient("unexpected_arrival", "something else than the answer to its command ended the wait"))
+            Some(Arrival::Answer(Decided::Refused(failure))) => Err(Stop::Refused(failure)),
+            Some(Arrival::Answer(Decided::Accepted(Answered { revision, data, events }))) => {
+                let data = T::deserialize(data).map_err(|error| refused("bad_answer", error))?;
+                Ok(Answered { revision, data, events })
             }
+            Some(other) => Err(other.unexpected()),
         }
     }
 
     /// Publishes an event, which ends the waits of sagas and starts sagas, as one that comes from outside. It leaves as a command
     /// does: see [`send`](Self::send).
+    ///
+    /// The type has 1 to 255 printable bytes, and the key at most 1,024 without control characters; others end the attempt, as a
+    /// panic does. The types of an aggregate's events, as `customer.opened`, are that aggregate's own: such an event is not
+    /// published, the step ends as it would, and the host logs an error. The [test kit](crate::testing) panics.
     pub fn publish(&self, event_type: &str, key: &str, data: &impl Serialize) -> Result {
         let data = payload::encode(data)?;
         host::publish(&wit::Event { event_type: event_type.to_owned(), key: key.to_owned(), data });

@@ -13,6 +13,15 @@ pub(crate) fn encode<T: Serialize>(value: &T) -> serde_json::Result<Payload> {
     serde_json::to_string(value).map(Payload::Json)
 }
 
+/// What it says, whatever it is.
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) fn bytes(payload: &Payload) -> &[u8] {
+    match payload {
+        Payload::Json(text) => text.as_bytes(),
+        Payload::Bytes(bytes) => bytes,
+    }
+}
+
 /// The JSON text; bytes are taken for JSON too.
 pub(crate) fn text(payload: &Payload) -> Result<&str, String> {
     match payload {

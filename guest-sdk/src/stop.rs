@@ -119,7 +119,8 @@ impl Wait {
         Wait { event: None, until: Some(moment), answer: None }
     }
 
-    /// Waits for the answer to a command that this step has [sent](crate::Call::send), in this attempt or an earlier one.
+    /// Waits for the answer to a command that this step has [sent](crate::Call::send), in this attempt or an earlier one. A compensation
+    /// waits for answers to its own commands, and so does each alternate and each round.
     pub fn answer(command: impl Into<String>) -> Wait {
         Wait { event: None, until: None, answer: Some(command.into()) }
     }

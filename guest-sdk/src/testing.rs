@@ -38,7 +38,8 @@
 //! [`given`] an aggregate, its [`History`] takes commands, and says which events they recorded. [`given`] a projection, its
 //! [`Journal`] takes events, and answers queries.
 //!
-//! The test kit has no operators except `cancel`, no crashes and no limits of the host: the tests of the host cover these.
+//! The test kit has no operators except `cancel`, no crashes, and of the limits of the host those of definitions and of what is sent to
+//! aggregates and published: the tests of the host cover the others.
 
 mod aggregates;
 mod branch;
@@ -49,6 +50,7 @@ mod journal;
 mod leg;
 mod machine;
 mod names;
+mod plain;
 mod pointer;
 mod rules;
 mod task;

@@ -157,9 +157,30 @@ fn a_command_without_an_id_or_data_is_refused() {
         (without_id.code.as_str(), without_id.message.as_str()),
         ("no_id", "there is no id of an aggregate at `/input/a`")
     );
-    assert_eq!(end(json!({"a": "x/y"})).code, "no_id");
+    for no_id in ["x/y", ".", "..", "a\u{202e}b", "a\u{2028}b"] {
+        assert_eq!(end(json!({"a": no_id})).code, "no_id", "{no_id:?}");
+    }
     let without_data = end(json!({"a": "A"}));
     assert_eq!((without_data.code.as_str(), without_data.message.as_str()), ("no_data", "there is nothing at `/input/first`"));
+}
+
+/// Each of 64 members may be all that a fan-out has brought, and the host makes the object on the thread of all sagas.
+#[test]
+fn a_command_that_would_say_more_than_a_payload_is_not_sent_in_either_direction() {
+    let run = |half: usize, data: amends_sdk::CommandData, undone: amends_sdk::CommandData| {
+        let bill = Step::command("bill", At::new("invoice", "/input/id"), "write").data(data).undo_with("cancel", undone);
+        let pay = Step::pivot_command("pay", At::new("bank", "/input/id"), "pay").data("/input/id");
+        let saga: Saga<Value> = Saga::new("bills").step(bill.undo_retry(Retry::attempts(1))).step(pay);
+        let given = given(saga).commands("invoice", |_| Ok(json!(null))).commands("bank", |_| Err(refused("no_funds", "none")));
+        given.when(json!({"id": "I1", "text": "x".repeat(half)})).to_string()
+    };
+    let both = || [("a", "/input/text"), ("b", "/input/text")].into();
+    // Two texts of 524,281 bytes in `{"a":"…","b":"…"}` are 1 MiB and one byte too many.
+    let undone = "bill done\npay refused no_funds\nundo bill done\ncompensated no_funds";
+    assert_eq!(run(524_281, both(), "/input/id".into()), "bill refused payload_too_large\ncompensated payload_too_large");
+    assert_eq!(run(524_280, both(), both()), undone);
+    let stuck = "bill done\npay refused no_funds\nundo bill transient payload_too_large\nstuck at undo bill: payload_too_large";
+    assert_eq!(run((1 << 20) - 1, "/input/id".into(), "/input/text".into()), stuck);
 }
 
 #[test]
@@ -340,6 +361,10 @@ fn a_module_is_told_what_no_undo_can_say() {
              {of} the member `a` of {undo} is at no pointer that begins with /input, /outputs/<step>, /output or /cause\n\
              {of} the member `b` of {undo} is at no pointer that begins with /input, /outputs/<step>, /output or /cause"
         )
+    );
+    assert_eq!(
+        undone([("a\u{202e}", "/cause/code")].into()),
+        format!("{of} {undo} has a member `a\\u{{202e}}`; use 1 to 128 printable bytes")
     );
     let forward = Step::pivot_command("pay", At::new("account", "/input/a"), "pay").data([("why", "/cause/code")]);
     assert_eq!(

@@ -91,13 +91,15 @@ fn price(basket: Basket, call: &Call) -> Result<Priced> {
     Ok(priced)
 }
 
+/// The order reads the code for which the saga rolls back as a reason of its own.
 fn reject(basket: Basket, _: Option<Priced>, call: &Call) -> Result {
-    call.send(To::new("order", basket.order), "reject", &Rejection { reason: "insufficient_credit" }).map(drop)
+    let reason = call.rollback_cause().map(|cause| cause.code().to_owned()).unwrap_or_default();
+    call.send(To::new("order", basket.order), "reject", &Rejection { reason }).map(drop)
 }
 
 #[derive(Serialize)]
 struct Rejection {
-    reason: &'static str,
+    reason: String,
 }
 
 fn confirm(approved: Approved, call: &Call) -> Result<Confirmation> {
@@ -110,7 +112,10 @@ fn confirm(approved: Approved, call: &Call) -> Result<Confirmation> {
 
 #[cfg(test)]
 mod tests {
-    use amends_sdk::testing::{Given, given};
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    use amends_sdk::testing::{Given, Sent, given};
     use serde_json::json;
 
     use super::*;
@@ -121,11 +126,21 @@ mod tests {
 
     /// A shop whose customer has 10.00.
     fn shop() -> Given {
-        given(checkout()).commands("order", |_| Ok(json!(null))).commands("customer", |sent| {
-            match sent.data()["total_cents"].as_u64() {
-                Some(0..=1000) => Ok(json!(null)),
-                _ => Err(refused("credit_limit_exceeded", "10.00 are left")),
+        shop_that_hears(|_| {})
+    }
+
+    /// The same; `heard` is told why an order is rejected.
+    fn shop_that_hears(heard: impl Fn(&str) + 'static) -> Given {
+        let order = move |sent: &Sent| {
+            if sent.name() == "reject" {
+                heard(sent.data()["reason"].as_str().unwrap_or_default());
             }
+            Ok(json!(null))
+        };
+        given(checkout()).commands("order", order).commands("customer", |sent| match sent.data()["total_cents"].as_u64() {
+            Some(0..=1000) => Ok(json!(null)),
+            Some(9999) => Err(refused("no_such_aggregate", "there is no customer C1")),
+            _ => Err(refused("credit_limit_exceeded", "10.00 are left")),
         })
     }
 
@@ -153,6 +168,17 @@ mod tests {
              undo price done
              compensated credit_limit_exceeded",
         );
+    }
+
+    /// The compensation said `insufficient_credit`, whatever had happened, because it did not ask why it ran.
+    #[test]
+    fn an_order_is_rejected_for_what_its_saga_rolls_back_for() {
+        for (cents, code) in [(500, "credit_limit_exceeded"), (3333, "no_such_aggregate")] {
+            let said = Rc::new(RefCell::new(String::new()));
+            let heard = said.clone();
+            let run = shop_that_hears(move |reason| reason.clone_into(&mut heard.borrow_mut())).when(basket(cents));
+            assert_eq!((said.take().as_str(), run.failure().map(|failure| failure.code).as_deref()), (code, Some(code)));
+        }
     }
 
     #[test]

@@ -50,6 +50,9 @@ impl<S, C: Commands, E: Events> Aggregate<S, C, E> {
 /// `"/input/credit"` and `[("order", "/input/order"), ("cents", "/outputs/quote/cents")]` are such data; the input is that of the
 /// saga, or the element of [`each`](Step::each), and the steps of outputs are of earlier stages. See [`Step::data`] and
 /// [`Step::undo_with`].
+///
+/// Where a pointer finds nothing, the step is refused with `no_data`; where the data has more bytes than a payload may have, 1 MiB by
+/// default, with `payload_too_large`.
 #[derive(Clone, Debug)]
 #[must_use = "it says nothing until a step has it"]
 pub struct CommandData(wit::CommandData);
@@ -192,7 +195,8 @@ impl<I> Step<kind::WithoutUndo, I, Answered> {
     /// | `/cause/step` | the path of the step that failed |
     ///
     /// What the output or the cause does not have is `null`. The command is the same in every attempt, also if the saga is cancelled
-    /// meanwhile. Where a pointer into the input or an earlier output finds nothing, it is not sent; the saga is stuck in the end.
+    /// meanwhile. Where a pointer into the input or an earlier output finds nothing, or the data would be too large, it is not sent; the
+    /// saga is stuck in the end.
     ///
     /// ```
     /// use amends_sdk::testing::given;

@@ -23,6 +23,7 @@ pub struct Sent {
     pub(super) id: String,
     pub(super) name: String,
     pub(super) data: Value,
+    pub(super) expect_revision: Option<u64>,
 }
 
 impl Sent {
@@ -39,6 +40,12 @@ impl Sent {
     /// The command's data.
     pub fn data(&self) -> &Value {
         &self.data
+    }
+
+    /// How many events the aggregate is to have, if the step says so: see [`Call::send_at`](crate::Call::send_at). Where it has
+    /// others, the host refuses the command with `revision_changed`.
+    pub fn expect_revision(&self) -> Option<u64> {
+        self.expect_revision
     }
 }
 
@@ -98,6 +105,12 @@ impl Aggregates {
         self.answers.insert(aggregate, answers);
     }
 
+    /// Whether events of this type are those of an aggregate: nobody else says what it decided.
+    pub(super) fn own(&self, event_type: &str) -> bool {
+        let name = event_type.split_once('.').map(|(name, _)| name);
+        name.is_some_and(|name| self.known.contains_key(name) || self.answers.contains_key(name))
+    }
+
     /// The state of an aggregate.
     pub(super) fn state(&self, aggregate: &Rc<dyn Untyped>, id: &str) -> Payload {
         let stream = self.streams.get(&(aggregate.name().to_owned(), id.to_owned()));
@@ -121,7 +134,7 @@ impl Aggregates {
         let data = payload::json(sent.data.to_string());
         let command = wit::Command { id: key.to_owned(), name: sent.name.clone(), data, actor: "host".to_owned() };
         let before = stream.revision();
-        let decision = stream.send(command);
+        let decision = stream.send(command, sent.expect_revision);
         stream.taken = by_test;
         let revision = stream.revision();
         match decision {

@@ -246,7 +246,7 @@ where
         self.commands += 1;
         let id = format!("command-{}", self.commands);
         let command = wit::Command { id, name: name.to_owned(), data, actor: self.actor.clone() };
-        match self.stream.send(command) {
+        match self.stream.send(command, None) {
             wit::Decision::Accepted(accepted) => self.accept(accepted),
             wit::Decision::Refused(failure) => {
                 let failure = Failure::from(&failure);

@@ -143,7 +143,7 @@ fn check_saga(found: &mut Found<'_>) {
     }
 }
 
-fn name(name: &str) -> Result<(), String> {
+pub(super) fn name(name: &str) -> Result<(), String> {
     let letters = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     let fits = name.starts_with(|c: char| c.is_ascii_lowercase()) && name.chars().all(letters) && name.len() <= 63;
     if fits { Ok(()) } else { Err(format!("the name {name:?} is not of the form [a-z][a-z0-9-]{{0,62}}")) }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::bindings::imports::amends::module::types::Answer;
 use crate::bindings::saga::exports::amends::module::saga::{
     Answered, Arrival, EventArrival, Failure as WitFailure, Retry as WitRetry, Wait,
 };
@@ -26,7 +27,7 @@ pub(super) struct Tries {
     waited: Duration,
     /// An attempt has ended unknown, or in a wait.
     pub(super) may_have_run: bool,
-    /// Stays until the next wait: an approval is not lost to a retry.
+    /// Stays until the next wait: an approval is not lost to a retry. What was refused to a compensation does not.
     pub(super) arrived: Option<Arrival>,
     pub(super) last_failure: Option<WitFailure>,
     /// How many commands its attempts have sent, and the answers by their ids.
@@ -98,6 +99,13 @@ impl Tries {
         self.used += 1;
         self.last_failure = Some(failure.clone());
         self.state = State::Over;
+    }
+
+    /// A compensation has failed that was told that its command was refused: the next attempt sends it anew.
+    pub(super) fn forget_refusal(&mut self) {
+        if let Some(Arrival::Answer(Answered { answer: Answer::Refused(_), .. })) = self.arrived {
+            self.arrived = None;
+        }
     }
 
     /// Plans another attempt; false if none is left.

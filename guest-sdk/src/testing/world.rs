@@ -4,16 +4,25 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use crate::bindings::imports::amends::module::messages::{Command, Event};
+use crate::bindings::imports::amends::module::types::Payload;
 use crate::bindings::saga::exports::amends::module::saga::{Direction, Outcome};
 use crate::host::World;
 use crate::log::Level;
 use crate::testing::aggregates::{Aggregates, Sent};
+use crate::testing::plain::{is_event_key, is_event_type, is_id};
+use crate::testing::rules;
 use crate::{Call, Moment, http, payload};
 
 type Participants = Box<dyn FnMut(&http::Request) -> Result<http::Response, http::Error>>;
 
 /// 2026-01-01T00:00:00Z.
 pub(super) const START_MS: u64 = 1_767_225_600_000;
+
+/// The most that a payload has by default, and that the messages of one attempt have together.
+pub(super) const PAYLOAD_BYTES_MAX: usize = 1 << 20;
+
+/// The most messages of one attempt.
+const MESSAGES_MAX: usize = 64;
 
 pub(super) struct TestWorld {
     now: Cell<u64>,
@@ -42,7 +51,19 @@ struct Attempt {
     sent: Vec<String>,
     /// What it sends with its outcome, and how many commands its leg had sent before; none in a check.
     messages: Vec<Message>,
+    /// What these say together.
+    staged_bytes: usize,
     commands: u32,
+}
+
+impl Attempt {
+    /// Stops where the host would end the attempt, because it sends too much.
+    fn stage(&mut self, data: &Payload) {
+        self.staged_bytes += payload::bytes(data).len();
+        let (step, messages, bytes) = (&self.step, self.messages.len() + 1, self.staged_bytes);
+        assert!(messages <= MESSAGES_MAX, "step {step} sends more than {MESSAGES_MAX} messages in one attempt");
+        assert!(bytes <= PAYLOAD_BYTES_MAX, "step {step} sends {bytes} bytes in one attempt; at most {PAYLOAD_BYTES_MAX}");
+    }
 }
 
 /// What an attempt sends with its outcome.
@@ -155,20 +176,33 @@ impl World for TestWorld {
     }
 
     fn send_command(&self, command: &Command) -> String {
-        let Command { aggregate, id, name, data, .. } = command;
+        let Command { aggregate, id, name, data, expect_revision } = command.clone();
         let mut attempt = self.attempt.borrow_mut();
-        assert!(!attempt.checks, "the check of step {} sends {name} to {aggregate} {id}; a check only asks", attempt.step);
+        let step = &attempt.step;
+        assert!(!attempt.checks, "the check of step {step} sends {name} to {aggregate} {id}; a check only asks");
+        for (what, text) in [("an aggregate", &aggregate), ("a command", &name)] {
+            rules::name(text).unwrap_or_else(|bad| panic!("step {step} sends a command to {aggregate} {id}; as {what}, {bad}"));
+        }
+        assert!(is_id(&id), "step {step} sends {name} to a {aggregate} of the id {id:?}, which no aggregate can have");
         let key = format!("{}.{}", attempt.key, attempt.commands);
+        attempt.stage(&data);
         attempt.commands += 1;
-        let data = payload::decode(data).unwrap_or_default();
-        let sent = Sent { aggregate: aggregate.clone(), id: id.clone(), name: name.clone(), data };
+        let data = payload::decode(&data).unwrap_or_default();
+        let sent = Sent { aggregate, id, name, data, expect_revision };
         attempt.messages.push(Message::Command(sent, key.clone()));
         key
     }
 
     fn publish(&self, event: &Event) {
         let mut attempt = self.attempt.borrow_mut();
-        assert!(!attempt.checks, "the check of step {} publishes {}; a check only asks", attempt.step, event.event_type);
+        let (step, Event { event_type, key, data }) = (&attempt.step, event);
+        assert!(!attempt.checks, "the check of step {step} publishes {event_type}; a check only asks");
+        assert!(is_event_type(event_type), "step {step} publishes an event of the type {event_type:?}, which none can have");
+        assert!(is_event_key(key), "step {step} publishes {event_type} with the key {key:?}, which no event can have");
+        // The host records the outcome, and drops the event.
+        let owned = self.aggregates.borrow().own(event_type);
+        assert!(!owned, "step {step} publishes {event_type}, which only an aggregate records; give the event another type");
+        attempt.stage(data);
         attempt.messages.push(Message::Event(event.clone()));
     }
 

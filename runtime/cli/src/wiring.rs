@@ -102,6 +102,7 @@ fn free(config: &Config) -> Free {
 fn engine_limits(config: &Config) -> Limits {
     Limits {
         saga_bytes_max: config.limits.journal.bytes(),
+        payload_bytes_max: config.limits.payload.as_usize(),
         event_kept_ms: config.retention.events.ms(),
         schedules_max: config.limits.schedules,
         queue_records: config.store.queue_records,

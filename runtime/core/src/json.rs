@@ -3,7 +3,10 @@
 //! What is found keeps its spelling: no number or string is read and written again. A key has one spelling, however its value was
 //! written. Text that is not JSON is survived: nothing is found in it.
 
-use std::{borrow::Cow, collections::HashMap};
+use std::{
+    borrow::{Borrow, Cow},
+    collections::{BTreeMap, HashMap},
+};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -13,24 +16,82 @@ use serde_json::value::RawValue;
 #[serde(transparent)]
 struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
 
+impl Borrow<str> for Name<'_> {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The value at an RFC 6901 pointer; the empty pointer is the whole text.
 ///
 /// Of several members with one name it is the last, as for parsers that keep one.
 pub(crate) fn find<'a>(text: &'a [u8], pointer: &str) -> Option<&'a [u8]> {
     let mut value: &RawValue = serde_json::from_slice(text).ok()?;
-    if !pointer.is_empty() {
-        for token in pointer.strip_prefix('/')?.split('/') {
-            let token = token.replace("~1", "/").replace("~0", "~");
-            value = match value.get().as_bytes().first()? {
-                b'{' => serde_json::from_str::<HashMap<Name, _>>(value.get()).ok()?.remove(&Name(token.into()))?,
-                b'[' if token == "0" || !token.starts_with(['0', '+']) => {
-                    *serde_json::from_str::<Vec<_>>(value.get()).ok()?.get(token.parse::<usize>().ok()?)?
-                }
-                _ => return None,
-            };
-        }
+    let mut rest = pointer;
+    while !rest.is_empty() {
+        let (token, after) = first_token(rest)?;
+        value = Inside::of(value)?.at(&token)?;
+        rest = after;
     }
     Some(value.get().as_bytes())
+}
+
+/// The values at these pointers, in their order. However many there are, the text and each object and list on the way are read once.
+pub(crate) fn find_all<'a>(text: &'a [u8], pointers: &[&str]) -> Vec<Option<&'a [u8]>> {
+    let mut found = vec![None; pointers.len()];
+    let whole: Option<&RawValue> = serde_json::from_slice(text).ok();
+    // What is to be found in which values: whose pointer it is, and the rest of it. No recursion: who writes a pointer says how deep
+    // it goes.
+    let mut open: Vec<(&RawValue, Vec<(usize, &str)>)> = Vec::new();
+    open.extend(whole.map(|whole| (whole, pointers.iter().copied().enumerate().collect())));
+    while let Some((value, wanted)) = open.pop() {
+        let mut by_token: BTreeMap<Cow<'_, str>, Vec<(usize, &str)>> = BTreeMap::new();
+        for (index, rest) in wanted {
+            match first_token(rest) {
+                Some((token, after)) => by_token.entry(token).or_default().push((index, after)),
+                None if rest.is_empty() => found[index] = Some(value.get().as_bytes()),
+                None => {}
+            }
+        }
+        if let Some(inside) = (!by_token.is_empty()).then(|| Inside::of(value)).flatten() {
+            open.extend(by_token.into_iter().filter_map(|(token, wanted)| Some((inside.at(&token)?, wanted))));
+        }
+    }
+    found
+}
+
+/// The first token of a pointer as a name reads, and the rest of the pointer.
+fn first_token(pointer: &str) -> Option<(Cow<'_, str>, &str)> {
+    let inner = pointer.strip_prefix('/')?;
+    let (token, rest) = inner.split_at(inner.find('/').unwrap_or(inner.len()));
+    let token = if token.contains('~') { token.replace("~1", "/").replace("~0", "~").into() } else { token.into() };
+    Some((token, rest))
+}
+
+/// What is in a value.
+enum Inside<'a> {
+    Object(HashMap<Name<'a>, &'a RawValue>),
+    List(Vec<&'a RawValue>),
+}
+
+impl<'a> Inside<'a> {
+    fn of(value: &'a RawValue) -> Option<Self> {
+        match value.get().as_bytes().first()? {
+            b'{' => serde_json::from_str(value.get()).ok().map(Self::Object),
+            b'[' => serde_json::from_str(value.get()).ok().map(Self::List),
+            _ => None,
+        }
+    }
+
+    fn at(&self, token: &str) -> Option<&'a RawValue> {
+        match self {
+            Self::Object(members) => members.get(token).copied(),
+            Self::List(items) if token == "0" || !token.starts_with(['0', '+']) => {
+                items.get(token.parse::<usize>().ok()?).copied()
+            }
+            Self::List(_) => None,
+        }
+    }
 }
 
 /// The items of an array, in order; none if the value is no array.
@@ -138,6 +199,16 @@ mod tests {
         for nothing in ["/b", "/a/3", "/a/00", "/a/+1", "/a/x", "/~0/x", "a"] {
             assert_eq!(at(text, nothing), None, "{nothing}");
         }
+    }
+
+    #[test]
+    fn several_pointers_find_together_what_each_of_them_finds_alone() {
+        let text = r#" {"a": [1.0, {"b/c": "x\"]"}, []], "~": null, "é": 1e2, "a\u0062": true, "a": [[7], {"b/c": 8}]} "#;
+        let pointers =
+            ["/a/1/b~1c", "/ab", "", "/a", "/a/0/0", "/~0", "/b", "/a/00", "a", "/a/0", "/a/0", "/é", "/~0/x", "/a/1/b~1c/x"];
+        let alone: Vec<_> = pointers.iter().map(|pointer| find(text.as_bytes(), pointer)).collect();
+        assert_eq!(find_all(text.as_bytes(), &pointers), alone);
+        assert_eq!((find_all(b"{\"a\":", &["", "/a"]), find_all(b"{}", &[])), (vec![None, None], vec![]));
     }
 
     #[test]

@@ -9,6 +9,8 @@ pub struct Limits {
     pub residents_max: usize,
     /// A saga's journal in bytes; beyond it no forward attempt begins, beyond twice as much no attempt at all.
     pub saga_bytes_max: u64,
+    /// The data of a command that a step is, as every payload: it is made on the thread of the shard.
+    pub payload_bytes_max: usize,
     /// How long an event that nobody took stays findable.
     pub event_kept_ms: u64,
     /// Records that wait for their commit; beyond them new work is refused, and what runs ahead waits for its commits.
@@ -20,12 +22,13 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; seven days; 8,192 records; 100,000 schedules;
+    /// 20,000 sagas in memory at some kilobytes each; 64 MiB of journal a saga; 1 MiB of payload; seven days; 8,192 records; 100,000 schedules;
     /// 4,096 legs at some microseconds and a record each: a fan-out may be stuck in 100,000 of them.
     fn default() -> Self {
         Self {
             residents_max: 20_000,
             saga_bytes_max: 64 << 20,
+            payload_bytes_max: 1 << 20,
             event_kept_ms: 7 * 86_400_000,
             queue_records: 8_192,
             schedules_max: 100_000,

@@ -82,6 +82,20 @@ fn what_a_compensation_sends_is_decided_though_the_saga_has_ended_by_then() {
     assert_eq!(status(&api, "O1"), json!({"Rejected": "insufficient_credit"}));
 }
 
+/// The compensation of the example said `insufficient_credit`, whatever its saga rolled back for.
+#[test]
+fn an_order_says_for_which_failure_of_its_saga_it_was_rejected() {
+    let host = shop();
+    let api = host.api();
+    let of_nobody = json!({"order": "O1", "customer": "C9", "lines": [{"cents": 100, "count": 2}]});
+    assert_eq!(api.run("checkout", "B1", &of_nobody)["failure"]["code"], "no_such_aggregate");
+    let began = std::time::Instant::now();
+    while status(&api, "O1") == "Pending" {
+        assert!(began.elapsed() < crate::harness::api::PATIENCE);
+    }
+    assert_eq!(status(&api, "O1"), json!({"Rejected": "unknown_customer"}));
+}
+
 #[test]
 fn what_an_aggregate_refuses_is_the_steps_refusal_and_nothing_is_to_be_undone() {
     let host = shop();

@@ -117,7 +117,7 @@ impl<'a> Host<'a> {
 
     /// Calls the guest, and returns its answer.
     fn end_of(&mut self, intent: &Intent) -> Option<Report> {
-        if let Some(command) = self.saga.command(intent) {
+        if let Some(command) = self.saga.command(intent, 1 << 20) {
             let outcome = self.outcome_of(command, intent.attempt.leg.direction);
             return Some(Report { attempt: intent.attempt.clone(), outcome, left: Left::Nothing, messages: Vec::new() });
         }

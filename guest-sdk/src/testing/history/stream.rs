@@ -9,6 +9,7 @@ use crate::bindings::aggregates::exports::amends::module::aggregate as wit;
 use crate::bindings::imports::amends::module::types::Payload;
 use crate::host::inside;
 use crate::stop::Failure;
+use crate::testing::plain::is_printable;
 use crate::{__exports, Module, payload};
 
 const EVENTS_MAX: usize = 1000;
@@ -40,15 +41,18 @@ impl Stream {
         self.events.len() as u64
     }
 
-    /// Decides a command, and records what was accepted.
+    /// Decides a command, and records what was accepted. It is refused if there is another number of events than was expected.
     #[track_caller]
-    pub(in crate::testing) fn send(&mut self, command: wit::Command) -> wit::Decision {
+    pub(in crate::testing) fn send(&mut self, command: wit::Command, expected: Option<u64>) -> wit::Decision {
         let definition = self.aggregate.definition();
         let Some(known) = definition.commands.iter().find(|known| known.name == command.name) else {
             panic!("the aggregate {} has no command {}", definition.name, command.name)
         };
-        let (name, id) = (&definition.name, &self.id);
+        let (name, id, revision) = (&definition.name, &self.id, self.revision());
         let decision = match (known.on, self.events.is_empty()) {
+            _ if expected.is_some_and(|expected| expected != revision) => {
+                refused("revision_changed", format!("{name} {id} is at revision {revision}"))
+            }
             (wit::Presence::New, false) => refused("exists", format!("there is a {name} {id} already")),
             (wit::Presence::Existing, true) => refused("no_such_aggregate", format!("there is no {name} {id}")),
             _ => self.decide(command),
@@ -129,7 +133,7 @@ fn check(accepted: &wit::Accepted) {
     }
     let tags = accepted.events.iter().flat_map(|event| &event.tags);
     for text in tags.chain(accepted.claims.iter().map(|claim| &claim.key)) {
-        let fits = (1..=TEXT_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control);
+        let fits = (1..=TEXT_BYTES_MAX).contains(&text.len()) && is_printable(text);
         assert!(fits, "a tag and a key have 1 to {TEXT_BYTES_MAX} printable bytes, not {text:?}");
     }
 }

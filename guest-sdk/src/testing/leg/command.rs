@@ -13,9 +13,9 @@ use crate::step::Erased;
 use crate::stop::Failure;
 use crate::testing::aggregates::Sent;
 use crate::testing::course::Course;
+use crate::testing::plain::is_id;
 use crate::testing::pointer;
-
-const ID_BYTES_MAX: usize = 128;
+use crate::testing::world::PAYLOAD_BYTES_MAX;
 
 impl Leg {
     /// One attempt forward, by code or by a command.
@@ -70,7 +70,12 @@ impl Leg {
                 Value::Object(members.collect::<Result<Map<_, _>, Failure>>()?)
             }
         };
-        Ok(Sent { aggregate: command.aggregate.clone(), id, name: name.to_owned(), data })
+        let bytes = data.to_string().len();
+        if bytes > PAYLOAD_BYTES_MAX {
+            let limit = format_args!("the data of the command has {bytes} bytes and may have {PAYLOAD_BYTES_MAX}");
+            return Err(Failure::new("payload_too_large", limit));
+        }
+        Ok(Sent { aggregate: command.aggregate.clone(), id, name: name.to_owned(), data, expect_revision: None })
     }
 
     /// Into what a command's pointers lead.
@@ -108,8 +113,4 @@ fn cause_of(cause: &RollbackCause) -> Value {
     let message = failure.map_or_else(|| cause.to_string(), |failure| failure.message.clone());
     let data = failure.and_then(|failure| failure.data.clone());
     json!({"kind": kind, "step": step, "code": cause.code(), "message": message, "data": data})
-}
-
-fn is_id(id: &str) -> bool {
-    (1..=ID_BYTES_MAX).contains(&id.len()) && !id.contains(|c: char| c.is_control() || c == '/')
 }

@@ -65,6 +65,7 @@ impl Leg {
         };
         course.trace.push(format!("{by} {word} {}", failure.code));
         self.way.undo.fail(&failure);
+        self.way.undo.forget_refusal();
         if self.way.undo.again(&policy.retry, now) {
             return;
         }

@@ -3,6 +3,7 @@
 use super::{Found, name};
 use crate::Module;
 use crate::bindings::saga::exports::amends::module::saga::{Body, CommandData, CommandStep, Step, Undo};
+use crate::testing::plain::is_printable;
 use crate::testing::pointer;
 
 pub(super) fn check(stage: usize, step: &Step, command: &CommandStep, found: &mut Found<'_>) {
@@ -49,7 +50,7 @@ fn check_data(
     }
     for (index, member) in members.iter().enumerate() {
         let name = member.name.escape_debug();
-        if !(1..=MEMBER_NAME_MAX).contains(&member.name.len()) || member.name.contains(char::is_control) {
+        if !(1..=MEMBER_NAME_MAX).contains(&member.name.len()) || !is_printable(&member.name) {
             found.step(step, format_args!("{what} has a member `{name}`; use 1 to {MEMBER_NAME_MAX} printable bytes"));
         }
         if members[..index].iter().any(|earlier| earlier.name == member.name) {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::projection::Untyped;
+use crate::testing::plain::is_event_type;
 
 const TYPES_MAX: usize = 256;
 const QUERIES_MAX: usize = 64;
@@ -31,7 +32,7 @@ fn check_types(projection: &dyn Untyped, found: &mut impl FnMut(String)) {
     let types = projection.types();
     for (index, of) in types.iter().enumerate() {
         let event = of.name.escape_debug();
-        if !super::triggers::is_event_type(&of.name) {
+        if !is_event_type(&of.name) {
             found(format!("nobody can publish an event `{event}`; a type has 1 to 255 printable bytes"));
         }
         // One of the two would stop at an event that the other reads.

@@ -1,9 +1,9 @@
 //! Events that start sagas.
 
 use crate::bindings::triggers::exports::amends::module::triggers::Trigger;
+use crate::testing::plain::{EVENT_TYPE_BYTES_MAX, is_event_type};
 
 const TRIGGERS_MAX: usize = 64;
-const EVENT_TYPE_BYTES_MAX: usize = 255;
 
 pub(super) fn check(triggers: &[Trigger], problems: &mut Vec<String>) {
     let about = |trigger: &Trigger, problem: String| format!("saga `{}`: {problem}", trigger.saga);
@@ -21,10 +21,4 @@ pub(super) fn check(triggers: &[Trigger], problems: &mut Vec<String>) {
             problems.push(about(trigger, format!("the event `{event}` starts it twice; say it once")));
         }
     }
-}
-
-/// Neither empty nor long, without control characters, and without marks that turn the reading direction.
-pub(super) fn is_event_type(text: &str) -> bool {
-    let turns = |c| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    (1..=EVENT_TYPE_BYTES_MAX).contains(&text.len()) && !text.contains(|c: char| c.is_control() || turns(c))
 }

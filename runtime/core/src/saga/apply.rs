@@ -177,6 +177,7 @@ impl Saga {
     fn fold_transient(&mut self, attempt: &Attempt, failure: &Failure, charge: Charge, at: Instant) -> Result<(), String> {
         let leg = self.closing(attempt, charge, at)?.leg_mut(attempt.leg.direction);
         leg.fail(failure);
+        leg.forget_refusal(attempt.leg.direction, charge);
         charge_leg(leg, charge);
         self.close_if_backward(&attempt.leg, at);
         Ok(())
@@ -190,6 +191,7 @@ impl Saga {
         let run = self.closing(attempt, charge, at)?;
         let leg = run.leg_mut(direction);
         leg.fail(failure);
+        leg.forget_refusal(direction, charge);
         leg.doubtful += u32::from(doubt);
         leg.unknown = true;
         match (direction, policy) {
@@ -354,7 +356,8 @@ impl Saga {
     }
 
     /// Closes the open attempt; the caller says what came of it. What arrived before it stays: a next attempt is told again,
-    /// because an event is consumed once.
+    /// because an event is consumed once. Only what an aggregate refused to a compensation does not: see
+    /// [`forget_refusal`](LegRun::forget_refusal).
     fn closing(&mut self, attempt: &Attempt, charge: Charge, at: Instant) -> Result<&mut StepRun, String> {
         let (Some(intent), Some(since)) = (self.open(attempt), self.open_since(attempt)) else {
             return Err(format!("attempt {} of {} is not open", attempt.number, attempt.leg));

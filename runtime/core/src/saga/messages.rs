@@ -9,7 +9,7 @@ use super::{
     state::Saga,
 };
 use crate::{
-    event::{Answer, Answered, Attempt, Event, Published, Sent, Wait, Woken},
+    event::{Answer, Answered, Attempt, Charge, Event, Published, Sent, Wait, Woken},
     id::{Direction, Leg},
     outcome::Message,
     value::Instant,
@@ -125,5 +125,16 @@ impl Saga {
         used.waited_ms = used.waited_ms.saturating_add(at.since(since));
         used.state = LegState::Ready;
         used.arrived = Some(Woken::Answer(Answered { number, aggregate, from, answer }));
+    }
+}
+
+impl LegRun {
+    /// One attempt of a compensation is told that its command was refused. A compensation cannot be refused: if that attempt fails,
+    /// the next one sends the command anew, as the next attempt of a command that is data does.
+    pub(super) fn forget_refusal(&mut self, direction: Direction, charge: Charge) {
+        let is_refusal = |woken: &Woken| matches!(woken, Woken::Answer(Answered { answer: Answer::Refused(_), .. }));
+        if matches!(direction, Direction::Undo(_)) && charge == Charge::Leg && self.arrived.as_ref().is_some_and(is_refusal) {
+            self.arrived = None;
+        }
     }
 }

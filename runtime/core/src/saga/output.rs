@@ -102,9 +102,15 @@ pub(crate) fn of_cause(cause: &RollbackCause) -> Payload {
     ])
 }
 
+/// How long [`of_members`] is: for each member its name, a colon, its value, and a comma or a brace.
+pub(crate) fn members_len(members: &[(&str, Payload)]) -> usize {
+    let members = members.iter().map(|(name, value)| string(name).len() + json(Some(value)).len() + 2);
+    (1 + members.sum::<usize>()).max(2)
+}
+
 /// An object whose names may be of any characters.
 pub(crate) fn of_members(members: &[(&str, Payload)]) -> Payload {
-    let mut text = Vec::with_capacity(2 + members.iter().map(|(name, value)| name.len() + value.bytes.len() + 4).sum::<usize>());
+    let mut text = Vec::with_capacity(members_len(members));
     text.push(b'{');
     for (index, (name, value)) in members.iter().enumerate() {
         if index > 0 {

@@ -232,7 +232,7 @@ fn check_command(definition: &Definition, stage: usize, step: &Step, command: &C
     }
 }
 
-/// Members of an object that is made for a command. Each is as large as a payload at most.
+/// Members of an object that is made for a command. How large they are together is seen when it is made.
 const MEMBERS_MAX: usize = 64;
 
 /// In bytes.

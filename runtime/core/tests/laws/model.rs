@@ -481,6 +481,9 @@ impl Model {
             Charge::Leg => {
                 used.charged += 1;
                 used.beyond_budget = false;
+                // What is refused to a compensation is asked again, and said to one attempt.
+                let is_refused = |by: &Woken| matches!(by, Woken::Answer(Answered { answer: Answer::Refused(_), .. }));
+                used.arrived = used.arrived.take().filter(|by| !is_undo(leg) || !is_refused(by));
             }
             Charge::HostFault => used.host_failed = true,
             Charge::HostStop { executing } => {

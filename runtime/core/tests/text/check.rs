@@ -19,6 +19,9 @@ use crate::{
     script::{Given, Move, event_text, json, moment, moves, reason_text, wait_text, why_text},
 };
 
+/// The data of a command.
+const COMMAND_BYTES_MAX: usize = 160;
+
 /// Plays `script` against a new saga of `definition`: each move with the events that it brought, then where the saga stands.
 #[track_caller]
 pub(crate) fn check(definition: &str, script: &str, expect: Expect) {
@@ -49,7 +52,7 @@ pub(crate) fn check(definition: &str, script: &str, expect: Expect) {
                 let intent = open.iter().find(|intent| intent.attempt.leg == *leg);
                 let call = intent.and_then(|intent| play.saga.call(intent));
                 text.push_str(&call.map_or("  no such attempt is open\n".into(), |call| call_text(&call)));
-                match intent.and_then(|intent| play.saga.command(intent)) {
+                match intent.and_then(|intent| play.saga.command(intent, COMMAND_BYTES_MAX)) {
                     None => {}
                     Some(Ok(StepCommand { aggregate, id, name, data })) => {
                         writeln!(text, "  sends {name} to {aggregate} {id}: {}", json(&data)).unwrap();

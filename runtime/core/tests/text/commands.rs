@@ -1,6 +1,6 @@
 //! Commands that undo commands: what they say, and that it is the same in every attempt.
 
-use expect_test::expect;
+use expect_test::{Expect, expect};
 
 use crate::check::check;
 
@@ -218,6 +218,72 @@ fn a_command_whose_pointer_finds_nothing_in_the_input_is_not_sent() {
         > call undo create
           now +0ms, began +0ms, until +30s, input {"id":"O1"}, own output {}, because pay refused broke
           sends nothing: no_data there is nothing at `/input/by`
+        = compensating, runs undo create, outstanding create
+    "#]],
+    );
+}
+
+/// What a command said had no bound: each of its 64 members may be all that a fan-out has brought, so that the thread of the shard
+/// copied gigabytes, and the guest that was to decide was blamed for what it could not be given.
+#[test]
+fn a_command_that_would_say_more_than_a_payload_is_not_made() {
+    let input = |bytes: usize| format!("{{\"id\":\"O1\",\"text\":\"{}\"}}", "x".repeat(bytes));
+    let play = |data: &str, undone: &str, bytes: usize, script: &str, expect: Expect| {
+        let definition =
+            format!("create~(command order create, says {data}, undone by reject {undone}) | pay*~ ; input {}", input(bytes));
+        check(&definition, script, expect);
+    };
+    // An object has its names and its punctuation too.
+    let both = "a=/input/text b=/input/text";
+    play(
+        both,
+        both,
+        72,
+        "call create",
+        expect![[r#"
+        > start
+          started
+          intent create #1 (effect-free)
+        > call create
+          now +0ms, began +0ms, until +30s, input {"id":"O1","text":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}
+          sends create to order O1: {"a":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx","b":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}
+        = running, runs create
+    "#]],
+    );
+    play(
+        both,
+        both,
+        73,
+        "call create",
+        expect![[r#"
+        > start
+          started
+          intent create #1 (effect-free)
+        > call create
+          now +0ms, began +0ms, until +30s, input {"id":"O1","text":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}
+          sends nothing: payload_too_large the data of the command has 161 bytes and may have 160 (`payload` in [limits])
+        = running, runs create
+    "#]],
+    );
+    play(
+        "/input/id",
+        "/input/text",
+        159,
+        "create done {} · pay refused broke · call undo create",
+        expect![[r#"
+        > start
+          started
+          intent create #1 (effect-free)
+        > create done {}
+          done create #1 {}
+          intent pay #1 (effect-free)
+        > pay refused broke
+          refused pay #1 broke
+          rollback_begun pay refused broke
+          intent undo create #1 (effect-free)
+        > call undo create
+          now +0ms, began +0ms, until +30s, input {"id":"O1","text":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}, own output {}, because pay refused broke
+          sends nothing: payload_too_large the data of the command has 161 bytes and may have 160 (`payload` in [limits])
         = compensating, runs undo create, outstanding create
     "#]],
     );

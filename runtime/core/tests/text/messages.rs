@@ -308,3 +308,70 @@ fn a_step_waits_for_an_answer_once() {
         "#]],
     );
 }
+
+/// What ended a wait is told to every attempt until the next wait, because an event is consumed once. A refusal too: so a compensation
+/// that asked and was refused was told the same in each further attempt and after each `retry` of an operator, whatever the aggregate
+/// would say by then.
+#[test]
+fn one_attempt_of_a_compensation_is_told_that_it_was_refused_and_the_next_one_asks_again() {
+    check(
+        "a~(undo tries 1) | b",
+        "a done · b refused no · undo a waits for answer 0 sends 1 · answer undo a 0 refused · call undo a · undo a host-fails busy \
+         · +10s · call undo a · undo a transient no · retry a · call undo a · undo a waits for answer 1 sends 1 · answer undo a 1 accepted \
+         · call undo a · undo a unknown x · retry a · call undo a",
+        expect![[r#"
+            > start
+              started
+              intent a #1 (effect-free)
+            > a done
+              done a #1
+              intent b #1
+            > b refused no
+              refused b #1 no
+              rollback_begun b refused no
+              intent undo a #1
+            > undo a waits for answer 0 sends 1
+              sent undo a #1 put to account/A
+              published undo a #1 put/A
+              wait undo a #1 for answer 0
+            > answer undo a 0 refused
+              answered undo a command 0 by account/A: refused no
+              intent undo a #2
+            > call undo a
+              now +0ms, began +0ms, until +30s, own output null, because b refused no, may have run, answer to command 0
+            > undo a host-fails busy
+              transient undo a #2 busy (not charged)
+              backoff undo a until +433ms
+            > +10s
+              intent undo a #3
+            > call undo a
+              now +0ms, began +10s, until +40s, own output null, after busy, because b refused no, may have run, answer to command 0
+            > undo a transient no
+              transient undo a #3 no
+              stuck undo a: exhausted no
+            > retry a
+              retried undo a
+              intent undo a #4
+            > call undo a
+              now +0ms, began +10s, until +40s, own output null, after no, because b refused no, may have run
+            > undo a waits for answer 1 sends 1
+              sent undo a #4 put to account/A
+              published undo a #4 put/A
+              wait undo a #4 for answer 1
+            > answer undo a 1 accepted
+              answered undo a command 1 by account/A: accepted, revision 1
+              intent undo a #5
+            > call undo a
+              now +0ms, began +10s, until +40s, own output null, after no, because b refused no, may have run, answer to command 1
+            > undo a unknown x
+              unknown undo a #5 x
+              stuck undo a: exhausted x
+            > retry a
+              retried undo a
+              intent undo a #6
+            > call undo a
+              now +0ms, began +10s, until +40s, own output null, after x, because b refused no, may have run, answer to command 1
+            = compensating, runs undo a, outstanding a
+        "#]],
+    );
+}

@@ -135,7 +135,7 @@ impl Sagas {
     /// Unless the saga has moved on meanwhile.
     fn launch(&mut self, commit: &mut Commit<'_>, modules: &Modules, key: SagaKey, intent: Intent) {
         let Some(resident) = self.residents.get_mut(&key) else { return };
-        if let Some(command) = resident.saga.command(&intent) {
+        if let Some(command) = resident.saga.command(&intent, commit.limits.payload_bytes_max) {
             let started = resident.saga.started();
             let (attempt, trace_context) = (intent.attempt, started.trace_context.clone());
             let leg = attempt.leg.key(&key.namespace, &key.id, started.incarnation);

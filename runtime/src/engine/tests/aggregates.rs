@@ -642,6 +642,8 @@ fn what_an_aggregate_refuses_is_undone_by_commands() {
     assert_eq!(ended(r#"{"from":"A","to":"B","book":"X","cents":3}"#, "S3"), "Compensated no_such_aggregate");
     assert_eq!(ended(r#"{"from":"A","to":"B","cents":3}"#, "S4"), "Compensated no_id");
     assert_eq!(ended(r#"{"from":"A","to":"B","book":"C"}"#, "S5"), "Compensated no_data");
+    let large = format!(r#"{{"from":"A","to":"B","book":"C","cents":"{}"}}"#, "x".repeat(1 << 20));
+    assert_eq!(ended(&large, "S6"), "Compensated payload_too_large");
     expect![[r#"
         10 (revision 8, v1)
         0 (revision 5, v1)
