@@ -67,11 +67,17 @@ pub struct Imported {
 }
 
 /// Lines that were not taken, for one reason: a line that cannot be read, or the lines of an aggregate.
+///
+/// The reasons: `bad_line` and `payload_too_large` (of the line itself), `no_handler` (no active module has the aggregate), `not_declared`
+/// (it does not read the event), `gap`, `exists` (another event of this number is recorded, or the events behind which it would come were
+/// decided here), `guest_failed` (the module cannot fold the events), `changed_meanwhile` (commands are being decided about the aggregate),
+/// and `unreadable` (what is recorded of it is damaged).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RefusedLines {
-    /// The line that cannot be taken, from 1.
+    /// The line that cannot be taken, from 1. With `guest_failed` it is the first one of the aggregate that is not recorded, and the one at
+    /// fault may be behind it: the module folds them together.
     pub line: u32,
-    /// How many lines are not taken because of it: all of its aggregate.
+    /// How many lines are not taken because of it: all of its aggregate, but those that were taken before, where it has more than a thousand.
     pub lines: u32,
     /// The event, as the line names it; none: the line cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]

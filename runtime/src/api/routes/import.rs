@@ -47,12 +47,17 @@ const CORRELATION_BYTES_MAX: usize = 1_024;
 /// `type` and `revision` must be there, and `version` (else 1), `at` (else now), `data`, `tags` and `correlation` may.
 ///
 /// The events of an aggregate are numbered from 1 without a gap, and an active module must read them and fold them. In a page, the lines
-/// of an aggregate are taken together, or refused together; the lines of other aggregates are taken all the same. A line that is recorded
-/// already, exactly as it is, is counted as repeated: what was cut is sent again. Behind events that were decided here nothing is
-/// imported.
+/// of an aggregate are taken together, or refused together, if they are at most 1000; of more, the first thousands may be taken and the
+/// rest refused. The lines of other aggregates are taken all the same. A line that is recorded already, exactly as it is, is counted as
+/// repeated: what was cut is sent again.
 ///
-/// The events keep their time, and get positions in the order of the lines. Views take them as others. They start no saga, end no wait
-/// and hold no claim. A page has at most 10000 lines and 4 MiB; further events of an aggregate may be in the next page.
+/// A page has at most 10000 lines and 4 MiB; further events of an aggregate may be in the next page. Behind events that were decided here
+/// nothing is imported: a command to an aggregate between two pages, or between two thousands of its lines, makes the rest of its history
+/// unimportable, so histories are imported before commands are let in.
+///
+/// The events keep their time. Those of an aggregate get positions in the order of the lines, and so do those of all aggregates of a page
+/// that has at most 1000 lines and grows at most 32 aggregates that have events already. A larger page is recorded in such parts, each
+/// with all lines of its aggregates. Views take the events as others. They start no saga, end no wait and hold no claim.
 #[utoipa::path(
     post, operation_id = "import_events", path = "/v1/import", tag = "aggregates",
     request_body(content = Binary, content_type = "application/octet-stream", description = "JSON lines; the host does not look at the content type"),
@@ -63,7 +68,7 @@ const CORRELATION_BYTES_MAX: usize = 1_024;
     )
 )]
 async fn import(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<Response, ApiError> {
-    let place = api.imports.place().await;
+    let place = api.imports.place().await?;
     let body = caller::read_body(Part::Body, body, PAGE_BYTES_MAX, &api.held.bodies).await?;
     // Some ten milliseconds for a full page: other requests do not wait for it.
     let (lines, unread) =

@@ -203,7 +203,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::engine::recorded::Import;
+    use crate::engine::recorded::Provenance;
 
     fn line(number: u64, id: &str, revision: u64, data: &str) -> Line {
         let event = Event {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     fn recorded(revision: u64, data: &str, imported: bool) -> RecordedEvent {
-        let import = Import { at: Instant(2), by: String::new() };
+        let import = Provenance { at: Instant(2), by: String::new() };
         RecordedEvent {
             source: "customer".to_owned(),
             key: "C1".to_owned(),
