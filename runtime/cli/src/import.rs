@@ -23,7 +23,8 @@ use super::{
 /// Import the history of aggregates from a file of events.
 ///
 /// A line is a JSON object, as `amends events --json` prints it: source (the aggregate's name), key (its id), type, version (1 if it is
-/// left out), revision (its number from 1 on, without a gap), at, data, tags. The lines of several aggregates may be mixed. An active module must read the events. Lines that are recorded
+/// left out), revision (its number from 1 on, without a gap), at, data or data_base64, tags. The lines of several aggregates may be mixed.
+/// Published events, which `amends events` prints too, are left out. An active module must read the events. Lines that are recorded
 /// already are passed over, so an import that was cut is run again. Behind events that were decided here nothing is imported: import
 /// before commands are let in.
 #[derive(Args, Debug)]
@@ -54,6 +55,7 @@ struct Summary {
     begun: u64,
     taken: u64,
     repeated: u64,
+    left_out: u64,
     refused: u64,
     refusals: Vec<RefusedLine>,
 }
@@ -124,11 +126,12 @@ fn send(session: &Session, page: &Page) -> Result<Imported> {
 impl Summary {
     /// Adds what came of a page; gives what is to be said of it.
     fn add(&mut self, page: Page, imported: Imported) -> Vec<String> {
-        let Imported { begun, taken, repeated, refused, refusals } = imported;
+        let Imported { begun, taken, repeated, left_out, refused, refusals } = imported;
         self.lines = page.last();
         self.begun += u64::from(begun);
         self.taken += u64::from(taken);
         self.repeated += u64::from(repeated);
+        self.left_out += u64::from(left_out);
         self.refused += u64::from(refused) + page.too_long.len() as u64;
         let of_host = |RefusedLines { line, lines, event, code, message }| {
             let line = page.first + u64::from(line) - 1;
@@ -163,8 +166,13 @@ impl Summary {
     }
 
     fn text(&self) -> String {
-        let Self { begun, taken, repeated, refused, .. } = self;
-        format!("{}: {taken} taken, {repeated} repeated, {refused} refused\n", plural(*begun, "new aggregate"))
+        let Self { begun, taken, repeated, left_out, refused, .. } = self;
+        let begun = plural(*begun, "new aggregate");
+        let left_out = match left_out {
+            0 => String::new(),
+            _ => format!("; {} left out", plural(*left_out, "published event")),
+        };
+        format!("{begun}: {taken} taken, {repeated} repeated, {refused} refused{left_out}\n")
     }
 }
 
@@ -344,21 +352,21 @@ mod tests {
         };
         let mut summary = Summary::default();
         let of = |first, refusals| {
-            let imported = Imported { begun: 1, taken: 7, repeated: 1, refused: 2, refusals };
-            (Page { first, lines: 10, ..Page::default() }, imported)
+            let imported = Imported { begun: 1, taken: 7, repeated: 1, left_out: 1, refused: 2, refusals };
+            (Page { first, lines: 11, ..Page::default() }, imported)
         };
         let (page, imported) = of(1, vec![refused(3, 2, Some("customer/C1/3"))]);
         let mut said = summary.add(page, imported);
-        let (page, imported) = of(11, vec![refused(3, 1, None), refused(5, 1, None)]);
+        let (page, imported) = of(12, vec![refused(3, 1, None), refused(5, 1, None)]);
         said.extend(summary.add(page, imported));
         said.extend([summary.progress(), summary.text(), serde_json::to_string(&summary).unwrap()]);
         expect![[r#"
             line 3: customer/C1/3: event 2 is missing before event 3 (gap); 2 lines of it are refused
-            line 13: event 2 is missing before event 3 (gap)
-            line 15: event 2 is missing before event 3 (gap)
-            20 lines: 14 taken, 2 repeated, 4 refused
-            2 new aggregates: 14 taken, 2 repeated, 4 refused
+            line 14: event 2 is missing before event 3 (gap)
+            line 16: event 2 is missing before event 3 (gap)
+            22 lines: 14 taken, 2 repeated, 4 refused
+            2 new aggregates: 14 taken, 2 repeated, 4 refused; 2 published events left out
 
-            {"lines":20,"begun":2,"taken":14,"repeated":2,"refused":4,"refusals":[{"line":3,"lines":2,"event":"customer/C1/3","code":"gap","message":"event 2 is missing before event 3"},{"line":13,"lines":1,"code":"gap","message":"event 2 is missing before event 3"},{"line":15,"lines":1,"code":"gap","message":"event 2 is missing before event 3"}]}"#]].assert_eq(&said.join("\n"));
+            {"lines":22,"begun":2,"taken":14,"repeated":2,"left_out":2,"refused":4,"refusals":[{"line":3,"lines":2,"event":"customer/C1/3","code":"gap","message":"event 2 is missing before event 3"},{"line":14,"lines":1,"code":"gap","message":"event 2 is missing before event 3"},{"line":16,"lines":1,"code":"gap","message":"event 2 is missing before event 3"}]}"#]].assert_eq(&said.join("\n"));
     }
 }
