@@ -12,7 +12,7 @@ use super::{
         text::clean,
         time::Now,
     },
-    send::version,
+    send::{data, version},
     session::{Form, Session, print, print_json},
     watch::{Stream, follow},
 };
@@ -81,12 +81,11 @@ fn show(event: &RecordedEvent, form: Form) -> Result<()> {
 }
 
 fn line(event: &RecordedEvent, now: &Now) -> String {
-    let RecordedEvent { position, at, event_type, source, key, revision, data, .. } = event;
+    let RecordedEvent { position, at, event_type, source, key, revision, .. } = event;
     let number = revision.as_ref().map(|revision| format!(" #{revision}")).unwrap_or_default();
-    let data = data.as_ref().map_or("null", |data| data.as_str());
     let (when, place) = (paint(DIM, now.clock(*at)), paint(DIM, position));
     let name = paint(BOLD, clean(event_type));
-    format!("{when}  {place}  {} {}{number}  {name}{}  {}\n", clean(source), clean(key), version(event), clean(data))
+    format!("{when}  {place}  {} {}{number}  {name}{}  {}\n", clean(source), clean(key), version(event), clean(&data(event)))
 }
 
 #[cfg(test)]
@@ -114,6 +113,7 @@ mod tests {
             imported: None,
             correlation: "R1".to_owned(),
             data: Some(RawValue::from_string(r#"{"order":"O1"}"#.to_owned()).unwrap().into()),
+            data_base64: None,
             tags: Vec::new(),
             module_version: Some(1),
         };
@@ -128,10 +128,13 @@ mod tests {
             module_version: None,
             ..decided.clone()
         };
-        let told = anstream::adapter::strip_str(&(line(&decided, &now) + &line(&published, &now))).to_string();
+        let bytes = RecordedEvent { data: None, data_base64: Some("AP8=".to_owned()), ..decided.clone() };
+        let told =
+            anstream::adapter::strip_str(&(line(&decided, &now) + &line(&published, &now) + &line(&bytes, &now))).to_string();
         expect![[r#"
             12:00:00  0-1-48  customer C1 #2  customer.credit-reserved v2  {"order":"O1"}
             12:00:00  0-1-48  crm 42  approval  null
+            12:00:00  0-1-48  customer C1 #2  customer.credit-reserved v2  base64 AP8=
         "#]]
         .assert_eq(&told);
     }

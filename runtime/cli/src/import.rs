@@ -23,8 +23,10 @@ use super::{
 /// Import the history of aggregates from a file of events.
 ///
 /// A line is a JSON object, as `amends events --json` prints it: source (the aggregate's name), key (its id), type, version (1 if it is
-/// left out), revision (its number from 1 on, without a gap), at, data, tags. The lines of several aggregates may be mixed. An active
-/// module must read the events. Lines that are recorded already are passed over, so an import that was cut is run again.
+/// left out), revision (its number from 1 on, without a gap), at, data or data_base64, tags. The lines of several aggregates may be mixed.
+/// Published events, which `amends events` prints too, are left out. An active module must read the events. Lines that are recorded
+/// already are passed over, so an import that was cut is run again. Behind events that were decided here nothing is imported: import
+/// before commands are let in.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Examples:\n  amends import history.jsonl\n  amends --host http://old:8420 events --json | amends import -"
@@ -53,6 +55,7 @@ struct Summary {
     begun: u64,
     taken: u64,
     repeated: u64,
+    left_out: u64,
     refused: u64,
     refusals: Vec<RefusedLine>,
 }
@@ -74,9 +77,28 @@ pub(super) fn run(import: &Import, session: &Session) -> Result<Exit> {
         path => Box::new(File::open(path).with_context(|| format!("cannot read {path}"))?),
     };
     let mut pages = Pages::new(BufReader::new(input));
-    let (mut summary, mut said_at) = (Summary::default(), Instant::now());
-    while let Some(page) = pages.next().with_context(|| format!("cannot read {}", import.file))? {
-        let imported = send(session, &page)?;
+    let mut summary = Summary::default();
+    let ended = take(&import.file, &mut pages, &mut summary, |page| send(session, page));
+    // Also of what was taken before a page failed.
+    let printed = match import.form.json {
+        true => print_json(&summary),
+        false => print(&summary.text()),
+    };
+    ended?;
+    printed?;
+    Ok(if summary.refused > 0 { Exit::Failed } else { Exit::Fine })
+}
+
+/// Sends all pages, and says how far it is. After an error the summary is that of the pages before.
+fn take<R: BufRead>(
+    file: &str,
+    pages: &mut Pages<R>,
+    summary: &mut Summary,
+    send: impl Fn(&Page) -> Result<Imported>,
+) -> Result<()> {
+    let mut said_at = Instant::now();
+    while let Some(page) = pages.next().with_context(|| format!("cannot read {file}"))? {
+        let imported = send(&page).with_context(|| page.failed())?;
         for refused in summary.add(page, imported) {
             say(&refused);
         }
@@ -85,11 +107,7 @@ pub(super) fn run(import: &Import, session: &Session) -> Result<Exit> {
             say(&summary.progress());
         }
     }
-    match import.form.json {
-        true => print_json(&summary)?,
-        false => print(&summary.text())?,
-    }
-    Ok(if summary.refused > 0 { Exit::Failed } else { Exit::Fine })
+    Ok(())
 }
 
 /// Sends a page until it is taken: a page that is sent twice is taken once.
@@ -108,11 +126,12 @@ fn send(session: &Session, page: &Page) -> Result<Imported> {
 impl Summary {
     /// Adds what came of a page; gives what is to be said of it.
     fn add(&mut self, page: Page, imported: Imported) -> Vec<String> {
-        let Imported { begun, taken, repeated, refused, refusals } = imported;
-        self.lines = page.first + page.lines as u64 - 1;
+        let Imported { begun, taken, repeated, left_out, refused, refusals } = imported;
+        self.lines = page.last();
         self.begun += u64::from(begun);
         self.taken += u64::from(taken);
         self.repeated += u64::from(repeated);
+        self.left_out += u64::from(left_out);
         self.refused += u64::from(refused) + page.too_long.len() as u64;
         let of_host = |RefusedLines { line, lines, event, code, message }| {
             let line = page.first + u64::from(line) - 1;
@@ -147,8 +166,13 @@ impl Summary {
     }
 
     fn text(&self) -> String {
-        let Self { begun, taken, repeated, refused, .. } = self;
-        format!("{}: {taken} taken, {repeated} repeated, {refused} refused\n", plural(*begun, "new aggregate"))
+        let Self { begun, taken, repeated, left_out, refused, .. } = self;
+        let begun = plural(*begun, "new aggregate");
+        let left_out = match left_out {
+            0 => String::new(),
+            _ => format!("; {} left out", plural(*left_out, "published event")),
+        };
+        format!("{begun}: {taken} taken, {repeated} repeated, {refused} refused{left_out}\n")
     }
 }
 
@@ -193,19 +217,17 @@ impl<R: BufRead> Pages<R> {
     /// The next page; none at the end of the file.
     fn next(&mut self) -> io::Result<Option<Page>> {
         let mut page = Page { first: self.read + u64::from(self.left.is_none()), ..Page::default() };
-        if let Some(line) = self.left.take() {
-            page.push(&line);
-        }
         while page.lines < PAGE_LINES_MAX {
             let Some(line) = self.line()? else { break };
-            if line.len() > PAGE_BYTES_MAX {
-                page.too_long.push(self.read);
-                page.push(b"\n");
-            } else if page.bytes.len() + line.len() > PAGE_BYTES_MAX {
+            let is_too_long = line.len() > PAGE_BYTES_MAX;
+            let sent: &[u8] = if is_too_long { b"\n" } else { &line };
+            if page.bytes.len() + sent.len() > PAGE_BYTES_MAX {
                 self.left = Some(line);
                 break;
-            } else {
-                page.push(&line);
+            }
+            page.push(sent);
+            if is_too_long {
+                page.too_long.push(self.read);
             }
         }
         Ok((page.lines > 0).then_some(page))
@@ -213,6 +235,9 @@ impl<R: BufRead> Pages<R> {
 
     /// The next line with its end. Of one that is too long only so much as tells that is kept.
     fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        if let Some(line) = self.left.take() {
+            return Ok(Some(line));
+        }
         let mut line = Vec::new();
         loop {
             let some = match self.input.fill_buf() {
@@ -238,6 +263,19 @@ impl<R: BufRead> Pages<R> {
 }
 
 impl Page {
+    /// The number of the last one.
+    fn last(&self) -> u64 {
+        self.first + self.lines as u64 - 1
+    }
+
+    /// What is to be said of the lines, if nobody knows what became of them.
+    fn failed(&self) -> String {
+        let (first, last) = (self.first, self.last());
+        format!(
+            "lines {first} to {last} may be taken in part, and none behind them is; import the file again to go on behind what is taken"
+        )
+    }
+
     fn push(&mut self, line: &[u8]) {
         self.lines += 1;
         self.bytes.extend_from_slice(line);
@@ -275,6 +313,34 @@ mod tests {
         assert_eq!(pages(&text), [Page { first: 1, lines: 3, bytes: b"a\n\nb\n".to_vec(), too_long: vec![2] }]);
     }
 
+    /// The empty line that stands for one that is too long was put on a page that was full: a byte too much, and the host refused all of it.
+    #[test]
+    fn a_line_that_is_too_long_begins_a_page_where_the_one_before_is_full() {
+        let full = [vec![b'x'; PAGE_BYTES_MAX - 1], b"\n".to_vec()].concat();
+        let text = [full, vec![b'y'; PAGE_BYTES_MAX + 1], b"\nb\n".to_vec()].concat();
+        let found = pages(&text);
+        let told: Vec<_> = found.iter().map(|page| (page.first, page.lines, page.bytes.len(), page.too_long.clone())).collect();
+        assert_eq!(told, [(1, 1, PAGE_BYTES_MAX, vec![]), (2, 2, 3, vec![2])]);
+    }
+
+    /// The pages before one that fails are taken, and neither that nor where it stopped was said: with `--json` stdout was empty.
+    #[test]
+    fn after_a_page_that_fails_the_summary_is_that_of_the_pages_before_and_its_lines_are_named() {
+        let text = b"a\n".repeat(20_001);
+        let (mut pages, mut summary) = (Pages::new(BufReader::new(&text[..])), Summary::default());
+        let send = |page: &Page| match page.first {
+            1 => Ok(Imported { taken: 10_000, ..Imported::default() }),
+            _ => Err(anyhow::anyhow!("the host is away")),
+        };
+        let error = take("history.jsonl", &mut pages, &mut summary, send).unwrap_err();
+        expect![[r#"
+            lines 10001 to 20000 may be taken in part, and none behind them is; import the file again to go on behind what is taken: the host is away
+            0 new aggregates: 10000 taken, 0 repeated, 0 refused
+        "#]]
+        .assert_eq(&format!("{error:#}\n{}", summary.text()));
+        assert_eq!(summary.lines, 10_000);
+    }
+
     #[test]
     fn pages_are_summed_and_refused_lines_are_told_by_their_number_in_the_file() {
         let refused = |line, lines, event: Option<&str>| RefusedLines {
@@ -286,21 +352,21 @@ mod tests {
         };
         let mut summary = Summary::default();
         let of = |first, refusals| {
-            let imported = Imported { begun: 1, taken: 7, repeated: 1, refused: 2, refusals };
-            (Page { first, lines: 10, ..Page::default() }, imported)
+            let imported = Imported { begun: 1, taken: 7, repeated: 1, left_out: 1, refused: 2, refusals };
+            (Page { first, lines: 11, ..Page::default() }, imported)
         };
         let (page, imported) = of(1, vec![refused(3, 2, Some("customer/C1/3"))]);
         let mut said = summary.add(page, imported);
-        let (page, imported) = of(11, vec![refused(3, 1, None), refused(5, 1, None)]);
+        let (page, imported) = of(12, vec![refused(3, 1, None), refused(5, 1, None)]);
         said.extend(summary.add(page, imported));
         said.extend([summary.progress(), summary.text(), serde_json::to_string(&summary).unwrap()]);
         expect![[r#"
             line 3: customer/C1/3: event 2 is missing before event 3 (gap); 2 lines of it are refused
-            line 13: event 2 is missing before event 3 (gap)
-            line 15: event 2 is missing before event 3 (gap)
-            20 lines: 14 taken, 2 repeated, 4 refused
-            2 new aggregates: 14 taken, 2 repeated, 4 refused
+            line 14: event 2 is missing before event 3 (gap)
+            line 16: event 2 is missing before event 3 (gap)
+            22 lines: 14 taken, 2 repeated, 4 refused
+            2 new aggregates: 14 taken, 2 repeated, 4 refused; 2 published events left out
 
-            {"lines":20,"begun":2,"taken":14,"repeated":2,"refused":4,"refusals":[{"line":3,"lines":2,"event":"customer/C1/3","code":"gap","message":"event 2 is missing before event 3"},{"line":13,"lines":1,"code":"gap","message":"event 2 is missing before event 3"},{"line":15,"lines":1,"code":"gap","message":"event 2 is missing before event 3"}]}"#]].assert_eq(&said.join("\n"));
+            {"lines":22,"begun":2,"taken":14,"repeated":2,"left_out":2,"refused":4,"refusals":[{"line":3,"lines":2,"event":"customer/C1/3","code":"gap","message":"event 2 is missing before event 3"},{"line":14,"lines":1,"code":"gap","message":"event 2 is missing before event 3"},{"line":16,"lines":1,"code":"gap","message":"event 2 is missing before event 3"}]}"#]].assert_eq(&said.join("\n"));
     }
 }

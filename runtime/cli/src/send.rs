@@ -1,5 +1,7 @@
 //! `amends send`: a command for an aggregate.
 
+use std::borrow::Cow;
+
 use amends_wire::{aggregate::CommandAnswer, event::RecordedEvent};
 use anyhow::Result;
 use clap::Args;
@@ -66,12 +68,20 @@ fn text(answer: &CommandAnswer) -> String {
 /// An event as a row: its number, its type, its data.
 fn row(event: &RecordedEvent) -> Vec<String> {
     let version = version(event);
-    let data = event.data.as_ref().map_or("null", |data| data.as_str());
     vec![
         format!("  {}", paint(DIM, format!("#{}", event.revision.as_deref().unwrap_or_default()))),
         format!("{}{version}", clean(&event.event_type)),
-        clean(data).into_owned(),
+        clean(&data(event)).into_owned(),
     ]
+}
+
+/// The data of an event: JSON, or `base64 …` where it is not.
+pub(super) fn data(event: &RecordedEvent) -> Cow<'_, str> {
+    match (&event.data, &event.data_base64) {
+        (_, Some(base64)) => format!("base64 {base64}").into(),
+        (Some(data), None) => data.as_str().into(),
+        (None, None) => "null".into(),
+    }
 }
 
 /// The form of an event's data, if it is not the first one.
@@ -104,6 +114,7 @@ mod tests {
             at: Time::from_ms(0),
             imported: None,
             data: json(data),
+            data_base64: None,
             tags: Vec::new(),
             module_version: Some(1),
         }

@@ -5,7 +5,7 @@
 use amends_core::event::Act;
 
 pub use crate::engine::{
-    aggregate::import::{IMPORT_EVENTS_MAX, Import, ImportAnswer, ImportEvent, ImportStream},
+    aggregate::import::{IMPORT_EVENTS_MAX, IMPORT_GROWN_MAX, Import, ImportAnswer, ImportEvent, ImportStream},
     aggregate::request::{Answered, CommandAnswer, SendCommand},
     event::request::{NotStarted, Publish, PublishAnswer, Seed, StartedSaga},
     job::request::{JobAnswer, JobRequest},

@@ -36,7 +36,7 @@ pub struct RecordedEvent {
     /// When it was decided.
     pub at: Instant,
     /// If another system recorded it: how it came here.
-    pub imported: Option<Import>,
+    pub imported: Option<Provenance>,
     /// The root of its chain of causes.
     pub correlation: String,
     /// What it says; none: nothing, or it was erased.
@@ -49,7 +49,7 @@ pub struct RecordedEvent {
 
 /// How an event came here that another system recorded.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Import {
+pub struct Provenance {
     /// When.
     pub at: Instant,
     /// Who imported it, as the client said.
@@ -91,7 +91,7 @@ impl RecordedEvent {
                     revision: *revision,
                     position,
                     at: *decided_at,
-                    imported: Some(Import { at, by: by.clone() }),
+                    imported: Some(Provenance { at, by: by.clone() }),
                     // If nobody said what led to it, it begins a chain.
                     correlation: if correlation.is_empty() { event_id.clone() } else { correlation.to_owned() },
                     id: event_id,

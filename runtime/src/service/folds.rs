@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use amends_core::value::{Failure, Payload};
 
-use super::{alone, reader::Committed};
+use super::{alone, patience::patiently, reader::Committed};
 use crate::engine::{
     driver::Clock,
     guests::{CallFault, GuestCall, GuestReport, Guests},
@@ -31,6 +31,15 @@ impl Folds {
             aggregate.folded(revision, state);
         }
         Ok(aggregate)
+    }
+
+    /// The state of an aggregate that has events, or why the code makes none. While the host has no room, it is asked again.
+    pub(super) async fn state(&self, aggregate: Committed) -> Result<Result<Payload, String>, Refusal> {
+        match patiently(|| self.complete(aggregate.clone())).await {
+            Ok(folded) => Ok(folded.state().cloned().ok_or_else(|| "it has no events".to_owned())),
+            Err(refusal) if refusal.code == RefusalCode::GuestFailed => Ok(Err(refusal.message)),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     async fn run(&self, call: GuestCall) -> Result<Payload, CallFault> {

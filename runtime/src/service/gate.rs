@@ -18,10 +18,7 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::{
-    folds::Folds,
-    reader::{Committed, Reader},
-};
+use super::{folds::Folds, reader::Reader};
 use crate::engine::{
     aggregate::shapes,
     module::Modules,
@@ -33,10 +30,6 @@ const AT_ONCE: usize = 4;
 
 /// Ids that are read at a time.
 const IDS: usize = 512;
-
-/// How often a stream is tried again that the host had no room for, and how long after.
-const TRIES_MAX: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Events of an unreadable form are counted up to so many.
 const COUNTED_MAX: usize = 100_000;
@@ -291,7 +284,7 @@ impl Gate {
         let (active, compared) = read.await?;
         let Some(compared) = compared else { return Ok((0, Outcome::Nothing)) };
         let revision = compared.revision;
-        let compared = self.state(compared).await?;
+        let compared = self.folds.state(compared).await?;
         let Some(active) = active else {
             // Nothing is active that knows it: what it makes of the events is all there is.
             return Ok((
@@ -299,7 +292,7 @@ impl Gate {
                 compared.map_or_else(|why| Outcome::Trapped(Trapped { id, revision, why }), |_| Outcome::Equal),
             ));
         };
-        let outcome = match (self.state(active).await?, compared) {
+        let outcome = match (self.folds.state(active).await?, compared) {
             (Err(_), _) => Outcome::Broken,
             (Ok(_), Err(why)) => Outcome::Trapped(Trapped { id, revision, why }),
             (Ok(active), Ok(compared)) => match difference(&active, &compared) {
@@ -308,26 +301,6 @@ impl Gate {
             },
         };
         Ok((revision, outcome))
-    }
-
-    /// The state, or why the code makes none.
-    async fn state(&self, aggregate: Committed) -> Result<Result<Payload, String>, Refusal> {
-        let mut tries = 0;
-        let folded = loop {
-            match self.folds.complete(aggregate.clone()).await {
-                // The host is busy: that says nothing of the code, and the comparison may have run for an hour.
-                Err(refusal) if refusal.code == RefusalCode::Overloaded && tries < TRIES_MAX => {
-                    tries += 1;
-                    tokio::time::sleep(PAUSE).await;
-                }
-                folded => break folded,
-            }
-        };
-        match folded {
-            Ok(folded) => Ok(folded.state().cloned().ok_or_else(|| "it has no events".to_owned())),
-            Err(refusal) if refusal.code == RefusalCode::GuestFailed => Ok(Err(refusal.message)),
-            Err(refusal) => Err(refusal),
-        }
     }
 
     async fn blocking<T: Send + 'static>(

@@ -20,6 +20,8 @@ pub mod folds;
 
 mod alone;
 
+mod patience;
+
 pub mod views;
 
 pub mod gate;

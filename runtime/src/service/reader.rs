@@ -45,7 +45,7 @@ use crate::{
         schedule, starter, trace,
     },
     held::{Room, Share},
-    journal::Record,
+    journal::{Corrupt, Record},
     store::{Position, Store, StoreError},
 };
 
@@ -254,20 +254,23 @@ impl Reader {
         self.catalogue.of(self.store.as_ref(), namespace, code).map_err(|error| failed(&error))
     }
 
-    /// An aggregate as this code sees it, if it has events.
+    /// An aggregate as this code sees it, if it has events. What is corrupt is this aggregate only.
     pub(super) fn aggregate_by(
         &self,
         namespace: &Namespace,
         which: (&str, &str),
         code: &Code,
-    ) -> Result<Option<Committed>, Refusal> {
+    ) -> Result<Option<Committed>, StoreError> {
         let kept = aggregate::read::Kept::Used;
         aggregate::read::by(self.store.as_ref(), &code.active(), kept, namespace, which, Until::Now)
-            .map_err(|error| failed(&error))
     }
 
-    /// Whether there are records of these aggregates.
-    pub(super) fn are_there(&self, namespace: &Namespace, which: &[(String, String)]) -> Result<Vec<bool>, Refusal> {
+    /// Whether there are records of these aggregates, each for itself.
+    pub(super) fn are_there(
+        &self,
+        namespace: &Namespace,
+        which: &[(String, String)],
+    ) -> Result<Vec<Result<bool, Corrupt>>, Refusal> {
         aggregate::read::are_there(self.store.as_ref(), namespace, which).map_err(|error| failed(&error))
     }
 
@@ -340,7 +343,18 @@ impl Reader {
         from: u64,
         limit: usize,
     ) -> Result<Option<EventPage>, Refusal> {
-        aggregate::read::events(self.store.as_ref(), namespace, which, from, limit).map_err(|error| failed(&error))
+        self.read_events_of(namespace, which, from, limit).map_err(|error| failed(&error))
+    }
+
+    /// The same. What is corrupt is this aggregate only.
+    pub(super) fn read_events_of(
+        &self,
+        namespace: &Namespace,
+        which: (&str, &str),
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<EventPage>, StoreError> {
+        aggregate::read::events(self.store.as_ref(), namespace, which, from, limit)
     }
 
     /// Events in the order of the journal.
@@ -428,6 +442,6 @@ fn unreadable(id: &SagaId, error: &LoadError) -> Refusal {
     Refusal::new(RefusalCode::StorageFailed, format!("saga {id} cannot be read: {error}"))
 }
 
-fn failed(error: &StoreError) -> Refusal {
+pub(super) fn failed(error: &StoreError) -> Refusal {
     Refusal::new(RefusalCode::StorageFailed, error.to_string())
 }

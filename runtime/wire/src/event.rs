@@ -1,6 +1,6 @@
 //! Events from outside, as structured CloudEvents, and the answer; and events as they were recorded.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::{Json, Time};
@@ -110,12 +110,16 @@ pub struct RecordedEvent {
     pub at: Time,
     /// How it came here, if another system recorded it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub imported: Option<Import>,
-    /// The root of its chain of causes: the id of a command, of a saga, or of a published event.
+    pub imported: Option<Provenance>,
+    /// The root of its chain of causes: the id of a command, of a saga, or of a published event; of an imported event of which nobody
+    /// said what led to it, its own.
     pub correlation: String,
-    /// Its data; null also if it was erased.
-    #[schema(required)]
+    /// Its data, as JSON; null also if it was erased. It is left out where `data_base64` is.
+    #[serde(default, deserialize_with = "some_json", skip_serializing_if = "Option::is_none")]
     pub data: Option<Json>,
+    /// Its data, if it is not JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_base64: Option<String>,
     /// What else it is about.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -126,7 +130,7 @@ pub struct RecordedEvent {
 
 /// How an event came here that another system recorded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Import {
+pub struct Provenance {
     /// When it was imported.
     pub at: Time,
     /// Who imported it, as the client said.
@@ -142,4 +146,9 @@ pub struct EventPage {
     pub through: String,
     /// Whether there may be more now.
     pub has_more: bool,
+}
+
+/// `null` is JSON too: only what is left out is none.
+fn some_json<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Json>, D::Error> {
+    Json::deserialize(deserializer).map(Some)
 }

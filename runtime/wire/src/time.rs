@@ -28,6 +28,12 @@ impl Time {
         self.0
     }
 
+    /// The milliseconds since 1970 of a text, negative before.
+    pub(crate) fn ms_of(text: &str) -> Result<i64, BadTime> {
+        let mut rest = Digits(text.as_bytes());
+        rest.time().filter(|_| rest.0.is_empty()).ok_or(BadTime)
+    }
+
     /// The milliseconds between `earlier` and this moment; 0 if `earlier` is later.
     pub fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
@@ -61,9 +67,7 @@ impl FromStr for Time {
 
     /// Reads RFC 3339; seconds may be left out. Times before 1970 become 1970.
     fn from_str(text: &str) -> Result<Self, BadTime> {
-        let mut rest = Digits(text.as_bytes());
-        let ms = rest.time().filter(|_| rest.0.is_empty()).ok_or(BadTime)?;
-        Ok(Self(u64::try_from(ms).unwrap_or(0)))
+        Ok(Self(u64::try_from(Self::ms_of(text)?).unwrap_or(0)))
     }
 }
 

@@ -9,7 +9,8 @@ use utoipa::{
     openapi::{KnownFormat, ObjectBuilder, RefOr, Schema, SchemaFormat, Type, schema::SchemaType},
 };
 
-/// One JSON value, kept as the text it came in. The host shows bytes that are not JSON as `{"base64":"…"}`.
+/// One JSON value, kept as the text it came in. The host shows bytes that are not JSON as `{"base64":"…"}`, but for the
+/// data of an event, which has a member of its own for them.
 #[derive(Clone)]
 pub struct Json(Text);
 

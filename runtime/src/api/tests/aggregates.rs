@@ -3,6 +3,11 @@
 use expect_test::expect;
 
 use super::*;
+use crate::{
+    journal::{StreamId, StreamKind, keys},
+    service::testing::namespace,
+    store::{Store, Table},
+};
 
 fn counting() -> TestHost {
     let host = TestHost::new();
@@ -189,4 +194,31 @@ fn xr_03_events_are_read_in_the_order_of_the_journal_and_none_is_skipped_or_told
     assert_eq!(page(&host, &format!("?after={through}")).0, "counter.counted of counter C1 #3 for R6: 1\n");
     drop(answer(&host, &format!("POST /v1/events\namends-namespace: b\n\n{}", event("e3"))));
     assert!(!page(&host, "").0.contains("e3"), "another namespace");
+}
+
+/// A damaged stream made the whole page fail, as if the storage had, and who imports sent it again for half a minute and gave up.
+#[test]
+fn a_damaged_aggregate_is_refused_by_its_line_and_the_others_of_the_page_are_imported() {
+    let host = counting();
+    let line = |id: &str, revision: u64| {
+        format!(r#"{{"source":"counter","key":"{id}","type":"counter.counted","revision":{revision},"data":7}}"#)
+    };
+    let import = |lines: &[String]| json(&host, &format!("POST /v1/import\n\n{}", lines.join("\n")));
+    let before = host.store.last_position().unwrap();
+    assert_eq!(import(&[line("C1", 1)])["taken"], 1);
+    host.store.damage_stream(before + 1);
+    assert_eq!(import(&[line("C2", 1)])["taken"], 1);
+    let index = keys::by_id(&StreamId { namespace: namespace(), kind: StreamKind::Aggregate, id: "counter/C2".to_owned() });
+    host.store.damage_row(Table::ById, &index);
+    let answer = import(&[line("C1", 1), line("C1", 2), line("C2", 2), line("C3", 1)]);
+    let told = |refused: &serde_json::Value| {
+        format!("{} {} {} {}\n", refused["line"], refused["lines"], refused["event"], refused["code"])
+    };
+    let refused: String = answer["refusals"].as_array().unwrap().iter().map(told).collect();
+    expect![[r#"
+        1 2 "counter/C1/1" "unreadable"
+        3 1 "counter/C2/2" "unreadable"
+    "#]]
+    .assert_eq(&refused);
+    assert_eq!(answer["taken"], 1, "{answer}");
 }

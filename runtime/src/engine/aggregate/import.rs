@@ -3,8 +3,8 @@
 //! Who imports has read the streams before, and has let their module fold the events. So what is decided here is only whether each stream
 //! still stands where it was read. Nothing of one that does not is recorded: it is to be read again.
 //!
-//! A stream of the file may be in several commits. What each of them records of it is a state that the aggregate once had, and the next
-//! import of the same events finds it and goes on behind it: so a cut needs no repair.
+//! A stream of the file may be in several commits, if it is long. What each of them records of it is a state that the aggregate once had,
+//! and the next import of the same events finds it and goes on behind it: so a cut needs no repair, unless a command comes in between.
 
 use std::collections::HashMap;
 
@@ -30,6 +30,10 @@ use crate::{
 
 /// Events of one commit. Each takes the shard some microseconds, and a request in between is not to wait for long.
 pub const IMPORT_EVENTS_MAX: usize = 1_000;
+
+/// Streams of one commit that have events already. Each may have to be read, its kept state and the events behind it, and the shard does
+/// nothing else meanwhile; what is read of a stream that is new is a row.
+pub const IMPORT_GROWN_MAX: usize = 32;
 
 /// Events to be imported, of several streams.
 #[derive(Clone, Debug)]
@@ -79,7 +83,7 @@ pub struct ImportEvent {
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportAnswer {
-    /// The position of the last record.
+    /// The position up to which all of it is recorded; 0: nothing was taken.
     pub position: Position,
     /// Of each stream, whether its events are recorded. If not, it does not stand any more where it was read, or is being decided about.
     pub taken: Vec<bool>,
@@ -110,8 +114,9 @@ impl Aggregates {
         self.residents.extend(loaded);
         self.record_import(&mut commit, origin, import, &keys, &taken);
         self.end_import(&mut commit, modules, import, &keys, &taken);
-        let position = commit.last_position();
-        Ok(Said::new(position, Ok(ImportAnswer { position, taken })))
+        let last = commit.last_position();
+        let position = if taken.contains(&true) { last } else { 0 };
+        Ok(Said::new(last, Ok(ImportAnswer { position, taken })))
     }
 
     /// Those that are not in memory. All of them are asked for before one that is missing ends this, and the streams that are not there

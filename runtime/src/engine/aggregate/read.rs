@@ -14,7 +14,7 @@ use crate::{
         module::{ActiveAggregate, Modules},
         recorded::RecordedEvent,
     },
-    journal::{StreamId, keys, record},
+    journal::{Corrupt, StreamId, keys, record},
     store::{Position, Store, StoreError, StreamRead, Table},
 };
 
@@ -233,11 +233,15 @@ pub(crate) fn events(
     Ok(Some(EventPage { events, next: (next <= end.revision).then_some(next) }))
 }
 
-/// Whether there are records of these aggregates: one read for all.
-pub(crate) fn are_there(store: &dyn Store, namespace: &Namespace, which: &[(String, String)]) -> Result<Vec<bool>, StoreError> {
+/// Whether there are records of these aggregates: one read for all, and a row that is damaged is the answer for its own.
+pub(crate) fn are_there(
+    store: &dyn Store,
+    namespace: &Namespace,
+    which: &[(String, String)],
+) -> Result<Vec<Result<bool, Corrupt>>, StoreError> {
     let streams: Vec<StreamId> = which.iter().map(|(name, id)| AggregateKey::new(namespace, name, id).stream()).collect();
     let ends = reads::ends_of(store, &streams.iter().collect::<Vec<_>>())?;
-    ends.into_iter().map(|end| Ok(end?.is_some())).collect()
+    Ok(ends.into_iter().map(|end| end.map(|end| end.is_some())).collect())
 }
 
 /// Ids of the aggregates of a name behind one of them, in order.

@@ -1,15 +1,18 @@
 //! Histories that another system recorded are brought in, a page of lines at a time: each stream of a page is read, compared with what is
-//! recorded, and folded by its module; then the events are recorded in the order of the lines.
+//! recorded, and folded by its module; then the events are recorded.
 //!
-//! The lines of a stream in a page are taken or refused together. A stream that is longer than a page, or mixed with others, is taken in
-//! pages: a prefix of a history is a state that the aggregate once had, and whoever sends the lines again finds those repeated that are
-//! recorded. So a cut anywhere is healed by sending the same again.
+//! The lines of a stream in a page are taken or refused together, if they are at most a commit: [`cut`] says which lines that is. A stream
+//! that is longer, or goes on in the next page, is taken in parts: a prefix of a history is a state that the aggregate once had, and
+//! whoever sends the lines again finds those repeated that are recorded. So a cut is healed by sending the same again, unless a command
+//! to that aggregate was decided meanwhile: then the rest of its history is refused.
 //!
 //! An import has no claims, starts no saga and ends no wait: what followed from these events followed in the other system.
 
+mod cut;
+
 mod part;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use amends_core::{
     aggregate::{Definition, Shape},
@@ -20,34 +23,42 @@ use futures_util::stream::{self, StreamExt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use self::part::{Event, Line, Why};
-use self::part::{Misplaced, Part};
+use self::{
+    cut::{Fresh, Piece},
+    part::{Misplaced, Part},
+};
 use super::{
     folds::Folds,
     intake::Intake,
-    reader::{Code, Committed, Reader},
+    patience::{PAUSE, TRIES_MAX, patiently},
+    reader::{Code, Committed, Reader, failed},
 };
 use crate::{
     engine::{
         driver::Clock,
         guests::{ModuleDigest, PastEvent},
-        port::{IMPORT_EVENTS_MAX, Import, ImportAnswer, ImportEvent, ImportStream, Origin, Refusal, RefusalCode, Request},
+        port::{Import, ImportAnswer, ImportEvent, ImportStream, Origin, Refusal, RefusalCode, Request},
     },
-    store::Position,
+    store::{Position, StoreError},
 };
 
 /// Pages that are taken at a time: each is in memory, whole, and two of them are as fast as many.
 const AT_ONCE: usize = 2;
 
-/// Streams of a page that are read and folded at a time: they share the places for guests with everybody else.
-const STREAMS_AT_ONCE: usize = 32;
+/// New streams of a page that are folded at a time: they share the places for guests with everybody else. Each holds a state, and its
+/// events are those of the page.
+const NEW_AT_ONCE: usize = 32;
+
+/// Streams that have events already, of which each holds those behind its kept state, or all where none is kept.
+const GROWN_AT_ONCE: usize = 4;
+
+/// What the states of a page may take together until they are recorded. Where one finds no room, the next command to its aggregate folds
+/// the events again.
+const STATES_BYTES_MAX: usize = 16 << 20;
 
 /// Commits of a page that are asked for before the first of them is durable. One that does not follow on the one before gets nothing of
 /// the streams that they share, and those are read again.
 const COMMITS_AHEAD: usize = 3;
-
-/// How often the host is asked again that has no room, or a stream read again that commands change meanwhile; and how long after.
-const TRIES_MAX: u32 = 100;
-const PAUSE: Duration = Duration::from_millis(50);
 
 /// Records that are compared with lines at a time.
 const COMPARED: usize = 512;
@@ -64,7 +75,7 @@ pub struct Imports {
 
 /// A place for a page, taken before the page is read.
 pub struct Place {
-    _permit: Option<OwnedSemaphorePermit>,
+    _permit: OwnedSemaphorePermit,
 }
 
 /// What came of a page.
@@ -76,16 +87,16 @@ pub struct Imported {
     pub taken: u64,
     /// Lines that were recorded before, as they are.
     pub repeated: u64,
-    /// Streams of which nothing was taken, in the order of the lines.
+    /// Streams of which lines were not taken, in the order of these lines.
     pub refused: Vec<RefusedStream>,
-    /// The position of the last record; 0: nothing was recorded.
+    /// The position up to which all that was taken is recorded; 0: nothing was taken.
     pub position: Position,
 }
 
-/// A stream of which nothing of the page was taken.
+/// A stream of which not all of the page was taken: nothing, or of more than a commit takes the first lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedStream {
-    /// The line that cannot be taken.
+    /// The line that cannot be taken; where its module fails on the events, the first one that is not recorded: they are folded together.
     pub line: u64,
     /// How many lines of the page are not taken because of it.
     pub lines: u64,
@@ -115,7 +126,15 @@ struct Ready {
     /// Indices of the part's lines, in order.
     fresh: Vec<usize>,
     digest: ModuleDigest,
-    state: Payload,
+    /// None: there is no room for it.
+    state: Option<Payload>,
+}
+
+/// A part that is to be read, or read again.
+struct Open {
+    part: usize,
+    /// The first of its lines that is not taken.
+    index: usize,
 }
 
 /// A part as it stands while its page is taken.
@@ -133,8 +152,9 @@ impl Imports {
     }
 
     /// Waits for a place, which is to be had before the page is read.
-    pub async fn place(&self) -> Place {
-        Place { _permit: Arc::clone(&self.places).acquire_owned().await.ok() }
+    pub async fn place(&self) -> Result<Place, Refusal> {
+        let permit = Arc::clone(&self.places).acquire_owned().await;
+        permit.map(|permit| Place { _permit: permit }).map_err(|_| stopping())
     }
 
     /// Takes a page. An error says nothing of its lines: what was recorded until then stays, and the page is to be sent again.
@@ -146,7 +166,7 @@ impl Imports {
         let mut names: Vec<String> = all.iter().map(|standing| standing.part.aggregate.clone()).collect();
         names.sort_unstable();
         names.dedup();
-        let mut open: Vec<usize> = (0..all.len()).collect();
+        let mut open: Vec<Open> = (0..all.len()).map(|part| Open { part, index: 0 }).collect();
         let (mut position, mut tries) = (0, 0);
         while !open.is_empty() {
             // Another version may be active by now.
@@ -161,9 +181,9 @@ impl Imports {
                 tokio::time::sleep(PAUSE).await;
             }
         }
-        for part in open {
+        for Open { part, index } in open {
             let why = Why::new("changed_meanwhile", "commands are being decided about it: import it before it is used");
-            all[part].refused = Some(Misplaced { index: 0, why });
+            all[part].refused = Some(Misplaced { index, why });
         }
         Ok(summed(&all, position))
     }
@@ -186,27 +206,36 @@ impl Imports {
         &self,
         namespace: &Namespace,
         all: &mut [Standing],
-        open: &[usize],
+        open: &[Open],
         codes: &HashMap<String, Result<Code, Why>>,
         now: Instant,
     ) -> Result<Vec<Ready>, Refusal> {
-        let which: Vec<(String, String)> =
-            open.iter().map(|index| (all[*index].part.aggregate.clone(), all[*index].part.id.clone())).collect();
+        let which =
+            open.iter().map(|open| (all[open.part].part.aggregate.clone(), all[open.part].part.id.clone())).collect::<Vec<_>>();
         let there = self.blocking({
             let namespace = namespace.clone();
             move |reader| reader.are_there(&namespace, &which)
         });
-        let there = there.await?;
-        let parts = open.iter().zip(there).map(|(index, is_there)| (*index, Arc::clone(&all[*index].part), is_there));
-        let prepared = parts.map(|(index, part, is_there)| async move {
+        let (mut new, mut grown) = (Vec::new(), Vec::new());
+        for (open, is_there) in open.iter().zip(there.await?) {
+            let (index, part) = (open.part, Arc::clone(&all[open.part].part));
+            match is_there {
+                Ok(false) => new.push((index, part, false)),
+                Ok(true) => grown.push((index, part, true)),
+                Err(corrupt) => all[index].refused = Some(unreadable(&corrupt.0)),
+            }
+        }
+        let prepare = |(index, part, is_there): (usize, Arc<Part>, bool)| async move {
             match codes.get(&part.aggregate) {
                 Some(Ok(code)) => Ok((index, self.prepare_one(namespace, index, part, code, is_there, now).await?)),
                 Some(Err(why)) => Ok((index, Prepared::Refused(Misplaced { index: 0, why: why.clone() }))),
                 None => Err(Refusal::new(RefusalCode::StorageFailed, "the code of an aggregate was not looked for")),
             }
-        });
-        let mut prepared = stream::iter(prepared.collect::<Vec<_>>()).buffer_unordered(STREAMS_AT_ONCE);
-        let mut ready = Vec::new();
+        };
+        let grown = stream::iter(grown.into_iter().map(prepare).collect::<Vec<_>>()).buffer_unordered(GROWN_AT_ONCE);
+        let new = stream::iter(new.into_iter().map(prepare).collect::<Vec<_>>()).buffer_unordered(NEW_AT_ONCE);
+        let mut prepared = grown.chain(new);
+        let (mut ready, mut room) = (Vec::new(), STATES_BYTES_MAX);
         while let Some(one) = prepared.next().await {
             let (index, one) = one?;
             match one {
@@ -214,7 +243,7 @@ impl Imports {
                 Prepared::Refused(misplaced) => all[index].refused = Some(misplaced),
                 Prepared::Ready(one) => {
                     all[index].is_new |= one.after == 0;
-                    ready.push(one);
+                    ready.push(Ready { state: one.state.and_then(|state| kept(state, &mut room)), ..one });
                 }
             }
         }
@@ -237,7 +266,11 @@ impl Imports {
             false => None,
             true => {
                 let (namespace, part, code) = (namespace.clone(), Arc::clone(&part), code.clone());
-                self.blocking(move |reader| compared(&reader, &namespace, &part, &code)).await?
+                let read = self.blocking(move |reader| match compared(&reader, &namespace, &part, &code) {
+                    Err(StoreError::Corrupt(why)) => Ok(Some(Err(unreadable(&why)))),
+                    read => read.map_err(|error| failed(&error)),
+                });
+                read.await?
             }
         };
         let committed = match known {
@@ -252,38 +285,17 @@ impl Imports {
             Err(misplaced) => return Ok(Prepared::Refused(misplaced)),
         };
         let events = fresh.iter().filter_map(|index| past(&part.lines[*index], now)).collect();
-        match self.state(committed.and(events)).await? {
-            Ok(state) => Ok(Prepared::Ready(Ready { part: index, after, fresh, digest: code.digest(), state })),
+        match self.folds.state(committed.and(events)).await? {
+            Ok(state) => Ok(Prepared::Ready(Ready { part: index, after, fresh, digest: code.digest(), state: Some(state) })),
             Err(message) => {
-                let why = Why::new("guest_failed", message);
+                let why =
+                    Why::new("guest_failed", format!("with events {} to {}: {message}", after + 1, after + fresh.len() as u64));
                 Ok(Prepared::Refused(Misplaced { index: fresh.first().copied().unwrap_or_default(), why }))
             }
         }
     }
 
-    /// The state after the events, or why the code makes none.
-    async fn state(&self, aggregate: Committed) -> Result<Result<Payload, String>, Refusal> {
-        let mut tries = 0;
-        loop {
-            match self.folds.complete(aggregate.clone()).await {
-                Ok(folded) => {
-                    let state = folded.state().cloned();
-                    return state
-                        .map(Ok)
-                        .ok_or_else(|| Refusal::new(RefusalCode::StorageFailed, "a fold of events made no state"));
-                }
-                Err(refusal) if refusal.code == RefusalCode::GuestFailed => return Ok(Err(refusal.message)),
-                Err(refusal) if refusal.code == RefusalCode::Overloaded && tries < TRIES_MAX => {
-                    tries += 1;
-                    tokio::time::sleep(PAUSE).await;
-                }
-                Err(refusal) => return Err(refusal),
-            }
-        }
-    }
-
-    /// Records what is ready in the order of the lines, so that views see the streams mixed as the file has them. Answers the parts
-    /// that do not stand any more where they were read.
+    /// Records what is ready. Answers the parts that do not stand any more where they were read.
     async fn record(
         &self,
         origin: &Origin,
@@ -292,45 +304,31 @@ impl Imports {
         ready: Vec<Ready>,
         now: Instant,
         position: &mut Position,
-    ) -> Result<Vec<usize>, Refusal> {
-        let mut order: Vec<(u64, usize, usize)> = Vec::new();
-        for (of, ready) in ready.iter().enumerate() {
+    ) -> Result<Vec<Open>, Refusal> {
+        let fresh = |ready: &Ready| {
             let lines = &all[ready.part].part.lines;
-            order.extend(ready.fresh.iter().enumerate().map(|(nth, index)| (lines[*index].number, of, nth)));
-        }
-        order.sort_unstable();
-        let imports: Vec<_> = order.chunks(IMPORT_EVENTS_MAX).map(|chunk| import_of(all, &ready, chunk, by, now)).collect();
-        let ask = |(import, of): (Import, Vec<usize>)| async move {
-            self.ask(origin, &import).await.map(|answer| (import, of, answer))
+            Fresh { after: ready.after, numbers: ready.fresh.iter().map(|index| lines[*index].number).collect() }
         };
-        let answered: Vec<_> = stream::iter(imports).map(ask).buffered(COMMITS_AHEAD).collect().await;
-        let mut fell = vec![false; ready.len()];
-        for answered in answered {
-            let (import, of, answer) = answered?;
-            *position = answer.position;
-            for (index, _) in of.iter().zip(&answer.taken).filter(|(_, taken)| !**taken) {
-                fell[*index] = true;
-            }
-            for event in import.events.iter().filter(|event| answer.taken.get(event.stream) == Some(&true)) {
-                all[ready[of[event.stream]].part].taken += 1;
-            }
+        let commits = cut::commits(&ready.iter().map(fresh).collect::<Vec<_>>());
+        let ask = |pieces: Vec<Piece>| {
+            let import = import_of(all, &ready, &pieces, by, now);
+            async move { self.ask(origin, &import).await.map(|answer| (pieces, answer)) }
+        };
+        let answered: Vec<Result<_, Refusal>> = stream::iter(commits).map(ask).buffered(COMMITS_AHEAD).collect().await;
+        let answered = answered.into_iter().collect::<Result<Vec<_>, _>>()?;
+        *position = answered.iter().map(|(_, answer)| answer.position).fold(*position, Position::max);
+        let answered: Vec<_> = answered.into_iter().map(|(pieces, answer)| (pieces, answer.taken)).collect();
+        let mut open = Vec::new();
+        for (ready, outcome) in ready.iter().zip(cut::outcomes(ready.len(), &answered)) {
+            all[ready.part].taken += outcome.taken as u64;
+            open.extend(outcome.fell.map(|line| Open { part: ready.part, index: ready.fresh[line] }));
         }
-        Ok(ready.iter().zip(fell).filter(|(_, fell)| *fell).map(|(ready, _)| ready.part).collect())
+        Ok(open)
     }
 
-    /// Asks the engine, again and again while it has no room.
+    /// Asks the engine.
     async fn ask(&self, origin: &Origin, import: &Import) -> Result<ImportAnswer, Refusal> {
-        let mut tries = 0;
-        loop {
-            let asked = self.intake.ask(|answer| Request::Import(origin.clone(), Box::new(import.clone()), answer)).await;
-            match asked {
-                Err(refusal) if refusal.code == RefusalCode::Overloaded && tries < TRIES_MAX => {
-                    tries += 1;
-                    tokio::time::sleep(PAUSE).await;
-                }
-                asked => return asked,
-            }
-        }
+        patiently(|| self.intake.ask(|answer| Request::Import(origin.clone(), Box::new(import.clone()), answer))).await
     }
 
     async fn blocking<T: Send + 'static>(
@@ -339,44 +337,55 @@ impl Imports {
     ) -> Result<T, Refusal> {
         let reader = self.reader.clone();
         let done = tokio::task::spawn_blocking(move || read(reader)).await;
-        done.unwrap_or_else(|_| Err(Refusal::new(RefusalCode::Stopping, "the host is stopping")))
+        done.unwrap_or_else(|_| Err(stopping()))
     }
 }
 
-/// What the engine is asked for these lines, and of which ready part each of its streams is.
-fn import_of(all: &[Standing], ready: &[Ready], chunk: &[(u64, usize, usize)], by: &str, now: Instant) -> (Import, Vec<usize>) {
-    let (mut import, mut of) = (Import { streams: Vec::new(), events: Vec::new(), by: by.to_owned() }, Vec::new());
-    let mut places: HashMap<usize, usize> = HashMap::new();
-    for (_, index, nth) in chunk {
-        let Ready { part, after, fresh, digest, state } = &ready[*index];
+fn stopping() -> Refusal {
+    Refusal::new(RefusalCode::Stopping, "the host is stopping")
+}
+
+/// A stream that is damaged is refused for itself: the storage is well, and the others are taken.
+fn unreadable(why: &str) -> Misplaced {
+    Misplaced { index: 0, why: Why::new("unreadable", format!("what is recorded of it cannot be read: {why}")) }
+}
+
+/// The state, if there is room for it.
+fn kept(state: Payload, room: &mut usize) -> Option<Payload> {
+    *room = room.checked_sub(state.bytes.len())?;
+    Some(state)
+}
+
+/// What the engine is asked for these lines: a stream for each piece, and the events in the order of the page.
+fn import_of(all: &[Standing], ready: &[Ready], pieces: &[Piece], by: &str, now: Instant) -> Import {
+    let (mut streams, mut lines) = (Vec::with_capacity(pieces.len()), Vec::new());
+    for (stream, piece) in pieces.iter().enumerate() {
+        let Ready { part, after, fresh, digest, state } = &ready[piece.stream];
         let part = &all[*part].part;
-        let stream = *places.entry(*index).or_insert_with(|| {
-            of.push(*index);
-            import.streams.push(ImportStream {
-                aggregate: part.aggregate.clone(),
-                id: part.id.clone(),
-                after: after + *nth as u64,
-                digest: *digest,
-                state: None,
-            });
-            import.streams.len() - 1
+        let is_last = piece.lines.end == fresh.len();
+        streams.push(ImportStream {
+            aggregate: part.aggregate.clone(),
+            id: part.id.clone(),
+            after: after + piece.lines.start as u64,
+            digest: *digest,
+            state: state.clone().filter(|_| is_last),
         });
-        if nth + 1 == fresh.len() {
-            import.streams[stream].state = Some(state.clone());
-        }
-        if let Ok(event) = &part.lines[fresh[*nth]].event {
-            import.events.push(ImportEvent {
-                stream,
-                event_type: event.event_type.clone(),
-                version: event.version,
-                data: event.data.clone(),
-                tags: event.tags.clone(),
-                at: event.at.unwrap_or(now),
-                correlation: event.correlation.clone(),
-            });
-        }
+        lines.extend(fresh[piece.lines.clone()].iter().map(|index| (stream, &part.lines[*index])));
     }
-    (import, of)
+    lines.sort_unstable_by_key(|(_, line)| line.number);
+    let event = |(stream, line): (usize, &Line)| {
+        let event = line.event.as_ref().ok()?;
+        Some(ImportEvent {
+            stream,
+            event_type: event.event_type.clone(),
+            version: event.version,
+            data: event.data.clone(),
+            tags: event.tags.clone(),
+            at: event.at.unwrap_or(now),
+            correlation: event.correlation.clone(),
+        })
+    };
+    Import { streams, events: lines.into_iter().filter_map(event).collect(), by: by.to_owned() }
 }
 
 /// The code must read every event.
@@ -401,14 +410,14 @@ fn compared(
     namespace: &Namespace,
     part: &Part,
     code: &Code,
-) -> Result<Option<Result<Committed, Misplaced>>, Refusal> {
+) -> Result<Option<Result<Committed, Misplaced>>, StoreError> {
     let which = (part.aggregate.as_str(), part.id.as_str());
     let Some(committed) = reader.aggregate_by(namespace, which, code)? else { return Ok(None) };
     let (revision, last) = (committed.revision, part.last_revision());
     // An event is not recorded before the record of its number. The last one says whether they were imported.
     let mut next = Some(part.first_revision().min(revision));
     while let Some(from) = next {
-        let Some(page) = reader.events_of(namespace, which, from, COMPARED)? else { break };
+        let Some(page) = reader.read_events_of(namespace, which, from, COMPARED)? else { break };
         for event in &page.events {
             if let Err(misplaced) = part.compare(event, revision) {
                 return Ok(Some(Err(misplaced)));
@@ -454,4 +463,18 @@ fn summed(all: &[Standing], position: Position) -> Imported {
     }
     imported.refused.sort_by_key(|refused| refused.line);
     imported
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A page of ten thousand aggregates held as many states until all were folded, each of up to a MiB.
+    #[test]
+    fn states_of_a_page_are_kept_while_there_is_room() {
+        let state = |bytes: usize| Payload::json("x".repeat(bytes));
+        let mut room = 10;
+        let lengths = [4, 7, 6, 1].map(|bytes| kept(state(bytes), &mut room).map(|state| state.bytes.len()));
+        assert_eq!((lengths, room), ([Some(4), None, Some(6), None], 0));
+    }
 }

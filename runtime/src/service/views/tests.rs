@@ -211,7 +211,7 @@ fn import(host: &TestHost, numbers: &[u64]) -> Position {
     };
     let lines = numbers.iter().zip(1..).map(line).collect();
     let imports = &host.services.imports;
-    let imported = run(async { imports.take(&origin(), "ann", lines, &imports.place().await).await }).unwrap();
+    let imported = run(async { imports.take(&origin(), "ann", lines, &imports.place().await.unwrap()).await }).unwrap();
     assert_eq!((imported.taken, imported.refused), (numbers.len() as u64, Vec::new()));
     imported.position
 }

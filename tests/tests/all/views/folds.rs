@@ -128,7 +128,7 @@ fn imported_events_are_in_the_views() {
     };
     let page: Vec<String> = (0..2_500).map(|number| line(number).to_string()).collect();
     let answer = api.write(Method::POST, "/v1/import", page.join("\n").as_bytes()).expect(200);
-    assert_eq!(answer, json!({"begun": 10, "taken": 2500, "repeated": 0, "refused": 0}));
+    assert_eq!(answer, json!({"begun": 10, "taken": 2500, "repeated": 0, "left_out": 0, "refused": 0}));
     let last = note(&api, "L1", "after");
     let rows = rows_at(&api, "notes", &last);
     assert_eq!((rows.len(), &rows), (2_502, &folded(&api, 1)));
