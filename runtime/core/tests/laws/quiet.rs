@@ -85,7 +85,7 @@ impl Model {
             (Outcome::Unknown(_), _) => "transient",
             (Outcome::NotDone, Direction::Check) => "not_done",
             (Outcome::Wait(_), Direction::Check) => trap,
-            (Outcome::Wait(wait), _) if is_within_ten_years(wait, context.now) && self.has_sent(attempt, wait, messages) => {
+            (Outcome::Wait(wait), _) if is_within_ten_years(wait, context.now) && self.will_hear(attempt, wait, messages) => {
                 "wait"
             }
             (Outcome::Wait(_) | Outcome::Trapped(_) | Outcome::HostFault(_) | Outcome::NotDone | Outcome::Denied(_), _) => trap,
@@ -98,11 +98,14 @@ impl Model {
     }
 
     /// An answer that is waited for is one to a command that the leg has sent, now or before.
-    fn has_sent(&mut self, attempt: &Attempt, wait: &Wait, messages: &[Message]) -> bool {
+    fn will_hear(&mut self, attempt: &Attempt, wait: &Wait, messages: &[Message]) -> bool {
         let Some(number) = wait.answer else { return true };
-        let before = self.step(&attempt.leg.path).map_or(0, |step| step.leg(&attempt.leg).commands.len());
+        let before = self.step(&attempt.leg.path).is_ok_and(|step| {
+            let leg = step.leg(&attempt.leg);
+            leg.commands.len() > number as usize && !leg.told.contains(&number)
+        });
         let now = messages.iter().any(|message| matches!(message, Message::Command(sent) if sent.number == number));
-        now || before > number as usize
+        now || before
     }
 
     /// What holds between two inputs.
