@@ -131,7 +131,9 @@ fn one(view: &Projection, now: &Now) -> String {
         if let Some(stopped) = &generation.stopped {
             let at = stopped.event.as_ref().map(|event| format!(" at the event {}", clean(event))).unwrap_or_default();
             let by = stopped.by.as_ref().filter(|by| !by.is_empty()).map(|by| format!(" by {}", clean(by))).unwrap_or_default();
-            let line = format!("generation {number} stopped{at}{by}: {} ({})\n", clean(&stopped.message), clean(&stopped.code));
+            let code = if stopped.event.is_some() { format!(" ({})", clean(&stopped.code)) } else { String::new() };
+            let why = Some(clean(&stopped.message)).filter(|why| !why.is_empty()).map(|why| format!(": {why}{code}"));
+            let line = format!("generation {number} stopped{at}{by}{}\n", why.unwrap_or(code));
             text += &paint(BAD, line);
         }
         if let Some(why) = &generation.delayed {
@@ -163,11 +165,18 @@ fn row(name: &str, generation: &Generation, now: &Now) -> Vec<String> {
         format!("{} {role}", generation.number),
         format!("{} v{}", clean(&generation.module), generation.version),
         generation.events.to_string(),
-        generation.lag.to_string(),
+        lag(generation.lag),
         oldest,
         format!("{}/s", generation.rate),
         standing,
     ]
+}
+
+/// The host counts up to this.
+const LAG_MAX: u64 = 10_000;
+
+fn lag(events: u64) -> String {
+    if events < LAG_MAX { events.to_string() } else { format!("{LAG_MAX}+") }
 }
 
 fn failed(views: &[Projection]) -> String {
@@ -218,7 +227,7 @@ mod tests {
             role: GenerationRole::Building,
             version: 2,
             events: 900,
-            lag: 11_500,
+            lag: 10_000,
             waiting_since: Some(Time::from_ms(at.ms() - 125_000)),
             stopped: Some(GenerationStop {
                 event: Some("order/O9/1".to_owned()),
@@ -233,9 +242,9 @@ mod tests {
         let view = Projection { name: "order-history".to_owned(), generations: vec![active, building], failed: None };
         let told = anstream::adapter::strip_str(&one(&view, &now)).to_string();
         expect![[r#"
-            VIEW           GENERATION  MODULE     EVENTS  LAG    OLDEST  RATE
-            order-history  3 active    credit v1  12400   0      -       812/s
-            order-history  4 building  credit v2  900     11500  2m ago  812/s  stopped
+            VIEW           GENERATION  MODULE     EVENTS  LAG     OLDEST  RATE
+            order-history  3 active    credit v1  12400   0       -       812/s
+            order-history  4 building  credit v2  900     10000+  2m ago  812/s  stopped
             generation 3 left out order/O7/3: no currency (ann, 12:00:00)
             generation 4 stopped at the event order/O9/1: index out of bounds (trap)
         "#]]

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::{Deserialize, Deserializer, Serialize, de};
 use utoipa::ToSchema;
 
-use super::{Json, Time, event::Provenance};
+use super::{Json, Time, event::Provenance, time::LAST_MS};
 
 /// A line of an import: one event of an aggregate, as a `RecordedEvent` is shown.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,7 +25,7 @@ pub struct ImportLine {
     #[serde(default, deserialize_with = "revision")]
     pub revision: Option<String>,
     /// When it was decided, from 1970 on; if it is left out, when it is imported.
-    #[serde(default, deserialize_with = "since_1970", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "recordable", skip_serializing_if = "Option::is_none")]
     pub at: Option<Time>,
     /// Its data, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -102,10 +102,13 @@ fn first_version() -> u32 {
 }
 
 /// A moment that can be recorded: it is no other one afterwards.
-fn since_1970<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
+fn recordable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Time>, D::Error> {
     let Some(text) = Option::<Cow<'_, str>>::deserialize(deserializer)? else { return Ok(None) };
     let ms = Time::ms_of(&text).map_err(de::Error::custom)?;
     let ms = u64::try_from(ms).map_err(|_| de::Error::custom("`at` is before 1970, and no such time can be recorded"))?;
+    if ms > LAST_MS {
+        return Err(de::Error::custom("`at` is after the year 9999, and no such time can be shown"));
+    }
     Ok(Some(Time::from_ms(ms)))
 }
 

@@ -11,7 +11,7 @@ use utoipa::{
 const DAY_MS: u64 = 86_400_000;
 
 /// The last millisecond of the year 9999, the last year that RFC 3339 can write.
-const LAST_MS: u64 = 253_402_300_799_999;
+pub(crate) const LAST_MS: u64 = 253_402_300_799_999;
 
 /// A moment in milliseconds since 1970; in JSON `2026-01-01T12:00:00.000Z`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

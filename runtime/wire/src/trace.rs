@@ -124,7 +124,7 @@ pub struct TraceNode {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<String>,
     /// How it stands: of a saga its status; of a leg `running`, `done`, `undone`, `not_done`, `refused`, `transient`, `unknown`,
-    /// `waiting`, `backoff` or `stuck`; of a command `accepted` or `refused`; of a published event `kept` or `dead`.
+    /// `waiting`, `backoff` or `stuck`; of a command `accepted`, `refused` or `undecided`; of a published event `kept` or `dead`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
     /// Why.
@@ -153,7 +153,7 @@ pub struct TraceView {
     pub view: String,
     /// The generation that answers.
     pub generation: u64,
-    /// The module whose code builds that.
+    /// The module whose code builds that now, and answers.
     pub module: String,
     /// The version of the module.
     pub version: u32,

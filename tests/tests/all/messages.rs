@@ -242,6 +242,9 @@ fn what_a_compensation_sends_is_decided_behind_what_it_undoes() {
     }
     assert_eq!(host.cli(&["cancel", "B1", "--yes", "--note", "too slow"]).code, 0);
     host.api().until_type("B1", "compensated");
+    let trace = host.cli(&["trace", "B1"]).stdout;
+    assert!(trace.contains("→ order/O1/create  undecided") && trace.contains("→ order/O1/reject  undecided"), "{trace}");
+    assert!(trace.contains("2 commands are not decided yet") && !trace.contains("nothing is open"), "{trace}");
     let api = host.api();
     api.put("/v1/modules/credit", &guest(Way::Plain, "credit")).expect(201);
     let began = std::time::Instant::now();

@@ -483,13 +483,13 @@ fn the_command_line_prints_the_tree_with_times_and_versions() {
         ├─ create done +TIME credit v1
         │ └─ → order/O1/create +TIME credit v1
         │ └─ event order/O1/1 order.created +TIME credit v1
-        │ └─ view order-history generation 2 +TIME credit v1
+        │ └─ view order-history generation 2 +TIME
         ├─ reserve-credit refused credit_limit_exceeded: 1500 cents are left +TIME credit v1
         ├─ goes back: reserve-credit was refused +TIME
         └─ undo create undone +TIME credit v1
         └─ → order/O1/reject +TIME credit v1
         └─ event order/O1/2 order.rejected +TIME credit v1
-        └─ view order-history generation 2 +TIME credit v1
+        └─ view order-history generation 2 +TIME
         all within TIME; nothing is open
     "#]]
     .assert_eq(&told.stdout.lines().map(line).collect::<String>());

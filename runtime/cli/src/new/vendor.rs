@@ -89,6 +89,7 @@ pub(super) const SDK: &[File] = sdk![
     "src/testing/leg/undo.rs",
     "src/testing/machine.rs",
     "src/testing/names.rs",
+    "src/testing/plain.rs",
     "src/testing/pointer.rs",
     "src/testing/rules.rs",
     "src/testing/rules/aggregates.rs",

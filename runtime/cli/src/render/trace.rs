@@ -28,7 +28,8 @@ pub(crate) fn tree(trace: &Trace, now: &Now) -> String {
     let times: Vec<String> = lines.iter().enumerate().map(|(index, line)| since(trace, index, line.at, now)).collect();
     let since = times.iter().map(|time| width(time)).max().unwrap_or(0);
     let row = |(line, time): (&Line, &String)| {
-        let row = format!("{}  {}  {}", pad(&line.left, right), pad(&paint(DIM, time), since), line.code);
+        let time = if time.is_empty() { String::new() } else { paint(DIM, time) };
+        let row = format!("{}  {}  {}", pad(&line.left, right), pad(&time, since), line.code);
         // What ends with a colour has no space behind it.
         row.trim_end().to_owned()
     };
@@ -52,7 +53,8 @@ fn branch(node: &TraceNode, fork: &str, below: &str, lines: &mut Vec<Line>) {
     let forks = |index: usize| if index + 1 == count { ("└─ ", "   ") } else { ("├─ ", "│  ") };
     for (index, view) in node.views.iter().enumerate() {
         let left = format!("{below}{}{}", forks(index).0, of_view(view));
-        lines.push(Line { left, at: view.taken_at, code: self::code(Some(&view.module), view.version) });
+        // Its code is that of today, and not what took the event.
+        lines.push(Line { left, at: view.taken_at, code: String::new() });
     }
     for (index, child) in node.children.iter().enumerate() {
         let (fork, rail) = forks(node.views.len() + index);
@@ -137,7 +139,8 @@ fn code(module: Option<&str>, version: u32) -> String {
 /// How long it took, what is open, and what is not shown.
 fn footer(trace: &Trace) -> String {
     let mut parts = vec![format!("{} so far", duration_text(last(&trace.root).since(trace.root.at)))];
-    if trace.open.is_empty() {
+    let undecided = undecided(&trace.root);
+    if trace.open.is_empty() && undecided == 0 {
         parts =
             vec![format!("all within {}", duration_text(last(&trace.root).since(trace.root.at))), "nothing is open".to_owned()];
     }
@@ -147,6 +150,11 @@ fn footer(trace: &Trace) -> String {
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         parts.push(format!("open: {}{more}", named.join(", ")));
     }
+    parts.extend(match undecided {
+        0 => None,
+        1 => Some("1 command is not decided yet".to_owned()),
+        more => Some(format!("{more} commands are not decided yet")),
+    });
     parts.extend(stopped_views(&trace.root).iter().take(OPEN_SHOWN).map(|view| {
         let view = clean(view);
         format!("view {view} is {}: `amends projections {view}`", paint(BAD, "stopped"))
@@ -155,6 +163,12 @@ fn footer(trace: &Trace) -> String {
         parts.push(paint(BACK, format!("cut after {} nodes; trace a part by its own id", trace.nodes)));
     }
     parts.join("; ")
+}
+
+/// Commands that steps sent and that nobody has decided.
+fn undecided(node: &TraceNode) -> usize {
+    let is_undecided = node.kind == Kind::Command && node.outcome.as_deref() == Some("undecided");
+    usize::from(is_undecided) + node.children.iter().map(undecided).sum::<usize>()
 }
 
 /// Each view once that does not have an event and will not.

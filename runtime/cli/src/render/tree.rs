@@ -1,6 +1,6 @@
 //! A saga as a tree: every step, attempt, duration, failure and compensation, what it waits for and why.
 
-use amends_wire::saga::{Saga, Starter, Status, StepStatus};
+use amends_wire::saga::{Saga, Starter, Status, StepStatus, Topic};
 
 use super::{
     locks, preview,
@@ -98,11 +98,15 @@ fn some(names: &[String]) -> String {
 fn next(saga: &Saga) -> Option<String> {
     let waits = || saga.steps.iter().find_map(|step| step.forward.waits_for.as_ref()?.event.as_ref());
     let watch = || format!("amends watch {}", saga.id);
+    let tell = |topic: &Topic| match clean(&topic.event_type) {
+        name if topic.key == saga.id => format!("amends signal {} {name}", saga.id),
+        // It may be an aggregate's, which nobody else publishes.
+        name if name.contains('.') => watch(),
+        name => format!("amends publish {name} --key {}", clean(&topic.key)),
+    };
     match saga.status {
         Status::Stuck => None,
-        Status::Waiting => {
-            Some(waits().map_or_else(watch, |topic| format!("amends signal {} {}", saga.id, clean(&topic.event_type))))
-        }
+        Status::Waiting => Some(waits().map_or_else(watch, tell)),
         Status::Running | Status::Compensating => Some(watch()),
         Status::Completed | Status::Compensated | Status::Abandoned => Some(format!("amends journal {}", saga.id)),
     }

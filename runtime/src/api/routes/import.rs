@@ -70,8 +70,9 @@ const CORRELATION_BYTES_MAX: usize = 1_024;
     )
 )]
 async fn import(State(api): State<Arc<Api>>, caller: Caller, body: Body) -> Result<Response, ApiError> {
-    let place = api.imports.place().await?;
+    // Whoever sends slowly has no place meanwhile: two of them would hold up every import.
     let body = caller::read_body(Part::Body, body, PAGE_BYTES_MAX, &api.held.bodies).await?;
+    let place = api.imports.place().await?;
     // Some ten milliseconds for a full page: other requests do not wait for it.
     let Page { lines, unread, left_out } =
         tokio::task::spawn_blocking(move || read(&body)).await.map_err(|_| ApiError::internal("a page of lines"))??;

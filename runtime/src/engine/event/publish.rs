@@ -148,8 +148,13 @@ fn refuse_ended(sagas: &Sagas, origin: &Origin, publish: &Publish) -> Result<(),
     }
 }
 
-/// The types of an aggregate's events are its own: nobody else says what it decided.
+/// The types of an aggregate's events are its own, and so are their ids: nobody else says what it decided.
 fn refuse_borrowed(modules: &Modules, origin: &Origin, publish: &Publish) -> Result<(), Refusal> {
+    if modules.aggregate(&origin.namespace, &publish.source).is_some() {
+        let said =
+            format!("`{}` is an aggregate in namespace `{}`, and publishes its own events", publish.source, origin.namespace);
+        return Err(Refusal::new(RefusalCode::NameTaken, said).hint("give the source a name of your own"));
+    }
     let (Some((name, _)), None) = (publish.event_type.split_once('.'), &publish.to) else { return Ok(()) };
     match modules.aggregate(&origin.namespace, name) {
         Some(_) => {

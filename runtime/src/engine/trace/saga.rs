@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use amends_core::{
     Failure,
     aggregate::Sender,
-    event::{Attempt, Cancel, Event, Reason, Resolution, Why},
+    event::{Answer, Attempt, Cancel, Event, Reason, Resolution, Why},
     id::{Direction, Leg, StepPath},
 };
 
@@ -27,7 +27,7 @@ pub(super) fn node(grower: &mut Grower<'_>, start: Position) -> Result<Option<No
     saga.id = Some(head.stream.id.clone());
     let code = (Some(started.module.clone()), started.version);
     saga.code = Some(code.clone());
-    let mut telling = Telling { grower, saga, code, legs: HashMap::new() };
+    let mut telling = Telling { grower, saga, code, legs: HashMap::new(), sent: Vec::new() };
     telling.records(start)?;
     telling.commands(&head.stream.id)?;
     let mut saga = telling.saga;
@@ -43,6 +43,8 @@ struct Telling<'t, 'g> {
     code: (Option<String>, u32),
     /// Where each leg is among the children.
     legs: HashMap<Leg, usize>,
+    /// Commands that were sent and of which no decision was found: by whom, the number there, and the node.
+    sent: Vec<(Leg, u32, Node)>,
 }
 
 impl Telling<'_, '_> {
@@ -86,10 +88,26 @@ impl Telling<'_, '_> {
             Event::Arrived(leg, arrival) => {
                 let mut node =
                     Node::new(NodeKind::Arrived, format!("{}/{}", arrival.topic.event_type, arrival.topic.key), record);
-                node.id = Some(format!("{}/{}", arrival.source, arrival.id));
+                node.id = Some(event_id(&arrival.source, &arrival.id));
                 let node = Some(node).filter(|_| self.grower.grows());
                 self.leg(record, leg, |leg| leg.children.extend(node));
             }
+            Event::Sent(attempt, sent) => {
+                let what = format!("{}/{}/{}", sent.aggregate, sent.to, sent.name);
+                let mut node = Node::new(NodeKind::Command, what, record);
+                node.stands("undecided", None);
+                self.sent.push((attempt.leg.clone(), sent.number, node));
+            }
+            Event::Answered(leg, answered) => match &answered.answer {
+                Answer::Accepted { .. } => self.was_decided(leg, answered.number),
+                // What the host refused at once, nobody decided.
+                Answer::Refused(failure) => {
+                    let of_it = |(by, number, _): &&mut (Leg, u32, Node)| by == leg && *number == answered.number;
+                    if let Some((.., node)) = self.sent.iter_mut().find(of_it) {
+                        node.stands("refused", Some(short(failure)));
+                    }
+                }
+            },
             Event::Stuck(leg, why) => {
                 let failure = failure_of(why);
                 self.leg(record, leg, |leg| {
@@ -141,9 +159,7 @@ impl Telling<'_, '_> {
             Event::Started(_)
             | Event::Listed(..)
             | Event::TimerFired(_)
-            | Event::Sent(..)
             | Event::Published(..)
-            | Event::Answered(..)
             | Event::Stale(..)
             | Event::CancelRequested(Cancel::Deadline)
             | Event::Unstuck(_)
@@ -219,13 +235,29 @@ impl Telling<'_, '_> {
             if sender != id {
                 continue;
             }
+            let number = fact.command().and_then(|command| command.id.rsplit_once('.')?.1.parse().ok());
+            number.into_iter().for_each(|number| self.was_decided(leg, number));
             let Some(command) = self.grower.decision(position, NodeKind::Command)? else { continue };
-            match self.legs.get(leg).and_then(|index| self.saga.children.get_mut(*index)) {
-                Some(node) => node.children.push(command),
-                None => self.saga.children.push(command),
+            self.under(leg, command);
+        }
+        for (leg, _, node) in std::mem::take(&mut self.sent) {
+            if self.grower.grows() {
+                self.under(&leg, node);
             }
         }
         Ok(())
+    }
+
+    fn was_decided(&mut self, leg: &Leg, number: u32) {
+        self.sent.retain(|(by, sent, _)| !(by == leg && *sent == number));
+    }
+
+    /// Puts a node under that of its leg.
+    fn under(&mut self, leg: &Leg, node: Node) {
+        match self.legs.get(leg).and_then(|index| self.saga.children.get_mut(*index)) {
+            Some(parent) => parent.children.push(node),
+            None => self.saga.children.push(node),
+        }
     }
 }
 
@@ -253,6 +285,12 @@ fn name_of(leg: &Leg) -> String {
     };
     let round = if leg.round > 0 { format!(" round {}", leg.round) } else { String::new() };
     format!("{}{way}{by}{round}", leg.path.as_str())
+}
+
+/// By what an event is found: the id of an aggregate's event says of which aggregate it is.
+fn event_id(source: &str, id: &str) -> String {
+    let is_aggregates = id.strip_prefix(source).is_some_and(|rest| rest.starts_with('/'));
+    if is_aggregates { id.to_owned() } else { format!("{source}/{id}") }
 }
 
 /// A failure without its data: a tree has many.

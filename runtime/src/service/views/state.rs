@@ -94,6 +94,7 @@ impl Live {
             Stopped::Asked { by, note } => match (by.as_str(), note.as_str()) {
                 ("", "") => "somebody stopped it".to_owned(),
                 ("", note) => format!("somebody stopped it: {note}"),
+                (by, "") => format!("{by} stopped it"),
                 (by, note) => format!("{by} stopped it: {note}"),
             },
         })

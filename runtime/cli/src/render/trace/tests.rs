@@ -85,11 +85,11 @@ fn the_views_that_read_an_event_stand_before_what_followed_from_it() {
     expect![[r#"
         send order/O1/create  R1                    12:00:00.000  credit v1
         └─ event order/O1/1  order.created          +1ms          credit v1
-           ├─ view order-history  generation 4      +6ms          shop v7
-           ├─ view old  generation 4                              shop v7
-           ├─ view overview  generation 4  behind                 shop v7
-           ├─ view sums  generation 4  left it out                shop v7
-           ├─ view totals  generation 4  stopped  it stopped at the event order/O1/2: no number (no)                shop v7
+           ├─ view order-history  generation 4      +6ms
+           ├─ view old  generation 4
+           ├─ view overview  generation 4  behind
+           ├─ view sums  generation 4  left it out
+           ├─ view totals  generation 4  stopped  it stopped at the event order/O1/2: no number (no)
            └─ saga S1  confirm  completed           +2ms
         all within 2ms; nothing is open; view totals is stopped: `amends projections totals`
     "#]]

@@ -91,7 +91,7 @@ fn a_waiting_saga_shows_for_what_and_until_when() {
             ├─ reserve-hotel    waiting    waits for event approval/42 until 14:00 (in 58m)
             ├─ reserve-car      not begun
             └─ …3 more not begun
-            manual: 0   next: amends signal T2 approval
+            manual: 0   next: amends publish approval --key 42
         "#]],
     );
 }
