@@ -45,7 +45,7 @@ use crate::{
         schedule, starter, trace,
     },
     held::{Room, Share},
-    journal::{Corrupt, Record},
+    journal::{self, Corrupt, Record},
     store::{Position, Store, StoreError},
 };
 
@@ -98,6 +98,17 @@ impl Reader {
     /// A reader of this store. `definitions` are those that the engine shares.
     pub fn new(store: Arc<dyn Store>, definitions: Definitions) -> Self {
         Self { store, definitions, catalogue: Arc::default(), room: Arc::new(Room::endless()) }
+    }
+
+    /// Refuses a position that is behind the end of the journal: this host did not hand it out.
+    pub fn includes(&self, position: Position) -> Result<(), Refusal> {
+        let last = self.store.last_position().map_err(|error| failed(&error))?;
+        if position <= last {
+            return Ok(());
+        }
+        let (last, wanted) = (journal::position_text(last), journal::position_text(position));
+        Err(Refusal::new(RefusalCode::Behind, format!("the journal goes up to {last}, and not to {wanted}"))
+            .hint("the position is of another host, or of a journal that was put back to an earlier state"))
     }
 
     /// The same reader, for one read in this room.

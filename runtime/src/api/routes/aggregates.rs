@@ -194,7 +194,7 @@ async fn show(
     InQuery(query): InQuery<ShowQuery>,
 ) -> Result<Response, ApiError> {
     which(&aggregate, &id)?;
-    included(&api, query.at_least.as_deref())?;
+    included(&api, query.at_least.as_deref()).await?;
     let until = query.at.as_deref().map(until).transpose()?.unwrap_or(Until::Now);
     let (name, of) = (aggregate.clone(), id.clone());
     let namespace = caller.origin.namespace;
@@ -281,7 +281,7 @@ async fn events(
     InQuery(query): InQuery<EventsQuery>,
 ) -> Result<Json<AggregateEventPage>, ApiError> {
     which(&aggregate, &id)?;
-    included(&api, query.at_least.as_deref())?;
+    included(&api, query.at_least.as_deref()).await?;
     let (from, limit) = (query.from.unwrap_or(1), limit(query.limit)?);
     let (name, of) = (aggregate.clone(), id.clone());
     let page = api.read(move |reader| reader.events_of(&caller.origin.namespace, (&name, &of), from, limit)).await?;

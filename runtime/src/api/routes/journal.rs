@@ -66,7 +66,7 @@ async fn list(
     InPath(id): InPath<String>,
     InQuery(query): InQuery<JournalQuery>,
 ) -> Result<Text, ApiError> {
-    included(&api, query.at_least.as_deref())?;
+    included(&api, query.at_least.as_deref()).await?;
     let id = caller::saga_id(&id)?;
     let (from, limit) = (query.from.unwrap_or(1).max(1), limit(query.limit)?);
     let query = RecordQuery { namespace: caller.origin.namespace, id: id.clone(), from, limit, reader: ReaderKind::Page };

@@ -78,7 +78,7 @@ async fn list(
     caller: Caller,
     InQuery(query): InQuery<ListQuery>,
 ) -> Result<Json<EventPage>, ApiError> {
-    included(&api, query.at_least.as_deref())?;
+    included(&api, query.at_least.as_deref()).await?;
     let (names, positions) = (types(query.name.as_deref())?, api.positions());
     let after = query.after.as_deref().map(|after| positions.read(after)).transpose()?.unwrap_or_default();
     let query = EventQuery { types: names, key: query.key, after, limit: limit(query.limit)?, bytes_max: PAGE_BYTES };

@@ -78,7 +78,7 @@ async fn list(
     caller: Caller,
     InQuery(query): InQuery<ListQuery>,
 ) -> Result<Json<SagaPage>, ApiError> {
-    included(&api, query.at_least.as_deref())?;
+    included(&api, query.at_least.as_deref()).await?;
     let positions = api.positions();
     let filter = ListFilter {
         sagas: filter::read(Filter {
@@ -108,7 +108,7 @@ async fn show(
     InPath(id): InPath<String>,
     InQuery(query): InQuery<Freshness>,
 ) -> Result<Text, ApiError> {
-    included(&api, query.at_least.as_deref())?;
+    included(&api, query.at_least.as_deref()).await?;
     let id = caller::saga_id(&id)?;
     let saga = as_committed(&api, caller.origin.namespace, id.clone()).await?;
     saga.ok_or_else(|| ApiError::saga_not_found(id.as_str()))
@@ -125,9 +125,12 @@ pub(super) async fn as_committed(api: &Api, namespace: Namespace, id: SagaId) ->
     api.read(text).await
 }
 
-/// Reads follow commits on one host, so a position that was handed out is included; one of another life is refused.
-pub(super) fn included(api: &Api, position: Option<&str>) -> Result<(), ApiError> {
-    position.map_or(Ok(()), |position| api.positions().read(position).map(drop))
+/// Reads follow commits on one host, so a position that was handed out is included; one of another life, or of another host that is
+/// further, is refused.
+pub(super) async fn included(api: &Api, position: Option<&str>) -> Result<(), ApiError> {
+    let Some(position) = position else { return Ok(()) };
+    let wanted = api.positions().read(position)?;
+    api.read(move |reader| reader.includes(wanted)).await
 }
 
 pub(super) fn limit(limit: Option<usize>) -> Result<usize, ApiError> {

@@ -76,7 +76,7 @@ async fn list(
     caller: Caller,
     InQuery(query): InQuery<ListQuery>,
 ) -> Result<Json<SchedulePage>, ApiError> {
-    included(&api, query.at_least.as_deref())?;
+    included(&api, query.at_least.as_deref()).await?;
     let limit = limit(query.limit)?;
     let after = query.cursor.as_deref().map(caller::name).transpose()?;
     let after = after.map(String::from);
@@ -97,7 +97,7 @@ async fn show(
     InPath(name): InPath<String>,
     InQuery(query): InQuery<Freshness>,
 ) -> Result<Json<Schedule>, ApiError> {
-    included(&api, query.at_least.as_deref())?;
+    included(&api, query.at_least.as_deref()).await?;
     let name = String::from(caller::name(&name)?);
     let asked = name.clone();
     let view = api.read(move |reader| reader.schedule(&caller.origin.namespace, &asked)).await?;

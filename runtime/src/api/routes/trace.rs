@@ -67,7 +67,7 @@ async fn get(
     InPath(id): InPath<String>,
     InQuery(query): InQuery<GetQuery>,
 ) -> Result<Json<trace::Trace>, ApiError> {
-    included(&api, query.at_least.as_deref())?;
+    included(&api, query.at_least.as_deref()).await?;
     if id.len() > ID_BYTES_MAX {
         return Err(ApiError::bad_request(format!("an id of {} bytes is too long", id.len())));
     }

@@ -73,7 +73,7 @@ pub struct Imports {
     places: Arc<Semaphore>,
 }
 
-/// A place for a page, taken before the page is read.
+/// A place for a page, taken before its lines are read.
 pub struct Place {
     _permit: OwnedSemaphorePermit,
 }
@@ -151,7 +151,7 @@ impl Imports {
         Self { reader, folds, intake, clock, places: Arc::new(Semaphore::new(AT_ONCE)) }
     }
 
-    /// Waits for a place, which is to be had before the page is read.
+    /// Waits for a place, which is to be had before the lines of a page are read; the page itself is there by then.
     pub async fn place(&self) -> Result<Place, Refusal> {
         let permit = Arc::clone(&self.places).acquire_owned().await;
         permit.map(|permit| Place { _permit: permit }).map_err(|_| stopping())

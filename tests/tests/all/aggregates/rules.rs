@@ -224,3 +224,17 @@ fn decisions_are_counted_and_a_stream_that_grows_long_is_shown_and_said() {
     let said: Vec<&str> = log.lines().filter(|line| line.contains("the stream of an aggregate has grown long")).collect();
     assert!(said.len() == 1 && said[0].contains("ledger L1") && said[0].contains("events=10000"), "{log}");
 }
+
+/// Every read took any number as a position of its own, also one from a host that was further, and answered without what was asked for.
+#[test]
+fn a_position_that_the_journal_has_not_reached_is_not_included_in_any_answer() {
+    let host = host_with(&Ledger::default());
+    let api = host.api();
+    let noted = send(&api, "ledger/L1", "note", &json!("one")).expect(200);
+    let own = noted["position"].as_str().unwrap();
+    for path in ["/v1/aggregates/ledger/L1", "/v1/streams/ledger/L1/events", "/v1/events", "/v1/trace/ledger%2FL1", "/v1/sagas"] {
+        assert_eq!(api.get(&format!("{path}?at_least={own}")).status, 200, "{path}");
+        let beyond = api.get(&format!("{path}?at_least=0-1-999999"));
+        assert_eq!(beyond.code(), "503 behind", "{path}: {}", beyond.body);
+    }
+}
