@@ -1,7 +1,7 @@
 //! Histories that another system recorded are brought in, a page of lines at a time: each stream of a page is read, compared with what is
 //! recorded, and folded by its module; then the events are recorded.
 //!
-//! The lines of a stream in a page are taken or refused together, if they are at most a commit: [`cut`] says which lines that is. A stream
+//! The lines of a stream in a page are taken or refused together, if they are at most a commit: `cut.rs` says which lines that is. A stream
 //! that is longer, or goes on in the next page, is taken in parts: a prefix of a history is a state that the aggregate once had, and
 //! whoever sends the lines again finds those repeated that are recorded. So a cut is healed by sending the same again, unless a command
 //! to that aggregate was decided meanwhile: then the rest of its history is refused.
