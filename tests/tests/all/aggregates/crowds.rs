@@ -1,11 +1,11 @@
 //! Many callers of one aggregate: their commands are decided one after the other, and nobody is refused for the others.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Instant};
 
 use serde_json::{Value, json};
 
 use super::{at_once, events, host, send, send_under};
-use crate::harness::api::Answer;
+use crate::harness::api::{Answer, Api, PATIENCE};
 
 const CALLERS: usize = 64;
 
@@ -52,6 +52,54 @@ fn sixty_four_callers_of_one_aggregate_are_all_answered_in_one_order() {
         }
     }
     assert_one_event_each(&events(&api, "customer/C1"), &answers.concat());
+}
+
+/// Positions are given in the commit that makes them visible: who has read up to one misses nothing that comes before it later.
+#[test]
+fn xr_03_four_who_follow_the_log_see_sixteen_thousand_events_of_sixteen_writers_once_each_and_in_order() {
+    const WRITERS: usize = 16;
+    const EVENTS: usize = 1_000;
+    let host = host();
+    let api = host.api();
+    let seen =
+        at_once(
+            WRITERS + 4,
+            |number| if number < WRITERS { written(&api, number, EVENTS) } else { followed(&api, WRITERS * EVENTS) },
+        );
+    let (written, followed) = seen.split_at(WRITERS);
+    let written: BTreeSet<&String> = written.iter().flatten().collect();
+    assert_eq!(written.len(), WRITERS * EVENTS);
+    for ids in followed {
+        assert_eq!((ids, ids.iter().collect::<BTreeSet<_>>() == written), (&followed[0], true));
+    }
+}
+
+/// Records so many events of one aggregate, a command each; gives their ids.
+fn written(api: &Api, number: usize, events: usize) -> Vec<String> {
+    let customer = format!("customer/W{number}");
+    let send = |turn| match turn {
+        0 => send(api, &customer, "open", &json!({"limit_cents": 1})),
+        turn => send(api, &customer, "release-credit", &release(number, turn)),
+    };
+    let id = |answer: Answer| answer.expect(200)["events"][0]["id"].as_str().unwrap().to_owned();
+    (0..events).map(|turn| id(send(turn))).collect()
+}
+
+/// Reads the log from where it was read to, again and again, until there are so many; gives their ids.
+fn followed(api: &Api, events: usize) -> Vec<String> {
+    let (mut ids, mut after, mut last, began) = (Vec::new(), String::new(), 0, Instant::now());
+    while ids.len() < events {
+        let page = api.get(&format!("/v1/events?limit=1000{after}")).expect(200);
+        for event in page["events"].as_array().unwrap() {
+            let position = event["position"].as_str().unwrap().rsplit('-').next().unwrap().parse::<u64>().unwrap();
+            assert!(position > last, "{position} comes behind {last}");
+            last = position;
+            ids.push(event["id"].as_str().unwrap().to_owned());
+        }
+        after = format!("&after={}", page["through"].as_str().unwrap());
+        assert!(began.elapsed() < 6 * PATIENCE, "{} of {events} are seen", ids.len());
+    }
+    ids
 }
 
 #[test]
