@@ -169,7 +169,7 @@ fn which(aggregate: &str, id: &str) -> Result<(), ApiError> {
 struct ShowQuery {
     /// A revision, or a time as `2026-01-01T12:00:00Z`: the aggregate as it was then.
     at: Option<String>,
-    /// An `Amends-Position` that the answer must include.
+    /// An `Amends-Position` that the answer must include; one that the journal has not reached is 503 `behind`.
     at_least: Option<String>,
 }
 
@@ -264,7 +264,7 @@ struct EventsQuery {
     from: Option<u64>,
     /// At most so many, 1 to 1000.
     limit: Option<usize>,
-    /// An `Amends-Position` that the answer must include.
+    /// An `Amends-Position` that the answer must include; one that the journal has not reached is 503 `behind`.
     at_least: Option<String>,
 }
 

@@ -51,7 +51,7 @@ struct JournalQuery {
     from: Option<u64>,
     /// At most so many, 1 to 1000. There may be fewer: a page is not larger than a MiB or so, and `next` says whether it is the last.
     limit: Option<usize>,
-    /// An `Amends-Position` that the answer must include.
+    /// An `Amends-Position` that the answer must include; one that the journal has not reached is 503 `behind`.
     at_least: Option<String>,
 }
 

@@ -60,7 +60,7 @@ struct ListQuery {
     after: Option<String>,
     /// At most so many, 1 to 1000. There may be fewer: a page is not larger than a MiB or so.
     limit: Option<usize>,
-    /// An `Amends-Position` that the answer must include.
+    /// An `Amends-Position` that the answer must include; one that the journal has not reached is 503 `behind`.
     at_least: Option<String>,
 }
 

@@ -39,7 +39,7 @@ const LIMIT_MAX: usize = 1_000;
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Freshness {
-    /// An `Amends-Position` that the answer must include. One host answers every read with all that it has answered before.
+    /// An `Amends-Position` that the answer must include; one that the journal has not reached is 503 `behind`.
     at_least: Option<String>,
 }
 
@@ -64,7 +64,7 @@ struct ListQuery {
     limit: Option<usize>,
     /// From the page before.
     cursor: Option<String>,
-    /// An `Amends-Position` that the answer must include.
+    /// An `Amends-Position` that the answer must include; one that the journal has not reached is 503 `behind`.
     at_least: Option<String>,
 }
 

@@ -53,7 +53,7 @@ struct ListQuery {
     limit: Option<usize>,
     /// From the page before.
     cursor: Option<String>,
-    /// An `Amends-Position` that the answer must include.
+    /// An `Amends-Position` that the answer must include; one that the journal has not reached is 503 `behind`.
     at_least: Option<String>,
 }
 
@@ -62,7 +62,7 @@ struct ListQuery {
 #[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 struct Freshness {
-    /// An `Amends-Position` that the answer must include.
+    /// An `Amends-Position` that the answer must include; one that the journal has not reached is 503 `behind`.
     at_least: Option<String>,
 }
 

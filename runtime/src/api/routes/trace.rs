@@ -42,7 +42,7 @@ struct GetQuery {
     #[serde(rename = "as")]
     #[param(rename = "as")]
     kind: Option<String>,
-    /// An `Amends-Position` that the answer must include.
+    /// An `Amends-Position` that the answer must include; one that the journal has not reached is 503 `behind`.
     at_least: Option<String>,
 }
 

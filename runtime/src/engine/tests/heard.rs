@@ -92,8 +92,8 @@ fn an_event_from_between_start_and_wait_is_found_and_one_from_before_the_start_i
     assert_eq!(end_of(&mut bank, "S1"), "completed 2");
 }
 
-/// The kind: what is recorded and not durable is in no stream that a look can read, and when it was recorded nobody waited. The saga
-/// waited for ever.
+/// What is recorded and not durable was in no stream that a look could read, and when it was recorded nobody waited: the saga waited for
+/// ever.
 #[test]
 fn an_event_that_is_on_its_way_to_the_store_when_a_saga_begins_to_wait_is_not_lost() {
     let mut bank = bank(waits_for_a_put, &["~b"], &[]);
@@ -218,6 +218,8 @@ fn an_event_is_found_behind_any_number_of_others() {
     }
     while bank.sim.decide_one() || bank.sim.commit() {}
     bank.send("A put 7");
+    // The saga begins to wait when all of it is recorded.
+    while bank.sim.decide_one() || bank.sim.commit() {}
     bank.sim.settle();
     assert_eq!(end_of(&mut bank, "S1"), "completed 7");
 }
