@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::bindings::imports::amends::module::messages as wit;
+use crate::bindings::imports::amends::module::types as wit;
 use crate::bindings::imports::amends::module::types;
 use crate::stop::{Failure, Result, Stop, Wait, refused};
 use crate::{Aggregate, Answered, AnsweredEvent, Arrival, Call, Commands, Events, host, payload};
@@ -88,7 +88,7 @@ impl Call {
             return Err(refused("no_command", format_args!("{aggregate} has no command {command}; it has {}", known.join(", "))));
         }
         let (name, data, expect_revision) = (command.to_owned(), payload::encode(data)?, revision.into());
-        Ok(host::send_command(&wit::Command { aggregate, id, name, data, expect_revision }))
+        Ok(host::send_command(&wit::OutgoingCommand { aggregate, id, name, data, expect_revision }))
     }
 
     /// Sends a command and waits for its answer, without a time limit. What the aggregate refuses is refused, with the same failure.
@@ -147,7 +147,7 @@ impl Call {
     /// published, the step ends as it would, and the host logs an error. The [test kit](crate::testing) panics.
     pub fn publish(&self, event_type: &str, key: &str, data: &impl Serialize) -> Result {
         let data = payload::encode(data)?;
-        host::publish(&wit::Event { event_type: event_type.to_owned(), key: key.to_owned(), data });
+        host::publish(&wit::OutgoingEvent { event_type: event_type.to_owned(), key: key.to_owned(), data });
         Ok(())
     }
 }

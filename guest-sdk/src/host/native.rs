@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use crate::bindings::imports::amends::module::messages::{Command, Event};
+use crate::bindings::imports::amends::module::types::{OutgoingCommand, OutgoingEvent};
 use crate::host::{EventAt, Row};
 use crate::log::Level;
 use crate::{Moment, http};
@@ -22,12 +22,12 @@ pub(crate) trait World {
     fn send(&self, request: &http::Request) -> Result<http::Response, http::Error>;
 
     /// Sends a command with the outcome of the attempt, and gives its id.
-    fn send_command(&self, command: &Command) -> String {
+    fn send_command(&self, command: &OutgoingCommand) -> String {
         panic!("only a step sends commands, and this one is for {} {}", command.aggregate, command.id)
     }
 
     /// Publishes an event with the outcome of the attempt.
-    fn publish(&self, event: &Event) {
+    fn publish(&self, event: &OutgoingEvent) {
         panic!("only a step publishes events, and this one is {}", event.event_type)
     }
 
@@ -160,11 +160,11 @@ pub(crate) fn send(request: &http::Request) -> Result<http::Response, http::Erro
     world().send(request)
 }
 
-pub(crate) fn send_command(command: &Command) -> String {
+pub(crate) fn send_command(command: &OutgoingCommand) -> String {
     world().send_command(command)
 }
 
-pub(crate) fn publish(event: &Event) {
+pub(crate) fn publish(event: &OutgoingEvent) {
     world().publish(event);
 }
 

@@ -35,11 +35,11 @@ pub(crate) fn secret(name: &str) -> Option<String> {
     module::secrets::get(name)
 }
 
-pub(crate) fn send_command(command: &module::messages::Command) -> String {
+pub(crate) fn send_command(command: &module::types::OutgoingCommand) -> String {
     module::messages::send(command)
 }
 
-pub(crate) fn publish(event: &module::messages::Event) {
+pub(crate) fn publish(event: &module::types::OutgoingEvent) {
     module::messages::publish(event);
 }
 

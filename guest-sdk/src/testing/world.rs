@@ -3,8 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
-use crate::bindings::imports::amends::module::messages::{Command, Event};
 use crate::bindings::imports::amends::module::types::Payload;
+use crate::bindings::imports::amends::module::types::{OutgoingCommand, OutgoingEvent};
 use crate::bindings::saga::exports::amends::module::saga::{Direction, Outcome};
 use crate::host::World;
 use crate::log::Level;
@@ -70,7 +70,7 @@ impl Attempt {
 pub(super) enum Message {
     /// A command and its id.
     Command(Sent, String),
-    Event(Event),
+    Event(OutgoingEvent),
 }
 
 impl TestWorld {
@@ -175,8 +175,8 @@ impl World for TestWorld {
         self.logs.borrow_mut().push(format!("{level} {message}"));
     }
 
-    fn send_command(&self, command: &Command) -> String {
-        let Command { aggregate, id, name, data, expect_revision } = command.clone();
+    fn send_command(&self, command: &OutgoingCommand) -> String {
+        let OutgoingCommand { aggregate, id, name, data, expect_revision } = command.clone();
         let mut attempt = self.attempt.borrow_mut();
         let step = &attempt.step;
         assert!(!attempt.checks, "the check of step {step} sends {name} to {aggregate} {id}; a check only asks");
@@ -193,9 +193,9 @@ impl World for TestWorld {
         key
     }
 
-    fn publish(&self, event: &Event) {
+    fn publish(&self, event: &OutgoingEvent) {
         let mut attempt = self.attempt.borrow_mut();
-        let (step, Event { event_type, key, data }) = (&attempt.step, event);
+        let (step, OutgoingEvent { event_type, key, data }) = (&attempt.step, event);
         assert!(!attempt.checks, "the check of step {step} publishes {event_type}; a check only asks");
         assert!(is_event_type(event_type), "step {step} publishes an event of the type {event_type:?}, which none can have");
         assert!(is_event_key(key), "step {step} publishes {event_type} with the key {key:?}, which no event can have");

@@ -47,6 +47,7 @@ pub(super) struct Checked {
     definitions: Vec<Definition>,
     aggregates: Vec<String>,
     projections: Vec<String>,
+    policies: Vec<String>,
     imports: Vec<String>,
     missing_grants: Vec<MissingGrant>,
     warnings: Vec<String>,
@@ -73,6 +74,7 @@ fn checked(verified: Verified) -> Checked {
         definitions: present::definition::verified(&verified),
         aggregates: verified.aggregates.iter().map(|aggregate| aggregate.name.clone()).collect(),
         projections: verified.projections.iter().map(|projection| projection.name.clone()).collect(),
+        policies: verified.policies.iter().map(|policy| policy.name.clone()).collect(),
         missing_grants: grants::missing(&verified.module, &verified.imports, &[]),
         digest: hex::encode(verified.digest),
         module: verified.module,
@@ -87,7 +89,8 @@ pub(super) fn report(checked: &Checked) -> String {
     let size = Size::rough(usize::try_from(checked.bytes).unwrap_or(usize::MAX));
     let head = format!("module {}  {size}  sha256 {}\n", checked.module, short(&checked.digest));
     let sagas: String = checked.definitions.iter().map(|saga| graph::draw(saga, graph::Format::Text)).collect();
-    head + &sagas + &state(&checked.aggregates, &checked.projections) + &remarks(&checked.missing_grants, &checked.warnings)
+    let state = state(&checked.aggregates, &checked.projections, &checked.policies);
+    head + &sagas + &state + &remarks(&checked.missing_grants, &checked.warnings)
 }
 
 #[cfg(test)]
@@ -108,6 +111,7 @@ mod tests {
             triggers: vec![Trigger { saga: "trip".to_owned(), event_type: "trip.wanted".to_owned() }],
             aggregates: Vec::new(),
             projections: Vec::new(),
+            policies: Vec::new(),
             imports: vec!["wasi:http/outgoing-handler@0.2.3".to_owned(), "wasi:cli/environment@0.2.3".to_owned()],
             warnings: Vec::new(),
         };

@@ -113,7 +113,7 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
     let head = format!("{} version {}{news}  sha256 {}  {standing}\n", deployed.name, deployed.version, short(&deployed.digest));
     let breaks = broken(&deployed.breaks, "no longer works");
     head + &sagas(&deployed.sagas, &deployed.triggers)
-        + &state(&deployed.aggregates, &deployed.projections)
+        + &state(&deployed.aggregates, &deployed.projections, &deployed.policies)
         + &breaks
         + &remarks(&deployed.missing_grants, &deployed.warnings)
 }
@@ -152,7 +152,7 @@ fn planned(plan: &Plan) -> String {
             .collect(),
     };
     let breaks = broken(&plan.breaks, "would stop working");
-    let sagas = sagas(&plan.sagas, &plan.triggers) + &state(&plan.aggregates, &plan.projections);
+    let sagas = sagas(&plan.sagas, &plan.triggers) + &state(&plan.aggregates, &plan.projections, &plan.policies);
     what + &stays + &moves(plan) + &sagas + &breaks + &remarks(&plan.missing_grants, &plan.warnings)
 }
 
@@ -196,13 +196,13 @@ fn sagas(sagas: &[String], triggers: &[Trigger]) -> String {
     names + &started_by(triggers)
 }
 
-/// The aggregates and the projections of a module, on a line each; nothing if there are none.
-pub(super) fn state(aggregates: &[String], projections: &[String]) -> String {
+/// The aggregates, the projections and the policies of a module, on a line each; nothing if there are none.
+pub(super) fn state(aggregates: &[String], projections: &[String], policies: &[String]) -> String {
     let line = |what: &str, names: &[String]| match names {
         [] => String::new(),
         names => format!("{what}: {}\n", names.join(", ")),
     };
-    line("aggregates", aggregates) + &line("projections", projections)
+    line("aggregates", aggregates) + &line("projections", projections) + &line("policies", policies)
 }
 
 /// Which events start which sagas, on one line; nothing if there are none.
@@ -251,6 +251,7 @@ mod tests {
             triggers: vec![Trigger { event_type: "trip.wanted".to_owned(), saga: "trip".to_owned() }],
             aggregates: Vec::new(),
             projections: Vec::new(),
+            policies: Vec::new(),
             imports: Vec::new(),
             missing_grants: vec![MissingGrant {
                 import: "wasi:http/outgoing-handler@0.2.3".to_owned(),
@@ -282,6 +283,7 @@ mod tests {
             triggers: Vec::new(),
             aggregates: aggregates.iter().map(ToString::to_string).collect(),
             projections: vec!["balances".to_owned()],
+            policies: Vec::new(),
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),
@@ -348,6 +350,7 @@ mod tests {
             triggers: Vec::new(),
             aggregates: Vec::new(),
             projections: Vec::new(),
+            policies: Vec::new(),
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),

@@ -167,6 +167,7 @@ mod tests {
             triggers: Vec::new(),
             aggregates: Vec::new(),
             projections: Vec::new(),
+            policies: Vec::new(),
             imports: Vec::new(),
             missing_grants: Vec::new(),
             warnings: Vec::new(),

@@ -80,6 +80,7 @@ fn table(modules: &[Module], now: &Now) -> String {
                     .iter()
                     .chain(&version.aggregates)
                     .chain(&version.projections)
+                    .chain(&version.policies)
                     .map(String::as_str)
                     .collect::<Vec<_>>()
                     .join(", "),
@@ -124,6 +125,7 @@ mod tests {
             triggers: Vec::new(),
             aggregates: Vec::new(),
             projections: Vec::new(),
+            policies: Vec::new(),
             imports: Vec::new(),
             in_flight,
             quarantined: None,

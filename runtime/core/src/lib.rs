@@ -32,6 +32,7 @@
 //! - [`job`]: a verb for many sagas
 //! - [`aggregate`]: what a module declares of an aggregate, the facts of its stream, and how it stands
 //! - [`projection`]: what a module declares of a view
+//! - [`policy`]: what a module declares of a policy, the facts of its stream and of its instances, and how they stand
 
 pub mod value;
 
@@ -60,6 +61,8 @@ pub mod job;
 pub mod aggregate;
 
 pub mod projection;
+
+pub mod policy;
 
 pub use crate::{
     event::Event,

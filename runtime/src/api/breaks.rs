@@ -170,6 +170,7 @@ mod tests {
             triggers: triggers.iter().map(trigger).collect(),
             aggregates: Vec::new(),
             projections: Vec::new(),
+            policies: Vec::new(),
             in_flight: 0,
             quarantined: None,
         }

@@ -9,9 +9,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use amends_core::{
     aggregate::{AggregateEvent, Claim},
     effects::Counts,
-    event::{Attempt, RollbackCause, Woken},
+    event::{Answered, Attempt, Published, RollbackCause, Sent, Woken},
     id::{Direction, StepKey},
     outcome::{Left, Outcome, Report},
+    policy::{SagaStart, State, Timer},
     value::{Failure, Instant, Payload},
 };
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,8 @@ pub enum Work {
     Project(Box<ProjectCall>),
     /// A question to a view.
     Query(Box<QueryCall>),
+    /// A cause for a policy.
+    Handle(Box<HandleCall>),
 }
 
 /// Which call it is, among those of its stream: what the crash marker and the log say of it.
@@ -103,6 +106,13 @@ pub enum CallId {
         /// Its name.
         name: String,
     },
+    /// A cause for a policy.
+    Handle {
+        /// Its position.
+        position: u64,
+        /// The number of the attempt, from 1.
+        attempt: u32,
+    },
 }
 
 /// What participants are told about the caller, so that they recognise a request that is repeated.
@@ -128,6 +138,7 @@ impl Work {
                 count: project.events.len() as u32,
             },
             Self::Query(query) => CallId::Query { name: query.name.clone() },
+            Self::Handle(handle) => CallId::Handle { position: handle.position, attempt: handle.attempt },
         }
     }
 
@@ -136,7 +147,7 @@ impl Work {
         match (self, id) {
             (Self::Step(step), CallId::Step(attempt)) => step.attempt == *attempt,
             (Self::Step(_), _) => false,
-            (Self::Decide(_) | Self::Fold(_) | Self::Project(_) | Self::Query(_), id) => self.id() == *id,
+            (Self::Decide(_) | Self::Fold(_) | Self::Project(_) | Self::Query(_) | Self::Handle(_), id) => self.id() == *id,
         }
     }
 
@@ -151,6 +162,7 @@ impl Work {
                 Mark { key: step.key, attempt: step.attempt.number, undoes }
             }
             Self::Decide(decide) => Mark { key: decide.key, attempt: 1, undoes: None },
+            Self::Handle(handle) => Mark { key: handle.ids, attempt: handle.attempt, undoes: None },
             Self::Fold(_) | Self::Project(_) | Self::Query(_) => Mark { key: StepKey([0; 16]), attempt: 1, undoes: None },
         }
     }
@@ -159,7 +171,7 @@ impl Work {
     pub fn only_asks(&self) -> bool {
         match self {
             Self::Step(step) => step.attempt.leg.direction == Direction::Check,
-            Self::Decide(_) | Self::Fold(_) | Self::Project(_) | Self::Query(_) => true,
+            Self::Decide(_) | Self::Fold(_) | Self::Project(_) | Self::Query(_) | Self::Handle(_) => true,
         }
     }
 
@@ -168,7 +180,7 @@ impl Work {
         match self {
             Self::Project(project) => Some(&project.rows),
             Self::Query(query) => Some(&query.rows),
-            Self::Step(_) | Self::Decide(_) | Self::Fold(_) => None,
+            Self::Step(_) | Self::Decide(_) | Self::Fold(_) | Self::Handle(_) => None,
         }
     }
 }
@@ -178,7 +190,7 @@ impl CallId {
     pub fn attempt(&self) -> Option<&Attempt> {
         match self {
             Self::Step(attempt) => Some(attempt),
-            Self::Decide { .. } | Self::Fold { .. } | Self::Project { .. } | Self::Query { .. } => None,
+            Self::Decide { .. } | Self::Fold { .. } | Self::Project { .. } | Self::Query { .. } | Self::Handle { .. } => None,
         }
     }
 }
@@ -193,6 +205,7 @@ impl fmt::Display for CallId {
             Self::Project { first, count: 1 } => write!(f, "the event at {first}"),
             Self::Project { first, count } => write!(f, "{count} events from {first} on"),
             Self::Query { name } => write!(f, "query {name}"),
+            Self::Handle { position, attempt } => write!(f, "the cause at {position} attempt {attempt}"),
         }
     }
 }
@@ -274,6 +287,66 @@ pub struct QueryCall {
     pub parameters: Payload,
     /// As of one moment.
     pub rows: Arc<dyn ViewRows>,
+}
+
+/// A cause for a policy.
+#[derive(Clone, Debug)]
+pub struct HandleCall {
+    /// The policy's name.
+    pub policy: String,
+    /// The key of the cause.
+    pub key: String,
+    /// The position of its record.
+    pub position: u64,
+    /// What it is.
+    pub cause: ToldCause,
+    /// The instance's state, if there is one.
+    pub state: Option<State>,
+    /// It was there before the policy.
+    pub is_replay: bool,
+    /// The number of the attempt, from 1.
+    pub attempt: u32,
+    /// What randomness and ids derive from, those of what it sends among them.
+    pub ids: StepKey,
+}
+
+/// A cause as a policy is told it.
+#[derive(Clone, Debug)]
+pub enum ToldCause {
+    /// An event.
+    Event(Arc<RecordedEvent>),
+    /// A timer that fired.
+    Timer(Timer),
+    /// The answer to a command.
+    Answer {
+        /// The command's id.
+        command: String,
+        /// The command's name.
+        name: String,
+        /// The root of its chain of causes.
+        correlation: String,
+        /// What was decided.
+        answered: Box<Answered>,
+    },
+}
+
+/// What a policy wants.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// The state afterwards; none: as it was.
+    pub state: Option<Payload>,
+    /// Commands, numbered in their order.
+    pub commands: Vec<Sent>,
+    /// Events, numbered in their order.
+    pub events: Vec<Published>,
+    /// Sagas, numbered in their order.
+    pub starts: Vec<SagaStart>,
+    /// Timers that are set.
+    pub set: Vec<Timer>,
+    /// Names of timers that are not needed any more.
+    pub cleared: Vec<String>,
+    /// The instance ends.
+    pub ends: bool,
 }
 
 /// An event as it was recorded.
@@ -391,6 +464,8 @@ pub enum GuestReport {
     Projected(Result<(), CallFault>),
     /// Of a question to a view: the answer, or why there is none.
     Queried(Result<Result<Payload, Failure>, CallFault>),
+    /// Of a cause for a policy: what it wants, or why it cannot take it.
+    Handled(Result<Wishes, CallFault>),
 }
 
 impl GuestReport {
@@ -405,6 +480,7 @@ impl GuestReport {
             CallId::Fold { .. } => Self::Folded(Err(CallFault { failure, is_hosts: true })),
             CallId::Project { .. } => Self::Projected(Err(CallFault { failure, is_hosts: true })),
             CallId::Query { .. } => Self::Queried(Err(CallFault { failure, is_hosts: true })),
+            CallId::Handle { .. } => Self::Handled(Err(CallFault { failure, is_hosts: true })),
         }
     }
 
@@ -419,6 +495,7 @@ impl GuestReport {
             CallId::Fold { .. } => Self::Folded(Err(CallFault { failure, is_hosts: true })),
             CallId::Project { .. } => Self::Projected(Err(CallFault { failure, is_hosts: true })),
             CallId::Query { .. } => Self::Queried(Err(CallFault { failure, is_hosts: true })),
+            CallId::Handle { .. } => Self::Handled(Err(CallFault { failure, is_hosts: true })),
         }
     }
 
@@ -426,7 +503,7 @@ impl GuestReport {
     pub fn into_step(self) -> Option<Report> {
         match self {
             Self::Step(report) => Some(report),
-            Self::Decided(_) | Self::Folded(_) | Self::Projected(_) | Self::Queried(_) => None,
+            Self::Decided(_) | Self::Folded(_) | Self::Projected(_) | Self::Queried(_) | Self::Handled(_) => None,
         }
     }
 }

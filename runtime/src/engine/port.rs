@@ -99,6 +99,8 @@ impl Request {
             StreamKind::Schedule => format!("schedule `{id}`"),
             StreamKind::Job => format!("job {id}"),
             StreamKind::Aggregate => id.replacen('/', " ", 1),
+            StreamKind::Handler => format!("policy `{id}`"),
+            StreamKind::Instance => format!("instance {id}"),
             StreamKind::View => format!("view `{id}`"),
         }
     }

@@ -233,6 +233,8 @@ impl Shard {
             | StreamKind::Host
             | StreamKind::Schedule
             | StreamKind::Job
+            | StreamKind::Handler
+            | StreamKind::Instance
             | StreamKind::View => {}
         }
     }
@@ -515,6 +517,8 @@ impl Shard {
                     | StreamKind::Schedule
                     | StreamKind::Job
                     | StreamKind::Aggregate
+                    | StreamKind::Handler
+                    | StreamKind::Instance
                     | StreamKind::View => {}
                 },
             }

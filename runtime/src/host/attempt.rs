@@ -19,11 +19,11 @@ use wasmtime::{
 use super::{
     Shared, Uptime,
     bindings::{
-        aggregates::exports::amends::module::aggregate, exports::amends::module::saga,
+        aggregates::exports::amends::module::aggregate, exports::amends::module::saga, policies::exports::amends::module::policy,
         projections::exports::amends::module::projection, triggers::exports::amends::module::triggers::Trigger,
     },
     console::Console,
-    describe::Description,
+    describe::{Description, Interfaces},
     egress::Egress,
     fault::{Fault, FaultCode},
     guest::{Facts, Guest},
@@ -116,11 +116,15 @@ async fn tell(module: &Ready, instance: Instance, store: &mut Store<Guest>) -> w
         Some(projections) => Some(ask::<_, (projection::Description,)>(instance, store, &projections.describe, ()).await?.0),
         None => None,
     };
+    let policies = match module.policies() {
+        Some(policies) => Some(ask::<_, (policy::Description,)>(instance, store, &policies.describe, ()).await?.0),
+        None => None,
+    };
     let triggers = match &module.triggers {
         Some(export) => ask::<_, (Vec<Trigger>,)>(instance, store, export, ()).await?.0,
         None => Vec::new(),
     };
-    Ok(Description::new(sagas, aggregates, projections, triggers)?)
+    Ok(Description::new(Interfaces { sagas, aggregates, projections, policies }, triggers)?)
 }
 
 /// Calls one export.

@@ -25,6 +25,16 @@ pub mod projections {
     });
 }
 
+/// Policies: what a module may export beside the others, or in place of them.
+pub mod policies {
+    wasmtime::component::bindgen!({
+        path: "../wit",
+        world: "policies-module",
+        exports: { default: async },
+        with: { "amends:module/types": super::amends::module::types },
+    });
+}
+
 /// Aggregates: what a module may export beside its sagas, or in place of them.
 pub mod aggregates {
     wasmtime::component::bindgen!({

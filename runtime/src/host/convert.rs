@@ -236,8 +236,14 @@ fn woken_in(woken: &Woken, call: &GuestCall, step: &StepCall, bytes_max: usize) 
 }
 
 fn answered_in(answered: &Answered, call: &GuestCall, step: &StepCall, bytes_max: usize) -> Result<wit::Answered, Fault> {
-    let Answered { number, aggregate, from, answer } = answered;
-    let answer = match answer {
+    let answer = answer_in(answered, &call.of.id, bytes_max)?;
+    Ok(wit::Answered { command: command_id(step.key, answered.number), answer })
+}
+
+/// What was decided about a command, in the chain of causes of this root.
+pub(super) fn answer_in(answered: &Answered, root: &str, bytes_max: usize) -> Result<wit::Answer, Fault> {
+    let Answered { aggregate, from, answer, .. } = answered;
+    Ok(match answer {
         Answer::Refused(failure) => wit::Answer::Refused(failure_in(failure, bytes_max)?),
         Answer::Accepted { revision, events, data } => {
             let event = |event: &AnsweredEvent| {
@@ -250,7 +256,7 @@ fn answered_in(answered: &Answered, call: &GuestCall, step: &StepCall, bytes_max
                     revision: event.revision,
                     position: journal::position_text(event.position),
                     at: event.at.0,
-                    correlation: call.of.id.clone(),
+                    correlation: root.to_owned(),
                     data: event.data.as_ref().map(|data| payload_in(data, bytes_max)).transpose()?,
                 })
             };
@@ -258,8 +264,7 @@ fn answered_in(answered: &Answered, call: &GuestCall, step: &StepCall, bytes_max
             let data = data.as_ref().map(|data| payload_in(data, bytes_max)).transpose()?;
             wit::Answer::Accepted(wit::Accepted { revision: *revision, events, data })
         }
-    };
-    Ok(wit::Answered { command: command_id(step.key, *number), answer })
+    })
 }
 
 #[cfg(test)]

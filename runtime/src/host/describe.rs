@@ -2,17 +2,18 @@
 //!
 //! Only the shape is translated; whether a definition keeps the rules is the core's to say.
 
-use amends_core::{Trigger, aggregate, definition as core, projection};
+use amends_core::{Trigger, aggregate, definition as core, policy, projection};
 
 use super::{
     bindings::{
         aggregates::exports::amends::module::aggregate as of_aggregates, exports::amends::module::saga as wit,
+        policies::exports::amends::module::policy as of_policies,
         projections::exports::amends::module::projection as of_projections, triggers::exports::amends::module::triggers,
     },
     fault::Fault,
 };
 
-/// A module's name, its sagas and what starts them, its aggregates and its projections.
+/// A module's name, its sagas and what starts them, its aggregates, its projections and its policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
     /// The name that the component gives itself, not yet checked.
@@ -25,20 +26,27 @@ pub struct Description {
     pub aggregates: Vec<aggregate::Definition>,
     /// Its projections, not yet checked.
     pub projections: Vec<projection::Definition>,
+    /// Its policies, not yet checked.
+    pub policies: Vec<policy::Definition>,
+}
+
+/// What the interfaces say that a component exports.
+pub(super) struct Interfaces {
+    pub(super) sagas: Option<wit::Description>,
+    pub(super) aggregates: Option<of_aggregates::Description>,
+    pub(super) projections: Option<of_projections::Description>,
+    pub(super) policies: Option<of_policies::Description>,
 }
 
 impl Description {
-    /// What the interfaces say that a component exports. A component has one name, in all.
-    pub(super) fn new(
-        sagas: Option<wit::Description>,
-        aggregates: Option<of_aggregates::Description>,
-        projections: Option<of_projections::Description>,
-        triggers: Vec<triggers::Trigger>,
-    ) -> Result<Self, Fault> {
+    /// What the interfaces of a component say. It has one name, in all.
+    pub(super) fn new(interfaces: Interfaces, triggers: Vec<triggers::Trigger>) -> Result<Self, Fault> {
+        let Interfaces { sagas, aggregates, projections, policies } = interfaces;
         let names = [
             sagas.as_ref().map(|said| ("sagas", said.module.clone())),
             aggregates.as_ref().map(|said| ("aggregates", said.module.clone())),
             projections.as_ref().map(|said| ("projections", said.module.clone())),
+            policies.as_ref().map(|said| ("policies", said.module.clone())),
         ];
         let mut names = names.into_iter().flatten();
         let first = names.next();
@@ -59,6 +67,7 @@ impl Description {
             triggers: triggers.into_iter().map(trigger).collect(),
             aggregates: aggregates.into_iter().flat_map(|known| known.aggregates).map(aggregate_definition).collect(),
             projections: projections.into_iter().flat_map(|known| known.projections).map(projection_definition).collect(),
+            policies: policies.into_iter().flat_map(|known| known.policies).map(policy_definition).collect(),
         })
     }
 }
@@ -96,6 +105,41 @@ fn projection_definition(definition: of_projections::Definition) -> projection::
         reads: definition.reads.into_iter().map(reading).collect(),
         queries: definition.queries.into_iter().map(query).collect(),
         rows_version: definition.rows_version,
+    }
+}
+
+fn policy_definition(definition: of_policies::Definition) -> policy::Definition {
+    let subscription = |subscription: of_policies::Subscription| policy::Subscription {
+        event_type: subscription.event_type,
+        versions: subscription.versions,
+        key: subscription.key,
+        route: match subscription.route {
+            of_policies::Route::Start => policy::Route::Start,
+            of_policies::Route::StartOrContinue => policy::Route::StartOrContinue,
+            of_policies::Route::Continue => policy::Route::Continue,
+        },
+    };
+    policy::Definition {
+        name: definition.name,
+        subscriptions: definition.subscriptions.into_iter().map(subscription).collect(),
+        state: definition.state.map(|form| policy::StateForm { version: form.version, reads: form.reads }),
+        on_poison: match definition.on_poison {
+            of_policies::OnPoison::Park => policy::OnPoison::Park,
+            of_policies::OnPoison::Stop => policy::OnPoison::Stop,
+        },
+        attempts_max: definition.attempts_max,
+        start: match definition.start {
+            of_policies::Start::Now => policy::StartAt::Now,
+            of_policies::Start::Beginning => policy::StartAt::Beginning,
+        },
+        replay: match definition.replay {
+            of_policies::Replay::Silent => policy::Replay::Silent,
+            of_policies::Replay::Effects => policy::Replay::Effects,
+        },
+        answers: definition.answers,
+        sends: definition.sends,
+        publishes: definition.publishes,
+        starts: definition.starts,
     }
 }
 

@@ -13,7 +13,10 @@ use amends_core::{
 };
 
 use super::{
-    bindings::amends::module::messages,
+    bindings::amends::module::{
+        messages,
+        types::{OutgoingCommand, OutgoingEvent},
+    },
     convert::{Bounds, is_key},
     fault::{Fault, FaultCode},
     guest::Guest,
@@ -52,37 +55,50 @@ impl Outbox {
         self.staged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(&self, command: messages::Command, payload_bytes_max: usize) -> Result<String, Fault> {
-        let messages::Command { aggregate, id, name, data, expect_revision } = command;
-        for (what, text) in [("aggregate", &aggregate), ("command", &name)] {
-            Name::new(text).map_err(|bad| bad_message(format!("it sends a command whose {what} is no name: {bad}")))?;
-        }
-        if !is_id(&id) {
-            return Err(bad_message(format!("it sends a command to a {aggregate} whose id is none that an aggregate may have")));
-        }
-        let data = self.bounds(payload_bytes_max).payload(data, "data of a command")?;
+    fn send(&self, command: OutgoingCommand, payload_bytes_max: usize) -> Result<String, Fault> {
+        let mut sent = sent(command, 0, self.bounds(payload_bytes_max))?;
         let mut staged = self.staged();
         let commands = staged.iter().filter(|message| matches!(message, Message::Command(_))).count();
-        let number = self.before.commands.saturating_add(u32::try_from(commands).unwrap_or(u32::MAX));
-        stage(&mut staged, Message::Command(Sent { number, aggregate, to: id, name, data, expect_revision }))?;
-        Ok(command_id(self.key, number))
+        sent.number = self.before.commands.saturating_add(u32::try_from(commands).unwrap_or(u32::MAX));
+        let id = command_id(self.key, sent.number);
+        stage(&mut staged, Message::Command(sent))?;
+        Ok(id)
     }
 
-    fn publish(&self, event: messages::Event, payload_bytes_max: usize) -> Result<(), Fault> {
-        let messages::Event { event_type, key, data } = event;
-        if !is_event_type(&event_type) || !is_key(&key) {
-            return Err(bad_message("it publishes an event whose type or key is none that an event may have".to_owned()));
-        }
-        let data = self.bounds(payload_bytes_max).payload(data, "data of an event")?;
+    fn publish(&self, event: OutgoingEvent, payload_bytes_max: usize) -> Result<(), Fault> {
+        let mut published = published(event, 0, self.bounds(payload_bytes_max))?;
         let mut staged = self.staged();
         let events = staged.iter().filter(|message| matches!(message, Message::Event(_))).count();
-        let number = self.before.events.saturating_add(u32::try_from(events).unwrap_or(u32::MAX));
-        stage(&mut staged, Message::Event(Published { number, topic: Topic { event_type, key }, data }))
+        published.number = self.before.events.saturating_add(u32::try_from(events).unwrap_or(u32::MAX));
+        stage(&mut staged, Message::Event(published))
     }
 
     fn bounds(&self, payload_bytes_max: usize) -> Bounds {
         Bounds { payload_bytes_max, now: Instant(0), key: self.key }
     }
+}
+
+/// A command that a guest sends, if it may be one.
+pub(super) fn sent(command: OutgoingCommand, number: u32, bounds: Bounds) -> Result<Sent, Fault> {
+    let OutgoingCommand { aggregate, id, name, data, expect_revision } = command;
+    for (what, text) in [("aggregate", &aggregate), ("command", &name)] {
+        Name::new(text).map_err(|bad| bad_message(format!("it sends a command whose {what} is no name: {bad}")))?;
+    }
+    if !is_id(&id) {
+        return Err(bad_message(format!("it sends a command to a {aggregate} whose id is none that an aggregate may have")));
+    }
+    let data = bounds.payload(data, "data of a command")?;
+    Ok(Sent { number, aggregate, to: id, name, data, expect_revision })
+}
+
+/// An event that a guest publishes, if it may be one.
+pub(super) fn published(event: OutgoingEvent, number: u32, bounds: Bounds) -> Result<Published, Fault> {
+    let OutgoingEvent { event_type, key, data } = event;
+    if !is_event_type(&event_type) || !is_key(&key) {
+        return Err(bad_message("it publishes an event whose type or key is none that an event may have".to_owned()));
+    }
+    let data = bounds.payload(data, "data of an event")?;
+    Ok(Published { number, topic: Topic { event_type, key }, data })
 }
 
 /// The id of a leg's command of this number.
@@ -115,11 +131,11 @@ fn bad_message(why: String) -> Fault {
 }
 
 impl messages::Host for Guest {
-    fn send(&mut self, command: messages::Command) -> wasmtime::Result<String> {
+    fn send(&mut self, command: OutgoingCommand) -> wasmtime::Result<String> {
         Ok(outbox(self)?.send(command, self.payload_bytes_max())?)
     }
 
-    fn publish(&mut self, event: messages::Event) -> wasmtime::Result<()> {
+    fn publish(&mut self, event: OutgoingEvent) -> wasmtime::Result<()> {
         Ok(outbox(self)?.publish(event, self.payload_bytes_max())?)
     }
 }

@@ -65,6 +65,8 @@ mod decide;
 
 mod project;
 
+mod handle;
+
 mod describe;
 
 mod json;

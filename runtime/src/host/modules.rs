@@ -15,6 +15,7 @@ use super::{
         aggregates::{AggregatesModulePre, exports::amends::module::aggregate},
         amends::module::types::{Failure, Payload},
         exports::amends::module::saga,
+        policies::{PoliciesModulePre, exports::amends::module::policy},
         projections::{ProjectionsModulePre, exports::amends::module::projection},
     },
     export::Export,
@@ -27,6 +28,7 @@ use crate::engine::guests::ModuleDigest;
 const SAGA: &str = "amends:module/saga@0.1.0";
 const AGGREGATE: &str = "amends:module/aggregate@0.1.0";
 const PROJECTION: &str = "amends:module/projection@0.1.0";
+const POLICY: &str = "amends:module/policy@0.1.0";
 const TRIGGERS: &str = "amends:module/triggers@0.1.0";
 
 /// A component with its imports resolved and its exports found.
@@ -37,6 +39,7 @@ pub(super) struct Ready {
     sagas: Option<Sagas>,
     aggregates: Option<Aggregates>,
     projections: Option<Projections>,
+    policies: Option<Policies>,
     /// None: no event starts its sagas, or it was built before there was this.
     pub(super) triggers: Option<ComponentExportIndex>,
 }
@@ -63,6 +66,12 @@ pub(super) struct Projections {
     pub(super) query: Export<projection::Question, Result<Payload, Failure>>,
 }
 
+/// The exports of a module with policies.
+pub(super) struct Policies {
+    pub(super) describe: ComponentExportIndex,
+    pub(super) handle: Export<policy::Call, Result<policy::Reaction, Failure>>,
+}
+
 impl Ready {
     /// Its sagas, if it has some.
     pub(super) fn sagas(&self) -> Option<&Sagas> {
@@ -77,6 +86,11 @@ impl Ready {
     /// Its projections, if it has some.
     pub(super) fn projections(&self) -> Option<&Projections> {
         self.projections.as_ref()
+    }
+
+    /// Its policies, if it has some.
+    pub(super) fn policies(&self) -> Option<&Policies> {
+        self.policies.as_ref()
     }
 }
 
@@ -153,8 +167,15 @@ impl Modules {
             }
             None => None,
         };
+        let policies = match exported(POLICY) {
+            Some(policy) => {
+                PoliciesModulePre::new(checked.clone())?;
+                Some(Policies { describe: find(&policy, "describe")?, handle: Export::new(find(&policy, "handle")?) })
+            }
+            None => None,
+        };
         let triggers = exported(TRIGGERS).map(|triggers| find(&triggers, "triggers")).transpose()?;
-        Ok(Ready { component: checked, sagas, aggregates, projections, triggers })
+        Ok(Ready { component: checked, sagas, aggregates, projections, policies, triggers })
     }
 
     pub(super) fn source(&self, digest: &ModuleDigest) -> std::io::Result<Bytes> {

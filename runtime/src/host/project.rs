@@ -32,7 +32,7 @@ pub(super) fn question(call: &QueryCall, payload_bytes_max: usize) -> Result<wit
     Ok(wit::Question { projection: call.projection.clone(), name: call.name.clone(), parameters })
 }
 
-fn event_in(event: &RecordedEvent, payload_bytes_max: usize) -> Result<WitEvent, Fault> {
+pub(super) fn event_in(event: &RecordedEvent, payload_bytes_max: usize) -> Result<WitEvent, Fault> {
     Ok(WitEvent {
         id: event.id.clone(),
         event_type: event.event_type.clone(),

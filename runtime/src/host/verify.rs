@@ -215,11 +215,12 @@ fn is_offered(import: &str) -> bool {
     }
 }
 
-/// A module has sagas, aggregates or projections, of a version of the contract that this host speaks.
+/// A module has sagas, aggregates, projections or policies, of a version of the contract that this host speaks.
 pub(super) fn exports(names: &[String]) -> Result<(), VerifyError> {
     let ours: Vec<&str> = names.iter().map(String::as_str).filter(|name| name.starts_with(CONTRACT)).collect();
     let version = |name: &str| {
-        let interfaces = ["amends:module/saga@", "amends:module/aggregate@", "amends:module/projection@"];
+        let interfaces =
+            ["amends:module/saga@", "amends:module/aggregate@", "amends:module/projection@", "amends:module/policy@"];
         interfaces.iter().find_map(|interface| name.strip_prefix(interface)).map(str::to_owned)
     };
     if ours.iter().filter_map(|name| version(name)).any(|version| version.starts_with(CONTRACT_TRACK)) {
@@ -229,10 +230,10 @@ pub(super) fn exports(names: &[String]) -> Result<(), VerifyError> {
     let message = match (other, names) {
         (Some(name), _) => format!("the component exports {name}, and this host speaks amends:module@0.1"),
         (None, []) => {
-            "the component exports nothing; a module exports amends:module/saga@0.1.0, amends:module/aggregate@0.1.0 or amends:module/projection@0.1.0".to_owned()
+            "the component exports nothing; a module exports amends:module/saga@0.1.0, amends:module/aggregate@0.1.0, amends:module/projection@0.1.0 or amends:module/policy@0.1.0".to_owned()
         }
         (None, names) => format!(
-            "the component exports none of amends:module/saga@0.1.0, amends:module/aggregate@0.1.0 and amends:module/projection@0.1.0; it exports {}",
+            "the component exports none of amends:module/saga@0.1.0, amends:module/aggregate@0.1.0, amends:module/projection@0.1.0 and amends:module/policy@0.1.0; it exports {}",
             names.join(", ")
         ),
     };

@@ -19,6 +19,7 @@ use super::{
     fault::{Charge, Fault},
     groups::Way,
     guest::Guest,
+    handle,
     limits::usize_of,
     modules::{self, Ready},
     project,
@@ -115,6 +116,28 @@ pub(super) async fn run(shared: &Shared, module: &Ready, call: &GuestCall, deadl
             };
             GuestReport::Queried(end.said.map_err(call_fault))
         }
+        Work::Handle(handle) => {
+            let end = match handle::call(handle, bounds.payload_bytes_max) {
+                Ok(told) => {
+                    attempt::run(shared, module, call, deadline, lane, move |module, instance, store| {
+                        Box::pin(async move {
+                            let policies = module.policies().ok_or_else(|| modules::not_exported("policy"))?;
+                            match policies.handle.call(instance, store, &told).await? {
+                                Ok(reaction) => Ok(Ok(handle::wishes(reaction, bounds)?)),
+                                Err(failure) => Ok(Err(bounds.failure(failure, "failed"))),
+                            }
+                        })
+                    })
+                    .await
+                }
+                Err(fault) => End::before_it_began(fault),
+            };
+            GuestReport::Handled(match end.said {
+                Ok(Ok(wishes)) => Ok(wishes),
+                Ok(Err(failure)) => Err(CallFault { failure, is_hosts: false }),
+                Err(fate) => Err(call_fault(fate)),
+            })
+        }
     }
 }
 
@@ -125,7 +148,7 @@ pub(super) fn way(work: &Work) -> Way {
             Direction::Forward => Way::Forward,
             Direction::Undo(_) | Direction::Check => Way::Back,
         },
-        Work::Decide(_) | Work::Fold(_) | Work::Project(_) | Work::Query(_) => Way::Forward,
+        Work::Decide(_) | Work::Fold(_) | Work::Project(_) | Work::Query(_) | Work::Handle(_) => Way::Forward,
     }
 }
 
@@ -137,6 +160,7 @@ pub(super) fn failed(id: CallId, fault: Fault, left: Left) -> GuestReport {
         CallId::Fold { .. } => GuestReport::Folded(Err(call_fault(Fate::Fault(fault)))),
         CallId::Project { .. } => GuestReport::Projected(Err(call_fault(Fate::Fault(fault)))),
         CallId::Query { .. } => GuestReport::Queried(Err(call_fault(Fate::Fault(fault)))),
+        CallId::Handle { .. } => GuestReport::Handled(Err(call_fault(Fate::Fault(fault)))),
     }
 }
 
@@ -149,7 +173,7 @@ fn call_fault(fate: Fate) -> CallFault {
         }
         Fate::Denied(denial) => {
             let message = format!(
-                "it called {}, and aggregates and projections reach nothing outside: a step of a saga may",
+                "it called {}, and aggregates, projections and policies reach nothing outside: a step of a saga may",
                 denial.origin.escape_debug()
             );
             CallFault { failure: Failure::new("denied", message), is_hosts: false }

@@ -7,6 +7,7 @@ use amends_core::{
     aggregate::AggregateEvent,
     event::{Answer, Event as SagaEvent, Reason, Resolution, Why},
     job::JobEvent,
+    policy::{HandlerEvent, InstanceEvent},
     schedule::ScheduleEvent,
     value::{Failure, Payload},
 };
@@ -122,6 +123,7 @@ facts! {
         106 "triggers" Triggers { version: version, triggers: triggers }
         107 "aggregates" Aggregates { version: version, description: description }
         108 "projections" Projections { version: version, description: description }
+        109 "policies" Policies { version: version, description: description }
     }
     Message(MessageEvent) {
         200 "event" Event { source: source, id: id, topic: topic, to: to, data: data }
@@ -172,6 +174,34 @@ facts! {
             by: by
         }
     }
+    Handler(HandlerEvent) {
+        700 "installed" Installed {
+            module: module,
+            module_version: module_version,
+            digest: digest,
+            incarnation: incarnation,
+            from: from,
+            replay_to: replay_to
+        }
+        701 "withdrawn" Withdrawn {}
+        702 "policy_paused" Paused { 0: act }
+        703 "policy_resumed" Resumed { 0: act }
+        704 "reset" Reset { incarnation: incarnation, from: from, replay_to: replay_to, act: act }
+        705 "policy_stopped" Stopped { at: at, failure: failure }
+        706 "parked" Parked { key: key, position: position, failure: failure, attempts: attempts }
+        707 "redriven" Redriven { key: key, act: act }
+        708 "dropped" Dropped { key: key, position: position, act: act }
+        709 "cleared" Cleared { key: key }
+    }
+    Instance(InstanceEvent) {
+        800 "handled" Handled { 0: reaction }
+        801 "command_sent" Sent { 0: sent }
+        802 "event_published" Published { 0: published }
+        803 "saga_started" Started { 0: started }
+        804 "command_answered" Answered { command: command, name: name, answered: answered }
+        805 "alarm_fired" TimerFired { 0: timer }
+        806 "late" Late { position: position }
+    }
 }
 
 impl Fact {
@@ -197,7 +227,29 @@ impl Fact {
             | Self::Module(_)
             | Self::Host(_)
             | Self::Job(_) => None,
+            Self::Handler(HandlerEvent::Stopped { failure, .. } | HandlerEvent::Parked { failure, .. }) => failure.data.as_ref(),
+            Self::Handler(_) => None,
+            Self::Instance(event) => instance_payload(event),
         }
+    }
+}
+
+fn instance_payload(event: &InstanceEvent) -> Option<&Payload> {
+    match event {
+        InstanceEvent::Handled(reaction) => reaction.state.as_ref().map(|state| &state.data),
+        InstanceEvent::Sent(sent) => Some(&sent.data),
+        InstanceEvent::Published(published) => Some(&published.data),
+        InstanceEvent::Started(started) => Some(&started.input),
+        InstanceEvent::Answered { answered, .. } => answer_payload(&answered.answer),
+        InstanceEvent::TimerFired(timer) => timer.data.as_ref(),
+        InstanceEvent::Late { .. } => None,
+    }
+}
+
+fn answer_payload(answer: &Answer) -> Option<&Payload> {
+    match answer {
+        Answer::Accepted { data, .. } => data.as_ref(),
+        Answer::Refused(failure) => failure.data.as_ref(),
     }
 }
 
@@ -212,10 +264,7 @@ fn saga_payload(event: &SagaEvent) -> Option<&Payload> {
         SagaEvent::Arrived(_, arrival) => arrival.data.as_ref(),
         SagaEvent::Sent(_, sent) => Some(&sent.data),
         SagaEvent::Published(_, published) => Some(&published.data),
-        SagaEvent::Answered(_, answered) => match &answered.answer {
-            Answer::Accepted { data, .. } => data.as_ref(),
-            Answer::Refused(failure) => failure.data.as_ref(),
-        },
+        SagaEvent::Answered(_, answered) => answer_payload(&answered.answer),
         SagaEvent::RollbackBegun(reason) => reason_failure(reason)?.data.as_ref(),
         SagaEvent::Stuck(_, why) => why_failure(why)?.data.as_ref(),
         SagaEvent::NotDone(_)

@@ -351,6 +351,69 @@ pub fn caused_by(namespace: &Namespace, id: &str, after: Position, limit: usize)
     Range { from: correlation(namespace, id, after.saturating_add(1)), ..under }
 }
 
+/// The row of [`Table::Cursors`] that says how far a policy is; with a position, that what is there is handled before its turn.
+pub fn cursor(namespace: &Namespace, policy: &str, ahead: Option<Position>) -> Vec<u8> {
+    let of = Key::default().text(namespace.as_str()).text(policy);
+    match ahead {
+        Some(position) => of.number(position).0,
+        None => of.0,
+    }
+}
+
+/// The fields of a key of [`Table::Cursors`].
+pub fn parse_cursor(key: &[u8]) -> Result<(Namespace, String, Option<Position>), Corrupt> {
+    Parts::new(Table::Cursors, key).whole(|parts| {
+        let (namespace, policy) = (parts.namespace()?, parts.text()?);
+        Ok((namespace, policy, if parts.is_done() { None } else { Some(parts.number()?) }))
+    })
+}
+
+/// The row of [`Table::Parked`] for a cause that waits.
+pub fn parked(namespace: &Namespace, policy: &str, key: &str, position: Position) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(policy).text(key).number(position).0
+}
+
+/// The fields of a key of [`Table::Parked`].
+pub fn parse_parked(key: &[u8]) -> Result<(Namespace, String, String, Position), Corrupt> {
+    Parts::new(Table::Parked, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.text()?, parts.number()?)))
+}
+
+/// What waits with a key of a policy, in order.
+pub fn parked_with(namespace: &Namespace, policy: &str, key: &str, limit: usize) -> Range {
+    Range::under(Table::Parked, &Key::default().text(namespace.as_str()).text(policy).text(key).0, limit)
+}
+
+/// The row of [`Table::Arrivals`] for a cause that is no event.
+pub fn arrival(namespace: &Namespace, policy: &str, position: Position) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(policy).number(position).0
+}
+
+/// The fields of a key of [`Table::Arrivals`].
+pub fn parse_arrival(key: &[u8]) -> Result<(Namespace, String, Position), Corrupt> {
+    Parts::new(Table::Arrivals, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.number()?)))
+}
+
+/// Causes of a policy that are no events, behind a position, in order.
+pub fn arrivals_of(namespace: &Namespace, policy: &str, after: Position, limit: usize) -> Range {
+    let under = Range::under(Table::Arrivals, &Key::default().text(namespace.as_str()).text(policy).0, limit);
+    Range { from: arrival(namespace, policy, after.saturating_add(1)), ..under }
+}
+
+/// The row of [`Table::Instances`] for an instance of a policy.
+pub fn instance(namespace: &Namespace, policy: &str, key: &str) -> Vec<u8> {
+    Key::default().text(namespace.as_str()).text(policy).rest(key)
+}
+
+/// The instance that a key of [`Table::Instances`] names.
+pub fn parse_instance(key: &[u8]) -> Result<(Namespace, String, String), Corrupt> {
+    Parts::new(Table::Instances, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.rest()?)))
+}
+
+/// The instances of a policy, by key.
+pub fn instances_of(namespace: &Namespace, policy: &str, limit: usize) -> Range {
+    Range::under(Table::Instances, &Key::default().text(namespace.as_str()).text(policy).0, limit)
+}
+
 /// A key that is being written.
 #[derive(Default)]
 struct Key(Vec<u8>);
@@ -418,6 +481,10 @@ impl<'a> Parts<'a> {
         let (taken, left) = self.left.split_first_chunk::<N>().ok_or("too short")?;
         self.left = left;
         Ok(*taken)
+    }
+
+    fn is_done(&self) -> bool {
+        self.left.is_empty()
     }
 
     fn byte(&mut self) -> Result<u8, String> {

@@ -16,6 +16,7 @@ use amends_core::{
     event::{Act, Event as SagaEvent, Topic},
     id::{Namespace, partition_key},
     job::JobEvent,
+    policy::{HandlerEvent, InstanceEvent},
     refused::Refused,
     schedule::ScheduleEvent,
     value::{Instant, Payload},
@@ -66,7 +67,7 @@ macro_rules! kinds {
 kinds! {
     /// The kind of thing that a stream is about. Its byte in keys and its place in heads never change.
     ///
-    /// Reserved: 8 handlers (policies), 9 instances of handlers, 11 relays.
+    /// Reserved: 11 relays.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
     StreamKind {
         /// A saga.
@@ -83,6 +84,10 @@ kinds! {
         Job 6 "job",
         /// An aggregate: `customer/C1`.
         Aggregate 7 "aggregate",
+        /// A policy: which code reacts to events, and what waits for an operator.
+        Handler 8 "policy",
+        /// What a policy did with the causes of one key: `credit-on-order/O1`.
+        Instance 9 "instance",
         /// A view: its code is called for it. It has no records, for it is made of those of others.
         View 10 "view",
     }
@@ -91,7 +96,7 @@ kinds! {
 kinds! {
     /// The owner of a timer. Its byte is part of stored keys and never changes.
     ///
-    /// Reserved: 6 aggregates, 7 policies, 8 views, 9 relays.
+    /// Reserved: 6 aggregates, 8 views, 9 relays.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
     TimerKind {
         /// A saga: the end of a wait, of a backoff, or a deadline.
@@ -104,6 +109,8 @@ kinds! {
         Job 4 "job",
         /// The check whether the first answer to a request is still needed.
         Answer 5 "answer",
+        /// An instance of a policy: the next of its timers.
+        Instance 7 "instance",
     }
 }
 
@@ -220,6 +227,10 @@ pub enum Fact {
     Job(JobEvent),
     /// Of an aggregate.
     Aggregate(AggregateEvent),
+    /// Of a policy.
+    Handler(HandlerEvent),
+    /// Of an instance of a policy.
+    Instance(InstanceEvent),
 }
 
 /// The facts of a module's stream. Its revision numbers the snapshots of grants and config.
@@ -277,6 +288,13 @@ pub enum ModuleEvent {
     },
     /// A version has projections. Recorded with its deploy; without it, it has none.
     Projections {
+        /// Which version.
+        version: u32,
+        /// The JSON of their definitions.
+        description: String,
+    },
+    /// A version has policies. Recorded with its deploy; without it, it has none.
+    Policies {
         /// Which version.
         version: u32,
         /// The JSON of their definitions.

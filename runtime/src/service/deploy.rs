@@ -244,7 +244,7 @@ impl Deploys {
     /// Keeps a component and has its version recorded.
     async fn record(&self, upload: &Upload, verified: Verified, activate: bool) -> Result<Recorded, DeployError> {
         let turn = self.turn().await;
-        let Verified { module, digest, bytes, definitions, triggers, aggregates, projections, imports, warnings: _ } =
+        let Verified { module, digest, bytes, definitions, triggers, aggregates, projections, policies, imports, warnings: _ } =
             verified.clone();
         let before = tokio::task::block_in_place(|| self.parts.reader.module(&upload.origin.namespace, &module));
         let before = before.inspect_err(|_| turn.discard(&digest))?;
@@ -262,7 +262,8 @@ impl Deploys {
             turn.discard(&digest);
             return Err(not_kept.into());
         }
-        let deploy = Deploy { module, digest, bytes, definitions, triggers, aggregates, projections, imports, activate };
+        let deploy =
+            Deploy { module, digest, bytes, definitions, triggers, aggregates, projections, policies, imports, activate };
         let answer = self.parts.intake.ask(|answer| Request::Deploy(upload.origin.clone(), deploy, answer)).await;
         if answer.as_ref().is_err_and(is_final) {
             turn.discard(&digest);

@@ -551,7 +551,7 @@ impl Components for Shelf {
         let imports = if projections.is_empty() { vec!["wasi:http/outgoing-handler@0.2.3".to_owned()] } else { Vec::new() };
         Ok(Verified {
             digest: digest(bytes),
-            description: Description { module, sagas, triggers, aggregates, projections },
+            description: Description { module, sagas, triggers, aggregates, projections, policies: Vec::new() },
             imports,
             exports: Vec::new(),
         })

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use amends_core::{Definition, Trigger, aggregate, id::Name, lint, projection, trigger, validate};
+use amends_core::{Definition, Trigger, aggregate, id::Name, lint, policy, projection, trigger, validate};
 
 use crate::{
     engine::{guests::ModuleDigest, module::schema::Schema},
@@ -29,6 +29,8 @@ pub struct Verified {
     pub aggregates: Vec<aggregate::Definition>,
     /// Its projections, validated.
     pub projections: Vec<projection::Definition>,
+    /// Its policies, validated.
+    pub policies: Vec<policy::Definition>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// What is legal and perhaps not meant.
@@ -83,27 +85,31 @@ pub fn check(found: host::Verified, bytes: u64, limits: &validate::Limits) -> Re
     reasons.extend(names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| format!("saga `{}` is defined twice", pair[0])));
     reasons.extend(aggregate::problems(&description.aggregates));
     reasons.extend(projection::problems(&description.projections));
+    reasons.extend(policy::problems(&description.policies));
     reasons.extend(unreadable_schemas(&description.aggregates));
     reasons.extend(unreadable_parameters(&description.projections));
-    let is_empty = description.sagas.is_empty() && description.aggregates.is_empty() && description.projections.is_empty();
-    if description.sagas.is_empty() && !is_empty {
+    let has_state = !(description.aggregates.is_empty() && description.projections.is_empty() && description.policies.is_empty());
+    let is_empty = description.sagas.is_empty() && !has_state;
+    if description.sagas.is_empty() && has_state {
         reasons.extend(imports.iter().filter(|import| leads_outside(import)).map(|import| {
             format!(
-                "the module imports {import}, and has no saga: aggregates and projections reach nothing outside; let a step of a saga call"
+                "the module imports {import}, and has no saga: aggregates, projections and policies reach nothing outside; let a step of a saga call"
             )
         }));
     }
     if is_empty {
-        reasons.push(format!("module `{module}` has no saga, no aggregate and no projection; add one to its description"));
+        reasons.push(format!(
+            "module `{module}` has no saga, no aggregate, no projection and no policy; add one to its description"
+        ));
     }
     if !reasons.is_empty() {
         return Err(bad_definition(reasons));
     }
     let warnings = sagas.iter().flat_map(|saga| lint::warnings(saga, &sagas));
     let warnings = warnings.map(|warning| escape(&warning.to_string())).collect();
-    let host::Description { sagas: definitions, triggers, aggregates, projections, .. } = description;
+    let host::Description { sagas: definitions, triggers, aggregates, projections, policies, .. } = description;
     let module = module.to_string();
-    Ok(Verified { module, digest, bytes, definitions, triggers, aggregates, projections, imports, warnings })
+    Ok(Verified { module, digest, bytes, definitions, triggers, aggregates, projections, policies, imports, warnings })
 }
 
 /// Whether whoever imports it calls out: without a socket that was created nothing is connected. `std` may link other parts of

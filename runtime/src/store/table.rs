@@ -65,8 +65,13 @@ tables! {
     States 14 "states",
     /// (namespace, aggregate, claimed key): the id of the one aggregate that holds it.
     Claims 16 "claims",
+    /// (namespace, policy): the position up to which everything is handled, parked or not for it; (namespace, policy, position): what
+    /// is handled behind that.
+    Cursors 18 "cursors",
     /// (namespace, event type, position): who has the event: the id of an aggregate, or nobody, if it was published.
     EventNames 19 "event_names",
+    /// (namespace, policy, key, position): causes that wait for an operator, and those that wait behind one with the same key.
+    Parked 20 "parked",
     /// (namespace, id of what caused it, position): where what a command, a saga or a published event led to is recorded, in the
     /// stream of something else.
     Correlations 21 "correlations",
@@ -76,17 +81,18 @@ tables! {
     Shapes 29 "shapes",
     /// (position): what is recorded there and has not reached everybody in the shard that it is for.
     Messages 30 "messages",
+    /// (namespace, policy, position): causes of a policy that are no events: answers to its commands, and timers that fired. Until they
+    /// are handled or parked.
+    Arrivals 31 "arrivals",
+    /// (namespace, policy, key): how an instance stands, and where its stream begins.
+    Instances 32 "instances",
 }
 
 /// Numbers and names of tables that later features are designed with. A table that is built moves into the list above with the
 /// number and the name that it has here; until then no store has it, and nothing else may be called so.
-pub const RESERVED: [(u8, &str); 9] = [
+pub const RESERVED: [(u8, &str); 7] = [
     // Aggregates: (namespace, tag, position), for decisions over several streams.
     (17, "tags"),
-    // Policies, projections and whoever else follows the journal: (follower) to the position up to which it has read; (follower,
-    // sequence, position) of what waits for an operator.
-    (18, "cursors"),
-    (20, "parked"),
     // Views: (view, generation, key) to a row of the view; (view, generation) to the position that it shows.
     (22, "views"),
     (23, "checkpoints"),
@@ -127,17 +133,19 @@ mod tests {
             13 jobs
             14 states
             16 claims
+            18 cursors
             19 event_names
+            20 parked
             21 correlations
             28 broadcasts
             29 shapes
-            30 messages"#]]
+            30 messages
+            31 arrivals
+            32 instances"#]]
         .assert_eq(&lines.collect::<Vec<_>>().join("\n"));
         let lines = RESERVED.iter().map(|(id, name)| format!("{id} {name}"));
         expect![[r#"
             17 tags
-            18 cursors
-            20 parked
             22 views
             23 checkpoints
             24 relays

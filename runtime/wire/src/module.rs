@@ -52,6 +52,9 @@ pub struct Version {
     /// Names of its projections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub projections: Vec<String>,
+    /// Names of its policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Sagas that run on it and have not ended.
@@ -94,6 +97,9 @@ pub struct Deployed {
     /// Names of its projections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub projections: Vec<String>,
+    /// Names of its policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Imports that need a grant and have none.
@@ -192,6 +198,9 @@ pub struct Plan {
     /// Names of its projections.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub projections: Vec<String>,
+    /// Names of its policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
     /// Interfaces that it imports.
     pub imports: Vec<String>,
     /// Imports that need a grant and have none.

@@ -121,7 +121,9 @@ impl<'k> Ended<'_, 'k> {
             GuestReport::Folded(Ok(state)) => self.folded(state),
             GuestReport::Folded(Err(fault)) => self.cannot_fold(fault),
             // The report of a step goes to a saga, and that of a view to nobody here.
-            GuestReport::Step(_) | GuestReport::Projected(_) | GuestReport::Queried(_) => self.back_in_line(commands),
+            GuestReport::Step(_) | GuestReport::Projected(_) | GuestReport::Queried(_) | GuestReport::Handled(_) => {
+                self.back_in_line(commands);
+            }
         }
     }
 

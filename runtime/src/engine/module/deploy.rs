@@ -60,7 +60,8 @@ impl Deploy {
 
 /// A component was verified and kept: a version, unless it is one already.
 pub(crate) fn deploy(modules: &Modules, namespace: &Namespace, deploy: Deploy) -> Result<Decided, Refusal> {
-    let Deploy { module: name, digest, bytes, definitions, triggers, aggregates, projections, imports, activate } = deploy;
+    let Deploy { module: name, digest, bytes, definitions, triggers, aggregates, projections, policies, imports, activate } =
+        deploy;
     let module = modules.get(namespace, &name);
     let known = module.and_then(|module| module.version_of(&digest));
     let version = known.unwrap_or_else(|| module.map_or(1, Module::next_version));
@@ -76,6 +77,10 @@ pub(crate) fn deploy(modules: &Modules, namespace: &Namespace, deploy: Deploy) -
             let description = serde_json::to_string(&projections).map_err(|error| unrecordable("projections", &error))?;
             events.push(ModuleEvent::Projections { version, description });
         }
+        if !policies.is_empty() {
+            let description = serde_json::to_string(&policies).map_err(|error| unrecordable("policies", &error))?;
+            events.push(ModuleEvent::Policies { version, description });
+        }
     }
     // Bytes that are known may have come before the host looked for triggers.
     let facts = known.and_then(|known| module?.versions.get(&known));
@@ -86,7 +91,8 @@ pub(crate) fn deploy(modules: &Modules, namespace: &Namespace, deploy: Deploy) -
         let sagas = definitions.iter().map(|saga| (Named::Saga, saga.name.as_str()));
         let aggregates = aggregates.iter().map(|aggregate| (Named::Aggregate, aggregate.name.as_str()));
         let projections = projections.iter().map(|projection| (Named::Projection, projection.name.as_str()));
-        for (kind, of_kind) in sagas.chain(aggregates).chain(projections) {
+        let policies = policies.iter().map(|policy| (Named::Policy, policy.name.as_str()));
+        for (kind, of_kind) in sagas.chain(aggregates).chain(projections).chain(policies) {
             if let Some(owner) = modules.owner(namespace, kind, of_kind).filter(|owner| *owner != name) {
                 return Err(name_taken(namespace, kind, of_kind, owner));
             }

@@ -19,5 +19,5 @@ pub(crate) use self::{
         Decided, InFlight, activate, deploy, grants, lift_quarantine, no_module, no_version, number_of, quarantine, record,
         remove, views,
     },
-    state::{Active, ActiveAggregate, ActiveProjection, Aggregate, Module, Modules, Named, Projection, Version},
+    state::{Active, ActiveAggregate, ActivePolicy, ActiveProjection, Aggregate, Module, Modules, Named, Projection, Version},
 };

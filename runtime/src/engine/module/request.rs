@@ -4,7 +4,7 @@ use amends_core::{
     Definition, Trigger,
     aggregate::{self, Shape},
     event::Act,
-    projection,
+    policy, projection,
 };
 
 use crate::{
@@ -40,6 +40,8 @@ pub struct Deploy {
     pub aggregates: Vec<aggregate::Definition>,
     /// Its projections, validated.
     pub projections: Vec<projection::Definition>,
+    /// Its policies, validated.
+    pub policies: Vec<policy::Definition>,
     /// Interfaces that it imports, by name.
     pub imports: Vec<String>,
     /// Make it the version that new work starts on.
@@ -112,6 +114,8 @@ pub struct VersionView {
     pub aggregates: Vec<String>,
     /// Names of its projections.
     pub projections: Vec<String>,
+    /// Names of its policies.
+    pub policies: Vec<String>,
     /// Sagas that run on it and have not ended.
     pub in_flight: u64,
     /// No new work starts on it, and why.

@@ -10,6 +10,7 @@ use amends_core::{
     aggregate::{self, CommandDefinition},
     definition::Definition,
     id::Namespace,
+    policy,
     projection::{self, QueryDefinition},
     value::{Instant, Payload},
 };
@@ -59,6 +60,7 @@ pub(crate) struct Version {
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) aggregates: Vec<Aggregate>,
     pub(crate) projections: Vec<Projection>,
+    pub(crate) policies: Vec<Arc<policy::Definition>>,
     pub(crate) quarantined: Option<Quarantine>,
 }
 
@@ -152,6 +154,8 @@ pub(crate) struct Modules {
     aggregate_owners: HashMap<(Namespace, String), String>,
     /// Which module a projection's name belongs to, among the active versions.
     projection_owners: HashMap<(Namespace, String), String>,
+    /// Which module a policy's name belongs to, among the active versions.
+    policy_owners: HashMap<(Namespace, String), String>,
     definitions: Definitions,
 }
 
@@ -187,6 +191,7 @@ impl Modules {
             Named::Saga => &self.owners,
             Named::Aggregate => &self.aggregate_owners,
             Named::Projection => &self.projection_owners,
+            Named::Policy => &self.policy_owners,
         };
         owners.get(&(namespace.clone(), name.to_owned())).map(String::as_str)
     }
@@ -227,6 +232,23 @@ impl Modules {
             let projection = version.projections.iter().find(|known| known.definition.name == *name)?;
             Some((namespace, ActiveProjection { module, number, digest: version.digest, projection }))
         })
+    }
+
+    /// The active version that has the policy of a name.
+    pub(crate) fn policy(&self, namespace: &Namespace, name: &str) -> Option<ActivePolicy<'_>> {
+        let (_, module) = self.policy_owners.get_key_value(&(namespace.clone(), name.to_owned()))?;
+        let number = self.get(namespace, module)?.active?;
+        let version = self.get(namespace, module)?.versions.get(&number)?;
+        let policy = version.policies.iter().find(|known| known.name == name)?;
+        Some(ActivePolicy { module, number, digest: version.digest, policy })
+    }
+
+    /// Names of the policies of a namespace, by name.
+    pub(crate) fn policies(&self, namespace: &Namespace) -> Vec<String> {
+        let names = self.policy_owners.keys().filter(|(at, _)| at == namespace).map(|(_, name)| name.clone());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        names
     }
 
     /// Names of the sagas that may be started in a namespace.
@@ -274,10 +296,13 @@ impl Modules {
             };
             active.clone().flat_map(names).collect::<Vec<_>>()
         };
-        let [sagas, aggregates, projections] = [Named::Saga, Named::Aggregate, Named::Projection].map(of_kind);
-        for (owners, owned) in
-            [(&mut self.owners, sagas), (&mut self.aggregate_owners, aggregates), (&mut self.projection_owners, projections)]
-        {
+        let [sagas, aggregates, projections, policies] = Named::ALL.map(of_kind);
+        for (owners, owned) in [
+            (&mut self.owners, sagas),
+            (&mut self.aggregate_owners, aggregates),
+            (&mut self.projection_owners, projections),
+            (&mut self.policy_owners, policies),
+        ] {
             owners.retain(|(at, _), _| at != namespace);
             owners.extend(owned);
         }
@@ -319,6 +344,7 @@ impl Modules {
                     triggers: Vec::new(),
                     aggregates: Vec::new(),
                     projections: Vec::new(),
+                    policies: Vec::new(),
                     quarantined: None,
                 };
                 module.versions.insert(*version, version_facts);
@@ -365,6 +391,13 @@ impl Modules {
                     facts.projections = projections.into_iter().map(Projection::new).collect();
                 }
             }
+            ModuleEvent::Policies { version, description } => {
+                let policies: Vec<policy::Definition> = serde_json::from_str(description)
+                    .map_err(|error| format!("the policies of {name} v{version} are unreadable: {error}"))?;
+                if let Some(facts) = module.versions.get_mut(version) {
+                    facts.policies = policies.into_iter().map(Arc::new).collect();
+                }
+            }
             ModuleEvent::Removed { version } => {
                 let removed = module.versions.remove(version);
                 if let Some(removed) = removed.filter(|removed| !self.names(&removed.digest)) {
@@ -382,14 +415,19 @@ pub(crate) enum Named {
     Saga,
     Aggregate,
     Projection,
+    Policy,
 }
 
 impl Named {
+    /// All of them.
+    const ALL: [Self; 4] = [Self::Saga, Self::Aggregate, Self::Projection, Self::Policy];
+
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Saga => "saga",
             Self::Aggregate => "aggregate",
             Self::Projection => "projection",
+            Self::Policy => "policy",
         }
     }
 }
@@ -422,6 +460,15 @@ pub(crate) struct ActiveProjection<'a> {
     pub(crate) number: u32,
     pub(crate) digest: ModuleDigest,
     pub(crate) projection: &'a Projection,
+}
+
+/// What reacts for the policy of a name.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ActivePolicy<'a> {
+    pub(crate) module: &'a str,
+    pub(crate) number: u32,
+    pub(crate) digest: ModuleDigest,
+    pub(crate) policy: &'a Arc<policy::Definition>,
 }
 
 impl Active<'_> {
@@ -472,6 +519,7 @@ impl Module {
                 triggers: version.triggers.clone(),
                 aggregates: version.aggregates.iter().map(|known| known.definition.name.clone()).collect(),
                 projections: version.projections.iter().map(|known| known.definition.name.clone()).collect(),
+                policies: version.policies.iter().map(|policy| policy.name.clone()).collect(),
                 in_flight: 0,
                 quarantined: version.quarantined,
             })
@@ -485,7 +533,8 @@ impl Version {
         let sagas = self.definitions.iter().map(|saga| (Named::Saga, saga.name.as_str()));
         let aggregates = self.aggregates.iter().map(|known| (Named::Aggregate, known.definition.name.as_str()));
         let projections = self.projections.iter().map(|known| (Named::Projection, known.definition.name.as_str()));
-        sagas.chain(aggregates).chain(projections)
+        let policies = self.policies.iter().map(|policy| (Named::Policy, policy.name.as_str()));
+        sagas.chain(aggregates).chain(projections).chain(policies)
     }
 
     /// What the sagas of this name run on in this version, and the hash of their definition.

@@ -38,6 +38,7 @@ impl Shard {
                     self.schedules.wake(reads, sagas, modules, &held)?;
                 }
             }
+            TimerKind::Instance => {}
             TimerKind::Job => self.jobs.expire(reads, timer)?,
             TimerKind::Answer => {
                 let Some(kept) = answers::due(&mut reads, timer)? else { return Ok(()) };
@@ -100,6 +101,8 @@ fn life(reads: &mut Reads<'_>, sagas: &Sagas, jobs: &Jobs, about: &StreamId) -> 
         | StreamKind::Host
         | StreamKind::Schedule
         | StreamKind::Aggregate
+        | StreamKind::Handler
+        | StreamKind::Instance
         | StreamKind::View => Ok(Life::Nothing),
     }
 }

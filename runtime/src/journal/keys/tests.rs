@@ -80,6 +80,25 @@ fn states_and_claims_sort_by_namespace_aggregate_and_what_is_kept_of_it() {
 }
 
 #[test]
+fn what_is_kept_of_a_policy_sorts_by_namespace_policy_and_then_by_key_and_position() {
+    let named =
+        ["a", "a-b"].map(|space| TEXTS.map(|name| TEXTS.map(|key| (namespace(space), name.to_owned(), key.to_owned()))).concat());
+    let named = named.concat();
+    check(named.clone(), |(space, policy, key)| instance(space, policy, key), parse_instance);
+    let placed = |(space, policy, key): (Namespace, String, String)| {
+        NUMBERS.map(|position| (space.clone(), policy.clone(), key.clone(), position))
+    };
+    let waiting = named.iter().cloned().flat_map(placed).collect();
+    check(waiting, |(space, policy, key, position)| parked(space, policy, key, *position), parse_parked);
+    let arrived: Vec<_> =
+        ["a", "a-b"].map(|space| TEXTS.map(|name| NUMBERS.map(|at| (namespace(space), name.to_owned(), at))).concat()).concat();
+    check(arrived.clone(), |(space, policy, position)| arrival(space, policy, *position), parse_arrival);
+    let ahead = arrived.iter().cloned().map(|(space, policy, position)| (space, policy, Some(position)));
+    let cursors = arrived.iter().filter(|(.., at)| *at == 0).map(|(space, policy, _)| (space.clone(), policy.clone(), None));
+    check(ahead.chain(cursors).collect(), |(space, policy, ahead)| cursor(space, policy, *ahead), parse_cursor);
+}
+
+#[test]
 fn events_sort_by_namespace_type_and_position_and_each_type_leads_to_the_next() {
     let of = |space: &str| TEXTS.map(|name| NUMBERS.map(|position| (namespace(space), name.to_owned(), position))).concat();
     let said = ["a", "a-b"].map(of).concat();
@@ -144,7 +163,7 @@ fn keys_that_nobody_wrote_are_refused() {
     assert_eq!(parse_saga(&[1]).unwrap_err().to_string(), "key 01 of table Sagas: too short");
     assert_eq!(parse_by_status(&[0; 10]).unwrap_err().to_string(), "key 00000000000000000000 of table ByStatus: too long by 1");
     assert_eq!(parse_answer(b"a\0\x02").unwrap_err().to_string(), "key 610002 of table Answers: 0 is followed by 2");
-    assert!(parse_by_id(b"a\0\x01\x09T1").is_err());
+    assert!(parse_by_id(b"a\0\x01\x63T1").is_err());
     assert!(parse_by_id(b"A\0\x01\x01T1").is_err());
 }
 

@@ -12,6 +12,7 @@ use amends_core::{
     id::{Direction, Incarnation, Leg, Namespace, StepPath},
     job::{JobEvent, Misfit, SagaFilter},
     outcome::OutcomeKind,
+    policy::{Cause, HandlerEvent, InstanceEvent, Reaction, SagaStart, State, Timer},
     refused::{RefusalCode, Refused},
     schedule::{self, Overlap, ScheduleEvent, Spec, When},
     value::Failure,
@@ -180,6 +181,7 @@ fn facts() -> Vec<Fact> {
         },
         ModuleEvent::Aggregates { version: 1, description: "[]".into() },
         ModuleEvent::Projections { version: 1, description: "[]".into() },
+        ModuleEvent::Policies { version: 1, description: "[]".into() },
     ];
     let to = Some("T1".into());
     let message = [
@@ -219,7 +221,74 @@ fn facts() -> Vec<Fact> {
     let facts = saga.into_iter().map(Fact::Saga).chain(module.into_iter().map(Fact::Module));
     let facts = facts.chain(message.into_iter().map(Fact::Message)).chain(host.into_iter().map(Fact::Host));
     let facts = facts.chain(schedule_facts().into_iter().map(Fact::Schedule)).chain(job.map(Fact::Job));
-    facts.chain(aggregate_facts().map(Fact::Aggregate)).collect()
+    let facts = facts.chain(aggregate_facts().map(Fact::Aggregate)).chain(handler_facts().map(Fact::Handler));
+    facts.chain(instance_facts().map(Fact::Instance)).collect()
+}
+
+fn handler_facts() -> [HandlerEvent; 11] {
+    [
+        HandlerEvent::Installed {
+            module: "rules".into(),
+            module_version: 3,
+            digest: [0x55; 32],
+            incarnation: 1,
+            from: 300,
+            replay_to: 300,
+        },
+        HandlerEvent::Withdrawn,
+        HandlerEvent::Paused(act()),
+        HandlerEvent::Resumed(act()),
+        HandlerEvent::Reset { incarnation: 2, from: 0, replay_to: 300, act: act() },
+        HandlerEvent::Stopped { at: Some(300), failure: failure() },
+        HandlerEvent::Stopped { at: None, failure: Failure::new("too_many_parked", "1,000 keys") },
+        HandlerEvent::Parked { key: "O1".into(), position: 300, failure: failure(), attempts: 5 },
+        HandlerEvent::Redriven { key: "O1".into(), act: act() },
+        HandlerEvent::Dropped { key: "O1".into(), position: 300, act: act() },
+        HandlerEvent::Cleared { key: "O1".into() },
+    ]
+}
+
+fn instance_facts() -> [InstanceEvent; 11] {
+    let timer = || Timer { name: "grace".into(), at: Instant(1_800_000_060_000), data: Some(Payload::json("7")) };
+    let reaction = |cause, state| {
+        let (set, cleared) = (vec![timer()], vec!["alarm".into()]);
+        InstanceEvent::Handled(Box::new(Reaction {
+            position: 300,
+            cause,
+            incarnation: 1,
+            module_version: 3,
+            is_silent: false,
+            state,
+            set,
+            cleared,
+            ends: true,
+        }))
+    };
+    let answered = |answer| InstanceEvent::Answered {
+        command: "k.0".into(),
+        name: "open".into(),
+        answered: Box::new(Answered { number: 0, aggregate: "customer".into(), from: "C1".into(), answer }),
+    };
+    [
+        reaction(Cause::Event { id: "e1".into(), event_type: "order.created".into() }, None),
+        reaction(Cause::Timer { name: "grace".into() }, Some(State { version: 2, data: Payload::json("{}") })),
+        reaction(Cause::Answer { command: "k.0".into() }, None),
+        InstanceEvent::Sent(Box::new(Sent {
+            number: 0,
+            aggregate: "customer".into(),
+            to: "C1".into(),
+            name: "open".into(),
+            data: Payload::json("7"),
+            expect_revision: Some(3),
+        })),
+        InstanceEvent::Published(Box::new(Published { number: 0, topic: topic(), data: Payload::json("7") })),
+        InstanceEvent::Started(Box::new(SagaStart { number: 0, saga: "trip".into(), id: None, input: Payload::json("7") })),
+        answered(Answer::Accepted { revision: 4, events: Vec::new(), data: Some(Payload::json("7")) }),
+        answered(Answer::Refused(failure())),
+        InstanceEvent::TimerFired(timer()),
+        InstanceEvent::TimerFired(Timer { data: None, ..timer() }),
+        InstanceEvent::Late { position: 300 },
+    ]
 }
 
 fn aggregate_facts() -> [AggregateEvent; 5] {

@@ -1,0 +1,25 @@
+//! Policies: what follows from events, by code that the core does not know.
+//!
+//! The core knows what does not need that code: what a module declares, the facts of a policy's stream and of its instances' streams,
+//! and how both stand.
+
+mod definition;
+
+mod facts;
+
+mod standing;
+
+pub use self::{
+    definition::{Definition, OnPoison, Replay, Route, StartAt, StateForm, Subscription, problems},
+    facts::{Cause, HandlerEvent, InstanceEvent, Reaction, SagaStart, State, Timer},
+    standing::{Handler, Instance, Parked, Stop},
+};
+
+/// The longest key of an instance: it is a part of its stream's name.
+pub const KEY_BYTES_MAX: usize = 1 << 10;
+
+/// The most timers of an instance.
+pub const TIMERS_MAX: usize = 64;
+
+/// How many streams a chain of causes may lead through: a longer one is a loop.
+pub const DEPTH_MAX: u16 = 64;

@@ -1,0 +1,253 @@
+//! How a policy stands, and how its instances stand: the folds of their facts.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{HandlerEvent, InstanceEvent, Reaction, State, Timer};
+use crate::value::{Failure, Instant};
+
+/// How a policy of a namespace stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Handler {
+    /// How many facts its stream has.
+    pub facts: u64,
+    /// Its module; empty before its first fact.
+    pub module: String,
+    /// The version of the module that it ran on last.
+    pub module_version: u32,
+    /// SHA-256 of its component.
+    pub digest: [u8; 32],
+    /// Which life it is, from 1.
+    pub incarnation: u32,
+    /// Where this life began: everything up to this position is not for it.
+    pub from: u64,
+    /// Events up to this position were there before it.
+    pub replay_to: u64,
+    /// An active version has it.
+    pub is_installed: bool,
+    /// An operator holds it.
+    pub is_paused: bool,
+    /// Why it does not go on by itself.
+    pub stopped: Option<Stop>,
+    /// The keys with which something waits for an operator.
+    pub parked: BTreeMap<String, Parked>,
+}
+
+/// Why a policy does not go on by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stop {
+    /// The position of the cause that it could not take, if it was one.
+    pub at: Option<u64>,
+    /// What stood against it.
+    pub failure: Failure,
+    /// Since when.
+    pub since: Instant,
+}
+
+/// What waits with a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parked {
+    /// The position of the cause that could not be taken.
+    pub position: u64,
+    /// Why.
+    pub failure: Failure,
+    /// Since when.
+    pub since: Instant,
+    /// How often the cause was tried.
+    pub attempts: u32,
+    /// It is tried again, and with it what waits behind it.
+    pub is_redriven: bool,
+}
+
+impl Handler {
+    /// It takes causes.
+    pub fn runs(&self) -> bool {
+        self.is_installed && !self.is_paused && self.stopped.is_none()
+    }
+
+    /// The only code that changes it.
+    pub fn apply(&mut self, fact: &HandlerEvent, at: Instant) {
+        self.facts += 1;
+        match fact {
+            HandlerEvent::Installed { module, module_version, digest, incarnation, from, replay_to } => {
+                (self.module, self.module_version, self.digest) = (module.clone(), *module_version, *digest);
+                (self.incarnation, self.from, self.replay_to) = (*incarnation, *from, *replay_to);
+                self.is_installed = true;
+                // Other code may be what it stopped for.
+                self.stopped = None;
+            }
+            HandlerEvent::Withdrawn => self.is_installed = false,
+            HandlerEvent::Paused(_) => self.is_paused = true,
+            HandlerEvent::Resumed(_) => (self.is_paused, self.stopped) = (false, None),
+            HandlerEvent::Reset { incarnation, from, replay_to, .. } => {
+                (self.incarnation, self.from, self.replay_to) = (*incarnation, *from, *replay_to);
+                self.stopped = None;
+                self.parked.clear();
+            }
+            HandlerEvent::Stopped { at: position, failure } => {
+                self.stopped = Some(Stop { at: *position, failure: failure.clone(), since: at });
+            }
+            HandlerEvent::Parked { key, position, failure, attempts } => {
+                let since = self.parked.get(key).map_or(at, |known| known.since);
+                let (position, failure, attempts) = (*position, failure.clone(), *attempts);
+                self.parked.insert(key.clone(), Parked { position, failure, since, attempts, is_redriven: false });
+            }
+            HandlerEvent::Redriven { key, .. } => {
+                if let Some(parked) = self.parked.get_mut(key) {
+                    parked.is_redriven = true;
+                }
+            }
+            HandlerEvent::Dropped { .. } => {}
+            HandlerEvent::Cleared { key } => drop(self.parked.remove(key)),
+        }
+    }
+}
+
+/// How an instance stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Instance {
+    /// How many facts its stream has.
+    pub facts: u64,
+    /// Its state, if it has begun and not ended.
+    pub state: Option<State>,
+    /// Timers that have not fired, by name.
+    pub timers: Vec<Timer>,
+    /// When it ended last; none: it never did, or has begun again.
+    pub ended_at: Option<Instant>,
+}
+
+impl Instance {
+    /// It has begun and not ended.
+    pub fn is_live(&self) -> bool {
+        self.state.is_some()
+    }
+
+    /// The moment of its next timer.
+    pub fn next_timer(&self) -> Option<Instant> {
+        self.timers.iter().map(|timer| timer.at).min()
+    }
+
+    /// The timer that is due first of those that are, and of these the one that was set first.
+    pub fn due_timer(&self, now: Instant) -> Option<&Timer> {
+        let due = self.timers.iter().filter(|timer| timer.at <= now);
+        due.min_by_key(|timer| timer.at)
+    }
+
+    /// The only code that changes it.
+    pub fn apply(&mut self, fact: &InstanceEvent, at: Instant) {
+        self.facts += 1;
+        match fact {
+            InstanceEvent::Handled(reaction) => self.react(reaction, at),
+            InstanceEvent::TimerFired(fired) => self.timers.retain(|timer| timer.name != fired.name),
+            InstanceEvent::Sent(_)
+            | InstanceEvent::Published(_)
+            | InstanceEvent::Started(_)
+            | InstanceEvent::Answered { .. }
+            | InstanceEvent::Late { .. } => {}
+        }
+    }
+
+    fn react(&mut self, reaction: &Reaction, at: Instant) {
+        let Reaction { state, set, cleared, ends, .. } = reaction;
+        if let Some(state) = state {
+            self.state = Some(state.clone());
+            self.ended_at = None;
+        }
+        self.timers.retain(|timer| !cleared.contains(&timer.name) && set.iter().all(|new| new.name != timer.name));
+        self.timers.extend(set.iter().cloned());
+        if *ends {
+            (self.state, self.ended_at) = (None, Some(at));
+            self.timers.clear();
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
+mod tests {
+    use super::*;
+    use crate::{policy::Cause, value::Payload};
+
+    fn timer(name: &str, at: u64) -> Timer {
+        Timer { name: name.into(), at: Instant(at), data: None }
+    }
+
+    fn reaction(set: Vec<Timer>, cleared: &[&str], ends: bool) -> InstanceEvent {
+        InstanceEvent::Handled(Box::new(Reaction {
+            position: 7,
+            cause: Cause::Timer { name: "t".into() },
+            incarnation: 1,
+            module_version: 1,
+            is_silent: false,
+            state: Some(State { version: 1, data: Payload::json("{}") }),
+            set,
+            cleared: cleared.iter().map(|name| (*name).to_owned()).collect(),
+            ends,
+        }))
+    }
+
+    fn shown(instance: &Instance) -> String {
+        let timers: Vec<String> = instance.timers.iter().map(|timer| format!("{}@{}", timer.name, timer.at.0)).collect();
+        format!("{} {:?} [{}]", instance.is_live(), instance.ended_at.map(|at| at.0), timers.join(" "))
+    }
+
+    #[test]
+    fn a_timer_that_is_set_again_is_replaced_and_all_end_with_the_instance() {
+        let mut instance = Instance::default();
+        let mut lines = Vec::new();
+        for fact in [
+            reaction(vec![timer("grace", 60), timer("alarm", 30)], &[], false),
+            reaction(vec![timer("grace", 90)], &[], false),
+            InstanceEvent::TimerFired(timer("alarm", 30)),
+            reaction(vec![timer("other", 10)], &["grace"], false),
+            reaction(Vec::new(), &[], true),
+            reaction(vec![timer("grace", 200)], &[], false),
+        ] {
+            instance.apply(&fact, Instant(100));
+            lines.push(shown(&instance));
+        }
+        let expected = "\
+true None [grace@60 alarm@30]
+true None [alarm@30 grace@90]
+true None [grace@90]
+true None [other@10]
+false Some(100) []
+true None [grace@200]";
+        assert_eq!(lines.join("\n"), expected);
+    }
+
+    #[test]
+    fn of_timers_that_are_due_the_one_with_the_earliest_moment_is_first() {
+        let mut instance = Instance::default();
+        instance.apply(&reaction(vec![timer("b", 20), timer("a", 10), timer("c", 10)], &[], false), Instant(1));
+        assert_eq!(instance.next_timer(), Some(Instant(10)));
+        assert_eq!(instance.due_timer(Instant(9)), None);
+        assert_eq!(instance.due_timer(Instant(30)).unwrap().name, "a");
+    }
+
+    #[test]
+    fn other_code_lifts_a_stop_and_not_what_is_parked() {
+        let mut handler = Handler::default();
+        let installed = |incarnation| HandlerEvent::Installed {
+            module: "rules".into(),
+            module_version: 1,
+            digest: [1; 32],
+            incarnation,
+            from: 5,
+            replay_to: 5,
+        };
+        let failure = Failure::new("bad_data", "no total");
+        let parked = HandlerEvent::Parked { key: "A".into(), position: 9, failure: failure.clone(), attempts: 5 };
+        for fact in [installed(1), parked, HandlerEvent::Stopped { at: Some(9), failure }] {
+            handler.apply(&fact, Instant(1));
+        }
+        assert!(!handler.runs() && handler.parked.contains_key("A"));
+        handler.apply(&installed(1), Instant(2));
+        assert!(handler.runs() && handler.parked.contains_key("A"));
+        handler.apply(&HandlerEvent::Withdrawn, Instant(3));
+        assert!(!handler.runs());
+        handler.apply(&HandlerEvent::Reset { incarnation: 2, from: 0, replay_to: 20, act: Default::default() }, Instant(4));
+        assert!(handler.parked.is_empty() && handler.incarnation == 2);
+    }
+}
