@@ -97,6 +97,10 @@ mod query;
 
 mod projections;
 
+mod policies;
+
+mod letters;
+
 mod schedule;
 
 mod completions;
@@ -165,6 +169,8 @@ enum Verb {
     Trace(trace::Trace),
     Query(query::Query),
     Projections(projections::Projections),
+    Policies(policies::Policies),
+    Letters(letters::Letters),
     Schedule(schedule::Schedule),
     Jobs(jobs::Jobs),
     Completions(completions::Completions),
@@ -273,6 +279,8 @@ fn run(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Trace(verb) => trace::run(&verb, &open()?),
         Verb::Query(verb) => query::run(&verb, &open()?),
         Verb::Projections(verb) => projections::run(&verb, &open()?),
+        Verb::Policies(verb) => policies::run(&verb, &open()?),
+        Verb::Letters(verb) => letters::run(&verb, &open()?),
         Verb::Schedule(verb) => schedule::run(&verb, &open()?),
         Verb::Jobs(verb) => jobs::run(&verb, &open()?),
         Verb::Completions(verb) => completions::run(&verb),

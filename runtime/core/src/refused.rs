@@ -108,6 +108,8 @@ pub enum RefusalCode {
     ShapesUnreadable,
     /// 409: the code makes other states of recorded events.
     StatesDiffer,
+    /// 404.
+    NoSuchPolicy,
 }
 
 impl RefusalCode {
@@ -157,6 +159,7 @@ impl RefusalCode {
             Self::Behind => "behind",
             Self::ShapesUnreadable => "shapes_unreadable",
             Self::StatesDiffer => "states_differ",
+            Self::NoSuchPolicy => "no_such_policy",
         }
     }
 }
@@ -212,6 +215,7 @@ mod tests {
             RefusalCode::Behind,
             RefusalCode::ShapesUnreadable,
             RefusalCode::StatesDiffer,
+            RefusalCode::NoSuchPolicy,
         ];
         let places: Vec<u8> = codes.iter().flat_map(|code| postcard::to_allocvec(code).unwrap()).collect();
         assert_eq!(places, (0..codes.len() as u8).collect::<Vec<_>>());

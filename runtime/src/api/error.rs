@@ -217,6 +217,7 @@ fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::NoHandler
         | RefusalCode::NoSuchAggregate
         | RefusalCode::NoSuchView
+        | RefusalCode::NoSuchPolicy
         | RefusalCode::NoSuchQuery => StatusCode::NOT_FOUND,
         RefusalCode::IdTaken
         | RefusalCode::SagaEnded

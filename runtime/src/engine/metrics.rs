@@ -58,6 +58,7 @@ pub struct Metrics {
     dead_letters: Counter,
     schedules_fired: Counter,
     schedules_missed: Family<ByReason, Counter>,
+    policy_causes: Family<ByPolicy, Counter>,
     timer_lag: Histogram,
     live: Family<ByLiveStatus, Gauge>,
     module_sagas: Family<ByVersion, Gauge>,
@@ -112,6 +113,12 @@ struct ByDecision {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByAggregate {
     aggregate: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByPolicy {
+    policy: String,
+    outcome: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -170,6 +177,7 @@ impl Default for Metrics {
             dead_letters: Counter::default(),
             schedules_fired: Counter::default(),
             schedules_missed: Family::default(),
+            policy_causes: Family::default(),
             timer_lag: seconds(),
             starts_blocked_on_module: Counter::default(),
             commits: Counter::default(),
@@ -185,6 +193,11 @@ impl Default for Metrics {
         registry.register("sagas_live", "Sagas that have not ended, by status", metrics.live.clone());
         registry.register("attempts", "Attempts ended, by direction and outcome", metrics.attempts.clone());
         registry.register("commands", "Commands that aggregates decided, by decision", metrics.commands.clone());
+        registry.register(
+            "policy_causes",
+            "Causes that policies were called for, and what came of it: handled, failed, parked, kept, late, stopped",
+            metrics.policy_causes.clone(),
+        );
         registry.register(
             "longest_stream_events",
             "Events of the longest stream of an aggregate's name that was written since start, in hundreds",
@@ -318,6 +331,11 @@ impl Metrics {
             Outcome::Denied(_) => drop(self.egress_denied.inc()),
             _ => {}
         }
+    }
+
+    /// A policy of this name was given a cause.
+    pub(crate) fn handled(&self, policy: &str, outcome: &'static str) {
+        self.policy_causes.get_or_create(&ByPolicy { policy: policy.to_owned(), outcome }).inc();
     }
 
     /// An aggregate of this name decided a command.

@@ -7,7 +7,7 @@
 //! - [`refusal`]: why a request is refused
 //! - `kernel`: reads before a decision, the commit of it, what leaves afterwards, timers, first answers, followers
 //! - `messages`: what is recorded and has not reached everybody that it is for
-//! - `module`, `saga`, `aggregate`, `event`, `schedule`, `job`: the kinds; each knows the kernel and the kinds before it
+//! - `module`, `saga`, `aggregate`, `event`, `policy`, `schedule`, `job`: the kinds; each knows the kernel and the kinds before it
 //! - `broadcast`: what many sagas are told, some of them in a turn
 //! - `recorded`, `starter`, `trace`: committed reads over the kinds
 //! - `recover`: start-up; [`driver`]: threads and the clock
@@ -36,6 +36,8 @@ pub(crate) mod schedule;
 pub(crate) mod job;
 
 pub(crate) mod aggregate;
+
+pub(crate) mod policy;
 
 pub(crate) mod messages;
 

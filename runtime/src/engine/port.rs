@@ -11,6 +11,7 @@ pub use crate::engine::{
     job::request::{JobAnswer, JobRequest},
     kernel::request::{Answer, Origin},
     module::request::{Activation, Deploy, Force, ModuleAnswer, ModuleView, Offered, SetGrants, VersionView, Which},
+    policy::request::{PolicyRequest, PolicyStatus, PolicyVerb, PolicyView},
     recorded::{EventQuery, RecordedEvent, RecordedEvents},
     refusal::{Hint, Refusal, RefusalCode, Remedy},
     saga::request::{Change, SagaAnswer, Start, VerbAnswer, VerbRequest},
@@ -58,6 +59,12 @@ pub enum Request {
     Modules(Origin, Answer<Vec<ModuleView>>),
     /// The definitions that new sagas of a namespace start on.
     Definitions(Origin, Answer<Vec<Offered>>),
+    /// How the policies of a namespace stand.
+    Policies(Origin, Answer<Vec<PolicyView>>),
+    /// How the policy of this name stands.
+    Policy(Origin, String, Answer<PolicyView>),
+    /// What an operator does with a policy.
+    ActOnPolicy(Origin, Box<PolicyRequest>, Answer<PolicyView>),
 }
 
 impl Request {
@@ -84,6 +91,9 @@ impl Request {
             // They keep their order; each says itself where its streams are to stand.
             Self::Import(origin, ..) => stream(origin, StreamKind::Aggregate, ""),
             Self::Modules(origin, _) | Self::Definitions(origin, _) => stream(origin, StreamKind::Module, ""),
+            Self::Policies(origin, _) => stream(origin, StreamKind::Policy, ""),
+            Self::Policy(origin, name, _) => stream(origin, StreamKind::Policy, name),
+            Self::ActOnPolicy(origin, request, _) => stream(origin, StreamKind::Policy, &request.name),
         }
     }
 
@@ -99,7 +109,7 @@ impl Request {
             StreamKind::Schedule => format!("schedule `{id}`"),
             StreamKind::Job => format!("job {id}"),
             StreamKind::Aggregate => id.replacen('/', " ", 1),
-            StreamKind::Handler => format!("policy `{id}`"),
+            StreamKind::Policy => format!("policy `{id}`"),
             StreamKind::Instance => format!("instance {id}"),
             StreamKind::View => format!("view `{id}`"),
         }
@@ -123,7 +133,10 @@ impl Request {
             | Self::StopJob(..)
             | Self::AwaitJob(..)
             | Self::Modules(..)
-            | Self::Definitions(..) => false,
+            | Self::Definitions(..)
+            | Self::Policies(..)
+            | Self::Policy(..)
+            | Self::ActOnPolicy(..) => false,
         }
     }
 
@@ -144,6 +157,8 @@ impl Request {
             Self::Activate(.., answer) => drop(answer.send(Err(refusal))),
             Self::Modules(_, answer) => drop(answer.send(Err(refusal))),
             Self::Definitions(_, answer) => drop(answer.send(Err(refusal))),
+            Self::Policies(_, answer) => drop(answer.send(Err(refusal))),
+            Self::Policy(.., answer) | Self::ActOnPolicy(.., answer) => drop(answer.send(Err(refusal))),
         }
     }
 }

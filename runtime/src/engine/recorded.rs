@@ -115,6 +115,16 @@ impl RecordedEvent {
         Self::of_aggregate(of, fact, record.position, record.at, record.correlation.as_deref().unwrap_or_default())
     }
 
+    /// The event of a record, of which a row says that there is one of this type, and which aggregate has it; empty: it was published.
+    pub(crate) fn of((event_type, aggregate_id): (&str, &str), record: Record) -> Result<Self, Corrupt> {
+        let position = record.position;
+        let event = match aggregate_id {
+            "" => Self::published(record),
+            id => Self::of_record((event_type.split_once('.').map_or(event_type, |(name, _)| name), id), &record),
+        };
+        event.ok_or_else(|| no_event(position, event_type))
+    }
+
     /// The event of the record that published it.
     fn published(record: Record) -> Option<Self> {
         let correlation = record.head.map(|head| head.correlation).unwrap_or_default();
@@ -340,10 +350,5 @@ fn no_event(position: Position, event_type: &str) -> Corrupt {
 
 /// The event of a record, of which a row says that it is there.
 fn decoded(stored: &Stored, event_type: &str, aggregate_id: &str) -> Result<RecordedEvent, Corrupt> {
-    let record = record::decode_stored(stored)?;
-    let event = match aggregate_id {
-        "" => RecordedEvent::published(record),
-        id => RecordedEvent::of_record((event_type.split_once('.').map_or(event_type, |(name, _)| name), id), &record),
-    };
-    event.ok_or_else(|| no_event(stored.position, event_type))
+    RecordedEvent::of((event_type, aggregate_id), record::decode_stored(stored)?)
 }

@@ -17,7 +17,7 @@ use crate::{
         limits::Limits,
         messages,
         metrics::Metrics,
-        module, saga, schedule,
+        module, policy, saga, schedule,
         shard::{Action, Kinds, Shard},
     },
     journal::{Actor, Fact, HostEvent, StreamHead, StreamId, StreamKind},
@@ -56,8 +56,9 @@ pub(crate) fn recover(
     let jobs = job::read::running(store)?;
     let broadcasts = broadcast::recover::read(store)?;
     let aggregates = aggregate::recover::read(store)?;
+    let policies = policy::recover::read(&mut kernel, store, &modules)?;
     let messages = messages::recover::read(store)?;
-    let mut shard = Shard::new(kernel, Kinds { modules, sagas, aggregates, schedules, jobs, broadcasts, messages });
+    let mut shard = Shard::new(kernel, Kinds { modules, sagas, aggregates, policies, schedules, jobs, broadcasts, messages });
     let actions = shard.begin();
     Ok(Recovered { shard, actions, sagas: live })
 }

@@ -40,6 +40,7 @@ use crate::{
         },
         messages::{Message, Messages},
         module::Modules,
+        policy::{Policies, PolicyKey},
         port::Request,
         saga::{self, News, Order, SagaKey, Sagas},
         schedule::{self, Held, Schedules},
@@ -77,6 +78,7 @@ pub struct Shard {
     pub(crate) jobs: Jobs,
     pub(crate) broadcasts: Broadcasts,
     pub(crate) aggregates: Aggregates,
+    pub(crate) policies: Policies,
     pub(crate) messages: Messages,
     desk: Desk<Work, Lane>,
     /// What the clock may still make happen before the next input has its turn.
@@ -90,6 +92,7 @@ pub(crate) struct Kinds {
     pub(crate) modules: Modules,
     pub(crate) sagas: Sagas,
     pub(crate) aggregates: Aggregates,
+    pub(crate) policies: Policies,
     pub(crate) schedules: Schedules,
     pub(crate) jobs: Jobs,
     pub(crate) broadcasts: Broadcasts,
@@ -114,6 +117,10 @@ enum Work {
     Decided(AggregateKey, GuestReport),
     /// The events of an aggregate are to be read again.
     Reload(AggregateKey),
+    /// A policy goes on.
+    PolicyTurn(PolicyKey),
+    /// A guest has reacted to a cause of this policy and key.
+    Reacted(PolicyKey, String, GuestReport),
     /// What is recorded and has not reached everybody that it is for.
     Message(Message),
     /// The answer to a command that a step sent.
@@ -151,7 +158,7 @@ impl Undecided {
 
 impl Shard {
     pub(crate) fn new(kernel: Kernel, kinds: Kinds) -> Self {
-        let Kinds { modules, sagas, aggregates, schedules, jobs, broadcasts, messages } = kinds;
+        let Kinds { modules, sagas, aggregates, policies, schedules, jobs, broadcasts, messages } = kinds;
         Self {
             kernel,
             modules,
@@ -160,6 +167,7 @@ impl Shard {
             jobs,
             broadcasts,
             aggregates,
+            policies,
             messages,
             desk: Desk::default(),
             fires_left: 0,
@@ -227,14 +235,19 @@ impl Shard {
                     self.take(Work::Decided(key, report));
                 }
             }
+            StreamKind::Instance => {
+                if let Some((key, of)) = PolicyKey::of_instance(stream) {
+                    let of = of.to_owned();
+                    self.take(Work::Reacted(key, of, report));
+                }
+            }
             // They run no guest code, or not for the shard.
             StreamKind::Module
             | StreamKind::Event
             | StreamKind::Host
             | StreamKind::Schedule
             | StreamKind::Job
-            | StreamKind::Handler
-            | StreamKind::Instance
+            | StreamKind::Policy
             | StreamKind::View => {}
         }
     }
@@ -271,18 +284,20 @@ impl Shard {
         let timer = self.kernel.next_timer().filter(|_| is_free(Lane::Timers));
         let batch = self.kernel.hand_over_at();
         let message = if self.messages.has_turn() { Some(self.kernel.now) } else { self.messages.wake_at() };
-        let message = message.filter(|_| !self.kernel.stopping);
-        self.sagas.flush_at().into_iter().chain(batch).chain(timer).chain(schedule).chain(turn).chain(message).min()
+        let inner = message.into_iter().chain(self.policies.wake_at(&self.kernel));
+        let inner = inner.min().filter(|_| !self.kernel.stopping);
+        self.sagas.flush_at().into_iter().chain(batch).chain(timer).chain(schedule).chain(turn).chain(inner).min()
     }
 
     /// How many attempts of guests end soon.
     pub(crate) fn end_soon(&self) -> usize {
-        self.sagas.end_soon() + self.aggregates.end_soon()
+        self.sagas.end_soon() + self.aggregates.end_soon() + self.policies.end_soon()
     }
 
     /// No attempt is open and everything decided is durable.
     pub fn is_quiet(&self) -> bool {
-        self.sagas.is_quiet() && self.aggregates.is_quiet() && self.kernel.is_quiet() && self.desk.is_empty()
+        let kinds_are = self.sagas.is_quiet() && self.aggregates.is_quiet() && self.policies.is_quiet();
+        kinds_are && self.kernel.is_quiet() && self.desk.is_empty()
     }
 
     /// Decides about something, or lets it wait behind what waits in its lane.
@@ -369,8 +384,10 @@ impl Shard {
             self.take(Work::Reload(key));
         } else if let Some(told) = self.aggregates.next_told() {
             self.told(told);
-        } else if let Some(message) = self.aggregates.next_heard() {
+        } else if let Some(message) = self.aggregates.next_heard().or_else(|| self.policies.next_sent()) {
             self.messages.push(message);
+        } else if let Some(key) = self.policies.next_turn(&mut self.kernel) {
+            self.take(Work::PolicyTurn(key));
         } else if let Some(message) = self.next_message() {
             self.take(Work::Message(message));
         } else {
@@ -416,6 +433,11 @@ impl Shard {
             Work::Reload(key) => {
                 self.aggregates.reload(reads, modules, &key).map_err(|why| Undecided::new(why, Work::Reload(key)))
             }
+            Work::PolicyTurn(key) => self.policies.turn(reads, &key).map_err(|why| Undecided::new(why, Work::PolicyTurn(key))),
+            Work::Reacted(key, of, report) => {
+                self.policies.reported(&mut self.kernel.commit(), &key, &of, report);
+                Ok(())
+            }
             Work::Message(message) => self.pass_on(message),
             Work::Answered(message, answer) => self.answered(message, answer),
             Work::JobTurn => self.jobs.turn(reads, sagas, modules).map_err(|why| Undecided::new(why, Work::JobTurn)),
@@ -460,14 +482,17 @@ impl Shard {
                 let refusal = Refusal::new(RefusalCode::StorageFailed, format!("{key} cannot be read: {why}"));
                 self.aggregates.unreadable(&mut self.kernel.commit(), &key, &refusal);
             }
+            Work::PolicyTurn(key) => self.policies.unreadable(&mut self.kernel.commit(), &key, why),
+            // Nothing of it is read.
+            Work::Reacted(..) => {}
             Work::Message(message) => {
                 let refusal = Refusal::new(RefusalCode::StorageFailed, format!("it cannot be read: {why}"));
                 self.passed_on(&message.line.clone(), Left::All(message, refusal));
                 self.follow_up();
             }
             Work::Answered(message, _) => {
-                let (position, saga) = (message.position, &message.of.id);
-                tracing::error!(position, saga, why, "the saga that sent a command cannot be told of its answer");
+                let (position, of) = (message.position, &message.of);
+                tracing::error!(position, %of, why, "who sent a command cannot be told of its answer");
             }
             Work::JobTurn => {
                 self.jobs.give_up(&mut self.kernel.commit(), &why);
@@ -517,7 +542,7 @@ impl Shard {
                     | StreamKind::Schedule
                     | StreamKind::Job
                     | StreamKind::Aggregate
-                    | StreamKind::Handler
+                    | StreamKind::Policy
                     | StreamKind::Instance
                     | StreamKind::View => {}
                 },
@@ -547,7 +572,8 @@ impl Work {
             Self::Report(key, _) | Self::HandOver(key) => Some(Lane::Of(key.stream())),
             Self::Order(order) => commands::lane(order),
             // A request for the aggregate does not wait for them, nor do they for it: each changes only what it owns.
-            Self::Decided(..) | Self::Reload(..) => None,
+            Self::Decided(..) | Self::Reload(..) | Self::Reacted(..) => None,
+            Self::PolicyTurn(key) => Some(Lane::Of(key.stream())),
             // A request for the saga may wait for this look. In the lane of the saga the look would wait for the request.
             Self::Look(..) => None,
             Self::Schedule(held) => Some(Lane::Of(schedule::stream(&held.key))),

@@ -111,7 +111,8 @@ fn start_of(start: wit::SagaStart, number: u32, bounds: Bounds) -> Result<SagaSt
 fn timer_of(timer: wit::Timer, bounds: Bounds) -> Result<Timer, Fault> {
     let wit::Timer { name, at, data } = timer;
     let data = data.map(|data| bounds.payload(data, "data of a timer")).transpose()?;
-    Ok(Timer { name: named(name, "a timer that it sets")?, at: Instant(at), data })
+    // Whose chain it is part of, the engine knows.
+    Ok(Timer { name: named(name, "a timer that it sets")?, at: Instant(at), data, root: String::new(), depth: 0 })
 }
 
 fn named(name: String, what: &str) -> Result<String, Fault> {
@@ -195,6 +196,15 @@ mod tests {
             let told = wishes(told, BOUNDS);
             told.map_or_else(|fault| format!("{}: {}", fault.code.as_str(), fault.message), |_| "fine".into())
         });
-        expect![[r#""#]].assert_eq(&lines.join("\n"));
+        expect![[r#"
+            bad_output: it wants 100000 commands, events and starts for one cause, and may have 1024
+            trap: it sends a command to a customer whose id is none that an aggregate may have
+            bad_output: its commands, events and starts have 4718610 bytes together, and may have 4194304
+            trap: it publishes an event whose type or key is none that an event may have
+            bad_output: it starts a saga `trip` under a bad saga id: use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
+            bad_output: it sets 100001 timers and clears 0; an instance has at most 64
+            bad_output: the name `` of a timer that it sets has not 1 to 255 printable bytes
+            bad_output: the name `\u{1b}` of a timer that it clears has not 1 to 255 printable bytes
+            bad_output: the state says it is JSON and is not: EOF while parsing an object at line 1 column 1"#]].assert_eq(&lines.join("\n"));
     }
 }

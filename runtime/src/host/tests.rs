@@ -410,7 +410,7 @@ fn a_component_that_does_not_fit_is_refused_by_name() {
         refused(&component("(component)")),
         (
             "no_saga_export",
-            "the component exports nothing; a module exports amends:module/saga@0.1.0, amends:module/aggregate@0.1.0 or amends:module/projection@0.1.0"
+            "the component exports nothing; a module exports amends:module/saga@0.1.0, amends:module/aggregate@0.1.0, amends:module/projection@0.1.0 or amends:module/policy@0.1.0"
                 .to_owned()
         )
     );

@@ -7,7 +7,7 @@ use amends_core::{
     aggregate::AggregateEvent,
     event::{Answer, Event as SagaEvent, Reason, Resolution, Why},
     job::JobEvent,
-    policy::{HandlerEvent, InstanceEvent},
+    policy::{InstanceEvent, PolicyEvent},
     schedule::ScheduleEvent,
     value::{Failure, Payload},
 };
@@ -174,7 +174,7 @@ facts! {
             by: by
         }
     }
-    Handler(HandlerEvent) {
+    Policy(PolicyEvent) {
         700 "installed" Installed {
             module: module,
             module_version: module_version,
@@ -192,6 +192,8 @@ facts! {
         707 "redriven" Redriven { key: key, act: act }
         708 "dropped" Dropped { key: key, position: position, act: act }
         709 "cleared" Cleared { key: key }
+        710 "kept_for_instance" Kept { key: key, position: position, until: until }
+        711 "undelivered" Dead { key: key, position: position, failure: failure }
     }
     Instance(InstanceEvent) {
         800 "handled" Handled { 0: reaction }
@@ -200,7 +202,7 @@ facts! {
         803 "saga_started" Started { 0: started }
         804 "command_answered" Answered { command: command, name: name, answered: answered }
         805 "alarm_fired" TimerFired { 0: timer }
-        806 "late" Late { position: position }
+        806 "late" Late { position: position, cause: cause }
     }
 }
 
@@ -227,8 +229,10 @@ impl Fact {
             | Self::Module(_)
             | Self::Host(_)
             | Self::Job(_) => None,
-            Self::Handler(HandlerEvent::Stopped { failure, .. } | HandlerEvent::Parked { failure, .. }) => failure.data.as_ref(),
-            Self::Handler(_) => None,
+            Self::Policy(
+                PolicyEvent::Stopped { failure, .. } | PolicyEvent::Parked { failure, .. } | PolicyEvent::Dead { failure, .. },
+            ) => failure.data.as_ref(),
+            Self::Policy(_) => None,
             Self::Instance(event) => instance_payload(event),
         }
     }

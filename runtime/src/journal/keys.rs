@@ -378,9 +378,15 @@ pub fn parse_parked(key: &[u8]) -> Result<(Namespace, String, String, Position),
     Parts::new(Table::Parked, key).whole(|parts| Ok((parts.namespace()?, parts.text()?, parts.text()?, parts.number()?)))
 }
 
-/// What waits with a key of a policy, in order.
-pub fn parked_with(namespace: &Namespace, policy: &str, key: &str, limit: usize) -> Range {
-    Range::under(Table::Parked, &Key::default().text(namespace.as_str()).text(policy).text(key).0, limit)
+/// What waits with a key of a policy, behind a position, in order.
+pub fn parked_with(namespace: &Namespace, policy: &str, key: &str, after: Position, limit: usize) -> Range {
+    let under = Range::under(Table::Parked, &Key::default().text(namespace.as_str()).text(policy).text(key).0, limit);
+    Range { from: parked(namespace, policy, key, after.saturating_add(1)), ..under }
+}
+
+/// All that waits of a policy, by key.
+pub fn parked_of(namespace: &Namespace, policy: &str, limit: usize) -> Range {
+    Range::under(Table::Parked, &Key::default().text(namespace.as_str()).text(policy).0, limit)
 }
 
 /// The row of [`Table::Arrivals`] for a cause that is no event.

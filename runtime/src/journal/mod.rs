@@ -16,7 +16,7 @@ use amends_core::{
     event::{Act, Event as SagaEvent, Topic},
     id::{Namespace, partition_key},
     job::JobEvent,
-    policy::{HandlerEvent, InstanceEvent},
+    policy::{InstanceEvent, PolicyEvent},
     refused::Refused,
     schedule::ScheduleEvent,
     value::{Instant, Payload},
@@ -85,7 +85,7 @@ kinds! {
         /// An aggregate: `customer/C1`.
         Aggregate 7 "aggregate",
         /// A policy: which code reacts to events, and what waits for an operator.
-        Handler 8 "policy",
+        Policy 8 "policy",
         /// What a policy did with the causes of one key: `credit-on-order/O1`.
         Instance 9 "instance",
         /// A view: its code is called for it. It has no records, for it is made of those of others.
@@ -111,6 +111,8 @@ kinds! {
         Answer 5 "answer",
         /// An instance of a policy: the next of its timers.
         Instance 7 "instance",
+        /// The end of the time that an event is kept for an instance of a policy.
+        Kept 10 "kept",
     }
 }
 
@@ -228,7 +230,7 @@ pub enum Fact {
     /// Of an aggregate.
     Aggregate(AggregateEvent),
     /// Of a policy.
-    Handler(HandlerEvent),
+    Policy(PolicyEvent),
     /// Of an instance of a policy.
     Instance(InstanceEvent),
 }

@@ -16,6 +16,7 @@ use super::{catalogue::Catalogue, views::Offer};
 pub use crate::engine::{
     aggregate::read::{Committed, EventPage, Until},
     job::preview::JobPreview,
+    policy::letters::{Letter, LetterGroup, LetterOf, LetterWaits, Letters},
     saga::{
         load::RecordRange,
         moves::{Candidate, Move, Moves},
@@ -34,6 +35,7 @@ use crate::{
         guests::ModuleDigest,
         job,
         module::{self, ActiveAggregate, ActiveProjection, Definitions, Modules},
+        policy::letters,
         port::{EventQuery, ModuleView, Offered, RecordedEvents, Which},
         recorded,
         refusal::{Refusal, RefusalCode},
@@ -84,6 +86,18 @@ pub struct Records {
     /// The revision of the record behind them, if there is one.
     pub next: Option<u64>,
 }
+
+/// How far somebody is behind who takes events.
+#[derive(Clone, Copy, Debug)]
+pub struct Lag {
+    /// Events that are not taken yet, counted up to 10,000.
+    pub events: u64,
+    /// When the first of them was recorded.
+    pub since: Option<Instant>,
+}
+
+/// Events are counted up to so many.
+const LAG_MAX: usize = 10_000;
 
 /// A page of sagas.
 #[derive(Clone, Debug, Default)]
@@ -208,6 +222,34 @@ impl Reader {
             };
             modules.projections().map(offer).collect()
         })
+    }
+
+    /// How many events of some types there are behind a position, and since when the first of them waits.
+    pub fn lag(&self, namespace: &Namespace, types: &[String], after: Position) -> Result<Lag, Refusal> {
+        let store = self.store.as_ref();
+        let lag = || {
+            let events = recorded::count(store, namespace, types, after, LAG_MAX)? as u64;
+            let since = if events == 0 { None } else { recorded::first_at(store, namespace, types, after)? };
+            Ok(Lag { events, since })
+        };
+        lag().map_err(|error| failed(&error))
+    }
+
+    /// What waits of a policy in this life of it.
+    pub fn letters(
+        &self,
+        namespace: &Namespace,
+        policy: (&str, u32),
+        key: Option<&str>,
+        after: Option<(String, Position)>,
+        limit: usize,
+    ) -> Result<Letters, Refusal> {
+        letters::page(self.store.as_ref(), namespace, policy, key, after, limit).map_err(|error| failed(&error))
+    }
+
+    /// The same, in groups that wait for the same reason.
+    pub fn letter_groups(&self, namespace: &Namespace, policy: (&str, u32)) -> Result<Vec<LetterGroup>, Refusal> {
+        letters::groups(self.store.as_ref(), namespace, policy).map_err(|error| failed(&error))
     }
 
     /// What is stuck, in groups. Only so many sagas are read.

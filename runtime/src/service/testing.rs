@@ -18,7 +18,7 @@ use amends_core::{
     event::Attempt,
     id::{Direction, Name, Namespace},
     outcome::{Left, Outcome, Report},
-    projection, validate,
+    policy, projection, validate,
     value::{Failure as StepFailure, Instant, Payload},
 };
 use bytes::Bytes;
@@ -41,8 +41,8 @@ use crate::{
     engine::{
         driver::{Parts, Running},
         guests::{
-            CallFault, CallId, Caller, Decided, Decision, FoldCall, GuestCall, GuestReport, Guests, ModuleDigest, NewEvent,
-            ProjectCall, QueryCall, Work,
+            CallFault, CallId, Caller, Decided, Decision, FoldCall, GuestCall, GuestReport, Guests, HandleCall, ModuleDigest,
+            NewEvent, ProjectCall, QueryCall, ToldCause, Wishes, Work,
         },
         limits::Limits,
         metrics::Metrics,
@@ -202,6 +202,7 @@ impl TestHost {
             trace_context: None,
             sender: None,
             correlation: None,
+            depth: 0,
         };
         let answer = self.services.intake.ask(|answer| Request::Command(origin(), Box::new(sent), answer));
         run(answer).map(|answer| answer.position)
@@ -386,6 +387,7 @@ impl Guests for Scripted {
             Work::Project(project) => return self.report(caller, GuestReport::Projected(self.project(project, call.version))),
             Work::Query(query) => return self.report(caller, GuestReport::Queried(Ok(Ok(listed(query))))),
             Work::Decide(_) | Work::Fold(_) => return self.report(caller, counted(&call.work)),
+            Work::Handle(handle) => return self.report(caller, GuestReport::Handled(ruled(handle))),
         }
         let called = call.step();
         let attempt = called.attempt.clone();
@@ -470,6 +472,33 @@ fn counter() -> aggregate::Definition {
     }
 }
 
+/// A policy that wants nothing, and cannot take a 777.
+fn rule() -> policy::Definition {
+    let (event_type, route) = ("counter.counted".to_owned(), policy::Route::StartOrContinue);
+    policy::Definition {
+        name: "rule".to_owned(),
+        subscriptions: vec![policy::Subscription { event_type, versions: vec![1], key: None, route }],
+        state: None,
+        on_poison: policy::OnPoison::Park,
+        attempts_max: 1,
+        start: policy::StartAt::Now,
+        replay: policy::Replay::Silent,
+        answers: false,
+        sends: Vec::new(),
+        publishes: Vec::new(),
+        starts: Vec::new(),
+    }
+}
+
+fn ruled(handle: &HandleCall) -> Result<Wishes, CallFault> {
+    match &handle.cause {
+        ToldCause::Event(event) if event.data == Some(Payload::json("777")) => {
+            Err(CallFault { failure: StepFailure::new("too_much", "777 is too much"), is_hosts: false })
+        }
+        ToldCause::Event(_) | ToldCause::Timer(_) | ToldCause::Answer { .. } => Ok(Wishes::default()),
+    }
+}
+
 /// A view of what counters counted.
 fn counts_shown(name: &&str) -> projection::Definition {
     projection::Definition {
@@ -495,7 +524,7 @@ fn counted(work: &Work) -> GuestReport {
         Payload::json((before + fold.events.len() as u64 + more as u64).to_string())
     };
     match work {
-        Work::Step(_) | Work::Project(_) | Work::Query(_) => panic!("a counter is an aggregate"),
+        Work::Step(_) | Work::Project(_) | Work::Query(_) | Work::Handle(_) => panic!("a counter is an aggregate"),
         Work::Fold(fold) => GuestReport::Folded(Ok(state(fold, 0))),
         Work::Decide(decide) => {
             let datas: Vec<&str> = decide.commands.iter().map(|command| str::from_utf8(&command.data.bytes).unwrap()).collect();
@@ -540,18 +569,23 @@ impl Components for Shelf {
             Some(_) | None => &[],
         };
         let projections: Vec<_> = projections.iter().map(counts_shown).collect();
+        let policies = if word == Some("ruling") { vec![rule()] } else { Vec::new() };
         let sagas = match word {
-            Some("empty" | "viewing" | "stamping") => Vec::new(),
+            Some("empty" | "viewing" | "stamping" | "ruling") => Vec::new(),
             Some("brittle") => vec![brittle(saga)],
             Some(_) | None => vec![saga],
         };
         let triggers =
             sagas.iter().map(|saga| Trigger { saga: saga.name.clone(), event_type: format!("{module}.wanted") }).collect();
         // Nobody but a saga may use it.
-        let imports = if projections.is_empty() { vec!["wasi:http/outgoing-handler@0.2.3".to_owned()] } else { Vec::new() };
+        let imports = if projections.is_empty() && policies.is_empty() {
+            vec!["wasi:http/outgoing-handler@0.2.3".to_owned()]
+        } else {
+            Vec::new()
+        };
         Ok(Verified {
             digest: digest(bytes),
-            description: Description { module, sagas, triggers, aggregates, projections, policies: Vec::new() },
+            description: Description { module, sagas, triggers, aggregates, projections, policies },
             imports,
             exports: Vec::new(),
         })

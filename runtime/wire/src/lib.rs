@@ -41,6 +41,8 @@ pub mod trace;
 
 pub mod view;
 
+pub mod policy;
+
 pub mod schedule;
 
 pub mod host;

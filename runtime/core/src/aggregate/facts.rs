@@ -93,6 +93,13 @@ pub enum Sender {
         /// The step's path, and whether it is done or undone.
         leg: Leg,
     },
+    /// A policy.
+    Policy {
+        /// Its name.
+        name: String,
+        /// The key of the cause that it reacted to.
+        key: String,
+    },
 }
 
 /// A key that only one aggregate of a name may hold at a time.

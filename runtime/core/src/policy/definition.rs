@@ -2,7 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{id::Name, plain::shown, trigger::is_event_type};
+use super::KEY_BYTES_MAX;
+use crate::{
+    id::Name,
+    json,
+    plain::shown,
+    trigger::is_event_type,
+    value::{Failure, Format, Payload},
+};
 
 /// What a module declares of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +58,19 @@ pub struct Subscription {
     pub key: Option<String>,
     /// What it means for the instance of its key.
     pub route: Route,
+}
+
+impl Subscription {
+    /// The key that an event is for, which has this key of its own and this data.
+    pub fn key_of(&self, own: &str, data: Option<&Payload>) -> Result<String, Failure> {
+        let Some(pointer) = &self.key else { return Ok(own.to_owned()) };
+        let data = data.filter(|data| data.format == Format::Json);
+        let found = data.and_then(|data| json::find(&data.bytes, pointer)).and_then(json::key);
+        found.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()) && !key.chars().any(char::is_control)).ok_or_else(|| {
+            let message = format!("at `{pointer}` of its data is no text of 1 to {KEY_BYTES_MAX} bytes, and no number");
+            Failure::new("no_key", message)
+        })
+    }
 }
 
 /// What an event means for an instance.
@@ -249,6 +269,20 @@ mod tests {
         let manager = Definition { state: Some(form), ..credit() };
         assert_eq!(problems(std::slice::from_ref(&manager)), Vec::<String>::new());
         assert_eq!([1, 2, 3, 4].map(|version| manager.reads_state(version)), [false, true, true, false]);
+    }
+
+    #[test]
+    fn the_key_of_an_event_is_its_own_or_in_its_data() {
+        let by = |pointer: Option<&str>, data: &str| {
+            let key = pointer.map(str::to_owned);
+            let subscription = Subscription { key, ..credit().subscriptions[0].clone() };
+            subscription.key_of("O1", Some(&Payload::json(data.to_owned()))).unwrap_or_else(|failure| failure.code)
+        };
+        let data = r#"{"customer":"C1","stay":7.0,"at":null,"empty":"","odd":"a\u0000"}"#;
+        let keys = [None, Some("/customer"), Some("/stay"), Some("/at"), Some("/empty"), Some("/odd"), Some("/none"), Some("")];
+        let found = keys.map(|pointer| by(pointer, data));
+        assert_eq!(found, ["O1", "C1", "7", "no_key", "no_key", "no_key", "no_key", "no_key"]);
+        assert_eq!([by(Some(""), r#""K""#), by(Some("/a"), "{")], ["K", "no_key"]);
     }
 
     #[test]

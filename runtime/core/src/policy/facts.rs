@@ -9,7 +9,7 @@ use crate::{
 
 /// A fact about a policy in a namespace: its code, how far it was when something changed, and what waits for an operator.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum HandlerEvent {
+pub enum PolicyEvent {
     /// It begins, or goes on with other code.
     Installed {
         /// The module.
@@ -81,6 +81,24 @@ pub enum HandlerEvent {
         /// The key.
         key: String,
     },
+    /// An event is for an instance that has not begun, and is kept for it.
+    Kept {
+        /// The key.
+        key: String,
+        /// The position of the event.
+        position: u64,
+        /// Until when.
+        until: Instant,
+    },
+    /// A cause is a dead letter: it waits for an operator, and what comes after it with the same key does not.
+    Dead {
+        /// The key.
+        key: String,
+        /// The position of the cause.
+        position: u64,
+        /// Why it could not be taken.
+        failure: Failure,
+    },
 }
 
 /// A fact about an instance: what a policy did with the causes of one key.
@@ -105,10 +123,12 @@ pub enum InstanceEvent {
     },
     /// The moment of a timer has come.
     TimerFired(Timer),
-    /// An event came after the end of the instance.
+    /// A cause came too late: after the end of the instance, or a timer that was cleared meanwhile.
     Late {
         /// Its position.
         position: u64,
+        /// What it was.
+        cause: Cause,
     },
 }
 
@@ -175,6 +195,10 @@ pub struct Timer {
     pub at: Instant,
     /// What is told when it fires.
     pub data: Option<Payload>,
+    /// The root of the chain of causes in which it was set.
+    pub root: String,
+    /// Through how many streams that chain had led then; 0, if it fires so late that it begins a chain of its own.
+    pub depth: u16,
 }
 
 /// A saga that a policy starts.

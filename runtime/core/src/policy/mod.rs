@@ -11,8 +11,8 @@ mod standing;
 
 pub use self::{
     definition::{Definition, OnPoison, Replay, Route, StartAt, StateForm, Subscription, problems},
-    facts::{Cause, HandlerEvent, InstanceEvent, Reaction, SagaStart, State, Timer},
-    standing::{Handler, Instance, Parked, Stop},
+    facts::{Cause, InstanceEvent, PolicyEvent, Reaction, SagaStart, State, Timer},
+    standing::{Instance, Parked, PolicyState, Stop},
 };
 
 /// The longest key of an instance: it is a part of its stream's name.

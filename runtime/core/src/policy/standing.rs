@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{HandlerEvent, InstanceEvent, Reaction, State, Timer};
+use super::{Cause, InstanceEvent, PolicyEvent, Reaction, State, Timer};
 use crate::value::{Failure, Instant};
 
 /// How a policy of a namespace stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Handler {
+pub struct PolicyState {
     /// How many facts its stream has.
     pub facts: u64,
     /// Its module; empty before its first fact.
@@ -60,46 +60,46 @@ pub struct Parked {
     pub is_redriven: bool,
 }
 
-impl Handler {
+impl PolicyState {
     /// It takes causes.
     pub fn runs(&self) -> bool {
         self.is_installed && !self.is_paused && self.stopped.is_none()
     }
 
     /// The only code that changes it.
-    pub fn apply(&mut self, fact: &HandlerEvent, at: Instant) {
+    pub fn apply(&mut self, fact: &PolicyEvent, at: Instant) {
         self.facts += 1;
         match fact {
-            HandlerEvent::Installed { module, module_version, digest, incarnation, from, replay_to } => {
+            PolicyEvent::Installed { module, module_version, digest, incarnation, from, replay_to } => {
                 (self.module, self.module_version, self.digest) = (module.clone(), *module_version, *digest);
                 (self.incarnation, self.from, self.replay_to) = (*incarnation, *from, *replay_to);
                 self.is_installed = true;
                 // Other code may be what it stopped for.
                 self.stopped = None;
             }
-            HandlerEvent::Withdrawn => self.is_installed = false,
-            HandlerEvent::Paused(_) => self.is_paused = true,
-            HandlerEvent::Resumed(_) => (self.is_paused, self.stopped) = (false, None),
-            HandlerEvent::Reset { incarnation, from, replay_to, .. } => {
+            PolicyEvent::Withdrawn => self.is_installed = false,
+            PolicyEvent::Paused(_) => self.is_paused = true,
+            PolicyEvent::Resumed(_) => (self.is_paused, self.stopped) = (false, None),
+            PolicyEvent::Reset { incarnation, from, replay_to, .. } => {
                 (self.incarnation, self.from, self.replay_to) = (*incarnation, *from, *replay_to);
                 self.stopped = None;
                 self.parked.clear();
             }
-            HandlerEvent::Stopped { at: position, failure } => {
+            PolicyEvent::Stopped { at: position, failure } => {
                 self.stopped = Some(Stop { at: *position, failure: failure.clone(), since: at });
             }
-            HandlerEvent::Parked { key, position, failure, attempts } => {
+            PolicyEvent::Parked { key, position, failure, attempts } => {
                 let since = self.parked.get(key).map_or(at, |known| known.since);
                 let (position, failure, attempts) = (*position, failure.clone(), *attempts);
                 self.parked.insert(key.clone(), Parked { position, failure, since, attempts, is_redriven: false });
             }
-            HandlerEvent::Redriven { key, .. } => {
+            PolicyEvent::Redriven { key, .. } => {
                 if let Some(parked) = self.parked.get_mut(key) {
                     parked.is_redriven = true;
                 }
             }
-            HandlerEvent::Dropped { .. } => {}
-            HandlerEvent::Cleared { key } => drop(self.parked.remove(key)),
+            PolicyEvent::Dropped { .. } | PolicyEvent::Kept { .. } | PolicyEvent::Dead { .. } => {}
+            PolicyEvent::Cleared { key } => drop(self.parked.remove(key)),
         }
     }
 }
@@ -111,8 +111,10 @@ pub struct Instance {
     pub facts: u64,
     /// Its state, if it has begun and not ended.
     pub state: Option<State>,
-    /// Timers that have not fired, by name.
+    /// Timers that have not fired, each with a name of its own.
     pub timers: Vec<Timer>,
+    /// Names of timers that have fired, and of which it was not told yet.
+    pub fired: Vec<String>,
     /// When it ended last; none: it never did, or has begun again.
     pub ended_at: Option<Instant>,
 }
@@ -139,7 +141,10 @@ impl Instance {
         self.facts += 1;
         match fact {
             InstanceEvent::Handled(reaction) => self.react(reaction, at),
-            InstanceEvent::TimerFired(fired) => self.timers.retain(|timer| timer.name != fired.name),
+            InstanceEvent::TimerFired(fired) => {
+                self.timers.retain(|timer| timer.name != fired.name);
+                self.fired.push(fired.name.clone());
+            }
             InstanceEvent::Sent(_)
             | InstanceEvent::Published(_)
             | InstanceEvent::Started(_)
@@ -149,16 +154,24 @@ impl Instance {
     }
 
     fn react(&mut self, reaction: &Reaction, at: Instant) {
-        let Reaction { state, set, cleared, ends, .. } = reaction;
+        let Reaction { cause, state, set, cleared, ends, .. } = reaction;
         if let Some(state) = state {
             self.state = Some(state.clone());
             self.ended_at = None;
         }
-        self.timers.retain(|timer| !cleared.contains(&timer.name) && set.iter().all(|new| new.name != timer.name));
-        self.timers.extend(set.iter().cloned());
+        let told = matches!(cause, Cause::Timer { .. }).then_some(cause);
+        let is_over = |name: &String| cleared.contains(name) || set.iter().any(|new| new.name == *name);
+        self.timers.retain(|timer| !is_over(&timer.name));
+        self.fired.retain(|name| !is_over(name) && told != Some(&Cause::Timer { name: name.clone() }));
+        for timer in set {
+            // Of two with one name, the later one.
+            self.timers.retain(|known| known.name != timer.name);
+            self.timers.push(timer.clone());
+        }
         if *ends {
             (self.state, self.ended_at) = (None, Some(at));
             self.timers.clear();
+            self.fired.clear();
         }
     }
 }
@@ -167,10 +180,10 @@ impl Instance {
 #[allow(clippy::unwrap_used, reason = "a test fails where it is surprised")]
 mod tests {
     use super::*;
-    use crate::{policy::Cause, value::Payload};
+    use crate::value::Payload;
 
     fn timer(name: &str, at: u64) -> Timer {
-        Timer { name: name.into(), at: Instant(at), data: None }
+        Timer { name: name.into(), at: Instant(at), data: None, root: "R1".into(), depth: 1 }
     }
 
     fn reaction(set: Vec<Timer>, cleared: &[&str], ends: bool) -> InstanceEvent {
@@ -189,7 +202,8 @@ mod tests {
 
     fn shown(instance: &Instance) -> String {
         let timers: Vec<String> = instance.timers.iter().map(|timer| format!("{}@{}", timer.name, timer.at.0)).collect();
-        format!("{} {:?} [{}]", instance.is_live(), instance.ended_at.map(|at| at.0), timers.join(" "))
+        let (ended_at, fired) = (instance.ended_at.map(|at| at.0), instance.fired.join(" "));
+        format!("{} {ended_at:?} [{}] fired [{fired}]", instance.is_live(), timers.join(" "))
     }
 
     #[test]
@@ -198,9 +212,11 @@ mod tests {
         let mut lines = Vec::new();
         for fact in [
             reaction(vec![timer("grace", 60), timer("alarm", 30)], &[], false),
-            reaction(vec![timer("grace", 90)], &[], false),
+            reaction(vec![timer("grace", 90), timer("grace", 95)], &[], false),
             InstanceEvent::TimerFired(timer("alarm", 30)),
             reaction(vec![timer("other", 10)], &["grace"], false),
+            reaction(vec![timer("alarm", 40)], &[], false),
+            InstanceEvent::TimerFired(timer("alarm", 40)),
             reaction(Vec::new(), &[], true),
             reaction(vec![timer("grace", 200)], &[], false),
         ] {
@@ -208,12 +224,14 @@ mod tests {
             lines.push(shown(&instance));
         }
         let expected = "\
-true None [grace@60 alarm@30]
-true None [alarm@30 grace@90]
-true None [grace@90]
-true None [other@10]
-false Some(100) []
-true None [grace@200]";
+true None [grace@60 alarm@30] fired []
+true None [alarm@30 grace@95] fired []
+true None [grace@95] fired [alarm]
+true None [other@10] fired [alarm]
+true None [other@10 alarm@40] fired []
+true None [other@10] fired [alarm]
+false Some(100) [] fired []
+true None [grace@200] fired []";
         assert_eq!(lines.join("\n"), expected);
     }
 
@@ -228,8 +246,8 @@ true None [grace@200]";
 
     #[test]
     fn other_code_lifts_a_stop_and_not_what_is_parked() {
-        let mut handler = Handler::default();
-        let installed = |incarnation| HandlerEvent::Installed {
+        let mut handler = PolicyState::default();
+        let installed = |incarnation| PolicyEvent::Installed {
             module: "rules".into(),
             module_version: 1,
             digest: [1; 32],
@@ -238,16 +256,16 @@ true None [grace@200]";
             replay_to: 5,
         };
         let failure = Failure::new("bad_data", "no total");
-        let parked = HandlerEvent::Parked { key: "A".into(), position: 9, failure: failure.clone(), attempts: 5 };
-        for fact in [installed(1), parked, HandlerEvent::Stopped { at: Some(9), failure }] {
+        let parked = PolicyEvent::Parked { key: "A".into(), position: 9, failure: failure.clone(), attempts: 5 };
+        for fact in [installed(1), parked, PolicyEvent::Stopped { at: Some(9), failure }] {
             handler.apply(&fact, Instant(1));
         }
         assert!(!handler.runs() && handler.parked.contains_key("A"));
         handler.apply(&installed(1), Instant(2));
         assert!(handler.runs() && handler.parked.contains_key("A"));
-        handler.apply(&HandlerEvent::Withdrawn, Instant(3));
+        handler.apply(&PolicyEvent::Withdrawn, Instant(3));
         assert!(!handler.runs());
-        handler.apply(&HandlerEvent::Reset { incarnation: 2, from: 0, replay_to: 20, act: Default::default() }, Instant(4));
+        handler.apply(&PolicyEvent::Reset { incarnation: 2, from: 0, replay_to: 20, act: Default::default() }, Instant(4));
         assert!(handler.parked.is_empty() && handler.incarnation == 2);
     }
 }

@@ -72,10 +72,14 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         follow_events: get /v1/events/watch
         list_jobs: get /v1/jobs
         get_job: get /v1/jobs/{id}
+        list_letter_groups: get /v1/letters
         list_modules: get /v1/modules
         get_module: get /v1/modules/{name}
         get_grants: get /v1/modules/{name}/grants
         get_breaks: get /v1/modules/{name}/versions/{version}/breaks
+        list_policies: get /v1/policies
+        get_policy: get /v1/policies/{name}
+        list_letters: get /v1/policies/{name}/letters
         list_projections: get /v1/projections
         get_projection: get /v1/projections/{name}
         list_sagas: get /v1/sagas
@@ -99,6 +103,11 @@ fn c2_36_every_operation_has_an_id_of_its_own() {
         deploy_module: post /v1/modules
         activate_version: post /v1/modules/{name}/activate
         compare_version: post /v1/modules/{name}/versions/{version}/compare
+        drop_letter: post /v1/policies/{name}/drop
+        pause_policy: post /v1/policies/{name}/pause
+        redrive_letters: post /v1/policies/{name}/redrive
+        reset_policy: post /v1/policies/{name}/reset
+        resume_policy: post /v1/policies/{name}/resume
         rebuild_projection: post /v1/projections/{name}/rebuild
         resume_projection: post /v1/projections/{name}/resume
         skip_event: post /v1/projections/{name}/skip

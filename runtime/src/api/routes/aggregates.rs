@@ -98,6 +98,7 @@ async fn send(
         trace_context,
         sender: None,
         correlation: None,
+        depth: 0,
     };
     let of = (sent.aggregate.clone(), sent.id.clone(), sent.command.clone());
     let answer = api.ask(|answer| Request::Command(caller.origin, Box::new(sent), answer)).await?;

@@ -45,6 +45,8 @@ mod trace;
 
 mod views;
 
+mod policies;
+
 mod schedules;
 
 mod modules;
@@ -87,6 +89,7 @@ fn routes() -> Routes {
         .and(recorded::routes())
         .and(trace::routes())
         .and(views::routes())
+        .and(policies::routes())
         .and(schedules::routes())
         .and(stuck::routes())
         .and(jobs::routes())

@@ -105,6 +105,7 @@ fn c2_36_each_operation_answers_as_it_is_described() {
         hear(&host, &mut heard, &request);
     }
     hear_of_views(&host, &mut heard);
+    hear_of_policies(&host, &mut heard);
     let mut unheard: BTreeSet<String> = BTreeSet::new();
     for operation in document()["paths"].as_object().unwrap().values().flat_map(|item| item.as_object().unwrap().values()) {
         unheard.extend(operation.get("operationId").and_then(Value::as_str).map(str::to_owned));
@@ -112,6 +113,35 @@ fn c2_36_each_operation_answers_as_it_is_described() {
     unheard.retain(|id| !heard.contains(id));
     // No saga here has lock keys, and the streams of all sagas and of all events do not end.
     assert_eq!(Vec::from_iter(unheard), ["follow_events", "unlock_key", "watch_sagas"]);
+}
+
+/// A policy that cannot take an event, and what can be done with that.
+fn hear_of_policies(host: &TestHost, heard: &mut BTreeSet<String>) {
+    hear(host, heard, "PUT /v1/modules/rules\n\n\0asm rules ruling");
+    hear(host, heard, "POST /v1/aggregates/counter/P1/begin\n\n777");
+    let until = |wanted: &dyn Fn(&Value) -> bool| {
+        while !wanted(&json(host, "GET /v1/policies/rule")) {
+            std::thread::yield_now();
+        }
+    };
+    until(&|shown| shown["parked"] == 1);
+    for request in [
+        "GET /v1/policies",
+        "GET /v1/policies/rule",
+        "GET /v1/letters",
+        "GET /v1/policies/rule/letters?key=P1&limit=1",
+        "POST /v1/policies/rule/pause\n\n{\"note\":\"a look\"}",
+        "POST /v1/policies/rule/resume",
+        "POST /v1/policies/rule/redrive",
+    ] {
+        hear(host, heard, request);
+    }
+    until(&|shown| shown["parked"] == 1 && shown["active"] == 0);
+    let letters = json(host, "GET /v1/policies/rule/letters");
+    let position = letters["letters"][0]["position"].as_str().unwrap();
+    let drop = format!("POST /v1/policies/rule/drop\n\n{{\"key\":\"P1\",\"position\":\"{position}\",\"note\":\"too much\"}}");
+    hear(host, heard, &drop);
+    hear(host, heard, "POST /v1/policies/rule/reset\n\n{\"from\":\"now\"}");
 }
 
 /// A view that stops at its second event, and what can be done with it.

@@ -64,7 +64,7 @@ fn a_component_is_verified_before_it_is_a_version() {
         expect![[r#"
             422 name_mismatch: the component names itself `trip`, not `order`
             422 not_wasm: these bytes are no WebAssembly
-            422 bad_definition: module `trip` has no saga, no aggregate and no projection; add one to its description
+            422 bad_definition: module `trip` has no saga, no aggregate, no projection and no policy; add one to its description
             422 bad_definition: module name `Trip`: bad name: use 1 to 63 of a-z, 0-9 and -, beginning with a letter
             400 bad_name: bad name "../x": use 1 to 63 of a-z, 0-9 and -, beginning with a letter
             400 bad_request: the body is empty

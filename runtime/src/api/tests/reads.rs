@@ -118,7 +118,7 @@ fn c2_02_a_host_whose_engine_cannot_answer_is_not_ready() {
 fn every_described_operation_is_routed_and_every_answer_to_it_is_ours() {
     let description = document();
     let paths = description["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 52);
+    assert_eq!(paths.len(), 61);
     let host = TestHost::new();
     for (path, operations) in paths {
         let path = path
@@ -171,6 +171,7 @@ fn a_parameter_is_of_the_path_if_the_path_names_it_and_of_query_or_headers_other
         get /v1/jobs/{id}: wait
         post /v1/modules: activate plan
         put /v1/modules/{name}: activate plan
+        get /v1/policies/{name}/letters: key limit cursor
         get /v1/sagas: saga status module version step failure limit cursor at_least
         get /v1/sagas/{id}: at_least
         get /v1/sagas/{id}/journal: from limit at_least

@@ -18,8 +18,7 @@ use crate::{
         },
         recorded::{self, RecordedEvent},
     },
-    journal::{Actor, Fact, StreamHead, keys},
-    store::Table,
+    journal::{Actor, Fact, StreamHead},
 };
 
 /// The length of a stream is shown in steps of so many events.
@@ -52,13 +51,13 @@ impl Growing<'_, '_> {
         if let Some(command) = fact.command() {
             let by = match &command.sender {
                 Some(Sender::Saga { id, .. }) => id,
-                None => &command.id,
+                // Under its own id, which the record of who sent it leads to.
+                Some(Sender::Policy { .. }) | None => &command.id,
             };
             self.commit.caused(&self.key.namespace, by, position);
         }
         let event = RecordedEvent::of_aggregate((&self.key.name, &self.key.id), &fact, position, at, correlation)?;
-        let row_key = keys::event_name(&self.key.namespace, &event.event_type, position);
-        self.commit.put(Table::EventNames, row_key, recorded::row(Some(&self.key.id)));
+        self.commit.named(&self.key.namespace, &event.event_type, position, recorded::row(Some(&self.key.id)));
         self.shapes.record(self.commit, self.key, &event.event_type, event.version, position);
         Some(event)
     }

@@ -357,15 +357,19 @@ fn fact_of(waiting: &Waiting, answer: Option<Payload>, claims: Vec<Claim>) -> Co
 
 /// The saga that sent a command: as long as it lives, the command may come again.
 fn sender_of(key: &AggregateKey, waiting: &Waiting) -> Option<StreamId> {
-    let Some(Sender::Saga { id, .. }) = &waiting.command.sender else { return None };
-    Some(StreamId { namespace: key.namespace.clone(), kind: StreamKind::Saga, id: id.clone() })
+    let (kind, id) = match waiting.command.sender.as_ref()? {
+        Sender::Saga { id, .. } => (StreamKind::Saga, id.clone()),
+        // A message of a policy comes again as long as its row is there, which is no longer than the host takes to pass it on.
+        Sender::Policy { .. } => return None,
+    };
+    Some(StreamId { namespace: key.namespace.clone(), kind, id })
 }
 
 /// What a request asks for is the first of its chain; what a saga sends comes after the saga.
 fn chain_of(waiting: &Waiting) -> Chain {
     let command = &waiting.command;
     let correlation = command.correlation.as_ref().unwrap_or(&command.command).clone();
-    Chain { correlation: Some(correlation), depth: u16::from(command.sender.is_some()) }
+    Chain { correlation: Some(correlation), depth: command.depth }
 }
 
 fn host_failed(key: &AggregateKey, fault: &CallFault) -> Refusal {

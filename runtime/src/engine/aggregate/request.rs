@@ -34,6 +34,8 @@ pub struct SendCommand {
     pub sender: Option<Sender>,
     /// The root of its chain of causes; none: it is itself.
     pub correlation: Option<String>,
+    /// Through how many streams that chain has led to it.
+    pub depth: u16,
 }
 
 /// Who waits for the answer to a command.

@@ -19,7 +19,7 @@ use crate::{
     engine::{
         kernel::{
             answers::{self, Scope},
-            commit::{Commit, Entry, Stream},
+            commit::{Chain, Commit, Entry, Stream},
             fingerprint::{Fingerprint, Parts},
             reads::{Reads, Unready},
             release::Release,
@@ -185,12 +185,14 @@ fn record(
     let root = cause.map(|cause| cause.root.clone()).or_else(|| to.clone()).unwrap_or_else(|| id.clone());
     let mut stream = Stream::begins(StreamHead::new(name.clone(), root.clone()));
     let (at, actor, causation) = (commit.now, origin.actor.clone(), cause.map(|cause| cause.record));
-    let position = commit.record(&mut stream, Entry { at, actor, causation, fact: Fact::Message(fact) }).position;
+    let chain = Chain { correlation: None, depth: cause.map_or(0, |cause| cause.depth) };
+    let entry = Entry { at, actor, causation, fact: Fact::Message(fact) };
+    let position = commit.record_in(chain, &mut stream, entry).position;
     if let Some(cause) = cause {
-        commit.caused(&origin.namespace, &cause.saga, position);
+        commit.caused(&origin.namespace, &cause.by, position);
     }
     if to.is_none() {
-        commit.put(Table::EventNames, keys::event_name(&origin.namespace, &topic.event_type, position), recorded::row(None));
+        commit.named(&origin.namespace, &topic.event_type, position, recorded::row(None));
         commit.release_at(position, Release::Changed(name, 1));
     }
     let event = Published { position, record: begun_at(position), root, source, id, topic, to, data };

@@ -25,19 +25,21 @@ pub struct Publish {
     pub data: Option<Payload>,
     /// What the sagas that it starts begin with; none for a signal, which starts none.
     pub seed: Option<Seed>,
-    /// The step that publishes it; none: somebody outside does.
+    /// The step or the policy that publishes it; none: somebody outside does.
     pub cause: Option<Cause>,
 }
 
-/// The step of a saga that publishes an event.
+/// What publishes an event inside the host.
 #[derive(Clone, Debug)]
 pub struct Cause {
     /// Its record.
     pub record: RecordId,
-    /// The saga's id.
-    pub saga: String,
+    /// Under which id a trace finds it: that of the saga, or that of what the policy sent.
+    pub by: String,
     /// The root of its chain of causes.
     pub root: String,
+    /// Through how many streams that chain has led to it.
+    pub depth: u16,
 }
 
 impl Publish {

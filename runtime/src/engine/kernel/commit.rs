@@ -8,7 +8,7 @@ use std::ops::Deref;
 use amends_core::{Instant, id::Namespace};
 use bytes::Bytes;
 
-use super::{Kernel, action::Action, release::Release, row::End, timers::Timer};
+use super::{Kernel, action::Action, followed::Followed, release::Release, row::End, timers::Timer};
 use crate::{
     journal::{Actor, Fact, GENERATION, Record, RecordId, StreamHead, StreamId, TimerKind, keys, record},
     store::{Append, Batch, Position, RowChange, Table},
@@ -211,6 +211,18 @@ impl<'k> Commit<'k> {
         self.kernel.grows();
         self.kernel.overlay.set(self.kernel.next_commit, change.table, &change.key, change.value.clone());
         self.kernel.batching.batch.rows.push(change);
+    }
+
+    /// An event is recorded at a position: it is found by its type, and who follows that type reads on. `value`: as
+    /// [`recorded::row`](crate::engine::recorded::row) says.
+    pub(crate) fn named(&mut self, namespace: &Namespace, event_type: &str, position: Position, value: Bytes) {
+        self.put(Table::EventNames, keys::event_name(namespace, event_type, position), value);
+        self.kernel.followed.recorded(namespace, event_type);
+    }
+
+    /// What is followed from here on.
+    pub(crate) fn followed_mut(&mut self) -> &mut Followed {
+        self.kernel.followed()
     }
 
     /// Something of this id, in another stream or outside, caused the record at a position: a trace finds it there. What a stream

@@ -6,6 +6,7 @@
 //! - [`commit`]: records, rows, timers and releases of one decision
 //! - [`release`]: what leaves when a commit is durable (law 2)
 //! - [`timers`]: the window of timers; [`answers`]: first answers to requests that may come again; [`follow`]: durable cursors
+//! - [`followed`]: types of events that somebody follows
 //! - [`row`]: a row's value as bytes; [`fingerprint`]: what makes two requests the same; [`request`]: what every request has
 
 pub(crate) mod action;
@@ -19,6 +20,8 @@ pub(crate) mod desk;
 pub(crate) mod fingerprint;
 
 pub(crate) mod follow;
+
+pub(crate) mod followed;
 
 pub(crate) mod overlay;
 
@@ -45,6 +48,7 @@ use amends_core::Instant;
 use self::{
     action::{Action, Ending},
     commit::{Batching, Commit},
+    followed::Followed,
     overlay::Overlay,
     reads::{Lookups, Reads},
     release::{Release, Releases},
@@ -93,6 +97,7 @@ pub(crate) struct Kernel {
     overlay: Overlay,
     lookups: Lookups,
     timers: Timers,
+    followed: Followed,
     releases: Releases,
     actions: Vec<Action>,
 }
@@ -118,6 +123,7 @@ impl Kernel {
             overlay: Overlay::default(),
             lookups: Lookups::default(),
             timers: Timers::default(),
+            followed: Followed::default(),
             releases: Releases::default(),
             actions: Vec::new(),
         }
@@ -189,6 +195,10 @@ impl Kernel {
 
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         self.timers.next()
+    }
+
+    pub(crate) fn followed(&mut self) -> &mut Followed {
+        &mut self.followed
     }
 
     pub(crate) fn lookups(&mut self) -> &mut Lookups {

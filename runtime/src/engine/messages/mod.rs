@@ -1,5 +1,5 @@
 //! What is recorded and has not reached everybody in the shard that it is for: events of aggregates that sagas wait for or are started
-//! by, and what steps of sagas sent.
+//! by, and what steps of sagas and policies sent.
 //!
 //! The row of a message is written with its record and deleted with what comes of it, so that a kill loses and doubles none. Messages of
 //! one line follow each other, and commands to one aggregate are decided in the order in which they were sent: the next one leaves when
@@ -30,10 +30,12 @@ pub(crate) enum Line {
     EventsOf(StreamId),
     /// The same events, to start sagas: what stands against a start holds nobody up that waits.
     StartsBy(StreamId),
-    /// Commands of steps to an aggregate.
+    /// Commands of steps and policies to an aggregate.
     CommandsTo(StreamId),
-    /// Events of a topic, published by steps.
+    /// Events of a topic, published by steps and policies.
     Events(Namespace, Topic),
+    /// Starts of sagas by an instance of a policy.
+    StartsOf(StreamId),
 }
 
 /// A message on its way. What it says is in its record.
@@ -46,9 +48,9 @@ pub(crate) struct Message {
     pub(crate) position: Position,
     /// The saga that begins there was told last.
     pub(crate) through: Position,
-    /// The key of the leg that sent it, if a step did.
+    /// What its id is made of: the key of the leg whose step sent it, or of the cause that a policy reacted to.
     pub(crate) key: Option<StepKey>,
-    /// The root of the chain of causes of the saga whose step sent it; none: that saga.
+    /// The root of the chain of causes in which it was sent; none: the saga whose step sent it.
     pub(crate) root: Option<String>,
     /// How often it could not be taken.
     pub(crate) tries: u32,
@@ -101,9 +103,14 @@ impl Message {
         Self { line, of, position, through: 0, key: None, root: None, tries: 0 }
     }
 
-    /// A message of a step, which has this key; `root`: of the chain of causes that its saga is part of.
-    pub(crate) fn of_step(self, key: StepKey, root: Option<String>) -> Self {
+    /// A message of a step or of a policy; `root`: of the chain of causes in which it was sent.
+    pub(crate) fn sent_under(self, key: StepKey, root: Option<String>) -> Self {
         Self { key: Some(key), root, ..self }
+    }
+
+    /// The id of what it says, which is the same however often it is passed on.
+    pub(crate) fn numbered(&self, number: u32) -> String {
+        format!("{}.{number}", self.key.unwrap_or(StepKey([0; 16])))
     }
 
     /// The root of the chain of causes that what comes of it is part of.

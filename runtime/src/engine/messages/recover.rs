@@ -1,6 +1,9 @@
 //! Start-up: the messages that the host before this one did not pass on.
 
-use amends_core::event::Event;
+use amends_core::{
+    event::{Event, Published, Sent},
+    policy::InstanceEvent,
+};
 
 use super::{Line, Message, Messages, Row};
 use crate::{
@@ -32,6 +35,7 @@ fn line(store: &dyn Store, of: &StreamId, position: Position, was_told: bool) ->
     let fact = stored.map(|stored| record::decode_stored(&stored)).transpose()?.map(|record| record.fact);
     match fact {
         Some(Fact::Saga(event)) => Line::of(of, &event).ok_or_else(|| no_message(position)),
+        Some(Fact::Instance(event)) => Line::of_instance(of, &event).ok_or_else(|| no_message(position)),
         _ => Err(no_message(position)),
     }
 }
@@ -44,12 +48,31 @@ impl Line {
     /// The line of what a step sent.
     pub(crate) fn of(saga: &StreamId, event: &Event) -> Option<Self> {
         match event {
-            Event::Sent(_, sent) => {
-                let id = format!("{}/{}", sent.aggregate, sent.to);
-                Some(Self::CommandsTo(StreamId { namespace: saga.namespace.clone(), kind: StreamKind::Aggregate, id }))
-            }
-            Event::Published(_, published) => Some(Self::Events(saga.namespace.clone(), published.topic.clone())),
+            Event::Sent(_, sent) => Some(Self::of_command(saga, sent)),
+            Event::Published(_, published) => Some(Self::of_event(saga, published)),
             _ => None,
         }
+    }
+
+    /// The line of what an instance of a policy sent.
+    pub(crate) fn of_instance(instance: &StreamId, event: &InstanceEvent) -> Option<Self> {
+        match event {
+            InstanceEvent::Sent(sent) => Some(Self::of_command(instance, sent)),
+            InstanceEvent::Published(published) => Some(Self::of_event(instance, published)),
+            InstanceEvent::Started(_) => Some(Self::StartsOf(instance.clone())),
+            InstanceEvent::Handled(_)
+            | InstanceEvent::Answered { .. }
+            | InstanceEvent::TimerFired(_)
+            | InstanceEvent::Late { .. } => None,
+        }
+    }
+
+    fn of_command(by: &StreamId, sent: &Sent) -> Self {
+        let id = format!("{}/{}", sent.aggregate, sent.to);
+        Self::CommandsTo(StreamId { namespace: by.namespace.clone(), kind: StreamKind::Aggregate, id })
+    }
+
+    fn of_event(by: &StreamId, published: &Published) -> Self {
+        Self::Events(by.namespace.clone(), published.topic.clone())
     }
 }

@@ -51,7 +51,7 @@ impl Sagas {
             resident.journal_bytes += recorded.bytes;
             position = recorded.position;
             if let Some((line, key)) = sent {
-                let message = Message::new(line, of.clone(), position).of_step(key, resident.root.clone());
+                let message = Message::new(line, of.clone(), position).sent_under(key, resident.root.clone());
                 message.keep(commit);
                 self.news.push_back(News::Message(message));
             }

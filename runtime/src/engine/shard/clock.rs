@@ -38,7 +38,8 @@ impl Shard {
                     self.schedules.wake(reads, sagas, modules, &held)?;
                 }
             }
-            TimerKind::Instance => {}
+            TimerKind::Instance => self.policies.due(reads, timer)?,
+            TimerKind::Kept => self.policies.expire(reads, timer)?,
             TimerKind::Job => self.jobs.expire(reads, timer)?,
             TimerKind::Answer => {
                 let Some(kept) = answers::due(&mut reads, timer)? else { return Ok(()) };
@@ -57,6 +58,7 @@ impl Shard {
         self.fires_left = FIRED_AT_ONCE;
         self.fire();
         self.messages.wake(self.kernel.now);
+        self.policies.wake(self.kernel.now);
         self.messages.renew();
         if self.jobs.has_turn(&self.kernel, &self.sagas) && !self.desk.is_busy(&Lane::Jobs) {
             self.take(Work::JobTurn);
@@ -101,7 +103,7 @@ fn life(reads: &mut Reads<'_>, sagas: &Sagas, jobs: &Jobs, about: &StreamId) -> 
         | StreamKind::Host
         | StreamKind::Schedule
         | StreamKind::Aggregate
-        | StreamKind::Handler
+        | StreamKind::Policy
         | StreamKind::Instance
         | StreamKind::View => Ok(Life::Nothing),
     }

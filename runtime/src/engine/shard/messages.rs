@@ -6,7 +6,8 @@
 use amends_core::{
     aggregate::Sender,
     event::{Answer, Answered, AnsweredEvent, Attempt, Event, Published, Sent},
-    id::StepKey,
+    id::SagaId,
+    policy::{InstanceEvent, SagaStart},
     value::Failure,
 };
 use sha2::{Digest, Sha256};
@@ -28,9 +29,9 @@ use crate::{
         messages::{Line, Message},
         port::{Answered as Decision, CommandAnswer, RecordedEvent, RefusalCode, SendCommand},
         refusal::Refusal,
-        saga::SagaKey,
+        saga::{self, SagaKey, request::Start},
     },
-    journal::{Actor, Fact, Record, StreamId, record},
+    journal::{Actor, Fact, Record, StreamId, StreamKind, record},
 };
 
 impl Shard {
@@ -51,6 +52,7 @@ impl Shard {
             Line::StartsBy(_) => heard::start(reads, sagas, modules, &message),
             Line::CommandsTo(_) => self.send(&message),
             Line::Events(..) => self.publish(&message),
+            Line::StartsOf(_) => self.start_saga(&message),
         };
         match left {
             Ok(left) => self.passed_on(&message.line, left),
@@ -82,8 +84,9 @@ impl Shard {
     /// A command of a step comes to its aggregate.
     fn send(&mut self, message: &Message) -> Result<Left, Unready> {
         let mut reads = self.kernel.reads();
-        let ((attempt, sent), _) = sent(&mut reads, message)?;
-        let (origin, command) = command(message, attempt, sent);
+        let (said, record) = said(&mut reads, message)?;
+        let Said::Command(sender, sent) = said else { return Err(no_message(message)) };
+        let (origin, command) = command(message, sender, sent, record.depth + 1);
         match self.aggregates.ask(reads, &self.modules, &origin, &command)? {
             Asked::Said(said) => Ok(self.decided(Box::new(message.clone()), said.said)),
             Asked::Waits => {
@@ -127,7 +130,7 @@ impl Shard {
         }
     }
 
-    /// The answer to a command of a step is recorded with its saga, if that goes on.
+    /// The answer to a command is recorded with the saga whose step sent it, if that goes on, or with the policy.
     pub(super) fn answered(&mut self, message: Box<Message>, answer: Answer) -> Result<(), Undecided> {
         match self.is_told(&message, &answer) {
             Ok(()) => Ok(()),
@@ -137,7 +140,12 @@ impl Shard {
 
     fn is_told(&mut self, message: &Message, answer: &Answer) -> Result<(), Unready> {
         let mut reads = self.kernel.reads();
-        let ((attempt, sent), _) = sent(&mut reads, message)?;
+        let (said, record) = said(&mut reads, message)?;
+        let (attempt, sent) = match said {
+            Said::Command(By::Step(attempt), sent) => (attempt, sent),
+            Said::Command(By::Policy, sent) => return self.policies.answered(reads, message, (sent, &record), answer),
+            Said::Event(_) | Said::Start(_) => return Err(no_message(message)),
+        };
         let saga = SagaKey::of(&message.of);
         // One that has ended is not read again to be told nothing.
         let lives = match &saga {
@@ -156,10 +164,11 @@ impl Shard {
         Ok(())
     }
 
-    /// An event of a step is published.
+    /// An event of a step or of a policy is published.
     fn publish(&mut self, message: &Message) -> Result<Left, Unready> {
         let mut reads = self.kernel.reads();
-        let (published, record) = published(&mut reads, message)?;
+        let (said, record) = said(&mut reads, message)?;
+        let Said::Event(published) = said else { return Err(no_message(message)) };
         let origin = Origin { namespace: message.of.namespace.clone(), actor: Actor::Host, idempotency_key: None };
         let publish = publication(message, &published, &record);
         if let Err(refusal) = self.broadcasts.refuse_new() {
@@ -172,9 +181,9 @@ impl Shard {
             Heard::Begins(delivery) => drop(self.broadcasts.deliver(commit, &origin.namespace, *delivery)),
             Heard::Said(said) => match said.said {
                 Err(refusal) if refusal.code == RefusalCode::NameTaken => {
-                    let (saga, event_type, why) = (&message.of.id, &publish.event_type, &refusal.message);
+                    let (of, event_type, why) = (&message.of.id, &publish.event_type, &refusal.message);
                     commit.metrics.dead_letter();
-                    tracing::error!(saga, event_type, why, "an event of a step is not published");
+                    tracing::error!(of, event_type, why, "an event of a step or of a policy is not published");
                 }
                 Err(refusal) => return Ok(Left::All(message.clone(), refusal)),
                 Ok(_) => {}
@@ -184,6 +193,52 @@ impl Shard {
         message.forget(commit);
         Ok(Left::Nothing)
     }
+
+    /// A policy starts a saga.
+    fn start_saga(&mut self, message: &Message) -> Result<Left, Unready> {
+        let mut reads = self.kernel.reads();
+        let (said, record) = said(&mut reads, message)?;
+        let Said::Start(start) = said else { return Err(no_message(message)) };
+        let start = start_of(message, start)?;
+        let key = SagaKey::new(&message.of.namespace, &start.id);
+        self.sagas.ready(&mut reads, self.modules.definitions(), &key)?;
+        let cause = saga::Cause { actor: Actor::Host, record: Some(record.id), root: Some(message.correlation()) };
+        let mut commit = reads.done()?;
+        let begun = self.sagas.begin_or_find(&mut commit, &mut self.modules, &key, &start, cause);
+        match begun {
+            Ok(_) => {
+                self.sagas.flush(&mut commit, &key);
+                if let Some(position) = self.sagas.started_at(&key) {
+                    commit.caused(&key.namespace, &started_by(message, &record), position);
+                }
+            }
+            Err(refusal) if may_pass(refusal.code) => {
+                self.sagas.park(&commit, &key);
+                return Ok(Left::All(message.clone(), refusal));
+            }
+            Err(refusal) => {
+                let (of, saga, code, why) = (&message.of.id, &start.definition, refusal.code.as_str(), &refusal.message);
+                commit.metrics.dead_letter();
+                tracing::error!(of, saga, code, why, "a policy was to start a saga, and something stands against it for good");
+            }
+        }
+        self.sagas.park(&commit, &key);
+        message.forget(&mut commit);
+        Ok(Left::Nothing)
+    }
+}
+
+/// What stands against a start may be gone when it is tried again.
+fn may_pass(code: RefusalCode) -> bool {
+    matches!(
+        code,
+        RefusalCode::Stopping
+            | RefusalCode::Overloaded
+            | RefusalCode::Quarantined
+            | RefusalCode::DefinitionNotFound
+            | RefusalCode::Locked
+            | RefusalCode::LowSpace
+    )
 }
 
 /// No later try would end in another way.
@@ -208,41 +263,50 @@ fn cannot_be_taken(message: &Message, refusal: &Refusal) {
     }
 }
 
-fn saga_record(reads: &mut Reads<'_>, message: &Message) -> Result<(Event, Record), Unready> {
+/// What a message says.
+enum Said {
+    Command(By, Sent),
+    Event(Published),
+    Start(SagaStart),
+}
+
+/// Who sends.
+enum By {
+    Step(Attempt),
+    Policy,
+}
+
+/// What a message says, and its record.
+fn said(reads: &mut Reads<'_>, message: &Message) -> Result<(Said, Record), Unready> {
     let stored = reads.record(message.position)?;
     let record = stored.map(|stored| record::decode_stored(&stored)).transpose()?;
-    match record {
-        Some(record) => match &record.fact {
-            Fact::Saga(event) => Ok((event.clone(), record)),
-            _ => Err(no_message(message)),
-        },
-        None => Err(no_message(message)),
-    }
+    let record = record.ok_or_else(|| no_message(message))?;
+    let said = match &record.fact {
+        Fact::Saga(Event::Sent(attempt, sent)) => Said::Command(By::Step(attempt.clone()), (**sent).clone()),
+        Fact::Saga(Event::Published(_, published)) => Said::Event((**published).clone()),
+        Fact::Instance(InstanceEvent::Sent(sent)) => Said::Command(By::Policy, (**sent).clone()),
+        Fact::Instance(InstanceEvent::Published(published)) => Said::Event((**published).clone()),
+        Fact::Instance(InstanceEvent::Started(start)) => Said::Start((**start).clone()),
+        _ => return Err(no_message(message)),
+    };
+    Ok((said, record))
 }
 
 fn no_message(message: &Message) -> Unready {
-    Unready::Corrupt(format!("the record at {} is no message of a step", message.position))
+    Unready::Corrupt(format!("the record at {} is no message", message.position))
 }
 
-/// The command of a message.
-fn sent(reads: &mut Reads<'_>, message: &Message) -> Result<((Attempt, Sent), Record), Unready> {
-    match saga_record(reads, message)? {
-        (Event::Sent(attempt, sent), record) => Ok(((attempt, *sent), record)),
-        _ => Err(no_message(message)),
-    }
-}
-
-/// The event of a message.
-fn published(reads: &mut Reads<'_>, message: &Message) -> Result<(Published, Record), Unready> {
-    match saga_record(reads, message)? {
-        (Event::Published(_, published), record) => Ok((*published, record)),
-        _ => Err(no_message(message)),
-    }
-}
-
-fn command(message: &Message, attempt: Attempt, sent: Sent) -> (Origin, SendCommand) {
+fn command(message: &Message, by: By, sent: Sent, depth: u16) -> (Origin, SendCommand) {
     let Sent { number, aggregate, to, name, data, expect_revision } = sent;
-    let id = numbered(message, number);
+    let id = message.numbered(number);
+    let of = &message.of.id;
+    let sender = match by {
+        By::Step(attempt) => Sender::Saga { id: of.clone(), leg: attempt.leg },
+        By::Policy => {
+            let (name, key) = of.split_once('/').unwrap_or((of, ""));
+            Sender::Policy { name: name.to_owned(), key: key.to_owned() }
+        }
+    };
     let command = SendCommand {
         aggregate,
         id: to,
@@ -252,34 +316,60 @@ fn command(message: &Message, attempt: Attempt, sent: Sent) -> (Origin, SendComm
         command: id.clone(),
         expect_revision,
         trace_context: None,
-        sender: Some(Sender::Saga { id: message.of.id.clone(), leg: attempt.leg }),
+        sender: Some(sender),
         correlation: Some(message.correlation()),
+        depth,
     };
     let origin = Origin { namespace: message.of.namespace.clone(), actor: Actor::Host, idempotency_key: Some(id) };
     (origin, command)
 }
 
-/// The id of a message: the key of its leg and its number there.
-fn numbered(message: &Message, number: u32) -> String {
-    format!("{}.{number}", message.key.unwrap_or(StepKey([0; 16])))
+/// The saga that a policy starts. Its id, if it has none, and its own key are made of the message, so that it is the same however often.
+fn start_of(message: &Message, start: SagaStart) -> Result<Start, Unready> {
+    let SagaStart { number, saga, id, input } = start;
+    let made = message.numbered(number);
+    let id = SagaId::new(id.as_deref().unwrap_or(&made)).map_err(|bad| Unready::Corrupt(bad.to_string()))?;
+    let (input_hash, incarnation) = (Sha256::digest(&input.bytes).into(), hashed(&format!("saga {made}")));
+    Ok(Start { definition: saga, id, input, input_hash, incarnation, trace_context: None, wait: false })
+}
+
+/// What led to a start, as a trace looks for it: what the message is.
+fn started_by(message: &Message, record: &Record) -> String {
+    match &record.fact {
+        Fact::Instance(InstanceEvent::Started(start)) => message.numbered(start.number),
+        _ => message.of.id.clone(),
+    }
+}
+
+fn hashed(text: &str) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes.copy_from_slice(&Sha256::digest(text)[..16]);
+    bytes
 }
 
 /// Its own key is made of the message, so that what it starts is the same however often it is published.
 fn publication(message: &Message, published: &Published, record: &Record) -> Publish {
     let Published { number, topic, data } = published.clone();
-    let id = numbered(message, number);
-    let mut incarnation = [0; 16];
-    incarnation.copy_from_slice(&Sha256::digest(format!("event {id}"))[..16]);
+    let id = message.numbered(number);
+    let incarnation = hashed(&format!("event {id}"));
+    // What an event leads to is found under its own id, and the event under what led to it.
+    let (source, by) = match message.of.kind {
+        StreamKind::Instance => {
+            let policy = message.of.id.split_once('/').map_or(message.of.id.as_str(), |(policy, _)| policy);
+            (format!("policy/{policy}"), id.clone())
+        }
+        _ => (format!("saga/{}", message.of.id), message.of.id.clone()),
+    };
     let seed = Seed { input_hash: Sha256::digest(&data.bytes).into(), incarnation, trace_context: None };
     Publish {
-        source: format!("saga/{}", message.of.id),
+        source,
         id,
         event_type: topic.event_type,
         key: topic.key,
         to: None,
         data: Some(data),
         seed: Some(seed),
-        cause: Some(Cause { record: record.id, saga: message.of.id.clone(), root: message.correlation() }),
+        cause: Some(Cause { record: record.id, by, root: message.correlation(), depth: record.depth + 1 }),
     }
 }
 

@@ -78,6 +78,18 @@ impl Shard {
                 Ok(Awaited::Runs(stream)) => self.jobs.tell(stream, answer),
                 Err(unready) => return again(unready, Request::AwaitJob(origin, id, answer)),
             },
+            Request::Policies(origin, answer) => {
+                let said = Said::new(reads.last_position(), Ok(self.policies.views(&reads, &origin.namespace)));
+                self.reply(said, answer);
+            }
+            Request::Policy(origin, name, answer) => {
+                let said = Said::new(reads.last_position(), self.policies.view(&reads, &origin.namespace, &name));
+                self.reply_counted(said, answer);
+            }
+            Request::ActOnPolicy(origin, request, answer) => match self.policies.act(reads, &origin, &request) {
+                Ok(said) => self.reply_counted(said, answer),
+                Err(unready) => return again(unready, Request::ActOnPolicy(origin, request, answer)),
+            },
             Request::Definitions(origin, answer) => {
                 let said = Said::new(reads.last_position(), Ok(modules.offered(&origin.namespace)));
                 self.reply(said, answer);
@@ -147,6 +159,9 @@ impl Shard {
                     };
                     all.into_iter().map(record).collect()
                 });
+                if changes {
+                    self.policies.reconcile(&mut commit, modules, &origin.namespace);
+                }
                 if changes && waits_for_code {
                     self.broadcasts.code(&mut commit, &origin.namespace);
                 }
@@ -168,6 +183,7 @@ impl Shard {
         }
         let said = module::record(&mut commit, modules, sagas.live(), &origin, &name, decided);
         if changes {
+            self.policies.reconcile(&mut commit, modules, &origin.namespace);
             // Sagas that a denial stopped go on.
             match denied {
                 Some(denied) => denied.iter().for_each(|key| sagas.tell(&mut commit, modules, key, SagaInput::GrantsChanged)),

@@ -49,6 +49,7 @@ pub(super) fn account(call: &GuestCall) -> GuestReport {
             let decisions = decisions.collect::<Result<_, _>>()?;
             Ok(Decided { decisions, state: Payload::json(balance.to_string()) })
         })),
+        Work::Handle(handle) => GuestReport::Handled(super::policies::reacts(handle, &call.digest)),
         Work::Step(_) | Work::Project(_) | Work::Query(_) => panic!("no aggregate's"),
     }
 }
@@ -149,6 +150,7 @@ impl Bank {
             trace_context: None,
             sender: None,
             correlation: None,
+            depth: 0,
         };
         let origin = Origin { namespace: Namespace::new(space).unwrap(), idempotency_key, ..origin() };
         let answered = self.sim.ask(|answer| Request::Command(origin, Box::new(command), answer));

@@ -20,6 +20,8 @@ mod schedules;
 
 mod triggers;
 
+mod policies;
+
 mod heard;
 
 mod jobs;
@@ -91,7 +93,7 @@ pub(super) struct Sim {
     pub(super) fetches: Fetches,
     /// Running, not yet ended.
     pub(super) open: VecDeque<(SagaKey, GuestCall)>,
-    /// What guests decide about aggregates, and those calls that have not ended.
+    /// What guests decide about aggregates and want as policies, and those calls that have not ended.
     pub(super) decider: fn(&GuestCall) -> GuestReport,
     pub(super) decisions: VecDeque<GuestCall>,
     /// Sagas that are away with their attempt, and whether they may be.
@@ -468,6 +470,7 @@ pub(super) fn deploy(digest: u8, definitions: Vec<Definition>) -> Deploy {
         triggers: Vec::new(),
         aggregates: Vec::new(),
         projections: Vec::new(),
+        policies: Vec::new(),
         imports: vec!["wasi:http/outgoing-handler@0.2.6".into()],
         activate: true,
     }

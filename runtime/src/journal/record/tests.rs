@@ -12,7 +12,7 @@ use amends_core::{
     id::{Direction, Incarnation, Leg, Namespace, StepPath},
     job::{JobEvent, Misfit, SagaFilter},
     outcome::OutcomeKind,
-    policy::{Cause, HandlerEvent, InstanceEvent, Reaction, SagaStart, State, Timer},
+    policy::{Cause, InstanceEvent, PolicyEvent, Reaction, SagaStart, State, Timer},
     refused::{RefusalCode, Refused},
     schedule::{self, Overlap, ScheduleEvent, Spec, When},
     value::Failure,
@@ -221,13 +221,13 @@ fn facts() -> Vec<Fact> {
     let facts = saga.into_iter().map(Fact::Saga).chain(module.into_iter().map(Fact::Module));
     let facts = facts.chain(message.into_iter().map(Fact::Message)).chain(host.into_iter().map(Fact::Host));
     let facts = facts.chain(schedule_facts().into_iter().map(Fact::Schedule)).chain(job.map(Fact::Job));
-    let facts = facts.chain(aggregate_facts().map(Fact::Aggregate)).chain(handler_facts().map(Fact::Handler));
+    let facts = facts.chain(aggregate_facts().map(Fact::Aggregate)).chain(policy_facts().map(Fact::Policy));
     facts.chain(instance_facts().map(Fact::Instance)).collect()
 }
 
-fn handler_facts() -> [HandlerEvent; 11] {
+fn policy_facts() -> [PolicyEvent; 13] {
     [
-        HandlerEvent::Installed {
+        PolicyEvent::Installed {
             module: "rules".into(),
             module_version: 3,
             digest: [0x55; 32],
@@ -235,21 +235,29 @@ fn handler_facts() -> [HandlerEvent; 11] {
             from: 300,
             replay_to: 300,
         },
-        HandlerEvent::Withdrawn,
-        HandlerEvent::Paused(act()),
-        HandlerEvent::Resumed(act()),
-        HandlerEvent::Reset { incarnation: 2, from: 0, replay_to: 300, act: act() },
-        HandlerEvent::Stopped { at: Some(300), failure: failure() },
-        HandlerEvent::Stopped { at: None, failure: Failure::new("too_many_parked", "1,000 keys") },
-        HandlerEvent::Parked { key: "O1".into(), position: 300, failure: failure(), attempts: 5 },
-        HandlerEvent::Redriven { key: "O1".into(), act: act() },
-        HandlerEvent::Dropped { key: "O1".into(), position: 300, act: act() },
-        HandlerEvent::Cleared { key: "O1".into() },
+        PolicyEvent::Withdrawn,
+        PolicyEvent::Paused(act()),
+        PolicyEvent::Resumed(act()),
+        PolicyEvent::Reset { incarnation: 2, from: 0, replay_to: 300, act: act() },
+        PolicyEvent::Stopped { at: Some(300), failure: failure() },
+        PolicyEvent::Stopped { at: None, failure: Failure::new("too_many_parked", "1,000 keys") },
+        PolicyEvent::Parked { key: "O1".into(), position: 300, failure: failure(), attempts: 5 },
+        PolicyEvent::Redriven { key: "O1".into(), act: act() },
+        PolicyEvent::Dropped { key: "O1".into(), position: 300, act: act() },
+        PolicyEvent::Cleared { key: "O1".into() },
+        PolicyEvent::Kept { key: "O1".into(), position: 300, until: Instant(1_800_000_000_000) },
+        PolicyEvent::Dead { key: "O1".into(), position: 300, failure: failure() },
     ]
 }
 
 fn instance_facts() -> [InstanceEvent; 11] {
-    let timer = || Timer { name: "grace".into(), at: Instant(1_800_000_060_000), data: Some(Payload::json("7")) };
+    let timer = || Timer {
+        name: "grace".into(),
+        at: Instant(1_800_000_060_000),
+        data: Some(Payload::json("7")),
+        root: "R1".into(),
+        depth: 2,
+    };
     let reaction = |cause, state| {
         let (set, cleared) = (vec![timer()], vec!["alarm".into()]);
         InstanceEvent::Handled(Box::new(Reaction {
@@ -287,7 +295,7 @@ fn instance_facts() -> [InstanceEvent; 11] {
         answered(Answer::Refused(failure())),
         InstanceEvent::TimerFired(timer()),
         InstanceEvent::TimerFired(Timer { data: None, ..timer() }),
-        InstanceEvent::Late { position: 300 },
+        InstanceEvent::Late { position: 300, cause: Cause::Timer { name: "grace".into() } },
     ]
 }
 
@@ -582,6 +590,7 @@ fn every_body_keeps_its_bytes() {
         106 triggers 01010666756c66696c0c6f726465722e706c61636564
         107 aggregates 01025b5d
         108 projections 01025b5d
+        109 policies 01025b5d
         200 event 0363726d02653108617070726f76616c0234320102543101010178
         200 event 0002653208617070726f76616c0234320000
         201 kept 80a0f1c2b134
@@ -618,6 +627,30 @@ fn every_body_keeps_its_bytes() {
         601 decided 025231046f70656e0001370100046e756c6c02066d61696c3a6101066d61696c3a620001000254311267726f75702f322f7061795b736b752d375d0102010301066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff03
         602 unfolded 035555555555555555555555555555555555555555555555555555555555555555066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
         603 imported 010f637573746f6d65722e6f70656e65640201000137010376697080d095ffbc3103616461
+        700 installed 0572756c657303555555555555555555555555555555555555555555555555555555555555555501ac02ac02
+        701 withdrawn 
+        702 policy_paused 1063616c6c65642074686520686f74656c03616461
+        703 policy_resumed 1063616c6c65642074686520686f74656c03616461
+        704 reset 0200ac021063616c6c65642074686520686f74656c03616461
+        705 policy_stopped 01ac02066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        705 policy_stopped 000f746f6f5f6d616e795f7061726b65640a312c303030206b65797300
+        706 parked 024f31ac02066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff05
+        707 redriven 024f311063616c6c65642074686520686f74656c03616461
+        708 dropped 024f31ac021063616c6c65642074686520686f74656c03616461
+        709 cleared 024f31
+        710 kept_for_instance 024f31ac0280a0f1c2b134
+        711 undelivered 024f31ac02066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        800 handled ac02000265310d6f726465722e637265617465640103000001056772616365e0f4f4c2b13401000137025231020105616c61726d01
+        800 handled ac0201056772616365010300010200027b7d01056772616365e0f4f4c2b13401000137025231020105616c61726d01
+        800 handled ac0202036b2e300103000001056772616365e0f4f4c2b13401000137025231020105616c61726d01
+        801 command_sent 0008637573746f6d6572024331046f70656e0001370103
+        802 event_published 0008617070726f76616c023432000137
+        803 saga_started 00047472697000000137
+        804 command_answered 036b2e30046f70656e0008637573746f6d657202433100040001000137
+        804 command_answered 036b2e30046f70656e0008637573746f6d657202433101066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        805 alarm_fired 056772616365e0f4f4c2b1340100013702523102
+        805 alarm_fired 056772616365e0f4f4c2b1340002523102
+        806 late ac0201056772616365
     "#]].assert_eq(&bodies.collect::<String>());
 }
 

@@ -1,0 +1,123 @@
+//! Policies at start-up: how each stands is folded from its stream, and how far it is and what waits is read from the rows.
+
+use amends_core::{id::Namespace, policy::PolicyState};
+
+use super::{
+    Policies, PolicyKey,
+    handling::{Code, Handling},
+    rows::{self, ParkedRow, Waits},
+};
+use crate::{
+    engine::{
+        kernel::{Kernel, reads},
+        module::Modules,
+    },
+    journal::{Corrupt, Fact, keys, record},
+    store::{Order, Range, Row, Store, StoreError, Table},
+};
+
+/// Rows that are read at a time.
+const PAGE: usize = 4_096;
+
+/// The policies of all namespaces, each to go on from its cursor.
+pub(crate) fn read(kernel: &mut Kernel, store: &dyn Store, modules: &Modules) -> Result<Policies, StoreError> {
+    let mut policies = Policies::default();
+    each(store, Table::Cursors, |row| {
+        let (namespace, name, ahead) = keys::parse_cursor(&row.key)?;
+        let handling = policies.handlings.entry(PolicyKey { namespace, name }).or_default();
+        match ahead {
+            None => handling.cursor = rows::read_cursor(&row.value)?,
+            Some(position) => drop(handling.ahead.insert(position)),
+        }
+        Ok(())
+    })?;
+    for (key, handling) in &mut policies.handlings {
+        (handling.start, handling.stands) = stands(store, key)?;
+        handling.code = modules.policy(&key.namespace, &key.name).map(|active| Code {
+            module: active.module.to_owned(),
+            version: active.number,
+            digest: active.digest,
+            definition: active.policy.clone(),
+        });
+        handling.forget_what_was_read();
+        handling.drains =
+            handling.stands.parked.iter().filter(|(_, parked)| parked.is_redriven).map(|(of, _)| (of.clone(), 0)).collect();
+    }
+    each(store, Table::Parked, |row| {
+        let (namespace, name, of, _) = keys::parse_parked(&row.key)?;
+        if let Some(handling) = policies.handlings.get_mut(&PolicyKey { namespace, name }) {
+            waits(handling, of, &ParkedRow::decode(&row.value)?);
+        }
+        Ok(())
+    })?;
+    for (key, handling) in &mut policies.handlings {
+        drain_begun(store, key, handling)?;
+    }
+    let mut namespaces: Vec<Namespace> = policies.handlings.keys().map(|key| key.namespace.clone()).collect();
+    namespaces.dedup();
+    for namespace in &namespaces {
+        policies.follow(kernel.followed(), namespace);
+        policies.let_all_go_on(namespace);
+    }
+    Ok(policies)
+}
+
+fn waits(handling: &mut Handling, of: String, row: &ParkedRow) {
+    if row.incarnation != handling.stands.incarnation {
+        return;
+    }
+    let is_behind = matches!(row.waits, Waits::Behind);
+    let is_kept = matches!(row.waits, Waits::Instance(_));
+    // What comes behind what nobody parked comes behind what was kept for an instance that has begun.
+    if is_behind && !handling.stands.parked.contains_key(&of) {
+        handling.drains.insert(of.clone(), 0);
+    }
+    if is_kept {
+        *handling.kept.entry(of.clone()).or_default() += 1;
+    }
+    *handling.waiting.entry(of).or_default() += 1;
+}
+
+/// What is kept for an instance that has begun is taken, as the host before this one was about to.
+fn drain_begun(store: &dyn Store, key: &PolicyKey, handling: &mut Handling) -> Result<(), StoreError> {
+    let kept: Vec<String> = handling.kept.keys().cloned().collect();
+    for page in kept.chunks(PAGE) {
+        let row_of = |of: &String| (Table::Instances, keys::instance(&key.namespace, &key.name, of));
+        let found = store.rows_at(&page.iter().map(row_of).collect::<Vec<_>>())?;
+        for (of, found) in page.iter().zip(found) {
+            if rows::has_begun(found?.as_deref(), handling.stands.incarnation)? {
+                handling.kept.remove(of);
+                handling.drains.insert(of.clone(), 0);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn stands(store: &dyn Store, key: &PolicyKey) -> Result<(u64, PolicyState), StoreError> {
+    let records = reads::streams(store, &[&key.stream()])?.pop().transpose()?.flatten().unwrap_or_default();
+    let start = records.first().map_or(0, |first| first.position);
+    let mut handler = PolicyState::default();
+    for stored in &records {
+        let record = record::decode_stored(stored)?;
+        match &record.fact {
+            Fact::Policy(fact) => handler.apply(fact, record.at),
+            _ => return Err(Corrupt(format!("position {} is no fact of {key}", stored.position)).into()),
+        }
+    }
+    Ok((start, handler))
+}
+
+/// Reads all rows of a table, some at a time.
+fn each(store: &dyn Store, table: Table, mut take: impl FnMut(&Row) -> Result<(), Corrupt>) -> Result<(), StoreError> {
+    let mut from = Vec::new();
+    loop {
+        let rows = store.rows(&Range { table, from, to: None, order: Order::Ascending, limit: PAGE })?;
+        rows.iter().try_for_each(&mut take)?;
+        match rows.last() {
+            // The first key behind this one.
+            Some(last) if rows.len() == PAGE => from = last.key.iter().copied().chain([0]).collect(),
+            Some(_) | None => return Ok(()),
+        }
+    }
+}

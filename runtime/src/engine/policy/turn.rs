@@ -1,0 +1,317 @@
+//! A policy's turn: its next causes are read, and the first one of each line goes to a guest.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use amends_core::{
+    policy::{DEPTH_MAX, Definition, Replay, Route},
+    value::Failure,
+};
+
+use super::{
+    Policies, PolicyKey,
+    cause::{Cause, Place},
+    handling::{Called, Code, Handling, Standing},
+    rows::{self, ParkedRow},
+};
+use crate::{
+    engine::{
+        guests::{GuestCall, HandleCall, ToldCause, Work},
+        kernel::{
+            action::Action,
+            commit::Commit,
+            reads::{Reads, Unready},
+        },
+    },
+    journal::{keys, record},
+    store::Position,
+};
+
+/// Causes that are read in one turn.
+const PAGE: usize = 64;
+
+/// Causes of a key that wait and are taken together.
+const DRAINED_AT_ONCE: usize = 16;
+
+/// How long a call may take. Its processor time is limited as that of a step.
+const DEADLINE_MS: u64 = 30_000;
+
+/// Causes that were read, each with its key.
+#[derive(Debug, Default)]
+struct Page {
+    causes: Vec<(String, Cause)>,
+    /// Every cause up to here is among these, or was taken before.
+    through: Position,
+    has_more: bool,
+}
+
+impl Policies {
+    /// Reads on for a policy, and begins its next calls.
+    pub(crate) fn turn(&mut self, mut reads: Reads<'_>, key: &PolicyKey) -> Result<(), Unready> {
+        let Some(handling) = self.handlings.get_mut(key).filter(|handling| handling.runs()) else { return Ok(()) };
+        if handling.is_stale {
+            if handling.calls > 0 {
+                return Ok(());
+            }
+            handling.forget_what_was_read();
+        }
+        let Some(code) = handling.code.clone() else { return Ok(()) };
+        // Both are asked for before what is missing ends this.
+        let waiting = waiting(&mut reads, key, handling, &code);
+        let page = page(&mut reads, key, handling, &code);
+        let (waiting, page) = (waiting?, page?);
+        let begin = next_lines(handling, &waiting, page.as_ref());
+        // All of them are asked for before one that is missing ends this.
+        let found: Vec<_> = begin.iter().map(|of| standing(&mut reads, key, handling, of)).collect();
+        let standings = found.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let commit = &mut reads.done()?;
+        for Drained { of, causes, outdated } in waiting {
+            outdated.iter().for_each(|position| rows::delete_parked(commit, key, &of, *position));
+            match causes.last().map(|last| last.position).or(outdated.last().copied()) {
+                None => handling.drained(commit, key, &of),
+                Some(through) => {
+                    handling.drains.insert(of.clone(), through);
+                    handling.lines.entry(of).or_default().causes.extend(causes);
+                }
+            }
+        }
+        if let Some(page) = page {
+            take_in(commit, key, handling, page);
+        }
+        for (of, standing) in begin.into_iter().zip(standings) {
+            self.begin(commit, key, &of, standing, &code);
+        }
+        self.let_go_on(key);
+        Ok(())
+    }
+
+    /// The first cause of a line goes to a guest, unless it cannot be taken by anybody.
+    fn begin(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, standing: Standing, code: &Code) {
+        // It may have stopped at another line of this turn.
+        let Some(handling) = self.handlings.get_mut(key).filter(|handling| handling.runs()) else { return };
+        let (replay_to, incarnation) = (handling.stands.replay_to, handling.stands.incarnation);
+        let Some(line) = handling.lines.get_mut(of).filter(|line| line.can_go()) else { return };
+        let standing = line.instance.get_or_insert(standing);
+        let Some(cause) = line.causes.front() else { return };
+        match way(&code.definition, standing, cause) {
+            Way::Call => {}
+            Way::Late => {
+                self.late(commit, key, of);
+                return;
+            }
+            Way::Keep => return handling.keep(commit, key, of),
+            Way::Aside(failure) => return handling.set_aside(commit, key, of, failure),
+        }
+        let flaw = cause.flaw.clone().or_else(|| (cause.depth >= DEPTH_MAX).then(too_deep));
+        if let Some(failure) = flaw {
+            self.cannot_take(commit, key, of, failure);
+            return;
+        }
+        let is_replay = matches!(cause.told, ToldCause::Event(_)) && cause.position <= replay_to;
+        let handle = HandleCall {
+            policy: key.name.clone(),
+            key: of.to_owned(),
+            position: cause.position,
+            cause: cause.told.clone(),
+            state: standing.instance.state.clone(),
+            is_replay,
+            attempt: line.attempts + 1,
+            ids: cause.ids(key, of, incarnation),
+        };
+        let call = GuestCall {
+            of: key.instance(of),
+            module: code.module.clone(),
+            version: code.version,
+            digest: code.digest,
+            now: cause.at,
+            started_at: commit.now,
+            deadline_at: commit.now.plus(DEADLINE_MS),
+            reaches_outside: false,
+            effect_free: true,
+            grants: Arc::default(),
+            trace_context: None,
+            work: Work::Handle(Box::new(handle)),
+        };
+        let is_silent = is_replay && code.definition.replay == Replay::Silent;
+        line.called = Some(Called { code: code.clone(), incarnation, is_silent });
+        handling.calls += 1;
+        self.calls += 1;
+        commit.act(Action::Run(Box::new(call), None));
+    }
+}
+
+/// What is done with a cause.
+enum Way {
+    /// It goes to a guest.
+    Call,
+    /// It comes too late.
+    Late,
+    /// It waits for its instance.
+    Keep,
+    /// It is a dead letter.
+    Aside(Failure),
+}
+
+/// A policy without a state takes everything; for others it depends on the instance.
+fn way(definition: &Definition, standing: &Standing, cause: &Cause) -> Way {
+    let instance = &standing.instance;
+    if definition.state.is_none() {
+        return Way::Call;
+    }
+    match &cause.told {
+        ToldCause::Event(event) => match definition.subscription(&event.event_type).map(|subscription| subscription.route) {
+            Some(Route::Start) if instance.is_live() => {
+                Way::Aside(Failure::new("instance_exists", "it begins an instance of its key, and there is one already"))
+            }
+            Some(Route::Continue) if instance.ended_at.is_some() => Way::Late,
+            Some(Route::Continue) if !instance.is_live() => Way::Keep,
+            Some(Route::Start | Route::StartOrContinue | Route::Continue) | None => Way::Call,
+        },
+        ToldCause::Timer(timer) if !instance.fired.contains(&timer.name) => Way::Late,
+        ToldCause::Answer { .. } if !instance.is_live() => Way::Late,
+        ToldCause::Timer(_) | ToldCause::Answer { .. } => Way::Call,
+    }
+}
+
+fn too_deep() -> Failure {
+    let message =
+        format!("its chain of causes leads through {DEPTH_MAX} streams, so it is probably a loop; `amends trace` shows it");
+    Failure::new("too_deep", message)
+}
+
+/// The lines whose first cause can go to a guest, those among them that begin now.
+fn next_lines(handling: &Handling, waiting: &[Drained], page: Option<&Page>) -> Vec<String> {
+    let mut lines: BTreeSet<&String> = handling.next_lines().collect();
+    let is_idle = |of: &&String| handling.lines.get(*of).is_none_or(|line| line.called.is_none() && line.rests_until.is_none());
+    let drained = waiting.iter().filter(|drained| !drained.causes.is_empty()).map(|drained| &drained.of);
+    let begun = page.into_iter().flat_map(|page| &page.causes).map(|(of, _)| of).filter(|of| !handling.holds(of));
+    lines.extend(drained.chain(begun).filter(is_idle));
+    lines.into_iter().take(handling.calls_left()).cloned().collect()
+}
+
+/// How an instance stands, from memory or from its row.
+fn standing(reads: &mut Reads<'_>, key: &PolicyKey, handling: &Handling, of: &str) -> Result<Standing, Unready> {
+    match handling.lines.get(of).and_then(|line| line.instance.clone()) {
+        Some(known) => Ok(known),
+        None => rows::instance(reads, key, of, handling.stands.incarnation),
+    }
+}
+
+/// What waits with a key, from the oldest on.
+struct Drained {
+    of: String,
+    causes: Vec<Cause>,
+    /// Causes of an earlier life of the policy, which nobody takes.
+    outdated: Vec<Position>,
+}
+
+/// The next causes that wait and are to be taken.
+fn waiting(reads: &mut Reads<'_>, key: &PolicyKey, handling: &Handling, code: &Code) -> Result<Vec<Drained>, Unready> {
+    let drains: Vec<(&String, Position)> = handling.next_drains().take(handling.calls_left()).collect();
+    let rows_of = |(of, after): &(&String, Position)| keys::parked_with(&key.namespace, &key.name, of, *after, DRAINED_AT_ONCE);
+    // All of them are asked for before one that is missing ends this.
+    let found: Vec<_> = drains.iter().map(|drain| reads.rows(&rows_of(drain))).collect();
+    let mut all = Vec::new();
+    for ((of, _), found) in drains.into_iter().zip(found) {
+        let (mut places, mut outdated) = (Vec::new(), Vec::new());
+        for row in found?.rows {
+            let (.., position) = keys::parse_parked(&row.key)?;
+            let parked = ParkedRow::decode(&row.value)?;
+            match parked.incarnation == handling.stands.incarnation {
+                true => places.push((position, parked.place(of))),
+                false => outdated.push(position),
+            }
+        }
+        let causes = causes(reads, code, &places);
+        all.push((of, causes, outdated));
+    }
+    let drained = |(of, causes, outdated): (&String, Result<Vec<(String, Cause)>, Unready>, Vec<Position>)| {
+        // It waits with the key that it had then.
+        let causes = causes?.into_iter().map(|(_, cause)| Cause { was_parked: true, ..cause }).collect();
+        Ok(Drained { of: of.clone(), causes, outdated })
+    };
+    all.into_iter().map(drained).collect()
+}
+
+/// What is recorded at these places.
+fn causes(reads: &mut Reads<'_>, code: &Code, places: &[(Position, Place)]) -> Result<Vec<(String, Cause)>, Unready> {
+    let stored: Vec<_> = places.iter().map(|(position, _)| reads.record(*position)).collect();
+    let mut causes = Vec::new();
+    for ((position, place), stored) in places.iter().zip(stored) {
+        let missing = || Unready::Corrupt(format!("the journal has no record at {position}, though a row says so"));
+        let record = record::decode_stored(&stored?.ok_or_else(missing)?)?;
+        causes.push(Cause::read(&code.definition, place, record)?);
+    }
+    Ok(causes)
+}
+
+/// The next causes behind what was read, if there is room for more.
+fn page(reads: &mut Reads<'_>, key: &PolicyKey, handling: &Handling, code: &Code) -> Result<Option<Page>, Unready> {
+    let room = handling.room().min(PAGE);
+    if room == 0 {
+        return Ok(None);
+    }
+    let (after, last) = (handling.read, reads.last_position());
+    let mut places: Vec<(Position, Place)> = Vec::new();
+    let mut through = last;
+    // All of them are asked for before one that is missing ends this.
+    let types = code.definition.subscriptions.iter().map(|subscription| subscription.event_type.as_str());
+    let events: Vec<_> = types.map(|event_type| events(reads, key, event_type, after)).collect();
+    let arrivals = arrivals(reads, key, after, handling.stands.incarnation);
+    for found in events.into_iter().chain([arrivals]) {
+        let (found, complete_to) = found?;
+        places.extend(found);
+        through = complete_to.map_or(through, |end| end.min(through));
+    }
+    places.retain(|(position, _)| *position <= through);
+    places.sort_unstable_by_key(|(position, _)| *position);
+    if let Some((last, _)) = places.get(room - 1).filter(|_| places.len() > room) {
+        through = *last;
+        places.truncate(room);
+    }
+    places.retain(|(position, _)| !handling.ahead.contains(position));
+    let causes = causes(reads, code, &places)?;
+    Ok(Some(Page { causes, through, has_more: through < last }))
+}
+
+/// Places, and up to where they are all there are; none: there are no others.
+type Places = (Vec<(Position, Place)>, Option<Position>);
+
+/// Events of a type behind a position.
+fn events(reads: &mut Reads<'_>, key: &PolicyKey, event_type: &str, after: Position) -> Result<Places, Unready> {
+    let page = reads.rows(&keys::events_named(&key.namespace, event_type, after, PAGE))?;
+    let mut places = Vec::new();
+    for row in &page.rows {
+        let (.., position) = keys::parse_event_name(&row.key)?;
+        let aggregate = String::from_utf8(row.value.to_vec());
+        let aggregate = aggregate.map_err(|_| Unready::Corrupt(format!("who has the event at {position} is no text")))?;
+        places.push((position, Place::Event { event_type: event_type.to_owned(), aggregate }));
+    }
+    let end = page.end.map(|end| keys::parse_event_name(&end)).transpose()?;
+    Ok((places, end.map(|(.., position)| position)))
+}
+
+/// Answers and timers behind a position.
+fn arrivals(reads: &mut Reads<'_>, key: &PolicyKey, after: Position, incarnation: u32) -> Result<Places, Unready> {
+    let page = reads.rows(&keys::arrivals_of(&key.namespace, &key.name, after, PAGE))?;
+    let mut places = Vec::new();
+    for row in &page.rows {
+        let (.., position) = keys::parse_arrival(&row.key)?;
+        let (of_life, place) = rows::arrival(&row.value)?;
+        // Of an earlier life nobody waits for it.
+        places.extend((of_life == incarnation).then_some((position, place)));
+    }
+    let end = page.end.map(|end| keys::parse_arrival(&end)).transpose()?;
+    Ok((places, end.map(|(.., position)| position)))
+}
+
+/// Puts causes into their lines. Those of a key with which something waits for an operator wait behind that.
+fn take_in(commit: &mut Commit<'_>, key: &PolicyKey, handling: &mut Handling, page: Page) {
+    handling.open.extend(page.causes.iter().map(|(_, cause)| cause.position));
+    (handling.read, handling.has_more) = (page.through, page.has_more);
+    for (of, cause) in page.causes {
+        match handling.holds(&of) {
+            true => handling.put_behind(commit, key, &of, &cause),
+            false => handling.lines.entry(of).or_default().causes.push_back(cause),
+        }
+    }
+}
