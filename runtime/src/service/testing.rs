@@ -203,6 +203,7 @@ impl TestHost {
             sender: None,
             correlation: None,
             depth: 0,
+            cause: None,
         };
         let answer = self.services.intake.ask(|answer| Request::Command(origin(), Box::new(sent), answer));
         run(answer).map(|answer| answer.position)

@@ -52,6 +52,8 @@ names! {
         Woke = "woke",
         /// A saga that the event should have started, and did not.
         NotStarted = "not_started",
+        /// What a policy did with an event, an answer or a timer, or that this waits.
+        Policy = "policy",
     }
 }
 

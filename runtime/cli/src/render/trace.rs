@@ -93,6 +93,7 @@ fn left(node: &TraceNode) -> String {
         Kind::Arrived => vec![format!("event {id} came"), what.into_owned()],
         Kind::Woke => vec![format!("woke saga {id} in {what}")],
         Kind::NotStarted => vec![paint(BAD, format!("did not start {what}"))],
+        Kind::Policy => vec![format!("policy {}", paint(BOLD, &what)), id.into_owned()],
     };
     parts.extend(node.by.as_ref().map(|by| format!("by {}", clean(by))));
     parts.extend(outcome(node));
@@ -115,7 +116,8 @@ fn outcome(node: &TraceNode) -> Option<String> {
         "accepted" => return Some(paint(DIM, "nothing to do")),
         "done" | "undone" | "completed" => GOOD,
         "refused" | "transient" | "backoff" | "compensated" | "compensating" | "skipped" | "resolved" => BACK,
-        "unknown" | "stuck" | "abandoned" | "dead" => BAD,
+        "unknown" | "stuck" | "abandoned" | "dead" | "parked" => BAD,
+        "silent" | "late" => DIM,
         _ => LIVE,
     };
     Some(paint(style, clean(outcome)))

@@ -141,6 +141,8 @@ pub struct Reaction {
     pub cause: Cause,
     /// The life of the policy.
     pub incarnation: u32,
+    /// What the ids of all that it sends are made of: the first is `<these bytes in hexadecimal digits>.0`.
+    pub ids: [u8; 16],
     /// The version of the module.
     pub module_version: u32,
     /// What it wanted done was dropped: the cause was there before the policy.

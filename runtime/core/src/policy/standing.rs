@@ -191,6 +191,7 @@ mod tests {
             position: 7,
             cause: Cause::Timer { name: "t".into() },
             incarnation: 1,
+            ids: [0; 16],
             module_version: 1,
             is_silent: false,
             state: Some(State { version: 1, data: Payload::json("{}") }),

@@ -99,6 +99,7 @@ async fn send(
         sender: None,
         correlation: None,
         depth: 0,
+        cause: None,
     };
     let of = (sent.aggregate.clone(), sent.id.clone(), sent.command.clone());
     let answer = api.ask(|answer| Request::Command(caller.origin, Box::new(sent), answer)).await?;

@@ -197,5 +197,6 @@ fn node_kind(kind: NodeKind) -> TraceNodeKind {
         NodeKind::Arrived => TraceNodeKind::Arrived,
         NodeKind::Woke => TraceNodeKind::Woke,
         NodeKind::NotStarted => TraceNodeKind::NotStarted,
+        NodeKind::Policy => TraceNodeKind::Policy,
     }
 }

@@ -162,7 +162,7 @@ impl Aggregates {
                 at: event.at,
                 by: import.by.clone(),
             };
-            let chain = Chain { correlation: event.correlation.clone(), depth: 0 };
+            let chain = Chain { correlation: event.correlation.clone(), depth: 0, cause: None };
             let mut growing = Growing { commit, resident, shapes: &mut self.shapes, key };
             growing.record(now, &origin.actor, &chain, fact);
         }

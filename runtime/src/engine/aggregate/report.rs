@@ -369,7 +369,7 @@ fn sender_of(key: &AggregateKey, waiting: &Waiting) -> Option<StreamId> {
 fn chain_of(waiting: &Waiting) -> Chain {
     let command = &waiting.command;
     let correlation = command.correlation.as_ref().unwrap_or(&command.command).clone();
-    Chain { correlation: Some(correlation), depth: command.depth }
+    Chain { correlation: Some(correlation), depth: command.depth, cause: command.cause }
 }
 
 fn host_failed(key: &AggregateKey, fault: &CallFault) -> Refusal {

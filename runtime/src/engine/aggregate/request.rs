@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{kernel::request::Answer, messages::Message, recorded::RecordedEvent, refusal::Refusal},
-    journal::StreamId,
+    journal::{RecordId, StreamId},
     store::Position,
 };
 use amends_core::{
@@ -36,6 +36,8 @@ pub struct SendCommand {
     pub correlation: Option<String>,
     /// Through how many streams that chain has led to it.
     pub depth: u16,
+    /// The record of a policy that led to it. What a saga sends is found by the saga.
+    pub cause: Option<RecordId>,
 }
 
 /// Who waits for the answer to a command.

@@ -185,7 +185,7 @@ fn record(
     let root = cause.map(|cause| cause.root.clone()).or_else(|| to.clone()).unwrap_or_else(|| id.clone());
     let mut stream = Stream::begins(StreamHead::new(name.clone(), root.clone()));
     let (at, actor, causation) = (commit.now, origin.actor.clone(), cause.map(|cause| cause.record));
-    let chain = Chain { correlation: None, depth: cause.map_or(0, |cause| cause.depth) };
+    let chain = Chain { correlation: None, depth: cause.map_or(0, |cause| cause.depth), cause: None };
     let entry = Entry { at, actor, causation, fact: Fact::Message(fact) };
     let position = commit.record_in(chain, &mut stream, entry).position;
     if let Some(cause) = cause {

@@ -106,6 +106,8 @@ pub(crate) struct Chain {
     pub(crate) correlation: Option<String>,
     /// How many records of other streams led to it.
     pub(crate) depth: u16,
+    /// The record of another stream that led to it.
+    pub(crate) cause: Option<RecordId>,
 }
 
 /// Where a record got its place.
@@ -145,7 +147,7 @@ impl<'k> Commit<'k> {
 
     /// The same, of a stream that lives through many chains of causes.
     pub(crate) fn record_in(&mut self, chain: Chain, stream: &mut Stream, entry: Entry) -> Recorded {
-        let Chain { correlation, depth } = chain;
+        let Chain { correlation, depth, cause } = chain;
         let Entry { at, actor, causation, fact } = entry;
         let position = self.kernel.last_position + 1;
         let head = stream.head.take();
@@ -159,7 +161,7 @@ impl<'k> Commit<'k> {
         let before = (stream.version > 0).then_some(RecordId { stream: stream.start, version: stream.version });
         stream.version += 1;
         let id = RecordId { stream: stream.start, version: stream.version };
-        let causation = causation.or(before);
+        let causation = causation.or(cause).or(before);
         let (epoch, generation) = (self.kernel.epoch, GENERATION);
         let bytes =
             record::encode(&Record { id, position, at, causation, correlation, depth, epoch, generation, actor, head, fact });

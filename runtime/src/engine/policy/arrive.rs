@@ -57,7 +57,7 @@ impl Policies {
         let answered = Box::new(Answered { number, aggregate, from, answer: answer.clone() });
         let event = InstanceEvent::Answered { command: message.numbered(number), name, answered };
         // It comes after the command's own records, which are a stream away.
-        let chain = Chain { correlation: Some(message.correlation()), depth: record.depth.saturating_add(2) };
+        let chain = Chain { correlation: Some(message.correlation()), depth: record.depth.saturating_add(2), cause: None };
         commit.lazily(|commit| {
             message.forget(commit);
             self.arrived(commit, &key, of, standing, (chain, event), wants);
@@ -79,7 +79,7 @@ impl Policies {
         let commit = &mut reads.done()?;
         commit.clear_timer(timer);
         let Some(fired) = standing.instance.due_timer(commit.now).cloned() else { return Ok(()) };
-        let chain = Chain { correlation: Some(fired.root.clone()), depth: fired.depth };
+        let chain = Chain { correlation: Some(fired.root.clone()), depth: fired.depth, cause: None };
         let event = InstanceEvent::TimerFired(fired);
         let after = self.arrived(commit, &key, of, standing, (chain, event), true);
         commit.timer(TimerKind::Instance, timer.start, None, after);

@@ -18,7 +18,7 @@ use crate::{
         guests::ToldCause,
         kernel::commit::{Commit, Entry, Stream},
     },
-    journal::{Actor, Fact, StreamHead},
+    journal::{Actor, Fact, RecordId, StreamHead},
     store::Position,
 };
 
@@ -52,7 +52,7 @@ impl Handling {
     pub(super) fn park(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, failure: Failure) {
         let Some(line) = self.lines.remove(of) else { return };
         let Some(first) = line.causes.front() else { return };
-        let (position, attempts) = (first.position, line.attempts);
+        let (position, attempts, about) = (first.position, line.attempts, first.clone());
         let (code, why) = (&failure.code, &failure.message);
         tracing::warn!(
             policy = key.name,
@@ -64,7 +64,7 @@ impl Handling {
         );
         commit.metrics.handled(&key.name, "parked");
         let parked = PolicyEvent::Parked { key: of.to_owned(), position, failure: failure.clone(), attempts };
-        self.record(commit, key, parked, Actor::Host);
+        self.record_of(commit, key, parked, &about);
         self.drains.remove(of);
         let mut waits = Waits::Operator(failure);
         for cause in &line.causes {
@@ -85,7 +85,7 @@ impl Handling {
         let until = commit.now.plus(commit.limits.event_kept_ms);
         let kept = PolicyEvent::Kept { key: of.to_owned(), position: cause.position, until };
         commit.metrics.handled(&key.name, "kept");
-        self.record(commit, key, kept, Actor::Host);
+        self.record_of(commit, key, kept, &cause);
         rows::keep_until(commit, key, of, cause.position, until);
         self.put(commit, key, of, &cause, Waits::Instance(until));
         *self.kept.entry(of.to_owned()).or_default() += 1;
@@ -103,21 +103,33 @@ impl Handling {
     /// Nobody took an event in the time that it was kept for its instance.
     pub(super) fn expire(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, at: Position, row: ParkedRow) {
         let failure = Failure::new("no_instance", "no instance of its key began in the time that it was kept");
-        self.dead(commit, key, of, at, failure.clone());
+        self.dead(commit, key, of, at, failure.clone(), None);
         rows::put_parked(commit, key, of, at, &ParkedRow { waits: Waits::Alone(failure), ..row });
         less(&mut self.kept, of);
     }
 
     fn leave_alone(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, cause: &Cause, failure: Failure) {
-        self.dead(commit, key, of, cause.position, failure.clone());
+        self.dead(commit, key, of, cause.position, failure.clone(), Some(cause));
         self.put(commit, key, of, cause, Waits::Alone(failure));
     }
 
-    fn dead(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, position: Position, failure: Failure) {
+    fn dead(
+        &mut self,
+        commit: &mut Commit<'_>,
+        key: &PolicyKey,
+        of: &str,
+        position: Position,
+        failure: Failure,
+        cause: Option<&Cause>,
+    ) {
         let (code, why) = (&failure.code, &failure.message);
         tracing::warn!(policy = key.name, key = of, position, code, why, "a cause of a policy is a dead letter");
         commit.metrics.dead_letter();
-        self.record(commit, key, PolicyEvent::Dead { key: of.to_owned(), position, failure }, Actor::Host);
+        let dead = PolicyEvent::Dead { key: of.to_owned(), position, failure };
+        match cause {
+            Some(cause) => self.record_of(commit, key, dead, cause),
+            None => self.record(commit, key, dead, Actor::Host),
+        }
     }
 
     fn take_first(&mut self, of: &str) -> Option<Cause> {
@@ -188,8 +200,20 @@ impl Handling {
         }
     }
 
+    /// Appends a fact that is about a cause, so that a trace finds it there.
+    fn record_of(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, fact: PolicyEvent, cause: &Cause) {
+        self.append(commit, key, fact, Actor::Host, Some(cause.record));
+        if let Some(event) = cause.event() {
+            commit.caused(&key.namespace, &event.id, commit.last_position());
+        }
+    }
+
     /// Appends a fact to its stream.
     pub(super) fn record(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, fact: PolicyEvent, actor: Actor) {
+        self.append(commit, key, fact, actor, None);
+    }
+
+    fn append(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, fact: PolicyEvent, actor: Actor, causation: Option<RecordId>) {
         let name = key.stream();
         let mut stream = match self.stands.facts {
             0 => Stream::begins(StreamHead::new(name.clone(), name.id)),
@@ -197,7 +221,7 @@ impl Handling {
         };
         let at = commit.now;
         self.stands.apply(&fact, at);
-        commit.record(&mut stream, Entry { at, actor, causation: None, fact: Fact::Policy(fact) });
+        commit.record(&mut stream, Entry { at, actor, causation, fact: Fact::Policy(fact) });
         self.start = stream.start;
     }
 }

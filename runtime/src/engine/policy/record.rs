@@ -55,10 +55,12 @@ impl Reacting<'_, '_> {
         if !changes && !sends && is_event {
             return;
         }
+        let ids = self.cause.ids(self.key, self.of, self.called.incarnation);
         let reaction = Reaction {
             position: self.cause.position,
             cause: self.cause.recorded(),
             incarnation: self.called.incarnation,
+            ids: ids.0,
             module_version: self.called.code.version,
             is_silent,
             state,
@@ -72,7 +74,6 @@ impl Reacting<'_, '_> {
             self.commit.caused(&self.key.namespace, &event.id, handled);
         }
         self.fires(timer_before);
-        let ids = self.cause.ids(self.key, self.of, self.called.incarnation);
         commands.into_iter().for_each(|sent| self.send(ids, InstanceEvent::Sent(Box::new(sent))));
         events.into_iter().for_each(|published| self.send(ids, InstanceEvent::Published(Box::new(published))));
         starts.into_iter().for_each(|start| self.send(ids, InstanceEvent::Started(Box::new(start))));
@@ -103,14 +104,14 @@ impl Reacting<'_, '_> {
     }
 
     fn append(&mut self, event: InstanceEvent, causation: Option<RecordId>) -> Position {
-        let chain = Chain { correlation: Some(self.cause.root.clone()), depth: self.cause.depth + 1 };
+        let chain = Chain { correlation: Some(self.cause.root.clone()), depth: self.cause.depth + 1, cause: None };
         append(self.commit, self.key.instance(self.of), self.standing, chain, causation, event)
     }
 }
 
 /// A cause came too late.
 pub(super) fn late(commit: &mut Commit<'_>, key: &PolicyKey, of: &str, cause: &Cause, standing: &mut Standing) {
-    let chain = Chain { correlation: Some(cause.root.clone()), depth: cause.depth.saturating_add(1) };
+    let chain = Chain { correlation: Some(cause.root.clone()), depth: cause.depth.saturating_add(1), cause: None };
     let late = InstanceEvent::Late { position: cause.position, cause: cause.recorded() };
     let position = append(commit, key.instance(of), standing, chain, Some(cause.record), late);
     if let Some(event) = cause.event() {

@@ -58,6 +58,7 @@ impl Shard {
             sender: Some(Sender::Saga { id: order.saga.id.as_str().to_owned(), leg: order.attempt.leg.clone() }),
             correlation: Some(self.sagas.root_of(&order.saga)),
             depth: 1,
+            cause: None,
         };
         let origin = Origin { namespace: order.saga.namespace.clone(), actor: Actor::Host, idempotency_key: Some(key) };
         match self.aggregates.ask(self.kernel.reads(), &self.modules, &origin, &sent) {

@@ -86,7 +86,7 @@ impl Shard {
         let mut reads = self.kernel.reads();
         let (said, record) = said(&mut reads, message)?;
         let Said::Command(sender, sent) = said else { return Err(no_message(message)) };
-        let (origin, command) = command(message, sender, sent, record.depth + 1);
+        let (origin, command) = command(message, sender, sent, &record);
         match self.aggregates.ask(reads, &self.modules, &origin, &command)? {
             Asked::Said(said) => Ok(self.decided(Box::new(message.clone()), said.said)),
             Asked::Waits => {
@@ -296,15 +296,15 @@ fn no_message(message: &Message) -> Unready {
     Unready::Corrupt(format!("the record at {} is no message", message.position))
 }
 
-fn command(message: &Message, by: By, sent: Sent, depth: u16) -> (Origin, SendCommand) {
+fn command(message: &Message, by: By, sent: Sent, record: &Record) -> (Origin, SendCommand) {
     let Sent { number, aggregate, to, name, data, expect_revision } = sent;
     let id = message.numbered(number);
     let of = &message.of.id;
-    let sender = match by {
-        By::Step(attempt) => Sender::Saga { id: of.clone(), leg: attempt.leg },
+    let (sender, cause) = match by {
+        By::Step(attempt) => (Sender::Saga { id: of.clone(), leg: attempt.leg }, None),
         By::Policy => {
             let (name, key) = of.split_once('/').unwrap_or((of, ""));
-            Sender::Policy { name: name.to_owned(), key: key.to_owned() }
+            (Sender::Policy { name: name.to_owned(), key: key.to_owned() }, Some(record.id))
         }
     };
     let command = SendCommand {
@@ -318,7 +318,8 @@ fn command(message: &Message, by: By, sent: Sent, depth: u16) -> (Origin, SendCo
         trace_context: None,
         sender: Some(sender),
         correlation: Some(message.correlation()),
-        depth,
+        depth: record.depth + 1,
+        cause,
     };
     let origin = Origin { namespace: message.of.namespace.clone(), actor: Actor::Host, idempotency_key: Some(id) };
     (origin, command)

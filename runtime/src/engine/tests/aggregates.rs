@@ -151,6 +151,7 @@ impl Bank {
             sender: None,
             correlation: None,
             depth: 0,
+            cause: None,
         };
         let origin = Origin { namespace: Namespace::new(space).unwrap(), idempotency_key, ..origin() };
         let answered = self.sim.ask(|answer| Request::Command(origin, Box::new(command), answer));

@@ -2,7 +2,7 @@
 
 use amends_core::{aggregate::Sender, id::Namespace};
 
-use super::{Anchor, decision_before, head_at, record_at};
+use super::{Anchor, decision_before, head_at, policy, record_at};
 use crate::{
     engine::kernel::reads,
     journal::{Fact, RecordId, StreamId, StreamKind},
@@ -38,14 +38,15 @@ fn above(
         // A step of a saga may have published it.
         Anchor::Published(start) => {
             let Some(cause) = record_at(store, start)?.and_then(|published| published.causation) else { return Ok(None) };
-            let is_saga = head_at(store, cause.stream)?.is_some_and(|head| head.stream.kind == StreamKind::Saga);
-            Ok(is_saga.then_some(Anchor::Saga(cause.stream)))
+            sender(store, cause)
         }
         Anchor::Decision(position) => {
             let Some(record) = record_at(store, position)? else { return Ok(None) };
             let Fact::Aggregate(fact) = &record.fact else { return Ok(None) };
-            let Some(Sender::Saga { id, .. }) = fact.command().and_then(|command| command.sender.as_ref()) else {
-                return Ok(None);
+            let id = match fact.command().and_then(|command| command.sender.as_ref()) {
+                Some(Sender::Saga { id, .. }) => id,
+                Some(Sender::Policy { .. }) => return record.causation.map_or(Ok(None), |cause| sender(store, cause)),
+                None => return Ok(None),
             };
             let name = StreamId { namespace: namespace.clone(), kind: StreamKind::Saga, id: id.clone() };
             Ok(reads::end_of(store, &name)?.map(|end| Anchor::Saga(end.start)))
@@ -53,14 +54,40 @@ fn above(
         Anchor::Saga(start) => {
             let Some(cause) = record_at(store, start)?.and_then(|started| started.causation) else { return Ok(None) };
             match head_at(store, cause.stream)?.map(|head| head.stream.kind) {
-                Some(StreamKind::Event) => Ok(Some(Anchor::Published(cause.stream))),
-                Some(StreamKind::Aggregate) => Ok(decision_before(store, cause.stream, cause.version)?.map(Anchor::Decision)),
                 Some(StreamKind::Schedule) => {
                     *schedule = Some(cause);
                     Ok(None)
                 }
-                _ => Ok(None),
+                Some(StreamKind::Instance) => sender(store, cause),
+                Some(_) | None => event(store, cause),
             }
         }
+        Anchor::Reaction(position) => {
+            let Some(reaction) = record_at(store, position)? else { return Ok(None) };
+            if let Some(before) = policy::reaction_that_led_to(store, &reaction)? {
+                return Ok(Some(Anchor::Reaction(before.position)));
+            }
+            reaction.causation.map_or(Ok(None), |cause| event(store, cause))
+        }
+    }
+}
+
+/// What sent a message, from its record: a saga, or a policy.
+fn sender(store: &dyn Store, sent: RecordId) -> Result<Option<Anchor>, StoreError> {
+    match head_at(store, sent.stream)?.map(|head| head.stream.kind) {
+        Some(StreamKind::Saga) => Ok(Some(Anchor::Saga(sent.stream))),
+        Some(StreamKind::Instance) => {
+            Ok(policy::reaction_before(store, sent)?.map(|reaction| Anchor::Reaction(reaction.position)))
+        }
+        Some(_) | None => Ok(None),
+    }
+}
+
+/// What an event is part of.
+fn event(store: &dyn Store, event: RecordId) -> Result<Option<Anchor>, StoreError> {
+    match head_at(store, event.stream)?.map(|head| head.stream.kind) {
+        Some(StreamKind::Event) => Ok(Some(Anchor::Published(event.stream))),
+        Some(StreamKind::Aggregate) => Ok(decision_before(store, event.stream, event.version)?.map(Anchor::Decision)),
+        Some(_) | None => Ok(None),
     }
 }

@@ -41,6 +41,8 @@ pub(super) fn tree(
         (_, Anchor::Saga(start)) => grower.start(start)?,
         (_, Anchor::Decision(position)) => grower.decision(position, NodeKind::Request)?,
         (_, Anchor::Published(start)) => grower.publication(start)?,
+        // What a timer of it led to begins with it.
+        (_, Anchor::Reaction(position)) => super::policy::node(&mut grower, position)?,
     };
     let root =
         root.ok_or_else(|| StoreError::Corrupt("the beginning of a chain is not there, though a row says so".to_owned()))?;
@@ -61,7 +63,7 @@ impl Grower<'_> {
     }
 
     /// The same, of what may be on the way to what was asked for.
-    fn grows_at(&mut self, anchor: Anchor) -> bool {
+    pub(super) fn grows_at(&mut self, anchor: Anchor) -> bool {
         let is_on_path = self.path.contains(&anchor);
         self.nodes += usize::from(is_on_path);
         is_on_path || self.grows()
@@ -96,7 +98,10 @@ impl Grower<'_> {
             if positions.len() > NODES_MAX {
                 self.is_cut = true;
                 let on_path = self.path.iter().map(|anchor| match anchor {
-                    Anchor::Saga(position) | Anchor::Decision(position) | Anchor::Published(position) => *position,
+                    Anchor::Saga(position)
+                    | Anchor::Decision(position)
+                    | Anchor::Published(position)
+                    | Anchor::Reaction(position) => *position,
                 });
                 positions.extend(on_path.filter(|position| *position > after));
                 return Ok(positions);
@@ -127,7 +132,7 @@ impl Grower<'_> {
     }
 
     /// A saga with all that followed, if there is room.
-    fn saga(&mut self, start: Position) -> Result<Option<Node>, StoreError> {
+    pub(super) fn saga(&mut self, start: Position) -> Result<Option<Node>, StoreError> {
         if !self.grows_at(Anchor::Saga(start)) {
             return Ok(None);
         }
@@ -285,10 +290,11 @@ impl Grower<'_> {
         }
     }
 
-    /// The sagas that an event started, and those that it woke.
+    /// The sagas that an event started, those that it woke, and what policies did with it.
     fn effects(&mut self, cause: RecordId, id: &str, event: &mut Node) -> Result<(), StoreError> {
         for position in self.caused_by(id)? {
-            if !self.has_room() && !self.path.contains(&Anchor::Saga(position)) {
+            let on_path = [Anchor::Saga(position), Anchor::Reaction(position)];
+            if !self.has_room() && on_path.iter().all(|anchor| !self.path.contains(anchor)) {
                 self.is_cut = true;
                 continue;
             }
@@ -299,6 +305,8 @@ impl Grower<'_> {
             }
             match &record.fact {
                 Fact::Saga(Event::Started(_)) => event.children.extend(self.saga(position)?),
+                Fact::Instance(_) => event.children.extend(super::policy::node(self, position)?),
+                Fact::Policy(_) => event.children.extend(super::policy::waits(self, &record)?),
                 Fact::Saga(Event::Arrived(leg, _)) => {
                     let Some(head) = head_at(self.store, record.id.stream)?.filter(|_| self.grows()) else { continue };
                     let mut woke = Node::new(NodeKind::Woke, leg.path.as_str().to_owned(), &record);

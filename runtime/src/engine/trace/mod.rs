@@ -1,7 +1,8 @@
 //! What followed from what: the tree of one chain of causes, as it is recorded. These are committed reads; nothing is decided here.
 //!
 //! - `find`: what an id may be; `climb`: from there to what began the chain
-//! - `grow`: from there to all that followed; `saga`: of a saga its legs, and what was done with it
+//! - `grow`: from there to all that followed; `saga`: of a saga its legs, and what was done with it; `policy`: of a policy what it did
+//!   with a cause
 //!
 //! What a stream causes in itself is in its records, one behind the other. What it causes in another one is found by the rows of
 //! [`Table::Correlations`](crate::store::Table::Correlations).
@@ -13,6 +14,8 @@ mod climb;
 mod grow;
 
 mod saga;
+
+mod policy;
 
 use amends_core::{
     Failure, Instant,
@@ -81,6 +84,8 @@ enum Anchor {
     Decision(Position),
     /// An event that was published.
     Published(Position),
+    /// What a policy did with a cause.
+    Reaction(Position),
 }
 
 /// What came of the search.
@@ -189,7 +194,7 @@ pub enum NodeKind {
     Request,
     /// A moment of a schedule.
     Schedule,
-    /// A command of a saga's step.
+    /// A command of a saga's step, or of a policy.
     Command,
     /// An event that an aggregate decided.
     Event,
@@ -213,6 +218,8 @@ pub enum NodeKind {
     Woke,
     /// A saga that the event was to start, and never will.
     NotStarted,
+    /// What a policy did with a cause, or that the cause waits.
+    Policy,
 }
 
 impl Node {
