@@ -110,6 +110,10 @@ pub enum RefusalCode {
     StatesDiffer,
     /// 404.
     NoSuchPolicy,
+    /// 409: the code cannot read the states of instances of a policy.
+    StatesUnreadable,
+    /// 409: the chain of causes is so long that it is probably a loop.
+    TooDeep,
 }
 
 impl RefusalCode {
@@ -160,6 +164,8 @@ impl RefusalCode {
             Self::ShapesUnreadable => "shapes_unreadable",
             Self::StatesDiffer => "states_differ",
             Self::NoSuchPolicy => "no_such_policy",
+            Self::StatesUnreadable => "states_unreadable",
+            Self::TooDeep => "too_deep",
         }
     }
 }
@@ -216,6 +222,8 @@ mod tests {
             RefusalCode::ShapesUnreadable,
             RefusalCode::StatesDiffer,
             RefusalCode::NoSuchPolicy,
+            RefusalCode::StatesUnreadable,
+            RefusalCode::TooDeep,
         ];
         let places: Vec<u8> = codes.iter().flat_map(|code| postcard::to_allocvec(code).unwrap()).collect();
         assert_eq!(places, (0..codes.len() as u8).collect::<Vec<_>>());

@@ -232,6 +232,8 @@ fn status(code: RefusalCode) -> StatusCode {
         | RefusalCode::TooManySchedules
         | RefusalCode::Exists
         | RefusalCode::ShapesUnreadable
+        | RefusalCode::StatesUnreadable
+        | RefusalCode::TooDeep
         | RefusalCode::StatesDiffer
         | RefusalCode::Locked => StatusCode::CONFLICT,
         RefusalCode::KeyReused

@@ -203,6 +203,7 @@ impl Deploys {
             let _turn = deploys.turn().await;
             let numbered = tokio::task::block_in_place(|| deploys.parts.reader.numbers(&origin.namespace, &asked))?;
             let lost = deploys.parts.gate.check(&origin.namespace, &numbered, accepted).await?;
+            deploys.parts.gate.check_states(&origin.namespace, &numbered).await?;
             let versions = numbered.into_iter().map(|(module, version)| (module, Which::Version(version))).collect();
             let activation = Activation { versions, act, lost };
             Ok(deploys.parts.intake.ask(|answer| Request::Activate(origin, activation, answer)).await?)
@@ -256,6 +257,10 @@ impl Deploys {
                 Some(known) => gate.check(namespace, &[(module.clone(), known.version)], Accepted::default()).await.map(drop),
                 None => gate.check_new(namespace, &module, &aggregates).await,
             };
+            checked.inspect_err(|_| turn.discard(&digest))?;
+        }
+        if activate && !policies.is_empty() {
+            let checked = self.parts.gate.check_new_states(&upload.origin.namespace, &policies).await;
             checked.inspect_err(|_| turn.discard(&digest))?;
         }
         if let Err(not_kept) = turn.keep(&upload.bytes) {

@@ -12,13 +12,17 @@ use std::{
 use amends_core::{
     aggregate::{Definition, Shape},
     id::Namespace,
+    policy,
     value::Payload,
 };
 use futures_util::stream::{self, StreamExt};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use super::{folds::Folds, reader::Reader};
+use super::{
+    folds::Folds,
+    reader::{Reader, UnreadableStates},
+};
 use crate::engine::{
     aggregate::shapes,
     module::Modules,
@@ -141,6 +145,17 @@ impl Comparison {
     }
 }
 
+fn refuse_states(found: &[UnreadableStates]) -> Result<(), Refusal> {
+    let Some(UnreadableStates { policy, version, count, example }) = found.first() else { return Ok(()) };
+    let instances = if *count == 1 { "1 instance" } else { &format!("{count} instances") };
+    let example = example.escape_debug();
+    let said = format!(
+        "the state of {instances} of the policy `{policy}` has form {version}, as that of `{example}`, which it does not read"
+    );
+    Err(Refusal::new(RefusalCode::StatesUnreadable, said)
+        .hint("declare that it reads the form and bring the state into the new one, or reset the policy first"))
+}
+
 /// What came of one stream.
 enum Outcome {
     Equal,
@@ -224,6 +239,22 @@ impl Gate {
     pub async fn check_new(&self, namespace: &Namespace, module: &str, aggregates: &[Definition]) -> Result<(), Refusal> {
         let new = (module.to_owned(), aggregates.to_vec());
         refuse_unreadable(&self.unreadable(namespace, &[], Some(new)).await?, Accepted::default())
+    }
+
+    /// Whether versions may become active, as far as the states of policies go that are kept.
+    pub async fn check_states(&self, namespace: &Namespace, asked: &[(String, u32)]) -> Result<(), Refusal> {
+        let (namespace, asked) = (namespace.clone(), asked.to_vec());
+        let found = self.blocking(move |reader| {
+            let policies = reader.policies_of(&namespace, &asked)?;
+            reader.unreadable_states(&namespace, &policies)
+        });
+        refuse_states(&found.await?)
+    }
+
+    /// The same of a version that is not deployed yet.
+    pub async fn check_new_states(&self, namespace: &Namespace, policies: &[policy::Definition]) -> Result<(), Refusal> {
+        let (namespace, policies) = (namespace.clone(), policies.to_vec());
+        refuse_states(&self.blocking(move |reader| reader.unreadable_states(&namespace, &policies)).await?)
     }
 
     /// The recorded forms that are read now and would not be afterwards, with the number of events of each.

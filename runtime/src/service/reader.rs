@@ -7,6 +7,7 @@ use amends_core::{
     aggregate::{Definition, Shape},
     id::{Namespace, SagaId},
     job::{Job, SagaFilter},
+    policy,
     preview::CancelPreview,
     verbs::{AskedVerb, Rejected},
     view::View,
@@ -16,7 +17,10 @@ use super::{catalogue::Catalogue, views::Offer};
 pub use crate::engine::{
     aggregate::read::{Committed, EventPage, Until},
     job::preview::JobPreview,
-    policy::letters::{Letter, LetterGroup, LetterOf, LetterWaits, Letters},
+    policy::{
+        letters::{Letter, LetterGroup, LetterOf, LetterWaits, Letters},
+        states::UnreadableStates,
+    },
     saga::{
         load::RecordRange,
         moves::{Candidate, Move, Moves},
@@ -35,7 +39,7 @@ use crate::{
         guests::ModuleDigest,
         job,
         module::{self, ActiveAggregate, ActiveProjection, Definitions, Modules},
-        policy::letters,
+        policy::{letters, states},
         port::{EventQuery, ModuleView, Offered, RecordedEvents, Which},
         recorded,
         refusal::{Refusal, RefusalCode},
@@ -222,6 +226,29 @@ impl Reader {
             };
             modules.projections().map(offer).collect()
         })
+    }
+
+    /// The policies of versions.
+    pub(super) fn policies_of(
+        &self,
+        namespace: &Namespace,
+        versions: &[(String, u32)],
+    ) -> Result<Vec<policy::Definition>, Refusal> {
+        let of = |modules: &Modules, (module, version): &(String, u32)| {
+            let facts = modules.get(namespace, module).and_then(|module| module.versions.get(version));
+            facts.into_iter().flat_map(|facts| &facts.policies).map(|policy| policy.as_ref().clone()).collect::<Vec<_>>()
+        };
+        let all = |modules: &Modules| Ok(versions.iter().flat_map(|version| of(modules, version)).collect());
+        self.catalogue.of(self.store.as_ref(), namespace, all).map_err(|error| failed(&error))
+    }
+
+    /// Instances of policies whose states these definitions do not read.
+    pub(super) fn unreadable_states(
+        &self,
+        namespace: &Namespace,
+        definitions: &[policy::Definition],
+    ) -> Result<Vec<UnreadableStates>, Refusal> {
+        states::unreadable(self.store.as_ref(), namespace, definitions).map_err(|error| failed(&error))
     }
 
     /// How many events of some types there are behind a position, and since when the first of them waits.

@@ -131,7 +131,7 @@ async fn show(State(api): State<Arc<Api>>, caller: Caller, InPath(name): InPath<
     post, operation_id = "activate_version", path = "/v1/modules/{name}/activate", tag = "modules", params(("name" = String, Path)), request_body = Activate,
     responses(
         (status = 200, body = Deployed), (status = 404, description = "no such module or version", body = ErrorBody),
-        (status = 409, description = "`shapes_unreadable`: it cannot read events that were recorded; `states_differ`: a comparison found so, and the number was not accepted; `name_taken`", body = ErrorBody),
+        (status = 409, description = "`shapes_unreadable`: it cannot read events that were recorded; `states_unreadable`: nor states of a policy; `states_differ`: a comparison found so, and the number was not accepted; `name_taken`", body = ErrorBody),
     )
 )]
 async fn activate(

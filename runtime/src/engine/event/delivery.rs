@@ -77,9 +77,9 @@ impl Delivery {
     /// Everybody was told: what became of it is recorded, and is the answer from now on.
     pub(crate) fn end(self, commit: &mut Commit<'_>, namespace: &Namespace) -> PublishAnswer {
         let Self { position, topic, source, id, until, version, woke, starts } = self;
-        // Nothing follows from it any more: its rows need neither its root nor its data.
+        // Nothing follows from it any more: its rows need neither its chain of causes nor its data.
         let (record, root) = (begun_at(position), String::new());
-        let event = Published { position, record, root, source, id, topic, to: None, data: None };
+        let event = Published { position, record, root, depth: 0, source, id, topic, to: None, data: None };
         // Its time may be over before everybody was told.
         let is_kept = woke == 0 && starts.started.is_empty() && until > commit.now;
         if is_kept {

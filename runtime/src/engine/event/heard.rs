@@ -93,7 +93,8 @@ pub(crate) fn tell(
     modules: &mut Modules,
     message: &Message,
 ) -> Result<(Left, usize), Unready> {
-    let event = recorded(&mut reads, message).map(|(event, record)| Published::of_aggregate(event, record))?;
+    let (event, record, depth) = recorded(&mut reads, message)?;
+    let event = Published::of_aggregate(event, record, depth);
     let namespace = message.of.namespace.clone();
     let between = (message.through, message.position);
     let Recipients { keys, more_after } = rows::waiting_for(&mut reads, &namespace, &event.topic, between)?;
@@ -117,9 +118,9 @@ pub(crate) fn tell(
 
 /// Starts what an aggregate's event starts.
 pub(crate) fn start(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Modules, message: &Message) -> Result<Left, Unready> {
-    let (event, record) = recorded(&mut reads, message)?;
+    let (event, record, depth) = recorded(&mut reads, message)?;
     let asked = asked(&event);
-    let event = Published::of_aggregate(event, record);
+    let event = Published::of_aggregate(event, record, depth);
     let origin = Origin { namespace: message.of.namespace.clone(), actor: Actor::Host, idempotency_key: None };
     let starts = triggers::asked(&mut reads, sagas, modules, &origin, &asked)?;
     let mut commit = reads.done()?;
@@ -142,14 +143,14 @@ pub(crate) fn start(mut reads: Reads<'_>, sagas: &mut Sagas, modules: &mut Modul
     Ok(Left::Nothing)
 }
 
-/// The event of a message, and its record.
-fn recorded(reads: &mut Reads<'_>, message: &Message) -> Result<(RecordedEvent, RecordId), Unready> {
+/// The event of a message, its record, and through how many streams its chain of causes has led.
+fn recorded(reads: &mut Reads<'_>, message: &Message) -> Result<(RecordedEvent, RecordId, u16), Unready> {
     let stored = reads.record(message.position)?;
     let record = stored.map(|stored| record::decode_stored(&stored)).transpose()?;
     let key = AggregateKey::of(&message.of);
     let event = record.zip(key).and_then(|(record, key)| {
         let event = RecordedEvent::of_record((&key.name, &key.id), &record)?;
-        Some((event, record.id))
+        Some((event, record.id, record.depth))
     });
     event.ok_or_else(|| Unready::Corrupt(format!("the record at {} is no event of an aggregate", message.position)))
 }

@@ -46,8 +46,9 @@ use crate::{
 pub(crate) struct Published {
     position: Position,
     record: RecordId,
-    /// The root of its chain of causes.
+    /// The root of its chain of causes, and through how many streams that has led to it.
     root: String,
+    depth: u16,
     source: String,
     id: String,
     topic: Topic,
@@ -60,16 +61,16 @@ impl Published {
     /// The record of the event at a position; `None`: there is another one.
     fn read(reads: &mut Reads<'_>, position: Position) -> Result<Option<Self>, Unready> {
         let Some(stored) = reads.record(position)? else { return Ok(None) };
-        let Record { head, fact, .. } = record::decode_stored(&stored)?;
+        let Record { head, fact, depth, .. } = record::decode_stored(&stored)?;
         let Fact::Message(MessageEvent::Event { source, id, topic, to, data }) = fact else { return Ok(None) };
         let root = head.map(|head| head.correlation).unwrap_or_default();
-        Ok(Some(Self { position, record: begun_at(position), root, source, id, topic, to, data }))
+        Ok(Some(Self { position, record: begun_at(position), root, depth, source, id, topic, to, data }))
     }
 
     /// An event that an aggregate recorded.
-    fn of_aggregate(event: RecordedEvent, record: RecordId) -> Self {
+    fn of_aggregate(event: RecordedEvent, record: RecordId, depth: u16) -> Self {
         let RecordedEvent { source, id, event_type, key, position, correlation: root, data, .. } = event;
-        Self { position, record, root, source, id, topic: Topic { event_type, key }, to: None, data }
+        Self { position, record, root, depth, source, id, topic: Topic { event_type, key }, to: None, data }
     }
 
     fn record_id(&self) -> RecordId {

@@ -195,7 +195,8 @@ fn record(
         commit.named(&origin.namespace, &topic.event_type, position, recorded::row(None));
         commit.release_at(position, Release::Changed(name, 1));
     }
-    let event = Published { position, record: begun_at(position), root, source, id, topic, to, data };
+    let depth = cause.map_or(0, |cause| cause.depth);
+    let event = Published { position, record: begun_at(position), root, depth, source, id, topic, to, data };
     let mut woke = 0;
     if let Takers::These(keys) = &takers {
         for key in keys {

@@ -125,7 +125,8 @@ fn start_one(
     event: &Published,
 ) -> Result<(), Refusal> {
     if !sagas.is_there(key, start)? {
-        let cause = Cause { actor: Actor::Host, record: Some(event.record_id()), root: Some(event.root.clone()) };
+        let cause =
+            Cause { actor: Actor::Host, record: Some(event.record_id()), root: Some(event.root.clone()), depth: event.depth + 1 };
         sagas.begin(commit, modules, key, start, cause)?;
         sagas.flush(commit, key);
         if let Some(position) = sagas.started_at(key) {

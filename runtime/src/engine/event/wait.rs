@@ -80,7 +80,7 @@ fn first_recorded(
             let Some(event) = RecordedEvent::of_record((&key.name, &key.id), &record) else { continue };
             // What was imported happened elsewhere, long ago.
             if event.imported.is_none() && event.event_type == topic.event_type && !saga.has_consumed(&event.source, &event.id) {
-                return Ok(Some(Published::of_aggregate(event, record.id)));
+                return Ok(Some(Published::of_aggregate(event, record.id, record.depth)));
             }
         }
     }

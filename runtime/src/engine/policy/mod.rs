@@ -4,7 +4,8 @@
 //! - `handling`: a policy in memory; `cursor`: how far it is; `cause`: what it reacts to
 //! - `turn`: the next causes are read and go to guests; `report`: what comes of a call; `record`: how a reaction is recorded
 //! - `arrive`: causes that are no events: answers and timers; `park`: what waits for an operator
-//! - `rows`: what is kept beside the records; [`letters`]: what waits, as committed reads; [`recover`]: start-up
+//! - `rows`: what is kept beside the records; [`letters`]: what waits, as committed reads; [`states`]: states that
+//!   other code cannot read; [`recover`]: start-up
 //!
 //! A policy reads the journal from its cursor on: events of the types that it takes, and answers and timers of its own. Those of one key
 //! are a line, taken one after the other; lines do not wait for each other. What comes of a cause and how far the policy is then are one
@@ -18,6 +19,8 @@ pub(crate) mod lifecycle;
 pub(crate) mod recover;
 
 pub(crate) mod letters;
+
+pub(crate) mod states;
 
 mod arrive;
 

@@ -94,7 +94,8 @@ fn drain_begun(store: &dyn Store, key: &PolicyKey, handling: &mut Handling) -> R
     Ok(())
 }
 
-fn stands(store: &dyn Store, key: &PolicyKey) -> Result<(u64, PolicyState), StoreError> {
+/// Where the stream of a policy begins, and how it stands.
+pub(super) fn stands(store: &dyn Store, key: &PolicyKey) -> Result<(u64, PolicyState), StoreError> {
     let records = reads::streams(store, &[&key.stream()])?.pop().transpose()?.flatten().unwrap_or_default();
     let start = records.first().map_or(0, |first| first.position);
     let mut handler = PolicyState::default();

@@ -64,6 +64,12 @@ pub(super) fn has_begun(value: Option<&[u8]>, incarnation: u32) -> Result<bool, 
     Ok(row.incarnation == incarnation && (row.instance.is_live() || row.instance.ended_at.is_some()))
 }
 
+/// The form of an instance's state, if it has begun in this life of its policy and not ended.
+pub(super) fn state_version(value: &[u8], incarnation: u32) -> Result<Option<u32>, Corrupt> {
+    let row: InstanceRow = row::decode(value, "an instance's row")?;
+    Ok(row.instance.state.filter(|_| row.incarnation == incarnation).map(|state| state.version))
+}
+
 pub(super) fn put_instance(commit: &mut Commit<'_>, key: &PolicyKey, of: &str, standing: &Standing, incarnation: u32) {
     let row = InstanceRow { start: standing.start, instance: standing.instance.clone(), incarnation };
     commit.put(Table::Instances, keys::instance(&key.namespace, &key.name, of), row::encode(&row));

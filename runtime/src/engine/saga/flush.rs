@@ -13,7 +13,7 @@ use super::{
 use crate::{
     engine::{
         kernel::{
-            commit::{Commit, Entry, Stream},
+            commit::{Chain, Commit, Entry, Stream},
             release::Release,
         },
         messages::{Line, Message},
@@ -47,7 +47,8 @@ impl Sagas {
                 commit.caused(&key.namespace, &arrival.id, commit.last_position() + 1);
             }
             let sent = sent(key, resident.saga.started().incarnation, &event);
-            let recorded = commit.record(&mut stream, Entry { at, actor, causation, fact: Fact::Saga(event) });
+            let chain = Chain { depth: resident.depth, ..Chain::default() };
+            let recorded = commit.record_in(chain, &mut stream, Entry { at, actor, causation, fact: Fact::Saga(event) });
             resident.journal_bytes += recorded.bytes;
             position = recorded.position;
             if let Some((line, key)) = sent {

@@ -68,6 +68,8 @@ pub(crate) struct Loaded {
     pub(crate) cause: Option<RecordId>,
     /// The root of its chain of causes, if that is not itself.
     pub(crate) root: Option<String>,
+    /// Through how many streams that chain had led to it.
+    pub(crate) depth: u16,
     pub(crate) stream: Position,
     pub(crate) position: Position,
     pub(crate) bytes: u64,
@@ -168,6 +170,7 @@ struct History {
     bytes: u64,
     cause: Option<RecordId>,
     root: Option<String>,
+    depth: u16,
     events: Vec<(Instant, Event)>,
 }
 
@@ -179,6 +182,7 @@ impl History {
             if self.positions.is_empty() {
                 self.cause = record.causation;
                 self.root = record.head.as_ref().map(|head| head.correlation.clone());
+                self.depth = record.depth;
             }
             self.positions.push(stored.position);
             self.bytes += stored.record.len() as u64;
@@ -193,7 +197,7 @@ impl History {
     }
 
     fn replayed(self, definitions: &Definitions, key: &SagaKey) -> Result<Loaded, LoadError> {
-        let Self { positions, bytes, cause, root, events } = self;
+        let Self { positions, bytes, cause, root, depth, events } = self;
         let (Some(stream), Some(position)) = (positions.first().copied(), positions.last().copied()) else {
             return Err(LoadError::NotFound);
         };
@@ -208,7 +212,7 @@ impl History {
         let saga = Saga::replay_moved(|digest| definitions.find(digest, &name), events)
             .map_err(|error| LoadError::Corrupt(format!("saga {}: {error}", key.id)))?;
         let root = root.filter(|root| root != key.id.as_str());
-        Ok(Loaded { saga, cause, root, stream, position, bytes, share: None })
+        Ok(Loaded { saga, cause, root, depth, stream, position, bytes, share: None })
     }
 }
 

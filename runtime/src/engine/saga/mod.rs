@@ -239,6 +239,11 @@ impl Sagas {
         self.resident(key)?.cause
     }
 
+    /// Through how many streams the chain of causes has led that a saga in memory is part of.
+    pub(crate) fn depth_of(&self, key: &SagaKey) -> u16 {
+        self.resident(key).map_or(0, |resident| resident.depth)
+    }
+
     /// The root of the chain of causes that a saga in memory is part of.
     pub(crate) fn root_of(&self, key: &SagaKey) -> String {
         let root = self.resident(key).and_then(|resident| resident.root.clone());

@@ -64,6 +64,8 @@ pub(crate) struct Resident {
     pub(crate) cause: Option<RecordId>,
     /// The root of its chain of causes; none: it is itself.
     pub(crate) root: Option<String>,
+    /// Through how many streams that chain had led to it.
+    pub(crate) depth: u16,
     /// Bytes of its journal, for the limit.
     pub(crate) journal_bytes: u64,
 }
@@ -133,16 +135,17 @@ impl Resident {
             cautious: false,
             cause: None,
             root: None,
+            depth: 0,
             journal_bytes: 0,
         }
     }
 
     /// A saga read from the store: its rows say what it says.
     pub(crate) fn loaded(loaded: Loaded) -> Self {
-        let Loaded { saga, cause, root, stream, position, bytes, .. } = loaded;
+        let Loaded { saga, cause, root, depth, stream, position, bytes, .. } = loaded;
         let flushed = Flushed::of(&saga, stream, saga.revision(), position);
         let waits = flushed.topics.iter().cloned().collect();
-        Self { waits, flushed: Some(flushed), cause, root, journal_bytes: bytes, ..Self::new(saga) }
+        Self { waits, flushed: Some(flushed), cause, root, depth, journal_bytes: bytes, ..Self::new(saga) }
     }
 
     /// Open attempts that were not launched yet; from here on they count as launched. `decided`: from which of the facts without a

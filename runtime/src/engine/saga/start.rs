@@ -7,6 +7,7 @@ use amends_core::{
     event::Started,
     id::{Incarnation, Namespace, SagaId, StepPath},
     locks,
+    policy::DEPTH_MAX,
     view::Status,
 };
 
@@ -38,6 +39,8 @@ pub(crate) struct Cause {
     pub(crate) record: Option<RecordId>,
     /// The root of the chain of causes, if that is not the saga itself.
     pub(crate) root: Option<String>,
+    /// Through how many streams that chain has led to it.
+    pub(crate) depth: u16,
 }
 
 /// What came of a start.
@@ -60,7 +63,7 @@ impl Sagas {
         let key = SagaKey::new(&origin.namespace, &start.id);
         self.ready(&mut reads, modules.definitions(), &key)?;
         let mut commit = reads.done()?;
-        let asked = Cause { actor: origin.actor.clone(), record: None, root: None };
+        let asked = Cause { actor: origin.actor.clone(), record: None, root: None, depth: 0 };
         let outcome = match self.begin_or_find(&mut commit, modules, &key, start, asked) {
             Ok(created) => self.started(&mut commit, &key, start.wait, created),
             Err(refusal) => {
@@ -138,6 +141,7 @@ impl Sagas {
         start: &Start,
         cause: Cause,
     ) -> Result<(), Refusal> {
+        refuse_loop(&cause)?;
         refuse_quarantined(modules, &key.namespace, &start.definition)?;
         let active = modules.active(&key.namespace, &start.definition);
         let active = active.ok_or_else(|| no_definition(modules, &key.namespace, &start.definition))?;
@@ -157,7 +161,8 @@ impl Sagas {
             events.extend(saga.handle(input, context));
         }
         self.failpoints.reached("accepted");
-        self.residents.insert(key.clone(), Resident { cause: cause.record, root: cause.root, ..Resident::new(saga) });
+        self.residents
+            .insert(key.clone(), Resident { cause: cause.record, root: cause.root, depth: cause.depth, ..Resident::new(saga) });
         self.decided(commit, modules, key, events, &cause.actor, cause.record);
         if has_locks {
             // Nobody may see its keys taken before its start has a place: those who come later have later ones.
@@ -165,6 +170,15 @@ impl Sagas {
         }
         Ok(())
     }
+}
+
+/// What leads round and round is not gone on with.
+fn refuse_loop(cause: &Cause) -> Result<(), Refusal> {
+    if cause.depth < DEPTH_MAX {
+        return Ok(());
+    }
+    let said = format!("its chain of causes leads through {DEPTH_MAX} streams, so it is probably a loop");
+    Err(Refusal::new(RefusalCode::TooDeep, said).hint("`amends trace` shows the chain"))
 }
 
 /// A version that took the host down starts nothing until somebody activates it again.

@@ -164,7 +164,7 @@ pub(super) fn start(
     };
     // The schedule's own record comes first in its stream after the one before; the saga's start names it.
     let record = RecordId { stream: schedule.stream, version: schedule.revision + 1 };
-    let cause = Cause { actor: Actor::Host, record: Some(record), root: Some(key.1.clone()) };
+    let cause = Cause { actor: Actor::Host, record: Some(record), root: Some(key.1.clone()), depth: 0 };
     let saga = SagaKey::new(&key.0, id);
     let created = sagas.begin_or_find(commit, modules, &saga, &start, cause)?;
     sagas.flush(commit, &saga);

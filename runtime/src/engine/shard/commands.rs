@@ -57,7 +57,7 @@ impl Shard {
             trace_context: order.trace_context.clone(),
             sender: Some(Sender::Saga { id: order.saga.id.as_str().to_owned(), leg: order.attempt.leg.clone() }),
             correlation: Some(self.sagas.root_of(&order.saga)),
-            depth: 1,
+            depth: self.sagas.depth_of(&order.saga) + 1,
             cause: None,
         };
         let origin = Origin { namespace: order.saga.namespace.clone(), actor: Actor::Host, idempotency_key: Some(key) };

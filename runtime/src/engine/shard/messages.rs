@@ -202,7 +202,12 @@ impl Shard {
         let start = start_of(message, start)?;
         let key = SagaKey::new(&message.of.namespace, &start.id);
         self.sagas.ready(&mut reads, self.modules.definitions(), &key)?;
-        let cause = saga::Cause { actor: Actor::Host, record: Some(record.id), root: Some(message.correlation()) };
+        let cause = saga::Cause {
+            actor: Actor::Host,
+            record: Some(record.id),
+            root: Some(message.correlation()),
+            depth: record.depth + 1,
+        };
         let mut commit = reads.done()?;
         let begun = self.sagas.begin_or_find(&mut commit, &mut self.modules, &key, &start, cause);
         match begun {

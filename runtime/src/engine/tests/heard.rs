@@ -1,6 +1,10 @@
 //! Events of aggregates that sagas wait for and are started by.
 
-use amends_core::{Trigger, event::Topic};
+use amends_core::{
+    Trigger,
+    definition::{CommandData, CommandStep},
+    event::Topic,
+};
 use expect_test::expect;
 
 use super::{
@@ -248,5 +252,31 @@ fn an_event_that_nobody_hears_costs_no_read() {
     bank.send("A put 2");
     assert!(bank.sim.asked.is_empty() && bank.sim.decide_one() && bank.sim.asked.is_empty());
     bank.sim.settle();
+    assert_eq!(pending(&bank), 0);
+}
+
+/// An event that starts a saga that sends the command that records the event went round for ever, paced by commits.
+#[test]
+fn a_loop_of_events_and_sagas_ends_when_its_chain_of_causes_is_too_long() {
+    let mut demo = definition(&["~a"]);
+    let command = CommandStep {
+        aggregate: "account".into(),
+        id: "/input/key".into(),
+        command: "put".into(),
+        data: CommandData::At("/input/data".into()),
+        undo: None,
+    };
+    let step = &mut demo.stages[0].steps[0];
+    (step.body, step.undo) = (Body::Command(command), Undo::Nothing);
+    let triggers = vec![Trigger { saga: "demo".into(), event_type: "account.put".into() }];
+    let deploy = Deploy { aggregates: vec![definition_of(0)], triggers, ..deploy(1, vec![demo]) };
+    let mut bank = Bank::of(Sim::new(all_done));
+    let answered = bank.sim.ask_deploy(deploy);
+    bank.sim.settle();
+    said(answered).expect("deployed");
+    bank.script("A open\n-\nA put 1");
+    bank.sim.pass(1_000);
+    assert_eq!(bank.records("A").matches("account.put").count(), 33);
+    assert!(bank.sim.metrics.text().contains("amends_dead_letters_total 1"));
     assert_eq!(pending(&bank), 0);
 }
