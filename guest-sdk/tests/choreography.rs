@@ -101,6 +101,7 @@ fn a_module_runs_until_nothing_follows() {
             )
     };
     let clubs = given(module())
+        .after(club(), "B", InClub::Join { name: "bob".into() })
         .when(club(), "A", InClub::Join { name: "ada".into() })
         .when(club(), "A", InClub::Join { name: String::new() })
         .when(club(), "A", InClub::Join { name: "again".into() })
@@ -116,8 +117,15 @@ fn a_module_runs_until_nothing_follows() {
                counter: state 2"#,
         )
         .advance(Duration::from_secs(60))
-        .then("counter: timer praise of ada\n counter: send club/A praise null\n club/A praised null");
-    assert_eq!((clubs.instance::<u32>("counter", "ada"), clubs.state(club(), "A")), (Some(2), 1));
+        .then(
+            "counter: timer praise of ada
+             counter: send club/A praise null
+             club/A praised null
+             counter: timer praise of bob
+             counter: send club/A praise null
+             club/A praised null",
+        );
+    assert_eq!((clubs.instance::<u32>("counter", "ada"), clubs.state(club(), "A")), (Some(2), 2));
     let elsewhere =
         given(Module::new("rules").policy(credit())).commands("customer", |sent| match sent.data()["cents"].as_u64() {
             Some(0..=1500) => Ok(json!(null)),

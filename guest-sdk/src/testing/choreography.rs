@@ -142,6 +142,16 @@ impl Choreography {
         self
     }
 
+    /// Sends a command before the test: all that follows from it happens, and [`then`](Self::then) does not show it.
+    #[must_use = "nothing is shown until `when`"]
+    #[track_caller]
+    pub fn after<S, C: Commands + Serialize, E>(mut self, aggregate: Aggregate<S, C, E>, id: &str, command: C) -> Self {
+        self.send(aggregate.name(), id, &command);
+        self.run();
+        self.compared = self.trace.lines().len();
+        self
+    }
+
     /// Sends a command at the same time as the next [`when`](Self::when).
     #[must_use = "nothing happens until `when`"]
     #[track_caller]
