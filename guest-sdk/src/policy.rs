@@ -357,7 +357,7 @@ impl Policy<Stateless> {
     /// /// Without `by`, the key of the event was the order's id, and the answer comes with the same one.
     /// fn reject(answer: AnswerTo, reaction: &mut Reaction) {
     ///     if let Decided::Refused(failure) = answer.answer {
-    ///         reaction.send(reaction.key().to_owned(), Do::Reject { reason: failure.code });
+    ///         reaction.send(reaction.key(), Do::Reject { reason: failure.code });
     ///     }
     /// }
     ///

@@ -70,7 +70,7 @@ fn release(event: Recorded<Order>, reaction: &mut Reaction) -> Result {
     match event.event {
         Order::Cancelled { why } if why.is_empty() => Err(refused("no_reason", "an order is cancelled for a reason")),
         Order::Cancelled { .. } => {
-            reaction.send_at(reaction.key().to_owned(), Customer::ReleaseCredit { order: event.key }, 7);
+            reaction.send_at(reaction.key(), Customer::ReleaseCredit { order: event.key }, 7);
             Ok(())
         }
         Order::Created { .. } | Order::Approved => Ok(()),

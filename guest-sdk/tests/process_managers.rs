@@ -133,7 +133,7 @@ fn give_up(check_out: &mut CheckOut, _: Timer, reaction: &mut Reaction) {
 }
 
 fn finish(check_out: &CheckOut, reaction: &mut Reaction) {
-    reaction.send(reaction.key().to_owned(), DoGroup::Finish(check_out.outcome.clone()));
+    reaction.send(reaction.key(), DoGroup::Finish(check_out.outcome.clone()));
     reaction.end();
 }
 

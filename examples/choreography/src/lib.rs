@@ -62,7 +62,7 @@ fn reserve(event: Recorded<order::Did>, reaction: &mut Reaction) {
 fn reject(answer: AnswerTo, reaction: &mut Reaction) -> Result {
     match answer.answer {
         Decided::Refused(failure) if answer.name == "reserve-credit" => {
-            reaction.send(reaction.key().to_owned(), order::Do::Reject { reason: failure.code });
+            reaction.send(reaction.key(), order::Do::Reject { reason: failure.code });
             Ok(())
         }
         decided => accepted_or_late(decided),

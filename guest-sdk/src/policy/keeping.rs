@@ -60,7 +60,7 @@ where
     /// }
     ///
     /// fn give_up(left: &mut Left, _: Timer, reaction: &mut Reaction) {
-    ///     reaction.publish("check-out.failed", reaction.key().to_owned(), left);
+    ///     reaction.publish("check-out.failed", reaction.key(), left);
     ///     reaction.end();
     /// }
     ///

@@ -38,8 +38,8 @@ use crate::{Commands, Moment, Saga, To, payload};
 /// );
 /// ```
 #[derive(Debug)]
-pub struct Reaction {
-    key: String,
+pub struct Reaction<'a> {
+    key: &'a str,
     is_replay: bool,
     commands: Vec<OutgoingCommand>,
     events: Vec<OutgoingEvent>,
@@ -51,10 +51,10 @@ pub struct Reaction {
     failure: Option<Failure>,
 }
 
-impl Reaction {
-    pub(super) fn new(key: &str, is_replay: bool) -> Reaction {
+impl<'a> Reaction<'a> {
+    pub(super) fn new(key: &'a str, is_replay: bool) -> Reaction<'a> {
         Reaction {
-            key: key.to_owned(),
+            key,
             is_replay,
             commands: Vec::new(),
             events: Vec::new(),
@@ -67,8 +67,8 @@ impl Reaction {
     }
 
     /// The key of the cause: of its event, or of the instance whose timer it is or which sent the command that was answered.
-    pub fn key(&self) -> &str {
-        &self.key
+    pub fn key(&self) -> &'a str {
+        self.key
     }
 
     /// Whether the event was recorded before the policy was there, or before it was reset. Commands, events and starts are
@@ -254,7 +254,7 @@ impl<I> SagaOf<I> for Saga<I> {
 
 /// What a function of a policy returns: nothing, or a `Result` of that. With an error the cause is not taken, and is tried again.
 ///
-/// The error is a [`Stop`](crate::Stop), as [`refused`](crate::refused) makes it, or a [`Failure`](crate::Failure); which of the
+/// The error is a [`Stop`], as [`refused`](crate::refused) makes it, or a [`Failure`]; which of the
 /// cases a `Stop` is makes no difference, because a policy has no effect that may have happened.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say whether the cause was taken",

@@ -41,7 +41,7 @@ pub(super) use lines::lines;
 /// #     if let Order::Paid { cents } = event.event { due.cents -= cents; }
 /// #     if due.cents == 0 { reaction.send(event.key, Do::Approve); reaction.end(); }
 /// # }
-/// # fn cancel(_: &mut Due, _: Timer, reaction: &mut Reaction) { reaction.send(reaction.key().to_owned(), Do::Cancel); reaction.end(); }
+/// # fn cancel(_: &mut Due, _: Timer, reaction: &mut Reaction) { reaction.send(reaction.key(), Do::Cancel); reaction.end(); }
 /// # fn billing() -> Policy<Keeping<Due>> {
 /// #     Policy::keeping("billing").starts_on("order.created", bill).on("order.paid", pay).on_timer("remind", cancel)
 /// #         .sends(["order.approve", "order.cancel"])
