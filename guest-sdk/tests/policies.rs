@@ -188,6 +188,10 @@ fn what_the_policy_fails_at_waits_and_what_comes_after_it_with_the_same_key() {
         .then("waits for an operator ×2")
         .when("O4", created("C4", 1))
         .then(r#"send customer/C4 reserve-credit {"order":"O4","cents":1}"#);
+    let failed = given(credit()).when("O1", Order::Cancelled { why: String::new() });
+    assert_eq!(failed.failure(), Some(Failure::new("no_reason", "an order is cancelled for a reason")));
+    let before = panics(|| given(credit()).events("O1", [Order::Cancelled { why: String::new() }]));
+    assert_eq!(before, "the policy credit fails before the test: an order is cancelled for a reason (no_reason)");
     given(credit().stops_on_poison())
         .when("O1", Order::Cancelled { why: String::new() })
         .when("O4", created("C4", 1))

@@ -74,6 +74,8 @@ pub struct Reactions<M> {
     /// By the key for which they were sent.
     unanswered: Vec<(String, OutgoingCommand)>,
     answers: u64,
+    /// Why the latest cause could not be taken.
+    failure: Option<Failure>,
     trace: Trace,
     /// How many lines of the trace `then` has compared already.
     compared: usize,
@@ -95,6 +97,7 @@ impl<M: Memory> Reactions<M> {
             events: 0,
             unanswered: Vec::new(),
             answers: 0,
+            failure: None,
             trace: Trace::default(),
             compared: 0,
             memory: PhantomData,
@@ -102,7 +105,7 @@ impl<M: Memory> Reactions<M> {
     }
 
     /// Lets events of the aggregate with this id be taken before the test: what follows from them is not shown. The aggregate's
-    /// name is the one that the enum says.
+    /// name is the one that the enum says. Panics where [`when`](Self::when) does, and if the policy fails.
     #[must_use = "nothing is shown until `when`"]
     #[track_caller]
     pub fn events<E: Events>(mut self, id: &str, events: impl IntoIterator<Item = E>) -> Self {
@@ -232,6 +235,11 @@ impl<M: Memory> Reactions<M> {
         self
     }
 
+    /// Why the policy failed at the latest cause, if it did.
+    pub fn failure(&self) -> Option<Failure> {
+        self.failure.clone()
+    }
+
     /// Every log line so far, as `info 3 seats left`.
     pub fn logs(&self) -> Vec<String> {
         self.instances.logs()
@@ -263,7 +271,15 @@ impl<M: Memory> Reactions<M> {
         }
     }
 
+    #[track_caller]
     fn came(&mut self, key: &str, came: &Came, show: Show) {
+        self.failure = match came {
+            Came::Failed(failure) => Some(failure.clone()),
+            Came::Reacted(_) | Came::Waits | Came::Early | Came::Late | Came::DeadLetter(_) => None,
+        };
+        if let (Some(failure), Show::Nothing) = (&self.failure, show) {
+            panic!("the policy {} fails before the test: {failure}", self.instances.definition.name);
+        }
         if let Came::Reacted(reaction) = came {
             self.unanswered.extend(reaction.commands.iter().map(|command| (key.to_owned(), command.clone())));
         }
