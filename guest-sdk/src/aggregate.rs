@@ -17,7 +17,6 @@ pub use decision::{Decision, IntoEvents, accept, nothing, refuse};
 pub(crate) use names::recorded;
 pub use names::{CommandSpec, Commands, EventSpec, Events, Presence, Upcast, Upcasted, upcast};
 pub(crate) use untyped::Untyped;
-#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use variant::write as write_variant;
 
 /// An aggregate: an entity whose state is made of its events.

@@ -77,3 +77,19 @@ pub mod projections {
         },
     });
 }
+
+/// The policy interface, and the macro that exports it.
+#[allow(missing_docs, reason = "generated from the WIT, which has the documentation")]
+pub mod policies {
+    wit_bindgen::generate!({
+        world: "policies-module",
+        path: "../wit",
+        pub_export_macro: true,
+        export_macro_name: "export_policies",
+        default_bindings_module: "amends_sdk::bindings::policies",
+        additional_derives: [PartialEq, Clone],
+        with: {
+            "amends:module/types@0.1.0": super::imports::amends::module::types,
+        },
+    });
+}

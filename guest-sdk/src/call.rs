@@ -139,7 +139,7 @@ impl Call {
         match self.raw.arrived.as_ref()? {
             wit::Arrival::Timer => Some(Arrival::Timer),
             wit::Arrival::Event(event) => Some(Arrival::Event(Event::new(event, Wait::event(&event.event_type, &event.key)))),
-            wit::Arrival::Answer(answered) => Some(Arrival::Answer(Decided::from(answered))),
+            wit::Arrival::Answer(answered) => Some(Arrival::Answer(Decided::from(&answered.answer))),
         }
     }
 
@@ -197,7 +197,7 @@ impl Call {
         match &self.raw.arrived {
             Some(wit::Arrival::Event(event)) => Ok(Arrival::Event(Event::new(event, wait))),
             Some(wit::Arrival::Timer) => Ok(Arrival::Timer),
-            Some(wit::Arrival::Answer(answered)) => Ok(Arrival::Answer(Decided::from(answered))),
+            Some(wit::Arrival::Answer(answered)) => Ok(Arrival::Answer(Decided::from(&answered.answer))),
             None => Err(wait.into()),
         }
     }

@@ -4,7 +4,8 @@
 //! standard library's clock and random numbers have the same source.
 //!
 //! The `decide` function of an [`Aggregate`](crate::Aggregate) can ask for the time, ids and random bytes too. They are the same
-//! when a command is decided again, and the ids go on from command to command of one call.
+//! when a command is decided again, and the ids go on from command to command of one call. So can the functions of a
+//! [`Policy`](crate::Policy): the time is that of the cause's record, and all of it is the same in every attempt.
 
 use crate::{Moment, host};
 

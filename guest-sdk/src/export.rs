@@ -1,7 +1,8 @@
-//! Calls the module's steps, aggregates and projections from the component's exports.
+//! Calls the module's steps, aggregates, projections and policies from the component's exports.
 
 use crate::aggregate::Untyped;
 use crate::bindings::aggregates::exports::amends::module::aggregate;
+use crate::bindings::policies::exports::amends::module::policy;
 use crate::bindings::projections::exports::amends::module::projection;
 use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::bindings::triggers::exports::amends::module::triggers::Trigger;
@@ -14,8 +15,8 @@ pub use crate::bindings::imports::amends::module::types::{Failure as WitFailure,
 /// Exports a module: `amends_sdk::export!(saga: module);` with the function that returns it.
 ///
 /// It says what the module has: `saga: module` if it has sagas, `aggregate: module` if it has aggregates, `projection: module` if it
-/// has projections, and all that apply, with a comma between them. What the module has and the macro does not say is refused at
-/// deploy.
+/// has projections, `policy: module` if it has policies, and all that apply, with a comma between them. What the module has and the
+/// macro does not say is refused at deploy.
 ///
 /// Use it once in a crate of type `cdylib`. On targets other than wasm it only checks the type of the function, so that unit
 /// tests can link several modules.
@@ -47,7 +48,7 @@ pub use crate::bindings::imports::amends::module::types::{Failure as WitFailure,
 ///
 /// ```compile_fail
 /// # fn module() -> amends_sdk::Module { amends_sdk::Module::new("hello") }
-/// amends_sdk::export!(sagas: module); // a module exports `saga`, `aggregate` and `projection`
+/// amends_sdk::export!(sagas: module); // a module exports `saga`, `aggregate`, `projection` and `policy`
 /// ```
 #[macro_export]
 macro_rules! export {
@@ -71,8 +72,9 @@ macro_rules! export {
     (@known saga) => {};
     (@known aggregate) => {};
     (@known projection) => {};
+    (@known policy) => {};
     (@known $other:ident) => {
-        compile_error!(concat!("a module exports `saga`, `aggregate` and `projection`, and not `", stringify!($other), "`"));
+        compile_error!(concat!("a module exports `saga`, `aggregate`, `projection` and `policy`, and not `", stringify!($other), "`"));
     };
 
     (@saga $exports:ident $module:path, $exported:ident) => {
@@ -154,6 +156,22 @@ macro_rules! export {
 
         $crate::bindings::projections::export_projections!($exports with_types_in $crate::bindings::projections);
     };
+
+    (@policy $exports:ident $module:path, $exported:ident) => {
+        use $crate::bindings::policies::exports::amends::module::policy as __policy;
+
+        impl __policy::Guest for $exports {
+            fn describe() -> __policy::Description {
+                $crate::__exports::describe_policies($module(), $exported)
+            }
+
+            fn handle(call: __policy::Call) -> Result<__policy::Reaction, $crate::__exports::WitFailure> {
+                $crate::__exports::handle($module(), call)
+            }
+        }
+
+        $crate::bindings::policies::export_policies!($exports with_types_in $crate::bindings::policies);
+    };
 }
 
 /// The description of the module. Like those below it panics, and the deploy is refused, if the module has what the component does
@@ -175,6 +193,7 @@ fn exports_all(module: &Module, exported: &[&str]) {
         module.projections().is_empty() || exports("projection"),
         "this module has projections; add `projection: …` to its export!"
     );
+    assert!(module.policies().is_empty() || exports("policy"), "this module has policies; add `policy: …` to its export!");
 }
 
 /// Which events start which of its sagas.
@@ -257,6 +276,26 @@ pub fn query(module: Module, question: &projection::Question) -> Result<Payload,
 fn found_projection<'a>(module: &'a Module, name: &str) -> &'a dyn crate::projection::Untyped {
     let found = module.projections().iter().find(|projection| projection.name() == name);
     &**found.unwrap_or_else(|| panic!("this module has no projection {name}"))
+}
+
+/// The description of the module's policies.
+pub fn describe_policies(module: Module, exported: &[&str]) -> policy::Description {
+    exports_all(&module, exported);
+    for policy in module.policies() {
+        assert!(policy.problems().is_empty(), "policy `{}`: {}", policy.name(), policy.problems().join("; "));
+    }
+    module.policies_description()
+}
+
+/// Lets a policy react to a cause.
+pub fn handle(module: Module, call: policy::Call) -> Result<policy::Reaction, WitFailure> {
+    Ok(found_policy(&module, &call.policy).handle(&call)?)
+}
+
+/// The host calls only policies that `describe` returned.
+fn found_policy<'a>(module: &'a Module, name: &str) -> &'a dyn crate::policy::Untyped {
+    let found = module.policies().iter().find(|policy| policy.name() == name);
+    &**found.unwrap_or_else(|| panic!("this module has no policy {name}"))
 }
 
 /// The host calls only steps that `describe` returned, so an unknown step is a fault of the host and no decision.

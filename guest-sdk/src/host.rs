@@ -14,7 +14,7 @@ pub(crate) use surroundings::*;
 /// A row of a projection: its key and its value.
 pub(crate) type Row = (Vec<u8>, Vec<u8>);
 
-/// An event that an aggregate or a projection takes, for the words about a panic.
+/// An event that an aggregate, a projection or a policy takes, for the words about a panic.
 #[derive(Clone, Copy)]
 pub(crate) struct EventAt<'a> {
     /// The aggregate's id, or the key with which it was published.

@@ -1,4 +1,4 @@
-//! Write durable sagas, event-sourced aggregates and views of their events for Amends as plain Rust functions.
+//! Write durable sagas, event-sourced aggregates, views of their events and what follows from them for Amends as plain Rust functions.
 //!
 //! A saga is a sequence of steps, each with a compensation. The host journals every step, retries steps after technical failures,
 //! undoes the steps in reverse order when one of them is refused, and recovers every saga after a crash. A module contains the
@@ -187,6 +187,52 @@
 //!     );
 //! ```
 //!
+//! # Policies
+//!
+//! What follows from an event is a policy: it answers events with commands to aggregates, with events that it publishes, and with sagas
+//! that it starts. Several of them, which do not know each other, are a choreography:
+//!
+//! ```
+//! use amends_sdk::{Command, Event, Module, Policy, Reaction, Recorded, Stateless};
+//! use serde::{Deserialize, Serialize};
+//!
+//! /// Of the aggregates of another module, what the policies need of them.
+//! #[derive(Event, Serialize, Deserialize)]
+//! #[event(aggregate = "order")]
+//! enum Order { Created { customer: String, cents: u64 } }
+//!
+//! #[derive(Command, Serialize, Deserialize)]
+//! #[command(aggregate = "customer")]
+//! enum Customer { ReserveCredit { order: String, cents: u64 } }
+//!
+//! fn reserve(event: Recorded<Order>, reaction: &mut Reaction) {
+//!     let Order::Created { customer, cents } = event.event;
+//!     reaction.send(customer, Customer::ReserveCredit { order: event.key, cents });
+//! }
+//!
+//! fn credit_on_order() -> Policy<Stateless> {
+//!     Policy::stateless("credit-on-order")
+//!         .on("order.created", reserve)
+//!         .by("/customer") // events with the same key are taken in their order
+//!         .sends("customer.reserve-credit")
+//! }
+//!
+//! fn module() -> Module {
+//!     Module::new("rules").policy(credit_on_order())
+//! }
+//! amends_sdk::export!(policy: module); // with aggregates: export!(aggregate: module, policy: module)
+//!
+//! // In a unit test: an event, and what follows from it.
+//! use amends_sdk::testing::given;
+//!
+//! given(credit_on_order())
+//!     .when("O1", Order::Created { customer: "C1".into(), cents: 1234 })
+//!     .then(r#"send customer/C1 reserve-credit {"order":"O1","cents":1234}"#);
+//! ```
+//!
+//! A policy that keeps a state for each key, and sets timers, is a process manager: see [`Policy::keeping`]. A saga knows its steps and
+//! undoes them; a process manager knows what it waits for.
+//!
 //! # A module's crate
 //!
 //! ```toml
@@ -235,6 +281,8 @@
 //! | [`Command`](struct@Command) | how a command was sent: to whom, by whom, under which id |
 //! | [`Projection`], [`Documents`], [`Rows`], [`Recorded`] | views of what was recorded, and the questions that they answer |
 //! | [`Links`], [`Document`], [`Erased`] | events that do not say which document they are about; documents that are removed; erased data |
+//! | [`Policy`], [`Reaction`], [`AnswerTo`] | what follows from events: commands, further events, sagas |
+//! | [`Policy::keeping`], [`Timer`] | process managers: a state for each key, and timers |
 //! | [`testing`], [`Module::check`] | given, when, then; and whether the host would accept the module |
 //!
 //! # Four things to know
@@ -265,7 +313,9 @@ mod messages;
 mod module;
 mod moment;
 mod payload;
+mod policy;
 mod projection;
+mod recorded;
 mod retry;
 mod rollback;
 mod saga;
@@ -359,7 +409,9 @@ pub use collected::{Collected, Done, Refused};
 pub use messages::{Decided, To};
 pub use module::Module;
 pub use moment::Moment;
-pub use projection::{Answer, Document, Documents, Erased, Folded, Key, Links, Projection, Query, Recorded, Rows, View};
+pub use policy::{AnswerTo, IntoState, Keeping, Memory, Names, Policy, Reacted, Reaction, SagaOf, Stateless, Timer};
+pub use projection::{Answer, Document, Documents, Folded, Key, Links, Projection, Query, Rows, View};
+pub use recorded::{Erased, Recorded};
 pub use retry::Retry;
 pub use rollback::RollbackCause;
 pub use saga::{Saga, Stage, Steps};

@@ -21,8 +21,8 @@ use crate::{Aggregate, Answered, AnsweredEvent, Arrival, Call, Commands, Events,
 #[derive(Clone, Debug)]
 #[must_use = "it sends nothing"]
 pub struct To {
-    aggregate: String,
-    id: String,
+    pub(crate) aggregate: String,
+    pub(crate) id: String,
     commands: Option<Vec<&'static str>>,
 }
 
@@ -30,6 +30,17 @@ impl To {
     /// The aggregate of this name and id.
     pub fn new(aggregate: impl Into<String>, id: impl Into<String>) -> To {
         To { aggregate: aggregate.into(), id: id.into(), commands: None }
+    }
+
+    /// Refuses a command that the aggregate does not have, as far as this is known.
+    pub(crate) fn knows(&self, command: &str) -> Result {
+        match self.commands.as_ref().filter(|known| !known.contains(&command)) {
+            None => Ok(()),
+            Some(known) => {
+                let message = format_args!("{} has no command {command}; it has {}", self.aggregate, known.join(", "));
+                Err(refused("no_command", message))
+            }
+        }
     }
 }
 
@@ -83,10 +94,8 @@ impl Call {
 
     /// The same, only if the aggregate has exactly so many events then: else it is refused with `revision_changed`.
     pub fn send_at(&self, to: To, command: &str, data: &impl Serialize, revision: impl Into<Option<u64>>) -> Result<String> {
-        let To { aggregate, id, commands } = to;
-        if let Some(known) = commands.filter(|known| !known.contains(&command)) {
-            return Err(refused("no_command", format_args!("{aggregate} has no command {command}; it has {}", known.join(", "))));
-        }
+        to.knows(command)?;
+        let To { aggregate, id, .. } = to;
         let (name, data, expect_revision) = (command.to_owned(), payload::encode(data)?, revision.into());
         Ok(host::send_command(&wit::OutgoingCommand { aggregate, id, name, data, expect_revision }))
     }
@@ -152,11 +161,11 @@ impl Call {
     }
 }
 
-impl From<&types::Answered> for Decided {
-    fn from(answered: &types::Answered) -> Decided {
+impl From<&types::Answer> for Decided {
+    fn from(answer: &types::Answer) -> Decided {
         let value =
             |data: &Option<types::Payload>| data.as_ref().and_then(|data| payload::decode(data).ok()).unwrap_or(Value::Null);
-        match &answered.answer {
+        match answer {
             types::Answer::Refused(failure) => Decided::Refused(Failure::from(failure)),
             types::Answer::Accepted(types::Accepted { revision, events, data }) => {
                 let event = |event: &types::RecordedEvent| AnsweredEvent {

@@ -7,13 +7,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::aggregates::exports::amends::module::aggregate as wit_aggregate;
+use crate::bindings::policies::exports::amends::module::policy as wit_policy;
 use crate::bindings::projections::exports::amends::module::projection as wit_projection;
 use crate::bindings::saga::exports::amends::module::saga as wit;
 use crate::bindings::triggers::exports::amends::module::triggers::Trigger;
+use crate::policy::Memory;
 use crate::projection::View;
 use crate::saga::Definition;
 use crate::step::Erased;
-use crate::{Aggregate, Commands, Events, Projection, Saga, aggregate, projection};
+use crate::{Aggregate, Commands, Events, Policy, Projection, Saga, aggregate, policy, projection};
 
 /// The content of one component. Pass the function that returns it to [`export!`](crate::export).
 #[must_use = "a module does nothing until it is exported"]
@@ -22,13 +24,15 @@ pub struct Module {
     sagas: Vec<Rc<Definition>>,
     aggregates: Vec<Rc<dyn aggregate::Untyped>>,
     projections: Vec<Rc<dyn projection::Untyped>>,
+    policies: Vec<Rc<dyn policy::Untyped>>,
 }
 
 impl Module {
     /// A module with this name: `[a-z][a-z0-9-]{0,62}`. Operators use the name to deploy, grant and activate; the name of the
     /// file does not matter. `env!("CARGO_PKG_NAME")` is a good name.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Module {
-        Module { name: name.into(), sagas: Vec::new(), aggregates: Vec::new(), projections: Vec::new() }
+        let name = name.into();
+        Module { name, sagas: Vec::new(), aggregates: Vec::new(), projections: Vec::new(), policies: Vec::new() }
     }
 
     /// Adds a saga, and with it its [children](crate::Step::child). Two equal sagas with one name are one saga.
@@ -54,6 +58,12 @@ impl Module {
         self
     }
 
+    /// Adds a policy. [`export!`](crate::export) then needs `policy: module`.
+    pub fn policy<M: Memory>(mut self, policy: Policy<M>) -> Module {
+        self.policies.push(Rc::new(policy));
+        self
+    }
+
     /// The module's name.
     pub fn name(&self) -> &str {
         &self.name
@@ -74,6 +84,11 @@ impl Module {
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn of_projection(name: &'static str, projection: Rc<dyn projection::Untyped>) -> Module {
         Module { projections: vec![projection], ..Module::new(name) }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn of_policy(name: &'static str, policy: Rc<dyn policy::Untyped>) -> Module {
+        Module { policies: vec![policy], ..Module::new(name) }
     }
 
     fn add(&mut self, saga: Rc<Definition>) {
@@ -100,6 +115,10 @@ impl Module {
         &self.projections
     }
 
+    pub(crate) fn policies(&self) -> &[Rc<dyn policy::Untyped>] {
+        &self.policies
+    }
+
     pub(crate) fn sagas(&self) -> &[Rc<Definition>] {
         &self.sagas
     }
@@ -112,6 +131,11 @@ impl Module {
     pub(crate) fn projections_description(&self) -> wit_projection::Description {
         let projections = self.projections.iter().map(|projection| projection.definition()).collect();
         wit_projection::Description { module: self.name.to_string(), projections }
+    }
+
+    pub(crate) fn policies_description(&self) -> wit_policy::Description {
+        let policies = self.policies.iter().map(|policy| policy.definition()).collect();
+        wit_policy::Description { module: self.name.to_string(), policies }
     }
 
     pub(crate) fn triggers(&self) -> Vec<Trigger> {

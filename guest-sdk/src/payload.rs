@@ -9,7 +9,7 @@ pub(crate) fn json(text: String) -> Payload {
     Payload::Json(text)
 }
 
-pub(crate) fn encode<T: Serialize>(value: &T) -> serde_json::Result<Payload> {
+pub(crate) fn encode<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<Payload> {
     serde_json::to_string(value).map(Payload::Json)
 }
 

@@ -4,7 +4,6 @@ mod documents;
 mod key;
 mod query;
 mod reading;
-mod recorded;
 mod rows;
 mod untyped;
 
@@ -15,6 +14,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Events;
+use crate::recorded::{self, Erased, Recorded};
 use crate::stop::Failure;
 
 use documents::Cache;
@@ -22,7 +22,6 @@ pub use documents::{Document, Documents, Folded};
 pub use key::{Key, Links};
 pub use query::{Answer, Query};
 use reading::{Reading, Taken, Type};
-pub use recorded::{Erased, Recorded};
 pub use rows::Rows;
 pub(crate) use untyped::Untyped;
 

@@ -49,6 +49,10 @@ pub struct Saga<I> {
 }
 
 impl<I> Saga<I> {
+    pub(crate) fn name(&self) -> &str {
+        &self.definition.name
+    }
+
     /// A saga with this name: `[a-z][a-z0-9-]{0,62}`. Only one module of a namespace may have it.
     pub fn new(name: impl Into<Cow<'static, str>>) -> Saga<I> {
         Saga { definition: Definition::new(name.into()), input: PhantomData }

@@ -1,4 +1,4 @@
-//! Tests of sagas, aggregates and projections with plain `cargo test`: no wasm, no host, a virtual clock.
+//! Tests of sagas, aggregates, projections and policies with plain `cargo test`: no wasm, no host, a virtual clock.
 //!
 //! [`given`] a saga and a world, [`when`](Given::when) it starts with an input, [`then`](Run::then) this happened:
 //!
@@ -36,13 +36,16 @@
 //! an attempt that is open when a rollback begins still ends. Lock keys are read from the input, and no other saga holds them.
 //!
 //! [`given`] an aggregate, its [`History`] takes commands, and says which events they recorded. [`given`] a projection, its
-//! [`Journal`] takes events, and answers queries.
+//! [`Journal`] takes events, and answers queries. [`given`] a policy, its [`Reactions`] say what follows from events, timers and
+//! answers. [`given`] a module, its [`Choreography`] takes commands to its aggregates, and lets its policies react until nothing
+//! follows.
 //!
-//! The test kit has no operators except `cancel`, no crashes, and of the limits of the host those of definitions and of what is sent to
-//! aggregates and published: the tests of the host cover the others.
+//! The test kit has no operators except `cancel`, no crashes, and of the limits of the host those of definitions and of what is sent,
+//! published and started: the tests of the host cover the others.
 
 mod aggregates;
 mod branch;
+mod choreography;
 mod course;
 mod fan;
 mod history;
@@ -52,6 +55,8 @@ mod machine;
 mod names;
 mod plain;
 mod pointer;
+mod pure;
+mod reactions;
 mod rules;
 mod task;
 mod trace;
@@ -66,19 +71,22 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::aggregate::Untyped;
+use crate::policy::Memory;
 use crate::projection::View;
 use crate::stop::Failure;
-use crate::{Aggregate, Commands, Events, Module, Moment, Projection, Saga, http, payload};
+use crate::{Aggregate, Commands, Events, Module, Moment, Policy, Projection, Saga, http, payload};
 
 pub use aggregates::{Around, Sent};
+pub use choreography::Choreography;
 pub use history::History;
 pub use journal::Journal;
 use machine::Machine;
+pub use reactions::Reactions;
 pub use rules::Problems;
 use world::TestWorld;
 
-/// A saga, an aggregate or a projection in a world of its own, at 2026-01-01T00:00:00Z, under the id `test`: a [`Given`], a
-/// [`History`] or a [`Journal`].
+/// A saga, an aggregate, a projection or a policy in a world of its own, at 2026-01-01T00:00:00Z, under the id `test`: a [`Given`],
+/// a [`History`], a [`Journal`] or [`Reactions`]. Or a module, whose policies and aggregates act together: a [`Choreography`].
 ///
 /// Panics if the host would refuse it at deploy, and names the rule and the remedy. [`Module::check`] tests a whole module.
 #[track_caller]
@@ -86,7 +94,8 @@ pub fn given<T: Subject>(subject: T) -> T::Given {
     subject.given()
 }
 
-/// What a test can be about: a [`Saga`], an [`Aggregate`] or a [`Projection`].
+/// What a test can be about: a [`Saga`], an [`Aggregate`], a [`Projection`], a [`Policy`],
+/// or a [`Module`].
 pub trait Subject {
     /// What is given then.
     type Given;
@@ -136,6 +145,31 @@ impl<V: View> Subject for Projection<V> {
             panic!("the host would not take this projection:\n{problems}");
         }
         Journal::new(projection)
+    }
+}
+
+impl<M: Memory> Subject for Policy<M> {
+    type Given = Reactions<M>;
+
+    #[track_caller]
+    fn given(self) -> Reactions<M> {
+        let policy = Rc::new(self);
+        if let Err(problems) = Module::of_policy("test", policy.clone()).keeps_rules() {
+            panic!("the host would not take this policy:\n{problems}");
+        }
+        Reactions::new(policy)
+    }
+}
+
+impl Subject for Module {
+    type Given = Choreography;
+
+    #[track_caller]
+    fn given(self) -> Choreography {
+        if let Err(problems) = self.keeps_rules() {
+            panic!("the host would not take this module:\n{problems}");
+        }
+        Choreography::new(&self)
     }
 }
 

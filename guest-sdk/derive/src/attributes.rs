@@ -1,7 +1,11 @@
 //! What the attributes of an enum say, and the ones of serde that would change the form of the data.
 
+use proc_macro2::TokenStream;
+use quote::quote;
 use syn::punctuated::Punctuated;
-use syn::{Attribute, Data, DataEnum, DeriveInput, Error, Fields, Meta, Result, Token};
+use syn::{Attribute, Data, DataEnum, DeriveInput, Error, Fields, LitStr, Meta, Result, Token};
+
+use crate::name::Name;
 
 const VARIANTS_MAX: usize = 256;
 
@@ -33,6 +37,29 @@ pub(crate) fn enum_of<'a>(input: &'a DeriveInput, kind: &str) -> Result<&'a Data
 /// Whether a variant holds nothing.
 pub(crate) fn is_unit(fields: &Fields) -> bool {
     matches!(fields, Fields::Unit)
+}
+
+/// What the enum says of the aggregate: `#[event(aggregate = "…")]` or `#[command(aggregate = "…")]`.
+pub(crate) fn aggregate_said(attributes: &[Attribute], kind: &str) -> Result<Option<Name>> {
+    let mut said = None::<LitStr>;
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(kind)) {
+        attribute.parse_nested_meta(|meta| match meta.path.is_ident("aggregate") {
+            true => {
+                said = Some(meta.value()?.parse()?);
+                Ok(())
+            }
+            false => Err(meta.error("the enum says `aggregate = \"…\"`; the rest belongs on a variant")),
+        })?;
+    }
+    said.as_ref().map(Name::said).transpose()
+}
+
+/// The same as an `Option` of the crate that the code goes into.
+pub(crate) fn said(aggregate: Option<&Name>) -> TokenStream {
+    match aggregate.map(|name| &name.text) {
+        Some(name) => quote!(::core::option::Option::Some(#name)),
+        None => quote!(::core::option::Option::None),
+    }
 }
 
 /// The name of an event is not in its data, and neither is that of a command, so serde's own ways to write it have no place here.

@@ -2,33 +2,32 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{DeriveInput, Error, Ident, LitStr, Result, Variant};
+use syn::{DeriveInput, Ident, LitStr, Result, Variant};
 
-use crate::attributes::enum_of;
+use crate::attributes::{aggregate_said, enum_of, said};
 use crate::name::{Name, all_different};
 
 pub(crate) fn expand(input: &DeriveInput) -> Result<TokenStream> {
     let variants = &enum_of(input, "command")?.variants;
-    if let Some(attribute) = input.attrs.iter().find(|attribute| attribute.path().is_ident("command")) {
-        return Err(Error::new_spanned(attribute, "the attribute `command` belongs on a variant"));
-    }
+    let aggregate = aggregate_said(&input.attrs, "command")?;
     let commands = variants.iter().map(Command::of).collect::<Result<Vec<_>>>()?;
     let specs = commands.iter().map(Command::spec).collect::<Vec<_>>();
     all_different(&commands.into_iter().map(|command| command.name).collect::<Vec<_>>())?;
     let (idents, indexes) = (variants.iter().map(|variant| &variant.ident), 0..variants.len());
     let index = quote!(match self { #(Self::#idents { .. } => #indexes,)* });
-    Ok(implementation(&input.ident, &specs, &index))
+    Ok(implementation(&input.ident, &said(aggregate.as_ref()), &specs, &index))
 }
 
 /// The trait of an enum that could not be read.
 pub(crate) fn stub(ident: &Ident) -> TokenStream {
-    implementation(ident, &[], &quote!(0))
+    implementation(ident, &said(None), &[], &quote!(0))
 }
 
-fn implementation(ident: &Ident, specs: &[TokenStream], index: &TokenStream) -> TokenStream {
+fn implementation(ident: &Ident, aggregate: &TokenStream, specs: &[TokenStream], index: &TokenStream) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl ::amends_sdk::Commands for #ident {
+            const AGGREGATE: ::core::option::Option<&'static str> = #aggregate;
             const COMMANDS: &'static [::amends_sdk::__exports::CommandSpec] = &[#(#specs),*];
 
             fn index(&self) -> usize {
@@ -102,6 +101,8 @@ mod tests {
             assert!(code.contains(spec), "{spec} in {code}");
         }
         assert!(code.contains("Self :: Rest { .. } => 2usize"), "{code}");
+        assert!(code.contains(":: None"), "{code}");
+        assert!(expanded("#[command(aggregate = \"door\")] enum Do { Open }").contains("Some (\"door\")"));
     }
 
     #[test]
@@ -110,7 +111,8 @@ mod tests {
             ("struct Do;", "the commands of an aggregate are an enum with a variant for each"),
             ("enum Do {}", "an aggregate has at least one command"),
             ("enum Do<T> { Open(T) }", "the commands of an aggregate have no type parameters"),
-            ("#[command(new)] enum Do { Open }", "the attribute `command` belongs on a variant"),
+            ("#[command(new)] enum Do { Open }", "the enum says `aggregate = \"…\"`; the rest belongs on a variant"),
+            ("#[command(aggregate = \"C\")] enum Do { Open }", "the name `C` is not of the form [a-z][a-z0-9-]{0,62}"),
             ("enum Do { #[command(old)] Open }", "a command says `new`, `existing` or `name = \"…\"`"),
             ("enum Do { #[command(new, existing)] Open }", "a command is `new` or `existing` or neither"),
             ("enum Do { #[command(existing, new)] Open }", "a command is `new` or `existing` or neither"),

@@ -5,16 +5,16 @@ use quote::{quote, quote_spanned};
 use syn::parse::ParseStream;
 use syn::punctuated::Punctuated;
 use syn::spanned::Spanned;
-use syn::{Attribute, DeriveInput, Error, ExprPath, Ident, LitInt, LitStr, Result, Token, Variant, parenthesized, token};
+use syn::{DeriveInput, Error, ExprPath, Ident, LitInt, LitStr, Result, Token, Variant, parenthesized, token};
 
-use crate::attributes::{enum_of, is_unit};
+use crate::attributes::{aggregate_said, enum_of, is_unit, said};
 use crate::name::{Name, all_different};
 use crate::released;
 
 pub(crate) fn expand(input: &DeriveInput, released: Option<&str>) -> Result<TokenStream> {
     let variants = &enum_of(input, "event")?.variants;
     let events = variants.iter().map(Event::of).collect::<Result<Vec<_>>>()?;
-    let aggregate = aggregate(&input.attrs)?;
+    let aggregate = aggregate_said(&input.attrs, "event")?;
     let rebuild = match released {
         Some(text) => {
             nothing_vanished(&input.ident, aggregate.as_ref(), &events, text)?;
@@ -28,10 +28,7 @@ pub(crate) fn expand(input: &DeriveInput, released: Option<&str>) -> Result<Toke
     };
     let specs = events.iter().map(Event::spec).collect::<Vec<_>>();
     all_different(&events.into_iter().map(|event| event.name).collect::<Vec<_>>())?;
-    let aggregate = match aggregate.map(|name| name.text) {
-        Some(name) => quote!(::core::option::Option::Some(#name)),
-        None => quote!(::core::option::Option::None),
-    };
+    let aggregate = said(aggregate.as_ref());
     let (idents, indexes) = (variants.iter().map(|variant| &variant.ident), 0..variants.len());
     let index = quote!(match self { #(Self::#idents { .. } => #indexes,)* });
     let implementation = implementation(&input.ident, &aggregate, &specs, &index);
@@ -40,7 +37,7 @@ pub(crate) fn expand(input: &DeriveInput, released: Option<&str>) -> Result<Toke
 
 /// The trait of an enum that could not be read.
 pub(crate) fn stub(ident: &Ident) -> TokenStream {
-    implementation(ident, &quote!(::core::option::Option::None), &[], &quote!(0))
+    implementation(ident, &said(None), &[], &quote!(0))
 }
 
 fn implementation(ident: &Ident, aggregate: &TokenStream, specs: &[TokenStream], index: &TokenStream) -> TokenStream {
@@ -121,21 +118,6 @@ fn all_are_read(version: u32, functions: usize) -> std::result::Result<(), Strin
             version - 1
         )),
     }
-}
-
-/// What the enum says of the aggregate.
-fn aggregate(attributes: &[Attribute]) -> Result<Option<Name>> {
-    let mut said = None::<LitStr>;
-    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("event")) {
-        attribute.parse_nested_meta(|meta| match meta.path.is_ident("aggregate") {
-            true => {
-                said = Some(meta.value()?.parse()?);
-                Ok(())
-            }
-            false => Err(meta.error("the enum says `aggregate = \"…\"`; the rest belongs on a variant")),
-        })?;
-    }
-    said.as_ref().map(Name::said).transpose()
 }
 
 /// Whether each released event is still read.

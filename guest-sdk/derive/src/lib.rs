@@ -18,6 +18,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `#[command(new)]` | only where no aggregate of the id is yet: else the host refuses it with `exists` |
 /// | `#[command(existing)]` | only where there is one: else the host refuses it with `no_such_aggregate` |
 ///
+/// | on the enum | |
+/// |---|---|
+/// | `#[command(aggregate = "customer")]` | the aggregate's name, so that policies can send the commands |
+///
 /// The data of a command is what its variant holds, as JSON: an object of the fields, the one value of a tuple variant, or `null`
 /// or `{}` for a variant that holds nothing. The enum also derives serde's `Deserialize`; with `Serialize` tests can send it. One
 /// that is itself called `Command` derives `amends_sdk::Command` by its path.
@@ -39,7 +43,7 @@ pub fn command(input: TokenStream) -> TokenStream {
 ///
 /// | on the enum | |
 /// |---|---|
-/// | `#[event(aggregate = "customer")]` | the aggregate's name, so that projections can read the events, and the build can compare the names with `names.lock` |
+/// | `#[event(aggregate = "customer")]` | the aggregate's name, so that projections and policies can read the events, and the build can compare the names with `names.lock` |
 ///
 /// The data of an event is what its variant holds, as that of a command; an event that holds nothing is `null`. The enum also
 /// derives serde's `Serialize` and `Deserialize`. One that is itself called `Event` derives `amends_sdk::Event` by its path.

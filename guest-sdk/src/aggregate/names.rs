@@ -15,6 +15,10 @@ use crate::payload;
     label = "add `#[derive(amends_sdk::Command, serde::Deserialize)]` to it"
 )]
 pub trait Commands: DeserializeOwned + 'static {
+    /// Whose commands the enum says that they are.
+    #[doc(hidden)]
+    const AGGREGATE: Option<&'static str>;
+
     #[doc(hidden)]
     const COMMANDS: &'static [CommandSpec];
 

@@ -24,6 +24,8 @@ pub(crate) trait Untyped {
     fn upcast(&self, event_type: &str, version: u32, data: &Payload) -> Result<Payload, Failure>;
     /// Whose events its enum says that they are.
     fn events_of(&self) -> Option<&'static str>;
+    /// Whose commands its enum says that they are.
+    fn commands_of(&self) -> Option<&'static str>;
     /// The commands that have a schema.
     fn schemas(&self) -> Vec<&str>;
 }
@@ -67,6 +69,10 @@ where
 
     fn events_of(&self) -> Option<&'static str> {
         E::AGGREGATE
+    }
+
+    fn commands_of(&self) -> Option<&'static str> {
+        C::AGGREGATE
     }
 
     fn schemas(&self) -> Vec<&str> {

@@ -73,6 +73,12 @@ pub(crate) fn projecting<T>(event: EventAt<'_>, project: impl FnOnce() -> T) -> 
     taken.unwrap_or_else(|panic| panic!("project panicked at {event}: {}", message(&*panic)))
 }
 
+/// Lets a policy take an event.
+pub(crate) fn handling<T>(event: EventAt<'_>, handle: impl FnOnce() -> T) -> T {
+    let taken = catch_unwind(AssertUnwindSafe(handle));
+    taken.unwrap_or_else(|panic| panic!("handle panicked at {event}: {}", message(&*panic)))
+}
+
 fn message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")

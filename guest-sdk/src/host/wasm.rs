@@ -68,6 +68,11 @@ pub(crate) fn projecting<T>(event: EventAt<'_>, project: impl FnOnce() -> T) -> 
     folding::at("project", event, project)
 }
 
+/// Lets a policy take an event.
+pub(crate) fn handling<T>(event: EventAt<'_>, handle: impl FnOnce() -> T) -> T {
+    folding::at("handle", event, handle)
+}
+
 pub(crate) fn row(key: &[u8]) -> Option<Vec<u8>> {
     view::get(key)
 }

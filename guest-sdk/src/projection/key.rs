@@ -1,7 +1,7 @@
 //! Which document an event is about.
 
-use super::{Recorded, rows};
-use crate::host;
+use super::rows;
+use crate::{Recorded, host};
 
 /// A function that says which document an event is about: `fn(&Recorded<E>) -> Option<String>`, or with `&mut`[`Links`] as second
 /// argument. It may return a `String` too.

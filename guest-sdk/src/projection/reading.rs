@@ -1,7 +1,7 @@
 //! Which events a projection reads.
 
-use super::recorded::Raw;
 use crate::Events;
+use crate::recorded::Raw;
 use crate::stop::Failure;
 
 /// Events that are taken in one way.

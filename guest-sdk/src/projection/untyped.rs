@@ -1,10 +1,10 @@
 //! A projection without its types: what the exports and the test kit call. Payloads in and out.
 
 use super::reading::{Taken, Type};
-use super::recorded::{self, Raw};
-use super::{Erased, Projection, Recorded, View};
+use super::{Projection, View};
 use crate::bindings::imports::amends::module::types::Payload;
 use crate::bindings::projections::exports::amends::module::projection as wit;
+use crate::recorded::{self, Erased, Raw, Recorded};
 use crate::stop::Failure;
 use crate::{host, payload};
 

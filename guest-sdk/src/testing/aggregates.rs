@@ -101,6 +101,11 @@ impl Aggregates {
         self.streams.insert((name, stream.id.clone()), stream);
     }
 
+    /// Lets commands to aggregates of this name be decided by it.
+    pub(super) fn know(&mut self, aggregate: Rc<dyn Untyped>) {
+        self.known.insert(aggregate.name().to_owned(), aggregate);
+    }
+
     pub(super) fn answer(&mut self, aggregate: String, answers: Answers) {
         self.answers.insert(aggregate, answers);
     }
@@ -122,6 +127,25 @@ impl Aggregates {
         if let Some(answer) = self.answers.get_mut(&sent.aggregate) {
             return answered(answer(sent));
         }
+        let Decided { before, revision, decision } = self.decide(sent, key, now);
+        match decision {
+            wit::Decision::Refused(failure) => Outcome::Refused(failure),
+            wit::Decision::Accepted(accepted) => Outcome::Done(output(before, revision, &accepted)),
+        }
+    }
+
+    /// The same for a command that no step sends.
+    pub(super) fn decided(&mut self, sent: &Sent, key: &str, now: Moment) -> Decided {
+        let Some(answer) = self.answers.get_mut(&sent.aggregate) else { return self.decide(sent, key, now) };
+        let decision = match answer(sent) {
+            Ok(data) => wit::Decision::Accepted(wit::Accepted { events: vec![], claims: vec![], answer: Some(encoded(&data)) }),
+            Err(Stop::Refused(failure)) => wit::Decision::Refused(failure.into()),
+            Err(other) => panic!("{} of {} {other}; a command is done or refused here", sent.name, sent.aggregate),
+        };
+        Decided { before: 1, revision: 1, decision }
+    }
+
+    fn decide(&mut self, sent: &Sent, key: &str, now: Moment) -> Decided {
         let Some(aggregate) = self.known.get(&sent.aggregate) else {
             panic!("nobody decides {} of {}; add .with(…) or .commands(…) to the test", sent.name, sent.aggregate)
         };
@@ -137,13 +161,10 @@ impl Aggregates {
         let decision = stream.send(command, sent.expect_revision);
         stream.taken = by_test;
         let revision = stream.revision();
-        match decision {
-            wit::Decision::Refused(failure) => Outcome::Refused(failure),
-            wit::Decision::Accepted(accepted) => {
-                self.hold(sent, &accepted.claims);
-                Outcome::Done(output(before, revision, &accepted))
-            }
+        if let wit::Decision::Accepted(accepted) = &decision {
+            self.hold(sent, &accepted.claims);
         }
+        Decided { before, revision, decision }
     }
 
     fn hold(&mut self, sent: &Sent, claims: &[wit::Claim]) {
@@ -155,6 +176,13 @@ impl Aggregates {
             }
         }
     }
+}
+
+/// What was decided, and the aggregate's revision before and afterwards.
+pub(super) struct Decided {
+    pub(super) before: u64,
+    pub(super) revision: u64,
+    pub(super) decision: wit::Decision,
 }
 
 fn answered(answer: Result<Value>) -> Outcome {

@@ -1,7 +1,6 @@
 //! Aggregates under test: the events so far, and what further commands come to.
 
 mod stream;
-mod world;
 
 use std::marker::PhantomData;
 use std::rc::Rc;

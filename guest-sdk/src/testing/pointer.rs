@@ -14,12 +14,16 @@ pub(super) fn check(pointer: &str) -> Result<(), String> {
 
 /// What the pointer leads to, if it can name something: a string of 1 to 256 bytes, or a number.
 pub(super) fn key(value: &Value, pointer: &str) -> Option<String> {
-    let key = match value.pointer(pointer)? {
-        Value::String(text) => text.clone(),
-        Value::Number(number) => spelled(number),
-        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => return None,
-    };
-    (1..=256).contains(&key.len()).then_some(key)
+    text(value, pointer).filter(|key| (1..=256).contains(&key.len()))
+}
+
+/// The text that the pointer leads to, or the number, as text.
+pub(super) fn text(value: &Value, pointer: &str) -> Option<String> {
+    match value.pointer(pointer)? {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(spelled(number)),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
 }
 
 /// Both values say the same: `1` and `1.0` do.

@@ -4,6 +4,7 @@ mod aggregates;
 mod commands;
 mod composition;
 mod kinds;
+mod policies;
 mod projections;
 mod step;
 mod triggers;
@@ -66,6 +67,7 @@ impl Module {
         commands::check_known(self, &mut found.0);
         aggregates::check(self.aggregates(), &mut found.0);
         projections::check(self.projections(), &mut found.0);
+        policies::check(self, &mut found.0);
         if found.0.is_empty() { Ok(()) } else { Err(found) }
     }
 }

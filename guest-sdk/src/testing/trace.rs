@@ -46,7 +46,7 @@ pub(super) fn waiting(wait: &Wait, now: Moment) -> String {
 }
 
 /// In the largest unit that leaves no rest.
-fn short(duration: Duration) -> String {
+pub(super) fn short(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units: [(u128, &str); 4] = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
     match units.iter().find(|(unit, _)| ms > 0 && ms.is_multiple_of(*unit)) {

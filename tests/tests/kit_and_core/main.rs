@@ -9,6 +9,7 @@
 mod case;
 mod core;
 mod kit;
+mod policies;
 mod random;
 mod shrink;
 

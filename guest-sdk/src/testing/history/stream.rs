@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use super::world::DecideWorld;
 use crate::aggregate::Untyped;
 use crate::bindings::aggregates::exports::amends::module::aggregate as wit;
 use crate::bindings::imports::amends::module::types::Payload;
 use crate::host::inside;
 use crate::stop::Failure;
 use crate::testing::plain::is_printable;
+use crate::testing::pure::PureWorld;
 use crate::{__exports, Module, payload};
 
 const EVENTS_MAX: usize = 1000;
@@ -20,7 +20,7 @@ const TEXT_BYTES_MAX: usize = 255;
 pub(in crate::testing) struct Stream {
     pub(in crate::testing) aggregate: Rc<dyn Untyped>,
     pub(in crate::testing) id: String,
-    pub(in crate::testing) world: Rc<DecideWorld>,
+    pub(in crate::testing) world: Rc<PureWorld>,
     pub(super) events: Vec<wit::Event>,
     /// Keys that another aggregate holds.
     pub(in crate::testing) taken: BTreeSet<String>,
@@ -28,7 +28,8 @@ pub(in crate::testing) struct Stream {
 
 impl Stream {
     pub(in crate::testing) fn new(aggregate: Rc<dyn Untyped>, id: String) -> Stream {
-        Stream { aggregate, id, world: Rc::new(DecideWorld::new()), events: Vec::new(), taken: BTreeSet::new() }
+        let world = Rc::new(PureWorld::new("decide: it depends on the state and the command alone, so put it into one of them"));
+        Stream { aggregate, id, world, events: Vec::new(), taken: BTreeSet::new() }
     }
 
     pub(super) fn record(&mut self, event_type: String, version: u32, data: Option<Payload>) {

@@ -17,6 +17,9 @@ pub(super) fn check(aggregates: &[Rc<dyn Untyped>], problems: &mut Vec<String>) 
         if let Some(other) = aggregate.events_of().filter(|other| *other != name) {
             found(format!("its events say `#[event(aggregate = {other:?})]`; give both the same name"));
         }
+        if let Some(other) = aggregate.commands_of().filter(|other| *other != name) {
+            found(format!("its commands say `#[command(aggregate = {other:?})]`; give both the same name"));
+        }
         check_schemas(&**aggregate, &mut found);
     }
 }

@@ -1,4 +1,4 @@
-//! What surrounds a command that is decided: the time, and ids. Everything else is outside.
+//! What surrounds a command that is decided, and a policy that reacts: the time, and ids. Everything else is outside.
 
 use std::cell::{Cell, RefCell};
 use std::time::Duration;
@@ -8,30 +8,34 @@ use crate::log::Level;
 use crate::testing::world::{START_MS, next, seed};
 use crate::{Moment, http};
 
-pub(in crate::testing) struct DecideWorld {
+pub(in crate::testing) struct PureWorld {
+    rule: &'static str,
     now: Cell<Moment>,
-    command: RefCell<String>,
+    /// The command, or the cause.
+    about: RefCell<String>,
     ids: Cell<u64>,
     random: Cell<u64>,
     logs: RefCell<Vec<String>>,
 }
 
-impl DecideWorld {
-    pub(in crate::testing) fn new() -> DecideWorld {
-        DecideWorld {
+impl PureWorld {
+    /// For functions that do not reach outside; `rule` says why, behind what they asked for.
+    pub(in crate::testing) fn new(rule: &'static str) -> PureWorld {
+        PureWorld {
+            rule,
             now: Cell::new(Moment::from_millis(START_MS)),
-            command: RefCell::default(),
+            about: RefCell::default(),
             ids: Cell::new(0),
             random: Cell::new(0),
             logs: RefCell::default(),
         }
     }
 
-    /// The same command is decided in the same way again.
-    pub(in crate::testing) fn begin(&self, command: &str) {
-        self.command.replace(command.to_owned());
+    /// The same command is decided in the same way again, and the same cause is taken in the same way.
+    pub(in crate::testing) fn begin(&self, about: &str) {
+        self.about.replace(about.to_owned());
         self.ids.set(0);
-        self.random.set(seed(command));
+        self.random.set(seed(about));
     }
 
     pub(in crate::testing) fn advance(&self, time: Duration) {
@@ -55,11 +59,12 @@ impl DecideWorld {
     }
 
     fn outside(&self, what: &str) -> ! {
-        panic!("decide asks for {what}; it depends on the state and the command alone, so put it into one of them")
+        let (who, why) = self.rule.split_once(": ").unwrap_or((self.rule, ""));
+        panic!("{who} asks for {what}; {why}")
     }
 }
 
-impl World for DecideWorld {
+impl World for PureWorld {
     fn now(&self) -> Moment {
         self.clock()
     }
@@ -70,7 +75,7 @@ impl World for DecideWorld {
 
     fn new_id(&self) -> String {
         self.ids.set(self.ids.get() + 1);
-        let mut state = seed(&format!("{} id {}", self.command.borrow(), self.ids.get()));
+        let mut state = seed(&format!("{} id {}", self.about.borrow(), self.ids.get()));
         format!("{:016x}{:016x}", next(&mut state), next(&mut state))
     }
 

@@ -1,4 +1,4 @@
-//! Events as a projection receives them.
+//! Events as projections and policies receive them.
 
 use serde::de::DeserializeOwned;
 
@@ -7,7 +7,7 @@ use crate::host::EventAt;
 use crate::stop::Failure;
 use crate::{Events, Moment, aggregate, payload};
 
-pub(super) type Raw = RecordedEvent;
+pub(crate) type Raw = RecordedEvent;
 
 /// An event as it was recorded: what it says, of whom, and when.
 ///
@@ -52,7 +52,7 @@ pub struct Recorded<E> {
 pub struct Erased;
 
 impl<E> Recorded<E> {
-    pub(super) fn new(raw: &Raw, event: E) -> Recorded<E> {
+    pub(crate) fn new(raw: &Raw, event: E) -> Recorded<E> {
         Recorded {
             event,
             key: raw.key.clone(),
@@ -68,13 +68,13 @@ impl<E> Recorded<E> {
 }
 
 /// An event of an aggregate; none if its data was erased.
-pub(super) fn of_aggregate<E: Events>(raw: &Raw) -> Result<Option<E>, String> {
+pub(crate) fn of_aggregate<E: Events>(raw: &Raw) -> Result<Option<E>, String> {
     let aggregate = E::AGGREGATE.unwrap_or_default();
     aggregate::recorded(aggregate, &raw.event_type, raw.version, raw.data.as_ref())
 }
 
 /// A published event, which may have come without data. Nobody knows then whether it had some.
-pub(super) fn published<T: DeserializeOwned>(raw: &Raw) -> Result<Option<T>, String> {
+pub(crate) fn published<T: DeserializeOwned>(raw: &Raw) -> Result<Option<T>, String> {
     match &raw.data {
         _ if raw.version != 1 => Err("this module reads its version 1".to_owned()),
         Some(data) => payload::decode(data).map(Some).map_err(|error| error.to_string()),
@@ -82,7 +82,7 @@ pub(super) fn published<T: DeserializeOwned>(raw: &Raw) -> Result<Option<T>, Str
     }
 }
 
-pub(super) fn unreadable(raw: &Raw, why: &str) -> Failure {
+pub(crate) fn unreadable(raw: &Raw, why: &str) -> Failure {
     let message = format_args!("the event {} cannot be read: {}: {why}", raw.id, EventAt::from(raw));
     Failure::new("unreadable_event", message)
 }
