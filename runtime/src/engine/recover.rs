@@ -56,7 +56,7 @@ pub(crate) fn recover(
     let jobs = job::read::running(store)?;
     let broadcasts = broadcast::recover::read(store)?;
     let aggregates = aggregate::recover::read(store)?;
-    let policies = policy::recover::read(&mut kernel, store, &modules)?;
+    let policies = policy::recover::read(&mut kernel, store, &modules, suspects)?;
     let messages = messages::recover::read(store)?;
     let mut shard = Shard::new(kernel, Kinds { modules, sagas, aggregates, policies, schedules, jobs, broadcasts, messages });
     let actions = shard.begin();

@@ -2,6 +2,8 @@
 //!
 //! What comes out is hostile: it is counted, and its sizes and texts are checked. Whether the definition declares it the engine says.
 
+use std::ops::RangeFrom;
+
 use amends_core::{
     aggregate::{TEXT_BYTES_MAX, is_text},
     id::SagaId,
@@ -70,11 +72,19 @@ pub(super) fn wishes(reaction: wit::Reaction, bounds: Bounds) -> Result<Wishes, 
         let (set, clear) = (set.len(), clear.len());
         return Err(Fault::bad_output(format!("it sets {set} timers and clears {clear}; an instance has at most {TIMERS_MAX}")));
     }
+    // What a reaction sends is counted together: each has an id of its own.
+    let mut number = 0..;
     let wishes = Wishes {
         state: state.map(|state| bounds.payload(state, "state")).transpose()?,
-        commands: numbered(commands).map(|(number, command)| sent(command, number, bounds)).collect::<Result<_, Fault>>()?,
-        events: numbered(events).map(|(number, event)| published(event, number, bounds)).collect::<Result<_, Fault>>()?,
-        starts: numbered(starts).map(|(number, start)| start_of(start, number, bounds)).collect::<Result<_, Fault>>()?,
+        commands: numbered(&mut number, commands)
+            .map(|(number, command)| sent(command, number, bounds))
+            .collect::<Result<_, Fault>>()?,
+        events: numbered(&mut number, events)
+            .map(|(number, event)| published(event, number, bounds))
+            .collect::<Result<_, Fault>>()?,
+        starts: numbered(&mut number, starts)
+            .map(|(number, start)| start_of(start, number, bounds))
+            .collect::<Result<_, Fault>>()?,
         set: set.into_iter().map(|timer| timer_of(timer, bounds)).collect::<Result<_, Fault>>()?,
         cleared: clear.into_iter().map(|name| named(name, "a timer that it clears")).collect::<Result<_, Fault>>()?,
         ends,
@@ -82,21 +92,24 @@ pub(super) fn wishes(reaction: wit::Reaction, bounds: Bounds) -> Result<Wishes, 
     let bytes = weigh(&wishes);
     if bytes > BYTES_MAX {
         return Err(Fault::bad_output(format!(
-            "its commands, events and starts have {bytes} bytes together, and may have {BYTES_MAX}"
+            "its state, commands, events, starts and timers have {bytes} bytes together, and may have {BYTES_MAX}"
         )));
     }
     Ok(wishes)
 }
 
-fn numbered<T>(wishes: Vec<T>) -> impl Iterator<Item = (u32, T)> {
-    (0..).zip(wishes)
+/// `wishes` first: a number is taken only for one that is there.
+fn numbered<T>(number: &mut RangeFrom<u32>, wishes: Vec<T>) -> impl Iterator<Item = (u32, T)> {
+    wishes.into_iter().zip(number).map(|(wish, number)| (number, wish))
 }
 
 fn weigh(wishes: &Wishes) -> usize {
     let commands = wishes.commands.iter().map(|sent| sent.data.bytes.len());
     let events = wishes.events.iter().map(|published| published.data.bytes.len());
     let starts = wishes.starts.iter().map(|start| start.input.bytes.len());
-    commands.chain(events).chain(starts).sum()
+    let state = wishes.state.iter().map(|state| state.bytes.len());
+    let timers = wishes.set.iter().filter_map(|timer| Some(timer.data.as_ref()?.bytes.len()));
+    commands.chain(events).chain(starts).chain(state).chain(timers).sum()
 }
 
 fn start_of(start: wit::SagaStart, number: u32, bounds: Bounds) -> Result<SagaStart, Fault> {
@@ -199,7 +212,7 @@ mod tests {
         expect![[r#"
             bad_output: it wants 100000 commands, events and starts for one cause, and may have 1024
             trap: it sends a command to a customer whose id is none that an aggregate may have
-            bad_output: its commands, events and starts have 4718610 bytes together, and may have 4194304
+            bad_output: its state, commands, events, starts and timers have 4718610 bytes together, and may have 4194304
             trap: it publishes an event whose type or key is none that an event may have
             bad_output: it starts a saga `trip` under a bad saga id: use 1 to 128 of letters, digits, . _ : and -, beginning with a letter or digit
             bad_output: it sets 100001 timers and clears 0; an instance has at most 64

@@ -194,6 +194,7 @@ facts! {
         709 "cleared" Cleared { key: key }
         710 "kept_for_instance" Kept { key: key, position: position, until: until }
         711 "undelivered" Dead { key: key, position: position, failure: failure }
+        712 "host_died" HostDied { key: key, position: position }
     }
     Instance(InstanceEvent) {
         800 "handled" Handled { 0: reaction }

@@ -54,22 +54,28 @@ pub struct Subscription {
     pub event_type: String,
     /// The forms of its data that can be read.
     pub versions: Vec<u32>,
-    /// A JSON pointer into its data, at the key that it is for; none: its own key.
+    /// A JSON pointer into its data, at the key that it is for; none: its own key. An event with null or nothing there is not for the
+    /// policy.
     pub key: Option<String>,
     /// What it means for the instance of its key.
     pub route: Route,
 }
 
 impl Subscription {
-    /// The key that an event is for, which has this key of its own and this data.
-    pub fn key_of(&self, own: &str, data: Option<&Payload>) -> Result<String, Failure> {
-        let Some(pointer) = &self.key else { return Ok(own.to_owned()) };
-        let data = data.filter(|data| data.format == Format::Json);
-        let found = data.and_then(|data| json::find(&data.bytes, pointer)).and_then(json::key);
-        found.filter(|key| (1..=KEY_BYTES_MAX).contains(&key.len()) && !key.chars().any(char::is_control)).ok_or_else(|| {
-            let message = format!("at `{pointer}` of its data is no text of 1 to {KEY_BYTES_MAX} bytes, and no number");
-            Failure::new("no_key", message)
-        })
+    /// The key that an event is for, which has this key of its own and this data. None: it has no key there, or null, so it is for
+    /// no instance.
+    pub fn key_of(&self, own: &str, data: Option<&Payload>) -> Result<Option<String>, Failure> {
+        let Some(pointer) = &self.key else { return Ok(Some(own.to_owned())) };
+        let bad = |said: String| Failure::new("no_key", said);
+        let Some(data) = data.filter(|data| data.format == Format::Json) else {
+            return Err(bad(format!("its key is at `{pointer}` of its data, and that is not there or no JSON")));
+        };
+        let Some(found) = json::find(&data.bytes, pointer).filter(|found| *found != b"null") else { return Ok(None) };
+        let is_key = |key: &String| (1..=KEY_BYTES_MAX).contains(&key.len()) && !key.chars().any(char::is_control);
+        json::key(found)
+            .filter(is_key)
+            .map(Some)
+            .ok_or_else(|| bad(format!("at `{pointer}` of its data is no text of 1 to {KEY_BYTES_MAX} bytes, and no number")))
     }
 }
 
@@ -276,13 +282,14 @@ mod tests {
         let by = |pointer: Option<&str>, data: &str| {
             let key = pointer.map(str::to_owned);
             let subscription = Subscription { key, ..credit().subscriptions[0].clone() };
-            subscription.key_of("O1", Some(&Payload::json(data.to_owned()))).unwrap_or_else(|failure| failure.code)
+            let key = subscription.key_of("O1", Some(&Payload::json(data.to_owned())));
+            key.map_or_else(|failure| failure.code, |key| key.unwrap_or_else(|| "nobody".into()))
         };
         let data = r#"{"customer":"C1","stay":7.0,"at":null,"empty":"","odd":"a\u0000"}"#;
         let keys = [None, Some("/customer"), Some("/stay"), Some("/at"), Some("/empty"), Some("/odd"), Some("/none"), Some("")];
         let found = keys.map(|pointer| by(pointer, data));
-        assert_eq!(found, ["O1", "C1", "7", "no_key", "no_key", "no_key", "no_key", "no_key"]);
-        assert_eq!([by(Some(""), r#""K""#), by(Some("/a"), "{")], ["K", "no_key"]);
+        assert_eq!(found, ["O1", "C1", "7", "nobody", "no_key", "no_key", "nobody", "no_key"]);
+        assert_eq!(by(Some(""), r#""K""#), "K");
     }
 
     #[test]

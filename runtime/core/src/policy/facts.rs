@@ -99,6 +99,13 @@ pub enum PolicyEvent {
         /// Why it could not be taken.
         failure: Failure,
     },
+    /// The host died while a guest had a cause, which may be why (law 11).
+    HostDied {
+        /// The key.
+        key: String,
+        /// The position of the cause.
+        position: u64,
+    },
 }
 
 /// A fact about an instance: what a policy did with the causes of one key.

@@ -1,6 +1,6 @@
 //! How a policy stands, and how its instances stand: the folds of their facts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,7 +32,17 @@ pub struct PolicyState {
     pub stopped: Option<Stop>,
     /// The keys with which something waits for an operator.
     pub parked: BTreeMap<String, Parked>,
+    /// The keys with which what waits is tried again.
+    pub redriven: BTreeSet<String>,
+    /// Causes with which the host died, each with how often since it was tried anew. The last ones only.
+    pub died: BTreeMap<u64, u32>,
 }
+
+/// With so many deaths of the host a cause is not tried again by itself.
+pub const DEATHS_MAX: u32 = 3;
+
+/// Causes whose deaths are counted: a host that dies has fewer calls.
+const DIED_MAX: usize = 256;
 
 /// Why a policy does not go on by itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,8 +66,6 @@ pub struct Parked {
     pub since: Instant,
     /// How often the cause was tried.
     pub attempts: u32,
-    /// It is tried again, and with it what waits behind it.
-    pub is_redriven: bool,
 }
 
 impl PolicyState {
@@ -84,22 +92,33 @@ impl PolicyState {
                 (self.incarnation, self.from, self.replay_to) = (*incarnation, *from, *replay_to);
                 self.stopped = None;
                 self.parked.clear();
+                self.redriven.clear();
+                self.died.clear();
             }
             PolicyEvent::Stopped { at: position, failure } => {
+                // When it is resumed, the cause is tried anew.
+                position.map(|position| self.died.remove(&position));
                 self.stopped = Some(Stop { at: *position, failure: failure.clone(), since: at });
             }
             PolicyEvent::Parked { key, position, failure, attempts } => {
                 let since = self.parked.get(key).map_or(at, |known| known.since);
                 let (position, failure, attempts) = (*position, failure.clone(), *attempts);
-                self.parked.insert(key.clone(), Parked { position, failure, since, attempts, is_redriven: false });
+                self.parked.insert(key.clone(), Parked { position, failure, since, attempts });
+                self.redriven.remove(key);
+                self.died.remove(&position);
             }
-            PolicyEvent::Redriven { key, .. } => {
-                if let Some(parked) = self.parked.get_mut(key) {
-                    parked.is_redriven = true;
+            PolicyEvent::Redriven { key, .. } => drop(self.redriven.insert(key.clone())),
+            PolicyEvent::Dropped { .. } | PolicyEvent::Kept { .. } | PolicyEvent::Dead { .. } => {}
+            PolicyEvent::Cleared { key } => {
+                self.parked.remove(key);
+                self.redriven.remove(key);
+            }
+            PolicyEvent::HostDied { position, .. } => {
+                *self.died.entry(*position).or_default() += 1;
+                if self.died.len() > DIED_MAX {
+                    self.died.pop_first();
                 }
             }
-            PolicyEvent::Dropped { .. } | PolicyEvent::Kept { .. } | PolicyEvent::Dead { .. } => {}
-            PolicyEvent::Cleared { key } => drop(self.parked.remove(key)),
         }
     }
 }

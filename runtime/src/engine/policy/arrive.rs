@@ -29,7 +29,14 @@ impl Policies {
         answer: &Answer,
     ) -> Result<(), Unready> {
         let Some((key, of)) = PolicyKey::of_instance(&message.of) else { return Ok(()) };
-        let wants = self.wants_answers(&key);
+        let Some(handling) = self.handlings.get(&key) else { return Ok(()) };
+        // Of an earlier life of the policy nobody waits for it.
+        if message.position <= handling.stands.replay_to {
+            message.forget(&mut reads.done()?);
+            return Ok(());
+        }
+        // Without code it waits for the code to come.
+        let wants = handling.code.as_ref().is_none_or(|code| code.definition.answers);
         let refused = match answer {
             Answer::Refused(failure) => Some(failure),
             Answer::Accepted { .. } => None,
@@ -65,10 +72,6 @@ impl Policies {
         Ok(())
     }
 
-    fn wants_answers(&self, key: &PolicyKey) -> bool {
-        self.handlings.get(key).and_then(|handling| handling.code.as_ref()).is_some_and(|code| code.definition.answers)
-    }
-
     /// A timer of the instance that begins at a position is due.
     pub(crate) fn due(&mut self, mut reads: Reads<'_>, timer: Timer) -> Result<(), Unready> {
         let stored = reads.record(timer.start)?;
@@ -88,17 +91,18 @@ impl Policies {
 
     /// The time of an event is over that is kept for its instance.
     pub(crate) fn expire(&mut self, mut reads: Reads<'_>, timer: Timer) -> Result<(), Unready> {
-        let Some((key, of)) = rows::kept(&mut reads, timer)? else { return Ok(()) };
-        let row = rows::parked_at(&mut reads, &key, &of, timer.start)?;
+        let Some((key, of, position)) = rows::kept(&mut reads, timer)? else { return Ok(()) };
+        let row = rows::parked_at(&mut reads, &key, &of, position)?;
         let commit = &mut reads.done()?;
         commit.clear_timer(timer);
         let Some(handling) = self.handlings.get_mut(&key) else { return Ok(()) };
+        // It may have been tried again since, and is kept for longer then.
         let is_kept = |row: &rows::ParkedRow| {
-            matches!(row.waits, rows::Waits::Instance(_)) && row.incarnation == handling.stands.incarnation
+            row.waits == rows::Waits::Instance(timer.due) && row.incarnation == handling.stands.incarnation
         };
         // Where its instance has begun, it is being taken.
-        if let Some(row) = row.filter(is_kept).filter(|_| handling.kept.contains_key(&of)) {
-            handling.expire(commit, &key, &of, timer.start, row);
+        if let Some(row) = row.filter(is_kept).filter(|_| handling.kept.of(&of) > 0) {
+            handling.expire(commit, &key, &of, position, row);
         }
         Ok(())
     }

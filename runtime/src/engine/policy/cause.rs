@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use amends_core::{
+    aggregate::AggregateEvent,
     id::StepKey,
-    policy::{self, Definition, InstanceEvent},
+    policy::{self, Definition, InstanceEvent, Subscription},
     value::{Failure, Instant},
 };
 use sha2::{Digest, Sha256};
@@ -29,9 +30,19 @@ pub(super) struct Cause {
     /// Through how many streams its chain has led.
     pub(super) depth: u16,
     /// Why it can be taken by nobody.
-    pub(super) flaw: Option<Failure>,
+    pub(super) flaw: Option<Flaw>,
+    /// Another system recorded it, and what followed from it as well.
+    pub(super) is_imported: bool,
     /// It waited for an operator, and is tried again.
     pub(super) was_parked: bool,
+}
+
+/// Why nobody can take a cause.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Flaw {
+    pub(super) failure: Failure,
+    /// It is known for which key it is: what comes after it with that key is held up.
+    pub(super) has_key: bool,
 }
 
 /// Where a cause is, and what finds it.
@@ -44,24 +55,22 @@ pub(super) enum Place {
 }
 
 impl Cause {
-    /// The cause of a record, and its key.
-    pub(super) fn read(definition: &Definition, place: &Place, record: Record) -> Result<(String, Self), Corrupt> {
+    /// The cause of a record, and its key; none: it is an event that is not for the policy.
+    pub(super) fn read(definition: &Definition, place: &Place, record: Record) -> Result<(Option<String>, Self), Corrupt> {
         match place {
             Place::Event { event_type, aggregate } => Self::of_event(definition, (event_type, aggregate), record),
-            Place::Arrival { key } => Self::of_arrival(record).map(|cause| (key.clone(), cause)),
+            Place::Arrival { key } => Self::of_arrival(record).map(|cause| (Some(key.clone()), cause)),
         }
     }
 
-    fn of_event(definition: &Definition, of: (&str, &str), record: Record) -> Result<(String, Self), Corrupt> {
+    fn of_event(definition: &Definition, of: (&str, &str), record: Record) -> Result<(Option<String>, Self), Corrupt> {
         let (position, id, depth) = (record.position, record.id, record.depth);
+        let is_imported = matches!(record.fact, Fact::Aggregate(AggregateEvent::Imported { .. }));
         let event = RecordedEvent::of(of, record)?;
-        let (key, flaw) = match key_of(definition, &event) {
-            Ok(key) => (key, None),
-            Err(flaw) => (event.key.clone(), Some(flaw)),
-        };
+        let (key, flaw) = key_of(definition, &event);
         let (at, root) = (event.recorded_at(), event.correlation.clone());
         let told = ToldCause::Event(Arc::new(event));
-        Ok((key, Self { position, record: id, told, at, root, depth, flaw, was_parked: false }))
+        Ok((key, Self { position, record: id, told, at, root, depth, flaw, is_imported, was_parked: false }))
     }
 
     fn of_arrival(record: Record) -> Result<Self, Corrupt> {
@@ -74,7 +83,7 @@ impl Cause {
             }
             _ => return Err(Corrupt(format!("position {position} is no cause of a policy, though a row says so"))),
         };
-        Ok(Self { position, record: id, told, at, root, depth, flaw: None, was_parked: false })
+        Ok(Self { position, record: id, told, at, root, depth, flaw: None, is_imported: false, was_parked: false })
     }
 
     /// What it was, as it is recorded.
@@ -92,6 +101,16 @@ impl Cause {
             ToldCause::Event(event) => Some(event),
             ToldCause::Timer(_) | ToldCause::Answer { .. } => None,
         }
+    }
+
+    /// What it says, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        let data = match &self.told {
+            ToldCause::Event(event) => event.data.as_ref(),
+            ToldCause::Timer(timer) => timer.data.as_ref(),
+            ToldCause::Answer { .. } => None,
+        };
+        data.map_or(0, |data| data.bytes.len())
     }
 
     /// What the ids of all that comes of it are made of: the same however often it is tried, and another one in another life of the
@@ -112,16 +131,23 @@ impl Cause {
     }
 }
 
-/// The key that an event is for.
-fn key_of(definition: &Definition, event: &RecordedEvent) -> Result<String, Failure> {
+/// The key that an event is for, and why nobody can take it. Without a key that can be known it is under its own.
+fn key_of(definition: &Definition, event: &RecordedEvent) -> (Option<String>, Option<Flaw>) {
     let Some(subscription) = definition.subscription(&event.event_type) else {
-        return Err(Failure::new("not_taken", "the policy does not take events of this type any more"));
+        let failure = Failure::new("not_taken", "the policy does not take events of this type any more");
+        return (Some(event.key.clone()), Some(Flaw { failure, has_key: false }));
     };
-    if !subscription.versions.contains(&event.version) {
-        let known: Vec<String> = subscription.versions.iter().map(u32::to_string).collect();
-        let message =
-            format!("it is `{}` in form {}, and the policy reads form {}", event.event_type, event.version, known.join(" and "));
-        return Err(Failure::new("unreadable_event", message));
+    match subscription.key_of(&event.key, event.data.as_ref()) {
+        Err(failure) => (Some(event.key.clone()), Some(Flaw { failure, has_key: false })),
+        Ok(None) => (None, None),
+        Ok(Some(key)) if subscription.versions.contains(&event.version) => (Some(key), None),
+        Ok(Some(key)) => (Some(key), Some(Flaw { failure: unreadable(subscription, event), has_key: true })),
     }
-    subscription.key_of(&event.key, event.data.as_ref())
+}
+
+fn unreadable(subscription: &Subscription, event: &RecordedEvent) -> Failure {
+    let known: Vec<String> = subscription.versions.iter().map(u32::to_string).collect();
+    let (event_type, version) = (&event.event_type, event.version);
+    let message = format!("it is `{event_type}` in form {version}, and the policy reads form {}", known.join(" and "));
+    Failure::new("unreadable_event", message)
 }

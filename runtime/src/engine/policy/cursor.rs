@@ -9,12 +9,11 @@ use crate::{engine::kernel::commit::Commit, store::Position};
 impl Handling {
     /// A cause that was read is taken, or parked.
     pub(super) fn pass(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, position: Position) {
-        if !self.open.remove(&position) {
+        if !self.open.remove(position) {
             return;
         }
         self.ahead.insert(position);
-        let first_open = self.open.first().copied();
-        let passed = first_open.map_or(self.read, |first| first - 1);
+        let passed = self.open.first().map_or(self.read, |first| first - 1);
         let behind = self.ahead.split_off(&(passed + 1));
         let through = std::mem::replace(&mut self.ahead, behind);
         if through.is_empty() {
@@ -26,6 +25,14 @@ impl Handling {
         }
         self.cursor = passed;
         rows::put_cursor(commit, key, self.cursor);
+    }
+
+    /// What was read is not for the policy: where nothing before it is open, it need not be read again.
+    pub(super) fn pass_over(&mut self, commit: &mut Commit<'_>, key: &PolicyKey) {
+        if self.open.first().is_none() && self.ahead.is_empty() && self.read > self.cursor {
+            self.cursor = self.read;
+            rows::put_cursor(commit, key, self.cursor);
+        }
     }
 }
 
@@ -50,7 +57,8 @@ mod tests {
     /// What is written when these positions are taken in this order, of those that were read up to 20.
     fn written(open: &[Position], taken: &[Position]) -> String {
         let key = PolicyKey::new(&Namespace::new("default").unwrap(), "p");
-        let mut handling = Handling { open: open.iter().copied().collect(), read: 20, cursor: 9, ..Handling::default() };
+        let mut handling = Handling { read: 20, cursor: 9, ..Handling::default() };
+        open.iter().for_each(|position| handling.open.insert(*position, 1));
         let mut lines = Vec::new();
         for position in taken {
             let mut kernel = Kernel::new(Limits::default(), Arc::new(Metrics::default()), 1, 1, 20);

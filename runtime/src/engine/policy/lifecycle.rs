@@ -11,13 +11,15 @@ use super::{
     Policies, PolicyKey,
     handling::{Code, Handling},
     request::{PolicyRequest, PolicyStatus, PolicyVerb, PolicyView},
-    rows,
+    rows::{self, ParkedRow},
 };
 use crate::{
     engine::{
         kernel::{
             Kernel,
+            answers::{self, Scope},
             commit::Commit,
+            fingerprint::{Fingerprint, Parts},
             reads::{Reads, Unready},
             request::{Origin, Said},
         },
@@ -77,22 +79,35 @@ impl Policies {
         if !self.handlings.contains_key(&key) {
             return Ok(Said::refused(self.no_policy(&key)));
         }
-        let dropped = match verb {
-            PolicyVerb::Drop { key: of, position } => rows::parked_at(&mut reads, &key, of, *position)?.is_some(),
-            PolicyVerb::Pause | PolicyVerb::Resume | PolicyVerb::Reset(_) | PolicyVerb::Redrive { .. } => false,
+        let asked = fingerprint(request);
+        let answer = origin.idempotency_key.as_ref().map(|name| answers::key(&key.namespace, Scope::Verb, name));
+        let first = answer.as_ref().map_or(Ok(Ok(None)), |answer| answers::first::<Position>(&mut reads, answer, &asked));
+        let letter = match verb {
+            PolicyVerb::Drop { key: of, position } => rows::parked_at(&mut reads, &key, of, *position),
+            PolicyVerb::Pause | PolicyVerb::Resume | PolicyVerb::Reset(_) | PolicyVerb::Redrive { .. } => Ok(None),
         };
+        let (first, letter) = (first?, letter?);
         let mut commit = reads.done()?;
         let Some(handling) = self.handlings.get_mut(&key) else { return Ok(Said::refused(self.no_policy(&key))) };
-        let facts = match facts(handling, &commit, verb, act, dropped) {
+        let letter = letter.filter(|row| row.incarnation == handling.stands.incarnation);
+        let facts = match first {
+            Ok(Some(_)) => Ok(Vec::new()),
+            Ok(None) => facts(handling, &commit, verb, act, letter.is_some()),
+            Err(refusal) => Err(refusal),
+        };
+        let facts = match facts {
             Ok(facts) => facts,
             Err(refusal) => return Ok(Said::new(commit.last_position(), Err(refusal))),
         };
-        for fact in facts {
+        for fact in &facts {
             handling.record(&mut commit, &key, fact.clone(), origin.actor.clone());
-            follow_up(handling, &mut commit, &key, &fact);
+            follow_up(handling, &mut commit, &key, fact, letter.as_ref());
+        }
+        let position = commit.last_position();
+        if let Some(answer) = answer.filter(|_| !facts.is_empty()) {
+            answers::keep(&mut commit, answer, asked, &position, None, position);
         }
         self.let_go_on(&key);
-        let position = commit.last_position();
         let view = self.handlings.get(&key).map(|handling| view(&key, handling, position));
         Ok(Said::new(position, view.ok_or_else(|| self.no_policy(&key))))
     }
@@ -122,6 +137,22 @@ impl Policies {
     }
 }
 
+/// What a verb that is sent again under the same key must be equal in: the policy, the verb with all that it says, and the note.
+fn fingerprint(request: &PolicyRequest) -> Fingerprint {
+    let PolicyRequest { name, verb, act } = request;
+    let parts = Parts::default().part("policy").part(name);
+    let parts = match verb {
+        PolicyVerb::Pause => parts.part("pause"),
+        PolicyVerb::Resume => parts.part("resume"),
+        PolicyVerb::Reset(None) => parts.part("reset to now"),
+        PolicyVerb::Reset(Some(from)) => parts.part("reset").part(from.to_be_bytes()),
+        PolicyVerb::Redrive { key: None } => parts.part("redrive all"),
+        PolicyVerb::Redrive { key: Some(key) } => parts.part("redrive").part(key),
+        PolicyVerb::Drop { key, position } => parts.part("drop").part(key).part(position.to_be_bytes()),
+    };
+    parts.part(&act.note).done()
+}
+
 /// A policy begins, or goes on with the code of another version. `here`: up to there the journal was before it.
 fn install(commit: &mut Commit<'_>, key: &PolicyKey, handling: &mut Handling, active: &ActivePolicy<'_>, here: Position) {
     let ActivePolicy { module, number, digest, policy } = *active;
@@ -149,6 +180,9 @@ fn install(commit: &mut Commit<'_>, key: &PolicyKey, handling: &mut Handling, ac
     handling.is_stale = true;
 }
 
+/// Keys that are redriven by one request.
+const REDRIVEN_MAX: usize = 1_000;
+
 /// What is recorded of what an operator wants.
 fn facts(
     handling: &Handling,
@@ -173,20 +207,20 @@ fn facts(
             let (incarnation, from) = (stands.incarnation + 1, from.unwrap_or(last));
             vec![PolicyEvent::Reset { incarnation, from, replay_to: last, act }]
         }
-        PolicyVerb::Redrive { key: Some(key) } if !handling.waiting.contains_key(key) => {
+        PolicyVerb::Redrive { key: Some(key) } if handling.waiting.of(key) == 0 => {
             let known = key.escape_debug();
-            return Err(misfit(&format!("nothing waits with the key `{known}`")).hint("what waits is listed by `amends letters`"));
+            return Err(misfit(&format!("nothing waits with the key `{known}`")).hint("its letters are what waits"));
         }
         PolicyVerb::Redrive { key: Some(key) } => vec![PolicyEvent::Redriven { key: key.clone(), act }],
         PolicyVerb::Redrive { key: None } => {
-            let waits_for_operator = |key: &&String| stands.parked.contains_key(*key) || !handling.kept.contains_key(*key);
-            let keys = handling.waiting.keys().filter(waits_for_operator);
+            let for_operator = |key: &&String| handling.waiting.of(key) > handling.kept.of(key);
+            let is_tried = |key: &&String| handling.drains.contains_key(*key);
+            let keys = handling.waiting.keys().filter(for_operator).filter(|key| !is_tried(key)).take(REDRIVEN_MAX);
             keys.map(|key| PolicyEvent::Redriven { key: key.clone(), act: act.clone() }).collect()
         }
         PolicyVerb::Drop { key, position } if !is_there => {
             let key = key.escape_debug();
-            return Err(misfit(&format!("nothing waits at {position} with the key `{key}`"))
-                .hint("what waits is listed by `amends letters`"));
+            return Err(misfit(&format!("nothing waits at {position} with the key `{key}`")).hint("its letters are what waits"));
         }
         PolicyVerb::Drop { key, .. } if handling.drains.contains_key(key) => {
             return Err(misfit("what waits with this key is being tried again").hint("look again in a moment"));
@@ -198,21 +232,21 @@ fn facts(
 }
 
 /// What changes in memory and in rows with a fact.
-fn follow_up(handling: &mut Handling, commit: &mut Commit<'_>, key: &PolicyKey, fact: &PolicyEvent) {
+fn follow_up(handling: &mut Handling, commit: &mut Commit<'_>, key: &PolicyKey, fact: &PolicyEvent, letter: Option<&ParkedRow>) {
     match fact {
         PolicyEvent::Reset { from, .. } => {
             for ahead in std::mem::take(&mut handling.ahead) {
                 rows::delete_ahead(commit, key, ahead);
             }
-            (handling.cursor, handling.is_stale) = (*from, true);
+            handling.begin_anew(*from);
             rows::put_cursor(commit, key, *from);
-            // Rows of what waited and of instances say of which life they are.
-            handling.waiting.clear();
-            handling.kept.clear();
-            handling.drains.clear();
         }
         PolicyEvent::Redriven { key: of, .. } => handling.drain(commit, key, of),
-        PolicyEvent::Dropped { key: of, position, .. } => handling.dropped(commit, key, of, *position),
+        PolicyEvent::Dropped { key: of, position, .. } => {
+            if let Some(row) = letter {
+                handling.dropped(commit, key, of, *position, row);
+            }
+        }
         PolicyEvent::Installed { .. }
         | PolicyEvent::Withdrawn
         | PolicyEvent::Paused(_)
@@ -221,7 +255,8 @@ fn follow_up(handling: &mut Handling, commit: &mut Commit<'_>, key: &PolicyKey, 
         | PolicyEvent::Parked { .. }
         | PolicyEvent::Cleared { .. }
         | PolicyEvent::Kept { .. }
-        | PolicyEvent::Dead { .. } => {}
+        | PolicyEvent::Dead { .. }
+        | PolicyEvent::HostDied { .. } => {}
     }
 }
 
@@ -249,7 +284,7 @@ fn view(key: &PolicyKey, handling: &Handling, position: Position) -> PolicyView 
         failing: handling.failing(),
         parked: stands.parked.len(),
         parked_since: stands.parked.values().map(|parked| parked.since).min(),
-        waiting: handling.waiting.values().sum(),
+        waiting: handling.waiting.total(),
         position,
     }
 }

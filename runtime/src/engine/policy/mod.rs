@@ -97,7 +97,12 @@ pub(crate) struct Policies {
     sent: VecDeque<Message>,
     /// How many calls are with guests.
     calls: usize,
+    /// What may still be done until the next tick.
+    left: usize,
 }
+
+/// Turns and causes between two ticks. What is asked meanwhile does not wait for more.
+const AT_ONCE: usize = 256;
 
 impl Policies {
     /// How many calls end soon: a commit may wait for them.
@@ -126,7 +131,7 @@ impl Policies {
     /// The next policy that may go on. A host that stops leaves them to the next one.
     pub(crate) fn next_turn(&mut self, kernel: &mut Kernel) -> Option<PolicyKey> {
         self.hear(kernel);
-        if kernel.stopping || kernel.is_half_crowded() {
+        if kernel.stopping || kernel.is_half_crowded() || self.left == 0 {
             return None;
         }
         let key = self.turns.pop_front()?;
@@ -143,6 +148,11 @@ impl Policies {
         {
             self.turns.push_back(key.clone());
         }
+    }
+
+    /// A tick: some more may go on.
+    pub(crate) fn renew(&mut self) {
+        self.left = AT_ONCE;
     }
 
     /// The next message that a reaction sends.

@@ -3,14 +3,12 @@
 //! All that waits with a key is in rows. It is taken from there, oldest first, when an operator says so, or when the instance begins; what
 //! is read with the key meanwhile comes behind it, so that the order stays that of the journal.
 
-use std::collections::BTreeMap;
-
 use amends_core::{policy::PolicyEvent, value::Failure};
 
 use super::{
     PolicyKey,
     cause::{Cause, Place},
-    handling::Handling,
+    handling::{Handling, Line},
     rows::{self, ParkedRow, Waits},
 };
 use crate::{
@@ -34,7 +32,7 @@ impl Handling {
         match cause.was_parked {
             true => {
                 rows::delete_parked(commit, key, of, cause.position);
-                less(&mut self.waiting, of);
+                self.waiting.less(of);
             }
             false => self.leaves(commit, key, cause),
         }
@@ -76,7 +74,6 @@ impl Handling {
     /// What comes after what waits with this key waits as well.
     pub(super) fn put_behind(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, cause: &Cause) {
         self.put(commit, key, of, cause, Waits::Behind);
-        self.stop_if_full(commit, key);
     }
 
     /// The first cause of a line is for an instance that has not begun: it is kept for that.
@@ -85,10 +82,10 @@ impl Handling {
         let until = commit.now.plus(commit.limits.event_kept_ms);
         let kept = PolicyEvent::Kept { key: of.to_owned(), position: cause.position, until };
         commit.metrics.handled(&key.name, "kept");
-        self.record_of(commit, key, kept, &cause);
-        rows::keep_until(commit, key, of, cause.position, until);
+        let recorded = self.record_of(commit, key, kept, &cause);
+        rows::keep_until(commit, key, (of, cause.position), recorded, until);
         self.put(commit, key, of, &cause, Waits::Instance(until));
-        *self.kept.entry(of.to_owned()).or_default() += 1;
+        self.kept.add(of);
         self.stop_if_full(commit, key);
     }
 
@@ -105,7 +102,7 @@ impl Handling {
         let failure = Failure::new("no_instance", "no instance of its key began in the time that it was kept");
         self.dead(commit, key, of, at, failure.clone(), None);
         rows::put_parked(commit, key, of, at, &ParkedRow { waits: Waits::Alone(failure), ..row });
-        less(&mut self.kept, of);
+        self.kept.less(of);
     }
 
     fn leave_alone(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, cause: &Cause, failure: Failure) {
@@ -127,7 +124,7 @@ impl Handling {
         commit.metrics.dead_letter();
         let dead = PolicyEvent::Dead { key: of.to_owned(), position, failure };
         match cause {
-            Some(cause) => self.record_of(commit, key, dead, cause),
+            Some(cause) => drop(self.record_of(commit, key, dead, cause)),
             None => self.record(commit, key, dead, Actor::Host),
         }
     }
@@ -144,27 +141,33 @@ impl Handling {
     fn put(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, cause: &Cause, waits: Waits) {
         rows::put_parked(commit, key, of, cause.position, &ParkedRow::new(&cause.place(), self.stands.incarnation, waits));
         if !cause.was_parked {
-            *self.waiting.entry(of.to_owned()).or_default() += 1;
+            self.waiting.add(of);
             self.leaves(commit, key, cause);
         }
     }
 
-    /// What waits with a key is taken from now on, oldest first, and what was read with it comes behind that.
+    /// What waits with a key is taken from now on, oldest first, and what was read with it comes behind that. What is with a guest
+    /// stays there.
     pub(super) fn drain(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str) {
-        let behind = self.lines.get_mut(of).map(|line| std::mem::take(&mut line.causes)).unwrap_or_default();
+        let with_guest = |line: &Line| usize::from(line.called.is_some());
+        let line = self.lines.get_mut(of);
+        let behind = line.map(|line| line.causes.split_off(with_guest(line).min(line.causes.len()))).unwrap_or_default();
         for cause in &behind {
             self.put(commit, key, of, cause, Waits::Behind);
         }
         self.forget_if_idle(of);
-        self.kept.remove(of);
+        self.kept.forget(of);
         self.drains.insert(of.to_owned(), 0);
     }
 
     /// An operator leaves one cause out that waits.
-    pub(super) fn dropped(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, position: Position) {
-        rows::delete_parked(commit, key, of, position);
-        less(&mut self.waiting, of);
-        if !self.waiting.contains_key(of) && self.stands.parked.contains_key(of) {
+    pub(super) fn dropped(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, at: Position, row: &ParkedRow) {
+        rows::delete_parked(commit, key, of, at);
+        self.waiting.less(of);
+        if matches!(row.waits, Waits::Instance(_)) {
+            self.kept.less(of);
+        }
+        if self.waiting.of(of) == 0 && self.stands.parked.contains_key(of) {
             self.record(commit, key, PolicyEvent::Cleared { key: of.to_owned() }, Actor::Host);
         }
     }
@@ -172,14 +175,15 @@ impl Handling {
     /// Nothing waits with a key any more.
     pub(super) fn drained(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str) {
         self.drains.remove(of);
-        if self.stands.parked.contains_key(of) {
+        if self.stands.parked.contains_key(of) || self.stands.redriven.contains(of) {
             self.record(commit, key, PolicyEvent::Cleared { key: of.to_owned() }, Actor::Host);
         }
     }
 
-    fn stop_if_full(&mut self, commit: &mut Commit<'_>, key: &PolicyKey) {
-        let (keys, causes) = (self.stands.parked.len(), self.waiting.values().sum::<usize>());
-        if self.stands.stopped.is_none() && (keys > KEYS_MAX || causes > CAUSES_MAX) {
+    /// It stops where too much waits.
+    pub(super) fn stop_if_full(&mut self, commit: &mut Commit<'_>, key: &PolicyKey) {
+        let (keys, causes) = (self.stands.parked.len(), self.waiting.total());
+        if keys > KEYS_MAX || causes > CAUSES_MAX {
             let message = format!(
                 "{causes} causes wait, {keys} keys for an operator; {CAUSES_MAX} causes and {KEYS_MAX} keys may: redrive or drop some, then resume it"
             );
@@ -189,6 +193,9 @@ impl Handling {
 
     /// It does not go on by itself.
     pub(super) fn stop(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, at: Option<Position>, failure: Failure) {
+        if self.stands.stopped.is_some() {
+            return;
+        }
         let (code, why) = (&failure.code, &failure.message);
         tracing::error!(policy = key.name, namespace = %key.namespace, at, code, why, "a policy stopped");
         commit.metrics.handled(&key.name, "stopped");
@@ -201,11 +208,13 @@ impl Handling {
     }
 
     /// Appends a fact that is about a cause, so that a trace finds it there.
-    fn record_of(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, fact: PolicyEvent, cause: &Cause) {
+    fn record_of(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, fact: PolicyEvent, cause: &Cause) -> Position {
         self.append(commit, key, fact, Actor::Host, Some(cause.record));
+        let position = commit.last_position();
         if let Some(event) = cause.event() {
-            commit.caused(&key.namespace, &event.id, commit.last_position());
+            commit.caused(&key.namespace, &event.id, position);
         }
+        position
     }
 
     /// Appends a fact to its stream.
@@ -223,16 +232,6 @@ impl Handling {
         self.stands.apply(&fact, at);
         commit.record(&mut stream, Entry { at, actor, causation, fact: Fact::Policy(fact) });
         self.start = stream.start;
-    }
-}
-
-/// One less of a key.
-fn less(counts: &mut BTreeMap<String, usize>, of: &str) {
-    if let Some(count) = counts.get_mut(of) {
-        *count -= 1;
-        if *count == 0 {
-            counts.remove(of);
-        }
     }
 }
 

@@ -1,10 +1,10 @@
 //! How a reaction is recorded: what the policy did with the cause, then what it sends, each with the row of its message.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use amends_core::{
     id::StepKey,
-    policy::{InstanceEvent, Reaction, State, TIMERS_MAX, Timer},
+    policy::{InstanceEvent, Reaction, State, TIMERS_BYTES_MAX, TIMERS_MAX, Timer},
 };
 
 use super::{
@@ -140,11 +140,13 @@ pub(super) fn append(
     position
 }
 
-/// Whether an instance would have more timers than it may.
+/// Whether an instance would have more timers than it may, or they would say more.
 pub(super) fn has_too_many(standing: &Standing, wishes: &Wishes) -> bool {
     let stays = |timer: &&Timer| !wishes.cleared.contains(&timer.name) && wishes.set.iter().all(|new| new.name != timer.name);
-    let mut names: Vec<&str> = wishes.set.iter().map(|timer| timer.name.as_str()).collect();
-    names.sort_unstable();
-    names.dedup();
-    standing.instance.timers.iter().filter(stays).count() + names.len() > TIMERS_MAX
+    // Of two with one name, the later one.
+    let new: BTreeMap<&str, &Timer> = wishes.set.iter().map(|timer| (timer.name.as_str(), timer)).collect();
+    let after = standing.instance.timers.iter().filter(stays).chain(new.into_values());
+    let weigh = |(count, bytes), timer: &Timer| (count + 1, bytes + timer.data.as_ref().map_or(0, |data| data.bytes.len()));
+    let (count, bytes) = after.fold((0, 0), weigh);
+    count > TIMERS_MAX || bytes > TIMERS_BYTES_MAX
 }

@@ -1,6 +1,9 @@
 //! Policies at start-up: how each stands is folded from its stream, and how far it is and what waits is read from the rows.
 
-use amends_core::{id::Namespace, policy::PolicyState};
+use amends_core::{
+    id::Namespace,
+    policy::{PolicyEvent, PolicyState},
+};
 
 use super::{
     Policies, PolicyKey,
@@ -9,10 +12,11 @@ use super::{
 };
 use crate::{
     engine::{
+        guests::{CallId, Suspect},
         kernel::{Kernel, reads},
         module::Modules,
     },
-    journal::{Corrupt, Fact, keys, record},
+    journal::{Actor, Corrupt, Fact, keys, record},
     store::{Order, Range, Row, Store, StoreError, Table},
 };
 
@@ -20,7 +24,12 @@ use crate::{
 const PAGE: usize = 4_096;
 
 /// The policies of all namespaces, each to go on from its cursor.
-pub(crate) fn read(kernel: &mut Kernel, store: &dyn Store, modules: &Modules) -> Result<Policies, StoreError> {
+pub(crate) fn read(
+    kernel: &mut Kernel,
+    store: &dyn Store,
+    modules: &Modules,
+    suspects: &[Suspect],
+) -> Result<Policies, StoreError> {
     let mut policies = Policies::default();
     each(store, Table::Cursors, |row| {
         let (namespace, name, ahead) = keys::parse_cursor(&row.key)?;
@@ -40,8 +49,7 @@ pub(crate) fn read(kernel: &mut Kernel, store: &dyn Store, modules: &Modules) ->
             definition: active.policy.clone(),
         });
         handling.forget_what_was_read();
-        handling.drains =
-            handling.stands.parked.iter().filter(|(_, parked)| parked.is_redriven).map(|(of, _)| (of.clone(), 0)).collect();
+        handling.drains = handling.stands.redriven.iter().map(|of| (of.clone(), 0)).collect();
     }
     each(store, Table::Parked, |row| {
         let (namespace, name, of, _) = keys::parse_parked(&row.key)?;
@@ -53,6 +61,9 @@ pub(crate) fn read(kernel: &mut Kernel, store: &dyn Store, modules: &Modules) ->
     for (key, handling) in &mut policies.handlings {
         drain_begun(store, key, handling)?;
     }
+    for suspect in suspects {
+        died(&mut policies, kernel, suspect);
+    }
     let mut namespaces: Vec<Namespace> = policies.handlings.keys().map(|key| key.namespace.clone()).collect();
     namespaces.dedup();
     for namespace in &namespaces {
@@ -60,6 +71,15 @@ pub(crate) fn read(kernel: &mut Kernel, store: &dyn Store, modules: &Modules) ->
         policies.let_all_go_on(namespace);
     }
     Ok(policies)
+}
+
+/// The host before this one died while a guest had a cause.
+fn died(policies: &mut Policies, kernel: &mut Kernel, suspect: &Suspect) {
+    let (Some((key, of)), CallId::Handle { position, .. }) = (PolicyKey::of_instance(&suspect.of), &suspect.call) else { return };
+    if let Some(handling) = policies.handlings.get_mut(&key) {
+        let died = PolicyEvent::HostDied { key: of.to_owned(), position: *position };
+        handling.record(&mut kernel.commit(), &key, died, Actor::Host);
+    }
 }
 
 fn waits(handling: &mut Handling, of: String, row: &ParkedRow) {
@@ -72,10 +92,10 @@ fn waits(handling: &mut Handling, of: String, row: &ParkedRow) {
     if is_behind && !handling.stands.parked.contains_key(&of) {
         handling.drains.insert(of.clone(), 0);
     }
-    if is_kept {
-        *handling.kept.entry(of.clone()).or_default() += 1;
+    if is_kept && !handling.drains.contains_key(&of) {
+        handling.kept.add(&of);
     }
-    *handling.waiting.entry(of).or_default() += 1;
+    handling.waiting.add(&of);
 }
 
 /// What is kept for an instance that has begun is taken, as the host before this one was about to.
@@ -86,7 +106,7 @@ fn drain_begun(store: &dyn Store, key: &PolicyKey, handling: &mut Handling) -> R
         let found = store.rows_at(&page.iter().map(row_of).collect::<Vec<_>>())?;
         for (of, found) in page.iter().zip(found) {
             if rows::has_begun(found?.as_deref(), handling.stands.incarnation)? {
-                handling.kept.remove(of);
+                handling.kept.forget(of);
                 handling.drains.insert(of.clone(), 0);
             }
         }

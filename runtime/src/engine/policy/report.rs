@@ -1,12 +1,13 @@
 //! What comes of a call: a reaction that is recorded, or another try, or a cause that waits for an operator.
 
 use amends_core::{
-    policy::{Definition, OnPoison, TIMERS_MAX},
+    policy::{Definition, OnPoison, TIMERS_BYTES_MAX, TIMERS_MAX},
     value::Failure,
 };
 
 use super::{
     Policies, PolicyKey,
+    cause::Flaw,
     handling::{Called, Standing},
     record, rows,
 };
@@ -59,7 +60,7 @@ impl Policies {
         let Some(line) = handling.lines.get_mut(of) else { return };
         let (Some(cause), Some(mut standing)) = (line.causes.pop_front(), line.instance.take()) else { return };
         (line.attempts, line.delays) = (0, 0);
-        let was_live = standing.instance.is_live();
+        let begins = !standing.instance.is_live() && wishes.state.is_some();
         let sent = &mut self.sent;
         commit.metrics.handled(&key.name, "handled");
         // Nobody waits for it.
@@ -68,7 +69,7 @@ impl Policies {
             record::Reacting { commit: &mut *commit, key, of, cause: &cause, called, standing, sent }.record(wishes);
             handling.done(commit, key, of, &cause);
             // What came before the instance was there comes before what has come since.
-            if !was_live && standing.instance.is_live() && handling.kept.contains_key(of) {
+            if begins && handling.kept.of(of) > 0 {
                 handling.drain(commit, key, of);
             }
         });
@@ -94,6 +95,10 @@ impl Policies {
     fn failed(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, failure: Failure) {
         let Some(handling) = self.handlings.get_mut(key) else { return };
         let attempts_max = handling.code.as_ref().map_or(1, |code| code.definition.attempts_max);
+        // It was that of a code, or before a stop, which is over: the cause is read again.
+        if handling.is_stale {
+            return;
+        }
         let Some(line) = handling.lines.get_mut(of) else { return };
         line.attempts += 1;
         commit.metrics.handled(&key.name, "failed");
@@ -131,6 +136,16 @@ impl Policies {
         }
     }
 
+    /// Nobody can take the first cause of a line.
+    pub(super) fn is_flawed(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, flaw: Flaw) {
+        let Some(handling) = self.handlings.get_mut(key) else { return };
+        let stops = handling.code.as_ref().is_some_and(|code| code.definition.on_poison == OnPoison::Stop);
+        match flaw.has_key || stops {
+            true => self.cannot_take(commit, key, of, flaw.failure),
+            false => handling.set_aside(commit, key, of, flaw.failure),
+        }
+    }
+
     /// The first cause of a line waits for an operator, or the policy stops at it.
     pub(super) fn cannot_take(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, failure: Failure) {
         let Some(handling) = self.handlings.get_mut(key) else { return };
@@ -164,7 +179,10 @@ fn allowed(definition: &Definition, standing: Option<&Standing>, wishes: Wishes)
         return Err(Failure::new("bad_output", "it sets a timer where no instance is, which could not take it"));
     }
     if standing.is_some_and(|standing| record::has_too_many(standing, &wishes)) {
-        return Err(Failure::new("bad_output", format!("its instance would have more than {TIMERS_MAX} timers")));
+        let said = format!(
+            "its instance would have more than {TIMERS_MAX} timers, or with their data more than {TIMERS_BYTES_MAX} bytes"
+        );
+        return Err(Failure::new("bad_output", said));
     }
     Ok(wishes)
 }

@@ -90,17 +90,24 @@ pub(super) fn arrival(value: &[u8]) -> Result<(u32, Place), Corrupt> {
     Ok((incarnation, Place::Arrival { key }))
 }
 
-/// Sets the timer of an event that is kept for its instance until a moment.
-pub(super) fn keep_until(commit: &mut Commit<'_>, key: &PolicyKey, of: &str, position: Position, until: Instant) {
-    let timer = Timer { due: until, kind: TimerKind::Kept, start: position };
-    commit.set_timer(timer, row::encode(&(&key.namespace, &key.name, of)));
+/// Sets the timer of an event that is kept for its instance until a moment. `recorded`: where that is said; several policies may keep
+/// one event.
+pub(super) fn keep_until(
+    commit: &mut Commit<'_>,
+    key: &PolicyKey,
+    (of, position): (&str, Position),
+    recorded: Position,
+    until: Instant,
+) {
+    let timer = Timer { due: until, kind: TimerKind::Kept, start: recorded };
+    commit.set_timer(timer, row::encode(&(&key.namespace, &key.name, of, position)));
 }
 
-/// Whose such a timer is: the policy and the key; none: it was taken away meanwhile.
-pub(super) fn kept(reads: &mut Reads<'_>, timer: Timer) -> Result<Option<(PolicyKey, String)>, Unready> {
+/// What such a timer is about: the policy, the key and the position of the event; none: it was taken away meanwhile.
+pub(super) fn kept(reads: &mut Reads<'_>, timer: Timer) -> Result<Option<(PolicyKey, String, Position)>, Unready> {
     let Some(found) = reads.row(Table::Timers, timer.key())? else { return Ok(None) };
-    let (namespace, name, of) = row::decode(&found, "the timer of a kept event")?;
-    Ok(Some((PolicyKey { namespace, name }, of)))
+    let (namespace, name, of, position) = row::decode(&found, "the timer of a kept event")?;
+    Ok(Some((PolicyKey { namespace, name }, of, position)))
 }
 
 /// The row of a cause that waits, for an operator or for its instance.

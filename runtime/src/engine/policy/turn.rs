@@ -1,17 +1,20 @@
 //! A policy's turn: its next causes are read, and the first one of each line goes to a guest.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
 
 use amends_core::{
-    policy::{DEPTH_MAX, Definition, Replay, Route},
+    policy::{DEATHS_MAX, DEPTH_MAX, Definition, PolicyState, Replay, Route},
     value::Failure,
 };
 
 use super::{
     Policies, PolicyKey,
-    cause::{Cause, Place},
+    cause::{Cause, Flaw, Place},
     handling::{Called, Code, Handling, Standing},
-    rows::{self, ParkedRow},
+    rows::{self, ParkedRow, Waits},
 };
 use crate::{
     engine::{
@@ -29,8 +32,14 @@ use crate::{
 /// Causes that are read in one turn.
 const PAGE: usize = 64;
 
-/// Causes of a key that wait and are taken together.
-const DRAINED_AT_ONCE: usize = 16;
+/// And what they say together, in bytes.
+const PAGE_BYTES: usize = 1 << 20;
+
+/// Causes of a key that wait and are read together.
+const DRAINED_AT_ONCE: usize = 8;
+
+/// And what they say together, in bytes.
+const DRAINED_BYTES: usize = 256 << 10;
 
 /// How long a call may take. Its processor time is limited as that of a step.
 const DEADLINE_MS: u64 = 30_000;
@@ -39,6 +48,8 @@ const DEADLINE_MS: u64 = 30_000;
 #[derive(Debug, Default)]
 struct Page {
     causes: Vec<(String, Cause)>,
+    /// How many are not for the policy.
+    passed_over: usize,
     /// Every cause up to here is among these, or was taken before.
     through: Position,
     has_more: bool,
@@ -64,14 +75,15 @@ impl Policies {
         let found: Vec<_> = begin.iter().map(|of| standing(&mut reads, key, handling, of)).collect();
         let standings = found.into_iter().collect::<Result<Vec<_>, _>>()?;
         let commit = &mut reads.done()?;
-        for Drained { of, causes, outdated } in waiting {
+        self.left = self.left.saturating_sub(1 + begin.len());
+        for Drained { of, causes, outdated, through } in waiting {
             outdated.iter().for_each(|position| rows::delete_parked(commit, key, &of, *position));
-            match causes.last().map(|last| last.position).or(outdated.last().copied()) {
+            match through {
                 None => handling.drained(commit, key, &of),
-                Some(through) => {
-                    handling.drains.insert(of.clone(), through);
-                    handling.lines.entry(of).or_default().causes.extend(causes);
-                }
+                Some(through) => drop(handling.drains.insert(of.clone(), through)),
+            }
+            if !causes.is_empty() {
+                handling.lines.entry(of).or_default().causes.extend(causes);
             }
         }
         if let Some(page) = page {
@@ -89,9 +101,14 @@ impl Policies {
         // It may have stopped at another line of this turn.
         let Some(handling) = self.handlings.get_mut(key).filter(|handling| handling.runs()) else { return };
         let (replay_to, incarnation) = (handling.stands.replay_to, handling.stands.incarnation);
+        let stands = &handling.stands;
         let Some(line) = handling.lines.get_mut(of).filter(|line| line.can_go()) else { return };
         let standing = line.instance.get_or_insert(standing);
         let Some(cause) = line.causes.front() else { return };
+        if let Some(flaw) = flaw(&code.definition, stands, standing, cause) {
+            self.is_flawed(commit, key, of, flaw);
+            return;
+        }
         match way(&code.definition, standing, cause) {
             Way::Call => {}
             Way::Late => {
@@ -101,12 +118,7 @@ impl Policies {
             Way::Keep => return handling.keep(commit, key, of),
             Way::Aside(failure) => return handling.set_aside(commit, key, of, failure),
         }
-        let flaw = cause.flaw.clone().or_else(|| (cause.depth >= DEPTH_MAX).then(too_deep));
-        if let Some(failure) = flaw {
-            self.cannot_take(commit, key, of, failure);
-            return;
-        }
-        let is_replay = matches!(cause.told, ToldCause::Event(_)) && cause.position <= replay_to;
+        let is_replay = cause.is_imported || matches!(cause.told, ToldCause::Event(_)) && cause.position <= replay_to;
         let handle = HandleCall {
             policy: key.name.clone(),
             key: of.to_owned(),
@@ -154,6 +166,10 @@ enum Way {
 /// A policy without a state takes everything; for others it depends on the instance.
 fn way(definition: &Definition, standing: &Standing, cause: &Cause) -> Way {
     let instance = &standing.instance;
+    // Also where another version of the code wanted the answer.
+    if matches!(cause.told, ToldCause::Answer { .. }) && !definition.answers {
+        return Way::Late;
+    }
     if definition.state.is_none() {
         return Way::Call;
     }
@@ -172,20 +188,44 @@ fn way(definition: &Definition, standing: &Standing, cause: &Cause) -> Way {
     }
 }
 
-fn too_deep() -> Failure {
-    let message =
-        format!("its chain of causes leads through {DEPTH_MAX} streams, so it is probably a loop; `amends trace` shows it");
-    Failure::new("too_deep", message)
+/// Why nobody can take a cause.
+fn flaw(definition: &Definition, stands: &PolicyState, standing: &Standing, cause: &Cause) -> Option<Flaw> {
+    let of_key = |code: &str, message: String| Some(Flaw { failure: Failure::new(code, message), has_key: true });
+    if cause.flaw.is_some() {
+        return cause.flaw.clone();
+    }
+    if cause.depth >= DEPTH_MAX {
+        let said =
+            format!("its chain of causes leads through {DEPTH_MAX} streams, so it is probably a loop, which its trace shows");
+        return of_key("too_deep", said);
+    }
+    if stands.died.get(&cause.position).is_some_and(|deaths| *deaths >= DEATHS_MAX) {
+        return of_key("host_died", format!("it was with a guest at {DEATHS_MAX} deaths of the host"));
+    }
+    let unread = standing.instance.state.as_ref().filter(|state| !definition.reads_state(state.version));
+    unread.and_then(|state| {
+        of_key("unreadable_state", format!("its instance has a state in form {}, which the policy does not read", state.version))
+    })
 }
 
-/// The lines whose first cause can go to a guest, those among them that begin now.
+/// The lines whose first cause can go to a guest, those among them that begin now: the one whose cause is oldest is first.
 fn next_lines(handling: &Handling, waiting: &[Drained], page: Option<&Page>) -> Vec<String> {
-    let mut lines: BTreeSet<&String> = handling.next_lines().collect();
-    let is_idle = |of: &&String| handling.lines.get(*of).is_none_or(|line| line.called.is_none() && line.rests_until.is_none());
-    let drained = waiting.iter().filter(|drained| !drained.causes.is_empty()).map(|drained| &drained.of);
-    let begun = page.into_iter().flat_map(|page| &page.causes).map(|(of, _)| of).filter(|of| !handling.holds(of));
-    lines.extend(drained.chain(begun).filter(is_idle));
-    lines.into_iter().take(handling.calls_left()).cloned().collect()
+    let first = |causes: &mut dyn Iterator<Item = &Cause>| causes.next().map(|cause| cause.position);
+    let known = handling.lines.iter().filter(|(_, line)| line.can_go());
+    let known = known.filter_map(|(of, line)| Some((of, first(&mut line.causes.iter())?)));
+    let drained = waiting.iter().filter_map(|drained| Some((&drained.of, first(&mut drained.causes.iter())?)));
+    let read = page.into_iter().flat_map(|page| &page.causes).map(|(of, cause)| (of, cause.position));
+    let is_idle = |of: &String| handling.lines.get(of).is_none_or(|line| line.called.is_none() && line.rests_until.is_none());
+    let new = drained.chain(read.filter(|(of, _)| !handling.holds(of))).filter(|(of, _)| is_idle(of));
+    let mut lines: HashMap<&String, Position> = HashMap::new();
+    for (of, position) in known.chain(new) {
+        if let Entry::Vacant(line) = lines.entry(of) {
+            line.insert(position);
+        }
+    }
+    let mut lines: Vec<(Position, &String)> = lines.into_iter().map(|(of, position)| (position, of)).collect();
+    lines.sort_unstable();
+    lines.into_iter().take(handling.calls_left()).map(|(_, of)| of.clone()).collect()
 }
 
 /// How an instance stands, from memory or from its row.
@@ -197,43 +237,65 @@ fn standing(reads: &mut Reads<'_>, key: &PolicyKey, handling: &Handling, of: &st
 }
 
 /// What waits with a key, from the oldest on.
+#[derive(Debug, Default)]
 struct Drained {
     of: String,
     causes: Vec<Cause>,
     /// Causes of an earlier life of the policy, which nobody takes.
     outdated: Vec<Position>,
+    /// Up to here what waits was read; none: nothing does any more.
+    through: Option<Position>,
 }
 
 /// The next causes that wait and are to be taken.
 fn waiting(reads: &mut Reads<'_>, key: &PolicyKey, handling: &Handling, code: &Code) -> Result<Vec<Drained>, Unready> {
-    let drains: Vec<(&String, Position)> = handling.next_drains().take(handling.calls_left()).collect();
+    let drains: Vec<(&String, Position)> = handling.next_drains().collect();
     let rows_of = |(of, after): &(&String, Position)| keys::parked_with(&key.namespace, &key.name, of, *after, DRAINED_AT_ONCE);
     // All of them are asked for before one that is missing ends this.
     let found: Vec<_> = drains.iter().map(|drain| reads.rows(&rows_of(drain))).collect();
     let mut all = Vec::new();
     for ((of, _), found) in drains.into_iter().zip(found) {
-        let (mut places, mut outdated) = (Vec::new(), Vec::new());
+        let (mut places, mut drained) = (Vec::new(), Drained { of: of.clone(), ..Drained::default() });
         for row in found?.rows {
             let (.., position) = keys::parse_parked(&row.key)?;
             let parked = ParkedRow::decode(&row.value)?;
+            // A dead letter waits for an operator also where its instance has begun.
+            let is_left = matches!(parked.waits, Waits::Alone(_)) && !handling.stands.redriven.contains(of);
             match parked.incarnation == handling.stands.incarnation {
+                true if is_left => {}
                 true => places.push((position, parked.place(of))),
-                false => outdated.push(position),
+                false => drained.outdated.push(position),
             }
+            drained.through = Some(position);
         }
         let causes = causes(reads, code, &places);
-        all.push((of, causes, outdated));
+        all.push((drained, causes));
     }
-    let drained = |(of, causes, outdated): (&String, Result<Vec<(String, Cause)>, Unready>, Vec<Position>)| {
+    let read = |(drained, causes): (Drained, Result<Vec<(Option<String>, Cause)>, Unready>)| {
         // It waits with the key that it had then.
-        let causes = causes?.into_iter().map(|(_, cause)| Cause { was_parked: true, ..cause }).collect();
-        Ok(Drained { of: of.clone(), causes, outdated })
+        let causes: Vec<Cause> = causes?.into_iter().map(|(_, cause)| Cause { was_parked: true, ..cause }).collect();
+        let all = causes.len();
+        let causes = no_more_than(DRAINED_BYTES, causes, Cause::bytes);
+        let through = if causes.len() < all { causes.last().map(|last| last.position) } else { drained.through };
+        Ok(Drained { causes, through, ..drained })
     };
-    all.into_iter().map(drained).collect()
+    all.into_iter().map(read).collect()
+}
+
+/// The first ones that say no more than this together, and at least one.
+fn no_more_than<T>(bytes_max: usize, mut causes: Vec<T>, bytes: impl Fn(&T) -> usize) -> Vec<T> {
+    let mut sum = 0;
+    let fits = causes.iter().take_while(|cause| {
+        sum += bytes(cause);
+        sum <= bytes_max
+    });
+    let count = fits.count().max(1);
+    causes.truncate(count);
+    causes
 }
 
 /// What is recorded at these places.
-fn causes(reads: &mut Reads<'_>, code: &Code, places: &[(Position, Place)]) -> Result<Vec<(String, Cause)>, Unready> {
+fn causes(reads: &mut Reads<'_>, code: &Code, places: &[(Position, Place)]) -> Result<Vec<(Option<String>, Cause)>, Unready> {
     let stored: Vec<_> = places.iter().map(|(position, _)| reads.record(*position)).collect();
     let mut causes = Vec::new();
     for ((position, place), stored) in places.iter().zip(stored) {
@@ -270,7 +332,14 @@ fn page(reads: &mut Reads<'_>, key: &PolicyKey, handling: &Handling, code: &Code
     }
     places.retain(|(position, _)| !handling.ahead.contains(position));
     let causes = causes(reads, code, &places)?;
-    Ok(Some(Page { causes, through, has_more: through < last }))
+    let all = causes.len();
+    let causes = no_more_than(PAGE_BYTES, causes, |(_, cause)| cause.bytes());
+    if let Some((_, cause)) = causes.last().filter(|_| causes.len() < all) {
+        through = cause.position;
+    }
+    let read = causes.len();
+    let causes: Vec<(String, Cause)> = causes.into_iter().filter_map(|(of, cause)| Some((of?, cause))).collect();
+    Ok(Some(Page { passed_over: read - causes.len(), causes, through, has_more: through < last }))
 }
 
 /// Places, and up to where they are all there are; none: there are no others.
@@ -306,7 +375,7 @@ fn arrivals(reads: &mut Reads<'_>, key: &PolicyKey, after: Position, incarnation
 
 /// Puts causes into their lines. Those of a key with which something waits for an operator wait behind that.
 fn take_in(commit: &mut Commit<'_>, key: &PolicyKey, handling: &mut Handling, page: Page) {
-    handling.open.extend(page.causes.iter().map(|(_, cause)| cause.position));
+    page.causes.iter().for_each(|(_, cause)| handling.open.insert(cause.position, cause.bytes()));
     (handling.read, handling.has_more) = (page.through, page.has_more);
     for (of, cause) in page.causes {
         match handling.holds(&of) {
@@ -314,4 +383,9 @@ fn take_in(commit: &mut Commit<'_>, key: &PolicyKey, handling: &mut Handling, pa
             false => handling.lines.entry(of).or_default().causes.push_back(cause),
         }
     }
+    if page.passed_over > 0 {
+        (0..page.passed_over).for_each(|_| commit.metrics.handled(&key.name, "not_for_it"));
+        commit.lazily(|commit| handling.pass_over(commit, key));
+    }
+    handling.stop_if_full(commit, key);
 }

@@ -178,7 +178,7 @@ fn refuse_loop(cause: &Cause) -> Result<(), Refusal> {
         return Ok(());
     }
     let said = format!("its chain of causes leads through {DEPTH_MAX} streams, so it is probably a loop");
-    Err(Refusal::new(RefusalCode::TooDeep, said).hint("`amends trace` shows the chain"))
+    Err(Refusal::new(RefusalCode::TooDeep, said).hint("its trace shows the chain"))
 }
 
 /// A version that took the host down starts nothing until somebody activates it again.

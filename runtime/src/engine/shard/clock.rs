@@ -60,6 +60,7 @@ impl Shard {
         self.messages.wake(self.kernel.now);
         self.policies.wake(self.kernel.now);
         self.messages.renew();
+        self.policies.renew();
         if self.jobs.has_turn(&self.kernel, &self.sagas) && !self.desk.is_busy(&Lane::Jobs) {
             self.take(Work::JobTurn);
         }

@@ -64,7 +64,8 @@ pub(super) fn waits(grower: &mut Grower<'_>, waits: &Record) -> Result<Option<No
         | PolicyEvent::Stopped { .. }
         | PolicyEvent::Redriven { .. }
         | PolicyEvent::Dropped { .. }
-        | PolicyEvent::Cleared { .. } => return Ok(None),
+        | PolicyEvent::Cleared { .. }
+        | PolicyEvent::HostDied { .. } => return Ok(None),
     };
     if !grower.grows() {
         return Ok(None);

@@ -225,7 +225,7 @@ fn facts() -> Vec<Fact> {
     facts.chain(instance_facts().map(Fact::Instance)).collect()
 }
 
-fn policy_facts() -> [PolicyEvent; 13] {
+fn policy_facts() -> [PolicyEvent; 14] {
     [
         PolicyEvent::Installed {
             module: "rules".into(),
@@ -247,6 +247,7 @@ fn policy_facts() -> [PolicyEvent; 13] {
         PolicyEvent::Cleared { key: "O1".into() },
         PolicyEvent::Kept { key: "O1".into(), position: 300, until: Instant(1_800_000_000_000) },
         PolicyEvent::Dead { key: "O1".into(), position: 300, failure: failure() },
+        PolicyEvent::HostDied { key: "O1".into(), position: 300 },
     ]
 }
 
@@ -641,6 +642,7 @@ fn every_body_keeps_its_bytes() {
         709 cleared 024f31
         710 kept_for_instance 024f31ac0280a0f1c2b134
         711 undelivered 024f31ac02066e6f5f636172134b3120686173206e6f2063617273206c65667401010200ff
+        712 host_died 024f31ac02
         800 handled ac02000265310d6f726465722e63726561746564017777777777777777777777777777777703000001056772616365e0f4f4c2b13401000137025231020105616c61726d01
         800 handled ac020105677261636501777777777777777777777777777777770300010200027b7d01056772616365e0f4f4c2b13401000137025231020105616c61726d01
         800 handled ac0202036b2e30017777777777777777777777777777777703000001056772616365e0f4f4c2b13401000137025231020105616c61726d01
