@@ -31,7 +31,7 @@ pub(in crate::api) fn events(body: &[u8], payload_bytes_max: usize) -> Result<Ve
 }
 
 /// The elements of a JSON array, as they stand there.
-fn elements(body: &[u8]) -> Result<Vec<&RawValue>, ApiError> {
+pub(in crate::api) fn elements(body: &[u8]) -> Result<Vec<&RawValue>, ApiError> {
     let mut elements = Vec::new();
     let mut reader = serde_json::Deserializer::from_slice(body);
     let read = Elements(&mut elements).deserialize(&mut reader).and_then(|()| reader.end());

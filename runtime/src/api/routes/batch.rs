@@ -3,18 +3,21 @@
 
 use std::{
     collections::VecDeque,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use amends_wire::event::{BatchAnswer, EventAnswer};
 use axum::{
-    Json,
     body::Body,
-    http::StatusCode,
+    http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use tokio::sync::{Semaphore, SemaphorePermit};
+use bytes::Bytes;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     events::{Answers, accepted, event_bytes_max, from_outside, status},
@@ -41,8 +44,11 @@ pub use crate::api::cloudevents::batch::EVENTS_MAX;
 /// are nothing.
 pub const BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// Batches that are not small and are taken at a time. Each is in memory with its answers, some 20 MiB.
+/// Batches that are not small and are taken at a time. Each is in memory with its answers, some 20 MiB, until its client has the answer.
 const AT_ONCE: usize = 4;
+
+/// A batch of so few events is small, if its bytes are: as many of them as there are connections are less than 100 MiB with their answers.
+const SMALL_EVENTS: usize = 100;
 
 /// Who finds no place waits for so long.
 const PATIENCE: Duration = Duration::from_secs(50);
@@ -53,17 +59,17 @@ const AHEAD: usize = 256;
 
 /// The batches that are taken now.
 pub(in crate::api) struct Batches {
-    places: Semaphore,
+    places: Arc<Semaphore>,
     begun: AtomicU64,
 }
 
 impl Batches {
     pub(in crate::api) fn new() -> Self {
-        Self { places: Semaphore::new(AT_ONCE), begun: AtomicU64::new(0) }
+        Self { places: Arc::new(Semaphore::new(AT_ONCE)), begun: AtomicU64::new(0) }
     }
 
-    async fn place(&self) -> Result<SemaphorePermit<'_>, ApiError> {
-        if let Ok(Ok(place)) = tokio::time::timeout(PATIENCE, self.places.acquire()).await {
+    async fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        if let Ok(Ok(place)) = tokio::time::timeout(PATIENCE, Arc::clone(&self.places).acquire_owned()).await {
             return Ok(place);
         }
         let message = format!("{AT_ONCE} large batches are being taken, which is as many as this host takes");
@@ -75,20 +81,41 @@ impl Batches {
 /// Takes a batch.
 pub(super) async fn publish(api: &Api, caller: &Caller, body: Body) -> Result<Response, ApiError> {
     let bytes_max = BATCH_BYTES_MAX.max(event_bytes_max(api));
-    let body = caller::read_body(Part::Batch, body, bytes_max, &api.held.bodies).await?;
+    let (body, share) = caller::read_counted(Part::Batch, body, bytes_max, &api.held.bodies).await?;
     // What is small is bounded by the number of connections.
-    let _place = if body.len() > SMALL_BYTES { Some(api.batches.place().await?) } else { None };
+    let is_small = body.len() <= SMALL_BYTES && batch::elements(&body)?.len() <= SMALL_EVENTS;
+    // While it waits for its place it is among the bodies, as if it was still coming.
+    let place = if is_small { None } else { Some(api.batches.place().await?) };
+    drop(share);
     let payload_bytes_max = api.options.payload_bytes_max;
     // Some ten milliseconds for a full batch: other requests do not wait for it.
     let judged = tokio::task::spawn_blocking(move || batch::events(&body, payload_bytes_max)).await;
     let events = judged.map_err(|_| ApiError::internal("a batch of events"))??;
     let answers = take(api, caller, events).await;
     let position = answers.iter().filter_map(|(_, answer)| Some(answer.as_ref().ok()?.position)).max();
-    let answer = Json(told(answers));
+    let answer = serde_json::to_vec(&told(answers)).map_err(|error| ApiError::internal(&error.to_string()))?;
+    let answer = ([(header::CONTENT_TYPE, "application/json")], placed(answer.into(), place));
     Ok(match position {
         Some(position) => written(api, position, answer),
         None => answer.into_response(),
     })
+}
+
+/// Bytes that have a place for as long as they are somewhere.
+fn placed(bytes: Bytes, place: Option<OwnedSemaphorePermit>) -> Bytes {
+    struct Placed {
+        bytes: Bytes,
+        _place: OwnedSemaphorePermit,
+    }
+    impl AsRef<[u8]> for Placed {
+        fn as_ref(&self) -> &[u8] {
+            &self.bytes
+        }
+    }
+    match place {
+        Some(place) => Bytes::from_owner(Placed { bytes, _place: place }),
+        None => bytes,
+    }
 }
 
 /// An event's id, and what became of it.

@@ -487,3 +487,29 @@ fn a_host_that_stops_says_of_each_event_of_a_batch_that_it_was_not_taken() {
     let taken = again["recorded"].as_u64().unwrap() + again["duplicates"].as_u64().unwrap();
     assert_eq!((taken, recorded(&host).lines().count()), (600, 600));
 }
+
+/// Ten thousand zeros are 20 KB and megabytes of refusals: what counts is what a batch becomes.
+#[test]
+fn a_batch_that_is_not_small_has_its_place_until_its_answer_is_taken_and_a_small_one_needs_none() {
+    let host = TestHost::new();
+    let (_stop, stopping) = watch::channel(false);
+    let service = TowerToHyperService::new(router(host.services.clone(), Options::default(), stopping));
+    let ask = |body: &str| {
+        let request = Request::post("/v1/events").header("host", "localhost");
+        let request = request.header("content-type", "application/cloudevents-batch+json");
+        service.call(request.body(Body::from(body.to_owned())).unwrap())
+    };
+    let of_many = format!("[{}]", vec!["0"; 101].join(","));
+    let of_bytes = format!("[{}]", event("1", &format!(r#","mine":"{}""#, "x".repeat(64 << 10))));
+    run(async {
+        let mut untaken = Vec::new();
+        for body in [&of_many, &of_bytes, &of_many, &of_bytes] {
+            untaken.push(ask(body).await.unwrap());
+        }
+        let fifth = tokio::spawn(ask(&of_many));
+        assert_eq!(ask(&format!("[{}]", event("2", ""))).await.unwrap().status(), 200);
+        assert!(!fifth.is_finished());
+        drop(untaken.pop());
+        assert_eq!(fifth.await.unwrap().unwrap().status(), 200);
+    });
+}
