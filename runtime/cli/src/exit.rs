@@ -37,7 +37,7 @@ pub const HELP: &str = "\
 Exit codes:
   0 success
   1 the host refused, or the command failed; with --all, the verb did not apply to some sagas;
-    import refused some lines
+    import refused some lines, or publish --batch some events
   2 wrong usage
   3 the saga is compensated
   4 the saga is stuck

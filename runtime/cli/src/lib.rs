@@ -85,6 +85,8 @@ mod signal;
 
 mod publish;
 
+mod batch;
+
 mod send;
 
 mod events;

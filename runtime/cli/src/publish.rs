@@ -1,12 +1,13 @@
-//! `amends publish`: sends an event to every saga that waits for it, and starts sagas.
+//! `amends publish`: sends an event to every saga that waits for it, and starts sagas; or many events of a file.
 
 use amends_wire::{Json, event::CloudEvent};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::value::RawValue;
 
 use super::{
-    exit::Exit,
+    batch,
+    exit::{Exit, Usage},
     input,
     session::{Form, Session},
     signal::report,
@@ -21,11 +22,13 @@ pub(super) const KEPT_FOR: &str = " for sagas that had started before it";
 /// If no saga takes it, it is kept for sagas that started before it and wait for it later. A saga that starts later never gets
 /// it.
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  amends publish approval --key 42 --data '{\"ok\":true}'")]
+#[command(
+    after_help = "Examples:\n  amends publish approval --key 42 --data '{\"ok\":true}'\n  amends publish --batch events.jsonl"
+)]
 pub(super) struct Publish {
     /// The event's type.
-    #[arg(value_name = "TYPE")]
-    event_type: String,
+    #[arg(value_name = "TYPE", required_unless_present = "batch")]
+    event_type: Option<String>,
     /// The correlation key that sagas wait for.
     #[arg(long)]
     key: Option<String>,
@@ -38,11 +41,24 @@ pub(super) struct Publish {
     /// The event's data: JSON, @FILE, or - for stdin.
     #[arg(long, value_name = "JSON|@FILE|-")]
     data: Option<String>,
+    /// Publish the events of a file, or of stdin with -: CloudEvents in JSON, one a line or in an array, recorded in their order. What
+    /// cannot be taken is said, and what was taken before is not recorded twice.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["event_type", "key", "id", "source", "data"])]
+    batch: Option<String>,
     #[command(flatten)]
     form: Form,
 }
 
 pub(super) fn run(publish: &Publish, session: &Session) -> Result<Exit> {
+    match (&publish.batch, &publish.event_type) {
+        (Some(file), _) => batch::run(file, session, publish.form),
+        (None, Some(event_type)) => one(publish, event_type, session),
+        // The parser wants one of them.
+        (None, None) => bail!(Usage("give the event's type, or a file with --batch".into())),
+    }
+}
+
+fn one(publish: &Publish, event_type: &str, session: &Session) -> Result<Exit> {
     let data = publish.data.as_deref().map(|text| input::json("data", text)).transpose()?;
     let id = match &publish.id {
         Some(id) => id.clone(),
@@ -52,8 +68,9 @@ pub(super) fn run(publish: &Publish, session: &Session) -> Result<Exit> {
         specversion: "1.0".to_owned(),
         id,
         source: publish.source.clone(),
-        event_type: publish.event_type.clone(),
+        event_type: event_type.to_owned(),
         subject: publish.key.clone(),
+        partitionkey: None,
         time: None,
         datacontenttype: None,
         dataschema: None,

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     engine::port::Origin,
-    held::{Budget, SMALL_BYTES, UsedUp},
+    held::{Budget, SMALL_BYTES, Share, UsedUp},
     journal::Actor,
 };
 
@@ -130,6 +130,16 @@ pub(in crate::api) fn fitting(part: Part, payload: Payload, bytes_max: usize) ->
 
 /// The whole body, if it is not larger than allowed. While it comes, one that is not small has its share of the memory for bodies.
 pub(in crate::api) async fn read_body(part: Part, body: Body, bytes_max: usize, memory: &Arc<Budget>) -> Result<Bytes, ApiError> {
+    Ok(read_counted(part, body, bytes_max, memory).await?.0)
+}
+
+/// The same, with its share, for who waits with it for something else.
+pub(in crate::api) async fn read_counted(
+    part: Part,
+    body: Body,
+    bytes_max: usize,
+    memory: &Arc<Budget>,
+) -> Result<(Bytes, Option<Share>), ApiError> {
     match tokio::time::timeout(BODY_TIMEOUT, collect(body, bytes_max, memory)).await {
         Ok(collected) => collected?.ok_or_else(|| ApiError::too_large(part, bytes_max)),
         Err(_) => Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", format!("the {} came too slowly", part.name()))),
@@ -137,7 +147,7 @@ pub(in crate::api) async fn read_body(part: Part, body: Body, bytes_max: usize, 
 }
 
 /// None if it is too large. Such a body is read and dropped up to a point: a client that still sends would not read the answer.
-async fn collect(mut body: Body, bytes_max: usize, memory: &Arc<Budget>) -> Result<Option<Bytes>, ApiError> {
+async fn collect(mut body: Body, bytes_max: usize, memory: &Arc<Budget>) -> Result<Option<(Bytes, Option<Share>)>, ApiError> {
     let mut whole = BytesMut::new();
     let mut dropped = 0;
     // Taken once, for all that may come: two that each wait for what the other one has would wait in vain.
@@ -148,7 +158,7 @@ async fn collect(mut body: Body, bytes_max: usize, memory: &Arc<Budget>) -> Resu
         let Ok(chunk) = frame.into_data() else { continue };
         if dropped == 0 && whole.len() + chunk.len() <= bytes_max {
             if whole.is_empty() && body.is_end_stream() {
-                return Ok(Some(chunk));
+                return Ok(Some((chunk, None)));
             }
             if whole.len() + chunk.len() > SMALL_BYTES && share.is_none() {
                 let most = most.min(bytes_max);
@@ -165,7 +175,7 @@ async fn collect(mut body: Body, bytes_max: usize, memory: &Arc<Budget>) -> Resu
             break;
         }
     }
-    Ok((dropped == 0).then(|| whole.freeze()))
+    Ok((dropped == 0).then(|| (whole.freeze(), share)))
 }
 
 /// 503: others send as much as there is memory for.

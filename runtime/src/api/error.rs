@@ -39,6 +39,8 @@ pub enum Part {
     Data,
     /// A step's output, said by hand.
     Output,
+    /// Many events.
+    Batch,
     /// Anything else, in JSON.
     Body,
 }
@@ -51,6 +53,7 @@ impl Part {
             Self::Input => "input",
             Self::Data => "data",
             Self::Output => "output",
+            Self::Batch => "batch",
             Self::Body => "body",
         }
     }
@@ -62,6 +65,7 @@ impl Part {
             Self::Input | Self::Data | Self::Output | Self::Body => {
                 "send a reference to what is large, or raise `payload` in [limits]"
             }
+            Self::Batch => "send its events in several batches",
         }
     }
 }
@@ -121,6 +125,11 @@ impl ApiError {
     pub fn refused(code: &str, message: &str, data: Option<Value>) -> Self {
         let detail = ErrorDetail { code: code.to_owned(), message: message.to_owned(), data, ..ErrorDetail::default() };
         Self { status: StatusCode::CONFLICT, detail: Box::new(detail) }
+    }
+
+    /// What it says, where it is part of an answer.
+    pub fn into_detail(self) -> ErrorDetail {
+        *self.detail
     }
 
     /// The same, with another status.

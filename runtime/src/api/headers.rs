@@ -5,7 +5,7 @@
 
 use axum::{
     extract::FromRequestParts,
-    http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts},
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header, request::Parts},
 };
 
 use super::error::ApiError;
@@ -29,6 +29,11 @@ pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a 
     // Header values are bytes; ours are UTF-8, so that `Amends-By` may hold a person's name.
     let text = str::from_utf8(value.as_bytes());
     text.map(|text| Some(text.trim())).map_err(|_| ApiError::bad_request(format!("header {name} is not UTF-8")))
+}
+
+/// The names of the headers that begin so.
+pub(super) fn beginning<'a>(headers: &'a HeaderMap, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+    headers.keys().map(HeaderName::as_str).filter(move |name| name.starts_with(prefix))
 }
 
 /// The media type of the body in lower case, without its parameters; empty if the request does not say it.

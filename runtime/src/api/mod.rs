@@ -16,6 +16,8 @@ mod breaks;
 
 mod caller;
 
+mod cloudevents;
+
 mod guard;
 
 mod headers;
@@ -52,7 +54,7 @@ use amends_core::Instant;
 use axum::Router;
 use tokio::sync::watch;
 
-use self::{error::ApiError, position::Positions, reads::Reads, waits::Waits};
+use self::{error::ApiError, position::Positions, reads::Reads, routes::batch::Batches, waits::Waits};
 use crate::{
     engine::{
         driver::Clock,
@@ -83,6 +85,8 @@ pub struct Api {
     waits: Waits,
     /// Places of those who read.
     reads: Reads,
+    /// Places of those who send many events at once.
+    batches: Batches,
     /// The memory that all of them may take.
     held: Held,
 }
@@ -134,6 +138,7 @@ pub fn router(services: Services, options: Options, stop: watch::Receiver<bool>)
         stop,
         waits,
         reads: Reads::new(),
+        batches: Batches::new(),
         held,
     }))
 }

@@ -7,7 +7,7 @@ use amends_core::event::Act;
 pub use crate::engine::{
     aggregate::import::{IMPORT_EVENTS_MAX, IMPORT_GROWN_MAX, Import, ImportAnswer, ImportEvent, ImportStream},
     aggregate::request::{Answered, CommandAnswer, SendCommand},
-    event::request::{NotStarted, Publish, PublishAnswer, Seed, StartedSaga},
+    event::request::{Batch, NotStarted, Publish, PublishAnswer, Seed, StartedSaga},
     job::request::{JobAnswer, JobRequest},
     kernel::request::{Answer, Origin},
     module::request::{Activation, Deploy, Force, ModuleAnswer, ModuleView, Offered, SetGrants, VersionView, Which},
@@ -94,6 +94,15 @@ impl Request {
             Self::Policies(origin, _) => stream(origin, StreamKind::Policy, ""),
             Self::Policy(origin, name, _) => stream(origin, StreamKind::Policy, name),
             Self::ActOnPolicy(origin, request, _) => stream(origin, StreamKind::Policy, &request.name),
+        }
+    }
+
+    /// The batch that it is part of. Events of a batch keep their order among themselves: events of one topic that are asked for
+    /// side by side have none to keep.
+    pub(crate) fn batch(&self) -> Option<u64> {
+        match self {
+            Self::Publish(_, publish, _) => publish.batch.as_ref().map(Batch::number),
+            _ => None,
         }
     }
 

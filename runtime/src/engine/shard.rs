@@ -136,6 +136,8 @@ enum Work {
 pub(crate) enum Lane {
     /// About one stream, or about what would be one.
     Of(StreamId),
+    /// Events that were sent together, by the number of their batch.
+    Batch(u64),
     /// The turns of jobs.
     Jobs,
     /// The turns of broadcasts.
@@ -568,7 +570,7 @@ impl Work {
     /// What keeps its order with other work about the same thing.
     fn lane(&self) -> Option<Lane> {
         match self {
-            Self::Request(request) => Some(Lane::Of(request.about())),
+            Self::Request(request) => Some(request.batch().map_or_else(|| Lane::Of(request.about()), Lane::Batch)),
             Self::Report(key, _) | Self::HandOver(key) => Some(Lane::Of(key.stream())),
             Self::Order(order) => commands::lane(order),
             // A request for the aggregate does not wait for them, nor do they for it: each changes only what it owns.

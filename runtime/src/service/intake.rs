@@ -23,6 +23,11 @@ impl Intake {
 
     /// Asks the engine and waits for the committed answer. A full queue refuses at once.
     pub async fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<T, Refusal> {
+        self.put(request)?.answer().await
+    }
+
+    /// Asks the engine now, before what is put after it; the committed answer is to be waited for. A full queue refuses at once.
+    pub fn put<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Result<Asked<T>, Refusal> {
         let (answer, answered) = oneshot::channel();
         let request = request(answer);
         if request.brings_work() && (self.is_low)() {
@@ -30,10 +35,7 @@ impl Intake {
             return Err(Refusal::new(RefusalCode::LowSpace, message).hint("make room on the disk of the data folder"));
         }
         self.engine.ask(request)?;
-        // A dropped channel is a stopping host: what was asked may or may not be durable, and asking again is safe.
-        answered.await.unwrap_or_else(|_| {
-            Err(Refusal::new(RefusalCode::Stopping, "the host is stopping").hint("ask again once it is back"))
-        })
+        Ok(Asked(answered))
     }
 
     /// Says that events were recorded since the last look.
@@ -44,6 +46,19 @@ impl Intake {
     /// Every committed change of a saga from now on. A receiver that falls behind is told so and reads the journal again.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
         self.engine.changes()
+    }
+}
+
+/// What was asked, and is not answered.
+pub struct Asked<T>(oneshot::Receiver<Result<T, Refusal>>);
+
+impl<T> Asked<T> {
+    /// The committed answer.
+    pub async fn answer(self) -> Result<T, Refusal> {
+        // A dropped channel is a stopping host: what was asked may or may not be durable, and asking again is safe.
+        self.0.await.unwrap_or_else(|_| {
+            Err(Refusal::new(RefusalCode::Stopping, "the host is stopping").hint("ask again once it is back"))
+        })
     }
 }
 

@@ -1,11 +1,13 @@
-//! Events from outside, as structured CloudEvents, and the answer; and events as they were recorded.
+//! Events from outside, as CloudEvents in JSON, and the answer; and events as they were recorded.
 
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
-use super::{Json, Time};
+use super::{Json, Time, error::ErrorDetail};
 
-/// A CloudEvent 1.0 in its structured JSON form. Extension attributes are accepted and not stored.
+/// A CloudEvent 1.0 in its JSON form. Of its attributes the host stores `id`, `source`, `type` and the key, which is `subject`, else
+/// `partitionkey`. Everything else is accepted and not stored: `time`, `dataschema`, and all other extension attributes, among them
+/// `correlationid`, `causationid`, `sequence`, `recordedtime`, `dataref` and `traceparent`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct CloudEvent {
     /// `1.0`.
@@ -21,10 +23,13 @@ pub struct CloudEvent {
     /// The correlation key; a saga waits for a type and a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The correlation key of an event without a `subject`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub partitionkey: Option<String>,
     /// The time of the event; the host does not use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time: Option<String>,
-    /// The data's media type.
+    /// The data's media type; JSON if it is left out. If it is not JSON, `data` is a string, and the text in it is the data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub datacontenttype: Option<String>,
     /// The data's schema.
@@ -33,9 +38,42 @@ pub struct CloudEvent {
     /// Its data, as JSON.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<Json>,
-    /// Its data, if it is not JSON.
+    /// Its data, if it is not JSON; in place of `data`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_base64: Option<String>,
+}
+
+/// The answer to a batch: what became of each event. The batch itself is refused only where it is no list of events.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct BatchAnswer {
+    /// How many were recorded.
+    pub recorded: u32,
+    /// How many were there already.
+    pub duplicates: u32,
+    /// How many were refused, or not taken.
+    pub refused: u32,
+    /// Each event, in the order of the batch.
+    pub events: Vec<EventAnswer>,
+}
+
+/// What became of an event of a batch: what it is answered when it is published alone, with the HTTP status of that answer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventAnswer {
+    /// Its place in the batch, from 0.
+    pub index: u32,
+    /// Its id, if that can be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    /// 202: it is recorded; 200: it was there already; 503 and 507: it was not taken, and is to be sent again; all others: it was
+    /// refused.
+    #[schema(example = 202)]
+    pub http_status: u16,
+    /// The answer, with 202 and 200.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<Accepted>,
+    /// The error, with all others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorDetail>,
 }
 
 /// The answer to an event or a signal.

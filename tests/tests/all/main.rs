@@ -43,6 +43,8 @@ mod correspondence;
 
 mod triggers;
 
+mod inbox;
+
 mod trace;
 
 mod messages;

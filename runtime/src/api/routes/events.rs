@@ -2,16 +2,12 @@
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
-use amends_core::{
-    plain::is_printable,
-    trigger::EVENT_TYPE_BYTES_MAX,
-    value::{Format, Payload},
-};
+use amends_core::value::Payload;
 use amends_wire::{
     Time,
     error::ErrorBody,
-    event::{Accepted, CloudEvent, NotStarted, StartedSaga},
-    value::from_base64,
+    event::{Accepted, BatchAnswer, CloudEvent, NotStarted, StartedSaga},
+    value::Binary,
 };
 use axum::{
     Json,
@@ -20,84 +16,125 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::Response,
 };
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{Ref, RefOr, Schema, schema::AnyOfBuilder},
+};
 
-use super::{Routes, written};
+use super::{Routes, batch, written};
 use crate::{
     api::{
         Api,
         caller::{self, Caller, InPath},
+        cloudevents::{self, Event, Mode, SIGNALS, binary},
         error::{ApiError, Part},
-        headers, mint, present, strict,
+        mint, present, strict,
     },
-    engine::port::{self, Answer, Publish, PublishAnswer, Request, Seed},
+    engine::port::{self, Batch, Publish, PublishAnswer, Request, Seed},
+    service::intake::Asked,
 };
 
 pub(super) fn routes() -> Routes {
     routes![signal, publish]
 }
 
-/// Types, keys, sources and ids are parts of row keys.
-const TEXT_BYTES_MAX: usize = EVENT_TYPE_BYTES_MAX;
-
 /// The envelope around an event's data.
 const ENVELOPE_BYTES_MAX: usize = 16 << 10;
 
-/// The source of signals, in which no publisher can be taken for another.
-const SIGNALS: &str = "amends:signal";
+/// What one event may have in its structured form.
+pub(super) fn event_bytes_max(api: &Api) -> usize {
+    api.options.payload_bytes_max + ENVELOPE_BYTES_MAX
+}
 
-/// What steps of sagas publish has a source that begins so. Whoever took the id of such an event would have it dropped as a duplicate.
-const SAGAS: &str = "saga/";
-
-/// Publishes an event: every saga that waits for its type and key goes on, and every definition that its type triggers starts one
-/// saga, whose input is the event's data. An event is the same by its source and id alone: whatever else is said under them later is
+/// Publishes CloudEvents 1.0, in any of the three modes of their HTTP binding: one event as `application/cloudevents+json`; one whose
+/// attributes are headers (`ce-specversion`, `ce-id`, `ce-source`, `ce-type`, `ce-subject`, …, percent-encoded), and whose body is its
+/// data, of the type that `Content-Type` says; or a list of events as `application/cloudevents-batch+json`. `application/json`, or no
+/// type at all, without such headers, is one event in the body. `ce-` headers beside an event in the body are refused.
+///
+/// Every saga that waits for an event's type and key goes on, and every definition that its type triggers starts one saga, whose input
+/// is the event's data. An event is the same by its source and id alone, whatever the mode: whatever else is said under them later is
 /// answered as the first one was. An `Idempotency-Key` is not read.
+///
+/// The key is `subject`; of an event without one it is `partitionkey`. `source`, `id`, `type` and the key have 1 to 255 printable bytes.
+/// The sources `amends:signal`, `saga/…` and `policy/…` are the host's own, and refused. Data whose type is JSON (`application/json`,
+/// `…+json`, or not said) is to be JSON; all other data are bytes. All other attributes are accepted and not stored, `correlationid` and
+/// `causationid` among them: an event from outside begins a chain of causes of its own, under its own id.
 ///
 /// An event that nobody takes at once is kept until `kept_until` for sagas that had started before it. A saga that starts after it
 /// never gets it: a key such as a customer's number is used for long, and what was said of an earlier saga is not meant for a later one.
+///
+/// A batch has at most 10000 events, and 4 MiB, or as much as one event may have. Its answer is 200 and a `BatchAnswer`: each event in the
+/// order of the batch, with the status and the answer, or the error, that it would have had alone. A malformed event refuses itself only.
+/// Those that are taken are recorded in the order of the batch, whatever their types and keys. If the host stops or has no room half-way,
+/// all events behind that have 503 or 507: send the batch again, what was taken is a duplicate then.
 #[utoipa::path(
     post, operation_id = "publish_event", path = "/v1/events", tag = "events",
-    request_body(content = CloudEvent, content_type = "application/cloudevents+json"),
+    params(
+        ("ce-specversion" = Option<String>, Header, description = "`1.0`: the attributes of the event are headers, and the body is its data"),
+        ("ce-id" = Option<String>, Header, description = "its id, percent-encoded as all of them"),
+        ("ce-source" = Option<String>, Header, description = "the publisher"),
+        ("ce-type" = Option<String>, Header, description = "its type"),
+        ("ce-subject" = Option<String>, Header, description = "its key"),
+        ("ce-partitionkey" = Option<String>, Header, description = "the key of an event without `ce-subject`"),
+    ),
+    request_body(content(
+        (CloudEvent = "application/cloudevents+json"),
+        (Vec<CloudEvent> = "application/cloudevents-batch+json"),
+        (Binary = "application/octet-stream"),
+    ), description = "one event, a list of events, or the data of an event whose attributes are headers, of any type"),
     responses(
-        (status = 202, description = "durable; `woke` says how many sagas took it, `started` which it started", body = Accepted),
-        (status = 200, description = "it was there already", body = Accepted),
-        (status = 400, description = "not a CloudEvent", body = ErrorBody),
-        (status = 415, description = "`not_structured`: the event is not one JSON object in the body", body = ErrorBody),
-        (status = 503, description = "overloaded, stopping or storage failed; nothing was recorded", body = ErrorBody),
+        (status = 202, description = "one event: durable; `woke` says how many sagas took it, `started` which it started", body = Accepted),
+        (status = 200, description = "one event: it was there already; a batch: what became of each event", body = EventOrBatchAnswer),
+        (status = 400, description = "not a CloudEvent, or not a list; `modes_mixed`: `ce-` headers beside an event in the body", body = ErrorBody),
+        (status = 415, description = "`not_an_event`: neither the content type nor a header says that it is an event", body = ErrorBody),
+        (status = 503, description = "overloaded, stopping or storage failed; one event: nothing was recorded", body = ErrorBody),
     )
 )]
 async fn publish(State(api): State<Arc<Api>>, caller: Caller, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    structured(&headers)?;
-    let event: CloudEvent = caller::read_json(body, api.options.payload_bytes_max + ENVELOPE_BYTES_MAX, &api.held.bodies).await?;
-    if event.specversion != "1.0" {
-        return Err(ApiError::bad_request(format!("specversion `{}` is not 1.0", event.specversion)));
-    }
-    if event.source == SIGNALS || event.source.starts_with(SAGAS) {
-        return Err(ApiError::bad_request(format!("the source `{}` is the host's own", event.source.escape_debug()))
-            .hint("send a signal to a saga, or give the source a name of your own"));
-    }
-    let data = match (&event.data, &event.data_base64) {
-        (Some(_), Some(_)) => return Err(ApiError::bad_request("give `data` or `data_base64`, not both")),
-        (Some(data), None) => Some(Payload::json(data.as_str().to_owned())),
-        (None, Some(text)) => {
-            let bytes = from_base64(text).ok_or_else(|| ApiError::bad_request("`data_base64` is not base64"))?;
-            Some(Payload::opaque(bytes))
+    let payload_bytes_max = api.options.payload_bytes_max;
+    let event = match Mode::of(&headers)? {
+        Mode::Structured => {
+            let body = caller::read_body(Part::Body, body, event_bytes_max(&api), &api.held.bodies).await?;
+            let json: &[u8] = if body.is_empty() { b"{}" } else { &body };
+            cloudevents::structured("body", json, payload_bytes_max)?
         }
-        (None, None) => None,
+        Mode::Binary => {
+            let head = binary::Head::of(&headers)?;
+            let body = caller::read_body(Part::Data, body, payload_bytes_max, &api.held.bodies).await?;
+            head.with(body, payload_bytes_max)?
+        }
+        Mode::Batch => return batch::publish(&api, &caller, body).await,
     };
-    let data = data.map(|data| caller::fitting(Part::Data, data, api.options.payload_bytes_max)).transpose()?;
-    let input_hash = input_hash(data.as_ref())?;
-    let seed = Seed { input_hash, incarnation: mint::incarnation()?, trace_context: caller.traceparent.clone() };
-    let publish = Publish {
-        source: text("source", &event.source)?,
-        id: text("id", &event.id)?,
-        event_type: text("type", &event.event_type)?,
-        key: event.subject.as_deref().map(|key| text("subject", key)).transpose()?.unwrap_or_default(),
-        to: None,
-        data,
-        seed: Some(seed),
-        cause: None,
-    };
+    let publish = from_outside(event, &caller, None)?;
     send(&api, caller, publish).await
+}
+
+/// What is answered with 200, by what was sent. An event has no `events`, and a batch no `id`.
+struct EventOrBatchAnswer;
+
+impl PartialSchema for EventOrBatchAnswer {
+    fn schema() -> RefOr<Schema> {
+        let of = |name: String| Ref::from_schema_name(name);
+        let either = AnyOfBuilder::new().item(of(Accepted::name().into())).item(of(BatchAnswer::name().into()));
+        RefOr::T(Schema::AnyOf(either.build()))
+    }
+}
+
+impl ToSchema for EventOrBatchAnswer {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((BatchAnswer::name().into(), BatchAnswer::schema()));
+        <Accepted as ToSchema>::schemas(schemas);
+        <BatchAnswer as ToSchema>::schemas(schemas);
+    }
+}
+
+/// An event as the engine takes it.
+pub(super) fn from_outside(event: Event, caller: &Caller, batch: Option<Batch>) -> Result<Publish, ApiError> {
+    let Event { source, id, event_type, key, data, input_hash } = event;
+    let seed = Seed { input_hash, incarnation: mint::incarnation()?, trace_context: caller.traceparent.clone() };
+    // A correlation id that the publisher names is not the root of the chain: it may be the id of a saga or of a command of somebody
+    // else, who would have the event and all that follows from it for his own.
+    Ok(Publish { source, id, event_type, key, to: None, data, seed: Some(seed), cause: None, batch })
 }
 
 /// Sends a signal to one saga. Kept if it does not wait for it yet; refused if it has ended.
@@ -119,7 +156,7 @@ async fn signal(
     body: Body,
 ) -> Result<Response, ApiError> {
     let saga = caller::saga_id(&id)?;
-    let event_type = text("signal", &name)?;
+    cloudevents::text("signal", &name)?;
     let body = caller::read_body(Part::Data, body, api.options.payload_bytes_max, &api.held.bodies).await?;
     let data = match body.is_empty() {
         true => None,
@@ -131,40 +168,75 @@ async fn signal(
         None => mint::fresh(api.now()).map_err(mint::no_randomness)?,
     };
     let key = saga.as_str().to_owned();
-    let publish =
-        Publish { source: SIGNALS.to_owned(), id: event_id, event_type, key, to: Some(saga), data, seed: None, cause: None };
+    let (source, to) = (SIGNALS.to_owned(), Some(saga));
+    let publish = Publish { source, id: event_id, event_type: name, key, to, data, seed: None, cause: None, batch: None };
     send(&api, caller, publish).await
 }
 
 async fn send(api: &Api, caller: Caller, publish: Publish) -> Result<Response, ApiError> {
     let id = publish.id.clone();
-    let answer = asked(api, |answer| Request::Publish(caller.origin, publish, answer)).await?;
-    let status = if answer.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let accepted = Accepted {
+    let asked = api.intake.put(|answer| Request::Publish(caller.origin, publish, answer))?;
+    let answer = Answers::of(api).next(asked).await?;
+    let status = status(&answer);
+    let position = answer.position;
+    Ok(written(api, position, (status, Json(accepted(id, answer)))))
+}
+
+/// 200: it was there already.
+pub(super) fn status(answer: &PublishAnswer) -> StatusCode {
+    if answer.duplicate { StatusCode::OK } else { StatusCode::ACCEPTED }
+}
+
+pub(super) fn accepted(id: String, answer: PublishAnswer) -> Accepted {
+    Accepted {
         id,
         duplicate: answer.duplicate,
         woke: answer.woke,
         started: answer.started.iter().map(started).collect(),
         not_started: answer.not_started.into_iter().map(not_started).collect(),
         kept_until: answer.kept_until.map(Time::from_ms),
-    };
-    Ok(written(api, answer.position, (status, Json(accepted))))
+    }
 }
 
 /// An answer at once takes no longer than this; one that comes when many were told may.
 const AT_ONCE: Duration = Duration::from_millis(250);
 
-/// The answer. A host that stops does not wait until everybody was told: the next one goes on with that.
-async fn asked(api: &Api, request: impl FnOnce(Answer<PublishAnswer>) -> Request) -> Result<PublishAnswer, ApiError> {
-    let mut answer = pin!(api.ask(request));
-    tokio::select! {
-        answer = &mut answer => return answer,
-        () = api.stopped() => {}
+/// Answers to events, one after the other. A host that stops does not wait until everybody was told: the next one goes on with that.
+pub(super) struct Answers<'a> {
+    api: &'a Api,
+    /// The host stops: who has no answer by then gets none.
+    until: Option<tokio::time::Instant>,
+}
+
+impl<'a> Answers<'a> {
+    pub(super) fn of(api: &'a Api) -> Self {
+        Self { api, until: None }
     }
-    tokio::time::timeout(AT_ONCE, answer).await.unwrap_or_else(|_| {
-        let message = "the host is stopping; if the event was recorded, the next host tells it to the sagas that are left";
-        Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).hint("publish it again with the same id"))
-    })
+
+    /// Whether the host stops, as far as it was seen.
+    pub(super) fn are_ending(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// The answer to what was asked.
+    pub(super) async fn next(&mut self, asked: Asked<PublishAnswer>) -> Result<PublishAnswer, ApiError> {
+        let mut asked = pin!(asked.answer());
+        let until = match self.until {
+            Some(until) => until,
+            None => tokio::select! {
+                answer = &mut asked => return Ok(answer?),
+                () = self.api.stopped() => *self.until.insert(tokio::time::Instant::now() + AT_ONCE),
+            },
+        };
+        match tokio::time::timeout_at(until, asked).await {
+            Ok(answer) => Ok(answer?),
+            Err(_) => {
+                let message =
+                    "the host is stopping; if the event was recorded, the next host tells it to the sagas that are left";
+                Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "stopping", message).hint("publish it again with the same id"))
+            }
+        }
+    }
 }
 
 fn started(started: &port::StartedSaga) -> StartedSaga {
@@ -175,32 +247,4 @@ fn started(started: &port::StartedSaga) -> StartedSaga {
 fn not_started(port::NotStarted { saga, code, message, hints }: port::NotStarted) -> NotStarted {
     let hint = present::remedy::hint(&hints).map(|hint| format!("; {hint}"));
     NotStarted { saga, code: code.as_str().to_owned(), message: message + &hint.unwrap_or_default() }
-}
-
-/// The hash of the input of what the event starts, as that of a start has it.
-fn input_hash(data: Option<&Payload>) -> Result<[u8; 32], ApiError> {
-    Ok(match data {
-        None => strict::hash(b"null")?,
-        Some(data) if data.format == Format::Bytes => strict::hash_opaque(&data.bytes),
-        Some(data) => strict::hash(&data.bytes)?,
-    })
-}
-
-/// One event a request, all of it in the body.
-fn structured(headers: &HeaderMap) -> Result<(), ApiError> {
-    let media_type = headers::media_type(headers)?;
-    let is_binary = headers::once(headers, "ce-specversion")?.is_some();
-    if is_binary || !["", "application/json", "application/cloudevents+json"].contains(&&*media_type) {
-        let message = format!("`{media_type}` is not a structured CloudEvent");
-        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "not_structured", message)
-            .hint("send the whole event as application/cloudevents+json, one a request"));
-    }
-    Ok(())
-}
-
-fn text(what: &str, text: &str) -> Result<String, ApiError> {
-    if text.is_empty() || text.len() > TEXT_BYTES_MAX || !is_printable(text) {
-        return Err(ApiError::bad_request(format!("`{what}` has 1 to {TEXT_BYTES_MAX} printable bytes")));
-    }
-    Ok(text.to_owned())
 }

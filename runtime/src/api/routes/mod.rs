@@ -35,6 +35,8 @@ mod filter;
 
 mod events;
 
+pub mod batch;
+
 mod aggregates;
 
 pub mod import;

@@ -72,6 +72,7 @@ fn c2_36_each_operation_answers_as_it_is_described() {
         "POST /v1/sagas/T4/abandon",
         "GET /v1/sagas/T4/watch",
         &format!("POST /v1/events\n\n{event}"),
+        &format!("POST /v1/events\ncontent-type: application/cloudevents-batch+json\n\n[{event},7]"),
         "PUT /v1/schedules/nightly\n\n{\"saga\":\"trip\",\"cron\":\"0 3 * * *\"}",
         "GET /v1/schedules",
         "POST /v1/schedules/nightly/pause",

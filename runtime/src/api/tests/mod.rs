@@ -6,6 +6,8 @@ mod refusals;
 
 mod verbs;
 
+mod events;
+
 mod aggregates;
 
 mod jobs;

@@ -191,5 +191,6 @@ fn asked(event: &RecordedEvent) -> Publish {
         data: Some(input),
         seed: Some(seed),
         cause: None,
+        batch: None,
     }
 }

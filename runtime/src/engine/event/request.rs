@@ -1,10 +1,12 @@
 //! What may be asked about events, and the answers.
 
+use std::sync::{Arc, OnceLock};
+
 use amends_core::{event::Topic, id::SagaId, value::Payload};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    engine::refusal::{Hint, RefusalCode},
+    engine::refusal::{Hint, Refusal, RefusalCode},
     journal::RecordId,
 };
 
@@ -27,6 +29,50 @@ pub struct Publish {
     pub seed: Option<Seed>,
     /// The step or the policy that publishes it; none: somebody outside does.
     pub cause: Option<Cause>,
+    /// The events that it was sent with; none: it came alone.
+    pub batch: Option<Batch>,
+}
+
+/// Events that were sent together. They are decided in the order in which they are asked for, whatever each is about.
+///
+/// Behind one that the host has no room for now, none of them is taken: sent again, that one would come behind what followed it.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    number: u64,
+    /// Set once, by who decides about the events, one after the other.
+    cut: Arc<OnceLock<RefusalCode>>,
+}
+
+impl Batch {
+    /// No two that are under way have the same number.
+    pub fn new(number: u64) -> Self {
+        Self { number, cut: Arc::default() }
+    }
+
+    /// Which one it is.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// What is said of an event behind one that was refused with this code.
+    pub fn behind(code: RefusalCode) -> Refusal {
+        let said = "an event before it in the batch was not taken, so this one was not either";
+        Refusal::new(code, said).hint("send the batch again: what was taken is not recorded twice")
+    }
+
+    /// Refuses an event behind one that was not taken.
+    pub(crate) fn refuse_behind(&self) -> Result<(), Refusal> {
+        self.cut.get().map_or(Ok(()), |code| Err(Self::behind(*code)))
+    }
+
+    /// An event of it was refused. What stands against that event alone does not stand against those behind it.
+    pub(crate) fn refused(&self, code: RefusalCode) {
+        let is_of_host =
+            matches!(code, RefusalCode::Overloaded | RefusalCode::Stopping | RefusalCode::StorageFailed | RefusalCode::LowSpace);
+        if is_of_host {
+            let _ = self.cut.set(code);
+        }
+    }
 }
 
 /// What publishes an event inside the host.

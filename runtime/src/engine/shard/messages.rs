@@ -376,6 +376,7 @@ fn publication(message: &Message, published: &Published, record: &Record) -> Pub
         data: Some(data),
         seed: Some(seed),
         cause: Some(Cause { record: record.id, by, root: message.correlation(), depth: record.depth + 1 }),
+        batch: None,
     }
 }
 

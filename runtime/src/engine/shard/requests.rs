@@ -5,6 +5,7 @@ use amends_core::Input as SagaInput;
 use super::{Shard, Undecided, Work};
 use crate::engine::{
     aggregate::{Asked, Asker},
+    broadcast::Broadcasts,
     event::{self, Heard},
     job::Awaited,
     kernel::{
@@ -13,7 +14,8 @@ use crate::engine::{
         request::{Answer, Said},
     },
     module,
-    port::{Activation, Request},
+    port::{Activation, Batch, Publish, Request},
+    refusal::Refusal,
     saga::{self, Outcome, SagaKey},
 };
 
@@ -32,15 +34,18 @@ impl Shard {
                 Err(unready) => return again(unready, Request::Verb(origin, verb, answer)),
             },
             Request::Publish(origin, publish, answer) => {
-                if let Err(refusal) = self.broadcasts.refuse_new()
-                    && publish.to.is_none()
-                {
+                if let Err(refusal) = refuse_event(&self.broadcasts, &publish) {
                     self.reply_counted(Said::refused(refusal), answer);
                     return Ok(());
                 }
                 let is_behind = publish.to.is_none() && self.broadcasts.has_topic(&origin.namespace, &publish.topic());
                 match event::publish(reads, sagas, modules, &origin, &publish, is_behind) {
-                    Ok(Heard::Said(said)) => self.reply(said, answer),
+                    Ok(Heard::Said(said)) => {
+                        if let (Some(batch), Err(refusal)) = (&publish.batch, &said.said) {
+                            batch.refused(refusal.code);
+                        }
+                        self.reply(said, answer);
+                    }
                     Ok(Heard::Begins(delivery)) => {
                         let commit = &mut self.kernel.commit();
                         let start = self.broadcasts.deliver(commit, &origin.namespace, *delivery);
@@ -208,6 +213,16 @@ impl Shard {
         }
         self.reply(said, answer);
     }
+}
+
+/// What stands against any event now, whatever it says.
+fn refuse_event(broadcasts: &Broadcasts, publish: &Publish) -> Result<(), Refusal> {
+    let batch = publish.batch.as_ref();
+    batch.map_or(Ok(()), Batch::refuse_behind)?;
+    if publish.to.is_some() {
+        return Ok(());
+    }
+    broadcasts.refuse_new().inspect_err(|refusal| batch.iter().for_each(|batch| batch.refused(refusal.code)))
 }
 
 /// A request that cannot be decided now.

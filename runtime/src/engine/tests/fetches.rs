@@ -5,7 +5,7 @@
 use expect_test::expect;
 
 use super::*;
-use crate::engine::port::RefusalCode;
+use crate::engine::port::{self, RefusalCode};
 
 /// A saga that waits for its approval and has rested for so long that it must be read again.
 fn cold() -> Sim {
@@ -56,6 +56,54 @@ fn what_waits_for_the_store_holds_up_nothing_about_another_saga() {
     assert!(is_open(&mut cancelled));
     sim.settle();
     assert!(said(cancelled).unwrap().applied);
+}
+
+/// Two events of which the first is for a saga that must be read, and the second for nobody: which of them is recorded first.
+fn first_of_two(batch: Option<port::Batch>) -> &'static str {
+    let mut sim = cold();
+    let event = |id: &str, key: &str| Publish { batch: batch.clone(), ..approval(id, key) };
+    let first = sim.ask_publish(event("E1", "42"));
+    let second = sim.ask_publish(event("E2", "7"));
+    sim.settle();
+    let [first, second] = [first, second].map(|answered| said(answered).unwrap());
+    assert_eq!((first.woke, second.woke), (1, 0));
+    if first.position < second.position { "E1" } else { "E2" }
+}
+
+/// Requests about one thing keep their order, and events of two keys are two things: those of a batch would change places where the
+/// first needs more of the store.
+#[test]
+fn events_of_a_batch_are_recorded_in_its_order_whatever_they_are_about() {
+    assert_eq!(first_of_two(None), "E2");
+    assert_eq!(first_of_two(Some(port::Batch::new(1))), "E1");
+}
+
+/// Sent again, what had no place would come behind what followed it.
+#[test]
+fn behind_an_event_that_had_no_place_nothing_of_its_batch_is_taken() {
+    let mut sim = cold();
+    sim.fetches = Fetches::AtOnce;
+    let batch = Some(port::Batch::new(1));
+    let event = |id: &str| Publish { batch: batch.clone(), ..approval(id, "7") };
+    let first = sim.ask_publish(event("E1"));
+    sim.shard.kernel.limits.queue_records = 1;
+    let second = sim.ask_publish(event("E2"));
+    sim.settle();
+    sim.shard.kernel.limits.queue_records = 1_000;
+    let third = sim.ask_publish(event("E3"));
+    let alone = sim.ask_publish(approval("E4", "7"));
+    sim.settle();
+    let told = [first, second, third, alone].map(|answered| match said(answered) {
+        Ok(_) => "recorded\n".to_owned(),
+        Err(refusal) => format!("{}: {}\n", refusal.code.as_str(), refusal.message),
+    });
+    expect![[r#"
+        recorded
+        overloaded: 1 records wait for the disk, which is as many as this host takes
+        overloaded: an event before it in the batch was not taken, so this one was not either
+        recorded
+    "#]]
+    .assert_eq(&told.concat());
 }
 
 /// The answer to a client that waits, if it has come.

@@ -442,21 +442,27 @@ impl Sim {
         to: Option<&str>,
         key: &str,
     ) -> Receiver<Result<PublishAnswer, Refusal>> {
-        let publish = Publish {
-            source: source.into(),
-            id: id.into(),
-            event_type: "approval".into(),
-            key: key.into(),
-            to: to.map(saga),
-            data: Some(Payload::json("true")),
-            seed: None,
-            cause: None,
-        };
+        let publish = Publish { source: source.into(), to: to.map(saga), ..approval(id, key) };
         self.ask_publish(publish)
     }
 
     pub(super) fn ask_publish(&mut self, publish: Publish) -> Receiver<Result<PublishAnswer, Refusal>> {
         self.ask(|answer| Request::Publish(origin(), publish, answer))
+    }
+}
+
+/// An event that S1 may wait for.
+pub(super) fn approval(id: &str, key: &str) -> Publish {
+    Publish {
+        source: "test".into(),
+        id: id.into(),
+        event_type: "approval".into(),
+        key: key.into(),
+        to: None,
+        data: Some(Payload::json("true")),
+        seed: None,
+        cause: None,
+        batch: None,
     }
 }
 

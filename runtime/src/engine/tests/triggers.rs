@@ -45,6 +45,7 @@ fn placed(id: &str, data: &str) -> Publish {
         data: Some(Payload::json(data.to_owned())),
         seed: Some(Seed { input_hash: [data.len() as u8; 32], incarnation: [7; 16], trace_context: Some("00-1-1-01".into()) }),
         cause: None,
+        batch: None,
     }
 }
 

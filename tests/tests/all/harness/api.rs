@@ -178,9 +178,12 @@ impl Api {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
+        if method != Method::GET && !headers.iter().any(|(name, _)| *name == "content-type") {
+            request = request.header("content-type", "application/json");
+        }
         let response = match method {
             Method::GET => self.agent.run(request.body(())?)?,
-            _ => self.agent.run(request.header("content-type", "application/json").body(body)?)?,
+            _ => self.agent.run(request.body(body)?)?,
         };
         answer(response)
     }
