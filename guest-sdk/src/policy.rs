@@ -225,8 +225,8 @@ impl<M: Memory> Policy<M> {
     /// `/customer`.
     ///
     /// Without it, an event is for its own key: the id of its aggregate, or the key with which it was published. The key orders
-    /// the events, and says which instance of a process manager they are for. An event whose data has nothing there cannot be
-    /// taken.
+    /// the events, and says which instance of a process manager they are for. An event with null or nothing there is not for
+    /// the policy; one with anything else there is a dead letter.
     ///
     /// A number is spelled as RFC 8785 does: `1` for `1.0`. A key has at most 1,024 bytes.
     pub fn by(mut self, pointer: impl Into<String>) -> Self {

@@ -341,7 +341,7 @@ impl Choreography {
         self.events += 1;
         let event = event_of(self.events, event_type, version, key, Some(data), self.now);
         for (policy, instances) in self.policies.iter().enumerate().filter(|(_, policy)| policy.takes(event_type)) {
-            let key = instances.key_of(&event);
+            let Some(key) = instances.key_of(&event) else { continue };
             self.work.push(Work { depth: depth + 1, what: What::Event { policy, key, event: event.clone() } });
         }
         event

@@ -265,7 +265,7 @@ impl<M: Memory> Reactions<M> {
     fn take(&mut self, event: &RecordedEvent, is_replay: bool, show: Show) {
         let (policy, event_type) = (&self.instances.definition.name, &event.event_type);
         assert!(self.instances.takes(event_type), "the policy {policy} does not take events {event_type}");
-        let key = self.instances.key_of(event);
+        let Some(key) = self.instances.key_of(event) else { return };
         for came in self.instances.event(event, is_replay) {
             self.came(&key, &came, show);
         }

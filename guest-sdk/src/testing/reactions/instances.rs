@@ -82,20 +82,23 @@ impl Instances {
         self.world.logs()
     }
 
-    /// The key that an event is for.
+    /// The key that an event is for; none: it is not for the policy.
     #[track_caller]
-    pub(in crate::testing) fn key_of(&self, event: &RecordedEvent) -> String {
+    pub(in crate::testing) fn key_of(&self, event: &RecordedEvent) -> Option<String> {
         let (policy, RecordedEvent { event_type, data, .. }) = (&self.definition.name, event);
-        let Some(pointer) = self.subscription(event).key.as_deref() else { return event.key.clone() };
+        let Some(pointer) = self.subscription(event).key.as_deref() else { return Some(event.key.clone()) };
         let Some(data) = data else { panic!("the key of {event_type} is at {pointer} in its data, which was erased") };
         let value: Value = payload::decode(data).unwrap_or_default();
+        if value.pointer(pointer).is_none_or(Value::is_null) {
+            return None;
+        }
         let key = pointer::text(&value, pointer).filter(|key| key.len() <= KEY_BYTES_MAX);
-        key.unwrap_or_else(|| {
+        Some(key.unwrap_or_else(|| {
             panic!(
                 "the policy {policy} takes {event_type} by {pointer}, where there is no text and no number of at most {KEY_BYTES_MAX} \
                  bytes: {value}"
             )
-        })
+        }))
     }
 
     fn subscription(&self, event: &RecordedEvent) -> &wit::Subscription {
@@ -106,7 +109,8 @@ impl Instances {
     /// What an event comes to, and after it those that came too early for the instance that it has begun.
     #[track_caller]
     pub(in crate::testing) fn event(&mut self, event: &RecordedEvent, is_replay: bool) -> Vec<Came> {
-        let (key, route) = (self.key_of(event), self.subscription(event).route);
+        let Some(key) = self.key_of(event) else { return Vec::new() };
+        let route = self.subscription(event).route;
         if self.is_stopped || self.parked.contains(&key) {
             return vec![Came::Waits];
         }

@@ -271,7 +271,7 @@ fn waiting(reads: &mut Reads<'_>, key: &PolicyKey, handling: &Handling, code: &C
         let causes = causes(reads, code, &places);
         all.push((drained, causes));
     }
-    let read = |(drained, causes): (Drained, Result<Vec<(Option<String>, Cause)>, Unready>)| {
+    let read = |(drained, causes): (Drained, Found)| {
         // It waits with the key that it had then.
         let causes: Vec<Cause> = causes?.into_iter().map(|(_, cause)| Cause { was_parked: true, ..cause }).collect();
         let all = causes.len();
@@ -294,8 +294,11 @@ fn no_more_than<T>(bytes_max: usize, mut causes: Vec<T>, bytes: impl Fn(&T) -> u
     causes
 }
 
+/// Causes, each with its key, if it is for the policy.
+type Found = Result<Vec<(Option<String>, Cause)>, Unready>;
+
 /// What is recorded at these places.
-fn causes(reads: &mut Reads<'_>, code: &Code, places: &[(Position, Place)]) -> Result<Vec<(Option<String>, Cause)>, Unready> {
+fn causes(reads: &mut Reads<'_>, code: &Code, places: &[(Position, Place)]) -> Found {
     let stored: Vec<_> = places.iter().map(|(position, _)| reads.record(*position)).collect();
     let mut causes = Vec::new();
     for ((position, place), stored) in places.iter().zip(stored) {

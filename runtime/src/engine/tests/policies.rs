@@ -758,6 +758,7 @@ fn a_cause_that_a_guest_had_at_three_deaths_of_the_host_waits_for_an_operator() 
         let of = StreamId { namespace: namespace(), kind: StreamKind::Instance, id: "copy/A".into() };
         let suspect = Suspect { of, call: CallId::Handle { position, attempt: 1 } };
         office = Office { bank: Bank::of(Sim::on(store, world, now, &[suspect])) };
+        office.bank.sim.pass(100);
     }
     office.act("copy", PolicyVerb::Resume);
     office.rest();
