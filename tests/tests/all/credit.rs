@@ -13,6 +13,8 @@ use crate::harness::{
     laws,
 };
 
+mod choreographed;
+
 mod rows;
 
 /// Each row three times: as it is, with every message twice, and with the second under a fresh key.

@@ -683,7 +683,7 @@ fn gc_07_an_event_without_a_key_is_passed_over_and_one_with_an_odd_key_is_a_dead
     let stops = policy::Definition { on_poison: OnPoison::Stop, subscriptions: by(""), ..stateless("copy") };
     let mut office = Office::with(vec![nothing_there, odd, stops]);
     for id in ["e1", "e2"] {
-        let _ = office.bank.sim.publish(id, None, "K");
+        drop(office.bank.sim.publish(id, None, "K"));
         office.bank.sim.settle();
     }
     office.bank.sim.pass(100);
@@ -707,7 +707,7 @@ fn more_keys_than_a_policy_has_calls_are_redriven_and_none_is_lost_when_the_host
     expect!["runs v1 active 0 failing 0 parked 40 waiting 80"].assert_eq(&status(&office.view("copy")));
     office.rules(MENDED, vec![stateless("copy")]);
     let request = PolicyRequest { name: "copy".into(), verb: PolicyVerb::Redrive { key: None }, act: Act::default() };
-    let _ = office.bank.sim.ask(|answer| Request::ActOnPolicy(origin(), Box::new(request), answer));
+    drop(office.bank.sim.ask(|answer| Request::ActOnPolicy(origin(), Box::new(request), answer)));
     office.bank.sim.settle();
     let mut office = office.restart();
     office.rest();

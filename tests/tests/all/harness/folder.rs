@@ -51,6 +51,20 @@ impl DataFolder {
         Self::of(made)
     }
 
+    /// The same, with the policies of the example `choreography`.
+    pub(crate) fn with_choreography() -> Self {
+        static CHOREOGRAPHY: OnceLock<PathBuf> = OnceLock::new();
+        let made = CHOREOGRAPHY.get_or_init(|| {
+            let modules = ["credit", "credit-v2", "choreography"];
+            let made = find_or_make("choreography", Way::Plain, &modules, |host| {
+                fill_with_credit(host);
+                host.api().put("/v1/modules/choreography", &guest(Way::Plain, "choreography")).expect(201);
+            });
+            made.unwrap_or_else(|error| panic!("cannot make a data folder: {error}"))
+        });
+        Self::of(made)
+    }
+
     /// A copy of this one.
     pub(crate) fn of(folder: &Path) -> Self {
         let copied = Self::empty();
