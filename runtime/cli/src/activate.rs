@@ -73,7 +73,7 @@ pub(super) fn run(activate: &Activate, session: &Session) -> Result<Exit> {
     if activate.form.json {
         print_json(&active)?;
     } else {
-        let uses = uses(&active.sagas, &active.aggregates, "it");
+        let uses = uses(&active.sagas, &active.aggregates, &active.policies, "it");
         print(&format!("{} version {} is active: {uses}\n", active.name, active.version))?;
         if activate.previous {
             print(&broken(&active.breaks, "no longer works"))?;

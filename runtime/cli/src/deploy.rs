@@ -102,10 +102,11 @@ pub(super) fn activate(component: &[u8], session: &Session) -> Result<(Deployed,
 fn report(deployed: &Deployed, is_new: bool) -> String {
     let standing = match deployed.active {
         Some(active) if active == deployed.version => {
-            format!("active: {}", uses(&deployed.sagas, &deployed.aggregates, "it"))
+            format!("active: {}", uses(&deployed.sagas, &deployed.aggregates, &deployed.policies, "it"))
         }
         Some(active) => {
-            format!("not active: {}", uses(&deployed.sagas, &deployed.aggregates, &format!("version {active}")))
+            let active = format!("version {active}");
+            format!("not active: {}", uses(&deployed.sagas, &deployed.aggregates, &deployed.policies, &active))
         }
         None => format!("not active; `amends activate {} {}` makes it so", deployed.name, deployed.version),
     };
@@ -119,10 +120,11 @@ fn report(deployed: &Deployed, is_new: bool) -> String {
 }
 
 /// What a module of this content uses its active version for.
-pub(super) fn uses(sagas: &[String], aggregates: &[String], active: &str) -> String {
-    match (sagas, aggregates) {
-        ([], []) => format!("its views are built by {active}"),
-        ([], _) => format!("its aggregates are decided by {active}"),
+pub(super) fn uses(sagas: &[String], aggregates: &[String], policies: &[String], active: &str) -> String {
+    match (sagas, aggregates, policies) {
+        ([], [], []) => format!("its views are built by {active}"),
+        ([], [], _) => format!("its policies run on {active}"),
+        ([], ..) => format!("its aggregates are decided by {active}"),
         _ => format!("new sagas start on {active}"),
     }
 }
@@ -295,6 +297,7 @@ mod tests {
             deployed(Some(2), &[], &["account"]),
             deployed(Some(1), &[], &["account"]),
             deployed(Some(2), &[], &[]),
+            Deployed { policies: vec!["audit".to_owned()], ..deployed(Some(2), &[], &[]) },
             deployed(None, &[], &[]),
         ];
         expect![[r#"
@@ -302,6 +305,7 @@ mod tests {
             ledger version 2  sha256 3f9c3f9c3f9c  active: its aggregates are decided by it
             ledger version 2  sha256 3f9c3f9c3f9c  not active: its aggregates are decided by version 1
             ledger version 2  sha256 3f9c3f9c3f9c  active: its views are built by it
+            ledger version 2  sha256 3f9c3f9c3f9c  active: its policies run on it
             ledger version 2  sha256 3f9c3f9c3f9c  not active; `amends activate ledger 2` makes it so
         "#]]
         .assert_eq(&heads.map(|deployed| head(&deployed)).concat());

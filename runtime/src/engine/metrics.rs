@@ -195,7 +195,7 @@ impl Default for Metrics {
         registry.register("commands", "Commands that aggregates decided, by decision", metrics.commands.clone());
         registry.register(
             "policy_causes",
-            "Causes that policies were called for, and what came of it: handled, failed, parked, kept, late, stopped",
+            "Causes that policies read, and what came of them: handled, failed, parked, kept, late, stopped, not_for_it",
             metrics.policy_causes.clone(),
         );
         registry.register(

@@ -1,6 +1,6 @@
 //! What waits of the policies, as committed reads: one by one, and in groups of those that wait for the same reason.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use amends_core::{
     id::Namespace,
@@ -167,42 +167,57 @@ pub(crate) fn groups(
     namespace: &Namespace,
     (policy, incarnation): (&str, u32),
 ) -> Result<Vec<LetterGroup>, StoreError> {
-    let mut groups: BTreeMap<Option<String>, LetterGroup> = BTreeMap::new();
-    let mut last: Option<(String, Option<String>)> = None;
+    // By the code of the failure, each with the position of its first cause.
+    let mut groups: BTreeMap<Option<String>, (Position, LetterGroup)> = BTreeMap::new();
+    let mut of_key = OfKey::default();
     each(store, keys::parked_of(namespace, policy, PAGE), |row| {
         let (.., key, position) = keys::parse_parked(&row.key)?;
         let parked = ParkedRow::decode(&row.value)?;
         if parked.incarnation != incarnation {
             return Ok(true);
         }
+        if of_key.key != key {
+            of_key = OfKey { key, ..OfKey::default() };
+        }
         let failure = match parked.waits {
-            Waits::Operator(failure) | Waits::Alone(failure) => Some(failure),
-            Waits::Behind | Waits::Instance(_) => None,
+            Waits::Operator(failure) => Some(of_key.front.insert(failure).clone()),
+            Waits::Alone(failure) => Some(failure),
+            Waits::Behind => Some(of_key.front.clone().unwrap_or_else(behind_nothing)),
+            Waits::Instance(_) => None,
         };
-        let before = last.take().filter(|(of, _)| *of == key);
         let code = failure.as_ref().map(|failure| failure.code.clone());
-        let of = code.or_else(|| before.as_ref().and_then(|(_, code)| code.clone()));
-        let group = groups.entry(of.clone()).or_insert_with(|| LetterGroup {
-            policy: policy.to_owned(),
-            failure,
-            keys: 0,
-            causes: 0,
-            since: None,
-            some: Vec::new(),
-        });
+        let policy = || policy.to_owned();
+        let new = || LetterGroup { policy: policy(), failure, keys: 0, causes: 0, since: None, some: Vec::new() };
+        let (first, group) = groups.entry(code.clone()).or_insert_with(|| (position, new()));
+        *first = position.min(*first);
         group.causes += 1;
-        if before.is_none_or(|(_, code)| code != of) {
+        if of_key.groups.insert(code) {
             group.keys += 1;
             if group.some.len() < SOME {
-                group.some.push((key.clone(), position));
+                group.some.push((of_key.key.clone(), position));
             }
-            let at = store.log(position, 1)?.first().map(record::decode_stored).transpose()?.map(|record| record.at);
-            group.since = group.since.into_iter().chain(at).min();
         }
-        last = Some((key, of));
         Ok(true)
     })?;
-    Ok(groups.into_values().collect())
+    let since = |(first, group): (Position, LetterGroup)| {
+        let record = store.log(first, 1)?.first().map(record::decode_stored).transpose()?;
+        Ok(LetterGroup { since: record.map(|record| record.at), ..group })
+    };
+    groups.into_values().map(since).collect()
+}
+
+/// What was read of a key.
+#[derive(Default)]
+struct OfKey {
+    key: String,
+    /// Why the cause cannot be taken that the next ones wait behind.
+    front: Option<Failure>,
+    groups: BTreeSet<Option<String>>,
+}
+
+/// Why those wait whose first one was dropped.
+fn behind_nothing() -> Failure {
+    Failure::new("not_redriven", "what they waited behind is gone: redrive them")
 }
 
 /// Reads rows, some at a time, until `take` has enough.

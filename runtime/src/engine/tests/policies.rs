@@ -13,6 +13,7 @@ use super::{
 use crate::{
     engine::{
         guests::{CallFault, CallId, HandleCall, Suspect, ToldCause, Wishes},
+        policy::letters,
         port::{PolicyRequest, PolicyStatus, PolicyVerb, PolicyView},
     },
     journal::{Fact, StreamKind, keys, record},
@@ -238,6 +239,16 @@ impl Office {
         keys::parse_parked(&rows[0].key).unwrap().3
     }
 
+    /// What waits, in groups.
+    fn groups(&self, policy: &str) -> String {
+        let groups = letters::groups(self.bank.sim.store.as_ref(), &namespace(), (policy, 1)).unwrap();
+        let shown = |group: letters::LetterGroup| {
+            let code = group.failure.map_or_else(|| "kept".to_owned(), |failure| failure.code);
+            format!("{code} keys {} causes {}", group.keys, group.causes)
+        };
+        groups.into_iter().map(shown).collect::<Vec<_>>().join("\n")
+    }
+
     /// Why a key waits for an operator.
     fn why(&self, policy: &str, key: &str) -> String {
         self.stream(StreamKind::Policy, policy, |record| match &record.fact {
@@ -414,6 +425,7 @@ fn what_waits_is_taken_in_order_when_it_is_redriven_and_what_comes_meanwhile_com
     office.script("A open\n-\nA put 13\nA put 3\nA put 4");
     office.rest();
     expect![[r#"handled state "opened null""#]].assert_eq(&office.did("list", "A"));
+    assert_eq!(office.groups("list"), "bad_number keys 1 causes 3");
     let position = office.position_of("list", "A");
     assert_eq!(
         office.act("list", PolicyVerb::Redrive { key: Some("A".into()) }),
@@ -422,6 +434,8 @@ fn what_waits_is_taken_in_order_when_it_is_redriven_and_what_comes_meanwhile_com
     office.rest();
     expect!["runs v1 active 0 failing 0 parked 1 waiting 2"]
         .assert_eq(&office.act("list", PolicyVerb::Drop { key: "A".into(), position }));
+    // Nothing is before them any more, and they are no dead letters of an instance that never began.
+    assert_eq!(office.groups("list"), "not_redriven keys 1 causes 2");
     office.bank.send("A put 5");
     expect!["runs v1 active 0 failing 0 parked 1 waiting 2"]
         .assert_eq(&office.act("list", PolicyVerb::Redrive { key: Some("A".into()) }));

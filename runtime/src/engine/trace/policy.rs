@@ -94,10 +94,10 @@ pub(super) fn reaction_that_led_to(store: &dyn Store, reaction: &Record) -> Resu
         Cause::Event { .. } => Ok(None),
         Cause::Timer { name } => before(store, behind, |event| sets(event, name)),
         Cause::Answer { command } => {
-            let number = command.rsplit_once('.').and_then(|(_, number)| number.parse::<u32>().ok());
-            let is_it = |event: &InstanceEvent| matches!(event, InstanceEvent::Sent(sent) if Some(sent.number) == number);
-            let Some(sent) = before(store, behind, is_it)? else { return Ok(None) };
-            reaction_before(store, sent.id)
+            let Some((ids, _)) = command.rsplit_once('.') else { return Ok(None) };
+            let is_it =
+                |event: &InstanceEvent| matches!(event, InstanceEvent::Handled(sent) if StepKey(sent.ids).to_string() == ids);
+            before(store, behind, is_it)
         }
     }
 }
