@@ -80,7 +80,7 @@ fn bytes_that_are_no_module_are_refused() {
           422 precompiled: this is machine code (a precompiled .cwasm or an ELF file), which is never accepted
           hint: deploy the .wasm that it was made from; the host compiles it
         a component of another world
-          422 no_saga_export: the component exports nothing; a module exports amends:module/saga@0.1.0, amends:module/aggregate@0.1.0 or amends:module/projection@0.1.0
+          422 no_saga_export: the component exports nothing; a module exports amends:module/saga@0.1.0, amends:module/aggregate@0.1.0, amends:module/projection@0.1.0 or amends:module/policy@0.1.0
           hint: call `amends_sdk::export!` in it, or target the world `amends:module/saga-module`
         a component with unknown imports
           422 unknown_import: the component imports what no host of Amends offers: wasi:keyvalue/store@0.2.0, env

@@ -220,8 +220,8 @@ fn a_decide_that_calls_out_is_denied_whatever_its_module_is_granted() {
     let api = host.api();
     api.grant("ledger", &["https://probe"]);
     let answer = send(&api, "ledger/L1", "note", &json!("h:"));
-    let told = "500 guest_failed: `ledger` v1 failed on a command of ledger L1: it called https://probe, and aggregates and projections \
-                reach nothing outside: a step of a saga may (denied)\n  hint: nothing was recorded; mend the module, or send another command\n";
+    let told = "500 guest_failed: `ledger` v1 failed on a command of ledger L1: it called https://probe, and aggregates, projections and \
+                policies reach nothing outside: a step of a saga may (denied)\n  hint: nothing was recorded; mend the module, or send another command\n";
     assert_eq!(answer.error(), told);
     assert_eq!(show(&api, "ledger/L1").status, 404);
     send(&api, "ledger/L1", "note", &json!("else")).expect(200);

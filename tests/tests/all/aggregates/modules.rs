@@ -87,7 +87,7 @@ fn a_module_of_aggregates_alone_that_imports_outgoing_http_is_refused() {
     let host = host_with(&Ledger::default());
     let refused = deploy(&host, &Ledger { reaching: Reaching::Alone, ..Ledger::default() });
     expect![[r#"
-        422 bad_definition: the module imports wasi:http/outgoing-handler@0.2.0, and has no saga: aggregates and projections reach nothing outside; let a step of a saga call
+        422 bad_definition: the module imports wasi:http/outgoing-handler@0.2.0, and has no saga: aggregates, projections and policies reach nothing outside; let a step of a saga call
           hint: mend the definition and deploy again; nothing was stored
     "#]]
     .assert_eq(&refused);

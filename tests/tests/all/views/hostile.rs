@@ -100,7 +100,7 @@ fn xr_27_a_projection_that_calls_out_stops_its_view_whatever_its_module_is_grant
     assert_stops_as(
         &reaching,
         "H:",
-        "it called https://probe, and aggregates and projections reach nothing outside: a step of a saga may (denied)",
+        "it called https://probe, and aggregates, projections and policies reach nothing outside: a step of a saga may (denied)",
     );
 }
 
@@ -130,7 +130,7 @@ fn xr_27_a_query_that_misbehaves_costs_its_question() {
         garbage
           500 guest_failed: `viewer` v1 cannot answer: the answer says it is JSON and is not: EOF while parsing an object at line 1 column 1 (bad_output)
         http
-          500 guest_failed: `viewer` v1 cannot answer: it called https://probe, and aggregates and projections reach nothing outside: a step of a saga may (denied)
+          500 guest_failed: `viewer` v1 cannot answer: it called https://probe, and aggregates, projections and policies reach nothing outside: a step of a saga may (denied)
         nap
           500 guest_failed: `viewer` v1 cannot answer: the guest sleeps for 86400s in an effect-free attempt; return the outcome `wait` with a moment instead: nothing stays in memory meanwhile (trap)
     "#]].assert_eq(&answers_text(asked));
