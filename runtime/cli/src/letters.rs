@@ -54,7 +54,7 @@ enum Verb {
 struct Redrive {
     /// The policy.
     policy: String,
-    /// Only what waits with this key.
+    /// Only what waits with this key; without it, what waits for an operator, of the first 1,000 keys.
     #[arg(long)]
     key: Option<String>,
     /// The reason.

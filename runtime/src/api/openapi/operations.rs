@@ -39,6 +39,7 @@ impl Key {
             "cancel_saga" | "retry_saga" | "skip_compensation" | "unlock_key" | "move_saga" | "resolve_step" | "abandon_saga" => {
                 Self::Compared
             }
+            "pause_policy" | "resume_policy" | "reset_policy" | "redrive_letters" | "drop_letter" => Self::Compared,
             "trigger_schedule" | "put_schedule" => Self::Known,
             _ => Self::Unread,
         }

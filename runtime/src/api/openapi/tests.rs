@@ -197,7 +197,7 @@ fn the_key_of_a_request_is_described_where_it_is_read_and_its_reuse_where_it_is_
     assert_eq!(refused, read.iter().copied().filter(refuses).collect::<Vec<_>>());
     read.sort_unstable();
     expect![[r#"
-        abandon_saga cancel_saga create_job move_saga put_schedule resolve_step retry_saga send_command send_signal skip_compensation start_saga trigger_schedule unlock_key"#]]
+        abandon_saga cancel_saga create_job drop_letter move_saga pause_policy put_schedule redrive_letters reset_policy resolve_step resume_policy retry_saga send_command send_signal skip_compensation start_saga trigger_schedule unlock_key"#]]
     .assert_eq(&read.join(" "));
 }
 

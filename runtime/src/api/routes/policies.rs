@@ -122,7 +122,8 @@ async fn reset(
     .await
 }
 
-/// Tries what waits again, in its order, with the code of today: what waits with a key, or everything that waits for an operator.
+/// Tries what waits again, in its order, with the code of today: what waits with a key, or with
+/// the first 1,000 keys with which something waits for an operator.
 #[utoipa::path(
     post, operation_id = "redrive_letters", path = "/v1/policies/{name}/redrive", tag = "policies", params(("name" = String, Path)),
     request_body = Option<PolicyAct>,

@@ -209,7 +209,9 @@ fn facts(
         }
         PolicyVerb::Redrive { key: Some(key) } if handling.waiting.of(key) == 0 => {
             let known = key.escape_debug();
-            return Err(misfit(&format!("nothing waits with the key `{known}`")).hint("its letters are what waits"));
+            return Err(
+                misfit(&format!("nothing waits with the key `{known}`")).hint("list the letters of the policy to see what waits")
+            );
         }
         PolicyVerb::Redrive { key: Some(key) } => vec![PolicyEvent::Redriven { key: key.clone(), act }],
         PolicyVerb::Redrive { key: None } => {
@@ -220,7 +222,8 @@ fn facts(
         }
         PolicyVerb::Drop { key, position } if !is_there => {
             let key = key.escape_debug();
-            return Err(misfit(&format!("nothing waits at {position} with the key `{key}`")).hint("its letters are what waits"));
+            return Err(misfit(&format!("nothing waits at {position} with the key `{key}`"))
+                .hint("list the letters of the policy to see what waits"));
         }
         PolicyVerb::Drop { key, .. } if handling.drains.contains_key(key) => {
             return Err(misfit("what waits with this key is being tried again").hint("look again in a moment"));

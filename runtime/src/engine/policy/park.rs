@@ -71,11 +71,6 @@ impl Handling {
         self.stop_if_full(commit, key);
     }
 
-    /// What comes after what waits with this key waits as well.
-    pub(super) fn put_behind(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, cause: &Cause) {
-        self.put(commit, key, of, cause, Waits::Behind);
-    }
-
     /// The first cause of a line is for an instance that has not begun: it is kept for that.
     pub(super) fn keep(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str) {
         let Some(cause) = self.take_first(of) else { return };
@@ -138,7 +133,7 @@ impl Handling {
     }
 
     /// Writes the row of a cause that waits. One that waited before has it already.
-    fn put(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, cause: &Cause, waits: Waits) {
+    pub(super) fn put(&mut self, commit: &mut Commit<'_>, key: &PolicyKey, of: &str, cause: &Cause, waits: Waits) {
         rows::put_parked(commit, key, of, cause.position, &ParkedRow::new(&cause.place(), self.stands.incarnation, waits));
         if !cause.was_parked {
             self.waiting.add(of);

@@ -1,9 +1,6 @@
 //! A policy's turn: its next causes are read, and the first one of each line goes to a guest.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use amends_core::{
     policy::{DEATHS_MAX, DEPTH_MAX, Definition, PolicyState, Replay, Route},
@@ -196,7 +193,7 @@ fn flaw(definition: &Definition, stands: &PolicyState, standing: &Standing, caus
     }
     if cause.depth >= DEPTH_MAX {
         let said =
-            format!("its chain of causes leads through {DEPTH_MAX} streams, so it is probably a loop, which its trace shows");
+            format!("its chain of causes leads through {DEPTH_MAX} streams, so it is probably a loop; its trace shows the chain");
         return of_key("too_deep", said);
     }
     if stands.died.get(&cause.position).is_some_and(|deaths| *deaths >= DEATHS_MAX) {
@@ -219,9 +216,7 @@ fn next_lines(handling: &Handling, waiting: &[Drained], page: Option<&Page>) -> 
     let new = drained.chain(read.filter(|(of, _)| !handling.holds(of))).filter(|(of, _)| is_idle(of));
     let mut lines: HashMap<&String, Position> = HashMap::new();
     for (of, position) in known.chain(new) {
-        if let Entry::Vacant(line) = lines.entry(of) {
-            line.insert(position);
-        }
+        lines.entry(of).or_insert(position);
     }
     let mut lines: Vec<(Position, &String)> = lines.into_iter().map(|(of, position)| (position, of)).collect();
     lines.sort_unstable();
@@ -382,7 +377,7 @@ fn take_in(commit: &mut Commit<'_>, key: &PolicyKey, handling: &mut Handling, pa
     (handling.read, handling.has_more) = (page.through, page.has_more);
     for (of, cause) in page.causes {
         match handling.holds(&of) {
-            true => handling.put_behind(commit, key, &of, &cause),
+            true => handling.put(commit, key, &of, &cause, Waits::Behind),
             false => handling.lines.entry(of).or_default().causes.push_back(cause),
         }
     }
@@ -391,4 +386,120 @@ fn take_in(commit: &mut Commit<'_>, key: &PolicyKey, handling: &mut Handling, pa
         commit.lazily(|commit| handling.pass_over(commit, key));
     }
     handling.stop_if_full(commit, key);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use amends_core::{
+        Instant,
+        id::Namespace,
+        policy::{PolicyEvent, Timer},
+    };
+
+    use super::{super::handling::Line, *};
+    use crate::{
+        engine::{kernel::Kernel, limits::Limits, metrics::Metrics},
+        journal::RecordId,
+    };
+
+    fn cause(position: Position) -> Cause {
+        let timer = Timer { name: "t".into(), at: Instant(0), data: None, root: String::new(), depth: 0 };
+        Cause {
+            position,
+            record: RecordId { stream: 1, version: position },
+            told: ToldCause::Timer(timer),
+            at: Instant(0),
+            root: String::new(),
+            depth: 0,
+            flaw: None,
+            is_imported: false,
+            was_parked: false,
+        }
+    }
+
+    fn is_parked(handling: &mut Handling, key: &str) {
+        let parked = PolicyEvent::Parked { key: key.into(), position: 1, failure: Failure::new("bad", ""), attempts: 1 };
+        handling.stands.apply(&parked, Instant(0));
+    }
+
+    fn with<T>(act: impl FnOnce(&mut Commit<'_>, &PolicyKey) -> T) -> T {
+        let mut kernel = Kernel::new(Limits::default(), Arc::new(Metrics::default()), 1, 1, 20);
+        act(&mut kernel.commit(), &PolicyKey::new(&Namespace::new("default").unwrap(), "p"))
+    }
+
+    /// A policy that stopped in the middle of a page forgot what it had read, and then took in the rest of the page: those causes were
+    /// read again when it was resumed, and stood twice in their lines.
+    #[test]
+    fn a_policy_that_stops_at_a_page_keeps_nothing_of_it_in_memory() {
+        let mut handling = Handling { cursor: 9, ..Handling::default() };
+        is_parked(&mut handling, "A");
+        (0..100_000).for_each(|_| handling.waiting.add("A"));
+        let causes = vec![("A".to_owned(), cause(10)), ("B".to_owned(), cause(11))];
+        let page = Page { causes, passed_over: 0, through: 12, has_more: false };
+        with(|commit, key| take_in(commit, key, &mut handling, page));
+        assert!(handling.stands.stopped.is_some());
+        assert!(handling.lines.is_empty() && handling.open.first().is_none());
+        // What waits with A has its row: it is taken for the cursor.
+        assert_eq!((handling.read, handling.cursor), (10, 10));
+    }
+
+    /// What was read of letters was forgotten with the lines, and counted as read: it was never taken, and its key was cleared.
+    #[test]
+    fn letters_that_were_read_and_not_taken_are_read_again_when_other_code_comes() {
+        let mut handling = Handling::default();
+        handling.drains.insert("A".into(), 12);
+        handling.lines.entry("A".into()).or_default().causes.push_back(cause(12));
+        handling.forget_what_was_read();
+        assert_eq!(handling.next_drains().collect::<Vec<_>>(), [(&"A".to_owned(), 0)]);
+    }
+
+    /// A redrive took the cause away that a guest had: what the guest said of it was taken for what it said of the first letter.
+    #[test]
+    fn a_redrive_leaves_what_is_with_a_guest_and_waits_for_it() {
+        let mut handling = Handling::default();
+        let called = Some(Called { code: code(), incarnation: 1, is_silent: false });
+        let causes = [cause(12), cause(13)].into_iter().collect();
+        handling.lines.insert("A".into(), Line { causes, called, ..Line::default() });
+        with(|commit, key| handling.drain(commit, key, "A"));
+        let left: Vec<Position> = handling.lines["A"].causes.iter().map(|cause| cause.position).collect();
+        assert_eq!((left, handling.waiting.of("A")), (vec![12], 1));
+        assert_eq!(handling.next_drains().count(), 0);
+        // Also where it leaves no cause behind.
+        handling.lines.get_mut("A").unwrap().causes.clear();
+        assert_eq!(handling.next_drains().count(), 0);
+    }
+
+    /// A call that was with a guest at a reset kept its line, and the line the instance of the life before.
+    #[test]
+    fn a_reset_keeps_of_a_life_only_that_calls_are_with_guests() {
+        let mut handling = Handling::default();
+        let called = Some(Called { code: code(), incarnation: 1, is_silent: false });
+        let causes = [cause(12)].into_iter().collect();
+        let line = Line { causes, called, attempts: 3, instance: Some(Standing::default()), ..Line::default() };
+        handling.lines.insert("A".into(), line);
+        handling.lines.entry("B".into()).or_default().causes.push_back(cause(13));
+        handling.begin_anew(5);
+        let line = &handling.lines["A"];
+        assert!(handling.lines.len() == 1 && line.called.is_some());
+        assert!(line.instance.is_none() && line.causes.is_empty() && line.attempts == 0);
+    }
+
+    fn code() -> Code {
+        let definition = Definition {
+            name: "p".into(),
+            subscriptions: Vec::new(),
+            state: None,
+            on_poison: amends_core::policy::OnPoison::Park,
+            attempts_max: 1,
+            start: amends_core::policy::StartAt::Now,
+            replay: Replay::Silent,
+            answers: false,
+            sends: Vec::new(),
+            publishes: Vec::new(),
+            starts: Vec::new(),
+        };
+        Code { module: "m".into(), version: 1, digest: [0; 32], definition: Arc::new(definition) }
+    }
 }

@@ -13,31 +13,6 @@ use crate::harness::{
     laws,
 };
 
-/// Each row three times, as those of the sagas.
-macro_rules! rows {
-    ($($name:ident)*) => {
-        $(mod $name {
-            use super::$name as row;
-            use crate::harness::api::Traffic;
-
-            #[test]
-            fn plain() {
-                row(Traffic::Once);
-            }
-
-            #[test]
-            fn with_every_message_twice() {
-                row(Traffic::Twice);
-            }
-
-            #[test]
-            fn with_every_message_twice_under_fresh_keys() {
-                row(Traffic::TwiceWithFreshKeys);
-            }
-        })*
-    };
-}
-
 rows! {
     co_01_an_order_within_the_limit_is_approved
     co_02_an_order_above_the_limit_is_rejected_and_stays
