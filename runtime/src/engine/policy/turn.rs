@@ -455,6 +455,26 @@ mod tests {
         assert_eq!(handling.next_drains().collect::<Vec<_>>(), [(&"A".to_owned(), 0)]);
     }
 
+    /// A policy with more redriven keys than calls wanted its turn again and again while no call was left, and the shard did nothing
+    /// else.
+    #[test]
+    fn a_policy_whose_calls_are_all_with_guests_waits_for_one_before_it_reads_letters() {
+        let mut handling = Handling { code: Some(code()), calls: 32, ..Handling::default() };
+        let installed = PolicyEvent::Installed {
+            module: "m".into(),
+            module_version: 1,
+            digest: [0; 32],
+            incarnation: 1,
+            from: 0,
+            replay_to: 0,
+        };
+        handling.stands.apply(&installed, Instant(0));
+        handling.drains.insert("A".into(), 0);
+        assert!(!handling.wants_turn());
+        handling.calls = 31;
+        assert!(handling.wants_turn());
+    }
+
     /// A redrive took the cause away that a guest had: what the guest said of it was taken for what it said of the first letter.
     #[test]
     fn a_redrive_leaves_what_is_with_a_guest_and_waits_for_it() {

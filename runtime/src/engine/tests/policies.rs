@@ -709,8 +709,6 @@ fn gc_07_an_event_without_a_key_is_passed_over_and_one_with_an_odd_key_is_a_dead
     assert_eq!(office.view("tell").cursor, office.view("list").cursor);
 }
 
-/// More keys than calls of a policy at a time: the others waited for a turn that came again and again and found no call left, and the
-/// shard did nothing else.
 #[test]
 fn more_keys_than_a_policy_has_calls_are_redriven_and_none_is_lost_when_the_host_is_killed() {
     let mut office = Office::with(vec![stateless("copy")]);
