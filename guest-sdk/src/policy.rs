@@ -285,8 +285,8 @@ impl<M: Memory> Policy<M> {
         self
     }
 
-    /// Lets everything follow from events that were recorded before the policy was there, or before it was reset: also commands,
-    /// events and starts. [`Reaction::is_replay`] tells such an event.
+    /// Lets everything follow from events that were recorded before the policy was there, before it was reset, or by another system
+    /// and imported: also commands, events and starts. [`Reaction::is_replay`] tells such an event.
     pub fn replays_with_effects(mut self) -> Self {
         self.replay = wit::Replay::Effects;
         self
@@ -339,7 +339,7 @@ impl Policy<Stateless> {
 
     /// Takes the answers to the commands that the policy sends: accepted, or refused and why.
     ///
-    /// Without it, a command that is refused is a dead letter, which operators see.
+    /// Without it, a command that is refused is recorded with the policy, logged, and counted.
     ///
     /// ```
     /// # use amends_sdk::testing::given;

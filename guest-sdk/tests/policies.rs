@@ -395,6 +395,13 @@ fn a_test_stops_where_the_host_would_end_the_call() {
         Policy::keeping("p").starts_on("order.approved", timers).on_timer("t", |_: &mut u8, _: Timer, _: &mut Reaction| {});
     let many = panics(|| given(timers).when("O1", Order::Approved));
     assert_eq!(many, "the instance O1 of the policy p has 65 timers; at most 64");
+    let heavy = |_: &mut u8, _: Recorded<Order>, reaction: &mut Reaction| {
+        reaction.set_timer_with("t", context::now(), &"x".repeat(64 << 10));
+    };
+    let heavy =
+        Policy::keeping("p").starts_on("order.approved", heavy).on_timer("t", |_: &mut u8, _: Timer, _: &mut Reaction| {});
+    let heavy = panics(|| given(heavy).when("O1", Order::Approved));
+    assert_eq!(heavy, "the timers of the instance O1 of the policy p have 65538 bytes of data; at most 65536");
     given(credit().by("/customer")).when("O1", Order::Cancelled { why: "not for anybody".into() }).then("");
     let no_key = panics(|| given(credit().by("")).when("O1", Order::Cancelled { why: "late".into() }));
     assert!(no_key.starts_with("the policy credit takes order.cancelled by , where there is no text and no number"), "{no_key}");

@@ -177,7 +177,7 @@ where
     /// Takes the answers to the commands that an instance has sent: accepted, or refused and why. An answer that comes after the
     /// end of the instance is for nobody: nothing follows from it.
     ///
-    /// Without it, a command that is refused is a dead letter, which operators see.
+    /// Without it, a command that is refused is recorded with the policy, logged, and counted.
     pub fn on_answer<R: Reacted>(mut self, react: impl Fn(&mut S, AnswerTo, &mut Reaction) -> R + 'static) -> Self {
         self.on_answer = Some(Box::new(move |state, answer, reaction| react(state, answer.into(), reaction).into_result()));
         self

@@ -13,7 +13,7 @@ use crate::{Commands, Moment, Saga, To, payload};
 /// What follows from an event, a timer or an answer. A function of a policy says it here.
 ///
 /// It leaves with the record that the policy has taken its cause, in one commit, if the function does not fail. One reaction has
-/// at most 1,024 commands, events and starts, with 4 MiB of data together. What the policy has not declared ends the call, as a
+/// at most 1,024 commands, events and starts, which have with the state and the timers 4 MiB of data together. What the policy has not declared ends the call, as a
 /// panic does.
 ///
 /// ```
@@ -71,7 +71,7 @@ impl<'a> Reaction<'a> {
         self.key
     }
 
-    /// Whether the event was recorded before the policy was there, or before it was reset. Commands, events and starts are
+    /// Whether the event was recorded before the policy was there, before it was reset, or by another system and imported. Commands, events and starts are
     /// dropped then, if the policy does not [replay with effects](crate::Policy::replays_with_effects).
     pub fn is_replay(&self) -> bool {
         self.is_replay
@@ -158,7 +158,7 @@ impl<'a> Reaction<'a> {
     /// Sets a timer of the instance: at this moment, or as soon as possible if it has passed, its `on_timer` is called. If there
     /// is one of the name, it is replaced.
     ///
-    /// A name has 1 to 255 printable bytes; an instance has at most 64 timers. Only policies that [keep](crate::Policy::keeping)
+    /// A name has 1 to 255 printable bytes; an instance has at most 64 timers, with 64 KiB of data. Only policies that [keep](crate::Policy::keeping)
     /// a state have timers. [`context::now`](crate::context::now) is the time of the cause.
     pub fn set_timer(&mut self, name: impl Into<String>, at: Moment) {
         self.set(name.into(), at, None);

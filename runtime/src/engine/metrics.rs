@@ -232,7 +232,7 @@ impl Default for Metrics {
         );
         registry.register(
             "dead_letters",
-            "Events that the saga they were addressed to never took, and sagas that an event did not start",
+            "Events that the saga they were addressed to never took, sagas that an event or a policy did not start, dead letters of policies, and commands of theirs that were refused and not answered to them",
             metrics.dead_letters.clone(),
         );
         registry.register("timer_lag_seconds", "How late timers fired", metrics.timer_lag.clone());

@@ -241,7 +241,7 @@ impl Instances {
         }
         instance.timers.retain(|timer| !clear.contains(&timer.name) && set.iter().all(|new| new.name != timer.name));
         instance.timers.extend(set.iter().cloned());
-        limits::check_timers(&self.definition, key, instance.timers.len());
+        limits::check_timers(&self.definition, key, &instance.timers);
         if *ends {
             (instance.state, instance.has_ended) = (None, true);
             instance.timers.clear();

@@ -1,20 +1,23 @@
 //! Where the host ends the call of a policy, because it wants what it may not, or too much.
 
+use crate::bindings::imports::amends::module::types::Payload;
 use crate::bindings::policies::exports::amends::module::policy as wit;
 use crate::payload;
 use crate::testing::plain::{is_event_key, is_event_type, is_id, is_printable};
 use crate::testing::rules;
 
-/// Commands, events and starts of one reaction, and what they say together.
+/// Commands, events and starts of one reaction, and what they say together with its state and timers.
 const WISHES_MAX: usize = 1024;
 const BYTES_MAX: usize = 4 << 20;
 
+/// Timers of an instance, and what they say together.
 const TIMERS_MAX: usize = 64;
+const TIMERS_BYTES_MAX: usize = 64 << 10;
 
 #[track_caller]
 pub(super) fn check(definition: &wit::Definition, reaction: &wit::Reaction) {
     let policy = &definition.name;
-    let wit::Reaction { commands, events, starts, set, clear, .. } = reaction;
+    let wit::Reaction { state, commands, events, starts, set, clear, .. } = reaction;
     for command in commands {
         let (aggregate, id, name) = (&command.aggregate, &command.id, &command.name);
         let sent = format!("{aggregate}.{name}");
@@ -54,12 +57,25 @@ pub(super) fn check(definition: &wit::Definition, reaction: &wit::Reaction) {
         "the policy {policy} wants {count} commands, events and starts for one cause; at most {WISHES_MAX}"
     );
     let data = commands.iter().map(|command| &command.data).chain(events.iter().map(|event| &event.data));
-    let bytes: usize = data.chain(starts.iter().map(|start| &start.input)).map(|data| payload::bytes(data).len()).sum();
-    assert!(bytes <= BYTES_MAX, "the commands, events and starts of {policy} have {bytes} bytes together; at most {BYTES_MAX}");
+    let data = data.chain(starts.iter().map(|start| &start.input)).chain(state).chain(data_of(set));
+    let bytes: usize = data.map(|data| payload::bytes(data).len()).sum();
+    assert!(
+        bytes <= BYTES_MAX,
+        "the state, commands, events, starts and timers of {policy} have {bytes} bytes together; at most {BYTES_MAX}"
+    );
 }
 
 #[track_caller]
-pub(super) fn check_timers(definition: &wit::Definition, key: &str, timers: usize) {
-    let policy = &definition.name;
-    assert!(timers <= TIMERS_MAX, "the instance {key} of the policy {policy} has {timers} timers; at most {TIMERS_MAX}");
+pub(super) fn check_timers(definition: &wit::Definition, key: &str, timers: &[wit::Timer]) {
+    let (policy, count) = (&definition.name, timers.len());
+    assert!(count <= TIMERS_MAX, "the instance {key} of the policy {policy} has {count} timers; at most {TIMERS_MAX}");
+    let bytes: usize = data_of(timers).map(|data| payload::bytes(data).len()).sum();
+    assert!(
+        bytes <= TIMERS_BYTES_MAX,
+        "the timers of the instance {key} of the policy {policy} have {bytes} bytes of data; at most {TIMERS_BYTES_MAX}"
+    );
+}
+
+fn data_of(timers: &[wit::Timer]) -> impl Iterator<Item = &Payload> {
+    timers.iter().filter_map(|timer| timer.data.as_ref())
 }

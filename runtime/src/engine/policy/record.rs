@@ -150,3 +150,31 @@ pub(super) fn has_too_many(standing: &Standing, wishes: &Wishes) -> bool {
     let (count, bytes) = after.fold((0, 0), weigh);
     count > TIMERS_MAX || bytes > TIMERS_BYTES_MAX
 }
+
+#[cfg(test)]
+mod tests {
+    use amends_core::{Instant, Payload};
+
+    use super::*;
+
+    fn timer(name: &str, bytes: usize) -> Timer {
+        let data = Some(Payload::opaque(vec![0; bytes]));
+        Timer { name: name.into(), at: Instant(1), data, root: String::new(), depth: 0 }
+    }
+
+    /// The row of an instance has its timers, and is written with each reaction.
+    #[test]
+    fn timers_of_an_instance_are_counted_and_weighed_as_they_are_after_the_reaction() {
+        let mut standing = Standing::default();
+        standing.instance.timers = vec![timer("a", 40 << 10)];
+        let with = |set: Vec<Timer>, cleared: &[&str]| {
+            let cleared = cleared.iter().map(|name| (*name).to_owned()).collect();
+            has_too_many(&standing, &Wishes { set, cleared, ..Wishes::default() })
+        };
+        assert!(with(vec![timer("b", 40 << 10)], &[]));
+        assert!(!with(vec![timer("a", 40 << 10)], &[]) && !with(vec![timer("b", 40 << 10)], &["a"]));
+        assert!(!with(vec![timer("b", 40 << 10), timer("b", 10)], &[]), "of two with one name, the later one");
+        let many = |count: usize| (0..count).map(|number| timer(&number.to_string(), 0)).collect();
+        assert!(!with(many(63), &[]) && with(many(64), &[]) && !with(many(64), &["a"]));
+    }
+}
